@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The few words a person types. Meson does the work, in build/.
+#
+#   make            builds build/ferry
+#   make setup      installs the packages that are missing (root or sudo)
+#   make demo       setup, build, then one real pipeline beside plain pipes
+#   make check      setup, build, then every test
+#   make install    PREFIX=/usr/local unless the build directory says otherwise
+
+BUILD ?= build
+# Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
+MESON_FLAGS ?=
+
+.PHONY: all setup demo check install clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null && command -v ninja >/dev/null || \
+	    { echo "ferry: meson or ninja is missing: run 'make setup'" >&2; exit 1; }
+	@meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(MESON_FLAGS) || \
+	    { echo "ferry: something the build needs is missing: run 'make setup'" >&2; exit 1; }
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/demo $(BUILD)
+
+check: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/check $(BUILD)
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD)

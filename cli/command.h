@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the command share: exit statuses, one-line messages, and
+ * the entry of each subcommand.
+ */
+#ifndef FERRY_CLI_COMMAND_H
+#define FERRY_CLI_COMMAND_H
+
+/* Exit statuses beside those of the stages, as env(1) and timeout(1) use them. */
+enum {
+    STATUS_IO = 1,           /* standard input or output failed */
+    STATUS_USAGE = 2,        /* the command line makes no sense */
+    STATUS_TIMEOUT = 124,    /* a stage ran longer than --timeout */
+    STATUS_FERRY = 125,      /* Ferry or KVM failed */
+    STATUS_CANNOT_RUN = 126, /* the program was found but cannot be run */
+    STATUS_NOT_FOUND = 127,  /* the program was not found */
+};
+
+/* One line on standard error that begins with `ferry: `, in one write. Control
+ * characters become '?', so that it stays one line whatever a name holds. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* argv[0] is the subcommand. Return the exit status. */
+int command_pipe(int argc, char **argv);
+int command_run(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+
+/* Prints the help text of a subcommand (NULL: of ferry itself) on standard
+ * output. Returns the exit status. */
+int help_print(const char *topic);
+int version_print(void);
+
+#endif

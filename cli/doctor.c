@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `ferry doctor`: what this machine offers, one line for each thing, and the
+ * line to type for each thing missing.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <ferry/ferry.h>
+
+#include "command.h"
+
+#define KVM_DEVICE "/dev/kvm"
+#define KVM_API    12
+
+/* Linux's own default. Each extent handed over can split a mapping, so a
+ * machine that lowered it can run out. */
+#define MAP_COUNT_WANTED 65530
+
+static void line(bool ok, const char *what, const char *found)
+{
+    printf("%-8s %-22s %s\n", ok ? "ok" : "missing", what, found);
+}
+
+static void remedy(const char *type)
+{
+    printf("%-8s type: %s\n", "", type);
+}
+
+/* How to get the right to /dev/kvm depends on who has it. */
+static void remedy_rights(void)
+{
+    struct stat st;
+    char text[160];
+
+    if (stat(KVM_DEVICE, &st) == 0 && st.st_gid != 0 && (st.st_mode & 0060) == 0060) {
+        const struct group *group = getgrgid(st.st_gid);
+
+        if (group) {
+            snprintf(text, sizeof(text), "sudo usermod -aG %s $USER   (then log in again)",
+                     group->gr_name);
+            remedy(text);
+            return;
+        }
+    }
+    remedy("sudo setfacl -m u:$USER:rw " KVM_DEVICE);
+}
+
+/* Returns whether KVM can be used. */
+static bool check_kvm(const struct ferry_machine *m)
+{
+    char text[160];
+    struct stat st;
+    bool present = stat(KVM_DEVICE, &st) == 0 && m->kvm_errno != ENOENT && m->kvm_errno != ENODEV &&
+                   m->kvm_errno != ENXIO;
+
+    line(present, "KVM", present ? KVM_DEVICE : "no working " KVM_DEVICE);
+    if (!present) {
+        remedy("sudo modprobe kvm_intel || sudo modprobe kvm_amd");
+        printf("%-8s if that fails: switch virtualisation on in the firmware; in a virtual "
+               "machine, nested\n%-8s virtualisation in its hypervisor; in a container, pass "
+               "--device " KVM_DEVICE "\n",
+               "", "");
+        return false;
+    }
+    if (m->kvm_errno != 0) {
+        line(false, "right to use KVM", strerror(m->kvm_errno));
+        if (m->kvm_errno == EACCES || m->kvm_errno == EPERM)
+            remedy_rights();
+        return false;
+    }
+    line(true, "right to use KVM", "yes");
+    snprintf(text, sizeof(text), "%d%s", m->kvm_api, m->kvm_api == KVM_API ? "" : ", 12 is needed");
+    line(m->kvm_api == KVM_API, "KVM API", text);
+    return m->kvm_api == KVM_API;
+}
+
+static void check_memory(const struct ferry_machine *m)
+{
+    char text[160];
+    bool enough = m->max_map_count >= MAP_COUNT_WANTED;
+
+    line(m->huge, "huge pages in a memfd", m->huge ? "yes" : "no: it works, but slower");
+    if (!m->huge)
+        remedy("echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    snprintf(text, sizeof(text), "%ld%s", m->max_map_count,
+             enough ? "" : ": long pipelines may run out of mappings");
+    line(enough, "vm.max_map_count", text);
+    if (!enough) {
+        snprintf(text, sizeof(text), "sudo sysctl vm.max_map_count=%d", MAP_COUNT_WANTED);
+        remedy(text);
+    }
+}
+
+static void measured(const char *what, uint64_t ns)
+{
+    if (ns != 0)
+        printf("%-8s %-22s %.1f us\n", "measured", what, (double)ns / 1e3);
+    else
+        printf("%-8s %-22s not measured\n", "-", what);
+}
+
+static void print_costs(const struct ferry_machine *m)
+{
+    measured("VM exit", m->exit_ns);
+    measured("hand-over of 2 MiB", m->handover_ns);
+    measured("copy of 2 MiB", m->copy_ns);
+    printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
+           "measured", "crossover", m->crossover_bytes / 1024);
+}
+
+/* --help and --version only. Returns 1: go on. */
+static int parse(int argc, char **argv, int *status)
+{
+    static const struct option options[] = {
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+
+    opterr = 0;
+    switch (getopt_long(argc, argv, "+hV", options, NULL)) {
+    case 'h':
+        *status = help_print(argv[0]);
+        return 0;
+    case 'V':
+        *status = version_print();
+        return 0;
+    case -1:
+        if (optind == argc)
+            return 1;
+        break;
+    }
+    say("doctor: takes no '%s'; see 'ferry doctor --help'", argv[argc - 1]);
+    *status = STATUS_USAGE;
+    return 0;
+}
+
+int command_doctor(int argc, char **argv)
+{
+    struct ferry_machine machine;
+    int status;
+
+    if (!parse(argc, argv, &status))
+        return status;
+    int rc = ferry_machine_probe(&machine);
+    if (rc != 0) {
+        say("cannot look at this machine: %s; make memory free and try again", strerror(-rc));
+        return STATUS_FERRY;
+    }
+    bool usable = check_kvm(&machine);
+
+    check_memory(&machine);
+    print_costs(&machine);
+    printf("%s\n", usable ? "Ferry can run here." : "Ferry cannot run here yet.");
+    if (fflush(stdout) != 0) {
+        say("cannot write to standard output: %s", strerror(errno));
+        return STATUS_IO;
+    }
+    return usable ? 0 : 1;
+}

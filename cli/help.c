@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The texts of --help and --version. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ferry/ferry.h>
+
+#include "command.h"
+
+#define OPTIONS_TEXT                                                                      \
+    "Options:\n"                                                                          \
+    "  --mem SIZE          most memory each VM may take; K, M, G (default 256M)\n"        \
+    "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
+    "  --env NAME[=VALUE]  set a variable; NAME alone takes its value here; repeatable\n" \
+    "  --timeout TIME      stop the VMs after so many seconds (or TIME with s, m, h)\n"   \
+    "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \
+    "  --immediate         each message leaves its VM at once\n"                          \
+    "  --deferred          messages leave at the VM's next natural exit\n"                \
+    "  --stats[=json]      print figures on standard error at the end\n"                  \
+    "  --verbose           say what happens on standard error\n"                          \
+    "  -h, --help          print this help\n"                                             \
+    "  -V, --version       print the version\n"
+
+static const struct {
+    const char *topic; /* NULL: ferry itself */
+    const char *text;
+} topics[] = {
+    {NULL, "Usage: ferry COMMAND [ARGS]\n"
+           "Run programs in virtual machines and carry bytes between them by page table.\n\n"
+           "Commands:\n"
+           "  pipe     run a pipeline, each stage in a VM of its own\n"
+           "  run      run one program in a VM\n"
+           "  doctor   say what this machine offers and what is missing\n"
+           "  help     print help; 'ferry help COMMAND' for one command\n\n"
+           "Options:\n"
+           "  -h, --help      print this help\n"
+           "  -V, --version   print the version\n"},
+    {"pipe", "Usage: ferry pipe [OPTIONS] 'STAGE'...\n"
+             "Run a pipeline from standard input to standard output, each STAGE (a static\n"
+             "program and its arguments) in a virtual machine of its own.\n"
+             "Example: ferry pipe 'busybox gzip -c' 'busybox sha256sum' < file\n\n" OPTIONS_TEXT},
+    {"run", "Usage: ferry run [OPTIONS] PROGRAM [ARGS]\n"
+            "Run one static program in a virtual machine.\n"
+            "Example: ferry run busybox sort < file\n\n" OPTIONS_TEXT},
+    {"doctor", "Usage: ferry doctor\n"
+               "Say what this machine offers to Ferry, and what to type for what is missing.\n\n"
+               "Options:\n"
+               "  -h, --help      print this help\n"
+               "  -V, --version   print the version\n"},
+    {"help", "Usage: ferry help [COMMAND]\n"
+             "Print what Ferry, or one of its commands, takes.\n"},
+};
+
+static int finish(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    say("cannot write to standard output: %s", strerror(errno));
+    return STATUS_IO;
+}
+
+int help_print(const char *topic)
+{
+    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        const char *name = topics[i].topic;
+
+        if (topic == name || (topic && name && strcmp(topic, name) == 0)) {
+            fputs(topics[i].text, stdout);
+            return finish();
+        }
+    }
+    say("no help for '%s'; 'ferry help' lists the commands", topic);
+    return STATUS_USAGE;
+}
+
+int version_print(void)
+{
+    printf("ferry %s\n", ferry_version());
+    return finish();
+}

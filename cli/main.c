@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command `ferry`: finds the subcommand and starts it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"pipe", command_pipe},
+    {"run", command_run},
+    {"doctor", command_doctor},
+};
+
+/* Without this, /dev/kvm could become descriptor 0, 1 or 2 of a process
+ * started with one of them closed. /dev/null is opened the wrong way round, so
+ * that using such a descriptor still fails. */
+static int keep_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return -1;
+    return 0;
+}
+
+static int command_help(int argc, char **argv)
+{
+    if (argc > 2) {
+        say("help: too many operands; type 'ferry help' or 'ferry help COMMAND'");
+        return STATUS_USAGE;
+    }
+    return help_print(argc == 2 ? argv[1] : NULL);
+}
+
+int main(int argc, char **argv)
+{
+    if (keep_standard_descriptors() != 0)
+        return STATUS_FERRY;
+    if (argc < 2) {
+        say("no command given; 'ferry help' lists them");
+        return STATUS_USAGE;
+    }
+    const char *name = argv[1];
+
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        return version_print();
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return command_help(argc - 1, argv + 1);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    say("unknown %s '%s'; 'ferry help' lists the commands", name[0] == '-' ? "option" : "command",
+        name);
+    return STATUS_USAGE;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The options that `ferry pipe` and `ferry run` take; see options.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "options.h"
+#include "words.h"
+
+/* Above every character, so that optopt tells long options from short ones. */
+enum {
+    OPT_MEM = 256,
+    OPT_RO,
+    OPT_ENV,
+    OPT_TIMEOUT,
+    OPT_MODE,
+    OPT_IMMEDIATE,
+    OPT_DEFERRED,
+    OPT_STATS,
+    OPT_VERBOSE,
+};
+
+static const struct option long_options[] = {
+    {"mem", required_argument, NULL, OPT_MEM},
+    {"ro", required_argument, NULL, OPT_RO},
+    {"env", required_argument, NULL, OPT_ENV},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"mode", required_argument, NULL, OPT_MODE},
+    {"immediate", no_argument, NULL, OPT_IMMEDIATE},
+    {"deferred", no_argument, NULL, OPT_DEFERRED},
+    {"stats", optional_argument, NULL, OPT_STATS},
+    {"verbose", no_argument, NULL, OPT_VERBOSE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static int add_read_only(struct options *options, const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        say("--ro %s: %s; give a directory that you may read", dir, strerror(errno));
+        return STATUS_FERRY;
+    }
+    close(fd);
+    /* Made absolute, but links are kept: programs open it under this name. */
+    g_ptr_array_add(options->read_only, g_canonicalize_filename(dir, NULL));
+    return 0;
+}
+
+/* Length of NAME in NAME=VALUE or NAME. */
+static size_t name_length(const char *variable)
+{
+    return strcspn(variable, "=");
+}
+
+static int add_env(struct options *options, const char *word)
+{
+    size_t length = name_length(word);
+    char *variable = NULL;
+
+    if (length == 0) {
+        say("--env '%s': no name before '='; write NAME=VALUE", word);
+        return STATUS_USAGE;
+    }
+    if (word[length] == '=') {
+        variable = g_strdup(word);
+    } else {
+        const char *value = g_getenv(word);
+
+        if (!value) {
+            say("--env %s: not set here; write %s=VALUE", word, word);
+            return STATUS_USAGE;
+        }
+        variable = g_strconcat(word, "=", value, NULL);
+    }
+    /* The last one of a name holds. */
+    for (guint i = 0; i < options->env->len; i++) {
+        const char *old = g_ptr_array_index(options->env, i);
+
+        if (name_length(old) == length && strncmp(old, word, length) == 0) {
+            g_ptr_array_remove_index(options->env, i);
+            break;
+        }
+    }
+    g_ptr_array_add(options->env, variable);
+    return 0;
+}
+
+static int set_mode(struct options *options, const char *word)
+{
+    if (strcmp(word, "auto") == 0) {
+        options->transfer = FERRY_TRANSFER_AUTO;
+    } else if (strcmp(word, "copy") == 0) {
+        options->transfer = FERRY_TRANSFER_COPY;
+    } else if (strcmp(word, "map") == 0) {
+        options->transfer = FERRY_TRANSFER_MAP;
+    } else {
+        say("--mode %s: no such mode; choose auto, copy or map", word);
+        return STATUS_USAGE;
+    }
+    return 0;
+}
+
+static int set_stats(struct options *options, const char *word)
+{
+    if (word && strcmp(word, "json") != 0) {
+        say("--stats=%s: no such format; write --stats or --stats=json", word);
+        return STATUS_USAGE;
+    }
+    options->stats = word ? STATS_JSON : STATS_TABLE;
+    return 0;
+}
+
+static int set_option(struct options *options, int option, const char *word)
+{
+    switch (option) {
+    case OPT_MEM:
+        if (!words_size(word, &options->memory_bytes)) {
+            say("--mem %s: not a size; write a number of bytes, or 64K, 256M, 2G", word);
+            return STATUS_USAGE;
+        }
+        return 0;
+    case OPT_TIMEOUT:
+        if (!words_duration(word, &options->timeout_ns)) {
+            say("--timeout %s: not a time; write seconds, as 10 or 0.5, or 5m, 2h", word);
+            return STATUS_USAGE;
+        }
+        return 0;
+    case OPT_RO:
+        return add_read_only(options, word);
+    case OPT_ENV:
+        return add_env(options, word);
+    case OPT_MODE:
+        return set_mode(options, word);
+    case OPT_STATS:
+        return set_stats(options, word);
+    case OPT_IMMEDIATE:
+        options->delivery = FERRY_DELIVER_IMMEDIATE;
+        return 0;
+    case OPT_DEFERRED:
+        options->delivery = FERRY_DELIVER_DEFERRED;
+        return 0;
+    default:
+        options->verbose = true;
+        return 0;
+    }
+}
+
+/* What getopt_long found wrong with the word before optind. */
+static void say_bad_option(int found, char **argv)
+{
+    const char *command = argv[0];
+    const char *word = argv[optind - 1];
+
+    if (found == ':')
+        say("%s: option '%s' needs a value; see 'ferry %s --help'", command, word, command);
+    else if (optopt >= OPT_MEM)
+        say("%s: option '%s' takes no value; see 'ferry %s --help'", command, word, command);
+    else if (optopt != 0)
+        say("%s: unknown option '-%c'; see 'ferry %s --help'", command, optopt, command);
+    else
+        say("%s: unknown option '%s'; see 'ferry %s --help'", command, word, command);
+}
+
+int options_parse(struct options *options, int argc, char **argv, int *status)
+{
+    int option;
+
+    *options = (struct options){.env = g_ptr_array_new_with_free_func(g_free),
+                                .read_only = g_ptr_array_new_with_free_func(g_free)};
+    *status = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            *status = help_print(argv[0]);
+            return -1;
+        }
+        if (option == 'V') {
+            *status = version_print();
+            return -1;
+        }
+        if (option == '?' || option == ':') {
+            say_bad_option(option, argv);
+            *status = STATUS_USAGE;
+            return -1;
+        }
+        *status = set_option(options, option, optarg);
+        if (*status != 0)
+            return -1;
+    }
+    g_ptr_array_add(options->env, NULL);
+    g_ptr_array_add(options->read_only, NULL);
+    return optind;
+}
+
+void options_free(struct options *options)
+{
+    g_ptr_array_unref(options->env);
+    g_ptr_array_unref(options->read_only);
+}

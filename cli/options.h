@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The options that `ferry pipe` and `ferry run` take. */
+#ifndef FERRY_CLI_OPTIONS_H
+#define FERRY_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include <ferry/ferry.h>
+
+enum stats_format { STATS_NONE, STATS_TABLE, STATS_JSON };
+
+struct options {
+    uint64_t memory_bytes; /* 0: the library's default */
+    uint64_t timeout_ns;   /* 0: none */
+    GPtrArray *env;        /* of char *, NULL-terminated once parsed */
+    GPtrArray *read_only;  /* likewise: absolute paths of directories */
+    enum ferry_transfer transfer;
+    enum ferry_delivery delivery;
+    enum stats_format stats;
+    bool verbose;
+};
+
+/* Reads options up to the first operand. Returns the index of that operand, or
+ * -1: the command is over with *status (after --help, --version or a message).
+ * The caller calls options_free in either case. */
+int options_parse(struct options *options, int argc, char **argv, int *status);
+void options_free(struct options *options);
+
+#endif

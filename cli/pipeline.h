@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pipeline of VMs between standard input and standard output: made, run,
+ * waited for, taken down. One in a process: it blocks signals and uses
+ * descriptors 0 and 1.
+ */
+#ifndef FERRY_CLI_PIPELINE_H
+#define FERRY_CLI_PIPELINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <ferry/ferry.h>
+
+#include "options.h"
+#include "pump.h"
+#include "words.h"
+
+struct stage {
+    char label[WORDS_NAME_BYTES + 32]; /* for messages: "stage 2 (gzip)" */
+    char name[WORDS_NAME_BYTES];       /* of the VM */
+    char **argv;
+    char *program; /* the file */
+    struct ferry_vm *vm;
+    struct ferry_vm_exit exit;
+    struct ferry_vm_stats stats; /* valid once the pipeline was taken down, as all figures */
+};
+
+struct pipeline {
+    /* Set by the owner. */
+    const struct options *options;
+    struct stage *stages;
+    size_t count;
+
+    /* The pipeline's own. */
+    struct ferry_engine *engine;
+    struct ferry_link **links; /* count + 1: the first from the host, the last to it */
+    struct input input;
+    struct output output;
+    pthread_t input_thread, output_thread, wait_thread;
+    size_t threads; /* how many of them were started, in that order */
+    sigset_t signals;
+    int signal_fd, done_fd;
+    _Atomic unsigned done; /* what has ended, of enum part */
+    int signo;             /* that asked us to end */
+    bool stopped;          /* we asked the VMs to end */
+    uint64_t start_ns, end_ns;
+    struct ferry_link_stats *link_stats;
+    struct ferry_ledger ledger;
+};
+
+/* Runs it to its end and prints what is to be said. Returns the exit status;
+ * does not return when a signal asked to end. */
+int pipeline_run(struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The two ends of a pipeline on the host; see pump.h. */
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ferry/abi/layout.h>
+#include <ferry/abi/message.h>
+
+#include "command.h"
+#include "pump.h"
+
+/* Interrupts a system call of a pump; the handler has nothing to do. */
+#define SIGNAL_INTERRUPT SIGUSR1
+
+static void interrupted(int signo)
+{
+    (void)signo;
+}
+
+/* So that the thread can be interrupted, whatever mask we were started with. */
+static void pump_begin(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGNAL_INTERRUPT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void pump_interrupt(pthread_t thread)
+{
+    struct sigaction action = {.sa_handler = interrupted};
+
+    sigaction(SIGNAL_INTERRUPT, &action, NULL);
+    pthread_kill(thread, SIGNAL_INTERRUPT);
+}
+
+/* ---- input --------------------------------------------------------------- */
+
+/* A loan that came home becomes spare. */
+static int input_reclaim(struct input *input, uint64_t timeout_ns)
+{
+    void *extent;
+    size_t bytes;
+    int rc = ferry_reclaim(input->link, timeout_ns, &extent, &bytes);
+
+    if (rc == 0) {
+        assert(input->spare_count < INPUT_EXTENTS);
+        input->spare[input->spare_count++] = extent;
+    }
+    return rc;
+}
+
+/* An extent to fill: one that is warm if there is one, else a new one, else
+ * the next that comes home. */
+static int input_take(struct input *input, void **extent)
+{
+    int rc = 0;
+
+    if (input->spare_count == 0 && input_reclaim(input, 0) != 0) {
+        rc = -ENOMEM;
+        if (input->all_count < INPUT_EXTENTS) {
+            void *fresh;
+
+            rc = ferry_alloc(input->link, 1, false, &fresh);
+            if (rc == 0) {
+                input->all[input->all_count++] = fresh;
+                input->spare[input->spare_count++] = fresh;
+            }
+        }
+        if (rc == -ENOMEM && input->all_count > 0)
+            rc = input_reclaim(input, UINT64_MAX);
+    }
+    if (rc == 0)
+        *extent = input->spare[--input->spare_count];
+    return rc;
+}
+
+/* Waits for input (or, with timeout 0, looks) and reads what is there.
+ * -EAGAIN: nothing is; -ECANCELED: told to stop. */
+static ssize_t read_some(struct input *input, void *to, size_t room, int timeout_ms)
+{
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    while (!atomic_load(&input->stop)) {
+        int n = poll(&ready, 1, timeout_ms);
+
+        if (n == 0)
+            return -EAGAIN;
+        ssize_t got = n < 0 ? -1 : read(STDIN_FILENO, to, room);
+        if (got >= 0)
+            return got;
+        if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    }
+    return -ECANCELED;
+}
+
+/* Fills an extent with what can be had at once, after waiting for the first
+ * byte: a line that was typed must not wait for more. Returns the bytes. */
+static size_t input_fill(struct input *input, char *extent)
+{
+    size_t bytes = 0;
+
+    while (bytes < FERRY_EXTENT_BYTES) {
+        ssize_t got =
+            read_some(input, extent + bytes, FERRY_EXTENT_BYTES - bytes, bytes == 0 ? -1 : 0);
+
+        if (got == -EAGAIN)
+            break;
+        if (got <= 0) {
+            input->ended = true;
+            if (got < 0 && got != -ECANCELED) {
+                say("cannot read standard input: %s; redirect it from a file or a pipe",
+                    strerror((int)-got));
+                input->failed = true;
+            }
+            break;
+        }
+        bytes += (size_t)got;
+    }
+    return bytes;
+}
+
+static int input_send_copy(struct input *input, char *extent, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        size_t rest = bytes - done;
+        struct ferry_message message = {
+            .mode = FERRY_COPY,
+            .data = extent + done,
+            .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
+        };
+        int rc = ferry_send(input->link, &message, UINT64_MAX);
+
+        if (rc != 0)
+            return rc;
+        input->bytes += message.bytes;
+        done += message.bytes;
+    }
+    return 0;
+}
+
+/* Sends the filled extent, by a copy or whole. */
+static int input_send(struct input *input, void *extent, size_t bytes)
+{
+    bool copy = input->transfer == FERRY_TRANSFER_COPY ||
+                (input->transfer == FERRY_TRANSFER_AUTO && bytes <= input->crossover_bytes);
+
+    if (copy) {
+        int rc = input_send_copy(input, extent, bytes);
+
+        input->spare[input->spare_count++] = extent;
+        return rc;
+    }
+    struct ferry_message message = {.mode = FERRY_LEND, .data = extent, .bytes = bytes};
+    int rc = ferry_send(input->link, &message, UINT64_MAX);
+
+    if (rc == 0)
+        input->bytes += bytes;
+    return rc;
+}
+
+void input_run(struct input *input)
+{
+    int rc = 0;
+
+    pump_begin();
+    while (!input->ended) {
+        void *extent;
+
+        rc = input_take(input, &extent);
+        if (rc != 0)
+            break;
+        size_t bytes = input_fill(input, extent);
+        if (bytes == 0)
+            break;
+        rc = input_send(input, extent, bytes);
+        if (rc != 0)
+            break;
+    }
+    /* -EPIPE: the first stage reads no more, as it may. */
+    if (rc != 0 && rc != -EPIPE && rc != -ECANCELED) {
+        say("cannot send input to the first stage: %s", strerror(-rc));
+        input->failed = true;
+    }
+    ferry_link_hangup(input->link);
+}
+
+void input_finish(struct input *input)
+{
+    void *extent;
+    size_t bytes;
+
+    while (ferry_reclaim(input->link, 0, &extent, &bytes) == 0) {
+    }
+    /* One that did not come home cannot be freed, and the ledger shows it. */
+    for (size_t i = 0; i < input->all_count; i++)
+        (void)ferry_free(input->link, input->all[i], FERRY_EXTENT_BYTES);
+}
+
+/* ---- output -------------------------------------------------------------- */
+
+/* Frees the whole units around a payload that was moved here. */
+static void free_moved(struct output *output)
+{
+    static const uint64_t units[] = {FERRY_PAGE_BYTES, FERRY_EXTENT_BYTES};
+    uintptr_t start = (uintptr_t)output->message.data;
+
+    /* The message does not say which kind of unit it came in; freeing fails
+     * and changes nothing unless the range is made of whole ones. */
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        size_t before = start % units[i];
+        size_t bytes = (before + output->message.bytes + units[i] - 1) / units[i] * units[i];
+
+        if (ferry_free(output->link, (char *)output->message.data - before, bytes) == 0)
+            return;
+    }
+}
+
+static void output_let_go(struct output *output)
+{
+    switch (output->message.mode) {
+    case FERRY_COPY:
+    case FERRY_LEND:
+        (void)ferry_release(output->link, output->message.token);
+        break;
+    case FERRY_MOVE:
+        free_moved(output);
+        break;
+    default:
+        break;
+    }
+    output->held = false;
+}
+
+static int write_some(const char *from, size_t bytes, size_t *written)
+{
+    ssize_t n = write(STDOUT_FILENO, from, bytes);
+
+    *written = 0;
+    if (n >= 0) {
+        *written = (size_t)n;
+        return 0;
+    }
+    if (errno == EAGAIN) { /* somebody made it non-blocking */
+        struct pollfd ready = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+        (void)poll(&ready, 1, -1);
+        return 0;
+    }
+    return errno == EINTR ? 0 : -errno;
+}
+
+static int output_write(struct output *output)
+{
+    const char *data = output->message.data;
+    size_t done = 0;
+
+    while (done < output->message.bytes) {
+        size_t written;
+
+        if (atomic_load(&output->stop))
+            return -ECANCELED;
+        int rc = write_some(data + done, output->message.bytes - done, &written);
+        if (rc != 0)
+            return rc;
+        done += written;
+        output->bytes += written;
+    }
+    return 0;
+}
+
+void output_run(struct output *output)
+{
+    int rc = 0;
+
+    pump_begin();
+    while (rc == 0) {
+        rc = ferry_recv(output->link, UINT64_MAX, &output->message);
+        if (rc != 0 || output->message.mode == FERRY_HANGUP)
+            break;
+        output->held = true;
+        rc = output_write(output);
+        if (rc == 0)
+            output_let_go(output);
+    }
+    output->error = -rc;
+}
+
+void output_finish(struct output *output)
+{
+    if (output->held)
+        output_let_go(output);
+    while (ferry_recv(output->link, 0, &output->message) == 0 &&
+           output->message.mode != FERRY_HANGUP)
+        output_let_go(output);
+}

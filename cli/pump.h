@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two ends of a pipeline on the host: standard input into the first VM,
+ * the last VM's output to standard output. Each runs on a thread of its own
+ * and can be made to stop while it waits for the outside world.
+ */
+#ifndef FERRY_CLI_PUMP_H
+#define FERRY_CLI_PUMP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pthread.h>
+
+#include <ferry/ferry.h>
+
+/* Extents that circulate between input and the first VM; all memory that
+ * input ever takes, whatever its length. */
+#define INPUT_EXTENTS 8
+
+struct input {
+    /* Set by the owner. */
+    struct ferry_link *link;
+    enum ferry_transfer transfer;
+    uint64_t crossover_bytes; /* auto: send at most so many bytes as a copy */
+    atomic_bool stop;         /* read no more */
+    /* The pump's, and for the owner to read when its thread has ended. */
+    void *all[INPUT_EXTENTS];   /* every extent it has */
+    void *spare[INPUT_EXTENTS]; /* those that are not lent out */
+    size_t all_count, spare_count;
+    uint64_t bytes; /* read and sent */
+    bool ended;     /* end of file was seen */
+    bool failed;    /* and a message was printed */
+};
+
+struct output {
+    struct ferry_link *link;
+    atomic_bool stop;             /* write no more */
+    struct ferry_message message; /* the one being written, if held */
+    bool held;
+    uint64_t bytes; /* written */
+    int error;      /* 0, or why it ended early: an errno value */
+};
+
+/* Interrupts the system call that a pump's thread is blocked in, after its
+ * `stop` was set. The thread may be just about to block: to be called again
+ * until it has ended. */
+void pump_interrupt(pthread_t thread);
+
+/* Reads fd 0 to its end and sends it; returns when that is done, when the
+ * first VM takes no more, or after an error. Hangs up in each case. */
+void input_run(struct input *input);
+/* Takes loans home and frees all extents. After the VMs were destroyed. */
+void input_finish(struct input *input);
+
+/* Writes what arrives to fd 1 until the link hangs up, or an error. SIGPIPE
+ * must be blocked or ignored: EPIPE is an error like the others here. */
+void output_run(struct output *output);
+/* Lets go of all that was not written. After the VMs were destroyed. */
+void output_finish(struct output *output);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The figures of a pipeline; see stats.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "command.h"
+#include "pipeline.h"
+#include "stats.h"
+
+static double seconds(const struct pipeline *p)
+{
+    return (double)(p->end_ns - p->start_ns) / 1e9;
+}
+
+/* ---- table ---------------------------------------------------------------- */
+
+static void print_vms(const struct pipeline *p)
+{
+    fprintf(stderr, "%-20s %6s %10s %10s %10s %10s\n", "VM", "status", "immediate", "natural",
+            "sent", "received");
+    for (size_t i = 0; i < p->count; i++) {
+        const struct ferry_vm_stats *s = &p->stages[i].stats;
+
+        fprintf(stderr, "%-20s %6d %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n",
+                p->stages[i].name, p->stages[i].exit.status, s->exits_immediate, s->exits_natural,
+                s->messages_sent, s->messages_received);
+    }
+}
+
+static void print_links(const struct pipeline *p)
+{
+    fprintf(stderr, "%-20s %8s %14s %14s %10s %8s %8s %8s\n", "link", "messages", "handed over",
+            "copied", "inline", "4K", "2M", "updates");
+    for (size_t i = 0; i <= p->count; i++) {
+        const struct ferry_link_stats *s = &p->link_stats[i];
+        char ends[72];
+
+        snprintf(ends, sizeof(ends), "%s > %s", s->from, s->to);
+        fprintf(stderr,
+                "%-20s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %10" PRIu64 " %8" PRIu64
+                " %8" PRIu64 " %8" PRIu64 "\n",
+                ends, s->messages, s->bytes_handed_over, s->bytes_copied, s->bytes_inline,
+                s->pages_4k, s->extents_2m, s->table_calls);
+    }
+}
+
+void stats_print_table(const struct pipeline *p)
+{
+    double time = seconds(p);
+
+    fprintf(stderr, "%.3f s, %" PRIu64 " bytes in, %" PRIu64 " bytes out, %.3f GB/s\n", time,
+            p->input.bytes, p->output.bytes, time > 0 ? (double)p->input.bytes / time / 1e9 : 0.0);
+    print_vms(p);
+    print_links(p);
+    fprintf(stderr,
+            "ledger: %" PRIu64 " extents, %" PRIu64 " owned, %" PRIu64 " lent, %" PRIu64
+            " leaked\n",
+            p->ledger.extents, p->ledger.owned, p->ledger.lent, p->ledger.leaked);
+}
+
+/* ---- JSON ----------------------------------------------------------------- */
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *vm_json(const struct stage *stage)
+{
+    const struct ferry_vm_stats *s = &stage->stats;
+    json_t *vm = json_object();
+
+    json_object_set_new(vm, "name", json_string(stage->name));
+    json_object_set_new(vm, "exit_status", json_integer(stage->exit.status));
+    json_object_set_new(vm, "exits_immediate", number(s->exits_immediate));
+    json_object_set_new(vm, "exits_natural", number(s->exits_natural));
+    json_object_set_new(vm, "messages_sent", number(s->messages_sent));
+    json_object_set_new(vm, "messages_received", number(s->messages_received));
+    return vm;
+}
+
+static json_t *link_json(const struct ferry_link_stats *s)
+{
+    json_t *link = json_object();
+
+    json_object_set_new(link, "from", json_string(s->from));
+    json_object_set_new(link, "to", json_string(s->to));
+    json_object_set_new(link, "messages", number(s->messages));
+    json_object_set_new(link, "bytes_handed_over", number(s->bytes_handed_over));
+    json_object_set_new(link, "bytes_copied", number(s->bytes_copied));
+    json_object_set_new(link, "bytes_inline", number(s->bytes_inline));
+    json_object_set_new(link, "pages_4k", number(s->pages_4k));
+    json_object_set_new(link, "extents_2m", number(s->extents_2m));
+    json_object_set_new(link, "table_calls", number(s->table_calls));
+    return link;
+}
+
+static json_t *ledger_json(const struct ferry_ledger *l)
+{
+    json_t *ledger = json_object();
+
+    json_object_set_new(ledger, "extents", number(l->extents));
+    json_object_set_new(ledger, "owned", number(l->owned));
+    json_object_set_new(ledger, "lent", number(l->lent));
+    json_object_set_new(ledger, "leaked", number(l->leaked));
+    return ledger;
+}
+
+void stats_print_json(const struct pipeline *p)
+{
+    json_t *root = json_object();
+    json_t *vms = json_array();
+    json_t *links = json_array();
+
+    for (size_t i = 0; i < p->count; i++)
+        json_array_append_new(vms, vm_json(&p->stages[i]));
+    for (size_t i = 0; i <= p->count; i++)
+        json_array_append_new(links, link_json(&p->link_stats[i]));
+    json_object_set_new(root, "seconds", json_real(seconds(p)));
+    json_object_set_new(root, "bytes_in", number(p->input.bytes));
+    json_object_set_new(root, "bytes_out", number(p->output.bytes));
+    json_object_set_new(root, "vms", vms);
+    json_object_set_new(root, "links", links);
+    json_object_set_new(root, "ledger", ledger_json(&p->ledger));
+
+    char *text = json_dumps(root, JSON_REAL_PRECISION(9));
+    if (text) {
+        fprintf(stderr, "%s\n", text);
+        free(text);
+    } else {
+        say("out of memory for --stats=json; make memory free and try again");
+    }
+    json_decref(root);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A stage that passes everything on, unread: what a pipeline itself costs. */
+#include <stdio.h>
+#include <string.h>
+
+#include <ferry/guest.h>
+
+int main(void)
+{
+    const void *data;
+    ssize_t bytes;
+    int error = 0;
+
+    while (error == 0 && (bytes = ferry_input(&data)) > 0)
+        error = ferry_forward();
+    if (error == 0)
+        error = bytes < 0 ? (int) bytes : ferry_close();
+    if (error != 0)
+        fprintf(stderr, "pass: %s\n", strerror(-error));
+    return error != 0;
+}

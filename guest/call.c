@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The edge of the VM: where the control structure is, and how to leave. */
+#include <sys/auxv.h>
+
+#include <ferry/abi/layout.h>
+#include <ferry/guest.h>
+
+#include "call.h"
+
+int64_t ferry_guest_call(enum ferry_call number, uint64_t first, uint64_t second, uint64_t third)
+{
+    int64_t result = number;
+
+    __asm__ volatile("outb %%al, %[port]"
+                     : "+a"(result)
+                     : [port] "N"(FERRY_PORT_CALL), "D"(first), "S"(second), "d"(third)
+                     : "memory");
+    return result;
+}
+
+void ferry_guest_doorbell(void)
+{
+    __asm__ volatile("outb %%al, %[port]" : : [port] "N"(FERRY_PORT_DOORBELL), "a"(0) : "memory");
+}
+
+const struct ferry_control *ferry_control(void)
+{
+    static const struct ferry_control *found;
+    static bool looked;
+
+    if (!looked) {
+        const struct ferry_control *control = (const void *) getauxval(FERRY_AT_CONTROL);
+
+        if (control != NULL && control->info.magic == FERRY_CONTROL_MAGIC &&
+            control->info.version == FERRY_ABI_VERSION &&
+            control->info.size_bytes == sizeof(*control))
+            found = control;
+        looked = true;
+    }
+    return found;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The message layer: this VM's end of the rings in its control structure.
+ * Indexes are kept here and only published there; what the VMM wrote is read
+ * once, after its index, into private memory.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <ferry/abi/layout.h>
+#include <ferry/guest.h>
+
+#include "call.h"
+#include "message.h"
+
+#define MASK (FERRY_RING_ENTRIES - 1)
+
+static struct {
+    uint64_t out_head; /* also the next ticket; 64 bits, so that tickets never repeat */
+    uint32_t in_tail, home_tail, release_head;
+    struct ferry_guest_hooks hooks;
+    /* What the stream layer met and was not for it, in order. */
+    struct ferry_desc kept[FERRY_RING_ENTRIES];
+    uint32_t kept_head, kept_tail;
+    struct ferry_home homes[FERRY_RING_ENTRIES];
+    uint32_t homes_head, homes_tail;
+} state;
+
+/* The guest's own pages of it may be written, whatever the public type says. */
+static struct ferry_control *control_writable(void)
+{
+    return (struct ferry_control *) (uintptr_t) ferry_control();
+}
+
+void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks)
+{
+    state.hooks = *hooks;
+}
+
+static int64_t wait_for(unsigned events, uint64_t timeout_ns)
+{
+    return ferry_guest_call(FERRY_CALL_WAIT, events, timeout_ns, 0);
+}
+
+/* ---- peers -------------------------------------------------------------- */
+
+/* The host has an entry with id 0 for each direction it may have, so the right counts too. */
+static const struct ferry_peer *find_peer(uint16_t id, uint16_t rights)
+{
+    const struct ferry_control *control = ferry_control();
+
+    if (control == NULL)
+        return NULL;
+    for (unsigned i = 0; i < control->info.peer_count && i < FERRY_PEERS_MAX; i++) {
+        const struct ferry_peer *peer = &control->info.peers[i];
+
+        if (peer->id == id && (peer->rights & rights) == rights)
+            return peer;
+    }
+    return NULL;
+}
+
+const struct ferry_peer *ferry_peer_by_id(uint16_t id)
+{
+    return find_peer(id, 0);
+}
+
+const struct ferry_peer *ferry_peer_by_name(const char *name)
+{
+    const struct ferry_control *control = ferry_control();
+
+    if (control == NULL)
+        return NULL;
+    for (unsigned i = 0; i < control->info.peer_count && i < FERRY_PEERS_MAX; i++) {
+        if (strncmp(control->info.peers[i].name, name, FERRY_NAME_BYTES) == 0)
+            return &control->info.peers[i];
+    }
+    return NULL;
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+/* The VMM has taken all tickets below this one. */
+static uint64_t taken(const struct ferry_control *control)
+{
+    uint32_t tail = __atomic_load_n(&control->vmm.out_tail, __ATOMIC_ACQUIRE);
+
+    return state.out_head - (uint32_t) ((uint32_t) state.out_head - tail);
+}
+
+static bool in_window(const struct ferry_control *control, const void *data, size_t bytes)
+{
+    uint64_t offset = (uintptr_t) data - control->info.window_base;
+
+    return offset < control->info.window_bytes && bytes <= control->info.window_bytes - offset;
+}
+
+/* What is wrong with it as far as can be seen from here; the VMM checks all of it again. */
+static int check(const struct ferry_control *control, const struct ferry_msg *msg,
+                 const struct ferry_peer **peer)
+{
+    *peer = find_peer(msg->dst, FERRY_MAY_SEND);
+    if (*peer == NULL)
+        return -EPERM;
+    if (__atomic_load_n(&(*peer)->state, __ATOMIC_RELAXED) == FERRY_PEER_GONE)
+        return -EPIPE;
+    switch (msg->mode) {
+    case FERRY_INLINE:
+        return msg->bytes <= FERRY_INLINE_BYTES ? 0 : -EMSGSIZE;
+    case FERRY_COPY:
+        return msg->bytes <= FERRY_COPY_BYTES ? 0 : -EMSGSIZE;
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return msg->bytes > 0 && in_window(control, msg->data, msg->bytes) ? 0 : -EFAULT;
+    case FERRY_HANGUP:
+        return msg->bytes == 0 ? 0 : -EINVAL;
+    }
+    return -EINVAL;
+}
+
+static void fill(struct ferry_desc *desc, const struct ferry_msg *msg)
+{
+    memset(desc, 0, sizeof(*desc));
+    desc->mode = (uint8_t) msg->mode;
+    desc->dst = msg->dst;
+    desc->tag = msg->tag;
+    if (msg->mode == FERRY_INLINE) {
+        desc->inline_bytes = (uint8_t) msg->bytes;
+        if (msg->bytes > 0)
+            memcpy(desc->data, msg->data, msg->bytes);
+    } else if (msg->mode != FERRY_HANGUP) {
+        desc->payload.addr = (uintptr_t) msg->data;
+        desc->payload.bytes = msg->bytes;
+    }
+}
+
+/* Claim 5: does this message leave at once? */
+static bool wants_doorbell(const struct ferry_control *control, const struct ferry_peer *peer,
+                           enum ferry_when when)
+{
+    if (control->info.delivery == FERRY_DELIVERY_IMMEDIATE)
+        return true;
+    if (control->info.delivery == FERRY_DELIVERY_DEFERRED)
+        return false;
+    if (when != FERRY_WHEN_AUTO)
+        return when == FERRY_IMMEDIATE;
+    /* The published head must be visible before `waiting` is read: a receiver
+     * that goes to sleep looks the other way round. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(&peer->waiting, __ATOMIC_ACQUIRE) != 0;
+}
+
+int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
+{
+    struct ferry_control *control = control_writable();
+    const struct ferry_peer *peer;
+    struct ferry_desc desc;
+    int error;
+
+    if (control == NULL)
+        return -ENOSYS;
+    error = check(control, msg, &peer);
+    if (error != 0)
+        return error;
+    while (state.out_head - taken(control) >= FERRY_RING_ENTRIES) {
+        int64_t events = wait_for(FERRY_EVENT_OUT, UINT64_MAX);
+
+        if (events < 0)
+            return events;
+    }
+    if (state.hooks.settle != NULL)
+        state.hooks.settle();
+
+    fill(&desc, msg);
+    memcpy(&control->out[state.out_head & MASK], &desc, sizeof(desc));
+    state.out_head++;
+    __atomic_store_n(&control->guest.out_head, (uint32_t) state.out_head, __ATOMIC_RELEASE);
+    if (wants_doorbell(control, peer, when))
+        ferry_guest_doorbell();
+    return (int64_t) (state.out_head - 1);
+}
+
+int ferry_status(int64_t ticket)
+{
+    const struct ferry_control *control = ferry_control();
+
+    if (control == NULL)
+        return -ENOSYS;
+    if (ticket < 0 || (uint64_t) ticket >= state.out_head)
+        return -EINVAL;
+    if ((uint64_t) ticket >= taken(control))
+        return -EINPROGRESS;
+    /* From here on another message uses, or may use, the same slot. */
+    if (state.out_head - (uint64_t) ticket > FERRY_RING_ENTRIES)
+        return -ESTALE;
+    return __atomic_load_n(&control->vmm.out_status[(uint64_t) ticket & MASK], __ATOMIC_RELAXED);
+}
+
+int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
+{
+    int64_t ticket = ferry_send(msg, when);
+    int status;
+
+    if (ticket < 0)
+        return (int) ticket;
+    while ((status = ferry_status(ticket)) == -EINPROGRESS) {
+        int64_t events = wait_for(FERRY_EVENT_OUT, UINT64_MAX);
+
+        if (events < 0)
+            return (int) events;
+    }
+    return status;
+}
+
+int ferry_yield(void)
+{
+    int64_t events;
+
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    events = wait_for(FERRY_EVENT_OUT, 0);
+    return events < 0 ? (int) events : 0;
+}
+
+/* ---- receiving ---------------------------------------------------------- */
+
+/* Copies the next descriptor of the in ring to a local one (claim 4). */
+static bool take(struct ferry_desc *desc)
+{
+    struct ferry_control *control = control_writable();
+
+    if (__atomic_load_n(&control->vmm.in_head, __ATOMIC_ACQUIRE) == state.in_tail)
+        return false;
+    memcpy(desc, &control->in[state.in_tail & MASK], sizeof(*desc));
+    state.in_tail++;
+    __atomic_store_n(&control->guest.in_tail, state.in_tail, __ATOMIC_RELEASE);
+    return true;
+}
+
+static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
+{
+    memset(msg, 0, sizeof(*msg));
+    msg->mode = (enum ferry_mode) desc->mode;
+    msg->tag = desc->tag;
+    msg->src = desc->src;
+    msg->dst = desc->dst;
+    msg->src_generation = desc->src_generation;
+    msg->dst_generation = desc->dst_generation;
+    if (desc->mode == FERRY_INLINE) {
+        memcpy(msg->small, desc->data, sizeof(msg->small));
+        msg->data = msg->small;
+        msg->bytes = desc->inline_bytes;
+    } else {
+        msg->data = (void *) (uintptr_t) desc->payload.addr;
+        msg->bytes = desc->payload.bytes;
+        msg->token = desc->payload.token;
+        msg->message = desc->payload.message;
+    }
+}
+
+int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
+{
+    struct ferry_desc desc;
+
+    while (state.kept_head - state.kept_tail < FERRY_RING_ENTRIES) {
+        if (!take(&desc))
+            return -EAGAIN;
+        if (desc.src == src) {
+            unpack(&desc, msg);
+            return 0;
+        }
+        state.kept[state.kept_head++ & MASK] = desc;
+    }
+    return -ENOBUFS;
+}
+
+int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
+{
+    struct ferry_desc desc;
+
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    if (state.kept_tail != state.kept_head) {
+        unpack(&state.kept[state.kept_tail++ & MASK], msg);
+        return 0;
+    }
+    while (!take(&desc)) {
+        int64_t events;
+
+        if (timeout_ns == 0)
+            return -ETIMEDOUT;
+        if (state.hooks.flush != NULL)
+            state.hooks.flush();
+        events = wait_for(FERRY_EVENT_IN, timeout_ns);
+        if (events <= 0)
+            return events < 0 ? (int) events : -ETIMEDOUT;
+    }
+    unpack(&desc, msg);
+    return 0;
+}
+
+void ferry_guest_release(uint32_t token)
+{
+    struct ferry_control *control = control_writable();
+
+    control->guest.release[state.release_head & MASK] = token;
+    state.release_head++;
+    __atomic_store_n(&control->guest.release_head, state.release_head, __ATOMIC_RELEASE);
+}
+
+int ferry_release(const struct ferry_msg *msg)
+{
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    if (msg->mode == FERRY_MOVE)
+        return -EINVAL; /* it is the caller's own: ferry_free */
+    if (msg->mode == FERRY_COPY || msg->mode == FERRY_LEND)
+        ferry_guest_release(msg->token);
+    return 0;
+}
+
+/* ---- loans that come home ----------------------------------------------- */
+
+void ferry_guest_take_homes(void)
+{
+    struct ferry_control *control = control_writable();
+    uint32_t head = __atomic_load_n(&control->vmm.home_head, __ATOMIC_ACQUIRE);
+    uint32_t tail = state.home_tail;
+
+    while (tail != head && state.homes_head - state.homes_tail < FERRY_RING_ENTRIES) {
+        struct ferry_home home = control->vmm.home[tail & MASK];
+
+        if (state.hooks.came_home == NULL || !state.hooks.came_home(home.addr, home.bytes))
+            state.homes[state.homes_head++ & MASK] = home;
+        tail++;
+    }
+    if (tail == state.home_tail)
+        return;
+    state.home_tail = tail;
+    __atomic_store_n(&control->guest.home_tail, tail, __ATOMIC_RELEASE);
+}
+
+int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
+{
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    ferry_guest_take_homes();
+    while (state.homes_tail == state.homes_head) {
+        int64_t events;
+
+        if (timeout_ns == 0)
+            return -ETIMEDOUT;
+        if (state.hooks.flush != NULL)
+            state.hooks.flush();
+        events = wait_for(FERRY_EVENT_HOME, timeout_ns);
+        if (events <= 0)
+            return events < 0 ? (int) events : -ETIMEDOUT;
+        ferry_guest_take_homes();
+    }
+    *addr = (void *) (uintptr_t) state.homes[state.homes_tail & MASK].addr;
+    *bytes = state.homes[state.homes_tail & MASK].bytes;
+    state.homes_tail++;
+    return 0;
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+void ferry_guest_units(const void *data, size_t bytes, uint64_t *addr, uint64_t *whole)
+{
+    const struct ferry_control_info *info = &ferry_control()->info;
+    uint64_t start = (uintptr_t) data, end = start + bytes;
+    uint64_t unit = start < info->window_base + info->small_bytes ? FERRY_PAGE_BYTES
+                                                                  : FERRY_EXTENT_BYTES;
+
+    *addr = start & ~(unit - 1);
+    *whole = ((end + unit - 1) & ~(unit - 1)) - *addr;
+}
+
+static void *alloc(size_t count, uint64_t page)
+{
+    int64_t result = -ENOSYS;
+
+    if (ferry_control() != NULL)
+        result = ferry_guest_call(FERRY_CALL_ALLOC, count, page, 0);
+    if (result < 0) {
+        errno = (int) -result;
+        return NULL;
+    }
+    return (void *) result;
+}
+
+void *ferry_alloc_extents(size_t count)
+{
+    return alloc(count, 0);
+}
+
+void *ferry_alloc_pages(size_t count)
+{
+    return alloc(count, 1);
+}
+
+int ferry_free(void *addr, size_t bytes)
+{
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    return (int) ferry_guest_call(FERRY_CALL_FREE, (uintptr_t) addr, bytes, 0);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the stream layer needs of the message layer beyond guest.h. Both share
+ * the rings of one VM, so each hands the other what is not its own: the
+ * message layer calls the hooks, the stream layer takes from one peer only.
+ */
+#ifndef FERRY_GUEST_MESSAGE_H
+#define FERRY_GUEST_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ferry/guest.h>
+
+struct ferry_guest_hooks {
+    /* Called before a slot of the out ring is used again: the last moment
+     * at which the status of its former message can be read. */
+    void (*settle)(void);
+    /* Called before waiting for a message or a loan: what was committed travels. */
+    void (*flush)(void);
+    /* A loan came home; true if it is the stream layer's. */
+    bool (*came_home)(uint64_t addr, uint64_t bytes);
+};
+
+void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks);
+
+/* The next message from this peer, without waiting: -EAGAIN. Those of others are kept
+ * for ferry_recv; -ENOBUFS when so many wait there that no more can be kept. */
+int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg);
+
+/* Takes note of all loans that came home: those the stream layer does not
+ * claim are kept for ferry_reclaim. */
+void ferry_guest_take_homes(void);
+
+void ferry_guest_release(uint32_t token);
+
+/* The units around a range of the window: 4 KiB in its first part, else extents. */
+void ferry_guest_units(const void *data, size_t bytes, uint64_t *addr, uint64_t *whole);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Streams over read and write, for a stage that runs outside a VM. It is what
+ * an ordinary filter does, so that the two can be compared: reads of what a
+ * pipe holds, writes of the same size.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <ferry/abi/layout.h>
+
+#include "process.h"
+
+#define PIPE_BYTES 65536u /* what a pipe holds unless told otherwise */
+
+static struct {
+    ssize_t piece; /* length of the current piece of input */
+    size_t room;   /* what the last ferry_output gave */
+    size_t filled;
+    bool closed;
+    uint8_t in[PIPE_BYTES];
+    uint8_t out[FERRY_EXTENT_BYTES];
+} process;
+
+static int write_all(const uint8_t *data, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t written = write(STDOUT_FILENO, data, bytes);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        data += written;
+        bytes -= (size_t) written;
+    }
+    return 0;
+}
+
+int ferry_process_flush(void)
+{
+    size_t filled = process.filled;
+
+    process.filled = 0;
+    process.room = 0;
+    return write_all(process.out, filled);
+}
+
+ssize_t ferry_process_input(const void **data)
+{
+    /* The read may wait, so what was committed goes first. */
+    int error = ferry_process_flush();
+
+    if (error != 0)
+        return error;
+    do
+        process.piece = read(STDIN_FILENO, process.in, sizeof(process.in));
+    while (process.piece < 0 && errno == EINTR);
+    *data = process.in;
+    return process.piece < 0 ? -errno : process.piece;
+}
+
+ssize_t ferry_process_output(void **data, size_t want)
+{
+    size_t limit = want > PIPE_BYTES ? sizeof(process.out) : PIPE_BYTES;
+
+    if (process.closed)
+        return -EPIPE;
+    if (process.filled >= limit || limit - process.filled < want) {
+        int error = ferry_process_flush();
+
+        if (error != 0)
+            return error;
+    }
+    process.room = limit - process.filled;
+    *data = process.out + process.filled;
+    return (ssize_t) process.room;
+}
+
+int ferry_process_commit(size_t bytes)
+{
+    if (bytes > process.room)
+        return -EINVAL;
+    process.room -= bytes;
+    process.filled += bytes;
+    return process.filled >= PIPE_BYTES ? ferry_process_flush() : 0;
+}
+
+int ferry_process_forward(void)
+{
+    size_t bytes;
+    int error;
+
+    if (process.piece <= 0)
+        return -EINVAL;
+    bytes = (size_t) process.piece;
+    process.piece = 0;
+    if (process.closed)
+        return -EPIPE;
+    error = ferry_process_flush();
+    return error != 0 ? error : write_all(process.in, bytes);
+}
+
+int ferry_process_close(void)
+{
+    int error = ferry_process_flush();
+
+    if (!process.closed && close(STDOUT_FILENO) != 0 && error == 0)
+        error = -errno;
+    process.closed = true;
+    return error;
+}

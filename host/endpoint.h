@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An endpoint: one side of message traffic, a VM or the host's end of a
+ * link. It owns the queue of messages that arrived, what it was lent, and the notes
+ * of loans that came home. All of it is private memory; for a VM the same
+ * is shown to the guest in its control structure (claims 3, 8).
+ *
+ * Lock order: engine->lock, then a stream's lock, then one endpoint's lock or
+ * the ledger's; no two of the last kind are ever held together. Endpoints are not freed before
+ * their engine, so a pointer to one never dangles; `live` says whether it
+ * still takes part.
+ */
+#ifndef FERRY_HOST_ENDPOINT_H
+#define FERRY_HOST_ENDPOINT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/abi/control.h>
+#include <ferry/ferry.h>
+
+#include "ledger.h"
+#include "page_table.h"
+
+struct ferry_engine;
+struct ferry_vm;
+struct stream;
+
+/* The right to send from one endpoint to another, and its figures. */
+struct ferry_link {
+    struct ferry_engine *engine;
+    struct endpoint *from, *to;
+    bool stream;
+    uint32_t max_messages;
+    struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */
+    struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
+    atomic_uint sequence;                 /* numbers its messages */
+    /* Under to->lock: */
+    uint32_t in_flight; /* reserved, queued or held, not yet released */
+    bool hung_up;       /* the sender said it was the last */
+    bool parked;        /* the sender waits for room */
+    /* Figures, added to by both sides: */
+    atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
+    atomic_ullong pages_4k, extents_2m, table_calls;
+};
+
+enum held_state { HELD_FREE, HELD_PROMISED, HELD_QUEUED, HELD_TAKEN, HELD_LEAVING };
+
+/* A payload the endpoint has until it releases it; its index is the token. */
+struct held {
+    enum held_state state;
+    struct ferry_link *link;
+    bool lent;          /* units to bring home; else a landing slot */
+    struct units units;
+};
+
+struct endpoint {
+    struct ferry_engine *engine;
+    struct endpoint *before; /* the one that had this index earlier; the engine's */
+    bool retired;            /* its VM was destroyed; likewise */
+    struct ferry_vm *vm;     /* NULL: the host */
+    uint16_t index;      /* what the ledger calls it */
+    uint16_t id;         /* what peers call it; 0: the host */
+    uint32_t generation;
+    char name[FERRY_NAME_BYTES];
+    uint8_t digest[FERRY_DIGEST_BYTES];
+
+    struct window window;
+    char *landing;                 /* FERRY_RING_ENTRIES slots of FERRY_COPY_BYTES */
+    uint64_t landing_addr;         /* as its messages name it */
+    uint64_t window_addr;          /* likewise */
+    struct ferry_control *control; /* NULL: the host */
+
+    /* Links, fixed before any VM starts. */
+    struct ferry_link *out[FERRY_PEERS_MAX], *in[FERRY_PEERS_MAX];
+    uint32_t out_count, in_count;
+    struct ferry_link *stream_in, *stream_out;
+    struct stream *byte_stream; /* of a VM: buffers of its plain reads and writes */
+    enum ferry_delivery delivery;
+    enum ferry_transfer transfer;
+    uint32_t most_extents, most_pages; /* it may own */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    atomic_bool waiting; /* blocked: a hint to senders, no promise */
+    atomic_bool stopping;
+    /* Under lock: */
+    bool live;
+    uint32_t users;    /* others in the middle of a change to it */
+    uint32_t promised; /* queue entries reserved, not yet filled */
+    uint64_t events;   /* counts up whenever there may be something new */
+    uint32_t in_head, in_tail, release_tail;
+    struct ferry_desc queue[FERRY_RING_ENTRIES];
+    struct ferry_link *queue_link[FERRY_RING_ENTRIES];
+    struct held held[FERRY_RING_ENTRIES];
+    uint32_t home_head, home_tail;
+    uint32_t loans; /* lent out and not come home */
+    struct units home[FERRY_RING_ENTRIES];
+    /* Of the VM's own thread: */
+    uint32_t out_tail;
+    bool out_parked; /* the next descriptor waits for room */
+
+    atomic_ullong messages_sent, messages_received;
+};
+
+int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index);
+void endpoint_fini(struct endpoint *endpoint);
+
+/* Keeps it from being torn down for the length of a change by another thread;
+ * false: it is no more. */
+bool endpoint_enter(struct endpoint *endpoint);
+void endpoint_leave(struct endpoint *endpoint);
+
+/* --- queue, receiving side --- */
+
+/* Promises room for one message of `link`, and with_token a token for its
+ * payload. -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the
+ * receiver is gone or the link hung up. */
+int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
+/* Fulfils the promise; cannot fail. */
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc);
+void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
+/* Delivers the hang-up, for which room is always kept; once per link. */
+void queue_hangup(struct ferry_link *link);
+/* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
+bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);
+/* The next message without taking it. */
+bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
+
+/* Reads what the guest published: entries it took, tokens it released, notes
+ * of loans it took; performs the releases. Any thread. */
+void endpoint_collect(struct endpoint *endpoint);
+/* Gives back one token; -EINVAL: not held. */
+int endpoint_release(struct endpoint *endpoint, uint32_t token);
+/* Claims the token that holds exactly these units, so that nobody else
+ * releases it; -1: there is none. Units that were lent change hands
+ * only by whoever claimed their token. */
+int64_t endpoint_claim(struct endpoint *endpoint, struct units units);
+void endpoint_unclaim(struct endpoint *endpoint, uint32_t token);
+/* Forgets a claimed token whose loan was passed on: its link has room again. */
+void endpoint_pass_on(struct endpoint *endpoint, uint32_t token);
+/* The receiver takes no more over this link: what is queued goes back,
+ * senders get -EPIPE. */
+void endpoint_refuse(struct ferry_link *link);
+/* Whether anything sent over it can still arrive. */
+bool endpoint_accepts(struct ferry_link *link);
+
+/* --- loans, lending side --- */
+
+/* Room for one more note of a loan that comes home; false: none now. */
+bool home_reserve(struct endpoint *endpoint);
+void home_unreserve(struct endpoint *endpoint);
+
+/* --- waiting --- */
+
+/* The pattern: seen = prepare(); if what is waited for holds, finish() and go
+ * on, else block(seen) and look again. prepare() also makes senders that gather
+ * plain output for this endpoint send it. */
+uint64_t endpoint_prepare(struct endpoint *endpoint);
+void endpoint_finish(struct endpoint *endpoint);
+/* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
+int endpoint_block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline_ns);
+void endpoint_wake(struct endpoint *endpoint);
+
+/* No more takes part: hangs up its links, brings home what it was lent, leaves what it
+ * owned to the pool. Its own thread, or the thread that owns it, once. */
+void endpoint_shutdown(struct endpoint *endpoint);
+
+uint64_t now_ns(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine: what all VMs of one embedding share. It owns the pool, the
+ * ledger, the table of endpoints, the images and the ticker.
+ */
+#ifndef FERRY_HOST_ENGINE_H
+#define FERRY_HOST_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+#include "endpoint.h"
+#include "ledger.h"
+#include "pool.h"
+
+#define ENDPOINTS_MAX 8192u
+
+struct ferry_vm;
+struct image;
+
+struct image_entry {
+    struct image_entry *next;
+    struct image *image;
+    uint64_t device, inode, size_bytes;
+    int64_t changed_ns;
+};
+
+struct ferry_engine {
+    struct ferry_engine_config config;
+    struct ferry_engine_info info;
+    int kvm_fd;
+    int vcpu_mmap_bytes;
+    struct kvm_cpuid2 *cpuid;
+    uint64_t xcr0;
+    struct pool pool;
+    struct ledger ledger;
+
+    pthread_mutex_t lock; /* all below */
+    struct endpoint *endpoints[ENDPOINTS_MAX];
+    uint32_t generation;
+    struct ferry_link **links;
+    size_t link_count;
+    struct ferry_vm *vms; /* those that run, for the ticker */
+    struct image_entry *images;
+
+    pthread_t ticker;
+    pthread_cond_t tick;
+    bool ticking, stopping;
+};
+
+static inline struct endpoint *engine_endpoint(struct ferry_engine *engine, uint16_t index)
+{
+    return engine->endpoints[index];
+}
+
+/* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
+int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out);
+/* The endpoint was shut down: its place may be taken by another. */
+void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoint);
+
+/* The image of a file, read once for all VMs of the engine. It lives as long as the engine. */
+int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
+                 struct ferry_error *err);
+
+/* VMs that the ticker looks at: those between start and end. */
+void engine_vm_running(struct ferry_engine *engine, struct ferry_vm *vm);
+void engine_vm_ended(struct ferry_engine *engine, struct ferry_vm *vm);
+
+void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Writes err->text and returns `code`. */
+int error_set(struct ferry_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

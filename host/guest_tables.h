@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The page tables the guest's CPU walks: an identity map, written by the VMM
+ * only and not mapped into the guest. Entries only ever gain rights once the
+ * guest has run: KVM with shadow paging does not see host writes to tables,
+ * and a gained right needs no flush (the fault walks again). Rights are taken
+ * away by the host's own page tables (mprotect), which KVM always follows.
+ */
+#ifndef FERRY_HOST_GUEST_TABLES_H
+#define FERRY_HOST_GUEST_TABLES_H
+
+#include <stdint.h>
+
+enum {
+    GUEST_USER = 1,
+    GUEST_WRITE = 2,
+    GUEST_EXEC = 4,
+    GUEST_LARGE = 8, /* 2 MiB leaves; start and end must be aligned to it */
+};
+
+struct guest_tables {
+    uint64_t *pages;    /* host view of the pages tables are made of */
+    uint64_t base;      /* their guest-physical address */
+    uint32_t capacity;  /* how many */
+    uint32_t used;      /* the first is the root */
+};
+
+void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity);
+
+/* Maps [start, end), page-aligned, each address to itself. What is mapped
+ * already only gains rights (and keeps its leaf size). -ENOMEM: out of table
+ * pages; what was mapped so far stays. */
+int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host as a peer: the calls of ferry.h that send and receive. */
+#include <errno.h>
+#include <string.h>
+
+#include "engine.h"
+#include "ring.h"
+#include "route.h"
+#include "units.h"
+
+static uint64_t deadline_of(uint64_t timeout_ns)
+{
+    uint64_t deadline;
+
+    return __builtin_add_overflow(now_ns(), timeout_ns, &deadline) ? UINT64_MAX : deadline;
+}
+
+/* Blocks until something changed; the public code for why it did not. */
+static int block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline)
+{
+    int result = endpoint_block(endpoint, seen, deadline);
+
+    return result == -EINTR ? -ECANCELED : result;
+}
+
+/* After a wait that was worth it, look again. */
+static int again(int blocked)
+{
+    return blocked == 0 ? -EAGAIN : blocked;
+}
+
+int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out)
+{
+    struct endpoint *host = link->from->id ? link->to : link->from;
+    struct units units;
+
+    int result = units_alloc(host, count, page, &units);
+    if (result < 0)
+        return result == -EDQUOT ? -ENOMEM : result;
+    *out = link->engine->pool.base + pool_offset(&link->engine->pool, units.first);
+    return 0;
+}
+
+int ferry_free(struct ferry_link *link, void *addr, size_t bytes)
+{
+    struct endpoint *host = link->from->id ? link->to : link->from;
+    struct units units;
+    int result = units_at(host, (uint64_t)addr, bytes, &units);
+
+    return result < 0 ? result : units_free(host, units);
+}
+
+static int decode(struct ferry_link *link, const struct ferry_message *message,
+                  struct transfer *out)
+{
+    *out = (struct transfer){
+        .link = link, .mode = (enum ferry_mode)message->mode, .noted = true, .tag = message->tag};
+    switch (message->mode) {
+    case FERRY_INLINE:
+        if (message->bytes > FERRY_INLINE_BYTES)
+            return -EMSGSIZE;
+        out->inline_bytes = (uint8_t)message->bytes;
+        memcpy(out->data, message->data, message->bytes);
+        return 0;
+    case FERRY_COPY:
+        out->source = message->data;
+        out->bytes = message->bytes;
+        return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return route_decode_units(link->from, (uint64_t)message->data, message->bytes, out);
+    case FERRY_HANGUP:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int ferry_send(struct ferry_link *link, const struct ferry_message *message, uint64_t timeout_ns)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct transfer transfer;
+
+    if (host->id)
+        return -EPERM;
+    int result = decode(link, message, &transfer);
+    if (result < 0)
+        return result;
+    do {
+        uint64_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : route_perform(&transfer);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+    } while (result == -EAGAIN);
+    endpoint_finish(host);
+    return result;
+}
+
+static int take_home(struct endpoint *host, struct units *units)
+{
+    int result = -EAGAIN;
+
+    pthread_mutex_lock(&host->lock);
+    if (host->home_head != host->home_tail) {
+        *units = host->home[host->home_tail++ & RING_MASK];
+        result = 0;
+    } else if (host->loans == 0) {
+        result = -ENOENT;
+    }
+    pthread_mutex_unlock(&host->lock);
+    return result;
+}
+
+int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct units units;
+
+    if (host->id)
+        return -EPERM;
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint64_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : take_home(host, &units);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    if (result == 0) {
+        *addr = link->engine->pool.base + pool_offset(&link->engine->pool, units.first);
+        *bytes = units_bytes(&link->engine->pool, units);
+    }
+    return result;
+}
+
+void ferry_link_hangup(struct ferry_link *link)
+{
+    queue_hangup(link);
+}
+
+static void present(const struct ferry_desc *desc, struct ferry_message *message)
+{
+    *message = (struct ferry_message){.mode = desc->mode,
+                                      .tag = desc->tag,
+                                      .src = desc->src,
+                                      .dst = desc->dst,
+                                      .src_generation = desc->src_generation,
+                                      .dst_generation = desc->dst_generation};
+    if (desc->mode == FERRY_INLINE) {
+        memcpy(message->inline_data, desc->data, sizeof message->inline_data);
+        message->data = message->inline_data;
+        message->bytes = desc->inline_bytes;
+    } else if (desc->mode != FERRY_HANGUP) {
+        message->data = (void *)desc->payload.addr; /* the host's addresses are its own */
+        message->bytes = desc->payload.bytes;
+        message->message = desc->payload.message;
+        message->token = desc->payload.token;
+    }
+}
+
+/* The hang-up stays in the queue, so that it is found again each time. */
+static bool take_message(struct endpoint *host, struct ferry_desc *desc)
+{
+    if (!queue_peek(host, desc))
+        return false;
+    return desc->mode == FERRY_HANGUP || queue_take(host, desc);
+}
+
+int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+{
+    struct endpoint *host = link->to;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct ferry_desc desc;
+
+    if (host->id)
+        return -EPERM;
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint64_t seen = endpoint_prepare(host);
+        if (host->stopping)
+            result = -ECANCELED;
+        else if (take_message(host, &desc))
+            result = 0;
+        else
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    if (result == 0)
+        present(&desc, message);
+    return result;
+}
+
+int ferry_release(struct ferry_link *link, uint32_t token)
+{
+    return link->to->id ? -EPERM : endpoint_release(link->to, token);
+}
+
+void ferry_link_cancel(struct ferry_link *link)
+{
+    struct endpoint *host = link->from->id ? link->to : link->from;
+
+    host->stopping = true;
+    endpoint_wake(host);
+}

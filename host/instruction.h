@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which memory does the instruction at RIP touch? KVM does not always say
+ * where a guest access failed, so the instruction is decoded and its
+ * operands computed from the registers.
+ */
+#ifndef FERRY_HOST_INSTRUCTION_H
+#define FERRY_HOST_INSTRUCTION_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INSTRUCTION_ACCESSES_MAX 4
+
+struct instruction_access {
+    uint64_t addr;
+    uint32_t bytes;
+    bool write; /* else read; an operand that is both is listed as a write */
+};
+
+/* Decodes `length` (at most 15 used) code bytes at regs->rip. Returns how many
+ * accesses were found (explicit operands, string instructions, push, pop, call, ret), 0
+ * if the bytes cannot be decoded. fs_base and gs_base as the guest has them. */
+size_t instruction_accesses(const uint8_t *code, size_t length, const struct kvm_regs *regs,
+                            uint64_t fs_base, uint64_t gs_base,
+                            struct instruction_access out[INSTRUCTION_ACCESSES_MAX]);
+
+#endif

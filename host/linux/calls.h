@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Private to the personality: which system calls are offered, and by which
+ * function. A handler returns the call's result or a negative errno; -EINTR
+ * from whatever blocks means that the VM is being stopped.
+ */
+#ifndef FERRY_HOST_LINUX_CALLS_H
+#define FERRY_HOST_LINUX_CALLS_H
+
+#include <stdint.h>
+
+struct linux_state;
+
+#define LINUX_CALLS(CALL)                          \
+    /* memory.c */                                 \
+    CALL(brk, sys_brk)                             \
+    CALL(mmap, sys_mmap)                           \
+    CALL(munmap, sys_munmap)                       \
+    CALL(mprotect, sys_mprotect)                   \
+    CALL(mremap, sys_mremap)                       \
+    CALL(madvise, sys_madvise)                     \
+    CALL(msync, sys_zero)                          \
+    /* io.c */                                     \
+    CALL(read, sys_read)                           \
+    CALL(write, sys_write)                         \
+    CALL(readv, sys_readv)                         \
+    CALL(writev, sys_writev)                       \
+    CALL(pread64, sys_pread64)                     \
+    CALL(pwrite64, sys_pwrite64)                   \
+    CALL(lseek, sys_lseek)                         \
+    CALL(getdents64, sys_getdents64)               \
+    CALL(fadvise64, sys_fadvise64)                 \
+    CALL(sendfile, sys_invalid)                    \
+    CALL(splice, sys_invalid)                      \
+    CALL(tee, sys_invalid)                         \
+    CALL(vmsplice, sys_invalid)                    \
+    CALL(copy_file_range, sys_invalid)             \
+    CALL(fsync, sys_invalid)                       \
+    CALL(fdatasync, sys_invalid)                   \
+    CALL(ftruncate, sys_invalid)                   \
+    /* descriptors.c */                            \
+    CALL(close, sys_close)                         \
+    CALL(dup, sys_dup)                             \
+    CALL(dup2, sys_dup2)                           \
+    CALL(dup3, sys_dup3)                           \
+    CALL(fcntl, sys_fcntl)                         \
+    CALL(ioctl, sys_ioctl)                         \
+    /* poll.c */                                   \
+    CALL(poll, sys_poll)                           \
+    CALL(ppoll, sys_ppoll)                         \
+    CALL(select, sys_select)                       \
+    CALL(pselect6, sys_pselect6)                   \
+    /* files.c */                                  \
+    CALL(open, sys_open)                           \
+    CALL(openat, sys_openat)                       \
+    CALL(creat, sys_creat)                         \
+    CALL(access, sys_access)                       \
+    CALL(faccessat, sys_faccessat)                 \
+    CALL(faccessat2, sys_faccessat2)               \
+    CALL(readlink, sys_readlink)                   \
+    CALL(readlinkat, sys_readlinkat)               \
+    CALL(getcwd, sys_getcwd)                       \
+    CALL(chdir, sys_chdir)                         \
+    CALL(fchdir, sys_fchdir)                       \
+    CALL(mkdir, sys_refuse)                        \
+    CALL(mkdirat, sys_refuse)                      \
+    CALL(mknod, sys_refuse)                        \
+    CALL(mknodat, sys_refuse)                      \
+    CALL(rmdir, sys_refuse)                        \
+    CALL(unlink, sys_refuse)                       \
+    CALL(unlinkat, sys_refuse)                     \
+    CALL(rename, sys_refuse)                       \
+    CALL(renameat, sys_refuse)                     \
+    CALL(renameat2, sys_refuse)                    \
+    CALL(link, sys_refuse)                         \
+    CALL(linkat, sys_refuse)                       \
+    CALL(symlink, sys_refuse)                      \
+    CALL(symlinkat, sys_refuse)                    \
+    CALL(truncate, sys_refuse)                     \
+    CALL(chmod, sys_refuse)                        \
+    CALL(fchmodat, sys_refuse)                     \
+    CALL(chown, sys_refuse)                        \
+    CALL(lchown, sys_refuse)                       \
+    CALL(fchownat, sys_refuse)                     \
+    CALL(utimensat, sys_refuse)                    \
+    /* stat.c */                                   \
+    CALL(stat, sys_stat)                           \
+    CALL(lstat, sys_lstat)                         \
+    CALL(fstat, sys_fstat)                         \
+    CALL(newfstatat, sys_newfstatat)               \
+    CALL(statx, sys_statx)                         \
+    /* time.c */                                   \
+    CALL(clock_gettime, sys_clock_gettime)         \
+    CALL(clock_getres, sys_clock_getres)           \
+    CALL(gettimeofday, sys_gettimeofday)           \
+    CALL(time, sys_time)                           \
+    CALL(times, sys_times)                         \
+    CALL(nanosleep, sys_nanosleep)                 \
+    CALL(clock_nanosleep, sys_clock_nanosleep)     \
+    CALL(pause, sys_pause)                         \
+    CALL(futex, sys_futex)                         \
+    /* signals.c */                                \
+    CALL(rt_sigaction, sys_rt_sigaction)           \
+    CALL(rt_sigprocmask, sys_rt_sigprocmask)       \
+    CALL(rt_sigpending, sys_rt_sigpending)         \
+    CALL(sigaltstack, sys_sigaltstack)             \
+    CALL(kill, sys_kill)                           \
+    CALL(tkill, sys_tkill)                         \
+    CALL(tgkill, sys_tgkill)                       \
+    /* process.c */                                \
+    CALL(exit, sys_exit)                           \
+    CALL(exit_group, sys_exit)                     \
+    CALL(getpid, sys_pid)                          \
+    CALL(gettid, sys_pid)                          \
+    CALL(getpgrp, sys_pid)                         \
+    CALL(set_tid_address, sys_pid)                 \
+    CALL(getpgid, sys_pid_of)                      \
+    CALL(getsid, sys_pid_of)                       \
+    CALL(getppid, sys_ppid)                        \
+    CALL(getuid, sys_user)                         \
+    CALL(geteuid, sys_user)                        \
+    CALL(getgid, sys_user)                         \
+    CALL(getegid, sys_user)                        \
+    CALL(getresuid, sys_three_users)               \
+    CALL(getresgid, sys_three_users)               \
+    CALL(getgroups, sys_zero)                      \
+    CALL(umask, sys_umask)                         \
+    CALL(uname, sys_uname)                         \
+    CALL(sysinfo, sys_sysinfo)                     \
+    CALL(getrlimit, sys_getrlimit)                 \
+    CALL(setrlimit, sys_setrlimit)                 \
+    CALL(prlimit64, sys_prlimit64)                 \
+    CALL(getrusage, sys_getrusage)                 \
+    CALL(getpriority, sys_getpriority)             \
+    CALL(arch_prctl, sys_arch_prctl)               \
+    CALL(prctl, sys_prctl)                         \
+    CALL(set_robust_list, sys_zero)                \
+    CALL(rseq, sys_no_rseq)                        \
+    CALL(sched_yield, sys_zero)                    \
+    CALL(sched_getaffinity, sys_sched_getaffinity) \
+    CALL(getcpu, sys_getcpu)                       \
+    CALL(getrandom, sys_getrandom)                 \
+    CALL(wait4, sys_no_child)                      \
+    CALL(waitid, sys_no_child)                     \
+    CALL(socket, sys_denied)                       \
+    CALL(socketpair, sys_denied)                   \
+    CALL(connect, sys_no_socket)                   \
+    CALL(recvfrom, sys_no_socket)                  \
+    CALL(recvmsg, sys_no_socket)                   \
+    CALL(sendto, sys_no_socket)                    \
+    CALL(sendmsg, sys_no_socket)                   \
+    CALL(getsockname, sys_no_socket)               \
+    CALL(getpeername, sys_no_socket)               \
+    CALL(getsockopt, sys_no_socket)                \
+    CALL(setsockopt, sys_no_socket)                \
+    CALL(shutdown, sys_no_socket)
+
+/* A function that serves several calls is declared several times; so be it. */
+#define DECLARE(name, handler) int64_t handler(struct linux_state *state, const uint64_t arg[6]);
+LINUX_CALLS(DECLARE)
+#undef DECLARE
+
+#endif

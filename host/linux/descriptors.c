@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the table of descriptors and the open files behind it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "state.h"
+
+/* What the kernel says of every file a 64-bit program opens; libc's own O_LARGEFILE is 0. */
+#define STATUS_LARGEFILE 0100000
+/* What F_SETFL may change. */
+#define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
+
+int file_create(struct linux_state *state, enum file_kind kind, int status, int fd, char *path,
+                struct open_file **out)
+{
+    bool takes_host = kind == FILE_REGULAR || kind == FILE_DIRECTORY;
+    struct open_file *file = NULL;
+    int err = -EMFILE;
+
+    if (!takes_host || state->host_files < HOST_FILES_MAX) {
+        file = malloc(sizeof(*file));
+        err = -ENOMEM;
+    }
+    if (!file) {
+        if (takes_host)
+            close(fd);
+        free(path);
+        return err;
+    }
+    *file = (struct open_file){kind, 1, status | STATUS_LARGEFILE, fd, path};
+    state->host_files += takes_host;
+    *out = file;
+    return 0;
+}
+
+/* Gives back what the file holds of the host's. */
+static void file_free(struct linux_state *state, struct open_file *file)
+{
+    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY) {
+        close(file->fd);
+        state->host_files--;
+    }
+    free(file->path);
+    free(file);
+}
+
+void file_release(struct linux_state *state, struct open_file *file)
+{
+    if (--file->references)
+        return;
+    if (file->kind == FILE_INPUT)
+        stream_close_input(state->vm);
+    else if (file->kind == FILE_OUTPUT)
+        stream_close_output(state->vm);
+    file_free(state, file);
+}
+
+int descriptors_init(struct linux_state *state, int stderr_fd)
+{
+    static const struct {
+        enum file_kind kind;
+        int status;
+    } standard[] = {{FILE_INPUT, O_RDONLY}, {FILE_OUTPUT, O_WRONLY}, {FILE_ERROR, O_WRONLY}};
+
+    for (unsigned i = 0; i < 3; i++) {
+        int err =
+            file_create(state, standard[i].kind, standard[i].status,
+                        i == STDERR_FILENO ? stderr_fd : -1, NULL, &state->descriptors[i].file);
+
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* Not by file_release: the streams are not the program's to close any more. */
+void descriptors_fini(struct linux_state *state)
+{
+    for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
+        struct open_file *file = state->descriptors[i].file;
+
+        if (file && --file->references == 0)
+            file_free(state, file);
+    }
+}
+
+struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
+{
+    /* The kernel takes descriptors as 32-bit numbers and ignores what is above. */
+    return (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
+}
+
+int descriptor_install(struct linux_state *state, struct open_file *file, unsigned from,
+                       bool close_on_exec)
+{
+    for (unsigned i = from; i < DESCRIPTORS_MAX; i++) {
+        if (state->descriptors[i].file)
+            continue;
+        file->references++;
+        state->descriptors[i] = (struct descriptor){file, close_on_exec};
+        return (int)i;
+    }
+    return -EMFILE;
+}
+
+void file_stat(const struct open_file *file, struct stat *out)
+{
+    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY) {
+        if (!fstat(file->fd, out))
+            return;
+    }
+    *out = (struct stat){
+        .st_ino = 1 + (ino_t)file->kind,
+        .st_nlink = 1,
+        .st_mode = S_IFIFO | 0600,
+        .st_uid = LINUX_USER,
+        .st_gid = LINUX_USER,
+        .st_blksize = STREAM_BLOCK_BYTES,
+    };
+    if (file->kind == FILE_NULL) {
+        out->st_mode = S_IFCHR | 0666;
+        out->st_rdev = makedev(1, 3);
+        out->st_blksize = 4096;
+    }
+}
+
+int64_t sys_close(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file)
+        return -EBADF;
+    state->descriptors[(uint32_t)arg[0]].file = NULL;
+    file_release(state, file);
+    return 0;
+}
+
+int64_t sys_dup(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+
+    return file ? descriptor_install(state, file, 0, false) : -EBADF;
+}
+
+/* `to` refers to what `from` does; what it referred to before is closed. */
+static int64_t replace_descriptor(struct linux_state *state, uint64_t from, uint64_t to,
+                                  bool close_on_exec)
+{
+    struct open_file *file = descriptor_file(state, from), *old;
+
+    if (!file || (uint32_t)to >= DESCRIPTORS_MAX)
+        return -EBADF;
+    old = state->descriptors[(uint32_t)to].file;
+    file->references++;
+    state->descriptors[(uint32_t)to] = (struct descriptor){file, close_on_exec};
+    if (old)
+        file_release(state, old);
+    return (int64_t)(uint32_t)to;
+}
+
+int64_t sys_dup2(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((uint32_t)arg[0] == (uint32_t)arg[1])
+        return descriptor_file(state, arg[0]) ? (int64_t)(uint32_t)arg[0] : -EBADF;
+    return replace_descriptor(state, arg[0], arg[1], false);
+}
+
+int64_t sys_dup3(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((uint32_t)arg[0] == (uint32_t)arg[1] || arg[2] & ~(uint64_t)O_CLOEXEC)
+        return -EINVAL;
+    return replace_descriptor(state, arg[0], arg[1], arg[2] & O_CLOEXEC);
+}
+
+int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    struct descriptor *descriptor;
+
+    if (!file)
+        return -EBADF;
+    descriptor = &state->descriptors[(uint32_t)arg[0]];
+    switch (arg[1]) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        if (arg[2] >= DESCRIPTORS_MAX)
+            return -EINVAL;
+        return descriptor_install(state, file, (unsigned)arg[2], arg[1] == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+        return descriptor->close_on_exec ? FD_CLOEXEC : 0;
+    case F_SETFD:
+        descriptor->close_on_exec = arg[2] & FD_CLOEXEC;
+        return 0;
+    case F_GETFL:
+        return file->status;
+    case F_SETFL:
+        file->status = (file->status & ~STATUS_SETTABLE) | (int)(arg[2] & STATUS_SETTABLE);
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* FIONREAD: how much can be read at once. */
+static int64_t readable_bytes(struct linux_state *state, const struct open_file *file,
+                              uint64_t addr)
+{
+    struct stat stat;
+    uint64_t bytes = 0;
+    int answer;
+
+    if (file->kind == FILE_INPUT) {
+        bytes = stream_available(state->vm);
+    } else if (file->kind == FILE_REGULAR) {
+        off_t at = lseek(file->fd, 0, SEEK_CUR);
+
+        file_stat(file, &stat);
+        bytes = at >= 0 && at < stat.st_size ? (uint64_t)(stat.st_size - at) : 0;
+    } else if (file->kind != FILE_OUTPUT) {
+        return -ENOTTY;
+    }
+    answer = bytes > INT_MAX ? INT_MAX : (int)bytes;
+    return guest_put(state, addr, &answer, sizeof(answer));
+}
+
+/* As a pipe answers: it is no terminal. */
+int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int on;
+
+    if (!file)
+        return -EBADF;
+    switch ((uint32_t)arg[1]) {
+    case FIONREAD:
+        return readable_bytes(state, file, arg[2]);
+    case FIONBIO:
+        if (guest_get(state, arg[2], &on, sizeof(on)))
+            return -EFAULT;
+        file->status = on ? file->status | O_NONBLOCK : file->status & ~O_NONBLOCK;
+        return 0;
+    case FIOCLEX:
+    case FIONCLEX:
+        state->descriptors[(uint32_t)arg[0]].close_on_exec = (uint32_t)arg[1] == FIOCLEX;
+        return 0;
+    default:
+        return -ENOTTY;
+    }
+}

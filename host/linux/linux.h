@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The Linux system-call personality: enough of x86-64 Linux for a filter. It
+ * keeps descriptors, the heap and signal dispositions of one VM and serves
+ * its system calls on the VM's own thread, while the guest does not run.
+ */
+#ifndef FERRY_HOST_LINUX_H
+#define FERRY_HOST_LINUX_H
+
+#include <stdint.h>
+
+struct ferry_vm;
+struct linux_state;
+
+struct linux_config {
+    uint64_t heap_start;   /* end of the image: the heap begins here */
+    uint64_t memory_bytes; /* what limits and sysinfo say */
+    const char *const *read_only_dirs;
+    int stderr_fd; /* -1: discard */
+};
+
+int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out);
+void linux_destroy(struct linux_state *state);
+
+enum linux_next {
+    LINUX_RESUME,  /* put `result` into RAX and go on */
+    LINUX_EXIT,    /* the program ends with exit code `status` */
+    LINUX_SIGNAL,  /* the program ends by signal `status` (abort, SIGPIPE) */
+    LINUX_STOPPED, /* the VM is being stopped: do not resume */
+};
+
+struct linux_call {
+    uint64_t number;
+    uint64_t arg[6];
+    /* out: */
+    int64_t result;
+    int status;
+};
+
+enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns names: what a path of the program means, and the only way from one to
+ * a file of the host. A name is resolved as text first; what is below a
+ * read-only directory is then opened by openat2 so that no link leads out of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "state.h"
+
+_Static_assert(sizeof(((struct guest_path *)0)->text) == PATH_MAX, "a path fits");
+
+/* Takes the last component off. */
+static void path_up(char *text)
+{
+    char *slash = strrchr(text, '/');
+
+    if (slash)
+        *slash = 0;
+}
+
+/* Resolves `name` against the absolute `base`, as text. */
+static int path_join(const char *base, const char *name, struct guest_path *out)
+{
+    size_t used = 0;
+
+    out->text[0] = 0;
+    out->directory = false;
+    if (name[0] != '/' && strcmp(base, "/"))
+        used = strlen(strcpy(out->text, base)); /* bases come from here: they fit */
+    while (*name) {
+        size_t bytes = strcspn(name, "/");
+
+        out->directory = name[bytes] == '/' || bytes == 0 || (bytes == 1 && name[0] == '.') ||
+                         (bytes == 2 && !memcmp(name, "..", 2));
+        if (bytes == 2 && !memcmp(name, "..", 2)) {
+            path_up(out->text);
+            used = strlen(out->text);
+        } else if (bytes && !(bytes == 1 && name[0] == '.')) {
+            if (used + 1 + bytes >= sizeof(out->text))
+                return -ENAMETOOLONG;
+            out->text[used++] = '/';
+            memcpy(out->text + used, name, bytes);
+            used += bytes;
+            out->text[used] = 0;
+        }
+        name += bytes + (name[bytes] == '/');
+    }
+    if (!used)
+        strcpy(out->text, "/");
+    return 0;
+}
+
+int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct guest_path *out)
+{
+    const char *base = state->cwd;
+    char name[PATH_MAX];
+    int err = guest_get_string(state, addr, name, sizeof(name));
+
+    if (err)
+        return err;
+    if (!name[0])
+        return -ENOENT;
+    if (name[0] != '/' && (int32_t)dirfd != AT_FDCWD) {
+        const struct open_file *file = descriptor_file(state, dirfd);
+
+        if (!file)
+            return -EBADF;
+        if (file->kind != FILE_DIRECTORY)
+            return -ENOTDIR;
+        base = file->path;
+    }
+    return path_join(base, name, out);
+}
+
+/* What is left of `path` below `root`, without a slash in front; NULL: it is not below it. */
+static const char *below(const char *root, const char *path)
+{
+    size_t bytes = strlen(root);
+
+    if (bytes == 1)
+        return path + 1;
+    if (strncmp(root, path, bytes) || (path[bytes] && path[bytes] != '/'))
+        return NULL;
+    return path[bytes] ? path + bytes + 1 : path + bytes;
+}
+
+/* The innermost read-only directory the path is at or below. */
+static const struct root *find_root(const struct linux_state *state, const char *path,
+                                    const char **rest)
+{
+    const struct root *found = NULL;
+
+    for (size_t i = 0; i < state->root_count; i++) {
+        const char *left = below(state->roots[i].path, path);
+
+        if (left && (!found || strlen(state->roots[i].path) > strlen(found->path))) {
+            found = &state->roots[i];
+            *rest = left;
+        }
+    }
+    return found;
+}
+
+/* The descriptor that a name like "/proc/self/fd/1" stands for. */
+static bool names_descriptor(const char *path, uint64_t *fd)
+{
+    static const char *const standard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+    const char *digits = below("/proc/self/fd", path);
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (!strcmp(path, standard[i])) {
+            *fd = i;
+            return true;
+        }
+    }
+    if (!digits)
+        digits = below("/dev/fd", path);
+    if (!digits || !digits[0] || strlen(digits) > 3 || digits[strspn(digits, "0123456789")])
+        return false;
+    *fd = strtoul(digits, NULL, 10);
+    return true;
+}
+
+enum place path_place(const struct linux_state *state, const char *path, uint64_t *fd)
+{
+    const char *rest;
+
+    if (!strcmp(path, "/dev/null"))
+        return PLACE_NULL;
+    if (names_descriptor(path, fd))
+        return PLACE_DESCRIPTOR;
+    if (find_root(state, path, &rest))
+        return PLACE_INSIDE;
+    for (size_t i = 0; i < state->root_count; i++) {
+        if (below(path, state->roots[i].path))
+            return PLACE_ABOVE;
+    }
+    return strcmp(path, "/") ? PLACE_OUTSIDE : PLACE_ABOVE;
+}
+
+static int open_below(int root, const char *rest, bool follow)
+{
+    const struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+
+    /* EAGAIN: something was renamed on the way, so the kernel could not be sure. */
+    for (int attempt = 0; attempt < 16; attempt++) {
+        long fd = syscall(SYS_openat2, root, *rest ? rest : ".", &how, sizeof(how));
+
+        if (fd >= 0)
+            return (int)fd;
+        if (errno != EAGAIN)
+            break;
+    }
+    if (errno == EXDEV || errno == EAGAIN)
+        return -EACCES; /* a link that leads out */
+    return errno == EINTR ? -EIO : -errno;
+}
+
+/* Only files and directories: no devices, FIFOs or sockets, and nothing of
+ * procfs, whose "files" are the host's processes, Ferry's own among them. */
+static int check_kind(int fd, bool follow, bool directory, struct stat *stat)
+{
+    struct statfs fs;
+
+    if (fstat(fd, stat) || fstatfs(fd, &fs))
+        return -EIO;
+    if (fs.f_type == PROC_SUPER_MAGIC)
+        return -EACCES;
+    if (S_ISDIR(stat->st_mode))
+        return 0;
+    if (!S_ISREG(stat->st_mode) && (follow || !S_ISLNK(stat->st_mode)))
+        return -EACCES;
+    return directory ? -ENOTDIR : 0;
+}
+
+int path_open(const struct linux_state *state, const struct guest_path *path, bool follow,
+              struct stat *stat)
+{
+    const char *rest = NULL;
+    const struct root *root = find_root(state, path->text, &rest);
+    int fd, err;
+
+    if (!root)
+        return -ENOENT;
+    follow |= path->directory;
+    fd = open_below(root->fd, rest, follow);
+    if (fd < 0)
+        return fd;
+    err = check_kind(fd, follow, path->directory, stat);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+/* There is room for it. */
+static int add_root(struct linux_state *state, const char *path)
+{
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char *copy;
+
+    if (fd < 0)
+        return -errno;
+    copy = strdup(path);
+    if (!copy) {
+        close(fd);
+        return -ENOMEM;
+    }
+    state->roots[state->root_count++] = (struct root){copy, fd};
+    return 0;
+}
+
+/* A directory is known by its real path, and by the one it was given as if that
+ * leads there through a link. */
+static int add_directory(struct linux_state *state, const char *host_cwd, const char *given)
+{
+    struct guest_path absolute;
+    char *real = realpath(given, NULL);
+    int err;
+
+    if (!real)
+        return -errno;
+    err = path_join(host_cwd, given, &absolute);
+    if (!err)
+        err = add_root(state, real);
+    if (!err && strcmp(absolute.text, real))
+        err = add_root(state, absolute.text);
+    free(real);
+    return err;
+}
+
+int paths_init(struct linux_state *state, const char *const *directories)
+{
+    char host_cwd[PATH_MAX];
+    size_t count = 0;
+    const char *rest;
+
+    /* A working directory that is gone, or has no absolute path, is as good as none. */
+    if (!getcwd(host_cwd, sizeof(host_cwd)) || host_cwd[0] != '/')
+        strcpy(host_cwd, "/");
+    while (directories && directories[count])
+        count++;
+    state->roots = calloc(2 * count + 1, sizeof(*state->roots));
+    if (!state->roots)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int err = add_directory(state, host_cwd, directories[i]);
+
+        if (err)
+            return err;
+    }
+    state->cwd = strdup(find_root(state, host_cwd, &rest) ? host_cwd : "/");
+    return state->cwd ? 0 : -ENOMEM;
+}
+
+void paths_fini(struct linux_state *state)
+{
+    for (size_t i = 0; i < state->root_count; i++) {
+        free(state->roots[i].path);
+        close(state->roots[i].fd);
+    }
+    free(state->roots);
+    free(state->cwd);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what a program asks about itself and its machine, and its end. */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "calls.h"
+#include "state.h"
+
+/* Where user addresses end, as far as a segment base goes. */
+#define USER_END 0x7ffffffff000ull
+/* getrandom gives at most so much in one call. */
+#define RANDOM_MAX  ((32ull << 20) - 1)
+#define STACK_BYTES (8ull << 20)
+
+void limits_init(struct linux_state *state)
+{
+    for (int i = 0; i < RLIM_NLIMITS; i++)
+        state->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    state->limits[RLIMIT_STACK] = (struct rlimit){STACK_BYTES, STACK_BYTES};
+    state->limits[RLIMIT_AS] = (struct rlimit){state->memory_bytes, state->memory_bytes};
+    state->limits[RLIMIT_DATA] = state->limits[RLIMIT_AS];
+    state->limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_MAX, DESCRIPTORS_MAX};
+    state->limits[RLIMIT_NPROC] = (struct rlimit){1, 1};
+    state->limits[RLIMIT_CORE] = (struct rlimit){0, 0};
+    state->limits[RLIMIT_FSIZE] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+}
+
+int64_t sys_exit(struct linux_state *state, const uint64_t arg[6])
+{
+    state->next = LINUX_EXIT;
+    state->status = (int)(arg[0] & 0xff);
+    return 0;
+}
+
+/* ---- identity ----------------------------------------------------------- */
+
+int64_t sys_pid(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return LINUX_PID;
+}
+
+int64_t sys_pid_of(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (int32_t)arg[0] == 0 || (int32_t)arg[0] == LINUX_PID ? LINUX_PID : -ESRCH;
+}
+
+int64_t sys_ppid(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return 1;
+}
+
+int64_t sys_user(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return LINUX_USER;
+}
+
+int64_t sys_three_users(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint32_t user = LINUX_USER;
+
+    for (int i = 0; i < 3; i++) {
+        if (guest_put(state, arg[i], &user, sizeof(user)))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+int64_t sys_umask(struct linux_state *state, const uint64_t arg[6])
+{
+    uint32_t old = state->umask;
+
+    state->umask = (uint32_t)arg[0] & 0777;
+    return old;
+}
+
+/* ---- the machine -------------------------------------------------------- */
+
+int64_t sys_uname(struct linux_state *state, const uint64_t arg[6])
+{
+    static const struct utsname name = {
+        .sysname = "Linux",
+        .nodename = "ferry",
+        .release = "6.1.0", /* some libcs refuse to run on kernels they think too old */
+        .version = "#1 Ferry",
+        .machine = "x86_64",
+        .domainname = "(none)",
+    };
+
+    return guest_put(state, arg[0], &name, sizeof(name));
+}
+
+int64_t sys_sysinfo(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t used = vm_space(state->vm)->used_bytes;
+    struct sysinfo info = {
+        .totalram = state->memory_bytes,
+        .freeram = state->memory_bytes > used ? state->memory_bytes - used : 0,
+        .procs = 1,
+        .mem_unit = 1,
+    };
+    struct timespec up = {0};
+
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    info.uptime = up.tv_sec;
+    return guest_put(state, arg[0], &info, sizeof(info));
+}
+
+int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint64_t one_cpu = 1;
+
+    if ((uint32_t)arg[1] < sizeof(one_cpu) || arg[1] % sizeof(one_cpu))
+        return -EINVAL;
+    return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
+}
+
+int64_t sys_getcpu(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint32_t zero = 0;
+
+    for (int i = 0; i < 2; i++) {
+        if (arg[i] && guest_put(state, arg[i], &zero, sizeof(zero)))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
+{
+    size_t bytes = arg[1] < RANDOM_MAX ? arg[1] : RANDOM_MAX, done = 0;
+    char *to;
+
+    if (arg[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+        return -EINVAL;
+    to = vm_memory(state->vm, arg[0], bytes, true);
+    if (!to)
+        return -EFAULT;
+    while (done < bytes) {
+        ssize_t got = getrandom(to + done, bytes - done, 0);
+
+        if (got > 0)
+            done += (size_t)got;
+        else if (errno != EINTR)
+            return -errno;
+    }
+    return (int64_t)bytes;
+}
+
+/* ---- limits and use ----------------------------------------------------- */
+
+/* Limits are kept and given back; what bounds a program is the VM's own. */
+static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t addr)
+{
+    struct rlimit limit;
+
+    if (guest_get(state, addr, &limit, sizeof(limit)))
+        return -EFAULT;
+    if (limit.rlim_cur > limit.rlim_max)
+        return -EINVAL;
+    if (limit.rlim_max > state->limits[which].rlim_max)
+        return -EPERM;
+    state->limits[which] = limit;
+    return 0;
+}
+
+int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t which = (uint32_t)arg[1];
+    struct rlimit old;
+    int64_t err = 0;
+
+    if (which >= RLIM_NLIMITS)
+        return -EINVAL;
+    if ((int32_t)arg[0] != 0 && (int32_t)arg[0] != LINUX_PID)
+        return -ESRCH;
+    old = state->limits[which];
+    if (arg[2])
+        err = set_limit(state, which, arg[2]);
+    if (!err && arg[3])
+        err = guest_put(state, arg[3], &old, sizeof(old));
+    return err;
+}
+
+int64_t sys_getrlimit(struct linux_state *state, const uint64_t arg[6])
+{
+    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], 0, arg[1]});
+}
+
+int64_t sys_setrlimit(struct linux_state *state, const uint64_t arg[6])
+{
+    if (!arg[1])
+        return -EFAULT;
+    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], arg[1], 0});
+}
+
+int64_t sys_getrusage(struct linux_state *state, const uint64_t arg[6])
+{
+    struct rusage usage = {0};
+
+    switch ((int32_t)arg[0]) {
+    case RUSAGE_SELF:
+    case RUSAGE_THREAD:
+        getrusage(RUSAGE_THREAD, &usage); /* the thread that runs the VM asks */
+        usage.ru_maxrss = (long)(vm_space(state->vm)->used_bytes / 1024);
+        break;
+    case RUSAGE_CHILDREN:
+        break;
+    default:
+        return -EINVAL;
+    }
+    return guest_put(state, arg[1], &usage, sizeof(usage));
+}
+
+/* Nice value 0, as the kernel encodes it. */
+int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return 20;
+}
+
+/* ---- the thread --------------------------------------------------------- */
+
+int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t base;
+
+    switch (arg[0]) {
+    case ARCH_SET_FS:
+    case ARCH_SET_GS:
+        if (arg[1] >= USER_END)
+            return -EPERM;
+        (arg[0] == ARCH_SET_FS ? vm_set_fs : vm_set_gs)(state->vm, arg[1]);
+        return 0;
+    case ARCH_GET_FS:
+    case ARCH_GET_GS:
+        base = (arg[0] == ARCH_GET_FS ? vm_fs : vm_gs)(state->vm);
+        return guest_put(state, arg[1], &base, sizeof(base));
+    default:
+        return -EINVAL;
+    }
+}
+
+/* The name of the only thread matters to nobody. */
+int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return arg[0] == PR_SET_NAME ? 0 : -EINVAL;
+}
+
+/* ---- answers that never change ------------------------------------------ */
+
+int64_t sys_zero(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return 0;
+}
+
+int64_t sys_invalid(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -EINVAL; /* what makes programs fall back to read and write */
+}
+
+int64_t sys_denied(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -EACCES;
+}
+
+int64_t sys_no_socket(struct linux_state *state, const uint64_t arg[6])
+{
+    return descriptor_file(state, arg[0]) ? -ENOTSOCK : -EBADF;
+}
+
+int64_t sys_no_child(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -ECHILD;
+}
+
+/* Every libc asks at its start and does without: not worth a line in the log. */
+int64_t sys_no_rseq(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -ENOSYS;
+}

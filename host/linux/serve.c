@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the personality's life cycle and the way from a number to its handler. */
+#include "linux.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "calls.h"
+#include "state.h"
+#include "syscall_names.h"
+
+typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]);
+
+#define ENTRY(name, handler) [SYS_##name] = handler,
+static const call_handler handlers[CALLS_MAX] = {LINUX_CALLS(ENTRY)};
+#undef ENTRY
+
+int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out)
+{
+    struct linux_state *state = calloc(1, sizeof(*state));
+    int err;
+
+    if (!state)
+        return -ENOMEM;
+    state->vm = vm;
+    state->memory_bytes = config->memory_bytes;
+    state->umask = 022;
+    memory_init(state, config->heap_start);
+    state->signal_stack.flags = SS_DISABLE;
+    limits_init(state);
+    err = descriptors_init(state, config->stderr_fd);
+    if (!err)
+        err = paths_init(state, config->read_only_dirs);
+    if (err) {
+        linux_destroy(state);
+        return err;
+    }
+    *out = state;
+    return 0;
+}
+
+/* The streams are the VM's: it ends them itself, since a program may die without closing. */
+void linux_destroy(struct linux_state *state)
+{
+    if (!state)
+        return;
+    descriptors_fini(state);
+    paths_fini(state);
+    free(state);
+}
+
+/* Says so once for each number, so that a program cannot flood the log. */
+static int64_t not_offered(struct linux_state *state, uint64_t number)
+{
+    const char *name = NULL;
+    uint64_t bit = 1ull << (number % 64);
+
+    if (number >= CALLS_MAX || state->named[number / 64] & bit)
+        return -ENOSYS;
+    state->named[number / 64] |= bit;
+    if (number < sizeof(syscall_names) / sizeof(syscall_names[0]))
+        name = syscall_names[number];
+    vm_debug(state->vm, "system call %u (%s) is not offered: ENOSYS", (unsigned)number,
+             name ? name : "unknown");
+    return -ENOSYS;
+}
+
+enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
+{
+    state->next = LINUX_RESUME;
+    if (call->number < CALLS_MAX && handlers[call->number])
+        call->result = handlers[call->number](state, call->arg);
+    else
+        call->result = not_offered(state, call->number);
+    if (state->next == LINUX_RESUME && call->result == -EINTR)
+        return LINUX_STOPPED;
+    call->status = state->status;
+    return state->next;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what is said about files. The program's struct stat is the host's: both are x86-64 Linux. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "state.h"
+
+/* A directory on the way to one that can be read. */
+static void stat_above(struct stat *out)
+{
+    *out = (struct stat){.st_ino = 1, .st_nlink = 2, .st_mode = S_IFDIR | 0555, .st_blksize = 4096};
+}
+
+static int stat_inside(const struct linux_state *state, const struct guest_path *path, bool follow,
+                       struct stat *out)
+{
+    int fd = path_open(state, path, follow, out);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, bool follow,
+                     struct stat *out)
+{
+    const struct open_file null = {.kind = FILE_NULL}, *file;
+    struct guest_path path;
+    uint64_t fd;
+    int err = path_get(state, dirfd, addr, &path);
+
+    if (err)
+        return err;
+    switch (path_place(state, path.text, &fd)) {
+    case PLACE_INSIDE:
+        return stat_inside(state, &path, follow, out);
+    case PLACE_ABOVE:
+        stat_above(out);
+        return 0;
+    case PLACE_NULL:
+        file_stat(&null, out);
+        return 0;
+    case PLACE_DESCRIPTOR:
+        file = descriptor_file(state, fd);
+        if (file)
+            file_stat(file, out);
+        return file ? 0 : -ENOENT;
+    default:
+        return -ENOENT;
+    }
+}
+
+static int stat_descriptor(struct linux_state *state, uint64_t fd, struct stat *out)
+{
+    const struct open_file *file = descriptor_file(state, fd);
+
+    if (!file)
+        return -EBADF;
+    file_stat(file, out);
+    return 0;
+}
+
+/* With AT_EMPTY_PATH an empty name means the descriptor itself; newer libcs make fstat of it. */
+static int stat_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags,
+                   struct stat *out)
+{
+    char first = 0;
+
+    if (flags & AT_EMPTY_PATH) {
+        if (addr && guest_get(state, addr, &first, 1))
+            return -EFAULT;
+        if (!first)
+            return stat_descriptor(state, dirfd, out);
+    }
+    return stat_path(state, dirfd, addr, !(flags & AT_SYMLINK_NOFOLLOW), out);
+}
+
+static int64_t put_stat(struct linux_state *state, int err, uint64_t addr, const struct stat *stat)
+{
+    return err ? err : guest_put(state, addr, stat, sizeof(*stat));
+}
+
+int64_t sys_stat(struct linux_state *state, const uint64_t arg[6])
+{
+    struct stat stat;
+    int err = stat_path(state, (uint64_t)AT_FDCWD, arg[0], true, &stat);
+
+    return put_stat(state, err, arg[1], &stat);
+}
+
+int64_t sys_lstat(struct linux_state *state, const uint64_t arg[6])
+{
+    struct stat stat;
+    int err = stat_path(state, (uint64_t)AT_FDCWD, arg[0], false, &stat);
+
+    return put_stat(state, err, arg[1], &stat);
+}
+
+int64_t sys_fstat(struct linux_state *state, const uint64_t arg[6])
+{
+    struct stat stat;
+    int err = stat_descriptor(state, arg[0], &stat);
+
+    return put_stat(state, err, arg[1], &stat);
+}
+
+int64_t sys_newfstatat(struct linux_state *state, const uint64_t arg[6])
+{
+    struct stat stat;
+    int err = stat_at(state, arg[0], arg[1], arg[3], &stat);
+
+    return put_stat(state, err, arg[2], &stat);
+}
+
+static struct statx_timestamp statx_time(struct timespec time)
+{
+    return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
+}
+
+int64_t sys_statx(struct linux_state *state, const uint64_t arg[6])
+{
+    struct stat stat;
+    int err = stat_at(state, arg[0], arg[1], arg[2], &stat);
+
+    if (err)
+        return err;
+    struct statx out = {
+        .stx_mask = STATX_BASIC_STATS,
+        .stx_blksize = (uint32_t)stat.st_blksize,
+        .stx_nlink = (uint32_t)stat.st_nlink,
+        .stx_uid = stat.st_uid,
+        .stx_gid = stat.st_gid,
+        .stx_mode = (uint16_t)stat.st_mode,
+        .stx_ino = stat.st_ino,
+        .stx_size = (uint64_t)stat.st_size,
+        .stx_blocks = (uint64_t)stat.st_blocks,
+        .stx_atime = statx_time(stat.st_atim),
+        .stx_ctime = statx_time(stat.st_ctim),
+        .stx_mtime = statx_time(stat.st_mtim),
+        .stx_rdev_major = major(stat.st_rdev),
+        .stx_rdev_minor = minor(stat.st_rdev),
+        .stx_dev_major = major(stat.st_dev),
+        .stx_dev_minor = minor(stat.st_dev),
+    };
+    return guest_put(state, arg[4], &out, sizeof(out));
+}

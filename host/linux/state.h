@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to the personality: the state of one program as Linux would keep it. */
+#ifndef FERRY_HOST_LINUX_STATE_H
+#define FERRY_HOST_LINUX_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "../space.h"
+#include "../stream.h"
+#include "../vm_linux.h"
+#include "linux.h"
+
+#define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
+#define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
+
+#define DESCRIPTORS_MAX 256 /* what RLIMIT_NOFILE says */
+#define HOST_FILES_MAX  64  /* open files and directories, which take a descriptor of the host's */
+#define SIGNALS         64
+#define CALLS_MAX       512 /* numbers from here on are no x86-64 system calls */
+
+/* What stdio libraries take as buffer size: large, since each call is a VM exit. */
+#define STREAM_BLOCK_BYTES (256 << 10)
+
+/* ---- descriptors (descriptors.c) ---------------------------------------- */
+
+enum file_kind {
+    FILE_INPUT,     /* the VM's input stream */
+    FILE_OUTPUT,    /* its output stream */
+    FILE_ERROR,     /* the host's descriptor for standard error */
+    FILE_NULL,      /* /dev/null */
+    FILE_REGULAR,   /* a file below a read-only directory */
+    FILE_DIRECTORY, /* a directory there */
+};
+
+/* An open file description: shared by the descriptors that were duplicated from one. */
+struct open_file {
+    enum file_kind kind;
+    unsigned references;
+    int status; /* access mode, O_NONBLOCK, O_APPEND */
+    int fd;     /* of the host; -1 for kinds without one */
+    char *path; /* FILE_DIRECTORY: absolute, for names relative to it */
+};
+
+struct descriptor {
+    struct open_file *file; /* NULL: closed */
+    bool close_on_exec;
+};
+
+/* ---- signals (signals.c) ------------------------------------------------- */
+
+/* As the kernel's struct sigaction on x86-64. */
+struct signal_action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+/* As the kernel's stack_t. */
+struct signal_stack {
+    uint64_t sp;
+    int32_t flags;
+    uint32_t zero;
+    uint64_t bytes;
+};
+
+/* ---- read-only directories (paths.c) ------------------------------------- */
+
+struct root {
+    char *path; /* absolute, normalised; a directory named through a link has two of these */
+    int fd;     /* O_PATH */
+};
+
+struct linux_state {
+    struct ferry_vm *vm;
+    struct descriptor descriptors[DESCRIPTORS_MAX];
+    unsigned host_files;
+    struct root *roots;
+    size_t root_count;
+    char *cwd; /* absolute, normalised */
+    uint32_t umask;
+    uint64_t memory_bytes;
+    uint64_t heap_start, heap_break,
+        heap_mapped;                       /* heap_mapped: page boundary at or after the break */
+    struct signal_action actions[SIGNALS]; /* of signal i + 1 */
+    uint64_t blocked, pending, unhandled;
+    struct signal_stack signal_stack;
+    struct rlimit limits[RLIM_NLIMITS];
+    /* How the program goes on after the call being served. */
+    enum linux_next next;
+    int status;
+    uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
+};
+
+/* ---- guest memory (memory.c): each byte is fetched once ------------------ */
+
+/* 0 or -EFAULT. */
+int guest_get(struct linux_state *state, uint64_t addr, void *to, size_t bytes);
+int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t bytes);
+/* A string with its NUL; -ENAMETOOLONG if it does not fit. */
+int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes);
+
+void memory_init(struct linux_state *state, uint64_t heap_start);
+
+/* ---- descriptors.c ------------------------------------------------------- */
+
+int descriptors_init(struct linux_state *state, int stderr_fd);
+void descriptors_fini(struct linux_state *state);
+/* NULL: not open. */
+struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
+/* The lowest free descriptor from `from` on now refers to the file, which gains
+ * a reference; -EMFILE. */
+int descriptor_install(struct linux_state *state, struct open_file *file, unsigned from,
+                       bool close_on_exec);
+/* A file with one reference, the caller's. Takes over `fd` and `path`, also when it fails. */
+int file_create(struct linux_state *state, enum file_kind kind, int status, int fd, char *path,
+                struct open_file **out);
+void file_release(struct linux_state *state, struct open_file *file);
+void file_stat(const struct open_file *file, struct stat *out);
+
+/* ---- paths.c ------------------------------------------------------------- */
+
+/* A name the program gave, made absolute and free of ".", ".." and "//". */
+struct guest_path {
+    char text[4096];
+    bool directory; /* it ended with a slash: must be a directory */
+};
+
+int paths_init(struct linux_state *state, const char *const *directories);
+void paths_fini(struct linux_state *state);
+/* Fetches the string at `addr` and resolves it against `dirfd`. -ENOENT if it is empty. */
+int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct guest_path *out);
+
+enum place {
+    PLACE_OUTSIDE,    /* nothing the program may know of */
+    PLACE_ABOVE,      /* a directory on the way to a read-only one: exists, cannot be read */
+    PLACE_INSIDE,     /* at or below a read-only directory */
+    PLACE_NULL,       /* /dev/null */
+    PLACE_DESCRIPTOR, /* /dev/stdin, /proc/self/fd/1, ...: an open descriptor */
+};
+/* *fd: the descriptor, for PLACE_DESCRIPTOR. */
+enum place path_place(const struct linux_state *state, const char *path, uint64_t *fd);
+/* Opens what is PLACE_INSIDE: an O_PATH descriptor of the host. Only regular files and
+ * directories, and the link itself if `follow` is false. */
+int path_open(const struct linux_state *state, const struct guest_path *path, bool follow,
+              struct stat *stat);
+
+/* ---- signals.c ----------------------------------------------------------- */
+
+/* Sends the program a signal: it may end by it (state->next). */
+void signal_send(struct linux_state *state, int signo);
+/* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
+int64_t signal_broken_pipe(struct linux_state *state);
+
+/* ---- process.c ----------------------------------------------------------- */
+
+void limits_init(struct linux_state *state);
+
+/* ---- time.c -------------------------------------------------------------- */
+
+/* The timespec at `addr` in nanoseconds, UINT64_MAX if there is none (addr 0). */
+int time_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds);
+
+#endif

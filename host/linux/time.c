@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns clocks, sleeping, and waiting on a futex, which for one thread is sleeping. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <time.h>
+
+#include "calls.h"
+#include "state.h"
+
+#define NS_PER_S     1000000000ull
+#define TICKS_PER_S  100
+#define NS_PER_TICK  (NS_PER_S / TICKS_PER_S)
+#define CLOCK_ABSENT (-1)
+
+/* The host's clock for one of the program's. Its processor time is that of the
+ * thread that runs the VM, which is the one asking. */
+static int host_clock(uint64_t clock)
+{
+    switch ((uint32_t)clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+    case CLOCK_TAI:
+        return (int)clock;
+    case CLOCK_PROCESS_CPUTIME_ID:
+    case CLOCK_THREAD_CPUTIME_ID:
+        return CLOCK_THREAD_CPUTIME_ID;
+    default:
+        return CLOCK_ABSENT;
+    }
+}
+
+static uint64_t clock_ns(int clock)
+{
+    struct timespec now = {0};
+
+    clock_gettime(clock, &now); /* clocks of host_clock exist */
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+int time_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds)
+{
+    struct timespec time;
+
+    *nanoseconds = UINT64_MAX;
+    if (!addr)
+        return 0;
+    if (guest_get(state, addr, &time, sizeof(time)))
+        return -EFAULT;
+    if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= (long)NS_PER_S)
+        return -EINVAL;
+    if (__builtin_mul_overflow((uint64_t)time.tv_sec, NS_PER_S, nanoseconds) ||
+        __builtin_add_overflow(*nanoseconds, (uint64_t)time.tv_nsec, nanoseconds))
+        *nanoseconds = UINT64_MAX;
+    return 0;
+}
+
+/* What is left until a point in time of that clock; 0: it is past. */
+static uint64_t time_until(int clock, uint64_t nanoseconds)
+{
+    uint64_t now = clock_ns(clock);
+
+    if (nanoseconds == UINT64_MAX)
+        return nanoseconds;
+    return nanoseconds > now ? nanoseconds - now : 0;
+}
+
+int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
+{
+    int clock = host_clock(arg[0]);
+    struct timespec now;
+
+    if (clock == CLOCK_ABSENT)
+        return -EINVAL;
+    clock_gettime(clock, &now);
+    return guest_put(state, arg[1], &now, sizeof(now));
+}
+
+int64_t sys_clock_getres(struct linux_state *state, const uint64_t arg[6])
+{
+    int clock = host_clock(arg[0]);
+    struct timespec step;
+
+    if (clock == CLOCK_ABSENT)
+        return -EINVAL;
+    clock_getres(clock, &step);
+    return arg[1] ? guest_put(state, arg[1], &step, sizeof(step)) : 0;
+}
+
+int64_t sys_gettimeofday(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct timezone zone = {0};
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    if (arg[0] && guest_put(state, arg[0], &now, sizeof(now)))
+        return -EFAULT;
+    return arg[1] ? guest_put(state, arg[1], &zone, sizeof(zone)) : 0;
+}
+
+int64_t sys_time(struct linux_state *state, const uint64_t arg[6])
+{
+    time_t now = time(NULL);
+
+    if (arg[0] && guest_put(state, arg[0], &now, sizeof(now)))
+        return -EFAULT;
+    return now;
+}
+
+int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
+{
+    struct tms used = {.tms_utime = (clock_t)(clock_ns(CLOCK_THREAD_CPUTIME_ID) / NS_PER_TICK)};
+
+    if (arg[0] && guest_put(state, arg[0], &used, sizeof(used)))
+        return -EFAULT;
+    return (int64_t)(clock_ns(CLOCK_BOOTTIME) / NS_PER_TICK);
+}
+
+int64_t sys_nanosleep(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t nanoseconds;
+    int err = arg[0] ? time_get(state, arg[0], &nanoseconds) : -EFAULT;
+
+    return err ? err : vm_sleep(state->vm, nanoseconds);
+}
+
+int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
+{
+    int clock = host_clock(arg[0]);
+    uint64_t nanoseconds;
+    int err;
+
+    if (clock == CLOCK_ABSENT || clock == CLOCK_THREAD_CPUTIME_ID)
+        return -EINVAL;
+    err = arg[2] ? time_get(state, arg[2], &nanoseconds) : -EFAULT;
+    if (err)
+        return err;
+    if (arg[1] & TIMER_ABSTIME)
+        nanoseconds = time_until(clock, nanoseconds);
+    return nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+}
+
+/* Until the VM is stopped: no handler runs that could end it. */
+int64_t sys_pause(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)arg;
+    return vm_sleep(state->vm, UINT64_MAX);
+}
+
+/* Nobody else is there to wake the program. */
+static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool absolute)
+{
+    int clock = arg[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    uint64_t nanoseconds;
+    uint32_t value;
+    int err = time_get(state, arg[3], &nanoseconds);
+
+    if (err)
+        return err;
+    if (arg[0] & 3)
+        return -EINVAL;
+    if (guest_get(state, arg[0], &value, sizeof(value)))
+        return -EFAULT;
+    if (value != (uint32_t)arg[2])
+        return -EAGAIN;
+    if (absolute)
+        nanoseconds = time_until(clock, nanoseconds);
+    err = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+    return err ? err : -ETIMEDOUT;
+}
+
+int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
+{
+    switch (arg[1] & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT:
+        return futex_wait(state, arg, false);
+    case FUTEX_WAIT_BITSET:
+        return futex_wait(state, arg, true);
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+    case FUTEX_WAKE_OP:
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What to tell people about how a program ended. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "boot.h"
+#include "engine.h"
+#include "instruction.h"
+#include "vm_linux.h"
+
+#define CR2_VALID_VECTOR 14
+
+static const struct {
+    int signo;
+    const char *text;
+} exceptions[32] = {
+    [0] = {SIGFPE, "divided by zero or overflowed a division"},
+    [1] = {SIGTRAP, "debug trap"},
+    [3] = {SIGTRAP, "breakpoint"},
+    [4] = {SIGSEGV, "overflow trap"},
+    [5] = {SIGSEGV, "bound check"},
+    [6] = {SIGILL, "invalid instruction"},
+    [13] = {SIGSEGV, "general protection fault"},
+    [14] = {SIGSEGV, "page fault"},
+    [16] = {SIGFPE, "floating-point exception"},
+    [17] = {SIGBUS, "unaligned access"},
+    [19] = {SIGFPE, "SIMD floating-point exception"},
+};
+
+/* " at rip 0x401234 (main+0x1f)" */
+static void describe_rip(struct ferry_vm *vm, char *text, size_t bytes)
+{
+    char symbol[200] = "";
+
+    image_symbolize(vm->image, vm->exit.rip, symbol, sizeof symbol);
+    if (symbol[0])
+        snprintf(text, bytes, "rip 0x%" PRIx64 " (%s)", vm->exit.rip, symbol);
+    else
+        snprintf(text, bytes, "rip 0x%" PRIx64, vm->exit.rip);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+report(struct ferry_vm *vm, int signo, const char *format, ...)
+{
+    char rip[232], what[240];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    vm->exit.how = FERRY_ENDED_CRASH;
+    vm->exit.signo = signo;
+    vm->exit.status = 128 + signo;
+    describe_rip(vm, rip, sizeof rip);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "crashed by SIG%s at %s: %s",
+             sigabbrev_np(signo), rip, what);
+}
+
+void report_crash(struct ferry_vm *vm, int signo, const char *why)
+{
+    struct kvm_regs regs;
+
+    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) == 0)
+        vm->exit.rip = regs.rip;
+    report(vm, signo, "%s", why);
+}
+
+/* Who has the window page at `addr`, in words: "page 0x1000200000, lent to 'b'
+ * as message 42". */
+static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, char *text,
+                          size_t bytes)
+{
+    struct ferry_engine *engine = vm->engine;
+    struct ledger_unit books = ledger_look(&engine->ledger, unit);
+    uint64_t page = addr & ~(FERRY_PAGE_BYTES - 1);
+    struct endpoint *from = books.from == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.from);
+    struct endpoint *to = books.to == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.to);
+
+    if (from == vm->endpoint && to)
+        snprintf(text, bytes, "page 0x%" PRIx64 ", which it %s '%s' as message %" PRIu32, page,
+                 books.owner == vm->endpoint->index ? "lent to" : "sent to", to->name,
+                 books.message);
+    else if (books.holder == vm->endpoint->index && from)
+        snprintf(text, bytes, "page 0x%" PRIx64 ", which '%s' lent to it as message %" PRIu32, page,
+                 from->name, books.message);
+    else
+        snprintf(text, bytes, "page 0x%" PRIx64 " of the window, which is not its own", page);
+}
+
+/* Whether the program may not do this; if so, reports it. */
+static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const char *verb)
+{
+    struct units units;
+    char page[160];
+
+    if (vm_memory(vm, addr, 1, write))
+        return false;
+    vm->exit.address_known = true;
+    vm->exit.address = addr;
+    uint64_t offset = addr - FERRY_WINDOW_BASE;
+    if (addr >= FERRY_WINDOW_BASE && pool_covering(&vm->engine->pool, offset, 1, &units)) {
+        describe_page(vm, addr, units.first, page, sizeof page);
+        report(vm, SIGSEGV, "%s 0x%" PRIx64 " in %s", verb, addr, page);
+    } else {
+        report(vm, SIGSEGV, "%s 0x%" PRIx64 ", which %s", verb, addr,
+               vm_memory(vm, addr, 1, false) ? "is read-only" : "is not mapped");
+    }
+    return true;
+}
+
+bool report_refused(struct ferry_vm *vm)
+{
+    struct instruction_access accesses[INSTRUCTION_ACCESSES_MAX];
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    uint8_t code[15];
+    size_t length = 0;
+
+    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 || ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+        return false;
+    vm->exit.rip = regs.rip;
+    if (check_access(vm, regs.rip, false, "ran code at"))
+        return true;
+    for (; length < sizeof code; length++) {
+        const uint8_t *byte = vm_memory(vm, regs.rip + length, 1, false);
+        if (!byte)
+            break;
+        code[length] = *byte;
+    }
+    size_t count =
+        instruction_accesses(code, length, &regs, sregs.fs.base, sregs.gs.base, accesses);
+    for (size_t i = 0; i < count; i++) {
+        const struct instruction_access *access = &accesses[i];
+        const char *verb = access->write ? "wrote to" : "read from";
+        uint64_t last = access->addr + (access->bytes ? access->bytes - 1 : 0);
+        if (check_access(vm, access->addr, access->write, verb) ||
+            check_access(vm, last, access->write, verb))
+            return true;
+    }
+    return false;
+}
+
+void report_exception(struct ferry_vm *vm, int vector)
+{
+    struct boot_frame frame;
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+
+    if (vector < 0 || ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 ||
+        ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0 ||
+        !boot_exception_frame(vm->system, regs.rsp, vector, &frame)) {
+        report_crash(vm, SIGSEGV, "exception with no frame");
+        return;
+    }
+    vm->exit.rip = frame.rip;
+    if (vector == CR2_VALID_VECTOR) {
+        const char *verb = frame.error & 16 ? "ran code at"
+                           : frame.error & 2 ? "wrote to"
+                                             : "read from";
+        vm->exit.address_known = true;
+        vm->exit.address = sregs.cr2;
+        report(vm, SIGSEGV, "%s 0x%llx, which %s", verb, sregs.cr2,
+               !(frame.error & 1)   ? "is not mapped"
+               : frame.error & 16   ? "is not executable"
+               : frame.error & 2    ? "is read-only"
+                                    : "is not accessible");
+        return;
+    }
+    int signo = exceptions[vector].signo ? exceptions[vector].signo : SIGSEGV;
+    report(vm, signo, "%s (exception %d)",
+           exceptions[vector].text ? exceptions[vector].text : "exception", vector);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What to tell people about how a program ended. */
+#ifndef FERRY_HOST_REPORT_H
+#define FERRY_HOST_REPORT_H
+
+#include <stdbool.h>
+
+#include "vm.h"
+
+/* The program took exception `vector` in the guest. */
+void report_exception(struct ferry_vm *vm, int vector);
+
+/* KVM_RUN failed with EFAULT: the host's page table refused an access. False:
+ * nothing can be found that the program had no right to. */
+bool report_refused(struct ferry_vm *vm);
+
+/* A crash with no more to tell than `why`. */
+void report_crash(struct ferry_vm *vm, int signo, const char *why);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The router: decode, then perform. Decode checks one message in private
+ * memory, may fail and changes nothing. Perform hands it over, all or nothing
+ * (claims 1, 4, 6, 7). Runs without KVM.
+ */
+#ifndef FERRY_HOST_ROUTE_H
+#define FERRY_HOST_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "endpoint.h"
+
+/* A checked message: nothing in it is the guest's to change any more. */
+struct transfer {
+    struct ferry_link *link;
+    enum ferry_mode mode;
+    uint8_t inline_bytes;
+    bool noted;         /* LEND: the guest or host wants a note when it comes home */
+    uint64_t tag;
+    const void *source; /* COPY: readable until perform returns */
+    uint64_t offset;    /* LEND, MOVE: of the payload in the pool */
+    uint64_t bytes;
+    struct units units; /* LEND, MOVE */
+    uint8_t data[FERRY_INLINE_BYTES];
+};
+
+/* Where the payload of a COPY is: host address of guest [addr, addr + bytes)
+ * if the guest may read all of it, else NULL. */
+typedef void *(*route_memory_fn)(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+
+/* Checks a descriptor that `from` queued. -EINVAL malformed, -EPERM no link,
+ * -EMSGSIZE, -EFAULT payload not the sender's memory. */
+int route_decode(struct endpoint *from, const struct ferry_desc *desc, route_memory_fn memory,
+                 struct transfer *out);
+
+/* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
+int route_decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out);
+
+/* Hands it over. -EAGAIN: no room now (nothing changed; the sender is woken when
+ * there may be), -EPIPE, -EPERM (not the sender's units), -ENOMEM (no page-table update possible). */
+int route_perform(struct transfer *transfer);
+
+/* Takes what the guest put into its out ring, in order, until it is empty or
+ * a message must wait for room; first what it took and released. Work is
+ * bounded by the rings. On the VM's own thread, guest not running.
+ * Sets from->out_parked. */
+void route_drain(struct endpoint *from, route_memory_fn memory);
+
+/* Whether descriptors wait in the out ring. */
+bool route_pending(const struct endpoint *from);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program's address space in a VM: which ranges of [FERRY_PROGRAM_LOW,
+ * FERRY_PROGRAM_HIGH) are mapped and with what rights. Host memory for all of
+ * it is one reserved range, so the host address of guest address `a` is
+ * base + a; what is not mapped is PROT_NONE on the host, and rights to read
+ * and write are enforced by the host mapping. KVM memory slots are added
+ * as ranges come into use and never taken away.
+ *
+ * Used by the VM's own thread only, while the guest does not run.
+ * Needs no KVM: slots and tables come in by `struct space_backend`.
+ */
+#ifndef FERRY_HOST_SPACE_H
+#define FERRY_HOST_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guest_tables.h"
+
+enum { SPACE_READ = 1, SPACE_WRITE = 2, SPACE_EXEC = 4 };
+
+struct space_backend {
+    /* Registers guest-physical [gpa, gpa + bytes) at host address `host`. */
+    int (*slot_add)(void *arg, uint64_t gpa, uint64_t bytes, void *host);
+    void *arg;
+    struct guest_tables *tables;
+};
+
+struct space_region {
+    uint64_t start, end;
+    unsigned prot;
+};
+
+struct space {
+    struct space_backend backend;
+    char *base; /* host address of guest address 0 of the reservation */
+    uint64_t limit_bytes, used_bytes;
+    struct space_region *regions; /* sorted, disjoint, adjacent equals merged */
+    size_t count, capacity;
+    struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
+    size_t slot_count, slot_capacity;
+};
+
+int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes);
+void space_fini(struct space *space);
+
+/* All take page-aligned ranges inside the program's part, else -EINVAL. Map
+ * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
+ * then nothing changed. */
+int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+/* Private file mapping; the part beyond the end of the file must not be asked for. */
+int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t offset);
+int space_unmap(struct space *space, uint64_t start, uint64_t bytes);
+/* -ENOMEM if part of the range is not mapped. */
+int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+
+/* A free range of `bytes`, at `hint` if that is free, else first fit in the
+ * area for mappings; 0: none. */
+uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes);
+
+/* The host address of [addr, addr + bytes) if the program has all of `prot`
+ * on all of it, else NULL. The one check of guest addresses in the program. */
+void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot);
+
+/* What the program may do at addr: SPACE_* or 0. */
+unsigned space_prot(const struct space *space, uint64_t addr);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Bytes over messages: what read and write of an unmodified program become.
+ * Output gathers in extents the VM owns and is lent to the next VM when an
+ * extent is full, when the receiver waits, or when delivery is immediate;
+ * input is copied out of the messages that arrive.
+ *
+ * Called on the VM's own thread while the guest does not run. Blocking calls
+ * return -EINTR when the VM is told to stop.
+ */
+#ifndef FERRY_HOST_STREAM_H
+#define FERRY_HOST_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ferry_vm;
+
+/* Up to `bytes` of input into dst; blocks while there is none; 0: end. */
+ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes);
+/* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
+ * Without a receiver (no link) output is discarded. */
+ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes);
+/* As poll(2) of two pipes: waits until input can be read without blocking
+ * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever).
+ * `want` and the result are POLLIN, POLLOUT, POLLHUP (input ended), POLLERR (receiver gone). */
+int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns);
+/* Bytes that can be read without blocking, as FIONREAD gives. */
+size_t stream_available(struct ferry_vm *vm);
+/* The program closed its last descriptor of that side. */
+void stream_close_input(struct ferry_vm *vm);
+void stream_close_output(struct ferry_vm *vm);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Getting units of the pool and giving them back. */
+#include "units.h"
+
+#include <errno.h>
+
+#include "engine.h"
+
+int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
+{
+    struct ferry_engine *engine = endpoint->engine;
+    uint32_t most = page ? endpoint->most_pages : endpoint->most_extents;
+    bool fresh;
+
+    if (count > most)
+        return -EDQUOT;
+    int result =
+        ledger_alloc(&engine->ledger, endpoint->index, page, (uint32_t)count, most, out, &fresh);
+    if (result < 0)
+        return result;
+    /* In transit: nobody else can have it while it is zeroed. */
+    pool_scrub(&engine->pool, *out, fresh);
+    result = window_set(&endpoint->window, pool_offset(&engine->pool, out->first),
+                        units_bytes(&engine->pool, *out), WINDOW_CLOSED, WINDOW_WRITE);
+    if (result < 0)
+        ledger_commit_free(&engine->ledger, *out);
+    else
+        ledger_commit_owned(&engine->ledger, *out);
+    return result;
+}
+
+int units_free(struct endpoint *endpoint, struct units units)
+{
+    struct ferry_engine *engine = endpoint->engine;
+
+    int result = ledger_begin_free(&engine->ledger, units, endpoint->index);
+    if (result < 0)
+        return result;
+    result = window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
+                        units_bytes(&engine->pool, units), WINDOW_WRITE, WINDOW_CLOSED);
+    if (result < 0)
+        ledger_abort(&engine->ledger, units);
+    else
+        ledger_commit_free(&engine->ledger, units);
+    return result;
+}
+
+int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out)
+{
+    const struct pool *pool = &endpoint->engine->pool;
+    uint64_t offset;
+
+    if (__builtin_sub_overflow(addr, endpoint->window_addr, &offset) ||
+        !pool_covering(pool, offset, bytes, out))
+        return -EINVAL;
+    if (offset != pool_offset(pool, out->first) || bytes != units_bytes(pool, *out))
+        return -EINVAL;
+    return 0;
+}

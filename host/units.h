@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Units of the pool as one endpoint gets and gives them back: ledger, scrub and
+ * page table in the right order. */
+#ifndef FERRY_HOST_UNITS_H
+#define FERRY_HOST_UNITS_H
+
+#include "endpoint.h"
+
+/* `count` adjacent units, zeroed, owned and open. -EDQUOT, -ENOMEM. */
+int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out);
+
+/* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
+int units_free(struct endpoint *endpoint, struct units units);
+
+/* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. */
+int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual CPU: KVM_RUN and what each exit means. */
+#include "vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <ferry/abi/call.h>
+
+#include "boot.h"
+#include "engine.h"
+#include "report.h"
+#include "route.h"
+#include "stream_internal.h"
+#include "units.h"
+#include "vm_linux.h"
+
+/* How often a refused access with no visible reason is tried again: a page
+ * may have come home between the access and the look at the books. */
+#define REFUSED_RETRIES 8
+
+int vcpu_kick_signal(void)
+{
+    return SIGRTMIN;
+}
+
+/* --- making it ----------------------------------------------------------- */
+
+/* Lets the kick signal through while the guest runs, and only then: it is
+ * blocked otherwise, so one that comes early is not lost but ends the next
+ * KVM_RUN at once. */
+static int set_signal_mask(int vcpu_fd)
+{
+    struct {
+        struct kvm_signal_mask head;
+        uint64_t set;
+    } __attribute__((packed)) mask;
+
+    mask.head.len = sizeof mask.set;
+    mask.set = ~(1ull << (vcpu_kick_signal() - 1));
+    return ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, &mask) < 0 ? -errno : 0;
+}
+
+static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entries[BOOT_MSRS];
+    } msrs = {.head.nmsrs = BOOT_MSRS};
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = vm->engine->xcr0};
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+
+    boot_msrs(msrs.entries);
+    boot_regs(&regs, rip, rsp);
+    /* CPUID first: newer kernels refuse it once the special registers are set. */
+    if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, vm->engine->cpuid) < 0 ||
+        ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+        return -errno;
+    boot_sregs(&sregs);
+    if (ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
+        ioctl(vm->vcpu_fd, KVM_SET_REGS, &regs) < 0 ||
+        ioctl(vm->vcpu_fd, KVM_SET_MSRS, &msrs) != BOOT_MSRS)
+        return -errno;
+    if (vm->engine->xcr0 && ioctl(vm->vcpu_fd, KVM_SET_XCRS, &xcrs) < 0)
+        return -errno;
+    return set_signal_mask(vm->vcpu_fd);
+}
+
+int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
+{
+    vm->vcpu_fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, 0);
+    if (vm->vcpu_fd < 0)
+        return -errno;
+    struct kvm_run *run = mmap(NULL, (size_t)vm->engine->vcpu_mmap_bytes, PROT_READ | PROT_WRITE,
+                               MAP_SHARED, vm->vcpu_fd, 0);
+    if (run == MAP_FAILED)
+        return -errno;
+    vm->run = run;
+    /* Segments too: CS tells at which privilege level `syscall` arrived. */
+    vm->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    return set_state(vm, rip, rsp);
+}
+
+/* --- what the personality may ask ----------------------------------------- */
+
+static uint64_t segment_base(struct ferry_vm *vm, bool gs)
+{
+    struct kvm_sregs sregs;
+
+    if (ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+        return 0;
+    return gs ? sregs.gs.base : sregs.fs.base;
+}
+
+static void set_segment_base(struct ferry_vm *vm, bool gs, uint64_t base)
+{
+    struct kvm_sregs sregs;
+
+    if (ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+        return;
+    *(gs ? &sregs.gs.base : &sregs.fs.base) = base;
+    ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs);
+}
+
+uint64_t vm_fs(struct ferry_vm *vm)
+{
+    return segment_base(vm, false);
+}
+
+uint64_t vm_gs(struct ferry_vm *vm)
+{
+    return segment_base(vm, true);
+}
+
+void vm_set_fs(struct ferry_vm *vm, uint64_t base)
+{
+    set_segment_base(vm, false, base);
+}
+
+void vm_set_gs(struct ferry_vm *vm, uint64_t base)
+{
+    set_segment_base(vm, true, base);
+}
+
+/* --- calls of the guest library ------------------------------------------- */
+
+static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    uint64_t events = 0;
+
+    pthread_mutex_lock(&endpoint->lock);
+    if (endpoint->in_head != endpoint->in_tail)
+        events |= FERRY_EVENT_IN;
+    if (endpoint->home_head != endpoint->home_tail)
+        events |= FERRY_EVENT_HOME;
+    pthread_mutex_unlock(&endpoint->lock);
+    if (!route_pending(endpoint))
+        events |= FERRY_EVENT_OUT;
+    return events & want;
+}
+
+static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    uint64_t events = events_now(vm, want), deadline;
+    int result = 0;
+
+    if (__builtin_add_overflow(now_ns(), timeout_ns, &deadline))
+        deadline = UINT64_MAX;
+    while (!events && timeout_ns && result == 0) {
+        uint64_t seen = endpoint_prepare(endpoint);
+        vm_drain(vm);
+        events = events_now(vm, want);
+        if (!events)
+            result = endpoint_block(endpoint, seen, deadline);
+        endpoint_finish(endpoint);
+        vm_drain(vm);
+        events = events_now(vm, want);
+    }
+    return (int64_t)events;
+}
+
+static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
+{
+    struct units units;
+
+    if (page > 1 || count == 0)
+        return -EINVAL;
+    int result = units_alloc(vm->endpoint, count, page, &units);
+    if (result == -ENOMEM)
+        engine_log(vm->engine, FERRY_LOG_WARNING,
+                   "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
+                   vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
+    if (result < 0)
+        return result;
+    return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->pool, units.first));
+}
+
+static int64_t call_free(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+{
+    struct units units;
+    int result = units_at(vm->endpoint, addr, bytes, &units);
+
+    return result < 0 ? result : units_free(vm->endpoint, units);
+}
+
+static int64_t serve_call(struct ferry_vm *vm, const struct kvm_regs *regs)
+{
+    switch (regs->rax) {
+    case FERRY_CALL_WAIT:
+        return call_wait(vm, regs->rdi, regs->rsi);
+    case FERRY_CALL_ALLOC:
+        return call_alloc(vm, regs->rdi, regs->rsi);
+    case FERRY_CALL_FREE:
+        return call_free(vm, regs->rdi, regs->rsi);
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* --- exits ------------------------------------------------------------------ */
+
+static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
+{
+    vm->exit.how = how;
+    vm->exit.status = status;
+    vm->exit.signo = signo;
+}
+
+void vcpu_report_stop(struct ferry_vm *vm)
+{
+    int stop = vm->stop;
+
+    if (stop == STOP_TIMEOUT) {
+        finish(vm, FERRY_ENDED_TIMEOUT, STATUS_TIMEOUT, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "stopped: still running after its time limit of %g s",
+                 (double)vm->timeout_ns / 1e9);
+    } else {
+        finish(vm, FERRY_ENDED_STOPPED, 128 + stop, stop);
+        snprintf(vm->exit.text, sizeof vm->exit.text, "stopped by SIG%s",
+                 sigabbrev_np(stop) ? sigabbrev_np(stop) : "?");
+    }
+}
+
+static void finish_signal(struct ferry_vm *vm, int signo)
+{
+    finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
+    if (signo == SIGPIPE)
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "ended by SIGPIPE: what it writes is read no more");
+    else
+        snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIG%s",
+                 sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
+}
+
+/* Back from the stub to the instruction after `syscall`, whatever privilege
+ * level the CPU entered the stub with. */
+static void return_from_syscall(struct ferry_vm *vm, int64_t result)
+{
+    struct kvm_regs *regs = &vm->run->s.regs.regs;
+
+    regs->rax = (uint64_t)result;
+    regs->rip = regs->rcx;
+    regs->rflags = boot_user_flags(regs->r11);
+    vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    if ((vm->run->s.regs.sregs.cs.selector & 3) != 3) {
+        boot_user_segments(&vm->run->s.regs.sregs);
+        vm->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+    }
+}
+
+/* True: the program goes on. */
+static bool serve_syscall(struct ferry_vm *vm)
+{
+    const struct kvm_regs *regs = &vm->run->s.regs.regs;
+    struct linux_call call = {
+        .number = regs->rax,
+        .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
+    };
+
+    switch (linux_serve(vm->personality, &call)) {
+    case LINUX_RESUME:
+        return_from_syscall(vm, call.result);
+        return true;
+    case LINUX_EXIT:
+        finish(vm, FERRY_ENDED_EXIT, call.status & 0xff, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", call.status & 0xff);
+        return false;
+    case LINUX_SIGNAL:
+        finish_signal(vm, call.status);
+        return false;
+    case LINUX_STOPPED:
+    default:
+        return false; /* vm->stop says why */
+    }
+}
+
+/* True: the program goes on. */
+static bool serve_port(struct ferry_vm *vm)
+{
+    struct kvm_regs *regs = &vm->run->s.regs.regs;
+
+    switch (vm->run->io.port) {
+    case FERRY_PORT_DOORBELL:
+        return true;
+    case FERRY_PORT_CALL:
+        regs->rax = (uint64_t)serve_call(vm, regs);
+        vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+        return true;
+    case FERRY_PORT_SYSCALL:
+        return serve_syscall(vm);
+    case FERRY_PORT_EXCEPTION:
+        report_exception(vm, boot_vector(regs->rip));
+        return false;
+    default:
+        report_crash(vm, SIGSEGV, "used a port");
+        return false;
+    }
+}
+
+/* A doorbell is an immediate exit; so is a plain write that was sent at its
+ * own exit because delivery is immediate. All others are natural (claims 5, 6). */
+static void count_exit(struct ferry_vm *vm, bool io, uint64_t sent_before)
+{
+    uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
+    bool doorbell = io && vm->run->io.port == FERRY_PORT_DOORBELL;
+    bool write = io && vm->run->io.port == FERRY_PORT_SYSCALL && sent != sent_before &&
+                 vm->endpoint->delivery == FERRY_DELIVER_IMMEDIATE;
+
+    atomic_fetch_add_explicit(doorbell || write ? &vm->exits_immediate : &vm->exits_natural, 1,
+                              memory_order_relaxed);
+}
+
+/* Takes the kick signal that ended KVM_RUN off the thread's list. */
+static void take_kick(void)
+{
+    const struct timespec none = {0};
+    sigset_t kick;
+
+    sigemptyset(&kick);
+    sigaddset(&kick, vcpu_kick_signal());
+    while (sigtimedwait(&kick, NULL, &none) > 0)
+        ;
+}
+
+static void report_internal(struct ferry_vm *vm, const char *what, unsigned code)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s %u", what, code);
+}
+
+/* KVM_RUN returned: true, the program goes on. `sent` counts messages before. */
+static bool serve_exit(struct ferry_vm *vm)
+{
+    uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
+    bool io = vm->run->exit_reason == KVM_EXIT_IO;
+    bool on = false;
+
+    /* Everything that was queued is processed at this exit, whatever its cause. */
+    vm_drain(vm);
+    if (io)
+        on = serve_port(vm);
+    else if (vm->run->exit_reason == KVM_EXIT_SHUTDOWN)
+        report_crash(vm, SIGSEGV, "triple fault");
+    else if (vm->run->exit_reason == KVM_EXIT_MMIO)
+        report_refused(vm);
+    else if (vm->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+        report_internal(vm, "internal error", vm->run->internal.suberror);
+    else
+        report_internal(vm, "exit", vm->run->exit_reason);
+    count_exit(vm, io, sent);
+    return on;
+}
+
+/* KVM_RUN failed: true, the program goes on. */
+static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
+{
+    atomic_fetch_add_explicit(&vm->exits_natural, 1, memory_order_relaxed);
+    vm_drain(vm);
+    if (error == EINTR || error == EAGAIN) {
+        take_kick();
+        return true;
+    }
+    if (error != EFAULT) {
+        report_internal(vm, "error", (unsigned)error);
+        return false;
+    }
+    if (report_refused(vm))
+        return false;
+    if (++*refused < REFUSED_RETRIES)
+        return true;
+    report_crash(vm, SIGSEGV, "touched memory that the host refused");
+    return false;
+}
+
+void vcpu_run(struct ferry_vm *vm)
+{
+    unsigned refused = 0;
+    bool on = true;
+
+    while (on && !vm->stop) {
+        atomic_store(&vm->in_guest, true);
+        int result = ioctl(vm->vcpu_fd, KVM_RUN, 0);
+        int error = errno;
+        atomic_store(&vm->in_guest, false);
+        vm->run->kvm_dirty_regs = 0;
+        if (result < 0) {
+            on = serve_error(vm, error, &refused);
+        } else {
+            refused = 0;
+            on = serve_exit(vm);
+        }
+    }
+    if (vm->stop && (on || vm->exit.how == 0))
+        vcpu_report_stop(vm);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual CPU: KVM_RUN and what each exit means. */
+#ifndef FERRY_HOST_VCPU_H
+#define FERRY_HOST_VCPU_H
+
+#include <stdint.h>
+
+#include "vm.h"
+
+/* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
+int vcpu_kick_signal(void);
+
+/* Makes the CPU and its first state. */
+int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp);
+
+/* Runs the program until it ends; fills vm->exit. On the VM's own thread. */
+void vcpu_run(struct ferry_vm *vm);
+
+/* Exit code and text of a VM that was told to stop. */
+void vcpu_report_stop(struct ferry_vm *vm);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: making it, its thread, its end. */
+#include "vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "engine.h"
+#include "mapping.h"
+#include "ring.h"
+#include "route.h"
+#include "stream_internal.h"
+#include "vcpu.h"
+#include "vm_linux.h"
+
+#define DEFAULT_MEMORY_BYTES (256ull << 20)
+#define DEFAULT_EXTENTS      8
+#define DEFAULT_PAGES        64
+#define STACK_BYTES          (8ull << 20)
+
+/* --- memory --------------------------------------------------------------- */
+
+static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+{
+    struct ferry_vm *vm = arg;
+    struct kvm_userspace_memory_region region = {.slot = vm->slots,
+                                                 .guest_phys_addr = gpa,
+                                                 .memory_size = bytes,
+                                                 .userspace_addr = (uint64_t)host};
+
+    if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        return -errno;
+    vm->slots++;
+    return 0;
+}
+
+struct space *vm_space(struct ferry_vm *vm)
+{
+    return &vm->space;
+}
+
+static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    struct pool *pool = &vm->engine->pool;
+    uint64_t offset = addr - FERRY_WINDOW_BASE;
+    struct units units;
+
+    if (!pool_covering(pool, offset, bytes, &units))
+        return NULL;
+    int access = ledger_access(&vm->engine->ledger, units, vm->endpoint->index);
+    return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
+}
+
+/* Copied payloads, and the pages of the control structure, are read-only here: the
+ * program has no business in passing the latter to a call. */
+static void *system_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
+
+    if (write || __builtin_add_overflow(offset, bytes, &end) || end > SYSTEM_BYTES)
+        return NULL;
+    if (end <= sizeof(struct ferry_control) || offset >= SYSTEM_TABLES_BYTES)
+        return vm->system + offset;
+    return NULL;
+}
+
+void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    if (bytes == 0)
+        return vm->system;
+    if (addr >= FERRY_WINDOW_BASE)
+        return window_memory(vm, addr, bytes, write);
+    if (addr >= FERRY_SYSTEM_BASE)
+        return system_memory(vm, addr, bytes, write);
+    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+}
+
+static int create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
+{
+    struct pool *pool = &vm->engine->pool;
+    struct endpoint *endpoint = vm->endpoint;
+
+    vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    if (!vm->system)
+        return -errno;
+    madvise(vm->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
+    int result = boot_system(vm->system, pool->bytes, &vm->tables);
+    if (result < 0)
+        return result;
+    endpoint->control = (struct ferry_control *)(void *)vm->system;
+    endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->landing_addr = SYSTEM_LANDING;
+    endpoint->window_addr = FERRY_WINDOW_BASE;
+    result = window_create(&endpoint->window, pool->fd, pool->bytes);
+    if (result < 0)
+        return result;
+
+    struct space_backend backend = {.slot_add = slot_add, .arg = vm, .tables = &vm->tables};
+    result = space_init(&vm->space, &backend, limit_bytes);
+    if (result == 0)
+        result = slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+    if (result == 0)
+        result = slot_add(vm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
+    return result;
+}
+
+/* --- making ----------------------------------------------------------------- */
+
+static void write_control(struct ferry_vm *vm)
+{
+    struct ferry_engine *engine = vm->engine;
+    struct endpoint *endpoint = vm->endpoint;
+
+    endpoint->control->info = (struct ferry_control_info){
+        .magic = FERRY_CONTROL_MAGIC,
+        .version = FERRY_ABI_VERSION,
+        .size_bytes = sizeof(struct ferry_control),
+        .id = endpoint->id,
+        .generation = endpoint->generation,
+        .window_base = FERRY_WINDOW_BASE,
+        .window_bytes = engine->pool.bytes,
+        .small_bytes = pool_small_bytes(&engine->pool),
+        .landing_base = SYSTEM_LANDING,
+        .crossover_bytes = engine->info.crossover_bytes,
+        .pool_extents = endpoint->most_extents,
+        .delivery = (uint32_t)endpoint->delivery,
+        .payload = (uint32_t)endpoint->transfer,
+        .stdin_peer = FERRY_NO_PEER,
+        .stdout_peer = FERRY_NO_PEER,
+    };
+}
+
+static void name_endpoint(struct endpoint *endpoint, const struct ferry_vm_config *config)
+{
+    const char *slash = strrchr(config->program, '/');
+    const char *name = config->name ? config->name : slash ? slash + 1 : config->program;
+
+    snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
+}
+
+static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config)
+{
+    int result = engine_endpoint_new(vm->engine, vm, &vm->endpoint);
+    if (result < 0)
+        return result;
+    struct endpoint *endpoint = vm->endpoint;
+    name_endpoint(endpoint, config);
+    memcpy(endpoint->digest, vm->image->digest, sizeof endpoint->digest);
+    endpoint->delivery = config->delivery;
+    endpoint->transfer = config->transfer;
+    endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
+    endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
+    return stream_create(endpoint, &endpoint->byte_stream);
+}
+
+static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                        struct ferry_error *err)
+{
+    char *default_argv[] = {(char *)config->program, NULL}, *default_envp[] = {NULL};
+    char *const *argv = config->argv ? config->argv : default_argv;
+    char *const *envp = config->envp ? config->envp : default_envp;
+    struct linux_config linux_config = {
+        .heap_start = vm->image->end,
+        .memory_bytes = vm->space.limit_bytes,
+        .read_only_dirs = config->read_only_dirs,
+        .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
+    };
+    uint64_t rsp;
+
+    int result = image_load(vm->image, &vm->space, err);
+    if (result == 0)
+        result = image_stack(vm->image, &vm->space, STACK_BYTES, argv, envp, FERRY_SYSTEM_BASE,
+                             &rsp, err);
+    if (result < 0)
+        return result;
+    result = vcpu_create(vm, vm->image->entry, rsp);
+    if (result < 0)
+        return error_set(err, result, "cannot make a virtual CPU for '%s': %s", vm->endpoint->name,
+                         strerror(-result));
+    result = linux_create(vm, &linux_config, &vm->personality);
+    if (result < 0)
+        return error_set(err, result, "cannot prepare '%s': a read-only directory cannot be opened: %s",
+                         vm->endpoint->name, strerror(-result));
+    return 0;
+}
+
+static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)
+{
+    struct ferry_engine *engine = vm->engine;
+    uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
+
+    int result = engine_image(engine, config->program, &vm->image, err);
+    if (result < 0)
+        return result;
+    result = create_endpoint(vm, config);
+    if (result < 0)
+        return error_set(err, result, "cannot make another VM: %s", strerror(-result));
+    vm->vm_fd = ioctl(engine->kvm_fd, KVM_CREATE_VM, 0);
+    if (vm->vm_fd < 0)
+        return error_set(err, -errno, "KVM cannot make another VM: %s", strerror(errno));
+    result = create_memory(vm, limit);
+    if (result < 0)
+        return error_set(err, result,
+                         "no memory for VM '%s': %s; fewer VMs or a smaller pool would do",
+                         vm->endpoint->name, strerror(-result));
+    write_control(vm);
+    vm->timeout_ns = config->timeout_ns;
+    return load_program(vm, config, err);
+}
+
+int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                    struct ferry_vm **out, struct ferry_error *err)
+{
+    pthread_condattr_t attr;
+
+    if (!config || !config->program)
+        return error_set(err, -EINVAL, "a VM needs a program");
+    struct ferry_vm *vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return error_set(err, -ENOMEM, "no memory for another VM");
+    vm->engine = engine;
+    vm->vm_fd = vm->vcpu_fd = -1;
+    pthread_mutex_init(&vm->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&vm->ended_changed, &attr);
+    pthread_condattr_destroy(&attr);
+
+    int result = build(vm, config, err);
+    if (result < 0) {
+        ferry_vm_destroy(vm);
+        return result;
+    }
+    *out = vm;
+    return 0;
+}
+
+/* --- draining ----------------------------------------------------------------- */
+
+bool vm_has_pending(const struct ferry_vm *vm)
+{
+    const struct ferry_control *control = vm->endpoint->control;
+
+    return __atomic_load_n(&control->guest.out_head, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
+}
+
+void vm_drain(struct ferry_vm *vm)
+{
+    struct endpoint *endpoint = vm->endpoint;
+
+    /* Plain output that was written before goes before. */
+    if (endpoint->stream_out && route_pending(endpoint))
+        stream_pull(endpoint->byte_stream);
+    route_drain(endpoint, vm_memory);
+}
+
+int vm_drain_all(struct ferry_vm *vm)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    int result = 0;
+
+    while (result == 0 && route_pending(endpoint)) {
+        uint64_t seen = endpoint_prepare(endpoint);
+        vm_drain(vm);
+        if (route_pending(endpoint))
+            result = endpoint_block(endpoint, seen, UINT64_MAX);
+        endpoint_finish(endpoint);
+    }
+    return result;
+}
+
+/* --- running -------------------------------------------------------------------- */
+
+int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    uint64_t deadline;
+    int result = 0;
+
+    if (__builtin_add_overflow(now_ns(), nanoseconds, &deadline))
+        deadline = UINT64_MAX;
+    while (result == 0) {
+        uint64_t seen = endpoint_prepare(vm->endpoint);
+        result = endpoint_block(vm->endpoint, seen, deadline);
+        endpoint_finish(vm->endpoint);
+    }
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+void vm_debug(struct ferry_vm *vm, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    if (vm->engine->config.log_level < FERRY_LOG_DEBUG)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    engine_log(vm->engine, FERRY_LOG_DEBUG, "%s: %s", vm->endpoint->name, text);
+}
+
+static void *vm_thread(void *arg)
+{
+    struct ferry_vm *vm = arg;
+
+    engine_vm_running(vm->engine, vm);
+    vcpu_run(vm);
+    /* What the program had sent or written arrives, however it ended, as with
+     * a pipe; unless it was told to stop. */
+    if (!vm->stop && vm_drain_all(vm) == 0)
+        stream_finish(vm->endpoint->byte_stream);
+    engine_vm_ended(vm->engine, vm);
+    endpoint_shutdown(vm->endpoint);
+
+    pthread_mutex_lock(&vm->lock);
+    vm->ended = true;
+    pthread_cond_broadcast(&vm->ended_changed);
+    pthread_mutex_unlock(&vm->lock);
+    return NULL;
+}
+
+int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    sigset_t all, before;
+
+    if (vm->started)
+        return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
+    if (vm->timeout_ns && __builtin_add_overflow(now_ns(), vm->timeout_ns, &vm->deadline_ns))
+        vm->deadline_ns = UINT64_MAX;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&vm->lock); /* so that whoever kicks it finds the thread */
+    int result = -pthread_create(&vm->thread, NULL, vm_thread, vm);
+    vm->started = result == 0;
+    pthread_mutex_unlock(&vm->lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result < 0 ? error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
+                                  strerror(-result))
+                      : 0;
+}
+
+void vm_kick(struct ferry_vm *vm)
+{
+    if (atomic_load(&vm->in_guest))
+        pthread_kill(vm->thread, vcpu_kick_signal());
+}
+
+void vm_stop(struct ferry_vm *vm, int reason)
+{
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&vm->stop, &none, reason))
+        return;
+    vm->endpoint->stopping = true;
+    endpoint_wake(vm->endpoint);
+    pthread_mutex_lock(&vm->lock);
+    /* Always: the guest may be about to be entered. The signal stays pending
+     * in the thread until KVM_RUN sees it. */
+    if (vm->started && !vm->ended)
+        pthread_kill(vm->thread, vcpu_kick_signal());
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void ferry_vm_stop(struct ferry_vm *vm, int signo)
+{
+    vm_stop(vm, signo > 0 ? signo : SIGTERM);
+}
+
+int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
+{
+    uint64_t deadline;
+    int result = 0;
+
+    if (__builtin_add_overflow(now_ns(), timeout_ns, &deadline))
+        deadline = UINT64_MAX;
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000ull),
+                             .tv_nsec = (long)(deadline % 1000000000ull)};
+    pthread_mutex_lock(&vm->lock);
+    while (!vm->ended && result == 0) {
+        if (deadline == UINT64_MAX)
+            pthread_cond_wait(&vm->ended_changed, &vm->lock);
+        else
+            result = -pthread_cond_timedwait(&vm->ended_changed, &vm->lock, &until);
+    }
+    if (vm->ended) {
+        result = 0;
+        if (out)
+            *out = vm->exit;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
+
+void ferry_vm_destroy(struct ferry_vm *vm)
+{
+    if (!vm)
+        return;
+    if (vm->started) {
+        vm_stop(vm, SIGKILL);
+        pthread_join(vm->thread, NULL);
+    } else if (vm->endpoint) {
+        endpoint_shutdown(vm->endpoint);
+    }
+    linux_destroy(vm->personality);
+    if (vm->run)
+        munmap(vm->run, (size_t)vm->engine->vcpu_mmap_bytes);
+    if (vm->vcpu_fd >= 0)
+        close(vm->vcpu_fd);
+    if (vm->vm_fd >= 0)
+        close(vm->vm_fd);
+    if (vm->space.base)
+        space_fini(&vm->space);
+    if (vm->endpoint)
+        engine_endpoint_retire(vm->engine, vm->endpoint);
+    if (vm->system)
+        munmap(vm->system, SYSTEM_BYTES);
+    pthread_cond_destroy(&vm->ended_changed);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}
+
+void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
+{
+    *out = (struct ferry_vm_stats){
+        .exits_immediate = atomic_load(&vm->exits_immediate),
+        .exits_natural = atomic_load(&vm->exits_natural),
+        .messages_sent = atomic_load(&vm->endpoint->messages_sent),
+        .messages_received = atomic_load(&vm->endpoint->messages_received),
+    };
+}
+
+const char *ferry_vm_name(struct ferry_vm *vm)
+{
+    return vm->endpoint->name;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: its KVM objects, memory, endpoint, program and thread. */
+#ifndef FERRY_HOST_VM_H
+#define FERRY_HOST_VM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+#include "endpoint.h"
+#include "guest_tables.h"
+#include "image.h"
+#include "linux/linux.h"
+#include "space.h"
+
+struct ferry_vm {
+    struct ferry_engine *engine;
+    struct endpoint *endpoint;
+    struct image *image; /* the engine's */
+    struct linux_state *personality;
+
+    int vm_fd, vcpu_fd;
+    struct kvm_run *run;
+    uint32_t slots; /* memory slots used */
+    char *system;   /* host view of the system area */
+    struct guest_tables tables;
+    struct space space;
+
+    uint64_t timeout_ns;
+    uint64_t deadline_ns; /* set at start */
+    struct ferry_vm *next_running;
+    pthread_t thread;
+    atomic_bool in_guest;
+    atomic_int stop; /* 0, a signal number, or STOP_TIMEOUT */
+    atomic_ullong exits_immediate, exits_natural;
+
+    pthread_mutex_t lock; /* the three below */
+    pthread_cond_t ended_changed;
+    bool started, ended;
+    struct ferry_vm_exit exit;
+};
+
+#define STOP_TIMEOUT (-1)
+#define STATUS_TIMEOUT 124
+#define STATUS_FAULT 125
+
+static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
+{
+    return vm->endpoint;
+}
+
+/* Asks the VM to end for this reason and interrupts whatever it does. Any thread. */
+void vm_stop(struct ferry_vm *vm, int reason);
+
+/* Makes a running guest leave the VM: a natural exit. Only while it is among the running. */
+void vm_kick(struct ferry_vm *vm);
+
+/* Whether descriptors wait in its out ring. Any thread. */
+bool vm_has_pending(const struct ferry_vm *vm);
+
+/* Drains the out ring; vm_drain_all waits until all of it was taken (-EINTR: stopped). */
+void vm_drain(struct ferry_vm *vm);
+int vm_drain_all(struct ferry_vm *vm);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the personality may ask of its VM, and no more. */
+#ifndef FERRY_HOST_VM_LINUX_H
+#define FERRY_HOST_VM_LINUX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ferry_vm;
+struct space;
+
+struct space *vm_space(struct ferry_vm *vm);
+
+/* Host address of guest [addr, addr + bytes) if the program may read
+ * (write: false) or write all of it, else NULL; program memory and owned or borrowed
+ * window pages alike. Valid until the guest runs again. bytes 0: any non-NULL. */
+void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+
+/* Segment base of FS (TLS). */
+void vm_set_fs(struct ferry_vm *vm, uint64_t base);
+void vm_set_gs(struct ferry_vm *vm, uint64_t base);
+uint64_t vm_fs(struct ferry_vm *vm);
+uint64_t vm_gs(struct ferry_vm *vm);
+
+/* Sleeps; -EINTR when the VM is told to stop. UINT64_MAX: for ever. */
+int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);
+
+/* A line for the log at debug level (the command's --verbose). */
+void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

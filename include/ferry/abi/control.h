@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control structure, one per VM, at the address the auxiliary vector
+ * gives (claims 3, 8). Each page has one writer. Every index counts up for
+ * ever and is masked when used; each side keeps its own indexes privately
+ * and treats what it publishes here as output only.
+ */
+#ifndef FERRY_ABI_CONTROL_H
+#define FERRY_ABI_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+#include "message.h"
+
+#define FERRY_CONTROL_MAGIC 0x4c4f525459524546ull /* "FERYTROL" */
+#define FERRY_ABI_VERSION 1u
+
+#define FERRY_RING_ENTRIES 64u /* of every ring here; a power of two */
+#define FERRY_PEERS_MAX 16u
+#define FERRY_NAME_BYTES 32u
+#define FERRY_DIGEST_BYTES 32u
+
+#define FERRY_NO_PEER 0xffffu
+
+/* control_info.delivery: what the operator asked the library to do. */
+#define FERRY_DELIVERY_AUTO 0u      /* ring the doorbell when a receiver waits */
+#define FERRY_DELIVERY_IMMEDIATE 1u /* ring it for every message */
+#define FERRY_DELIVERY_DEFERRED 2u  /* never ring it */
+
+/* control_info.payload: how the stream layer sends. */
+#define FERRY_PAYLOAD_AUTO 0u
+#define FERRY_PAYLOAD_COPY 1u
+#define FERRY_PAYLOAD_MAP 2u
+
+/* ferry_peer.rights */
+#define FERRY_MAY_SEND 1u    /* this VM may send to the peer */
+#define FERRY_MAY_RECEIVE 2u /* the peer may send to this VM */
+
+/* ferry_peer.state */
+#define FERRY_PEER_LIVE 1u
+#define FERRY_PEER_GONE 2u
+
+/* A peer as the VMM knows it. The sender cannot influence any of this. */
+struct ferry_peer {
+    uint16_t id;
+    uint16_t rights;
+    uint16_t state;
+    uint16_t zero;
+    uint32_t generation;
+    uint32_t waiting; /* not 0: the peer is blocked, so a doorbell is worth its exit */
+    char name[FERRY_NAME_BYTES];
+    uint8_t digest[FERRY_DIGEST_BYTES]; /* SHA-256 of the image it runs */
+    uint8_t pad[48];
+};
+
+/* Page 0 of the control structure: written by the VMM, read-only to the guest. */
+struct ferry_control_info {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size_bytes; /* of struct ferry_control */
+    uint16_t id;
+    uint16_t peer_count;
+    uint32_t generation;
+    uint64_t window_base;
+    uint64_t window_bytes;
+    uint64_t small_bytes; /* the first part of the window is 4 KiB pages, the rest extents */
+    uint64_t landing_base;
+    uint64_t crossover_bytes; /* payloads at most this long are cheaper to copy */
+    uint32_t pool_extents;    /* how many extents this VM may own */
+    uint32_t delivery;        /* FERRY_DELIVERY_* */
+    uint32_t payload;         /* FERRY_PAYLOAD_* */
+    uint16_t stdin_peer;      /* id, or FERRY_NO_PEER */
+    uint16_t stdout_peer;
+    uint8_t pad[1968];
+    struct ferry_peer peers[FERRY_PEERS_MAX];
+};
+
+/* A loan that came home: the units of [addr, addr + bytes) may be written again. */
+struct ferry_home {
+    uint64_t addr;
+    uint64_t bytes;
+};
+
+/* Page 1: written by the VMM, read-only to the guest. */
+struct ferry_control_vmm {
+    _Alignas(64) uint32_t out_tail; /* descriptors taken from the out ring */
+    _Alignas(64) uint32_t in_head;  /* descriptors put into the in ring */
+    _Alignas(64) uint32_t home_head;
+    _Alignas(64) int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
+    struct ferry_home home[FERRY_RING_ENTRIES];
+    uint8_t pad[2624];
+};
+
+/* Page 2: written by the guest. */
+struct ferry_control_guest {
+    _Alignas(64) uint32_t out_head; /* descriptors put into the out ring */
+    _Alignas(64) uint32_t in_tail;  /* descriptors taken from the in ring */
+    _Alignas(64) uint32_t home_tail;
+    _Alignas(64) uint32_t release_head;            /* tokens put into release[] */
+    uint32_t release[FERRY_RING_ENTRIES];          /* never full: a VM holds at most so many */
+    uint8_t pad[4096 - 192 - 64 - 256];
+};
+
+struct ferry_control {
+    struct ferry_control_info info;
+    struct ferry_control_vmm vmm;
+    struct ferry_control_guest guest;
+    struct ferry_desc out[FERRY_RING_ENTRIES]; /* page 3: written by the guest */
+    struct ferry_desc in[FERRY_RING_ENTRIES];  /* page 4: written by the VMM, read-only */
+};
+
+_Static_assert(sizeof(struct ferry_peer) == 128, "peer");
+_Static_assert(sizeof(struct ferry_control_info) == 4096, "info is a page");
+_Static_assert(sizeof(struct ferry_control_vmm) == 4096, "vmm is a page");
+_Static_assert(sizeof(struct ferry_control_guest) == 4096, "guest is a page");
+_Static_assert(offsetof(struct ferry_control, out) == 3 * 4096, "out ring is page 3");
+_Static_assert(offsetof(struct ferry_control, in) == 4 * 4096, "in ring is page 4");
+_Static_assert(sizeof(struct ferry_control) == 5 * 4096, "five pages");
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libferry: run programs in KVM virtual machines and carry messages between
+ * them by page-table update.
+ *
+ * Every function that can fail returns 0 or a negative errno value; those
+ * that take a `struct ferry_error *` (NULL is allowed) also say in one line
+ * what failed, why, and what to do. The library never prints and never
+ * exits; it has no global state; several engines may live in one process.
+ * Unless said otherwise a function may be called from any thread, and does
+ * not block. Memory given in is read during the call only.
+ *
+ * Life cycle: engine_create, vm_create, link_create, vm_start, vm_wait,
+ * vm_destroy, engine_destroy. Links die with their engine.
+ *
+ * Threads: the library starts one thread for each running VM and one ticker.
+ * They block all signals; the library installs no signal handler.
+ */
+#ifndef FERRY_FERRY_H
+#define FERRY_FERRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FERRY_API __attribute__((visibility("default")))
+
+struct ferry_engine;
+struct ferry_vm;
+struct ferry_link;
+
+/* One line, without a newline: what, why, what to do. */
+struct ferry_error {
+    char text[320];
+};
+
+/* "0.1.0"; static. */
+FERRY_API const char *ferry_version(void);
+
+/* ---- engine ------------------------------------------------------------ */
+
+/* How much the log callback gets. */
+enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
+
+struct ferry_engine_config {
+    uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
+    uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
+    uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
+    enum ferry_log_level log_level; /* 0: warnings */
+    /* Called with one line, from any thread, never with a lock held that a
+     * ferry call takes; NULL: nothing is logged. */
+    void (*log)(void *arg, enum ferry_log_level level, const char *line);
+    void *log_arg;
+};
+
+/* Opens /dev/kvm, makes the pool and its huge pages, measures the crossover of
+ * copy and hand-over (some milliseconds). `config` may be NULL. */
+FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
+                                  struct ferry_engine **out, struct ferry_error *err);
+
+/* All VMs must have been destroyed, and nobody may be inside a call on one of
+ * its links. Messages still held by the host become invalid. NULL is allowed. */
+FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
+
+/* The books, exact at the moment of the call: pages in a hand-over count as
+ * owned by their sender. */
+struct ferry_ledger {
+    uint64_t extents; /* units of 2 MiB in the pool */
+    uint64_t pages;   /* units of 4 KiB */
+    uint64_t free;    /* units in the pool, owned by nobody */
+    uint64_t owned;   /* units with an owner who has them */
+    uint64_t lent;    /* units with an owner and a borrower */
+    uint64_t leaked;  /* units whose owner or borrower is no more, and that nobody will bring
+                         back: 0, or Ferry has a fault */
+};
+FERRY_API void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
+
+/* What was found and measured at engine_create. */
+struct ferry_engine_info {
+    bool huge;                /* extents are huge pages */
+    uint64_t pool_bytes;
+    uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
+    uint64_t handover_ns;     /* closing and opening one extent */
+    uint64_t copy_ns;         /* copying one extent */
+};
+FERRY_API void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
+
+/* ---- virtual machines -------------------------------------------------- */
+
+enum ferry_delivery { FERRY_DELIVER_AUTO = 0, FERRY_DELIVER_IMMEDIATE = 1, FERRY_DELIVER_DEFERRED = 2 };
+enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
+
+struct ferry_vm_config {
+    const char *name;        /* at most 31 bytes; NULL: the last part of `program` */
+    const char *program;     /* path of a static x86-64 ELF file */
+    char *const *argv;       /* NULL-terminated; NULL: { program } */
+    char *const *envp;       /* NULL-terminated; NULL: empty */
+    uint64_t memory_bytes;   /* most that image, heap, mappings and stack may take; 0: 256 MiB */
+    uint32_t pool_extents;   /* most it may own of the pool; 0: 8 */
+    uint32_t pool_pages;     /* likewise of 4 KiB pages; 0: 64 */
+    const char *const *read_only_dirs; /* NULL-terminated: what open() may read, under the same path */
+    int stderr_fd;           /* where fd 2 of the program goes; 0: 2 of this process; -1: nowhere */
+    enum ferry_delivery delivery;
+    enum ferry_transfer transfer;
+    uint64_t timeout_ns;     /* stop it after so long from its start; 0: never */
+};
+
+/* Makes the VM and loads the program; runs nothing yet. Errors, each with its
+ * text: -ENOENT not found, -ENOEXEC not an ELF file / dynamically linked /
+ * wrong machine / linked where Ferry cannot place it, -EACCES, -ENOMEM, ... */
+FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                              struct ferry_vm **out, struct ferry_error *err);
+
+/* Starts its thread. Links must have been made before; -EALREADY the second time. */
+FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
+
+/* Asks a running VM to end, as by signal `signo` (SIGTERM, SIGINT, ...);
+ * ferry_vm_wait then reports FERRY_ENDED_STOPPED. Never blocks. */
+FERRY_API void ferry_vm_stop(struct ferry_vm *vm, int signo);
+
+enum ferry_ended {
+    FERRY_ENDED_EXIT = 1,    /* the program ended by itself; status is its exit code */
+    FERRY_ENDED_SIGNAL = 2,  /* it killed itself or wrote to a closed link (SIGPIPE) */
+    FERRY_ENDED_CRASH = 3,   /* a fault: signo is the signal Linux would have sent */
+    FERRY_ENDED_STOPPED = 4, /* ferry_vm_stop */
+    FERRY_ENDED_TIMEOUT = 5, /* ran longer than timeout_ns; status 124 */
+    FERRY_ENDED_FAULT = 6,   /* the host could not run it further; status 125 */
+};
+
+struct ferry_vm_exit {
+    enum ferry_ended how;
+    int status;       /* exit code, or 128 + signo */
+    int signo;        /* for SIGNAL, CRASH, STOPPED */
+    uint64_t rip;     /* for CRASH */
+    bool address_known;
+    uint64_t address; /* for CRASH: what was touched */
+    /* One line for people: how it ended; for a crash the signal, RIP, symbol
+     * and offset, and which page of which message it had no right to. */
+    char text[512];
+};
+
+/* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever).
+ * -ETIMEDOUT. `out` may be NULL. May be called again and by several threads. */
+FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
+
+/* Stops it if it runs, waits for its thread, brings its pages home, frees it.
+ * Its links hang up. NULL is allowed. */
+FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
+
+struct ferry_vm_stats {
+    uint64_t exits_immediate; /* doorbells, and writes of an unmodified program sent at their own exit
+                                 because delivery is immediate */
+    uint64_t exits_natural;   /* all others */
+    uint64_t messages_sent;
+    uint64_t messages_received;
+};
+FERRY_API void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
+FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as the VM */
+
+/* ---- links ------------------------------------------------------------- */
+
+struct ferry_link_config {
+    bool stream;           /* fd 1 of `from` is fd 0 of `to`; at most one link each */
+    uint32_t max_messages; /* in flight: sent and not yet released; 0: 16; at most 48 */
+};
+
+/* Lets `from` send to `to`: nothing may talk without a link, and a two-way
+ * link is two. NULL stands for the host, not both. Only before either VM is
+ * started. `config` may be NULL. */
+FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
+                                struct ferry_vm *to, const struct ferry_link_config *config,
+                                struct ferry_link **out, struct ferry_error *err);
+
+struct ferry_link_stats {
+    char from[32], to[32];      /* names; "host" for the host */
+    uint64_t messages;          /* delivered */
+    uint64_t bytes_handed_over; /* payload whose pages changed hands */
+    uint64_t bytes_copied;      /* payload bytes the VMM copied, each copy counted, inline ones left out */
+    uint64_t bytes_inline;
+    uint64_t pages_4k;          /* units handed over */
+    uint64_t extents_2m;
+    uint64_t table_calls;       /* page-table updates made for them */
+};
+FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
+
+/* ---- the host as a peer ------------------------------------------------- */
+/*
+ * The host end of each link is a peer of its own with id 0. One thread may
+ * send while another receives; two threads must not send on one link at once.
+ */
+
+/* Messages name memory by host pointers; identity is that of the sender. */
+struct ferry_message {
+    int mode;           /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
+    uint64_t tag;
+    void *data;         /* payload; for INLINE received, points into `inline_data` */
+    size_t bytes;
+    uint16_t src, dst;  /* the rest is filled by ferry_recv only */
+    uint32_t src_generation, dst_generation;
+    uint32_t message;   /* the sender's number for it */
+    uint32_t token;     /* what ferry_release takes */
+    uint8_t inline_data[32];
+};
+
+/* `count` adjacent units from the pool, zeroed, owned by the host end of this
+ * link; `page`: 4 KiB units instead of extents. -ENOMEM: the pool has none. */
+FERRY_API int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out);
+/* Whole owned units go back. -EPERM: not all are owned here (nothing is freed). */
+FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
+
+/* Sends over a link from the host. All or nothing: 0, or nothing changed.
+ * LEND and MOVE take payloads inside owned units; while lent they must not be
+ * written (the host's view stays open: this is a promise, not a page fault).
+ * Blocks while the receiver has no room, at most timeout_ns: -ETIMEDOUT.
+ * -EPIPE: the receiver is gone. -EMSGSIZE: too long for its mode. */
+FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *message,
+                         uint64_t timeout_ns);
+
+/* The next loan of this link that came home: its units may be written again.
+ * Blocks as above; -ENOENT when nothing is lent out. */
+FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
+                            size_t *bytes);
+
+/* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message. */
+FERRY_API void ferry_link_hangup(struct ferry_link *link);
+
+/* Next message of a link to the host. A payload that was lent or copied stays
+ * valid until ferry_release; one that was moved is owned by the host end now.
+ * FERRY_HANGUP comes last, and again each time. -ETIMEDOUT. */
+FERRY_API int ferry_recv(struct ferry_link *link, uint64_t timeout_ns,
+                         struct ferry_message *message);
+FERRY_API int ferry_release(struct ferry_link *link, uint32_t token);
+
+/* Makes blocked and later host calls on this link return -ECANCELED; for shutting down. */
+FERRY_API void ferry_link_cancel(struct ferry_link *link);
+
+/* ---- what this machine offers ------------------------------------------- */
+
+struct ferry_machine {
+    int kvm_errno;          /* 0, or why /dev/kvm cannot be used */
+    int kvm_api;            /* 12 */
+    bool huge;              /* extents of a memfd can be made huge */
+    long max_map_count;
+    uint64_t exit_ns;       /* one `out` at CPL3 and back; 0: not measured */
+    uint64_t handover_ns;   /* one extent */
+    uint64_t copy_ns;       /* one extent, cold */
+    uint64_t crossover_bytes;
+};
+/* Looks and measures, some 20 ms; fails only for want of memory. */
+FERRY_API int ferry_machine_probe(struct ferry_machine *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a pipeline ends: early close, signals, crashes, time limits, exit status."""
+
+import os
+import pty
+import signal
+import subprocess
+import time
+
+from harness import (
+    EXTENT,
+    PATIENCE,
+    FerryTest,
+    Feeder,
+    Result,
+    box,
+    ferry,
+    guest,
+    main,
+    pipe,
+    pipe_command,
+    text,
+)
+
+SIGPIPE_STATUS = 128 + signal.SIGPIPE
+SIGSEGV_STATUS = 128 + signal.SIGSEGV
+
+
+class EarlyClose(FerryTest):
+    def test_head_after_cat(self):
+        data = text(8 * EXTENT)
+        result = pipe([box("cat"), box("head -c 10")], data=data)
+        self.assertEqual(result.output, data[:10])
+        self.assert_conserved(result)
+
+    def test_head_ends_a_stage_that_never_would(self):
+        result = pipe([box("yes"), box("head -c 10")])
+        self.assertEqual(result.output, b"y\ny\ny\ny\ny\n")
+        self.assertEqual(result.vm(0)["exit_status"], SIGPIPE_STATUS)
+        self.assert_conserved(result)
+
+    def test_head_in_the_middle(self):
+        result = pipe([box("yes"), box("head -c 1000001"), box("wc -c")])
+        self.assertEqual(result.output, b"1000001\n")
+        self.assert_conserved(result)
+
+    def test_stage_that_never_reads(self):
+        result = pipe([box("cat"), box("true")], data=text(8 * EXTENT))
+        self.assertEqual(result.output, b"")
+        self.assertEqual(result.vm(1)["exit_status"], 0)
+        self.assert_conserved(result)
+
+    def test_first_stage_never_reads_endless_input(self):
+        reader, writer = os.pipe()
+        Feeder(writer, b"x" * 65536)
+        with os.fdopen(reader) as source:
+            result = pipe([box("echo done")], stdin=source)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"done\n")
+
+    def test_standard_output_closed_early(self):
+        """As `ferry pipe 'yes' | head -c 10`: the reader goes away, and so does the pipeline."""
+        process = subprocess.Popen(
+            pipe_command([box("yes"), box("cat")]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.assertEqual(process.stdout.read(10), b"y\ny\ny\ny\ny\n")
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.stderr.close()
+        status = process.wait(PATIENCE)
+        result = Result(status, b"", errors)
+        self.assertIn(status, (SIGPIPE_STATUS, -signal.SIGPIPE), result.errors)
+        self.assert_conserved(result)
+
+
+class Terminal(FerryTest):
+    def test_lines_typed_at_a_terminal(self):
+        controller, terminal = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                pipe_command([box("tr a-z A-Z"), box("sed s/^/got:/")]),
+                stdin=terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            # The second line goes in only after the first came out: lines are not held back.
+            os.write(controller, b"first\n")
+            self.assertEqual(process.stdout.readline(), b"got:FIRST\n")
+            os.write(controller, b"second\n\x04")
+            output, errors = process.communicate(timeout=PATIENCE)
+        finally:
+            os.close(controller)
+            os.close(terminal)
+        result = Result(process.returncode, output, errors)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"got:SECOND\n")
+
+
+class Signals(FerryTest):
+    def interrupt(self, stages, signo):
+        """Sends a signal to a running pipeline once it has written something."""
+        process = subprocess.Popen(
+            pipe_command(stages),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.assertTrue(process.stdout.read(1))
+        process.send_signal(signo)
+        output, errors = process.communicate(timeout=PATIENCE)
+        return Result(process.returncode, output, errors)
+
+    def test_sigint_while_running(self):
+        result = self.interrupt([box("yes"), box("cat")], signal.SIGINT)
+        self.assertEqual(result.status, -signal.SIGINT)
+        self.assert_conserved(result)
+
+    def test_sigterm_while_running(self):
+        result = self.interrupt([box("yes"), box("cat")], signal.SIGTERM)
+        self.assertEqual(result.status, -signal.SIGTERM)
+        self.assert_conserved(result)
+
+    def test_sigint_while_waiting_for_input(self):
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            pipe_command([box("cat"), box("cat")]),
+            stdin=reader,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        os.close(reader)
+        os.write(writer, b"x\n")
+        self.assertEqual(process.stdout.readline(), b"x\n")  # both stages are up and wait again
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=PATIENCE)
+        os.close(writer)
+        result = Result(process.returncode, output, errors)
+        self.assertEqual(result.status, -signal.SIGINT)
+        self.assert_conserved(result)
+
+
+class Crashes(FerryTest):
+    def test_stage_crashes_half_way(self):
+        """The others end as they would, the report names stage, signal and place."""
+        result = pipe([box("cat"), guest("crash_midway"), box("cat")], data=text(4 * EXTENT))
+        self.assert_ends(result, SIGSEGV_STATUS, "crash_midway", "SIGSEGV", "rip")
+        self.assertGreater(len(result.output), 0)
+        self.assertEqual(result.vm(1)["exit_status"], SIGSEGV_STATUS)
+        self.assertEqual(result.vm(2)["exit_status"], 0)
+        self.assert_conserved(result)
+
+    def test_stage_aborts(self):
+        result = ferry("run", guest("abort"))
+        self.assert_ends(result, 128 + signal.SIGABRT, "SIGABRT")
+
+
+class TimeLimit(FerryTest):
+    def test_loop_without_system_calls(self):
+        start = time.monotonic()
+        result = pipe([guest("spin")], "--timeout", "1")
+        self.assertLess(time.monotonic() - start, 30)
+        self.assert_ends(result, 124, "spin")
+        self.assert_conserved(result)
+
+    def test_stage_that_sleeps(self):
+        result = pipe([box("sleep 1000")], "--timeout", "1")
+        self.assert_ends(result, 124, "sleep")
+        self.assert_conserved(result)
+
+    def test_stages_that_wait_for_input(self):
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as source:
+            result = pipe([box("cat"), box("cat")], "--timeout", "1", stdin=source)
+        os.close(writer)
+        self.assert_ends(result, 124)
+        self.assert_conserved(result)
+
+    def test_enough_time(self):
+        result = pipe([box("cat")], "--timeout", "60", data=b"in time\n")
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"in time\n")
+
+
+class ExitStatus(FerryTest):
+    def shell(self, code):
+        """A stage that takes all input and ends with `code`."""
+        return box(f"awk 'END {{ exit {code} }}'")
+
+    def test_all_well(self):
+        self.assert_clean(pipe([self.shell(0), self.shell(0)]))
+
+    def test_of_the_last_that_failed(self):
+        result = pipe([self.shell(3), self.shell(5), self.shell(0)])
+        self.assert_ends(result, 5)
+        self.assertEqual([vm["exit_status"] for vm in result.stats["vms"]], [3, 5, 0])
+        # One line for each stage that failed, none for the other.
+        self.assertEqual(len(result.errors.splitlines()), 2, result.errors)
+        self.assert_conserved(result)
+
+    def test_run_gives_that_of_the_program(self):
+        self.assertEqual(ferry("run", box("x").split()[0], "false").status, 1)
+        self.assertEqual(ferry("run", box("x").split()[0], "true").status, 0)
+
+    def test_failing_stage_does_not_hide_output(self):
+        result = pipe([box("cat"), box("awk '{ print } END { exit 7 }'")], data=b"kept\n")
+        self.assertEqual(result.status, 7)
+        self.assertEqual(result.output, b"kept\n")
+        self.assert_conserved(result)
+
+
+if __name__ == "__main__":
+    main()

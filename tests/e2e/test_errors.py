@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Each thing that can be wrong has its own one-line message and a status that is not 0."""
+
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+
+from harness import BUSYBOX, FERRY, FerryTest, box, ferry, guest, main
+
+NOBODY = 65534
+ELF_MACHINE_OFFSET = 18
+MACHINE_AARCH64 = 183
+
+
+def can_unshare():
+    """A mount namespace of one's own, as root or through a user namespace."""
+    for flags in (["-m"], ["-r", "-m"]):
+        command = ["unshare", *flags, "true"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return ["unshare", *flags]
+    return None
+
+
+class Machine(FerryTest):
+    def without_device(self, arrange):
+        unshare = can_unshare()
+        if not unshare:
+            self.skipTest("no right to a mount namespace")
+        return [*unshare, "sh", "-c", f'{arrange} && exec "$0" "$@"']
+
+    def test_no_dev_kvm(self):
+        prefix = self.without_device("mount -t tmpfs none /dev")
+        result = ferry("pipe", box("cat"), prefix=prefix)
+        self.assert_error(result, "/dev/kvm", "(?i)no such|not exist|does not|is not there|no /dev")
+
+    def test_dev_kvm_is_something_else(self):
+        prefix = self.without_device("mount --bind /dev/null /dev/kvm")
+        result = ferry("pipe", box("cat"), prefix=prefix)
+        self.assert_error(result, "/dev/kvm")
+
+    def test_no_right_to_dev_kvm(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become somebody without the right")
+        if os.stat("/dev/kvm").st_mode & 0o006 == 0o006:
+            self.skipTest("everybody may use /dev/kvm here")
+        # A copy, because others may not reach the build directory.
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            build = os.path.dirname(FERRY)
+            shutil.copy(FERRY, directory)
+            for name in os.listdir(build):
+                if name.startswith("libferry.so") and os.path.isfile(os.path.join(build, name)):
+                    shutil.copy(os.path.join(build, name), directory)
+            done = subprocess.run(
+                ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                 os.path.join(directory, "ferry"), "pipe", box("cat")],
+                env={"LD_LIBRARY_PATH": directory}, input=b"", capture_output=True, check=False,
+            )  # fmt: skip
+        errors = done.stderr.decode()
+        self.assertGreater(done.returncode, 0)
+        self.assertRegex(errors, r"\Aferry: [^\n]*/dev/kvm[^\n]*\n\Z")
+        self.assertRegex(errors, "(?i)permission|right")
+        self.assertIn("kvm", errors)
+
+    def test_no_room_for_the_pool(self):
+        """The pool is refused when the process may not map so much."""
+
+        def small_address_space():
+            resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+
+        done = subprocess.run(
+            [FERRY, "pipe", box("cat")],
+            input=b"", capture_output=True, check=False, preexec_fn=small_address_space,
+        )  # fmt: skip
+        self.assertGreater(done.returncode, 0)
+        self.assertRegex(done.stderr.decode(), r"\Aferry: [^\n]*memory[^\n]*\n\Z")
+
+
+class Programs(FerryTest):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def file(self, name, content, mode=0o755):
+        path = os.path.join(self.directory.name, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, mode)
+        return path
+
+    def busybox_bytes(self):
+        with open(BUSYBOX, "rb") as file:
+            return bytearray(file.read())
+
+    def test_not_found(self):
+        result = ferry("pipe", "no-such-program-anywhere -x")
+        self.assert_error(result, "no-such-program-anywhere", "not found|No such file")
+        self.assertEqual(result.status, 127)
+
+    def test_path_not_found(self):
+        result = ferry("pipe", "/no/such/program")
+        self.assert_error(result, "/no/such/program")
+        self.assertEqual(result.status, 127)
+
+    def test_not_an_elf_file(self):
+        path = self.file("script", b"#!/bin/sh\necho no\n")
+        result = ferry("pipe", path)
+        self.assert_error(result, path, "ELF")
+        self.assertEqual(result.status, 126)
+
+    def test_empty_file(self):
+        result = ferry("pipe", self.file("empty", b""))
+        self.assert_error(result, "ELF")
+
+    def test_cut_short(self):
+        path = self.file("cut", bytes(self.busybox_bytes()[:1000]))
+        self.assert_error(ferry("pipe", path), path)
+
+    def test_directory(self):
+        self.assert_error(ferry("pipe", self.directory.name), "directory|ELF|Permission")
+
+    def test_dynamically_linked(self):
+        result = ferry("pipe", shutil.which("ls"))
+        self.assert_error(result, "dynamic", "static")
+        self.assertEqual(result.status, 126)
+
+    def test_wrong_machine(self):
+        content = self.busybox_bytes()
+        content[ELF_MACHINE_OFFSET : ELF_MACHINE_OFFSET + 2] = MACHINE_AARCH64.to_bytes(2, "little")
+        result = ferry("pipe", self.file("arm", bytes(content)))
+        self.assert_error(result, "x86-64")
+        self.assertEqual(result.status, 126)
+
+    def test_one_bad_stage_of_three_starts_nothing(self):
+        result = ferry("pipe", box("echo x"), "no-such-program-anywhere", box("cat"))
+        self.assert_error(result, "no-such-program-anywhere")
+
+    def test_image_larger_than_the_memory_allowed(self):
+        self.assert_error(ferry("pipe", "--mem", "1M", box("cat")), "memory", "--mem")
+
+    def test_program_runs_out_of_memory(self):
+        """Past --mem the program is told ENOMEM, says so itself and fails; nothing else does."""
+        result = ferry(
+            "pipe", "--stats=json", "--mem", "8M", box("dd bs=64M count=1"), data=b"x" * 100
+        )
+        self.assertEqual(result.status, 1)
+        self.assertIn("memory", result.errors)
+        self.assert_conserved(result)
+
+    def test_program_runs_out_of_pool(self):
+        """A program that asks the pool for more than its share is refused with an error number."""
+        result = ferry("pipe", "--stats=json", guest("pool_hog"))
+        self.assert_ends(result, 0)
+        self.assertRegex(result.output.decode(), "EDQUOT|ENOMEM")
+        self.assert_conserved(result)
+
+
+class Usage(FerryTest):
+    def check(self, arguments, *needles):
+        result = ferry(*arguments)
+        self.assert_error(result, *needles)
+        self.assertEqual(result.status, 2)
+
+    def test_no_command(self):
+        self.check([], "help")
+
+    def test_unknown_command(self):
+        self.check(["sail"], "sail")
+
+    def test_no_stage(self):
+        self.check(["pipe"], "stage|STAGE")
+
+    def test_empty_stage(self):
+        self.check(["pipe", ""], "empty|stage")
+
+    def test_unknown_option(self):
+        self.check(["pipe", "--frobnicate", "x"], "--frobnicate")
+
+    def test_option_without_its_value(self):
+        self.check(["pipe", "--mem"], "--mem")
+
+    def test_values_that_make_no_sense(self):
+        for option in ("--mem=lots", "--mem=-1", "--mem=0", "--mem=99999999999999999999",
+                       "--timeout=soon", "--timeout=-1", "--mode=fast", "--stats=xml",
+                       "--env==x"):  # fmt: skip
+            with self.subTest(option):
+                self.check(["pipe", option, box("cat")], option.split("=")[0])
+
+    def test_quote_left_open(self):
+        self.check(["pipe", "busybox echo 'open"], "quote")
+
+    def test_immediate_and_deferred_do_not_mix_silently(self):
+        """The last one holds, as with any option given twice, or it is refused; it is not both."""
+        result = ferry("pipe", "--stats=json", "--immediate", "--deferred", box("cat"), data=b"x")
+        if result.status == 0:
+            self.assertEqual(result.vm(0)["exits_immediate"], 0)
+        else:
+            self.assertRegex(result.errors, r"\Aferry: ")
+
+
+class Help(FerryTest):
+    def test_help_and_version_everywhere(self):
+        for command in ([], ["pipe"], ["run"], ["doctor"]):
+            with self.subTest(command):
+                text = ferry(*command, "--help")
+                self.assert_ends(text, 0)
+                self.assertIn(b"Usage: ferry", text.output)
+                self.assertEqual(text.errors, "")
+                version = ferry(*command, "--version")
+                self.assert_ends(version, 0)
+                self.assertRegex(version.output.decode(), r"\Aferry \d+\.\d+\.\d+\n\Z")
+
+    def test_doctor_measures(self):
+        result = ferry("doctor")
+        self.assert_ends(result, 0)
+        for word in ("kvm", "max_map_count", "huge", "exit", "crossover"):
+            self.assertIn(word, result.output.decode().lower().replace("-", "_"))
+
+    def test_doctor_without_kvm_says_what_to_type(self):
+        unshare = can_unshare()
+        if not unshare:
+            self.skipTest("no right to a mount namespace")
+        prefix = [*unshare, "sh", "-c", 'mount -t tmpfs none /dev && exec "$0" "$@"']
+        result = ferry("doctor", prefix=prefix)
+        self.assertGreater(result.status, 0)
+        self.assertRegex(result.output.decode(), "modprobe|kvm")
+
+
+if __name__ == "__main__":
+
+    main()

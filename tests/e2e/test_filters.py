@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Unmodified busybox filters over inputs around the sizes of a page and an extent.
+
+Each case runs in VMs and as ordinary processes; both must print the same bytes.
+"""
+
+import os
+import tempfile
+
+from harness import EXTENT, FerryTest, Feeder, box, main, on_host_bytes, pipe, text
+
+PIPELINES = {
+    "cat": ["cat"],
+    "cat_thrice": ["cat", "cat", "cat"],
+    "gzip_gunzip": ["gzip -c", "gunzip -c"],
+    "sort": ["sort"],
+    "sort_uniq": ["tr -s ' ' '\\n'", "sort", "uniq -c", "sort -rn"],
+    "sha256sum": ["sha256sum"],
+    "tr": ["tr a-z A-Z"],
+    "wc": ["wc"],
+    "awk": ["awk '{ n += NF } END { print n + 0, NR }'"],
+    "sed": ["sed -e s/ferry/FERRY/g -e /guest/d"],
+    "dd": ["dd bs=100000 status=none"],
+    "tail": ["tail -n 3"],
+}
+
+SIZES = {
+    "empty": 0,
+    "1_byte": 1,
+    "4096_bytes": 4096,
+    "extent_less_1": EXTENT - 1,
+    "extent": EXTENT,
+    "extent_and_1": EXTENT + 1,
+}
+
+
+class Filters(FerryTest):
+    def check(self, applets, size):
+        data = text(size)
+        stages = [box(applet) for applet in applets]
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.seek(0)
+            result = pipe(stages, stdin=file)
+        self.assert_clean(result)
+        self.assertEqual(result.output, on_host_bytes(stages, data))
+        self.assertEqual(result.stats["bytes_in"], size)
+        self.assertEqual(result.stats["bytes_out"], len(result.output))
+
+
+def case(applets, size):
+    return lambda self: self.check(applets, size)
+
+
+for label, pipeline in PIPELINES.items():
+    for size_label, length in SIZES.items():
+        setattr(Filters, f"test_{label}_{size_label}", case(pipeline, length))
+
+
+class Inputs(FerryTest):
+    """Where standard input and output may come from and go to."""
+
+    def test_binary_data_from_a_pipe(self):
+        data = os.urandom(3 * EXTENT + 12345)
+        result = pipe([box("cat"), box("gzip -c"), box("gunzip -c")], data=data)
+        self.assert_clean(result)
+        self.assertEqual(result.output, data)
+
+    def test_pipe_that_trickles(self):
+        reader, writer = os.pipe()
+        Feeder(writer, b"one line\n", chunks=5000)
+        with os.fdopen(reader) as source:
+            result = pipe([box("cat"), box("wc -l")], stdin=source)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"5000\n")
+
+    def test_file_is_read_from_its_offset(self):
+        with tempfile.TemporaryFile() as file:
+            file.write(b"skipped kept\n")
+            file.flush()
+            os.lseek(file.fileno(), len("skipped "), os.SEEK_SET)
+            result = pipe([box("cat")], stdin=file)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"kept\n")
+
+    def test_no_input_at_all(self):
+        with open("/dev/null", "rb") as null:
+            result = pipe([box("wc -c")], stdin=null)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"0\n")
+
+    def test_standard_error_of_a_stage_comes_through(self):
+        result = pipe([box("awk '{ print > \"/dev/stderr\" }'")], data=b"said aside\n")
+        self.assert_ends(result, 0, "said aside")
+        self.assert_conserved(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What each option does, and what the figures of --stats=json say."""
+
+import os
+import tempfile
+
+from harness import EXTENT, MIB, FerryTest, box, example, ferry, main, on_host_bytes, pipe, text
+
+# Ferry-aware: each passes its input on, in place or changed.
+AWARE = [example("upper"), example("scan") + " -f"]
+
+
+class Environment(FerryTest):
+    def test_empty_unless_set(self):
+        result = pipe([box("env")], env={"SECRET": "of the host", "PATH": os.environ["PATH"]})
+        self.assert_clean(result)
+        self.assertNotIn(b"SECRET", result.output)
+
+    def test_set_and_taken_over(self):
+        result = pipe(
+            [box("env")], "--env", "A=1 2", "--env", "HERE", env={"HERE": "x", "PATH": "/bin"}
+        )
+        self.assert_clean(result)
+        self.assertIn(b"A=1 2\n", result.output)
+        self.assertIn(b"HERE=x\n", result.output)
+
+    def test_stage_words_are_split_as_by_a_shell(self):
+        result = pipe([f"""{box("echo")} 'a  b' "c d" e\\ f '' $HOME *"""])
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"a  b c d e f  $HOME *\n")
+
+
+class ReadOnly(FerryTest):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.outside = os.path.join(directory.name, "secret")
+        self.inside = os.path.join(directory.name, "open")
+        os.mkdir(self.inside)
+        self.write(self.outside, "not to be seen\n")
+        self.write(os.path.join(self.inside, "file"), "to be seen\n")
+
+    def write(self, path, content):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(content)
+
+    def cat(self, path, *options):
+        return pipe([box(f"cat '{path}'")], *options)
+
+    def assert_hidden(self, result):
+        self.assertEqual(result.output, b"")
+        self.assertEqual(result.status, 1)
+        self.assertRegex(result.errors, "Permission denied|No such file|Too many levels|cross-device")
+        self.assert_conserved(result)
+
+    def test_file_below_it_is_readable(self):
+        result = self.cat(os.path.join(self.inside, "file"), "--ro", self.inside)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"to be seen\n")
+
+    def test_nothing_is_readable_without_it(self):
+        self.assert_hidden(self.cat(os.path.join(self.inside, "file")))
+        self.assert_hidden(self.cat("/etc/passwd"))
+
+    def test_no_way_out_by_dots(self):
+        for path in ("../secret", "./../secret", "x/../../secret"):
+            with self.subTest(path):
+                self.assert_hidden(self.cat(os.path.join(self.inside, path), "--ro", self.inside))
+
+    def test_no_way_out_by_links(self):
+        os.symlink(self.outside, os.path.join(self.inside, "absolute"))
+        os.symlink("../secret", os.path.join(self.inside, "relative"))
+        os.symlink("..", os.path.join(self.inside, "up"))
+        os.symlink("/proc/self/root", os.path.join(self.inside, "root"))
+        for path in ("absolute", "relative", "up/secret", "root" + self.outside):
+            with self.subTest(path):
+                self.assert_hidden(self.cat(os.path.join(self.inside, path), "--ro", self.inside))
+
+    def test_sibling_with_the_same_beginning_is_not_below(self):
+        sibling = self.inside + "-more"
+        os.mkdir(sibling)
+        self.write(os.path.join(sibling, "file"), "not to be seen\n")
+        self.assert_hidden(self.cat(os.path.join(sibling, "file"), "--ro", self.inside))
+
+    def test_it_cannot_be_written(self):
+        target = os.path.join(self.inside, "new")
+        result = pipe([box(f"dd of='{target}'")], "--ro", self.inside, data=b"x")
+        self.assertNotEqual(result.status, 0)
+        self.assertFalse(os.path.exists(target))
+
+    def test_directory_that_is_not_there(self):
+        result = ferry("pipe", "--ro", "/no/such/directory", box("cat"))
+        self.assert_error(result, "/no/such/directory")
+
+
+class Modes(FerryTest):
+    """Copy or map, at once or deferred: the same bytes arrive, and the figures say how."""
+
+    data = text(3 * EXTENT + 777)
+
+    def run_aware(self, *options):
+        result = pipe(AWARE, *options, data=self.data)
+        self.assert_clean(result)
+        self.assertEqual(result.output, on_host_bytes(AWARE, self.data))
+        return result
+
+    def between(self, result):
+        return result.link(result.vm(0)["name"], result.vm(1)["name"])
+
+    def test_auto_copies_nothing_between_aware_stages(self):
+        link = self.between(self.run_aware())
+        self.assertEqual(link["bytes_copied"], 0)
+        self.assertEqual(link["bytes_handed_over"], len(self.data))
+        self.assertGreaterEqual(link["extents_2m"], 4)
+
+    def test_map(self):
+        link = self.between(self.run_aware("--mode", "map"))
+        self.assertEqual(link["bytes_copied"], 0)
+        self.assertEqual(link["bytes_handed_over"], len(self.data))
+
+    def test_copy(self):
+        link = self.between(self.run_aware("--mode", "copy"))
+        self.assertEqual(link["bytes_handed_over"], 0)
+        self.assertEqual(link["extents_2m"] + link["pages_4k"], 0)
+        self.assertGreaterEqual(link["bytes_copied"], len(self.data) - 32 * link["messages"])
+
+    def test_immediate(self):
+        """Each message has its exit."""
+        result = self.run_aware("--immediate")
+        for vm in result.stats["vms"]:
+            self.assertGreater(vm["messages_sent"], 0)
+            self.assertGreaterEqual(vm["exits_immediate"], vm["messages_sent"])
+
+    def test_deferred(self):
+        """No message has an exit of its own, and everything still arrives."""
+        result = self.run_aware("--deferred")
+        for vm in result.stats["vms"]:
+            self.assertGreater(vm["messages_sent"], 0)
+            self.assertEqual(vm["exits_immediate"], 0)
+            self.assertGreater(vm["exits_natural"], 0)
+
+    def test_every_combination_on_unmodified_stages(self):
+        stages = [box("cat"), box("tr a-z A-Z"), box("cat")]
+        expected = on_host_bytes(stages, self.data)
+        for mode in ("auto", "copy", "map"):
+            for delivery in ("--immediate", "--deferred"):
+                with self.subTest(mode=mode, delivery=delivery):
+                    result = pipe(stages, "--mode", mode, delivery, data=self.data)
+                    self.assert_clean(result)
+                    self.assertEqual(result.output, expected)
+                    exits = sum(vm["exits_immediate"] for vm in result.stats["vms"])
+                    self.assertEqual(exits == 0, delivery == "--deferred")
+
+    def test_aware_and_unmodified_mix(self):
+        stages = [box("cat"), *AWARE, box("sha256sum")]
+        result = pipe(stages, data=self.data)
+        self.assert_clean(result)
+        self.assertEqual(result.output, on_host_bytes(stages, self.data))
+
+
+class Figures(FerryTest):
+    def test_json_holds_what_is_promised(self):
+        data = text(MIB)
+        result = pipe([box("cat"), box("gzip -c")], data=data)
+        self.assert_clean(result)
+        stats = result.stats
+        self.assertGreater(stats["seconds"], 0)
+        self.assertEqual(stats["bytes_in"], len(data))
+        self.assertEqual(stats["bytes_out"], len(result.output))
+        self.assertEqual(len(stats["vms"]), 2)
+        for vm in stats["vms"]:
+            self.assertEqual(vm["exit_status"], 0)
+            for key in ("exits_immediate", "exits_natural", "messages_sent", "messages_received"):
+                self.assertIsInstance(vm[key], int, key)
+        ends = [(link["from"], link["to"]) for link in stats["links"]]
+        first, second = (vm["name"] for vm in stats["vms"])
+        self.assertEqual(ends, [("host", first), (first, second), (second, "host")])
+        for link in stats["links"]:
+            for key in ("messages", "bytes_handed_over", "bytes_copied", "pages_4k", "extents_2m"):
+                self.assertIsInstance(link[key], int, key)
+        self.assertEqual(stats["ledger"]["owned"] + stats["ledger"]["lent"], 0)
+
+    def test_table(self):
+        result = ferry("pipe", "--stats", box("cat"), data=b"x")
+        self.assert_ends(result, 0, "messages")
+        self.assertEqual(result.output, b"x")
+
+    def test_nothing_is_said_without_being_asked(self):
+        result = ferry("pipe", box("cat"), data=b"x")
+        self.assert_ends(result, 0)
+        self.assertEqual(result.errors, "")
+
+    def test_verbose_names_a_refused_system_call(self):
+        """busybox ping wants a socket, which a VM does not have."""
+        result = ferry("pipe", "--verbose", box("ping -c1 127.0.0.1"))
+        self.assertNotEqual(result.status, 0)
+        self.assertIn("socket", result.errors)
+
+
+if __name__ == "__main__":
+    main()
