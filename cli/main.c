@@ -2,6 +2,7 @@
 /* The command `ferry`: finds the subcommand and starts it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,12 +29,26 @@ static int keep_standard_descriptors(void)
     return 0;
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static bool is_version(const char *word)
+{
+    return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
+}
+
 static int command_help(int argc, char **argv)
 {
     if (argc > 2) {
         say("help: too many operands; type 'ferry help' or 'ferry help COMMAND'");
         return STATUS_USAGE;
     }
+    if (argc == 2 && is_version(argv[1]))
+        return version_print();
+    if (argc == 2 && is_help(argv[1]))
+        return help_print("help");
     return help_print(argc == 2 ? argv[1] : NULL);
 }
 
@@ -47,9 +62,9 @@ int main(int argc, char **argv)
     }
     const char *name = argv[1];
 
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+    if (is_version(name))
         return version_print();
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+    if (is_help(name) || strcmp(name, "help") == 0)
         return command_help(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)

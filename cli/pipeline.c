@@ -102,7 +102,7 @@ static int make_vms(struct pipeline *p)
         int rc = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 
         if (rc != 0) {
-            say("%s: %s", stage->label, error.text);
+            say("%s: %s%s", stage->label, error.text, rc == -ENOMEM ? " (see --mem)" : "");
             return status_of_create(rc);
         }
     }
@@ -345,6 +345,14 @@ static void finish(struct pipeline *p)
     ferry_engine_destroy(p->engine);
 }
 
+/* Whether it ended because we stopped the VMs: at once, or by writing to one
+ * that was stopped before it. */
+static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *end)
+{
+    return p->stopped && (end->how == FERRY_ENDED_STOPPED ||
+                          (end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE));
+}
+
 /* One line for each stage that failed by itself. Returns the status of the
  * last one. */
 static int report_stages(const struct pipeline *p)
@@ -355,7 +363,7 @@ static int report_stages(const struct pipeline *p)
         const struct stage *stage = &p->stages[i];
         const struct ferry_vm_exit *end = &stage->exit;
 
-        if (end->how == FERRY_ENDED_STOPPED && p->stopped)
+        if (was_stopped(p, end))
             continue;
         if (end->how == FERRY_ENDED_EXIT && end->status == 0)
             continue;

@@ -15,9 +15,9 @@ int main(void)
     ssize_t bytes;
 
     while ((bytes = ferry_input(&data)) > 0)
-        sum_add(&sum, data, (size_t) bytes);
+        sum_add(&sum, data, (size_t)bytes);
     if (bytes < 0) {
-        fprintf(stderr, "count: %s\n", strerror((int) -bytes));
+        fprintf(stderr, "count: %s\n", strerror((int)-bytes));
         return 1;
     }
     return printf("%" PRIu64 " %016" PRIx64 "\n", sum.bytes, sum.value) < 0;

@@ -11,7 +11,7 @@ int main(void)
 
     while ((bytes = ferry_input(&data)) > 0) {
         for (ssize_t i = 0; i < bytes; i++)
-            lines += ((const char *) data)[i] == '\n';
+            lines += ((const char *)data)[i] == '\n';
         if (ferry_forward() != 0) /* no copy: the pages pass on */
             return 1;
     }

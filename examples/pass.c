@@ -14,7 +14,7 @@ int main(void)
     while (error == 0 && (bytes = ferry_input(&data)) > 0)
         error = ferry_forward();
     if (error == 0)
-        error = bytes < 0 ? (int) bytes : ferry_close();
+        error = bytes < 0 ? (int)bytes : ferry_close();
     if (error != 0)
         fprintf(stderr, "pass: %s\n", strerror(-error));
     return error != 0;

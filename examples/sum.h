@@ -24,7 +24,7 @@ static inline __m128i sum_load(const void *at)
 
 static inline void sum_byte(struct sum *sum, uint8_t byte)
 {
-    sum->value += (uint64_t) byte << (sum->bytes % 8 * 8);
+    sum->value += (uint64_t)byte << (sum->bytes % 8 * 8);
     sum->bytes++;
 }
 

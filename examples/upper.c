@@ -18,7 +18,7 @@ int main(void)
                 room = end - from;
             for (ssize_t i = 0; i < room; i++)
                 to[i] = from[i] >= 'a' && from[i] <= 'z' ? from[i] - 32 : from[i];
-            if (ferry_commit((size_t) room) != 0)
+            if (ferry_commit((size_t)room) != 0)
                 return 1;
         }
         if (from < end)

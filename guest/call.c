@@ -29,7 +29,7 @@ const struct ferry_control *ferry_control(void)
     static bool looked;
 
     if (!looked) {
-        const struct ferry_control *control = (const void *) getauxval(FERRY_AT_CONTROL);
+        const struct ferry_control *control = (const void *)getauxval(FERRY_AT_CONTROL);
 
         if (control != NULL && control->info.magic == FERRY_CONTROL_MAGIC &&
             control->info.version == FERRY_ABI_VERSION &&

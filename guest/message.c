@@ -29,7 +29,7 @@ static struct {
 /* The guest's own pages of it may be written, whatever the public type says. */
 static struct ferry_control *control_writable(void)
 {
-    return (struct ferry_control *) (uintptr_t) ferry_control();
+    return (struct ferry_control *)(uintptr_t)ferry_control();
 }
 
 void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks)
@@ -85,12 +85,12 @@ static uint64_t taken(const struct ferry_control *control)
 {
     uint32_t tail = __atomic_load_n(&control->vmm.out_tail, __ATOMIC_ACQUIRE);
 
-    return state.out_head - (uint32_t) ((uint32_t) state.out_head - tail);
+    return state.out_head - (uint32_t)((uint32_t)state.out_head - tail);
 }
 
 static bool in_window(const struct ferry_control *control, const void *data, size_t bytes)
 {
-    uint64_t offset = (uintptr_t) data - control->info.window_base;
+    uint64_t offset = (uintptr_t)data - control->info.window_base;
 
     return offset < control->info.window_bytes && bytes <= control->info.window_bytes - offset;
 }
@@ -121,15 +121,15 @@ static int check(const struct ferry_control *control, const struct ferry_msg *ms
 static void fill(struct ferry_desc *desc, const struct ferry_msg *msg)
 {
     memset(desc, 0, sizeof(*desc));
-    desc->mode = (uint8_t) msg->mode;
+    desc->mode = (uint8_t)msg->mode;
     desc->dst = msg->dst;
     desc->tag = msg->tag;
     if (msg->mode == FERRY_INLINE) {
-        desc->inline_bytes = (uint8_t) msg->bytes;
+        desc->inline_bytes = (uint8_t)msg->bytes;
         if (msg->bytes > 0)
             memcpy(desc->data, msg->data, msg->bytes);
     } else if (msg->mode != FERRY_HANGUP) {
-        desc->payload.addr = (uintptr_t) msg->data;
+        desc->payload.addr = (uintptr_t)msg->data;
         desc->payload.bytes = msg->bytes;
     }
 }
@@ -174,10 +174,10 @@ int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
     fill(&desc, msg);
     memcpy(&control->out[state.out_head & MASK], &desc, sizeof(desc));
     state.out_head++;
-    __atomic_store_n(&control->guest.out_head, (uint32_t) state.out_head, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->guest.out_head, (uint32_t)state.out_head, __ATOMIC_RELEASE);
     if (wants_doorbell(control, peer, when))
         ferry_guest_doorbell();
-    return (int64_t) (state.out_head - 1);
+    return (int64_t)(state.out_head - 1);
 }
 
 int ferry_status(int64_t ticket)
@@ -186,14 +186,14 @@ int ferry_status(int64_t ticket)
 
     if (control == NULL)
         return -ENOSYS;
-    if (ticket < 0 || (uint64_t) ticket >= state.out_head)
+    if (ticket < 0 || (uint64_t)ticket >= state.out_head)
         return -EINVAL;
-    if ((uint64_t) ticket >= taken(control))
+    if ((uint64_t)ticket >= taken(control))
         return -EINPROGRESS;
     /* From here on another message uses, or may use, the same slot. */
-    if (state.out_head - (uint64_t) ticket > FERRY_RING_ENTRIES)
+    if (state.out_head - (uint64_t)ticket > FERRY_RING_ENTRIES)
         return -ESTALE;
-    return __atomic_load_n(&control->vmm.out_status[(uint64_t) ticket & MASK], __ATOMIC_RELAXED);
+    return __atomic_load_n(&control->vmm.out_status[(uint64_t)ticket & MASK], __ATOMIC_RELAXED);
 }
 
 int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
@@ -202,12 +202,12 @@ int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
     int status;
 
     if (ticket < 0)
-        return (int) ticket;
+        return (int)ticket;
     while ((status = ferry_status(ticket)) == -EINPROGRESS) {
         int64_t events = wait_for(FERRY_EVENT_OUT, UINT64_MAX);
 
         if (events < 0)
-            return (int) events;
+            return (int)events;
     }
     return status;
 }
@@ -219,7 +219,7 @@ int ferry_yield(void)
     if (ferry_control() == NULL)
         return -ENOSYS;
     events = wait_for(FERRY_EVENT_OUT, 0);
-    return events < 0 ? (int) events : 0;
+    return events < 0 ? (int)events : 0;
 }
 
 /* ---- receiving ---------------------------------------------------------- */
@@ -240,7 +240,7 @@ static bool take(struct ferry_desc *desc)
 static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
 {
     memset(msg, 0, sizeof(*msg));
-    msg->mode = (enum ferry_mode) desc->mode;
+    msg->mode = (enum ferry_mode)desc->mode;
     msg->tag = desc->tag;
     msg->src = desc->src;
     msg->dst = desc->dst;
@@ -251,7 +251,7 @@ static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
         msg->data = msg->small;
         msg->bytes = desc->inline_bytes;
     } else {
-        msg->data = (void *) (uintptr_t) desc->payload.addr;
+        msg->data = (void *)(uintptr_t)desc->payload.addr;
         msg->bytes = desc->payload.bytes;
         msg->token = desc->payload.token;
         msg->message = desc->payload.message;
@@ -293,7 +293,7 @@ int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
             state.hooks.flush();
         events = wait_for(FERRY_EVENT_IN, timeout_ns);
         if (events <= 0)
-            return events < 0 ? (int) events : -ETIMEDOUT;
+            return events < 0 ? (int)events : -ETIMEDOUT;
     }
     unpack(&desc, msg);
     return 0;
@@ -354,10 +354,10 @@ int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
             state.hooks.flush();
         events = wait_for(FERRY_EVENT_HOME, timeout_ns);
         if (events <= 0)
-            return events < 0 ? (int) events : -ETIMEDOUT;
+            return events < 0 ? (int)events : -ETIMEDOUT;
         ferry_guest_take_homes();
     }
-    *addr = (void *) (uintptr_t) state.homes[state.homes_tail & MASK].addr;
+    *addr = (void *)(uintptr_t)state.homes[state.homes_tail & MASK].addr;
     *bytes = state.homes[state.homes_tail & MASK].bytes;
     state.homes_tail++;
     return 0;
@@ -368,9 +368,9 @@ int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
 void ferry_guest_units(const void *data, size_t bytes, uint64_t *addr, uint64_t *whole)
 {
     const struct ferry_control_info *info = &ferry_control()->info;
-    uint64_t start = (uintptr_t) data, end = start + bytes;
-    uint64_t unit = start < info->window_base + info->small_bytes ? FERRY_PAGE_BYTES
-                                                                  : FERRY_EXTENT_BYTES;
+    uint64_t start = (uintptr_t)data, end = start + bytes;
+    uint64_t unit =
+        start < info->window_base + info->small_bytes ? FERRY_PAGE_BYTES : FERRY_EXTENT_BYTES;
 
     *addr = start & ~(unit - 1);
     *whole = ((end + unit - 1) & ~(unit - 1)) - *addr;
@@ -383,10 +383,10 @@ static void *alloc(size_t count, uint64_t page)
     if (ferry_control() != NULL)
         result = ferry_guest_call(FERRY_CALL_ALLOC, count, page, 0);
     if (result < 0) {
-        errno = (int) -result;
+        errno = (int)-result;
         return NULL;
     }
-    return (void *) result;
+    return (void *)result;
 }
 
 void *ferry_alloc_extents(size_t count)
@@ -403,5 +403,5 @@ int ferry_free(void *addr, size_t bytes)
 {
     if (ferry_control() == NULL)
         return -ENOSYS;
-    return (int) ferry_guest_call(FERRY_CALL_FREE, (uintptr_t) addr, bytes, 0);
+    return (int)ferry_guest_call(FERRY_CALL_FREE, (uintptr_t)addr, bytes, 0);
 }

@@ -34,7 +34,7 @@ static int write_all(const uint8_t *data, size_t bytes)
         if (written < 0)
             return -errno;
         data += written;
-        bytes -= (size_t) written;
+        bytes -= (size_t)written;
     }
     return 0;
 }
@@ -76,7 +76,7 @@ ssize_t ferry_process_output(void **data, size_t want)
     }
     process.room = limit - process.filled;
     *data = process.out + process.filled;
-    return (ssize_t) process.room;
+    return (ssize_t)process.room;
 }
 
 int ferry_process_commit(size_t bytes)
@@ -95,7 +95,7 @@ int ferry_process_forward(void)
 
     if (process.piece <= 0)
         return -EINVAL;
-    bytes = (size_t) process.piece;
+    bytes = (size_t)process.piece;
     process.piece = 0;
     if (process.closed)
         return -EPIPE;

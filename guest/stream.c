@@ -115,8 +115,8 @@ static int launch(const struct ferry_msg *msg, struct extent *extent)
 
     if (ticket < 0) {
         if (stream.error == 0)
-            stream.error = (int) ticket;
-        return (int) ticket;
+            stream.error = (int)ticket;
+        return (int)ticket;
     }
     stream.flights[stream.flight_head++ % FERRY_RING_ENTRIES] =
         (struct flight){.ticket = ticket, .extent = extent, .msg = *msg};
@@ -193,10 +193,10 @@ static struct extent *extent_alloc(int *error)
         return NULL;
     result = ferry_guest_call(FERRY_CALL_ALLOC, 1, 0, 0);
     if (result > 0)
-        return extent_add((uint8_t *) (uintptr_t) result);
+        return extent_add((uint8_t *)(uintptr_t)result);
     /* Make do with those there are; asking again would cost an exit each time. */
     stream.extents_all = stream.extent_count > 0;
-    *error = (int) result;
+    *error = (int)result;
     return NULL;
 }
 
@@ -225,12 +225,11 @@ static int extent_take(void)
             return error;
         /* A loan that was taken comes home for certain. One that was not may be
          * refused, and only the out ring tells. */
-        events = ferry_guest_call(FERRY_CALL_WAIT,
-                                  stream.lent > 0 ? FERRY_EVENT_HOME
-                                                  : FERRY_EVENT_HOME | FERRY_EVENT_OUT,
-                                  UINT64_MAX, 0);
+        events = ferry_guest_call(
+            FERRY_CALL_WAIT,
+            stream.lent > 0 ? FERRY_EVENT_HOME : FERRY_EVENT_HOME | FERRY_EVENT_OUT, UINT64_MAX, 0);
         if (events < 0)
-            return (int) events;
+            return (int)events;
     }
 }
 
@@ -241,7 +240,7 @@ static bool came_home(uint64_t addr, uint64_t bytes)
     settle(); /* the loan was taken before it could come home */
     for (uint32_t i = 0; i < stream.extent_count; i++) {
         struct extent *extent = &stream.extents[i];
-        uint64_t base = (uintptr_t) extent->base;
+        uint64_t base = (uintptr_t)extent->base;
 
         if (extent->state != EXTENT_LENT || addr + bytes <= base ||
             addr >= base + FERRY_EXTENT_BYTES)
@@ -328,7 +327,7 @@ ssize_t ferry_output(void **data, size_t want)
             return error;
     }
     *data = stream.current->base + stream.filled;
-    return (ssize_t) (FERRY_EXTENT_BYTES - stream.filled);
+    return (ssize_t)(FERRY_EXTENT_BYTES - stream.filled);
 }
 
 int ferry_commit(size_t bytes)
@@ -392,7 +391,7 @@ static bool adopt(const struct ferry_msg *msg)
         bytes / FERRY_EXTENT_BYTES > EXTENTS_MAX - stream.extent_count)
         return false;
     for (uint64_t offset = 0; offset < bytes; offset += FERRY_EXTENT_BYTES)
-        extent_add((uint8_t *) (uintptr_t) (addr + offset));
+        extent_add((uint8_t *)(uintptr_t)(addr + offset));
     return true;
 }
 
@@ -430,7 +429,7 @@ ssize_t ferry_input(const void **data)
             stream.ended = true;
         if (stream.piece.bytes > 0) {
             *data = stream.piece.data;
-            return (ssize_t) stream.piece.bytes;
+            return (ssize_t)stream.piece.bytes;
         }
         piece_drop();
     }
@@ -447,8 +446,8 @@ static int forward_copy(const uint8_t *data, size_t bytes)
         int error;
 
         if (got < 0)
-            return (int) got;
-        part = bytes < (size_t) got ? bytes : (size_t) got;
+            return (int)got;
+        part = bytes < (size_t)got ? bytes : (size_t)got;
         memcpy(room, data, part);
         error = ferry_commit(part);
         if (error != 0)

@@ -125,13 +125,14 @@ int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
     lock(link->to);
     int result = try_reserve(link, with_token, token);
     unlock(link->to);
-    if (result != -EAGAIN || !link->to->control)
+    if (result != -EAGAIN)
         return result;
 
     /* The receiver may have taken and released without leaving its VM since. */
     if (!endpoint_enter(link->to))
         return -EPIPE;
-    endpoint_collect(link->to);
+    if (link->to->control)
+        endpoint_collect(link->to);
     endpoint_leave(link->to);
     lock(link->to);
     result = try_reserve(link, with_token, token);
@@ -204,18 +205,17 @@ void queue_hangup(struct ferry_link *link)
     unlock(to);
 }
 
-/* Under lock: the entry at in_tail was taken. True: its sender waited for room. */
-static struct ferry_link *entry_taken(struct endpoint *endpoint)
+/* Under lock: the entry at in_tail was taken. */
+static void entry_taken(struct endpoint *endpoint, enum held_state state)
 {
     uint32_t slot = endpoint->in_tail++ & RING_MASK;
     const struct ferry_desc *desc = &endpoint->queue[slot];
     struct ferry_link *link = endpoint->queue_link[slot];
 
     if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
-        endpoint->held[desc->payload.token].state = HELD_TAKEN;
+        endpoint->held[desc->payload.token].state = state;
     else
         link->in_flight--;
-    return link;
 }
 
 /* Under lock: the endpoints to wake once it is dropped, as other senders may
@@ -248,7 +248,7 @@ bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
     bool any = endpoint->in_head != endpoint->in_tail;
     if (any) {
         *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
-        entry_taken(endpoint);
+        entry_taken(endpoint, endpoint->control ? HELD_READ : HELD_TAKEN);
         count = unpark(endpoint, wake);
     }
     unlock(endpoint);
@@ -292,8 +292,24 @@ static void note_home(struct endpoint *owner, struct units units)
     unlock(owner);
 }
 
-/* A loan goes from its holder back to its owner, or to the pool. */
-static void bring_home(struct endpoint *holder, struct ferry_link *link, struct units units)
+/* The owner of units that are on their way home, entered; NULL: it is no more. */
+static struct endpoint *enter_owner(struct ferry_engine *engine, struct units units, uint16_t index)
+{
+    struct endpoint *owner = index == LEDGER_NOBODY ? NULL : engine_endpoint(engine, index);
+
+    if (!owner || !endpoint_enter(owner))
+        return NULL;
+    /* If another took its place since, then it was evicted and the ledger knows. */
+    if (ledger_look(&engine->ledger, units.first).owner == index)
+        return owner;
+    endpoint_leave(owner);
+    return NULL;
+}
+
+/* A loan goes from its holder back to its owner, or to the pool. -ENOMEM: the
+ * holder's window cannot be closed there now, as that would split a mapping;
+ * the loan stays. */
+static int bring_home(struct endpoint *holder, struct ferry_link *link, struct units units)
 {
     struct ferry_engine *engine = holder->engine;
     uint64_t offset = pool_offset(&engine->pool, units.first);
@@ -301,12 +317,12 @@ static void bring_home(struct endpoint *holder, struct ferry_link *link, struct 
     uint16_t index;
 
     ledger_begin_home(&engine->ledger, units, holder->index, &index);
-    /* Closing what is open splits no mapping that opening did not split
-     * before, so it needs no memory that could be missing. */
-    window_set(&holder->window, offset, bytes, WINDOW_READ, WINDOW_CLOSED);
-    struct endpoint *owner = index == LEDGER_NOBODY ? NULL : engine_endpoint(engine, index);
-    if (owner && !endpoint_enter(owner))
-        owner = NULL;
+    int result = window_set(&holder->window, offset, bytes, WINDOW_READ, WINDOW_CLOSED);
+    if (result < 0) {
+        ledger_abort(&engine->ledger, units, UNIT_LENT);
+        return result;
+    }
+    struct endpoint *owner = enter_owner(engine, units, index);
     if (owner)
         window_set(&owner->window, offset, bytes, WINDOW_CLOSED, WINDOW_WRITE);
     ledger_commit_home(&engine->ledger, units);
@@ -315,20 +331,39 @@ static void bring_home(struct endpoint *holder, struct ferry_link *link, struct 
         note_home(owner, units);
         endpoint_leave(owner);
     }
+    return 0;
 }
 
-/* Token `token` is LEAVING: nobody else touches it until it is FREE. */
+/* Under lock. From here to finish_release nobody else touches the token. */
+static void begin_release(struct endpoint *endpoint, uint32_t token)
+{
+    endpoint->held[token].state = HELD_LEAVING;
+    endpoint->leaving++;
+}
+
+/* Under lock. */
+static void end_release(struct endpoint *endpoint, uint32_t token, enum held_state state)
+{
+    endpoint->held[token].state = state;
+    if (--endpoint->leaving == 0)
+        pthread_cond_broadcast(&endpoint->changed);
+}
+
 static void finish_release(struct endpoint *endpoint, uint32_t token)
 {
     struct held *held = &endpoint->held[token];
     struct endpoint *wake[FERRY_PEERS_MAX];
+    uint32_t count = 0;
+    int result = 0;
 
     if (held->lent)
-        bring_home(endpoint, held->link, held->units);
+        result = bring_home(endpoint, held->link, held->units);
     lock(endpoint);
-    held->link->in_flight--;
-    held->state = HELD_FREE;
-    uint32_t count = unpark(endpoint, wake);
+    if (result == 0) {
+        held->link->in_flight--;
+        count = unpark(endpoint, wake);
+    }
+    end_release(endpoint, token, result < 0 ? HELD_STUCK : HELD_FREE);
     unlock(endpoint);
     wake_all(wake, count);
 }
@@ -338,9 +373,10 @@ int endpoint_release(struct endpoint *endpoint, uint32_t token)
     if (token >= FERRY_RING_ENTRIES)
         return -EINVAL;
     lock(endpoint);
-    bool taken = endpoint->held[token].state == HELD_TAKEN;
+    enum held_state state = endpoint->held[token].state;
+    bool taken = state == HELD_TAKEN || state == HELD_READ;
     if (taken)
-        endpoint->held[token].state = HELD_LEAVING;
+        begin_release(endpoint, token);
     unlock(endpoint);
     if (!taken)
         return -EINVAL;
@@ -357,7 +393,7 @@ int64_t endpoint_claim(struct endpoint *endpoint, struct units units)
         struct held *held = &endpoint->held[i];
         if (held->state == HELD_TAKEN && held->lent && held->units.first == units.first &&
             held->units.count == units.count) {
-            held->state = HELD_LEAVING;
+            begin_release(endpoint, i);
             found = i;
         }
     }
@@ -368,7 +404,7 @@ int64_t endpoint_claim(struct endpoint *endpoint, struct units units)
 void endpoint_unclaim(struct endpoint *endpoint, uint32_t token)
 {
     lock(endpoint);
-    endpoint->held[token].state = HELD_TAKEN;
+    end_release(endpoint, token, HELD_TAKEN);
     unlock(endpoint);
 }
 
@@ -394,30 +430,44 @@ void endpoint_refuse(struct ferry_link *link)
     endpoint_wake(link->from);
 }
 
-void endpoint_collect(struct endpoint *endpoint)
+/* Under lock: the tokens that the guest released, and those whose release failed before. */
+static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t tokens[FERRY_RING_ENTRIES])
 {
     struct ferry_control_guest *guest = &endpoint->control->guest;
-    struct endpoint *wake[FERRY_PEERS_MAX];
-    uint32_t tokens[FERRY_RING_ENTRIES];
-    uint32_t count = 0, wakes = 0;
+    uint32_t count = 0;
 
-    lock(endpoint);
-    uint32_t queued = endpoint->in_head - endpoint->in_tail;
-    uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
-    for (uint32_t i = 0; i < taken; i++)
-        entry_taken(endpoint);
-    uint32_t noted = endpoint->home_head - endpoint->home_tail;
-    endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
     uint32_t released =
         ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_RING_ENTRIES);
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
-        if (token < FERRY_RING_ENTRIES && endpoint->held[token].state == HELD_TAKEN) {
-            endpoint->held[token].state = HELD_LEAVING;
-            tokens[count++] = token;
-        }
+        if (token < FERRY_RING_ENTRIES && endpoint->held[token].state == HELD_TAKEN)
+            endpoint->held[token].state = HELD_STUCK;
     }
+    for (uint32_t token = 0; token < FERRY_RING_ENTRIES; token++) {
+        if (endpoint->held[token].state != HELD_STUCK)
+            continue;
+        begin_release(endpoint, token);
+        tokens[count++] = token;
+    }
+    return count;
+}
+
+void endpoint_collect(struct endpoint *endpoint)
+{
+    struct ferry_control_guest *guest = &endpoint->control->guest;
+    struct endpoint *wake[FERRY_PEERS_MAX];
+    uint32_t tokens[FERRY_RING_ENTRIES];
+    uint32_t wakes = 0;
+
+    lock(endpoint);
+    uint32_t queued = endpoint->in_head - endpoint->in_tail;
+    uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
+    for (uint32_t i = 0; i < taken; i++)
+        entry_taken(endpoint, HELD_TAKEN);
+    uint32_t noted = endpoint->home_head - endpoint->home_tail;
+    endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
+    uint32_t count = collect_tokens(endpoint, tokens);
     if (taken)
         wakes = unpark(endpoint, wake);
     unlock(endpoint);
@@ -425,6 +475,14 @@ void endpoint_collect(struct endpoint *endpoint)
     wake_all(wake, wakes);
     for (uint32_t i = 0; i < count; i++)
         finish_release(endpoint, tokens[i]);
+}
+
+void endpoint_settle(struct endpoint *endpoint)
+{
+    lock(endpoint);
+    while (endpoint->leaving)
+        pthread_cond_wait(&endpoint->changed, &endpoint->lock);
+    unlock(endpoint);
 }
 
 /* --- loans --------------------------------------------------------------- */
@@ -531,16 +589,18 @@ void endpoint_shutdown(struct endpoint *endpoint)
         pthread_cond_wait(&endpoint->changed, &endpoint->lock);
     unlock(endpoint);
 
-    /* From here on nobody else changes it: it is not live and has no users. */
+    /* From here on nobody else changes it: it is not live and has no users.
+     * Its window goes first, so that closing it loan by loan cannot fail. */
+    window_destroy(&endpoint->window);
     for (uint32_t token = 0; token < FERRY_RING_ENTRIES; token++) {
-        struct held *held = &endpoint->held[token];
-        if (held->state != HELD_QUEUED && held->state != HELD_TAKEN)
+        if (endpoint->held[token].state == HELD_FREE)
             continue;
-        held->state = HELD_LEAVING;
+        lock(endpoint);
+        begin_release(endpoint, token);
+        unlock(endpoint);
         finish_release(endpoint, token);
     }
     ledger_evict(&endpoint->engine->ledger, endpoint->index);
-    window_destroy(&endpoint->window);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         show_gone(endpoint->in[i]->from, endpoint->in[i]->shown_to_sender);
         endpoint_wake(endpoint->in[i]->from);

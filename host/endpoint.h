@@ -46,13 +46,21 @@ struct ferry_link {
     atomic_ullong pages_4k, extents_2m, table_calls;
 };
 
-enum held_state { HELD_FREE, HELD_PROMISED, HELD_QUEUED, HELD_TAKEN, HELD_LEAVING };
+enum held_state {
+    HELD_FREE,
+    HELD_PROMISED, /* to a message that is being performed */
+    HELD_QUEUED,
+    HELD_TAKEN,   /* by the guest, or the host: it may release it */
+    HELD_READ,    /* by the VMM, for plain reads: the guest cannot release it */
+    HELD_LEAVING, /* one thread is releasing it or passing it on */
+    HELD_STUCK,   /* released, but could not be closed: the next look tries again */
+};
 
 /* A payload the endpoint has until it releases it; its index is the token. */
 struct held {
     enum held_state state;
     struct ferry_link *link;
-    bool lent;          /* units to bring home; else a landing slot */
+    bool lent; /* units to bring home; else a landing slot */
     struct units units;
 };
 
@@ -61,8 +69,8 @@ struct endpoint {
     struct endpoint *before; /* the one that had this index earlier; the engine's */
     bool retired;            /* its VM was destroyed; likewise */
     struct ferry_vm *vm;     /* NULL: the host */
-    uint16_t index;      /* what the ledger calls it */
-    uint16_t id;         /* what peers call it; 0: the host */
+    uint16_t index;          /* what the ledger calls it */
+    uint16_t id;             /* what peers call it; 0: the host */
     uint32_t generation;
     char name[FERRY_NAME_BYTES];
     uint8_t digest[FERRY_DIGEST_BYTES];
@@ -89,6 +97,7 @@ struct endpoint {
     /* Under lock: */
     bool live;
     uint32_t users;    /* others in the middle of a change to it */
+    uint32_t leaving;  /* tokens that are being released */
     uint32_t promised; /* queue entries reserved, not yet filled */
     uint64_t events;   /* counts up whenever there may be something new */
     uint32_t in_head, in_tail, release_tail;
@@ -132,6 +141,9 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
 /* Reads what the guest published: entries it took, tokens it released, notes
  * of loans it took; performs the releases. Any thread. */
 void endpoint_collect(struct endpoint *endpoint);
+/* Waits until no other thread is in the middle of a release for it, so that
+ * what the ledger says it holds stays so while its guest does not run. */
+void endpoint_settle(struct endpoint *endpoint);
 /* Gives back one token; -EINVAL: not held. */
 int endpoint_release(struct endpoint *endpoint, uint32_t token);
 /* Claims the token that holds exactly these units, so that nobody else

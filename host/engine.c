@@ -99,19 +99,26 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void free_endpoint(struct endpoint *endpoint)
+{
+    if (!endpoint->id && endpoint->landing)
+        munmap(endpoint->landing, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES);
+    stream_destroy(endpoint->byte_stream);
+    endpoint_fini(endpoint);
+    free(endpoint);
+}
+
 static void free_endpoints(struct ferry_engine *engine)
 {
+    /* All end before the first is freed: each tells its peers. */
+    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++)
+        if (engine->endpoints[i] && engine->endpoints[i]->live)
+            endpoint_shutdown(engine->endpoints[i]);
     for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
         struct endpoint *endpoint = engine->endpoints[i];
         while (endpoint) {
             struct endpoint *before = endpoint->before;
-            if (endpoint->live)
-                endpoint_shutdown(endpoint);
-            if (!endpoint->id && endpoint->landing)
-                munmap(endpoint->landing, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES);
-            stream_destroy(endpoint->byte_stream);
-            endpoint_fini(endpoint);
-            free(endpoint);
+            free_endpoint(endpoint);
             endpoint = before;
         }
     }
@@ -200,7 +207,7 @@ void engine_vm_ended(struct ferry_engine *engine, struct ferry_vm *vm)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Under lock. Bounds how long a deferred message waits, and how long a VM runs. */
+/* Under lock. Bounds how long a deferred message or a release waits, and how long a VM runs. */
 static void look_after(struct ferry_engine *engine, uint64_t now)
 {
     for (struct ferry_vm *vm = engine->vms; vm; vm = vm->next_running) {
@@ -208,6 +215,9 @@ static void look_after(struct ferry_engine *engine, uint64_t now)
             vm_stop(vm, STOP_TIMEOUT);
         else if (vm_has_pending(vm))
             vm_kick(vm);
+        /* What it took and released by stores alone is room for its senders
+         * and pages for their owners, who may be waiting. */
+        endpoint_collect(vm->endpoint);
     }
 }
 
@@ -286,7 +296,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return error_set(err, result, "no memory for the ledger");
     result = measure_hand_over(&engine->info);
     if (result < 0)
-        return error_set(err, result, "cannot measure the cost of a hand-over: %s", strerror(-result));
+        return error_set(err, result, "cannot measure the cost of a hand-over: %s",
+                         strerror(-result));
     engine->info.pool_bytes = engine->pool.bytes;
     if (!engine->info.huge)
         engine_log(engine, FERRY_LOG_WARNING,
@@ -343,9 +354,14 @@ void ferry_engine_destroy(struct ferry_engine *engine)
 
 static bool alive(struct ferry_engine *engine, uint16_t index)
 {
-    const struct endpoint *endpoint = index < ENDPOINTS_MAX ? engine->endpoints[index] : NULL;
+    struct endpoint *endpoint = index < ENDPOINTS_MAX ? engine->endpoints[index] : NULL;
 
-    return endpoint && endpoint->live;
+    if (!endpoint)
+        return false;
+    pthread_mutex_lock(&endpoint->lock);
+    bool live = endpoint->live;
+    pthread_mutex_unlock(&endpoint->lock);
+    return live;
 }
 
 void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)

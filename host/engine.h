@@ -39,8 +39,8 @@ struct ferry_engine {
     struct pool pool;
     struct ledger ledger;
 
-    pthread_mutex_t lock; /* all below */
-    struct endpoint *endpoints[ENDPOINTS_MAX];
+    pthread_mutex_t lock;                              /* all below */
+    struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
     uint32_t generation;
     struct ferry_link **links;
     size_t link_count;

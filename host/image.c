@@ -53,11 +53,11 @@ static int check_ident(const char *path, const unsigned char *data, size_t bytes
                        struct ferry_error *err)
 {
     if (bytes == 0)
-        return image_fail(err, -ENOEXEC, path, "the file is empty; build it again");
+        return image_fail(err, -ENOEXEC, path, "not an ELF file but an empty one; build it again");
     if (bytes >= 2 && data[0] == '#' && data[1] == '!')
         return image_fail(err, -ENOEXEC, path,
-                          "it is a script; run its interpreter, linked with -static, and give it "
-                          "the script as an argument");
+                          "not an ELF file but a script; run its interpreter, linked with "
+                          "-static, and give it the script as an argument");
     if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
         return image_fail(err, -ENOEXEC, path,
                           "not an ELF file; give a Linux x86-64 program linked with -static");

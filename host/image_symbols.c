@@ -176,7 +176,7 @@ void image_symbolize(struct image *image, uint64_t addr, char *text, size_t byte
         return;
     if (!image->symbols)
         read_symbols(image);
-    symbol = find_symbol(image, addr - image->bias);
+    symbol = image->symbols ? find_symbol(image, addr - image->bias) : NULL;
     if (!symbol)
         return;
     snprintf(text, bytes, "%.*s+0x%llx", NAME_SHOWN_MAX, symbol->name,

@@ -183,18 +183,15 @@ void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, 
         unit->holder = to;
         if (move)
             unit->owner = to;
-        unit->state = unit->owner == to ? UNIT_OWNED : UNIT_LENT;
+        unit->state = move ? UNIT_OWNED : UNIT_LENT;
     }
     unlock(ledger);
 }
 
-void ledger_abort(struct ledger *ledger, struct units units)
+void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had)
 {
     lock(ledger);
-    for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        struct ledger_unit *unit = &ledger->units[i];
-        unit->state = unit->owner == unit->holder ? UNIT_OWNED : UNIT_LENT;
-    }
+    set_state(ledger, units, had);
     unlock(ledger);
 }
 
@@ -272,7 +269,6 @@ static bool consistent(const struct ledger_unit *unit)
     case UNIT_OWNED:
         return unit->owner != LEDGER_NOBODY && unit->holder == unit->owner;
     case UNIT_LENT:
-        return unit->holder != LEDGER_NOBODY && unit->holder != unit->owner;
     case UNIT_TRANSIT:
         return unit->holder != LEDGER_NOBODY;
     default:

@@ -22,7 +22,7 @@
 enum unit_state {
     UNIT_FREE,    /* in the pool: no owner, no holder */
     UNIT_OWNED,   /* owner and holder are the same */
-    UNIT_LENT,    /* the holder may read; the owner waits */
+    UNIT_LENT,    /* the holder may read; the owner, mostly another, waits */
     UNIT_TRANSIT, /* being handed over; owner and holder are still the old ones */
 };
 
@@ -61,11 +61,12 @@ void ledger_commit_free(struct ledger *ledger, struct units units);
  * token). -EPERM unless it holds all of them so. */
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
                       enum unit_state had);
-/* Moved: `to` owns. Lent: `to` holds, the owner stays. */
+/* Moved: `to` owns. Lent: `to` holds, the owner stays; a loan that is passed on to
+ * its owner is a loan like any other until it is released. */
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
                         uint32_t message);
 /* Back to what ledger_begin_* found. */
-void ledger_abort(struct ledger *ledger, struct units units);
+void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had);
 
 /* Begins bringing a loan home. *owner: LEDGER_NOBODY if the owner is no more. */
 void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner);

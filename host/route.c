@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "ring.h"
+#include "stream_internal.h"
 
 /* --- decode: checks one message, changes nothing ------------------------- */
 
@@ -27,6 +28,8 @@ int route_decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, str
         return -EFAULT;
     if (!pool_covering(pool, offset, bytes, &out->units))
         return -EFAULT;
+    if (from->byte_stream && stream_uses(from->byte_stream, out->units))
+        return -EPERM;
     out->offset = offset;
     out->bytes = bytes;
     return 0;
@@ -135,7 +138,7 @@ static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passe
     if (result == 0) {
         result = update_tables(transfer, had);
         if (result < 0)
-            ledger_abort(ledger, transfer->units);
+            ledger_abort(ledger, transfer->units, had);
     }
     if (result < 0) {
         if (noted)
@@ -253,6 +256,7 @@ void route_drain(struct endpoint *from, route_memory_fn memory)
     struct transfer transfer;
 
     endpoint_collect(from);
+    endpoint_settle(from);
     from->out_parked = false;
     uint32_t ahead = ring_ahead(&control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
     for (; ahead > 0; ahead--) {

@@ -77,6 +77,28 @@ bool stream_came_home(struct stream *stream, struct units units)
     return false;
 }
 
+static bool overlap(struct units a, struct units b)
+{
+    return a.first < b.first + b.count && b.first < a.first + a.count;
+}
+
+bool stream_uses(const struct stream *stream, struct units units)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+    const struct ferry_payload *payload = &stream->message.payload;
+    unsigned count = atomic_load(&stream->buffer_count);
+    struct units read;
+
+    for (unsigned i = 0; i < count; i++)
+        if (overlap(stream->buffers[i].units, units))
+            return true;
+    return stream->have &&
+           (stream->message.mode == FERRY_LEND || stream->message.mode == FERRY_MOVE) &&
+           pool_covering(&endpoint->engine->pool, payload->addr - endpoint->window_addr,
+                         payload->bytes, &read) &&
+           overlap(read, units);
+}
+
 /* --- output ------------------------------------------------------------- */
 
 /* Under lock: a buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
@@ -89,8 +111,7 @@ static int take_buffer(struct stream *stream)
             stream->filling = &stream->buffers[i];
     if (!stream->filling) {
         struct buffer *buffer = &stream->buffers[count];
-        if (count == BUFFERS_MAX ||
-            units_alloc(stream->endpoint, 1, false, &buffer->units) < 0)
+        if (count == BUFFERS_MAX || units_alloc(stream->endpoint, 1, false, &buffer->units) < 0)
             return count ? -EAGAIN : -ENOMEM;
         stream->filling = buffer;
         atomic_store(&stream->buffer_count, count + 1);
@@ -158,9 +179,12 @@ static int flush(struct stream *stream)
 
 void stream_pull(struct stream *stream)
 {
+    if (!endpoint_enter(stream->endpoint))
+        return;
     pthread_mutex_lock(&stream->lock);
     flush(stream);
     pthread_mutex_unlock(&stream->lock);
+    endpoint_leave(stream->endpoint);
 }
 
 /* Under lock: copies what fits of src into the buffer that is filled; sends
@@ -198,6 +222,19 @@ static ssize_t gather_locked(struct stream *stream, const char *src, size_t byte
     return taken;
 }
 
+/* Whether the VM still has the memory it writes from: a page of the window
+ * may have left with a message that was queued before. */
+static bool still_has(const struct endpoint *endpoint, const char *src, size_t bytes)
+{
+    const struct pool *pool = &endpoint->engine->pool;
+    struct units units;
+
+    if (src < pool->base || src >= pool->base + pool->bytes)
+        return true;
+    return pool_covering(pool, (uint64_t)(src - pool->base), bytes, &units) &&
+           ledger_access(&endpoint->engine->ledger, units, endpoint->index) >= WINDOW_READ;
+}
+
 ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
 {
     struct endpoint *endpoint = vm_endpoint(vm);
@@ -209,6 +246,8 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     if (stream->output_closed || !endpoint_accepts(endpoint->stream_out))
         return -EPIPE;
     int result = vm_drain_all(vm); /* what was queued before goes before */
+    if (result == 0 && !still_has(endpoint, src, bytes))
+        return -EFAULT;
     while (done < bytes && result == 0) {
         ssize_t taken = gather_locked(stream, (const char *)src + done, bytes - done);
         if (taken == -EAGAIN) {

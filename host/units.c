@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine.h"
+#include "stream_internal.h"
 
 int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
 {
@@ -39,7 +40,7 @@ int units_free(struct endpoint *endpoint, struct units units)
     result = window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
                         units_bytes(&engine->pool, units), WINDOW_WRITE, WINDOW_CLOSED);
     if (result < 0)
-        ledger_abort(&engine->ledger, units);
+        ledger_abort(&engine->ledger, units, UNIT_OWNED);
     else
         ledger_commit_free(&engine->ledger, units);
     return result;
@@ -55,5 +56,7 @@ int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct un
         return -EINVAL;
     if (offset != pool_offset(pool, out->first) || bytes != units_bytes(pool, *out))
         return -EINVAL;
+    if (endpoint->byte_stream && stream_uses(endpoint->byte_stream, *out))
+        return -EPERM;
     return 0;
 }

@@ -12,7 +12,8 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);
 
-/* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. */
+/* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. -EINVAL:
+ * there are none such; -EPERM: the VMM uses them for plain reads and writes. */
 int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out);
 
 #endif

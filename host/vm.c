@@ -24,7 +24,7 @@
 #define DEFAULT_MEMORY_BYTES (256ull << 20)
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
-#define STACK_BYTES          (8ull << 20)
+#define STACK_MOST_BYTES     (8ull << 20)
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -59,17 +59,15 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
     return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
 }
 
-/* Copied payloads, and the pages of the control structure, are read-only here: the
- * program has no business in passing the latter to a call. */
-static void *system_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+/* Of the system area only copied payloads are the program's to pass on. */
+static void *landing_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
 
-    if (write || __builtin_add_overflow(offset, bytes, &end) || end > SYSTEM_BYTES)
+    if (write || offset < SYSTEM_TABLES_BYTES || __builtin_add_overflow(offset, bytes, &end) ||
+        end > SYSTEM_BYTES)
         return NULL;
-    if (end <= sizeof(struct ferry_control) || offset >= SYSTEM_TABLES_BYTES)
-        return vm->system + offset;
-    return NULL;
+    return vm->system + offset;
 }
 
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
@@ -79,7 +77,7 @@ void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
     if (addr >= FERRY_WINDOW_BASE)
         return window_memory(vm, addr, bytes, write);
     if (addr >= FERRY_SYSTEM_BASE)
-        return system_memory(vm, addr, bytes, write);
+        return landing_memory(vm, addr, bytes, write);
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
@@ -174,11 +172,15 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         .read_only_dirs = config->read_only_dirs,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
     };
-    uint64_t rsp;
+    uint64_t rsp, stack_bytes = vm->space.limit_bytes / 4;
 
+    /* The stack is charged in full, and must not be most of a small VM. */
+    if (stack_bytes > STACK_MOST_BYTES)
+        stack_bytes = STACK_MOST_BYTES;
+    stack_bytes &= ~(FERRY_PAGE_BYTES - 1);
     int result = image_load(vm->image, &vm->space, err);
     if (result == 0)
-        result = image_stack(vm->image, &vm->space, STACK_BYTES, argv, envp, FERRY_SYSTEM_BASE,
+        result = image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
                              &rsp, err);
     if (result < 0)
         return result;

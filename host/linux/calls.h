@@ -121,6 +121,8 @@ struct linux_state;
     CALL(geteuid, sys_user)                        \
     CALL(getgid, sys_user)                         \
     CALL(getegid, sys_user)                        \
+    CALL(setuid, sys_set_user)                     \
+    CALL(setgid, sys_set_user)                     \
     CALL(getresuid, sys_three_users)               \
     CALL(getresgid, sys_three_users)               \
     CALL(getgroups, sys_zero)                      \

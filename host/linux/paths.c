@@ -35,8 +35,10 @@ static int path_join(const char *base, const char *name, struct guest_path *out)
 
     out->text[0] = 0;
     out->directory = false;
-    if (name[0] != '/' && strcmp(base, "/"))
-        used = strlen(strcpy(out->text, base)); /* bases come from here: they fit */
+    if (name[0] != '/' && strcmp(base, "/") != 0) {
+        used = strlen(base); /* bases come from here: they fit */
+        memcpy(out->text, base, used + 1);
+    }
     while (*name) {
         size_t bytes = strcspn(name, "/");
 
@@ -56,7 +58,7 @@ static int path_join(const char *base, const char *name, struct guest_path *out)
         name += bytes + (name[bytes] == '/');
     }
     if (!used)
-        strcpy(out->text, "/");
+        memcpy(out->text, "/", 2);
     return 0;
 }
 
@@ -82,16 +84,15 @@ int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct gu
     return path_join(base, name, out);
 }
 
-/* What is left of `path` below `root`, without a slash in front; NULL: it is not below it. */
-static const char *below(const char *root, const char *path)
+/* Whether `path` is at or below `root`; *rest: what is left of it, without a slash in front. */
+static bool is_below(const char *root, const char *path, const char **rest)
 {
-    size_t bytes = strlen(root);
+    size_t bytes = strcmp(root, "/") != 0 ? strlen(root) : 0;
 
-    if (bytes == 1)
-        return path + 1;
-    if (strncmp(root, path, bytes) || (path[bytes] && path[bytes] != '/'))
-        return NULL;
-    return path[bytes] ? path + bytes + 1 : path + bytes;
+    if (strncmp(root, path, bytes) != 0 || (path[bytes] && path[bytes] != '/'))
+        return false;
+    *rest = path + bytes + (path[bytes] == '/');
+    return true;
 }
 
 /* The innermost read-only directory the path is at or below. */
@@ -101,10 +102,12 @@ static const struct root *find_root(const struct linux_state *state, const char 
     const struct root *found = NULL;
 
     for (size_t i = 0; i < state->root_count; i++) {
-        const char *left = below(state->roots[i].path, path);
+        const struct root *root = &state->roots[i];
+        const char *left;
 
-        if (left && (!found || strlen(state->roots[i].path) > strlen(found->path))) {
-            found = &state->roots[i];
+        if (is_below(root->path, path, &left) &&
+            (!found || strlen(root->path) > strlen(found->path))) {
+            found = root;
             *rest = left;
         }
     }
@@ -115,17 +118,17 @@ static const struct root *find_root(const struct linux_state *state, const char 
 static bool names_descriptor(const char *path, uint64_t *fd)
 {
     static const char *const standard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
-    const char *digits = below("/proc/self/fd", path);
+    const char *digits;
 
     for (unsigned i = 0; i < 3; i++) {
-        if (!strcmp(path, standard[i])) {
+        if (strcmp(path, standard[i]) == 0) {
             *fd = i;
             return true;
         }
     }
-    if (!digits)
-        digits = below("/dev/fd", path);
-    if (!digits || !digits[0] || strlen(digits) > 3 || digits[strspn(digits, "0123456789")])
+    if (!is_below("/proc/self/fd", path, &digits) && !is_below("/dev/fd", path, &digits))
+        return false;
+    if (!digits[0] || strlen(digits) > 3 || digits[strspn(digits, "0123456789")])
         return false;
     *fd = strtoul(digits, NULL, 10);
     return true;
@@ -142,7 +145,7 @@ enum place path_place(const struct linux_state *state, const char *path, uint64_
     if (find_root(state, path, &rest))
         return PLACE_INSIDE;
     for (size_t i = 0; i < state->root_count; i++) {
-        if (below(path, state->roots[i].path))
+        if (is_below(path, state->roots[i].path, &rest))
             return PLACE_ABOVE;
     }
     return strcmp(path, "/") ? PLACE_OUTSIDE : PLACE_ABOVE;
@@ -237,7 +240,7 @@ static int add_directory(struct linux_state *state, const char *host_cwd, const 
     err = path_join(host_cwd, given, &absolute);
     if (!err)
         err = add_root(state, real);
-    if (!err && strcmp(absolute.text, real))
+    if (!err && strcmp(absolute.text, real) != 0)
         err = add_root(state, absolute.text);
     free(real);
     return err;
@@ -251,9 +254,10 @@ int paths_init(struct linux_state *state, const char *const *directories)
 
     /* A working directory that is gone, or has no absolute path, is as good as none. */
     if (!getcwd(host_cwd, sizeof(host_cwd)) || host_cwd[0] != '/')
-        strcpy(host_cwd, "/");
+        memcpy(host_cwd, "/", 2);
     while (directories && directories[count])
         count++;
+    state->root_count = 0;
     state->roots = calloc(2 * count + 1, sizeof(*state->roots));
     if (!state->roots)
         return -ENOMEM;

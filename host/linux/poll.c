@@ -13,7 +13,7 @@
 #define NS_PER_S     1000000000ull
 
 /* What the streams are asked for on behalf of one entry. */
-static short stream_want(const struct open_file *file, short events)
+static int stream_want(const struct open_file *file, int events)
 {
     if (file && file->kind == FILE_INPUT)
         return POLLHUP | (events & READ_EVENTS ? POLLIN : 0);
@@ -23,14 +23,14 @@ static short stream_want(const struct open_file *file, short events)
 }
 
 /* What holds for one entry, given what holds for the streams. */
-static short entry_events(const struct open_file *file, short events, int stream)
+static int entry_events(const struct open_file *file, int events, int stream)
 {
     if (!file)
         return POLLNVAL;
     if (file->kind == FILE_INPUT)
-        return (short)((stream & POLLIN ? events & READ_EVENTS : 0) | (stream & POLLHUP));
+        return (stream & POLLIN ? events & READ_EVENTS : 0) | (stream & POLLHUP);
     if (file->kind == FILE_OUTPUT)
-        return (short)((stream & POLLOUT ? events & WRITE_EVENTS : 0) | (stream & POLLERR));
+        return (stream & POLLOUT ? events & WRITE_EVENTS : 0) | (stream & POLLERR);
     return events & (READ_EVENTS | WRITE_EVENTS);
 }
 
@@ -42,11 +42,13 @@ static int count_ready(struct linux_state *state, struct pollfd *entries, unsign
 
     for (unsigned i = 0; i < count; i++) {
         struct pollfd *entry = &entries[i];
+        int holds = 0;
 
-        entry->revents = entry->fd < 0 ? 0
-                                       : entry_events(descriptor_file(state, (uint32_t)entry->fd),
-                                                      entry->events, stream);
-        ready += entry->revents != 0;
+        if (entry->fd >= 0)
+            holds =
+                entry_events(descriptor_file(state, (uint32_t)entry->fd), entry->events, stream);
+        entry->revents = (short)holds;
+        ready += holds != 0;
     }
     return ready;
 }
@@ -55,8 +57,7 @@ static int count_ready(struct linux_state *state, struct pollfd *entries, unsign
 static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
                       uint64_t timeout_ns)
 {
-    short want = 0;
-    int stream = 0;
+    int want = 0, stream = 0;
 
     for (unsigned i = 0; i < count; i++) {
         if (entries[i].fd >= 0)
@@ -65,7 +66,7 @@ static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigne
     if (count_ready(state, entries, count, 0))
         timeout_ns = 0;
     if (want)
-        stream = stream_poll(state->vm, want, timeout_ns);
+        stream = stream_poll(state->vm, (short)want, timeout_ns);
     else if (timeout_ns)
         stream = vm_sleep(state->vm, timeout_ns);
     return stream < 0 ? stream : count_ready(state, entries, count, stream);
@@ -107,8 +108,8 @@ int64_t sys_ppoll(struct linux_state *state, const uint64_t arg[6])
 
 /* The three sets of select, in the order of its arguments. */
 static const struct {
-    short events; /* asked for */
-    short ready;  /* which events make the bit come back */
+    int events; /* asked for */
+    int ready;  /* which events make the bit come back */
 } select_sets[3] = {
     {POLLIN, POLLIN | POLLHUP},
     {POLLOUT, POLLOUT | POLLERR},
@@ -127,7 +128,7 @@ static int select_entries(struct linux_state *state, const fd_set sets[3], unsig
     int count = 0;
 
     for (unsigned fd = 0; fd < fds; fd++) {
-        short events = 0;
+        int events = 0;
 
         for (int i = 0; i < 3; i++)
             events |= set_has(&sets[i], fd) ? select_sets[i].events : 0;
@@ -135,7 +136,7 @@ static int select_entries(struct linux_state *state, const fd_set sets[3], unsig
             continue;
         if (!descriptor_file(state, fd))
             return -EBADF;
-        entries[count++] = (struct pollfd){.fd = (int)fd, .events = events};
+        entries[count++] = (struct pollfd){.fd = (int)fd, .events = (short)events};
     }
     return count;
 }
@@ -164,7 +165,7 @@ static int64_t select_fds(struct linux_state *state, const uint64_t arg[6], uint
 {
     int nfds = (int)(uint32_t)arg[0];
     unsigned fds = nfds < DESCRIPTORS_MAX ? (unsigned)nfds : DESCRIPTORS_MAX;
-    size_t bytes = (fds + 63) / 64 * 8; /* sets are arrays of longs */
+    size_t bytes = ((size_t)fds + 63) / 64 * 8; /* sets are arrays of longs */
     struct pollfd entries[DESCRIPTORS_MAX];
     fd_set sets[3];
     int count, ready, bits;

@@ -67,6 +67,13 @@ int64_t sys_user(struct linux_state *state, const uint64_t arg[6])
     return LINUX_USER;
 }
 
+/* Becoming who one is already; busybox does so at each start. */
+int64_t sys_set_user(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (uint32_t)arg[0] == LINUX_USER ? 0 : -EPERM;
+}
+
 int64_t sys_three_users(struct linux_state *state, const uint64_t arg[6])
 {
     const uint32_t user = LINUX_USER;

@@ -13,7 +13,7 @@
 
 typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]);
 
-#define ENTRY(name, handler) [SYS_##name] = handler,
+#define ENTRY(name, handler) [SYS_##name] = (handler),
 static const call_handler handlers[CALLS_MAX] = {LINUX_CALLS(ENTRY)};
 #undef ENTRY
 

@@ -66,8 +66,9 @@ FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
  * its links. Messages still held by the host become invalid. NULL is allowed. */
 FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
 
-/* The books, exact at the moment of the call: pages in a hand-over count as
- * owned by their sender. */
+/* The books. Each unit is looked at once, one after the other: exact while no
+ * message is under way, else each unit as it was when its turn came. A unit in
+ * the middle of a hand-over counts as owned. */
 struct ferry_ledger {
     uint64_t extents; /* units of 2 MiB in the pool */
     uint64_t pages;   /* units of 4 KiB */
@@ -165,7 +166,8 @@ FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as th
 
 struct ferry_link_config {
     bool stream;           /* fd 1 of `from` is fd 0 of `to`; at most one link each */
-    uint32_t max_messages; /* in flight: sent and not yet released; 0: 16; at most 48 */
+    uint32_t max_messages; /* in flight: LEND and COPY until released, others until taken;
+                              0: 16; at most 48 */
 };
 
 /* Lets `from` send to `to`: nothing may talk without a link, and a two-way
@@ -189,7 +191,8 @@ FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats
 
 /* ---- the host as a peer ------------------------------------------------- */
 /*
- * The host end of each link is a peer of its own with id 0. One thread may
+ * The host end of each link is a peer of its own with id 0: what was allocated or
+ * received on one link cannot be sent, released or freed on another. One thread may
  * send while another receives; two threads must not send on one link at once.
  */
 
@@ -201,7 +204,7 @@ struct ferry_message {
     size_t bytes;
     uint16_t src, dst;  /* the rest is filled by ferry_recv only */
     uint32_t src_generation, dst_generation;
-    uint32_t message;   /* the sender's number for it */
+    uint32_t message;   /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
     uint32_t token;     /* what ferry_release takes */
     uint8_t inline_data[32];
 };
@@ -209,14 +212,17 @@ struct ferry_message {
 /* `count` adjacent units from the pool, zeroed, owned by the host end of this
  * link; `page`: 4 KiB units instead of extents. -ENOMEM: the pool has none. */
 FERRY_API int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out);
-/* Whole owned units go back. -EPERM: not all are owned here (nothing is freed). */
+/* Whole owned units go back. -EINVAL: not whole units of the pool; -EPERM: not all are
+ * owned here. Then nothing is freed. */
 FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
 
 /* Sends over a link from the host. All or nothing: 0, or nothing changed.
  * LEND and MOVE take payloads inside owned units; while lent they must not be
  * written (the host's view stays open: this is a promise, not a page fault).
- * Blocks while the receiver has no room, at most timeout_ns: -ETIMEDOUT.
- * -EPIPE: the receiver is gone. -EMSGSIZE: too long for its mode. */
+ * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
+ * link are out or not yet taken note of by ferry_reclaim, at most timeout_ns:
+ * -ETIMEDOUT. -EPIPE: the receiver is gone, or the link was hung up. -EMSGSIZE: too
+ * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here. */
 FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *message,
                          uint64_t timeout_ns);
 

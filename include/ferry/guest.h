@@ -38,11 +38,13 @@ ssize_t ferry_input(const void **data);
 ssize_t ferry_output(void **data, size_t want);
 
 /* The first `bytes` of the room are output now. They travel when an extent is
- * full, at the next natural exit that waits for something, or by ferry_flush. */
+ * full, before a call of this library waits for input, a message or a loan, or by
+ * ferry_flush. A system call that sleeps does not send them. */
 int ferry_commit(size_t bytes);
 
 /* The current piece of input, whole, becomes the next piece of output without being
- * copied: its loan passes on. The piece must not be touched afterwards. */
+ * copied: its loan passes on. A piece that arrived as a copy is copied again. The piece
+ * must not be touched afterwards. */
 int ferry_forward(void);
 
 /* Sends what was committed. */
@@ -56,7 +58,7 @@ int ferry_close(void);
 /* A message as the program sees it: a private copy of its descriptor (claim 4). */
 struct ferry_msg {
     enum ferry_mode mode;
-    uint32_t message;    /* the sender's number for it; received only */
+    uint32_t message;    /* its number on this link, by the VMM; received only, 0 for INLINE */
     uint64_t tag;
     void *data;          /* payload; received INLINE: points into `small` */
     size_t bytes;
@@ -100,11 +102,13 @@ int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when);
  * UINT64_MAX: for ever): -ETIMEDOUT. A FERRY_HANGUP message says that its sender will send no more. */
 int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns);
 
-/* Done with a COPY or LEND payload: it goes home (at the next exit). */
+/* Done with a COPY or LEND payload: it goes home at the next exit, or when the VMM looks
+ * for room for this VM's next message. */
 int ferry_release(const struct ferry_msg *msg);
 
 /* The next loan that came home: its units are the caller's to write again.
- * Blocks as ferry_recv does. */
+ * Blocks as ferry_recv does, also when nothing is lent out. A program that lends must
+ * call it: while 64 loans are out or not yet taken note of, a LEND waits. */
 int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns);
 
 /* `count` adjacent extents of 2 MiB, or 4 KiB pages, zeroed and owned. NULL: none to be had (errno). */
@@ -112,7 +116,8 @@ void *ferry_alloc_extents(size_t count);
 void *ferry_alloc_pages(size_t count);
 int ferry_free(void *addr, size_t bytes);
 
-/* Leaves the VM so that everything queued is processed: a natural exit that sends. */
+/* Leaves the VM so that what is queued is processed as far as its receivers have room: a
+ * natural exit that sends. Does not wait. */
 int ferry_yield(void);
 
 #ifdef __cplusplus

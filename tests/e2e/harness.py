@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import threading
 import unittest
 
 FERRY = os.environ["FERRY"]  # the command under test
-GUESTS = os.environ["FERRY_GUESTS"]  # directory of the guest programs
+GUESTS = os.environ["FERRY_TEST_GUESTS"]  # directory of the guest programs
 EXAMPLES = os.environ["FERRY_EXAMPLES"]  # directory of the Ferry-aware stages
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")  # static, unmodified
 
@@ -75,6 +76,40 @@ def pipe(stages, *options, data=b"", stdin=None, timeout=PATIENCE, env=None):
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+class Running:
+    """`ferry pipe` on its way: what it prints can be read and signals sent. For `with`."""
+
+    def __init__(self, stages, stdin=subprocess.DEVNULL):
+        self.process = subprocess.Popen(
+            pipe_command(stages),
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        )  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def read(self, count):
+        """Exactly `count` bytes of its output; less is an error."""
+        data = b""
+        while len(data) < count:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+            piece = os.read(self.process.stdout.fileno(), count - len(data)) if ready else b""
+            if not piece:
+                raise AssertionError(f"no more output after {data!r}")
+            data += piece
+        return data
+
+    def end(self):
+        """Takes the rest of the output and waits."""
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        return Result(self.process.returncode, output, errors)
+
+
 def ferry(*arguments, prefix=(), data=b"", timeout=PATIENCE, env=None):
     """Runs the command with any arguments, behind a prefix such as setpriv."""
     done = subprocess.run(
@@ -126,10 +161,14 @@ def text(size, seed=1):
 
 
 def large_file(path, size, line_blocks=16):
-    """A file of `size` bytes: blocks of 1 MiB of text, each told apart by its first line."""
+    """A file of `size` bytes: blocks of 1 MiB of text, each told apart by its first line.
+
+    The first line of all is long: busybox awk reads in pieces as long as the longest line so far.
+    """
     blocks = [text(MIB - 16, seed) for seed in range(line_blocks)]
     with open(path, "wb") as file:
-        for number in range(size // MIB):
+        file.write(blocks[0].replace(b"\n", b" ") + b"\nblock 0000000\n\n")
+        for number in range(1, size // MIB):
             file.write(f"\nblock {number:07d}\n\n".encode())
             file.write(blocks[number * 7 % line_blocks])
 

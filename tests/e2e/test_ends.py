@@ -4,7 +4,6 @@
 import os
 import pty
 import signal
-import subprocess
 import time
 
 from harness import (
@@ -13,12 +12,12 @@ from harness import (
     FerryTest,
     Feeder,
     Result,
+    Running,
     box,
     ferry,
     guest,
     main,
     pipe,
-    pipe_command,
     text,
 )
 
@@ -60,17 +59,11 @@ class EarlyClose(FerryTest):
 
     def test_standard_output_closed_early(self):
         """As `ferry pipe 'yes' | head -c 10`: the reader goes away, and so does the pipeline."""
-        process = subprocess.Popen(
-            pipe_command([box("yes"), box("cat")]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.assertEqual(process.stdout.read(10), b"y\ny\ny\ny\ny\n")
-        process.stdout.close()
-        errors = process.stderr.read()
-        process.stderr.close()
-        status = process.wait(PATIENCE)
+        with Running([box("yes"), box("cat")]) as running:
+            self.assertEqual(running.read(10), b"y\ny\ny\ny\ny\n")
+            running.process.stdout.close()
+            errors = running.process.stderr.read()
+            status = running.process.wait(PATIENCE)
         result = Result(status, b"", errors)
         self.assertIn(status, (SIGPIPE_STATUS, -signal.SIGPIPE), result.errors)
         self.assert_conserved(result)
@@ -80,64 +73,42 @@ class Terminal(FerryTest):
     def test_lines_typed_at_a_terminal(self):
         controller, terminal = pty.openpty()
         try:
-            process = subprocess.Popen(
-                pipe_command([box("tr a-z A-Z"), box("sed s/^/got:/")]),
-                stdin=terminal,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            # The second line goes in only after the first came out: lines are not held back.
-            os.write(controller, b"first\n")
-            self.assertEqual(process.stdout.readline(), b"got:FIRST\n")
-            os.write(controller, b"second\n\x04")
-            output, errors = process.communicate(timeout=PATIENCE)
+            with Running([box("cat"), box("awk '{ print \"got:\" $0 }'")], stdin=terminal) as running:
+                # The second line goes in only after the first came out: none is held back.
+                os.write(controller, b"first\n")
+                self.assertEqual(running.read(10), b"got:first\n")
+                os.write(controller, b"second\n\x04")
+                result = running.end()
         finally:
             os.close(controller)
             os.close(terminal)
-        result = Result(process.returncode, output, errors)
         self.assert_clean(result)
-        self.assertEqual(result.output, b"got:SECOND\n")
+        self.assertEqual(result.output, b"got:second\n")
 
 
 class Signals(FerryTest):
-    def interrupt(self, stages, signo):
-        """Sends a signal to a running pipeline once it has written something."""
-        process = subprocess.Popen(
-            pipe_command(stages),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.assertTrue(process.stdout.read(1))
-        process.send_signal(signo)
-        output, errors = process.communicate(timeout=PATIENCE)
-        return Result(process.returncode, output, errors)
+    def while_running(self, signo):
+        with Running([box("yes"), box("cat")]) as running:
+            running.read(1)
+            running.process.send_signal(signo)
+            result = running.end()
+        self.assertEqual(result.status, -signo)
+        self.assert_conserved(result)
 
     def test_sigint_while_running(self):
-        result = self.interrupt([box("yes"), box("cat")], signal.SIGINT)
-        self.assertEqual(result.status, -signal.SIGINT)
-        self.assert_conserved(result)
+        self.while_running(signal.SIGINT)
 
     def test_sigterm_while_running(self):
-        result = self.interrupt([box("yes"), box("cat")], signal.SIGTERM)
-        self.assertEqual(result.status, -signal.SIGTERM)
-        self.assert_conserved(result)
+        self.while_running(signal.SIGTERM)
 
     def test_sigint_while_waiting_for_input(self):
         reader, writer = os.pipe()
-        process = subprocess.Popen(
-            pipe_command([box("cat"), box("cat")]),
-            stdin=reader,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        os.close(reader)
-        os.write(writer, b"x\n")
-        self.assertEqual(process.stdout.readline(), b"x\n")  # both stages are up and wait again
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=PATIENCE)
-        os.close(writer)
-        result = Result(process.returncode, output, errors)
+        with os.fdopen(reader) as source, os.fdopen(writer, "wb", buffering=0) as sink:
+            with Running([box("cat"), box("cat")], stdin=source) as running:
+                sink.write(b"x\n")
+                running.read(2)  # both stages are up, and wait again
+                running.process.send_signal(signal.SIGINT)
+                result = running.end()
         self.assertEqual(result.status, -signal.SIGINT)
         self.assert_conserved(result)
 

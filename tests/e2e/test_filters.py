@@ -7,7 +7,19 @@ Each case runs in VMs and as ordinary processes; both must print the same bytes.
 import os
 import tempfile
 
-from harness import EXTENT, FerryTest, Feeder, box, main, on_host_bytes, pipe, text
+from harness import (
+    EXTENT,
+    MIB,
+    FerryTest,
+    Feeder,
+    box,
+    ferry,
+    guest,
+    main,
+    on_host_bytes,
+    pipe,
+    text,
+)
 
 PIPELINES = {
     "cat": ["cat"],
@@ -93,6 +105,37 @@ class Inputs(FerryTest):
         result = pipe([box("awk '{ print > \"/dev/stderr\" }'")], data=b"said aside\n")
         self.assert_ends(result, 0, "said aside")
         self.assert_conserved(result)
+
+
+class Kinds(FerryTest):
+    """Static programs as each C library and linking mode makes them."""
+
+    kinds = ("", "_pie", "_musl", "_musl_pie")
+
+    def test_streams_through_the_c_library(self):
+        data = text(MIB + 1)
+        for kind in self.kinds:
+            with self.subTest(kind):
+                result = pipe([guest("stdio" + kind)], data=data)
+                self.assert_clean(result)
+                self.assertEqual(result.output, data)
+
+    def test_system_calls(self):
+        for kind in self.kinds:
+            with self.subTest(kind):
+                result = ferry("run", guest("syscalls" + kind), data=text(EXTENT))
+                self.assert_ends(result, 0)
+
+    def test_arguments_and_environment(self):
+        for kind in self.kinds:
+            with self.subTest(kind):
+                program = guest("args_env" + kind)
+                result = ferry("run", "--env", "KEY=value", program, "one", "two words", "")
+                self.assert_ends(result, 0)
+                self.assertEqual(
+                    result.output.decode().splitlines(),
+                    [f"argv[0]={program}", "argv[1]=one", "argv[2]=two words", "argv[3]=", "KEY=value"],
+                )
 
 
 if __name__ == "__main__":

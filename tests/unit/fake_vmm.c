@@ -18,7 +18,7 @@
 #include "call.h"
 #include "fake_vmm.h"
 
-#define MASK (FERRY_RING_ENTRIES - 1)
+#define MASK          (FERRY_RING_ENTRIES - 1)
 #define LANDING_BYTES (FERRY_RING_ENTRIES * FERRY_COPY_BYTES)
 
 struct fake_vmm fake;
@@ -318,8 +318,8 @@ void fake_feed(uint16_t src, enum ferry_mode mode, const void *data, size_t byte
 
             assert_true(extent >= 0);
             place = fake.window + (uint64_t)extent * FERRY_EXTENT_BYTES;
-            open_extents((uintptr_t)place, 1, mode == FERRY_MOVE ? PROT_READ | PROT_WRITE
-                                                                 : PROT_READ);
+            open_extents((uintptr_t)place, 1,
+                         mode == FERRY_MOVE ? PROT_READ | PROT_WRITE : PROT_READ);
             memcpy(fake.view + (uint64_t)extent * FERRY_EXTENT_BYTES, data, bytes);
         } else {
             memcpy(place, data, bytes);

@@ -12,10 +12,10 @@
 
 #include <ferry/abi/control.h>
 
-#define FAKE_EXTENTS 16u
-#define FAKE_FEEDER 3u   /* stdin_peer */
-#define FAKE_RECEIVER 5u /* stdout_peer */
-#define FAKE_OTHER 7u    /* sends and receives beside the streams */
+#define FAKE_EXTENTS   16u
+#define FAKE_FEEDER    3u /* stdin_peer */
+#define FAKE_RECEIVER  5u /* stdout_peer */
+#define FAKE_OTHER     7u /* sends and receives beside the streams */
 #define FAKE_TAKEN_MAX 4096u
 
 struct fake_message {

@@ -335,7 +335,7 @@ static void test_file_changes_later(void **state)
     assert_int_equal(pwrite(fd, elf.byte, elf.bytes, 0), elf.bytes);
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(look(&fixture, TEXT + 0x1234, 1)[0], 0x1234 % 251 + 1);
-    assert_int_equal(write(image->fd, "x", 1), -1);
+    assert_int_equal(pwrite(image->fd, "x", 1, 0), -1);
     fixture_fini(&fixture);
     image_close(image);
     close(fd);

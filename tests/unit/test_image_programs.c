@@ -67,6 +67,28 @@ static void test_symbols(void **state)
     image_close(image);
 }
 
+/* Neither a name without a size nor one with too large a size reaches beyond
+ * its own segment. */
+static void test_symbol_ends_with_segment(void **state)
+{
+    struct elf elf = make_elf();
+    struct image *image;
+
+    (void)state;
+    elf.phdr[1].p_flags = PF_R | PF_X;
+    image = must_open(&elf);
+    expect_symbol(image, TEXT + 0x17ff, "last+0x2ff");
+    expect_symbol(image, DATA, "");
+    image_close(image);
+
+    elf = make_elf();
+    elf.sym[7].st_size = UINT64_MAX;
+    image = must_open(&elf);
+    expect_symbol(image, TEXT + 0x17ff, "last+0x2ff");
+    expect_symbol(image, DATA, "");
+    image_close(image);
+}
+
 static void test_no_symbols(void **state)
 {
     /* clang-format off */
@@ -227,9 +249,8 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_symbols),
-        cmocka_unit_test(test_no_symbols),
-        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_symbols),        cmocka_unit_test(test_symbol_ends_with_segment),
+        cmocka_unit_test(test_no_symbols),     cmocka_unit_test(test_programs),
         cmocka_unit_test(test_program_symbol),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

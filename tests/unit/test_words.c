@@ -66,7 +66,7 @@ static void test_name(void **state)
         {{"busybox"}, "busybox"},
         {{"busybox", "--list"}, "busybox"},
         {{"busybox", ""}, "busybox"},
-        {{"./a b\n\xc3\xa4"}, "a?b???"},
+        {{"./a b\n\x7f\xc3\xa4"}, "a?b????"},
         {{"bin/"}, "vm"},
         {{"0123456789012345678901234567890123456789"}, "0123456789012345678901234567890"},
     };
@@ -202,7 +202,7 @@ static char *make_file(const char *folder, const char *name, mode_t mode)
     return path;
 }
 
-/* a: not executable; b: executable; c: a directory of that name. */
+/* a and d: not executable; b and e: executable; c: a directory of that name. */
 static int make_files(void **state)
 {
     GError *error = NULL;
@@ -213,6 +213,8 @@ static int make_files(void **state)
     g_free(make_file("a", "tool", 0644));
     g_free(make_file("b", "tool", 0755));
     g_free(make_file("c/tool", "inside", 0755));
+    g_free(make_file("d", "tool", 0644));
+    g_free(make_file("e", "tool", 0755));
     return 0;
 }
 
@@ -255,7 +257,8 @@ static void test_find_along_path(void **state)
     (void)state;
     check_found("tool", "@/b", 0, "b/tool");
     check_found("tool", "@/none:@/a:@/c:@/b", 0, "b/tool");
-    check_found("tool", "@/a:@/c", -EACCES, "a/tool");
+    check_found("tool", "@/b:@/e", 0, "b/tool");
+    check_found("tool", "@/a:@/c:@/d", -EACCES, "a/tool");
     check_found("tool", "@/c", -ENOENT, NULL);
     check_found("tool", "@/none", -ENOENT, NULL);
     check_found("other", "@/a:@/b", -ENOENT, NULL);

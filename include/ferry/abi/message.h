@@ -24,7 +24,7 @@ struct ferry_payload {
     uint64_t addr;    /* guest address of the first byte */
     uint64_t bytes;   /* length of the payload */
     uint32_t token;   /* in: what to release; out: zero */
-    uint32_t message; /* in: the sender's number for this message; out: zero */
+    uint32_t message; /* in: its number on this link, counted by the VMM; out: zero */
     uint64_t zero;
 };
 

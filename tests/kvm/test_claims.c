@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One test for each row of docs/claims.md: what the patent's claims ask for, seen on real VMs. */
+#include <string.h>
+
+#include "kvm_fixture.h"
+
+/* Claims 1, 15, 8: a page of the first VM, named by a message in the queue of
+ * the second, is mapped into the second by a page-table update, and the second
+ * processes it. */
+static void claim_1_page_table_update(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "send", "b", "move", "immediate", "1", "2097152", NULL);
+    int b = world_add(world, "b", "recv_check", "a", "move", "1", "2097152", NULL);
+    struct ferry_link *link = world_link(world, a, b);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    assert_int_equal(link_stats(link).table_calls, 2); /* closed there, opened here */
+    assert_int_equal(link_stats(link).bytes_copied, 0);
+}
+
+/* Claims 3, 4, 17, 18: data in the control structures, dequeued into a local
+ * variable of the second VM (recv_check compares its local copy). */
+static void claim_3_queues_of_the_control_structures(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "send", "b", "inline", "deferred", "1000", "32", NULL);
+    int b = world_add(world, "b", "recv_check", "a", "inline", "1000", "32", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    assert_int_equal(world_stats(world, b).messages_received, 1000);
+}
+
+static void send_inline(struct world *world, const char *when)
+{
+    int a = world_add(world, "a", "send", "b", "inline", when, "100", "8", NULL);
+    int b = world_add(world, "b", "recv_check", "a", "inline", "100", "8", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
+/* Claims 5, 6, 12, 13, 19, 20, first half: the write that queues it leaves the VM at once. */
+static void claim_5_immediate_exit(void **state)
+{
+    send_inline(*state, "immediate");
+    assert_int_equal(world_stats(*state, 0).exits_immediate, 100);
+}
+
+/* Second half: the write does not leave the VM; the next natural exit does it. */
+static void claim_6_next_natural_exit(void **state)
+{
+    send_inline(*state, "deferred");
+    assert_int_equal(world_stats(*state, 0).exits_immediate, 0);
+    assert_int_equal(world_stats(*state, 1).messages_received, 100);
+}
+
+/* Claims 7, 14: both identities travel with it; the program asks for name,
+ * id, generation and digest, and a forged source is refused (test_hostile). */
+static void claim_7_identity(void **state)
+{
+    struct world *world = *state;
+    struct ferry_message message;
+    int a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
+    int b = world_add(world, "b", "send", "host", "inline", "auto", "1", "8", NULL);
+    struct ferry_link *from_a = world_link(world, a, -1), *from_b = world_link(world, b, -1);
+
+    world_start(world);
+    assert_int_equal(ferry_recv(from_a, PATIENCE, &message), 0);
+    uint16_t id = message.src;
+    uint32_t generation = message.src_generation;
+    assert_int_not_equal(id, 0);
+    assert_int_equal(message.dst, 0);
+    assert_int_equal(ferry_recv(from_b, PATIENCE, &message), 0);
+    assert_int_not_equal(message.src, id);
+    assert_int_not_equal(message.src_generation, generation);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
+/* A VM that takes a dead one's place is another: same id, new generation. */
+static void claim_7_generation(void **state)
+{
+    struct world *world = *state;
+    struct ferry_message first, second;
+    int a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
+    struct ferry_link *link = world_link(world, a, -1);
+
+    world_start(world);
+    assert_int_equal(ferry_recv(link, PATIENCE, &first), 0);
+    world_wait(world);
+    ferry_vm_destroy(world->vm[0]);
+    world->count = 0;
+    a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
+    link = world_link(world, a, -1);
+    world_start(world);
+    assert_int_equal(ferry_recv(link, PATIENCE, &second), 0);
+    assert_int_equal(first.src, second.src);
+    assert_int_not_equal(first.src_generation, second.src_generation);
+    world_wait(world);
+}
+
+/* Claim 10: a second message travels back with a page of the second VM. */
+static void claim_10_and_back(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "ping", "b", "lend", "20", "2097152", NULL);
+    int b = world_add(world, "b", "echo", "a", NULL);
+    struct ferry_link *there = world_link(world, a, b), *back = world_link(world, b, a);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    assert_int_equal(link_stats(there).extents_2m, 20);
+    assert_int_equal(link_stats(back).extents_2m, 20);
+}
+
+static void claim_10_every_mode(void **state)
+{
+    static const char *const modes[] = {"inline", "copy", "move"};
+    struct world *world = *state;
+
+    for (int i = 0; i < 3; i++) {
+        int a = world_add(world, "a", "ping", "b", modes[i], "50", "32", NULL);
+        int b = world_add(world, "b", "echo", "a", NULL);
+        world_link(world, a, b);
+        world_link(world, b, a);
+        world_start(world);
+        world_wait(world);
+        world_expect_ok(world, a);
+        world_expect_ok(world, b);
+        ferry_vm_destroy(world->vm[0]);
+        ferry_vm_destroy(world->vm[1]);
+        world->count = 0;
+    }
+}
+
+/* A deferred message of a program that never leaves its VM by itself still
+ * arrives: the tick makes a natural exit. */
+static void deferred_is_bounded(void **state)
+{
+    struct world *world = *state;
+    struct ferry_message message;
+    int a = world_add(world, "a", "send_and_spin", "host", NULL);
+    struct ferry_link *link = world_link(world, a, -1);
+
+    world_start(world);
+    assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+    assert_int_equal(message.tag, 42);
+    ferry_vm_stop(world->vm[a], 15);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_STOPPED);
+    assert_int_equal(world_stats(world, a).exits_immediate, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kvm_test(claim_1_page_table_update),
+        kvm_test(claim_3_queues_of_the_control_structures),
+        kvm_test(claim_5_immediate_exit),
+        kvm_test(claim_6_next_natural_exit),
+        kvm_test(claim_7_identity),
+        kvm_test(claim_7_generation),
+        kvm_test(claim_10_and_back),
+        kvm_test(claim_10_every_mode),
+        kvm_test(deferred_is_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

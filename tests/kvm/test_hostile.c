@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guests that attack the VMM and their peers: refused, and nothing else happens. */
+#include <string.h>
+
+#include "kvm_fixture.h"
+
+static void hostile_ring(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "hostile_ring", "b", NULL);
+    int b = world_add(world, "b", "sink", "a", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
+static void free_foreign(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "free_foreign", NULL);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
+/* One VM takes all it can get; another still gets its share. */
+static void pool_hog(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "pool_hog", NULL);
+    int b = world_add(world, "b", "send", "c", "lend", "auto", "10", "2097152", NULL);
+    int c = world_add(world, "c", "recv_check", "b", "lend", "10", "2097152", NULL);
+
+    world_link(world, b, c);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    world_expect_ok(world, c);
+}
+
+/* Without a link there is no peer to name and nothing to send to. */
+static void no_link_no_peer(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "send", "b", "inline", "auto", "1", "1", NULL);
+    int b = world_add(world, "b", "syscalls", NULL);
+
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].status, 1);
+    assert_non_null(strstr(world_said(world), "there is no peer 'b'"));
+    assert_int_equal(world_stats(world, b).messages_received, 0);
+}
+
+/* A link is one way: the receiver may not send back over it. */
+static void one_way(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "send", "b", "inline", "auto", "1", "1", NULL);
+    int b = world_add(world, "b", "recv_check", "a", "inline", "1", "1", "reply", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_int_equal(world_stats(world, a).messages_received, 0);
+}
+
+static void spins_past_its_time(void **state)
+{
+    struct world *world = *state;
+
+    world->timeout_ns = SECOND / 5;
+    int a = world_add(world, "a", "spin", NULL);
+    world->timeout_ns = PATIENCE;
+    int b = world_add(world, "b", "syscalls", NULL);
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_TIMEOUT);
+    assert_int_equal(world->exit[a].status, 124);
+    assert_non_null(strstr(world->exit[a].text, "0.2 s"));
+    world_expect_ok(world, b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kvm_test(hostile_ring),    kvm_test(free_foreign), kvm_test(pool_hog),
+        kvm_test(no_link_no_peer), kvm_test(one_way),      kvm_test(spins_past_its_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

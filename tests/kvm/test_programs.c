@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Ordinary programs in VMs: every kind of static executable, arguments, registers, streams. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvm_fixture.h"
+
+static void run_ok(struct world *world, const char *program)
+{
+    int a = world_add(world, "a", program, NULL);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
+static void syscalls_glibc(void **state)
+{
+    run_ok(*state, "syscalls");
+}
+
+static void syscalls_static_pie(void **state)
+{
+    run_ok(*state, "syscalls_pie");
+}
+
+static void syscalls_musl(void **state)
+{
+    run_ok(*state, "syscalls_musl");
+}
+
+/* Two programs with other register contents, on the same CPUs, at once. */
+static void vector_registers(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "avx_state", "1", "2000", NULL);
+    int b = world_add(world, "b", "avx_state", "2", "2000", NULL);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
+static void arguments(void **state)
+{
+    struct world *world = *state;
+    char text[256] = "";
+    int a = world_add(world, "a", "args_env", "one", "two words", "", NULL);
+    struct ferry_link *out = world_stream(world, a, -1);
+
+    world_start(world);
+    text[world_read_all(out, text, sizeof text - 1)] = '\0';
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_string_equal(text, "argv[0]=args_env\nargv[1]=one\nargv[2]=two words\nargv[3]=\n");
+}
+
+/* A stream of this size and these pieces, through an unmodified program, comes out the same. */
+static void copy_through(struct world *world, const char *program, size_t bytes, size_t piece)
+{
+    char *in = malloc(bytes + 1), *out = malloc(bytes + 1);
+    int a = world_add(world, "a", program, NULL);
+    struct ferry_link *to = world_stream(world, -1, a), *from = world_stream(world, a, -1);
+    struct ferry_message message;
+    size_t sent = 0, got = 0;
+
+    assert_true(in && out);
+    for (size_t i = 0; i < bytes; i++)
+        in[i] = (char)(i * 7 + i / 253);
+    world_start(world);
+    do {
+        while (sent < bytes) {
+            struct ferry_message next = {.mode = FERRY_COPY, .data = in + sent};
+            next.bytes = bytes - sent < piece ? bytes - sent : piece;
+            /* Never blocking, as this thread must also read. */
+            if (ferry_send(to, &next, 0) < 0)
+                break;
+            sent += next.bytes;
+        }
+        if (sent == bytes)
+            ferry_link_hangup(to);
+        assert_int_equal(ferry_recv(from, PATIENCE, &message), 0);
+        if (message.mode == FERRY_HANGUP)
+            break;
+        assert_true(message.bytes <= bytes - got);
+        memcpy(out + got, message.data, message.bytes);
+        got += message.bytes;
+        ferry_release(from, message.token);
+    } while (1);
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_int_equal(got, bytes);
+    assert_memory_equal(in, out, bytes);
+    free(in);
+    free(out);
+}
+
+static void stream_glibc(void **state)
+{
+    copy_through(*state, "stdio", 700001, 65536);
+}
+
+static void stream_musl(void **state)
+{
+    copy_through(*state, "stdio_musl", 700001, 9999);
+}
+
+static void stream_static_pie(void **state)
+{
+    copy_through(*state, "stdio_pie", 100, 1);
+}
+
+static void stream_empty(void **state)
+{
+    copy_through(*state, "stdio", 0, 1);
+}
+
+/* Two VMs of one file share its image: both work and are the same to a peer. */
+static void images_are_shared(void **state)
+{
+    struct world *world = *state;
+
+    for (int i = 0; i < 6; i++)
+        world_add(world, "same", "syscalls", NULL);
+    world_start(world);
+    world_wait(world);
+    for (int i = 0; i < 6; i++)
+        world_expect_ok(world, i);
+}
+
+static void ends_early(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "stdio", NULL);
+    int b = world_add(world, "b", "early_exit", NULL);
+    static char data[65536];
+    struct ferry_link *in = world_stream(world, -1, a);
+    int result;
+
+    world_stream(world, a, b);
+    world_start(world);
+    do {
+        struct ferry_message message = {.mode = FERRY_COPY, .data = data, .bytes = sizeof data};
+        result = ferry_send(in, &message, PATIENCE);
+    } while (result == 0);
+    assert_int_equal(result, -32); /* EPIPE: the end of b ended a, and so this */
+    world_wait(world);
+    world_expect_ok(world, b);
+    assert_int_equal(world->exit[a].status, 128 + 13);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kvm_test(syscalls_glibc),   kvm_test(syscalls_static_pie), kvm_test(syscalls_musl),
+        kvm_test(vector_registers), kvm_test(arguments),           kvm_test(stream_glibc),
+        kvm_test(stream_musl),      kvm_test(stream_static_pie),   kvm_test(stream_empty),
+        kvm_test(images_are_shared), kvm_test(ends_early),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A pretended VM: what the personality asks of it, answered without KVM. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ferry/abi/layout.h>
+
+#include "stream.h"
+#include "vm_linux.h"
+
+#define TABLES 512
+
+struct space *vm_space(struct ferry_vm *vm)
+{
+    return &vm->space;
+}
+
+void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+}
+
+void vm_set_fs(struct ferry_vm *vm, uint64_t base)
+{
+    vm->fs = base;
+}
+
+void vm_set_gs(struct ferry_vm *vm, uint64_t base)
+{
+    vm->gs = base;
+}
+
+uint64_t vm_fs(struct ferry_vm *vm)
+{
+    return vm->fs;
+}
+
+uint64_t vm_gs(struct ferry_vm *vm)
+{
+    return vm->gs;
+}
+
+int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    vm->slept_ns = nanoseconds;
+    vm->sleeps++;
+    return vm->stop ? -EINTR : 0;
+}
+
+void vm_debug(struct ferry_vm *vm, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(vm->line, sizeof(vm->line), format, args);
+    va_end(args);
+    vm->lines++;
+}
+
+size_t stream_available(struct ferry_vm *vm)
+{
+    return strlen(vm->input);
+}
+
+ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
+{
+    size_t have = strlen(vm->input);
+
+    assert_false(vm->input_closed);
+    if (vm->stop)
+        return -EINTR;
+    assert_true(have || vm->input_ended); /* else a real one would block for ever */
+    if (bytes > have)
+        bytes = have;
+    memcpy(dst, vm->input, bytes);
+    vm->input += bytes;
+    return (ssize_t)bytes;
+}
+
+ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
+{
+    assert_false(vm->output_closed);
+    if (vm->stop)
+        return -EINTR;
+    if (vm->output_broken)
+        return -EPIPE;
+    assert_true(bytes <= sizeof(vm->output) - vm->output_bytes);
+    memcpy(vm->output + vm->output_bytes, src, bytes);
+    vm->output_bytes += bytes;
+    vm->stop |= vm->stop_after_write;
+    return (ssize_t)bytes;
+}
+
+int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
+{
+    short have = POLLOUT;
+
+    vm->polls++;
+    vm->poll_want = want;
+    vm->poll_timeout = timeout_ns;
+    if (vm->stop)
+        return -EINTR;
+    if (*vm->input || vm->input_ended)
+        have |= POLLIN;
+    if (!*vm->input && vm->input_ended)
+        have |= POLLHUP;
+    if (vm->output_broken)
+        have |= POLLERR;
+    return have & want;
+}
+
+void stream_close_input(struct ferry_vm *vm)
+{
+    assert_false(vm->input_closed);
+    vm->input_closed = true;
+}
+
+void stream_close_output(struct ferry_vm *vm)
+{
+    assert_false(vm->output_closed);
+    vm->output_closed = true;
+}
+
+static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+{
+    (void)arg;
+    (void)gpa;
+    (void)bytes;
+    (void)host;
+    return 0;
+}
+
+struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
+{
+    struct ferry_vm *vm = calloc(1, sizeof(*vm));
+    struct space_backend backend = {.slot_add = slot_add};
+    struct linux_config config = {.heap_start = HEAP_START,
+                                  .memory_bytes = MEMORY,
+                                  .read_only_dirs = directories,
+                                  .stderr_fd = stderr_fd};
+
+    assert_non_null(vm);
+    vm->input = "";
+    vm->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
+    guest_tables_init(&vm->tables, vm->table_pages, FERRY_SYSTEM_BASE, TABLES);
+    backend.tables = &vm->tables;
+    assert_int_equal(space_init(&vm->space, &backend, MEMORY), 0);
+    assert_int_equal(
+        space_map(&vm->space, SCRATCH, SCRATCH_END - SCRATCH, SPACE_READ | SPACE_WRITE), 0);
+    assert_int_equal(space_map(&vm->space, READ_ONLY, PAGE, SPACE_READ), 0);
+    assert_int_equal(linux_create(vm, &config, &vm->linux_state), 0);
+    return vm;
+}
+
+void linux_vm_destroy(struct ferry_vm *vm)
+{
+    linux_destroy(vm->linux_state);
+    space_fini(&vm->space);
+    free(vm->table_pages);
+    free(vm);
+}
+
+int linux_setup(void **state)
+{
+    *state = linux_vm_create(NULL, -1);
+    return 0;
+}
+
+int linux_teardown(void **state)
+{
+    linux_vm_destroy(*state);
+    return 0;
+}
+
+int64_t linux_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6])
+{
+    struct linux_call call = {.number = number};
+
+    memcpy(call.arg, arg, sizeof(call.arg));
+    vm->next = linux_serve(vm->linux_state, &call);
+    vm->status = call.status;
+    return call.result;
+}
+
+void *guest(struct ferry_vm *vm, uint64_t addr)
+{
+    return vm->space.base + addr;
+}
+
+uint64_t guest_string(struct ferry_vm *vm, uint64_t addr, const char *text)
+{
+    memcpy(guest(vm, addr), text, strlen(text) + 1);
+    return addr;
+}

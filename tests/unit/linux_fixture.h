@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pretended VM for tests of the personality: real program memory without
+ * KVM, streams that are buffers, and a clock that nobody waits for.
+ */
+#ifndef FERRY_TESTS_LINUX_FIXTURE_H
+#define FERRY_TESTS_LINUX_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+#include "guest_tables.h"
+#include "linux/linux.h"
+#include "space.h"
+
+#define PAGE        4096ull
+#define MIB         (1ull << 20)
+#define HEAP_START  0x500000ull
+#define SCRATCH     0x10000000ull /* program memory that tests put arguments into */
+#define SCRATCH_END (SCRATCH + 64 * PAGE)
+#define READ_ONLY   0x11000000ull /* one page the program cannot write */
+#define NOWHERE     0x12000000ull /* mapped by nobody */
+#define MEMORY      (64 * MIB)
+
+struct ferry_vm {
+    struct space space;
+    struct guest_tables tables;
+    void *table_pages;
+    struct linux_state *linux_state;
+    uint64_t fs, gs;
+    /* The input stream: what is there, and what stream_poll and stream_read find then. */
+    const char *input;
+    bool input_ended, input_closed;
+    unsigned polls;
+    short poll_want;
+    uint64_t poll_timeout;
+    /* The output stream. */
+    char output[8192];
+    size_t output_bytes;
+    bool output_broken, output_closed;
+    bool stop;             /* what blocks returns -EINTR */
+    bool stop_after_write; /* the next write is the last that works */
+    uint64_t slept_ns;
+    unsigned sleeps;
+    char line[256]; /* the last of the log */
+    unsigned lines;
+    /* Of the last call. */
+    enum linux_next next;
+    int status;
+};
+
+/* For cmocka: a VM without read-only directories. */
+int linux_setup(void **state);
+int linux_teardown(void **state);
+
+struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd);
+void linux_vm_destroy(struct ferry_vm *vm);
+
+/* Makes a system call and returns its result; vm->next tells how it goes on. */
+int64_t linux_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6]);
+#define CALL(vm, number, ...) linux_call(vm, SYS_##number, (const uint64_t[6]){__VA_ARGS__})
+
+/* The host's view of program memory, whatever its rights. */
+void *guest(struct ferry_vm *vm, uint64_t addr);
+/* Puts a string into program memory; returns its address. */
+uint64_t guest_string(struct ferry_vm *vm, uint64_t addr, const char *text);
+
+#endif

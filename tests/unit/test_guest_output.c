@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of output in guest/stream.c. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest_stream.h"
+
+static void full_extents_are_lent_and_reused(void **context)
+{
+    (void)context;
+    fake.control->info.pool_extents = 2;
+    for (size_t i = 0; i < 6; i++)
+        produce(i * EXTENT, EXTENT);
+    ferry_yield();
+    assert_received(6 * EXTENT);
+    assert_int_equal(fake.taken_count, 6);
+    assert_int_equal(fake.allocs, 2);
+    assert_int_equal(fake.frees + fake.doorbells, 0);
+    /* One exit for each extent beyond the first two, and the yield. */
+    assert_int_equal(fake.waits, 4 + 1);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(fake.taken[i].desc.mode, FERRY_LEND);
+}
+
+static void one_extent_is_enough(void **context)
+{
+    (void)context;
+    fake.control->info.pool_extents = 1;
+    for (size_t i = 0; i < 3; i++)
+        produce(i * EXTENT, EXTENT);
+    ferry_yield();
+    assert_received(3 * EXTENT);
+}
+
+static void small_pieces_are_copied_by_auto(void **context)
+{
+    (void)context;
+    produce(0, 16384);
+    ferry_flush();
+    produce(16384, 16385);
+    ferry_flush();
+    ferry_yield();
+    assert_int_equal(fake.taken[0].desc.mode, FERRY_COPY);
+    assert_int_equal(fake.taken[1].desc.mode, FERRY_LEND);
+    assert_int_equal(fake.taken_count, 2);
+    assert_int_equal(fake.allocs, 1);
+    assert_received(16384 + 16385);
+}
+
+static void above_the_largest_copy_auto_lends(void **context)
+{
+    (void)context;
+    fake.control->info.crossover_bytes = 1 << 20;
+    produce(0, FERRY_COPY_BYTES);
+    ferry_flush();
+    produce(FERRY_COPY_BYTES, FERRY_COPY_BYTES + 1);
+    ferry_flush();
+    ferry_yield();
+    assert_int_equal(fake.taken[0].desc.mode, FERRY_COPY);
+    assert_int_equal(fake.taken[1].desc.mode, FERRY_LEND);
+}
+
+static void map_lends_one_byte(void **context)
+{
+    (void)context;
+    fake.control->info.payload = FERRY_PAYLOAD_MAP;
+    produce(0, 1);
+    ferry_flush();
+    ferry_yield();
+    assert_int_equal(fake.taken_count, 1);
+    assert_int_equal(fake.taken[0].desc.mode, FERRY_LEND);
+    assert_received(1);
+}
+
+static void copy_never_lends(void **context)
+{
+    (void)context;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    for (size_t i = 0; i < 5; i++)
+        produce(i * EXTENT, EXTENT);
+    ferry_flush();
+    ferry_yield();
+    assert_received(5 * EXTENT);
+    assert_int_equal(fake.taken_count, 5 * EXTENT / FERRY_COPY_BYTES);
+    for (uint32_t i = 0; i < fake.taken_count; i++)
+        assert_int_equal(fake.taken[i].desc.mode, FERRY_COPY);
+}
+
+/* What is copied must stay as it was until it was taken, and it is not while there is no credit. */
+static void copies_under_way_are_not_overwritten(void **context)
+{
+    (void)context;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    fake.control->info.pool_extents = 2;
+    fake.credit = 1;
+    for (size_t i = 0; i < 3000; i++) {
+        produce(i * 5000, 5000);
+        ferry_flush();
+        if (i % 7 == 0)
+            ferry_yield();
+    }
+    while (fake_release_oldest())
+        ferry_yield();
+    assert_received((size_t)3000 * 5000);
+}
+
+/* One copy out of the only extent was taken: the rest of it is still needed. */
+static void a_full_extent_waits_for_all_its_copies(void **context)
+{
+    (void)context;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    fake.control->info.pool_extents = 1;
+    fake.credit = 1;
+    produce(0, EXTENT);
+    fake_drain();
+    assert_int_equal(fake.taken_count, 1);
+    produce(EXTENT, EXTENT);
+    while (fake_release_oldest())
+        ferry_yield();
+    assert_received(2 * EXTENT);
+}
+
+static void copied_room_is_used_again_from_its_start(void **context)
+{
+    void *first, *again;
+
+    (void)context;
+    assert_true(ferry_output(&first, 0) > 0);
+    ferry_commit(100);
+    ferry_flush();
+    ferry_yield();
+    assert_true(ferry_output(&again, 0) > 0);
+    assert_ptr_equal(first, again);
+}
+
+static void room_is_as_asked_for(void **context)
+{
+    void *room;
+
+    (void)context;
+    assert_int_equal(ferry_output(&room, EXTENT + 1), -EMSGSIZE);
+    assert_int_equal(ferry_output(&room, EXTENT), EXTENT);
+    assert_int_equal(ferry_commit(EXTENT + 1), -EINVAL);
+    assert_int_equal(ferry_commit(EXTENT - 1), 0);
+    assert_int_equal(ferry_output(&room, 0), 1);
+    assert_int_equal(fake.taken_count, 0);
+    assert_int_equal(ferry_output(&room, 2), EXTENT);
+    assert_int_equal(ferry_commit(0), 0);
+}
+
+static void a_receiver_that_is_gone_is_told(void **context)
+{
+    void *room;
+
+    (void)context;
+    fake.control->info.pool_extents = 1;
+    produce(0, EXTENT);
+    produce(EXTENT, EXTENT);
+    fake_drain();
+    assert_int_equal(fake.taken_count, 2);
+    produce(2 * EXTENT, EXTENT);
+    fake.refuse = -EPIPE;
+    /* The loan is refused while the stream waits for it to come home. */
+    assert_int_equal(ferry_output(&room, 1), -EPIPE);
+    assert_int_equal(ferry_output(&room, 1), -EPIPE);
+    assert_int_equal(ferry_flush(), -EPIPE);
+    assert_int_equal(ferry_close(), -EPIPE);
+    assert_received(2 * EXTENT);
+}
+
+static void a_small_pool_is_asked_once(void **context)
+{
+    (void)context;
+    for (uint32_t i = 2; i < FAKE_EXTENTS; i++)
+        fake.extent_used[i] = true;
+    for (size_t i = 0; i < 6; i++)
+        produce(i * EXTENT, EXTENT);
+    ferry_yield();
+    assert_received(6 * EXTENT);
+    assert_int_equal(fake.allocs, 3);
+}
+
+static void no_memory_at_all_is_an_error(void **context)
+{
+    void *room;
+
+    (void)context;
+    fake.control->info.pool_extents = 0;
+    assert_int_equal(ferry_output(&room, 1), -EDQUOT);
+    fake.control->info.pool_extents = 1;
+    memset(fake.extent_used, 1, sizeof(fake.extent_used));
+    assert_int_equal(ferry_output(&room, 1), -ENOMEM);
+}
+
+static void without_a_receiver_output_vanishes(void **context)
+{
+    (void)context;
+    fake.control->info.stdout_peer = FERRY_NO_PEER;
+    for (size_t i = 0; i < 5; i++)
+        produce(0, EXTENT);
+    assert_int_equal(ferry_close(), 0);
+    assert_int_equal(fake.allocs, 1);
+    assert_int_equal(fake.control->guest.out_head, 0);
+}
+
+static void closing_hangs_up_once(void **context)
+{
+    void *room;
+
+    (void)context;
+    produce(0, 1000);
+    assert_int_equal(ferry_close(), 0);
+    assert_int_equal(ferry_close(), 0);
+    assert_int_equal(ferry_output(&room, 1), -EPIPE);
+    ferry_yield();
+    assert_true(fake.hung_up);
+    assert_received(1000);
+    assert_int_equal(fake.taken_count, 2);
+}
+
+static void exit_finishes_output(void **context)
+{
+    int status;
+    pid_t child;
+
+    (void)context;
+    child = fork();
+    if (child == 0) {
+        stream.hangup_at_exit = false;
+        produce(0, 20000);
+        exit(7);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 7);
+    /* The control structure and the pool are shared with the child. */
+    assert_int_equal(fake.control->guest.out_head, 2);
+    fake_drain();
+    assert_true(fake.hung_up);
+    assert_received(20000);
+}
+
+/* A message program's own loans and the stream's come home through one ring. */
+static void loans_come_home_to_whom_they_belong(void **context)
+{
+    struct ferry_msg msg = {.mode = FERRY_LEND, .dst = FAKE_OTHER, .bytes = 1};
+    void *addr;
+    size_t bytes;
+
+    (void)context;
+    fake.control->info.pool_extents = 1;
+    msg.data = ferry_alloc_extents(1);
+    assert_non_null(msg.data);
+    produce(0, EXTENT);
+    assert_true(ferry_send(&msg, FERRY_DEFERRED) >= 0);
+    ferry_yield();
+    fake_release_oldest();
+    fake_release_oldest();
+    assert_int_equal(ferry_reclaim(&addr, &bytes, 0), 0);
+    assert_ptr_equal(addr, msg.data);
+    assert_int_equal(ferry_reclaim(&addr, &bytes, 0), -ETIMEDOUT);
+    produce(0, 1);
+    assert_int_equal(fake.allocs, 2);
+    assert_int_equal(fake.waits, 1);
+}
+
+/* Messages of the program's own use the slots in which the statuses of the stream's stand. */
+static void no_status_is_missed(void **context)
+{
+    struct ferry_msg msg = {.mode = FERRY_INLINE, .dst = FAKE_OTHER};
+
+    (void)context;
+    fake.control->info.pool_extents = 1;
+    produce(0, EXTENT);
+    for (int i = 0; i < 200; i++)
+        assert_true(ferry_send(&msg, FERRY_IMMEDIATE) >= 0);
+    produce(EXTENT, EXTENT);
+    ferry_yield();
+    assert_received(2 * EXTENT);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(full_extents_are_lent_and_reused),
+        TEST(one_extent_is_enough),
+        TEST(small_pieces_are_copied_by_auto),
+        TEST(above_the_largest_copy_auto_lends),
+        TEST(map_lends_one_byte),
+        TEST(copy_never_lends),
+        TEST(copies_under_way_are_not_overwritten),
+        TEST(a_full_extent_waits_for_all_its_copies),
+        TEST(copied_room_is_used_again_from_its_start),
+        TEST(room_is_as_asked_for),
+        TEST(a_receiver_that_is_gone_is_told),
+        TEST(a_small_pool_is_asked_once),
+        TEST(no_memory_at_all_is_an_error),
+        TEST(without_a_receiver_output_vanishes),
+        TEST(closing_hangs_up_once),
+        TEST(exit_finishes_output),
+        TEST(loans_come_home_to_whom_they_belong),
+        TEST(no_status_is_missed),
+    };
+
+    return cmocka_run_group_tests_name("guest/output", tests, NULL, NULL);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of host/guest_tables.c: each table is walked as the CPU would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "guest_tables.h"
+
+#define BASE     0x900100000ull
+#define CAPACITY 16
+#define PAGE     4096ull
+#define LARGE    (2ull << 20)
+#define PRESENT  1ull
+#define WRITABLE 2ull
+#define USER     4ull
+#define LEAF     0x80ull
+#define NO_EXEC  (1ull << 63)
+#define ADDR     0x000ffffffffff000ull
+#define UNMAPPED UINT64_MAX
+
+static _Alignas(4096) uint64_t pages[CAPACITY * 512];
+static struct guest_tables tables;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(pages, 0xff, sizeof pages); /* what is not cleared shows */
+    guest_tables_init(&tables, pages, BASE, CAPACITY);
+    return 0;
+}
+
+struct walk {
+    uint64_t physical; /* UNMAPPED: none */
+    bool write, user, exec, large;
+};
+
+/* Rights are those of all levels together. */
+static struct walk walk(uint64_t addr)
+{
+    struct walk found = {.physical = UNMAPPED, .write = true, .user = true, .exec = true};
+    uint64_t table = BASE;
+
+    for (int level = 3; level >= 0; level--) {
+        assert_true(table >= BASE && table < BASE + PAGE * tables.used);
+        uint64_t entry = pages[(table - BASE) / 8 + ((addr >> (12 + 9 * level)) & 511)];
+        if (!(entry & PRESENT))
+            return found;
+        found.write &= (entry & WRITABLE) != 0;
+        found.user &= (entry & USER) != 0;
+        found.exec &= !(entry & NO_EXEC);
+        table = entry & ADDR;
+        found.large = level == 1 && (entry & LEAF);
+        if (level == 0 || found.large) {
+            uint64_t size = found.large ? LARGE : PAGE;
+            assert_int_equal(table % size, 0);
+            found.physical = table + addr % size;
+            return found;
+        }
+    }
+    return found;
+}
+
+static void assert_mapped(uint64_t addr, bool user, bool write, bool exec, bool large)
+{
+    struct walk found = walk(addr);
+
+    assert_int_equal(found.physical, addr);
+    assert_int_equal(found.user, user);
+    assert_int_equal(found.write, write);
+    assert_int_equal(found.exec, exec);
+    assert_int_equal(found.large, large);
+}
+
+static void assert_unmapped(uint64_t addr)
+{
+    assert_true(walk(addr).physical == UNMAPPED);
+}
+
+static void small_pages_map_to_themselves(void **state)
+{
+    (void)state;
+    assert_unmapped(0x10000);
+    assert_int_equal(guest_tables_map(&tables, 0x10000, 0x13000, GUEST_USER | GUEST_EXEC), 0);
+    assert_mapped(0x10000, true, false, true, false);
+    assert_mapped(0x12fff, true, false, true, false);
+    assert_unmapped(0xffff);
+    assert_unmapped(0x13000);
+    assert_int_equal(tables.used, 4);
+}
+
+static void each_right_is_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, 0x20000, 0x21000, 0), 0);
+    assert_mapped(0x20000, false, false, false, false);
+    assert_int_equal(guest_tables_map(&tables, 0x21000, 0x22000, GUEST_USER), 0);
+    assert_mapped(0x21000, true, false, false, false);
+    assert_int_equal(guest_tables_map(&tables, 0x22000, 0x23000, GUEST_USER | GUEST_WRITE), 0);
+    assert_mapped(0x22000, true, true, false, false);
+}
+
+static void a_range_may_cross_tables(void **state)
+{
+    uint64_t start = 0x40000000ull - 2 * PAGE;
+
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, start, start + 4 * PAGE, GUEST_USER), 0);
+    for (uint64_t at = start; at < start + 4 * PAGE; at += PAGE)
+        assert_mapped(at, true, false, false, false);
+    assert_unmapped(start - PAGE);
+    assert_unmapped(start + 4 * PAGE);
+}
+
+static void large_pages(void **state)
+{
+    uint64_t start = 0x1000000000ull;
+
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, start, start + 3 * LARGE,
+                                      GUEST_USER | GUEST_WRITE | GUEST_LARGE),
+                     0);
+    assert_mapped(start, true, true, false, true);
+    assert_mapped(start + 3 * LARGE - 1, true, true, false, true);
+    assert_unmapped(start + 3 * LARGE);
+    assert_int_equal(tables.used, 3);
+}
+
+static void mapping_again_only_adds_rights(void **state)
+{
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, 0x20000, 0x21000, GUEST_USER | GUEST_WRITE), 0);
+    assert_int_equal(guest_tables_map(&tables, 0x20000, 0x21000, GUEST_EXEC), 0);
+    assert_mapped(0x20000, true, true, true, false);
+    assert_int_equal(guest_tables_map(&tables, 0x20000, 0x21000, 0), 0);
+    assert_mapped(0x20000, true, true, true, false);
+}
+
+static void leaves_keep_their_size(void **state)
+{
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, 0, LARGE, GUEST_LARGE | GUEST_USER), 0);
+    assert_int_equal(guest_tables_map(&tables, 0x5000, 0x6000, GUEST_USER | GUEST_WRITE), 0);
+    assert_mapped(0x5000, true, true, false, true);
+    assert_int_equal(guest_tables_map(&tables, LARGE, LARGE + PAGE, GUEST_USER), 0);
+    assert_int_equal(guest_tables_map(&tables, LARGE, 2 * LARGE, GUEST_LARGE | GUEST_USER), 0);
+    assert_mapped(LARGE, true, false, false, false);
+    assert_mapped(2 * LARGE - 1, true, false, false, false);
+    assert_unmapped(2 * LARGE);
+}
+
+static void running_out_keeps_what_there_was(void **state)
+{
+    (void)state;
+    tables.capacity = 5;
+    assert_int_equal(guest_tables_map(&tables, LARGE - PAGE, 2 * LARGE + PAGE, GUEST_USER),
+                     -ENOMEM);
+    assert_int_equal(tables.used, 5);
+    assert_mapped(LARGE - PAGE, true, false, false, false);
+    assert_mapped(2 * LARGE - PAGE, true, false, false, false);
+    assert_unmapped(2 * LARGE);
+    assert_int_equal(guest_tables_map(&tables, 0x100000, 0x101000, GUEST_USER), 0);
+    assert_mapped(0x100000, true, false, false, false);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup(name, setup)
+    const struct CMUnitTest tests[] = {
+        CASE(small_pages_map_to_themselves), CASE(each_right_is_its_own),
+        CASE(a_range_may_cross_tables),      CASE(large_pages),
+        CASE(mapping_again_only_adds_rights), CASE(leaves_keep_their_size),
+        CASE(running_out_keeps_what_there_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: heap and mappings. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define AREA       0x200000000ull
+#define READ_WRITE (PROT_READ | PROT_WRITE)
+#define ANONYMOUS  (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static int64_t map(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, uint64_t prot,
+                   uint64_t flags)
+{
+    return CALL(vm, mmap, addr, bytes, prot, flags, UINT64_MAX, 0);
+}
+
+static void test_heap(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char *heap = guest(vm, HEAP_START);
+
+    assert_int_equal(CALL(vm, brk, 0), HEAP_START);
+    assert_int_equal(CALL(vm, brk, HEAP_START - 1), HEAP_START);
+    assert_int_equal(CALL(vm, brk, HEAP_START + 100), HEAP_START + 100);
+    memset(heap, 7, PAGE);
+    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+    assert_int_equal(CALL(vm, brk, HEAP_START + 3 * PAGE), HEAP_START + 3 * PAGE);
+    assert_int_equal(heap[0], 7);
+    memset(heap, 7, 3 * PAGE);
+    assert_int_equal(CALL(vm, brk, HEAP_START + PAGE), HEAP_START + PAGE);
+    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+    assert_int_equal(CALL(vm, brk, HEAP_START + 3 * PAGE), HEAP_START + 3 * PAGE);
+    assert_int_equal(heap[PAGE - 1], 7);
+    assert_int_equal(heap[PAGE], 0);
+    assert_int_equal(CALL(vm, brk, HEAP_START), HEAP_START);
+    assert_null(space_at(&vm->space, HEAP_START, 1, 0));
+}
+
+static void test_heap_bounds(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t used = vm->space.used_bytes;
+
+    assert_int_equal(CALL(vm, brk, HEAP_START + MEMORY), HEAP_START);
+    assert_int_equal(CALL(vm, brk, AREA), HEAP_START);
+    assert_int_equal(CALL(vm, brk, AREA + 1), HEAP_START);
+    assert_int_equal(CALL(vm, brk, UINT64_MAX), HEAP_START);
+    assert_int_equal(vm->space.used_bytes, used);
+    /* All that is left, though it is no whole number of the steps a large heap grows by. */
+    assert_int_equal(CALL(vm, brk, HEAP_START + MEMORY - used), HEAP_START + MEMORY - used);
+    assert_int_equal(vm->space.used_bytes, MEMORY);
+    assert_int_equal(CALL(vm, brk, HEAP_START + MEMORY - used + 1), HEAP_START + MEMORY - used);
+}
+
+static void test_heap_stops_at_a_mapping(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t wall = HEAP_START + 5 * MIB;
+
+    assert_int_equal(map(vm, wall, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED), wall);
+    *(char *)guest(vm, wall) = 7;
+    assert_int_equal(CALL(vm, brk, wall + PAGE), HEAP_START);
+    assert_int_equal(CALL(vm, brk, wall), wall);
+    assert_int_equal(CALL(vm, brk, wall + 1), wall);
+    assert_int_equal(*(char *)guest(vm, wall), 7);
+}
+
+/* A large heap grows in steps, so that it can have huge pages. */
+static void test_heap_steps(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t end = HEAP_START + 6 * MIB;
+
+    assert_int_equal(CALL(vm, brk, end), end);
+    assert_int_equal(CALL(vm, brk, end + PAGE), end + PAGE);
+    assert_non_null(space_at(&vm->space, HEAP_START, 6 * MIB + PAGE, SPACE_WRITE));
+    assert_int_equal(vm->space.count, 3); /* heap, scratch, read-only page */
+    assert_int_equal(CALL(vm, brk, HEAP_START + PAGE), HEAP_START + PAGE);
+    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+}
+
+static void test_mmap(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char *host = guest(vm, AREA);
+
+    assert_int_equal(map(vm, 0, 100, READ_WRITE, ANONYMOUS), AREA);
+    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ | SPACE_WRITE);
+    host[0] = 7;
+    assert_int_equal(map(vm, AREA, PAGE, PROT_READ, ANONYMOUS), AREA + PAGE);
+    assert_int_equal(map(vm, AREA + 64 * PAGE + 5, PAGE, PROT_READ, ANONYMOUS), AREA + 64 * PAGE);
+    assert_int_equal(map(vm, AREA, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED_NOREPLACE), -EEXIST);
+    assert_int_equal(host[0], 7);
+    assert_int_equal(map(vm, AREA, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED), AREA);
+    assert_int_equal(host[0], 0);
+    assert_int_equal(map(vm, 0, PAGE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS), AREA + 2 * PAGE);
+    /* Address space without memory: more than the program may have. */
+    assert_true(map(vm, 0, 4096 * MIB, PROT_NONE, ANONYMOUS | MAP_NORESERVE) > 0);
+    assert_int_equal(map(vm, 0, MEMORY, READ_WRITE, ANONYMOUS), -ENOMEM);
+}
+
+static void test_mmap_refuses(void **state)
+{
+    static const struct {
+        uint64_t addr, bytes, prot, flags;
+        int64_t result;
+    } table[] = {
+        {0, 0, READ_WRITE, ANONYMOUS, -EINVAL},
+        {0, PAGE, READ_WRITE, MAP_ANONYMOUS, -EINVAL},
+        {0, PAGE, 8, ANONYMOUS, -EINVAL},
+        {0, PAGE, UINT64_MAX, ANONYMOUS, -EINVAL},
+        {0, UINT64_MAX, READ_WRITE, ANONYMOUS, -ENOMEM},
+        {0, UINT64_MAX - PAGE, READ_WRITE, ANONYMOUS, -ENOMEM},
+        {0, 1ull << 40, PROT_NONE, ANONYMOUS, -ENOMEM},
+        {0, PAGE, READ_WRITE, ANONYMOUS | MAP_32BIT, -ENOMEM},
+        {0, PAGE, READ_WRITE, ANONYMOUS | MAP_HUGETLB, -ENOMEM},
+        {0, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, -EPERM},
+        {AREA + 1, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, -EINVAL},
+        {0x800000000, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, -ENOMEM},
+        {0x1000000000, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, -ENOMEM},
+        {0xfffffffffffff000, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, -ENOMEM},
+        {AREA, 0x700000000, PROT_NONE, ANONYMOUS | MAP_FIXED, -ENOMEM},
+        {0, PAGE, PROT_READ, MAP_PRIVATE, -EBADF},
+    };
+    struct ferry_vm *vm = *state;
+    size_t count = vm->space.count;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        assert_int_equal(map(vm, table[i].addr, table[i].bytes, table[i].prot, table[i].flags),
+                         table[i].result);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 0, 0), -ENODEV);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, PROT_READ, ANONYMOUS, 0, 1), -EINVAL);
+    assert_int_equal(vm->space.count, count);
+}
+
+static void test_mmap_of_a_file(void **state)
+{
+    const char *const directories[] = {"/tmp", NULL};
+    char path[] = "/tmp/ferry-test-XXXXXX", *host;
+    int host_fd = mkstemp(path);
+    struct ferry_vm *vm;
+    uint64_t fd;
+    int64_t at;
+
+    (void)state;
+    assert_true(host_fd >= 0);
+    assert_int_equal(pwrite(host_fd, "tail", 4, PAGE), 4);
+    vm = linux_vm_create(directories, -1);
+    fd = (uint64_t)CALL(vm, open, guest_string(vm, SCRATCH, path), O_RDONLY);
+    assert_int_equal(fd, 3);
+    at = CALL(vm, mmap, 0, 2 * PAGE, PROT_READ, MAP_PRIVATE, fd, PAGE);
+    assert_int_equal(at, AREA);
+    host = guest(vm, (uint64_t)at);
+    assert_memory_equal(host, "tail", 5);
+    assert_int_equal(host[2 * PAGE - 1], 0); /* beyond the end */
+    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+    /* A file that is cut short takes nothing away from the host. */
+    assert_int_equal(ftruncate(host_fd, 0), 0);
+    assert_memory_equal(host, "tail", 5);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, READ_WRITE, MAP_SHARED, fd, 0), -EACCES);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 1), -EINVAL);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, -PAGE), -EOVERFLOW);
+    assert_int_equal(CALL(vm, mmap, 0, 2 * MEMORY, PROT_READ, MAP_PRIVATE, fd, 0), -ENOMEM);
+    assert_true(CALL(vm, mmap, 0, PAGE, READ_WRITE, MAP_PRIVATE, fd, 0) > 0);
+    linux_vm_destroy(vm);
+    close(host_fd);
+    unlink(path);
+}
+
+static void test_munmap_and_mprotect(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(map(vm, 0, 3 * PAGE, READ_WRITE, ANONYMOUS), AREA);
+    assert_int_equal(CALL(vm, munmap, AREA + PAGE, 1), 0);
+    assert_null(space_at(&vm->space, AREA + PAGE, 1, 0));
+    assert_int_equal(CALL(vm, munmap, AREA + PAGE, PAGE), 0);
+    assert_int_equal(CALL(vm, munmap, AREA, 0), -EINVAL);
+    assert_int_equal(CALL(vm, munmap, AREA + 1, PAGE), -EINVAL);
+    assert_int_equal(CALL(vm, munmap, AREA, UINT64_MAX), -EINVAL);
+    assert_int_equal(CALL(vm, munmap, 0x1000000000, PAGE), -EINVAL);
+    assert_int_equal(CALL(vm, mprotect, AREA, PAGE, PROT_READ), 0);
+    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+    assert_int_equal(CALL(vm, mprotect, AREA, 3 * PAGE, PROT_READ), -ENOMEM);
+    assert_int_equal(CALL(vm, mprotect, AREA, 0, PROT_READ), 0);
+    assert_int_equal(CALL(vm, mprotect, AREA + 1, PAGE, PROT_READ), -EINVAL);
+    assert_int_equal(CALL(vm, mprotect, AREA, PAGE, 0x1000000), -EINVAL);
+    assert_int_equal(CALL(vm, mprotect, AREA, UINT64_MAX, PROT_READ), -ENOMEM);
+    assert_int_equal(CALL(vm, mprotect, 0x1000000000, PAGE, READ_WRITE), -ENOMEM);
+}
+
+static void test_mremap(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char *host = guest(vm, AREA);
+    uint64_t used = vm->space.used_bytes;
+
+    assert_int_equal(map(vm, 0, 2 * PAGE, READ_WRITE, ANONYMOUS), AREA);
+    memset(host, 7, 2 * PAGE);
+    /* In place. */
+    assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 3 * PAGE, 0), AREA);
+    assert_int_equal(host[2 * PAGE - 1], 7);
+    assert_int_equal(host[2 * PAGE], 0);
+    assert_int_equal(CALL(vm, mremap, AREA, 3 * PAGE, 2 * PAGE, 0), AREA);
+    assert_null(space_at(&vm->space, AREA + 2 * PAGE, 1, 0));
+    /* Something is in the way. */
+    assert_int_equal(map(vm, 0, PAGE, READ_WRITE, ANONYMOUS), AREA + 2 * PAGE);
+    assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 4 * PAGE, 0), -ENOMEM);
+    assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE), AREA + 3 * PAGE);
+    assert_null(space_at(&vm->space, AREA, 1, 0));
+    assert_int_equal(host[3 * PAGE], 7);
+    assert_int_equal(host[5 * PAGE - 1], 7);
+    assert_int_equal(host[5 * PAGE], 0);
+    assert_int_equal(vm->space.used_bytes, used + 5 * PAGE);
+    /* Read-only memory moves too, and stays so. */
+    assert_int_equal(CALL(vm, mprotect, AREA + 2 * PAGE, PAGE, PROT_READ), 0);
+    assert_int_equal(CALL(vm, mremap, AREA + 2 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE), AREA);
+    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+
+    assert_int_equal(CALL(vm, mremap, NOWHERE, PAGE, 2 * PAGE, 1), -EFAULT);
+    assert_int_equal(CALL(vm, mremap, AREA, 16 * PAGE, 32 * PAGE, 1), -EFAULT);
+    assert_int_equal(CALL(vm, mremap, AREA, 0, PAGE, 1), -EINVAL);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 0, 1), -EINVAL);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 2 * PAGE, 3, AREA), -EINVAL);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 1ull << 50, 1), -ENOMEM);
+    assert_int_equal(CALL(vm, mremap, AREA, 1ull << 50, PAGE, 1), -ENOMEM);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, MEMORY, 1), -ENOMEM);
+}
+
+static void test_madvise(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char *host = guest(vm, AREA);
+
+    assert_int_equal(map(vm, 0, 3 * PAGE, READ_WRITE, ANONYMOUS), AREA);
+    memset(host, 7, 3 * PAGE);
+    assert_int_equal(CALL(vm, madvise, AREA + PAGE, PAGE, MADV_DONTNEED), 0);
+    assert_int_equal(host[PAGE - 1], 7);
+    assert_int_equal(host[PAGE], 0);
+    assert_int_equal(host[2 * PAGE], 7);
+    assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_FREE), 0);
+    assert_int_equal(CALL(vm, madvise, AREA, 4 * PAGE, MADV_DONTNEED), -ENOMEM);
+    assert_int_equal(CALL(vm, madvise, 0x1000000000, PAGE, MADV_DONTNEED), -ENOMEM);
+    assert_int_equal(CALL(vm, madvise, AREA + 1, PAGE, MADV_DONTNEED), -EINVAL);
+    assert_int_equal(CALL(vm, madvise, AREA, UINT64_MAX, MADV_DONTNEED), -EINVAL);
+    assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_REMOVE), -EINVAL);
+    assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_HWPOISON), -EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_heap),
+        TEST(test_heap_bounds),
+        TEST(test_heap_stops_at_a_mapping),
+        TEST(test_heap_steps),
+        TEST(test_mmap),
+        TEST(test_mmap_refuses),
+        cmocka_unit_test(test_mmap_of_a_file),
+        TEST(test_munmap_and_mprotect),
+        TEST(test_mremap),
+        TEST(test_madvise),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: time, signals and what else makes a process. */
+#include "linux_fixture.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+/* ---- time ---------------------------------------------------------------- */
+
+static uint64_t put_time(struct ferry_vm *vm, int64_t seconds, int64_t nanoseconds)
+{
+    memcpy(guest(vm, SCRATCH), (int64_t[]){seconds, nanoseconds}, 16);
+    return SCRATCH;
+}
+
+static void test_clocks(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct timespec *got = guest(vm, SCRATCH), before, after;
+
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    assert_int_equal(CALL(vm, clock_gettime, CLOCK_MONOTONIC, SCRATCH), 0);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    assert_true(got->tv_sec >= before.tv_sec && got->tv_sec <= after.tv_sec);
+    assert_int_equal(CALL(vm, clock_gettime, CLOCK_PROCESS_CPUTIME_ID, SCRATCH), 0);
+    assert_int_equal(CALL(vm, clock_gettime, 99, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, clock_gettime, (uint64_t)-6, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, clock_gettime, CLOCK_REALTIME, NOWHERE), -EFAULT);
+    assert_int_equal(CALL(vm, clock_getres, CLOCK_REALTIME, SCRATCH), 0);
+    assert_true(CALL(vm, time, 0) >= before.tv_sec);
+    assert_int_equal(CALL(vm, gettimeofday, SCRATCH, 0), 0);
+    assert_true(got->tv_nsec < 1000000); /* microseconds */
+    assert_true(CALL(vm, times, SCRATCH) > 0);
+}
+
+static void test_sleep(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct timespec now;
+
+    assert_int_equal(CALL(vm, nanosleep, put_time(vm, 3, 4), 0), 0);
+    assert_int_equal(vm->slept_ns, 3000000004);
+    assert_int_equal(CALL(vm, nanosleep, put_time(vm, 0, 1000000000), 0), -EINVAL);
+    assert_int_equal(CALL(vm, nanosleep, put_time(vm, -1, 0), 0), -EINVAL);
+    assert_int_equal(CALL(vm, nanosleep, 0, 0), -EFAULT);
+    assert_int_equal(CALL(vm, nanosleep, put_time(vm, INT64_MAX, 0), 0), 0);
+    assert_true(vm->slept_ns == UINT64_MAX);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    assert_int_equal(CALL(vm, clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME,
+                          put_time(vm, now.tv_sec + 10, now.tv_nsec), 0),
+                     0);
+    assert_true(vm->slept_ns <= 10000000000 && vm->slept_ns > 5000000000);
+    vm->sleeps = 0;
+    assert_int_equal(
+        CALL(vm, clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, put_time(vm, 0, 1), 0), 0);
+    assert_int_equal(vm->sleeps, 0);
+    vm->stop = true;
+    CALL(vm, nanosleep, put_time(vm, 1, 0), 0);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+}
+
+static void test_futex(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t word = SCRATCH + PAGE;
+
+    *(uint32_t *)guest(vm, word) = 7;
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1), 0);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT, 8, 0), -EAGAIN);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT, 7, put_time(vm, 1, 0)), -ETIMEDOUT);
+    assert_int_equal(vm->slept_ns, 1000000000);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_BITSET_PRIVATE, 7, put_time(vm, 1, 0), 0, 1),
+                     -ETIMEDOUT);
+    assert_int_equal(vm->sleeps, 1); /* that moment is past */
+    assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAIT, 7, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAIT, 7, 0), -EFAULT);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_LOCK_PI, 0, 0), -ENOSYS);
+    vm->stop = true;
+    CALL(vm, futex, word, FUTEX_WAIT, 7, 0);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+    assert_true(vm->slept_ns == UINT64_MAX);
+}
+
+/* ---- signals ------------------------------------------------------------- */
+
+static void set_action(struct ferry_vm *vm, int signo, uint64_t handler)
+{
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){handler, 0, 0, 0}, 32);
+    assert_int_equal(CALL(vm, rt_sigaction, (uint64_t)signo, SCRATCH, 0, 8), 0);
+}
+
+static void set_blocked(struct ferry_vm *vm, uint64_t mask)
+{
+    memcpy(guest(vm, SCRATCH), &mask, sizeof(mask));
+    assert_int_equal(CALL(vm, rt_sigprocmask, SIG_SETMASK, SCRATCH, 0, 8), 0);
+}
+
+static void test_broken_pipe(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    vm->output_broken = true;
+    CALL(vm, write, 1, SCRATCH, 1);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGPIPE);
+    set_action(vm, SIGPIPE, 1);
+    assert_int_equal(CALL(vm, write, 1, SCRATCH, 1), -EPIPE);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    set_action(vm, SIGPIPE, 0x400000);
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){SCRATCH, 1}, 16);
+    assert_int_equal(CALL(vm, writev, 1, SCRATCH, 1), -EPIPE);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    set_action(vm, SIGPIPE, 0);
+    set_blocked(vm, 1ull << (SIGPIPE - 1));
+    assert_int_equal(CALL(vm, write, 1, SCRATCH, 1), -EPIPE);
+    assert_int_equal(vm->next, LINUX_RESUME);
+}
+
+static void test_dispositions_are_kept(void **state)
+{
+    const uint64_t action[4] = {0x400000, 0x14000000, 0x500000, 0xff};
+    struct ferry_vm *vm = *state;
+    uint64_t *old = guest(vm, SCRATCH + 128);
+
+    memcpy(guest(vm, SCRATCH), action, sizeof(action));
+    assert_int_equal(CALL(vm, rt_sigaction, SIGINT, SCRATCH, SCRATCH + 128, 8), 0);
+    assert_int_equal(old[0], 0);
+    assert_int_equal(CALL(vm, rt_sigaction, SIGINT, 0, SCRATCH + 128, 8), 0);
+    assert_memory_equal(old, action, sizeof(action));
+    assert_int_equal(CALL(vm, rt_sigaction, SIGKILL, SCRATCH, 0, 8), -EINVAL);
+    assert_int_equal(CALL(vm, rt_sigaction, 0, SCRATCH, 0, 8), -EINVAL);
+    assert_int_equal(CALL(vm, rt_sigaction, 65, SCRATCH, 0, 8), -EINVAL);
+    assert_int_equal(CALL(vm, rt_sigaction, 64, SCRATCH, 0, 8), 0);
+    assert_int_equal(CALL(vm, rt_sigaction, SIGINT, SCRATCH, 0, 4), -EINVAL);
+    assert_int_equal(CALL(vm, rt_sigaction, SIGINT, NOWHERE, 0, 8), -EFAULT);
+
+    set_blocked(vm, UINT64_MAX);
+    assert_int_equal(CALL(vm, rt_sigprocmask, SIG_BLOCK, 0, SCRATCH, 8), 0);
+    assert_true(*(uint64_t *)guest(vm, SCRATCH) ==
+                ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1)));
+    assert_int_equal(CALL(vm, rt_sigprocmask, 3, SCRATCH, 0, 8), -EINVAL);
+
+    assert_int_equal(CALL(vm, sigaltstack, 0, SCRATCH), 0);
+    assert_int_equal(((stack_t *)guest(vm, SCRATCH))->ss_flags, SS_DISABLE);
+    *(stack_t *)guest(vm, SCRATCH) = (stack_t){.ss_sp = (void *)SCRATCH, .ss_size = 8192};
+    assert_int_equal(CALL(vm, sigaltstack, SCRATCH, 0), 0);
+    assert_int_equal(CALL(vm, sigaltstack, 0, SCRATCH + 128), 0);
+    assert_memory_equal(guest(vm, SCRATCH), guest(vm, SCRATCH + 128), sizeof(stack_t));
+    ((stack_t *)guest(vm, SCRATCH))->ss_size = 100;
+    assert_int_equal(CALL(vm, sigaltstack, SCRATCH, 0), -ENOMEM);
+}
+
+static void test_signal_to_itself(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t pid = (uint64_t)CALL(vm, getpid);
+
+    assert_int_equal(CALL(vm, kill, pid, 0), 0);
+    assert_int_equal(CALL(vm, kill, pid, 65), -EINVAL);
+    assert_int_equal(CALL(vm, kill, pid + 1, SIGTERM), -ESRCH);
+    assert_int_equal(CALL(vm, kill, pid, SIGCHLD), 0);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    CALL(vm, kill, pid, SIGTERM);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGTERM);
+    CALL(vm, tgkill, pid, pid, SIGABRT);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGABRT);
+    set_action(vm, SIGTERM, 1);
+    assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    set_action(vm, SIGTERM, 0x400000);
+    assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
+    assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(vm->lines, 1);
+    set_action(vm, SIGABRT, 0x400000);
+    CALL(vm, tkill, pid, SIGABRT);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+}
+
+/* As raise() of the libcs does it. */
+static void test_blocked_signal_waits(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t pid = (uint64_t)CALL(vm, getpid);
+
+    set_blocked(vm, UINT64_MAX);
+    assert_int_equal(CALL(vm, tkill, pid, SIGUSR1), 0);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(CALL(vm, rt_sigpending, SCRATCH, 8), 0);
+    assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), 1 << (SIGUSR1 - 1));
+    memset(guest(vm, SCRATCH), 0, 8);
+    CALL(vm, rt_sigprocmask, SIG_SETMASK, SCRATCH, 0, 8);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGUSR1);
+}
+
+/* ---- the process --------------------------------------------------------- */
+
+static void test_exit(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    CALL(vm, exit, 3);
+    assert_int_equal(vm->next, LINUX_EXIT);
+    assert_int_equal(vm->status, 3);
+    CALL(vm, exit_group, 0x1ff);
+    assert_int_equal(vm->next, LINUX_EXIT);
+    assert_int_equal(vm->status, 255);
+}
+
+static void test_what_a_program_asks(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct utsname *name = guest(vm, SCRATCH);
+    struct sysinfo *info = guest(vm, SCRATCH);
+    uint64_t *words = guest(vm, SCRATCH);
+
+    assert_int_equal(CALL(vm, uname, SCRATCH), 0);
+    assert_string_equal(name->nodename, "ferry");
+    assert_string_equal(name->machine, "x86_64");
+    assert_int_equal(CALL(vm, uname, SCRATCH_END - 10), -EFAULT);
+    assert_int_equal(CALL(vm, sysinfo, SCRATCH), 0);
+    assert_int_equal(info->totalram, MEMORY);
+    assert_true(info->freeram < MEMORY && info->freeram > MEMORY / 2);
+    memset(words, 0xff, 16);
+    assert_int_equal(CALL(vm, sched_getaffinity, 0, 16, SCRATCH), 8);
+    assert_int_equal(words[0], 1);
+    assert_int_equal(CALL(vm, sched_getaffinity, 0, 4, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, gettid), CALL(vm, getpid));
+    assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
+    assert_int_equal(CALL(vm, setuid, (uint64_t)CALL(vm, getuid)), 0);
+    assert_int_equal(CALL(vm, setuid, 0), -EPERM);
+    assert_int_equal(CALL(vm, umask, 077), 022);
+    assert_int_equal(CALL(vm, umask, 0), 077);
+    assert_int_equal(CALL(vm, getrusage, 0, SCRATCH), 0);
+    assert_int_equal(CALL(vm, getrusage, 7, SCRATCH), -EINVAL);
+}
+
+static void test_limits(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct rlimit *limit = guest(vm, SCRATCH);
+
+    assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
+    assert_int_equal(limit->rlim_cur, 256);
+    limit->rlim_cur = 10;
+    assert_int_equal(CALL(vm, prlimit64, 0, RLIMIT_NOFILE, SCRATCH, SCRATCH + 128), 0);
+    assert_int_equal(((struct rlimit *)guest(vm, SCRATCH + 128))->rlim_cur, 256);
+    assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
+    assert_int_equal(limit->rlim_cur, 10);
+    limit->rlim_max = 1000;
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EPERM);
+    *limit = (struct rlimit){5, 4};
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, getrlimit, 16, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, prlimit64, 99, RLIMIT_AS, 0, SCRATCH), -ESRCH);
+    assert_int_equal(CALL(vm, getrlimit, RLIMIT_AS, SCRATCH), 0);
+    assert_int_equal(limit->rlim_cur, MEMORY);
+}
+
+static void test_segments(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_FS, 0x1234), 0);
+    assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_GS, 0x5678), 0);
+    assert_int_equal(vm->fs, 0x1234);
+    assert_int_equal(vm->gs, 0x5678);
+    assert_int_equal(CALL(vm, arch_prctl, ARCH_GET_FS, SCRATCH), 0);
+    assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), 0x1234);
+    assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_FS, 1ull << 63), -EPERM);
+    assert_int_equal(CALL(vm, arch_prctl, 0x3001, SCRATCH), -EINVAL);
+}
+
+static void test_random(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t *words = guest(vm, SCRATCH);
+
+    assert_int_equal(CALL(vm, getrandom, SCRATCH, 16, 0), 16);
+    assert_true(words[0] != words[1]);
+    assert_int_equal(words[2], 0);
+    assert_int_equal(CALL(vm, getrandom, READ_ONLY, 16, 0), -EFAULT);
+    assert_int_equal(CALL(vm, getrandom, SCRATCH, 16, 8), -EINVAL);
+    assert_int_equal(CALL(vm, getrandom, SCRATCH, UINT64_MAX, 0), -EFAULT);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_clocks),
+        TEST(test_sleep),
+        TEST(test_futex),
+        TEST(test_broken_pipe),
+        TEST(test_dispositions_are_kept),
+        TEST(test_signal_to_itself),
+        TEST(test_blocked_signal_waits),
+        TEST(test_exit),
+        TEST(test_what_a_program_asks),
+        TEST(test_limits),
+        TEST(test_segments),
+        TEST(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of back-pressure and failure in host/route.c: who waits for
+ * what, who wakes him, and that a message that fails leaves everything as it was.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ring.h"
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b, *vm_c;
+static struct endpoint *a, *b, *c;
+static struct ferry_link *a_to_b, *c_to_b;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 4);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    vm_c = core_vm(engine, "c");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    c = vm_c->endpoint;
+    a_to_b = core_link(vm_a, vm_b, 40);
+    c_to_b = core_link(vm_c, vm_b, 40);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    ferry_vm_destroy(vm_c);
+    core_end(engine);
+    return 0;
+}
+
+static int send_units(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
+                      struct units units)
+{
+    struct ferry_desc desc = core_units(mode, from, to->id, units);
+
+    return core_send(from, &desc);
+}
+
+/* Sends until there is no room; the last one stays parked. */
+static uint32_t fill(struct endpoint *from, const struct ferry_desc *desc)
+{
+    for (uint32_t sent = 0; sent < 1000; sent++) {
+        core_queue(from, desc);
+        route_drain(from, core_memory);
+        if (from->out_parked)
+            return sent;
+    }
+    fail();
+    return 0;
+}
+
+static struct ferry_desc copy_to_b(void)
+{
+    return core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 10);
+}
+
+static void credits_park_the_sender(void **state)
+{
+    struct ferry_desc desc = copy_to_b(), got = {0};
+
+    (void)state;
+    a_to_b->max_messages = 3;
+    assert_int_equal(fill(a, &desc), 3);
+    assert_true(route_pending(a));
+    assert_int_equal(a->control->vmm.out_tail, 3);
+    /* Taking is not enough for a payload: its release is what makes room. */
+    for (int i = 0; i < 3; i++)
+        got = core_take(b);
+    route_drain(a, core_memory);
+    assert_true(a->out_parked);
+    uint64_t seen = a->events;
+    assert_int_equal(endpoint_release(b, got.payload.token), 0);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    assert_false(route_pending(a));
+    assert_int_equal(a->control->vmm.out_status[3], 0);
+    assert_int_equal(core_take(b).payload.message, 4);
+    assert_int_equal(a_to_b->messages, 4);
+}
+
+static void inline_credits_come_back_when_taken(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    a_to_b->max_messages = 2;
+    assert_int_equal(fill(a, &desc), 2);
+    core_take(b);
+    uint64_t seen = a->events;
+    endpoint_collect(b);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(route_pending(a));
+}
+
+/* The receiver took and released by stores alone: the sender looks for himself. */
+static void a_sender_sees_room_that_was_made_in_memory(void **state)
+{
+    struct ferry_desc desc = copy_to_b();
+
+    (void)state;
+    a_to_b->max_messages = 1;
+    assert_int_equal(core_send(a, &desc), 0);
+    core_release(b, core_take(b).payload.token);
+    assert_int_equal(core_send(a, &desc), 0);
+}
+
+static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0), hangup = {.mode = FERRY_HANGUP, .dst = b->id};
+
+    (void)state;
+    assert_int_equal(fill(a, &desc), 40);
+    assert_int_equal(fill(c, &desc), FERRY_RING_ENTRIES - 2 - 40);
+    assert_int_equal(core_waiting(b), 62);
+    /* Both can still hang up, and nothing is overwritten. */
+    struct transfer transfer;
+    assert_int_equal(route_decode(a, &hangup, core_memory, &transfer), 0);
+    assert_int_equal(route_perform(&transfer), 0);
+    assert_int_equal(route_decode(c, &hangup, core_memory, &transfer), 0);
+    assert_int_equal(route_perform(&transfer), 0);
+    assert_int_equal(core_waiting(b), FERRY_RING_ENTRIES);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(core_take(b).src, a->id);
+    for (int i = 0; i < 22; i++)
+        assert_int_equal(core_take(b).src, c->id);
+    assert_int_equal(core_take(b).mode, FERRY_HANGUP);
+    assert_int_equal(core_take(b).mode, FERRY_HANGUP);
+    /* What was parked finds the link hung up. */
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    assert_int_equal(a->control->vmm.out_status[40], -EPIPE);
+}
+
+static void taking_wakes_all_who_wait_for_the_queue(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    fill(a, &desc);
+    fill(c, &desc);
+    uint64_t seen_a = a->events, seen_c = c->events;
+    core_take(b);
+    endpoint_collect(b);
+    assert_true(a->events > seen_a);
+    assert_true(c->events > seen_c);
+}
+
+static void tokens_run_out_before_the_queue(void **state)
+{
+    struct ferry_desc desc = copy_to_b(), small = core_inline(b->id, 0);
+    uint32_t sent = 0;
+
+    (void)state;
+    for (; sent < 40; sent++) {
+        assert_int_equal(core_send(a, &desc), 0);
+        core_take(b);
+    }
+    for (; sent < FERRY_RING_ENTRIES; sent++) {
+        assert_int_equal(core_send(c, &desc), 0);
+        core_take(b);
+    }
+    core_queue(c, &desc);
+    route_drain(c, core_memory);
+    assert_true(c->out_parked); /* 24 in flight, queue empty, but no token */
+    a_to_b->max_messages = 48;
+    assert_int_equal(core_send(a, &small), 0); /* which needs none */
+    core_release(b, 5);
+    route_drain(c, core_memory);
+    assert_false(c->out_parked);
+    core_take(b);
+    assert_int_equal(core_take(b).payload.token, 5);
+}
+
+static void one_drain_is_bounded_and_in_order(void **state)
+{
+    (void)state;
+    a_to_b->max_messages = 48;
+    for (uint32_t i = 0; i < 48; i++) {
+        struct ferry_desc desc = core_inline(b->id, i);
+        core_queue(a, &desc);
+    }
+    route_drain(a, core_memory);
+    assert_int_equal(a->control->vmm.out_tail, 48);
+    for (uint32_t i = 0; i < 48; i++)
+        assert_int_equal(core_take(b).tag, i);
+}
+
+static void a_bad_message_does_not_stop_the_next(void **state)
+{
+    struct ferry_desc bad = {.mode = 77, .dst = b->id}, good = core_inline(b->id, 5);
+
+    (void)state;
+    core_queue(a, &good);
+    core_queue(a, &bad);
+    core_queue(a, &good);
+    a->control->vmm.out_status[1] = 99;
+    route_drain(a, core_memory);
+    assert_int_equal(a->control->vmm.out_tail, 3);
+    assert_int_equal(a->control->vmm.out_status[0], 0);
+    assert_int_equal(a->control->vmm.out_status[1], -EINVAL);
+    assert_int_equal(a->control->vmm.out_status[2], 0);
+    assert_int_equal(core_waiting(b), 2);
+}
+
+static void an_out_index_that_cannot_be_is_no_message(void **state)
+{
+    const uint32_t heads[] = {65, 1000, UINT32_MAX, 0x80000000u};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        a->control->guest.out_head = heads[i];
+        assert_false(route_pending(a));
+        route_drain(a, core_memory);
+        assert_int_equal(a->control->vmm.out_tail, 0);
+    }
+    assert_int_equal(core_waiting(b), 0);
+    /* Its own traffic alone: a right index goes on. */
+    a->control->guest.out_head = 0;
+    struct ferry_desc desc = core_inline(b->id, 0);
+    assert_int_equal(core_send(a, &desc), 0);
+}
+
+static void a_dead_receiver_is_a_broken_pipe(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    uint16_t id = b->id;
+    endpoint_shutdown(b);
+    assert_int_equal(core_send(a, &desc), -EPIPE);
+    desc = core_units(FERRY_LEND, a, id, units);
+    assert_int_equal(core_send(a, &desc), -EPIPE);
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+    assert_int_equal(a->loans, 0);
+    struct ferry_peer *shown = a_to_b->shown_to_sender;
+    assert_int_equal(shown->id, id);
+    assert_int_equal(shown->state, FERRY_PEER_GONE);
+}
+
+static void notes_of_loans_never_overflow(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+
+    (void)state;
+    for (int i = 0; i < (int)FERRY_RING_ENTRIES; i++) {
+        assert_int_equal(send_units(FERRY_LEND, a, b, units), 0);
+        core_release(b, core_take(b).payload.token);
+        endpoint_collect(b);
+    }
+    assert_int_equal(core_home(a), FERRY_RING_ENTRIES);
+    struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, units);
+    core_queue(a, &desc);
+    route_drain(a, core_memory);
+    assert_true(a->out_parked); /* its note would have no place */
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+    assert_int_equal(a_to_b->in_flight, 0);
+    ring_publish(&a->control->guest.home_tail, 1);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    core_assert_books(engine, 515, 0, 1);
+}
+
+/* --- all or nothing ------------------------------------------------------------- */
+
+static void assert_untouched(struct units units)
+{
+    for (uint32_t i = units.first; i < units.first + units.count; i++) {
+        assert_int_equal(core_rights(a, i), WINDOW_WRITE);
+        assert_int_equal(core_rights(b, i), WINDOW_CLOSED);
+    }
+    assert_int_equal(core_waiting(b), 0);
+    assert_int_equal(a_to_b->in_flight, 0);
+    assert_int_equal(a_to_b->messages, 0);
+    assert_int_equal(a_to_b->pages_4k, 0);
+    assert_int_equal(a_to_b->bytes_handed_over, 0);
+    assert_int_equal(a->loans, 0);
+    assert_int_equal(b->promised, 0);
+    assert_int_equal(b->users, 0);
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++)
+        assert_int_equal(b->held[i].state, HELD_FREE);
+}
+
+/* Closing the middle of what A has open needs two more mappings, which there are not. */
+static void a_sender_that_cannot_be_closed_sends_nothing(void **state)
+{
+    struct units units = core_alloc(a, 4, true), middle = {units.first + 1, 2};
+    const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
+    int results[2];
+
+    (void)state;
+    core_exhaust_mappings();
+    for (int i = 0; i < 2; i++)
+        results[i] = send_units(modes[i], a, b, middle);
+    core_restore_mappings();
+    assert_int_equal(results[0], -ENOMEM);
+    assert_int_equal(results[1], -ENOMEM);
+    assert_untouched(units);
+    core_assert_books(engine, 512, 4, 0);
+    assert_int_equal(send_units(FERRY_LEND, a, b, middle), 0);
+    assert_int_equal(core_rights(b, middle.first), WINDOW_READ);
+}
+
+/* Closing the end of what A has open needs no mapping; opening it at B, all of which is
+ * closed, does: the first half must be taken back. */
+static void a_receiver_that_cannot_be_opened_gets_nothing(void **state)
+{
+    struct units units = core_alloc(a, 4, true), end = {units.first + 2, 2};
+    const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
+    int results[2];
+
+    (void)state;
+    core_exhaust_mappings();
+    for (int i = 0; i < 2; i++)
+        results[i] = send_units(modes[i], a, b, end);
+    core_restore_mappings();
+    assert_int_equal(results[0], -ENOMEM);
+    assert_int_equal(results[1], -ENOMEM);
+    assert_untouched(units);
+    core_assert_books(engine, 512, 4, 0);
+    assert_int_equal(send_units(FERRY_MOVE, a, b, end), 0);
+    assert_int_equal(core_rights(b, end.first), WINDOW_WRITE);
+    assert_int_equal(core_rights(a, end.first), WINDOW_CLOSED);
+}
+
+static void a_loan_that_cannot_go_on_stays(void **state)
+{
+    struct ferry_link *b_to_c = core_link(vm_b, vm_c, 3);
+    struct units units = core_alloc(a, 4, true), middle = {units.first + 1, 2};
+
+    (void)state;
+    /* Three loans side by side at B; the middle one is to go on. */
+    assert_int_equal(send_units(FERRY_LEND, a, b, (struct units){units.first, 1}), 0);
+    assert_int_equal(send_units(FERRY_LEND, a, b, middle), 0);
+    assert_int_equal(send_units(FERRY_LEND, a, b, (struct units){units.first + 3, 1}), 0);
+    core_take(b);
+    uint32_t token = core_take(b).payload.token;
+    core_take(b);
+    core_exhaust_mappings();
+    int result = send_units(FERRY_LEND, b, c, middle);
+    core_restore_mappings();
+    assert_int_equal(result, -ENOMEM);
+    assert_int_equal(core_rights(b, middle.first), WINDOW_READ);
+    assert_int_equal(core_rights(c, middle.first), WINDOW_CLOSED);
+    assert_int_equal(b->held[token].state, HELD_TAKEN);
+    assert_int_equal(b_to_c->in_flight, 0);
+    assert_int_equal(a_to_b->in_flight, 3);
+    core_assert_books(engine, 512, 0, 4);
+    assert_int_equal(send_units(FERRY_LEND, b, c, middle), 0);
+    assert_int_equal(core_rights(c, middle.first), WINDOW_READ);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(credits_park_the_sender),
+        CASE(inline_credits_come_back_when_taken),
+        CASE(a_sender_sees_room_that_was_made_in_memory),
+        CASE(a_full_queue_parks_and_keeps_room_for_hangups),
+        CASE(taking_wakes_all_who_wait_for_the_queue),
+        CASE(tokens_run_out_before_the_queue),
+        CASE(one_drain_is_bounded_and_in_order),
+        CASE(a_bad_message_does_not_stop_the_next),
+        CASE(an_out_index_that_cannot_be_is_no_message),
+        CASE(a_dead_receiver_is_a_broken_pipe),
+        CASE(notes_of_loans_never_overflow),
+        CASE(a_sender_that_cannot_be_closed_sends_nothing),
+        CASE(a_receiver_that_cannot_be_opened_gets_nothing),
+        CASE(a_loan_that_cannot_go_on_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The program's address space: memory slots, table entries, and what it takes of the host. */
+#include "space_fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define LEAF_NO_EXEC (1ull << 63)
+
+static uint64_t slot_bytes(const struct space *space, size_t i)
+{
+    return space->slots[i].end - space->slots[i].start;
+}
+
+static void test_slots_cover_and_grow(void **state)
+{
+    struct space_fixture *f = *state;
+    struct space *space = &f->space;
+
+    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(f->slots_added, 1);
+    assert_int_equal(slot_bytes(space, 0), 4 * MIB);
+    assert_int_equal(space_map(space, AREA + 4 * MIB - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(f->slots_added, 1);
+    /* Reservations need none before they get rights. */
+    assert_int_equal(space_map(space, AREA + 4 * MIB, PAGE, 0), 0);
+    assert_int_equal(f->slots_added, 1);
+    assert_int_equal(space_protect(space, AREA + 4 * MIB, PAGE, SPACE_READ), 0);
+    assert_int_equal(f->slots_added, 2);
+    assert_int_equal(slot_bytes(space, 1), 8 * MIB);
+    /* One mapping that needs more than that. */
+    assert_int_equal(space_map(space, AREA + 12 * MIB, 40 * MIB, READ_WRITE), 0);
+    assert_int_equal(f->slots_added, 3);
+    assert_int_equal(slot_bytes(space, 2), 40 * MIB);
+    /* A range between two slots, and the ends of the program's part. */
+    assert_int_equal(space_map(space, AREA - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->slots[0].end, AREA);
+    assert_int_equal(space_map(space, FERRY_PROGRAM_LOW, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->slots[0].start, FERRY_PROGRAM_LOW);
+    assert_int_equal(space_map(space, FERRY_PROGRAM_HIGH - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->slots[space->slot_count - 1].end, FERRY_PROGRAM_HIGH);
+}
+
+static void test_slots_have_a_budget(void **state)
+{
+    struct space_fixture *f = *state;
+    uint64_t total = 0;
+    int err = 0;
+
+    /* One page at each place that makes a new slot, as a hostile program would. */
+    for (uint64_t at = AREA; !err && at < FERRY_PROGRAM_HIGH;) {
+        err = space_map(&f->space, at, PAGE, SPACE_READ);
+        if (!err)
+            at = f->space.slots[f->space.slot_count - 1].end;
+    }
+    assert_int_equal(err, -ENOMEM);
+    for (size_t i = 0; i < f->space.slot_count; i++)
+        total += slot_bytes(&f->space, i);
+    assert_true(total >= LIMIT && total <= 4 * LIMIT + 1024 * MIB);
+}
+
+static void test_failed_slot_changes_nothing(void **state)
+{
+    struct space_fixture *f = *state;
+    struct space *space = &f->space;
+
+    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, AREA + 8 * MIB, PAGE, 0), 0);
+    f->slots_allowed = f->slots_added;
+    assert_int_equal(space_map(space, AREA, 8 * MIB, READ_WRITE), -ENOSPC);
+    assert_int_equal(space_protect(space, AREA + 8 * MIB, PAGE, READ_WRITE), -ENOSPC);
+    assert_int_equal(space->used_bytes, PAGE);
+    assert_int_equal(space->count, 2);
+    assert_int_equal(space_prot(space, AREA + 8 * MIB), 0);
+    assert_false(host_can(space, AREA + PAGE, false));
+    assert_true(host_can(space, AREA, true));
+}
+
+static void test_out_of_tables_changes_nothing(void **state)
+{
+    struct space_fixture *f = *state;
+
+    f->tables.capacity = f->tables.used;
+    assert_int_equal(space_map(&f->space, AREA, PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(f->space.count, 0);
+    assert_int_equal(f->space.used_bytes, 0);
+    assert_false(host_can(&f->space, AREA, false));
+}
+
+static void test_leaves(void **state)
+{
+    struct space_fixture *f = *state;
+    struct space *space = &f->space;
+    bool large;
+
+    /* Small pages at the edges, large ones between. */
+    assert_int_equal(space_map(space, AREA + PAGE, 6 * MIB, READ_WRITE), 0);
+    assert_int_equal(leaf_of(f, AREA, &large), 0);
+    assert_true(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC);
+    assert_false(large);
+    assert_true(leaf_of(f, AREA + 2 * MIB, &large) & LEAF_NO_EXEC);
+    assert_true(large);
+    assert_non_null(leaf_of(f, AREA + 6 * MIB - PAGE, &large));
+    assert_true(large);
+    assert_non_null(leaf_of(f, AREA + 6 * MIB, &large));
+    assert_false(large);
+    /* Write rights are in every leaf: the host's mapping decides. */
+    assert_int_equal(space_map(space, AREA + 16 * MIB, PAGE, SPACE_READ), 0);
+    assert_int_equal(leaf_of(f, AREA + 16 * MIB, &large) & 7, 7);
+    /* Code is in small pages. */
+    assert_int_equal(space_map(space, AREA + 32 * MIB, 4 * MIB, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(leaf_of(f, AREA + 32 * MIB, &large) & LEAF_NO_EXEC, 0);
+    assert_false(large);
+    /* A right gained later. */
+    assert_int_equal(space_protect(space, AREA + PAGE, PAGE, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC, 0);
+    assert_true(leaf_of(f, AREA + 2 * PAGE, &large) & LEAF_NO_EXEC);
+    /* A reservation has no leaves. */
+    assert_int_equal(space_map(space, AREA + 48 * MIB, PAGE, 0), 0);
+    assert_int_equal(leaf_of(f, AREA + 48 * MIB, &large), 0);
+}
+
+/* Host mappings inside the reservation. */
+static unsigned count_host_mappings(const struct space *space)
+{
+    uintptr_t low = (uintptr_t)space->base, high = low + FERRY_PROGRAM_HIGH;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned count = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        char *rest;
+        uintptr_t start = strtoul(line, &rest, 16);
+
+        if (*rest == '-' && start < high && strtoul(rest + 1, NULL, 16) > low)
+            count++;
+    }
+    assert_int_equal(fclose(maps), 0);
+    return count;
+}
+
+/* Pages touched before their neighbours came: the kernel does not merge them,
+ * so neither may the list, or its bound would be none. */
+static void test_host_mappings_are_bounded(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    int err = 0;
+
+    for (uint64_t area = AREA; !err && area < AREA + 64 * MIB; area += MIB) {
+        for (int odd = 0; odd < 2; odd++) {
+            for (uint64_t i = 0; !err && i < 128; i++) {
+                uint64_t at = area + (2 * i + (uint64_t)odd) * PAGE;
+
+                err = space_map(space, at, PAGE, READ_WRITE);
+                if (!err)
+                    *(char *)space_at(space, at, 1, SPACE_WRITE) = 1;
+            }
+        }
+    }
+    assert_int_equal(err, -ENOMEM);
+    assert_true(space->used_bytes < LIMIT);
+    assert_true(space->count <= 2048);
+    assert_true(count_host_mappings(space) <= 2 * space->count + 1);
+}
+
+static void test_fresh_neighbours_merge(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+
+    for (uint64_t i = 0; i < 4096; i++)
+        assert_int_equal(space_map(space, AREA + i * PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->count, 1);
+    /* As an allocator does that opens a reservation bit by bit. */
+    assert_int_equal(space_map(space, AREA + 32 * MIB, 16 * MIB, 0), 0);
+    for (uint64_t i = 0; i < 4096; i++)
+        assert_int_equal(space_protect(space, AREA + 32 * MIB + i * PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->count, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_slots_cover_and_grow),
+        TEST(test_slots_have_a_budget),
+        TEST(test_failed_slot_changes_nothing),
+        TEST(test_out_of_tables_changes_nothing),
+        TEST(test_leaves),
+        TEST(test_host_mappings_are_bounded),
+        TEST(test_fresh_neighbours_merge),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
