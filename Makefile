@@ -30,7 +30,9 @@ demo: setup
 	@scripts/demo $(BUILD)
 
 check: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
+	@test -d $(BUILD)/tests/unit || { \
+	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
 	@scripts/check $(BUILD)
 
 install: all

@@ -38,8 +38,8 @@ static inline void sum_add(struct sum *sum, const uint8_t *data, size_t bytes)
     while (done < bytes && sum->bytes % 8 != 0)
         sum_byte(sum, data[done++]);
     for (; bytes - done >= 64; done += 64, sum->bytes += 64) {
-        for (int lane = 0; lane < 4; lane++)
-            lanes[lane] = _mm_add_epi64(lanes[lane], sum_load(data + done + 16 * lane));
+        for (size_t lane = 0; lane < 4; lane++)
+            lanes[lane] = _mm_add_epi64(lanes[lane], sum_load(data + done + 16u * lane));
     }
     memcpy(parts, lanes, sizeof(parts));
     for (int part = 0; part < 8; part++)

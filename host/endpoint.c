@@ -218,17 +218,19 @@ static void entry_taken(struct endpoint *endpoint, enum held_state state)
         link->in_flight--;
 }
 
-/* Under lock: the endpoints to wake once it is dropped, as other senders may
- * be short of queue entries, not only of their link's share. */
-static uint32_t unpark(struct endpoint *endpoint, struct endpoint *wake[FERRY_PEERS_MAX])
+/* Under lock: which senders to wake once it is dropped; all that are parked, or
+ * those that can send half of their share at one go, so that a sender is not
+ * woken for every message that is taken. */
+static uint32_t unpark(struct endpoint *endpoint, bool all, struct endpoint *wake[FERRY_PEERS_MAX])
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
-        if (!endpoint->in[i]->parked)
+        struct ferry_link *link = endpoint->in[i];
+        if (!link->parked || !(all || link->in_flight * 2 <= link->max_messages))
             continue;
-        endpoint->in[i]->parked = false;
-        wake[count++] = endpoint->in[i]->from;
+        link->parked = false;
+        wake[count++] = link->from;
     }
     return count;
 }
@@ -237,6 +239,16 @@ static void wake_all(struct endpoint *wake[], uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         endpoint_wake(wake[i]);
+}
+
+void queue_unpark(struct endpoint *endpoint)
+{
+    struct endpoint *wake[FERRY_PEERS_MAX];
+
+    lock(endpoint);
+    uint32_t count = unpark(endpoint, true, wake);
+    unlock(endpoint);
+    wake_all(wake, count);
 }
 
 bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
@@ -249,7 +261,7 @@ bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
     if (any) {
         *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
         entry_taken(endpoint, endpoint->control ? HELD_READ : HELD_TAKEN);
-        count = unpark(endpoint, wake);
+        count = unpark(endpoint, false, wake);
     }
     unlock(endpoint);
     wake_all(wake, count);
@@ -361,7 +373,7 @@ static void finish_release(struct endpoint *endpoint, uint32_t token)
     lock(endpoint);
     if (result == 0) {
         held->link->in_flight--;
-        count = unpark(endpoint, wake);
+        count = unpark(endpoint, false, wake);
     }
     end_release(endpoint, token, result < 0 ? HELD_STUCK : HELD_FREE);
     unlock(endpoint);
@@ -469,7 +481,7 @@ void endpoint_collect(struct endpoint *endpoint)
     endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
     uint32_t count = collect_tokens(endpoint, tokens);
     if (taken)
-        wakes = unpark(endpoint, wake);
+        wakes = unpark(endpoint, false, wake);
     unlock(endpoint);
 
     wake_all(wake, wakes);
@@ -526,6 +538,7 @@ uint64_t endpoint_prepare(struct endpoint *endpoint)
     uint64_t seen = endpoint->events;
     unlock(endpoint);
     show_waiting(endpoint, 1);
+    queue_unpark(endpoint);
     for (uint32_t i = 0; i < endpoint->in_count; i++)
         if (endpoint->in[i]->from->byte_stream)
             stream_pull(endpoint->in[i]->from->byte_stream);

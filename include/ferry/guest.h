@@ -102,8 +102,8 @@ int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when);
  * UINT64_MAX: for ever): -ETIMEDOUT. A FERRY_HANGUP message says that its sender will send no more. */
 int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns);
 
-/* Done with a COPY or LEND payload: it goes home at the next exit, or when the VMM looks
- * for room for this VM's next message. */
+/* Done with a COPY or LEND payload: it goes home at the next exit, or within the engine's
+ * max_defer_us. */
 int ferry_release(const struct ferry_msg *msg);
 
 /* The next loan that came home: its units are the caller's to write again.

@@ -59,9 +59,9 @@ int main(int argc, char **argv)
     else
         THROUGH("movdqu", "xmm");
     __asm__ volatile("stmxcsr %0" : "=m"(mxcsr_after));
-    for (unsigned i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         if (memcmp(before + i * WIDTH, after + i * WIDTH, avx ? WIDTH : WIDTH / 2) != 0)
-            fail("register %s%u changed", avx ? "ymm" : "xmm", i);
+            fail("register %s%zu changed", avx ? "ymm" : "xmm", i);
     if ((mxcsr_after & ~0x3fu) != mxcsr)
         fail("MXCSR is 0x%x, not 0x%x", mxcsr_after, mxcsr);
     printf("%s kept\n", avx ? "AVX" : "SSE");

@@ -19,7 +19,7 @@ static void expect_identity(const struct ferry_msg *msg, const struct ferry_peer
              info->generation);
     for (unsigned i = 0; i < FERRY_DIGEST_BYTES; i++)
         any |= peer->digest[i];
-    if (any == 0)
+    if (any == 0 && peer->id != 0) /* the host runs no image */
         fail("the peer has no digest");
 }
 

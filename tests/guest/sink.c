@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sink PEER: takes whatever comes, gives it back, until the peer hangs up; prints how many. */
+/* sink PEER...: takes whatever comes, gives it back, until all peers hung up; prints how many. */
 #include "guest.h"
 
 int main(int argc, char **argv)
 {
     struct ferry_msg msg;
     uint64_t count = 0;
+    int peers = argc - 1;
 
-    expect_arguments(argc, 1, "sink PEER");
-    peer_of(argv[1]);
-    for (;; count++) {
+    expect_arguments(argc, 1, "sink PEER...");
+    for (int i = 1; i <= peers; i++)
+        peer_of(argv[i]);
+    while (peers > 0) {
         receive(&msg);
-        if (msg.mode == FERRY_HANGUP)
-            break;
+        if (msg.mode == FERRY_HANGUP) {
+            peers--;
+            continue;
+        }
+        count++;
         if (msg.mode != FERRY_MOVE)
             expect_ok("release", ferry_release(&msg));
     }

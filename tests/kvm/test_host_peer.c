@@ -103,7 +103,8 @@ static void send_modes(void **state)
             struct ferry_message message = {
                 .mode = cases[i].number, .tag = n, .data = data, .bytes = cases[i].length};
             fill(data, message.bytes, n);
-            assert_int_equal(ferry_send(link, &message, PATIENCE), 0);
+            if (ferry_send(link, &message, PATIENCE) < 0)
+                fail_msg("%s: guest said: %s", cases[i].mode, world_said(world));
             if (message.mode != FERRY_LEND)
                 continue;
             /* It is lent: it cannot be sent or freed until it is home. */

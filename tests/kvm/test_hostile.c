@@ -8,7 +8,7 @@ static void hostile_ring(void **state)
 {
     struct world *world = *state;
     int a = world_add(world, "a", "hostile_ring", "b", NULL);
-    int b = world_add(world, "b", "sink", "a", NULL);
+    int b = world_add(world, "b", "hold", "a", NULL);
 
     world_link(world, a, b);
     world_start(world);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ordinary programs in VMs: every kind of static executable, arguments, registers, streams. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kvm_fixture.h"
 
@@ -57,40 +57,47 @@ static void arguments(void **state)
     assert_string_equal(text, "argv[0]=args_env\nargv[1]=one\nargv[2]=two words\nargv[3]=\n");
 }
 
-/* A stream of this size and these pieces, through an unmodified program, comes out the same. */
+struct feed {
+    struct ferry_link *link;
+    char *data;
+    size_t bytes, piece;
+    int result;
+};
+
+static void *feed_all(void *arg)
+{
+    struct feed *feed = arg;
+
+    for (size_t sent = 0; sent < feed->bytes && feed->result == 0;) {
+        struct ferry_message next = {.mode = FERRY_COPY, .data = feed->data + sent};
+        next.bytes = feed->bytes - sent < feed->piece ? feed->bytes - sent : feed->piece;
+        feed->result = ferry_send(feed->link, &next, PATIENCE);
+        sent += next.bytes;
+    }
+    ferry_link_hangup(feed->link);
+    return NULL;
+}
+
+/* A stream of this size, in pieces of this one, through an unmodified program comes out the same. */
 static void copy_through(struct world *world, const char *program, size_t bytes, size_t piece)
 {
     char *in = malloc(bytes + 1), *out = malloc(bytes + 1);
     int a = world_add(world, "a", program, NULL);
-    struct ferry_link *to = world_stream(world, -1, a), *from = world_stream(world, a, -1);
-    struct ferry_message message;
-    size_t sent = 0, got = 0;
+    struct feed feed = {.link = world_stream(world, -1, a), .data = in, .bytes = bytes};
+    struct ferry_link *from = world_stream(world, a, -1);
+    pthread_t feeder;
 
     assert_true(in && out);
     for (size_t i = 0; i < bytes; i++)
         in[i] = (char)(i * 7 + i / 253);
+    feed.piece = piece;
     world_start(world);
-    do {
-        while (sent < bytes) {
-            struct ferry_message next = {.mode = FERRY_COPY, .data = in + sent};
-            next.bytes = bytes - sent < piece ? bytes - sent : piece;
-            /* Never blocking, as this thread must also read. */
-            if (ferry_send(to, &next, 0) < 0)
-                break;
-            sent += next.bytes;
-        }
-        if (sent == bytes)
-            ferry_link_hangup(to);
-        assert_int_equal(ferry_recv(from, PATIENCE, &message), 0);
-        if (message.mode == FERRY_HANGUP)
-            break;
-        assert_true(message.bytes <= bytes - got);
-        memcpy(out + got, message.data, message.bytes);
-        got += message.bytes;
-        ferry_release(from, message.token);
-    } while (1);
+    assert_int_equal(pthread_create(&feeder, NULL, feed_all, &feed), 0);
+    size_t got = world_read_all(from, out, bytes + 1);
+    assert_int_equal(pthread_join(feeder, NULL), 0);
     world_wait(world);
     world_expect_ok(world, a);
+    assert_int_equal(feed.result, 0);
     assert_int_equal(got, bytes);
     assert_memory_equal(in, out, bytes);
     free(in);

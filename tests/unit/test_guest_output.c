@@ -104,20 +104,21 @@ static void copies_under_way_are_not_overwritten(void **context)
     assert_received((size_t)3000 * 5000);
 }
 
-/* One copy out of the only extent was taken: the rest of it is still needed. */
+/* One copy out of a full extent was taken: the rest of it is still needed. */
 static void a_full_extent_waits_for_all_its_copies(void **context)
 {
     (void)context;
     fake.control->info.payload = FERRY_PAYLOAD_COPY;
-    fake.control->info.pool_extents = 1;
+    fake.control->info.pool_extents = 2;
     fake.credit = 1;
     produce(0, EXTENT);
+    produce(EXTENT, EXTENT);
     fake_drain();
     assert_int_equal(fake.taken_count, 1);
-    produce(EXTENT, EXTENT);
+    produce(2 * EXTENT, EXTENT);
     while (fake_release_oldest())
         ferry_yield();
-    assert_received(2 * EXTENT);
+    assert_received(3 * EXTENT);
 }
 
 static void copied_room_is_used_again_from_its_start(void **context)

@@ -122,9 +122,9 @@ static void large_pages(void **state)
     uint64_t start = 0x1000000000ull;
 
     (void)state;
-    assert_int_equal(guest_tables_map(&tables, start, start + 3 * LARGE,
-                                      GUEST_USER | GUEST_WRITE | GUEST_LARGE),
-                     0);
+    assert_int_equal(
+        guest_tables_map(&tables, start, start + 3 * LARGE, GUEST_USER | GUEST_WRITE | GUEST_LARGE),
+        0);
     assert_mapped(start, true, true, false, true);
     assert_mapped(start + 3 * LARGE - 1, true, true, false, true);
     assert_unmapped(start + 3 * LARGE);
@@ -172,9 +172,9 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
-        CASE(small_pages_map_to_themselves), CASE(each_right_is_its_own),
-        CASE(a_range_may_cross_tables),      CASE(large_pages),
-        CASE(mapping_again_only_adds_rights), CASE(leaves_keep_their_size),
+        CASE(small_pages_map_to_themselves),    CASE(each_right_is_its_own),
+        CASE(a_range_may_cross_tables),         CASE(large_pages),
+        CASE(mapping_again_only_adds_rights),   CASE(leaves_keep_their_size),
         CASE(running_out_keeps_what_there_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

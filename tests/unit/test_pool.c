@@ -43,25 +43,16 @@ static void covering_is_safe_for_any_input(void **state)
         uint64_t offset, bytes;
         uint32_t first, count; /* 0: refused */
     } rows[] = {
-        {0, 0, 0, 0},
-        {0, 1, 0, 1},
-        {4095, 1, 0, 1},
-        {4095, 2, 0, 2},
-        {4096, 4096, 1, 1},
-        {0, E, 0, 512},
+        {0, 0, 0, 0},           {0, 1, 0, 1},
+        {4095, 1, 0, 1},        {4095, 2, 0, 2},
+        {4096, 4096, 1, 1},     {0, E, 0, 512},
         {E - 1, 2, 0, 0}, /* pages and an extent */
-        {0, 4 * E, 0, 0},
-        {E, 1, 512, 1},
-        {E, 3 * E, 512, 3},
-        {2 * E - 1, 2, 512, 2},
-        {4 * E - 1, 1, 514, 1},
-        {4 * E - 1, 2, 0, 0}, /* past the end */
-        {4 * E, 1, 0, 0},
-        {4 * E, 0, 0, 0},
-        {UINT64_MAX, 1, 0, 0},
-        {UINT64_MAX, UINT64_MAX, 0, 0},
-        {1, UINT64_MAX, 0, 0},
-        {E, UINT64_MAX - E + 1, 0, 0}, /* ends at 2^64 */
+        {0, 4 * E, 0, 0},       {E, 1, 512, 1},
+        {E, 3 * E, 512, 3},     {2 * E - 1, 2, 512, 2},
+        {4 * E - 1, 1, 514, 1}, {4 * E - 1, 2, 0, 0}, /* past the end */
+        {4 * E, 1, 0, 0},       {4 * E, 0, 0, 0},
+        {UINT64_MAX, 1, 0, 0},  {UINT64_MAX, UINT64_MAX, 0, 0},
+        {1, UINT64_MAX, 0, 0},  {E, UINT64_MAX - E + 1, 0, 0}, /* ends at 2^64 */
         {E, UINT64_MAX, 0, 0},
     };
     struct pool pool;

@@ -176,8 +176,7 @@ static void move_changes_the_owner(void **state)
     (void)state;
     assert_int_equal(send_units(FERRY_MOVE, a, b, units), 0);
     struct ferry_desc got = take(b);
-    assert_int_equal(got.payload.addr,
-                     FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first));
+    assert_int_equal(got.payload.addr, FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first));
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
     assert_int_equal(core_rights(b, units.first), WINDOW_WRITE);
     core_assert_books(engine, 515, 1, 0);

@@ -42,10 +42,7 @@ static int decode(const struct ferry_desc *desc, struct transfer *out)
     return route_decode(a->endpoint, desc, core_memory, out);
 }
 
-#define PAYLOAD(addr_, bytes_)                 \
-    .payload = {                               \
-        .addr = (addr_), .bytes = (bytes_)     \
-    }
+#define PAYLOAD(addr_, bytes_) .payload = {.addr = (addr_), .bytes = (bytes_)}
 
 /* dst is B's id in all rows: B is the second VM. */
 #define DST 2
@@ -104,10 +101,14 @@ static void malformed_descriptors_are_refused(void **state)
          -EFAULT},
         {"lend nothing", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(WINDOW, 0)}, -EFAULT},
         {"lend program memory", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(0x10000, 1)}, -EFAULT},
-        {"lend below the window", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(WINDOW - 1, 2)}, -EFAULT},
+        {"lend below the window",
+         {.mode = FERRY_LEND, .dst = DST, PAYLOAD(WINDOW - 1, 2)},
+         -EFAULT},
         {"lend past the end", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(END, 1)}, -EFAULT},
         {"lend across the end", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(END - 1, 2)}, -EFAULT},
-        {"lend all there is", {.mode = FERRY_LEND, .dst = DST, PAYLOAD(WINDOW, 3 * EXTENT)}, -EFAULT},
+        {"lend all there is",
+         {.mode = FERRY_LEND, .dst = DST, PAYLOAD(WINDOW, 3 * EXTENT)},
+         -EFAULT},
         {"pages and extents",
          {.mode = FERRY_MOVE, .dst = DST, PAYLOAD(WINDOW + EXTENT - 1, 2)},
          -EFAULT},
@@ -150,7 +151,8 @@ static void inline_is_copied_out(void **state)
 
 static void copy_finds_its_source(void **state)
 {
-    struct ferry_desc desc = core_payload(FERRY_COPY, DST, CORE_MEMORY_ADDR + 7, FERRY_COPY_BYTES - 7);
+    struct ferry_desc desc =
+        core_payload(FERRY_COPY, DST, CORE_MEMORY_ADDR + 7, FERRY_COPY_BYTES - 7);
     struct transfer transfer;
 
     (void)state;
@@ -195,8 +197,10 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(malformed_descriptors_are_refused), CASE(inline_is_copied_out),
-        CASE(copy_finds_its_source),             CASE(units_are_those_the_payload_touches),
+        CASE(malformed_descriptors_are_refused),
+        CASE(inline_is_copied_out),
+        CASE(copy_finds_its_source),
+        CASE(units_are_those_the_payload_touches),
         CASE(the_host_is_peer_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

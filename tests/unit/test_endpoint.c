@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of host/endpoint.c: what a hostile guest may publish, tokens,
+ * and the end of an endpoint.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ring.h"
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b, *vm_c;
+static struct endpoint *a, *b, *c;
+static struct ferry_link *a_to_b, *b_to_c;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 4);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    vm_c = core_vm(engine, "c");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    c = vm_c->endpoint;
+    a_to_b = core_link(vm_a, vm_b, 8);
+    b_to_c = core_link(vm_b, vm_c, 8);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    ferry_vm_destroy(vm_c);
+    core_end(engine);
+    return 0;
+}
+
+static int send_units(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
+                      struct units units)
+{
+    struct ferry_desc desc = core_units(mode, from, to->id, units);
+
+    return core_send(from, &desc);
+}
+
+/* A page of A at B, not yet taken. */
+static struct units lend(void)
+{
+    struct units units = core_alloc(a, 1, true);
+
+    assert_int_equal(send_units(FERRY_LEND, a, b, units), 0);
+    return units;
+}
+
+/* --- hostile indexes ------------------------------------------------------------ */
+
+static void an_in_tail_that_cannot_be_takes_nothing(void **state)
+{
+    const uint32_t tails[] = {3, 64, 1000, UINT32_MAX, UINT32_MAX - 1, 0x80000000u};
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(core_send(a, &desc), 0);
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        b->control->guest.in_tail = tails[i];
+        endpoint_collect(b);
+        assert_int_equal(b->in_tail, 0);
+        assert_int_equal(a_to_b->in_flight, 2);
+    }
+    b->control->guest.in_tail = 2;
+    endpoint_collect(b);
+    assert_int_equal(a_to_b->in_flight, 0);
+    b->control->guest.in_tail = 1; /* back again */
+    endpoint_collect(b);
+    assert_int_equal(b->in_tail, 2);
+}
+
+static void indexes_may_wrap(void **state)
+{
+    struct ferry_desc desc = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 5);
+    const uint32_t start = UINT32_MAX - 2;
+
+    (void)state;
+    b->in_head = b->in_tail = b->release_tail = start;
+    b->control->vmm.in_head = b->control->guest.in_tail = b->control->guest.release_head = start;
+    a->out_tail = a->control->vmm.out_tail = a->control->guest.out_head = start;
+    for (uint32_t i = 0; i < 8; i++) {
+        assert_int_equal(core_send(a, &desc), 0);
+        core_release(b, core_take(b).payload.token);
+        endpoint_collect(b);
+        assert_int_equal(a_to_b->in_flight, 0);
+    }
+    assert_int_equal(b->in_tail, 5);
+    assert_int_equal(b->release_tail, 5);
+    assert_int_equal(a->out_tail, 5);
+}
+
+static void a_release_index_that_cannot_be_releases_nothing(void **state)
+{
+    const uint32_t heads[] = {65, 1000, UINT32_MAX, 0x80000000u};
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token;
+
+    (void)state;
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++)
+        b->control->guest.release[i] = token;
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        b->control->guest.release_head = heads[i];
+        endpoint_collect(b);
+        assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+        assert_int_equal(b->release_tail, 0);
+    }
+    /* The same token 64 times is one release. */
+    b->control->guest.release_head = 64;
+    endpoint_collect(b);
+    assert_int_equal(b->release_tail, 64);
+    assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
+    assert_int_equal(core_home(a), 1);
+    assert_int_equal(a_to_b->in_flight, 0);
+    core_assert_books(engine, 515, 1, 0);
+}
+
+static void a_home_index_that_cannot_be_makes_no_room(void **state)
+{
+    const uint32_t tails[] = {2, 65, UINT32_MAX, 0x80000000u};
+
+    (void)state;
+    lend();
+    core_release(b, core_take(b).payload.token);
+    endpoint_collect(b);
+    assert_int_equal(core_home(a), 1);
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        a->control->guest.home_tail = tails[i];
+        endpoint_collect(a);
+        assert_int_equal(a->home_tail, 0);
+    }
+    a->control->guest.home_tail = 1;
+    endpoint_collect(a);
+    assert_int_equal(a->home_tail, 1);
+}
+
+/* --- tokens ------------------------------------------------------------------------ */
+
+static void bad_tokens_change_nothing(void **state)
+{
+    const uint32_t tokens[] = {1, 63, 64, 1000, UINT32_MAX, 0x80000000u};
+    struct units units = lend();
+
+    (void)state;
+    assert_int_equal(core_take(b).payload.token, 0);
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        assert_int_equal(endpoint_release(b, tokens[i]), -EINVAL);
+        core_release(b, tokens[i]);
+        endpoint_collect(b);
+    }
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
+    assert_int_equal(a_to_b->in_flight, 1);
+    core_assert_books(engine, 515, 0, 1);
+}
+
+static void a_token_is_released_once(void **state)
+{
+    (void)state;
+    lend();
+    uint32_t token = core_take(b).payload.token;
+    core_release(b, token);
+    core_release(b, token);
+    endpoint_collect(b);
+    assert_int_equal(a_to_b->in_flight, 0);
+    assert_int_equal(core_home(a), 1);
+    assert_int_equal(endpoint_release(b, token), -EINVAL);
+    assert_int_equal(a->loans, 0);
+}
+
+static void a_message_not_taken_is_not_released(void **state)
+{
+    struct units units = lend();
+
+    (void)state;
+    core_release(b, 0);
+    endpoint_collect(b);
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    assert_int_equal(a_to_b->in_flight, 1);
+    assert_int_equal(endpoint_release(b, 0), -EINVAL);
+    assert_int_equal(core_take(b).payload.bytes, 4096);
+    endpoint_collect(b);
+    assert_int_equal(endpoint_release(b, 0), 0);
+}
+
+static void released_and_passed_on_at_once(void **state)
+{
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token;
+
+    (void)state;
+    /* Releases come first: nothing is left to pass on. */
+    core_release(b, token);
+    assert_int_equal(send_units(FERRY_LEND, b, c, units), -EPERM);
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+    assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
+    assert_int_equal(core_rights(c, units.first), WINDOW_CLOSED);
+    assert_int_equal(core_waiting(c), 0);
+    assert_int_equal(core_home(a), 1);
+    core_assert_books(engine, 515, 1, 0);
+}
+
+static void claimed_while_another_thread_looks(void **state)
+{
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token;
+
+    (void)state;
+    endpoint_collect(b);
+    assert_int_equal(endpoint_claim(b, units), token);
+    assert_int_equal(endpoint_claim(b, units), -1);
+    core_release(b, token); /* too late: it is claimed */
+    endpoint_collect(b);
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    endpoint_unclaim(b, token);
+    assert_int_equal(endpoint_claim(b, (struct units){units.first, 2}), -1);
+    assert_int_equal(endpoint_claim(b, (struct units){units.first + 1, 1}), -1);
+    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+}
+
+/* The VMM reads a message for the program: the guest cannot let it go under its hands. */
+static void what_the_vmm_reads_is_not_the_guests_to_release(void **state)
+{
+    struct units units = lend();
+    struct ferry_desc desc;
+
+    (void)state;
+    assert_true(queue_take(b, &desc));
+    core_release(b, desc.payload.token);
+    endpoint_collect(b);
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    assert_int_equal(endpoint_claim(b, units), -1);
+    assert_int_equal(endpoint_release(b, desc.payload.token), 0);
+    assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
+}
+
+/* B holds three loans side by side; closing the middle one would split a mapping. */
+static void a_release_that_cannot_be_done_is_done_later(void **state)
+{
+    struct units units = core_alloc(a, 3, true);
+    uint32_t middle = units.first + 1;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(send_units(FERRY_LEND, a, b, (struct units){units.first + i, 1}), 0);
+        core_take(b);
+    }
+    core_release(b, 1);
+    core_exhaust_mappings();
+    endpoint_collect(b);
+    endpoint_collect(b);
+    core_restore_mappings();
+    assert_int_equal(core_rights(b, middle), WINDOW_READ);
+    assert_int_equal(core_rights(a, middle), WINDOW_CLOSED);
+    assert_int_equal(a_to_b->in_flight, 3);
+    assert_int_equal(core_home(a), 0);
+    core_assert_books(engine, 513, 0, 3);
+    endpoint_collect(b);
+    assert_int_equal(core_rights(b, middle), WINDOW_CLOSED);
+    assert_int_equal(core_rights(a, middle), WINDOW_WRITE);
+    assert_int_equal(core_home(a), 1);
+}
+
+/* --- the end ----------------------------------------------------------------------- */
+
+static void shutdown_brings_loans_home_and_evicts(void **state)
+{
+    struct units taken = lend(), queued = lend(), moved = core_alloc(a, 1, false);
+    struct units own = core_alloc(b, 2, true);
+
+    (void)state;
+    core_take(b);
+    endpoint_collect(b);
+    assert_int_equal(send_units(FERRY_MOVE, a, b, moved), 0);
+    core_assert_books(engine, 511, 3, 2);
+    uint64_t seen = a->events;
+    endpoint_shutdown(b);
+    assert_int_equal(core_rights(a, taken.first), WINDOW_WRITE);
+    assert_int_equal(core_rights(a, queued.first), WINDOW_WRITE);
+    assert_int_equal(core_home(a), 2);
+    assert_int_equal(ledger_look(&engine->ledger, own.first).state, UNIT_FREE);
+    assert_int_equal(ledger_look(&engine->ledger, moved.first).state, UNIT_FREE);
+    assert_null(b->window.base);
+    assert_true(a->events > seen); /* who waits for room hears of it */
+    assert_int_equal(a_to_b->shown_to_sender->state, FERRY_PEER_GONE);
+    core_assert_books(engine, 514, 2, 0);
+}
+
+static void shutdown_hangs_up(void **state)
+{
+    struct ferry_desc desc = core_inline(c->id, 0);
+
+    (void)state;
+    assert_int_equal(core_send(b, &desc), 0);
+    uint16_t id = b->id;
+    endpoint_shutdown(b);
+    assert_int_equal(core_take(c).mode, FERRY_INLINE); /* what was sent arrives */
+    struct ferry_desc got = core_take(c);
+    assert_int_equal(got.mode, FERRY_HANGUP);
+    assert_int_equal(got.src, id);
+    assert_int_equal(b_to_c->shown_to_receiver->state, FERRY_PEER_GONE);
+    assert_int_equal(core_waiting(c), 0);
+}
+
+static void what_the_dead_lent_goes_to_the_pool(void **state)
+{
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token;
+
+    (void)state;
+    memset(core_bytes(engine, units.first), 0x77, 4096);
+    endpoint_collect(b);
+    endpoint_shutdown(a);
+    /* The reader goes on reading, and it is not counted as leaked. */
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    core_assert_books(engine, 515, 0, 1);
+    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
+    core_assert_books(engine, 516, 0, 0);
+    /* Whoever gets it next finds nothing of what was in it. */
+    core_alloc(c, 512, true);
+    assert_int_equal(core_bytes(engine, units.first)[0], 0);
+}
+
+static void a_loan_passed_on_outlives_its_owner_and_its_borrower(void **state)
+{
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token;
+
+    (void)state;
+    (void)token;
+    assert_int_equal(send_units(FERRY_LEND, b, c, units), 0);
+    endpoint_shutdown(a);
+    endpoint_shutdown(b);
+    assert_int_equal(core_rights(c, units.first), WINDOW_READ);
+    core_release(c, core_take(c).payload.token);
+    endpoint_collect(c);
+    core_assert_books(engine, 516, 0, 0);
+}
+
+/* A new VM in the place of a dead one does not get what that had lent. */
+static void a_place_taken_again_inherits_nothing(void **state)
+{
+    struct units units = lend();
+    uint32_t token = core_take(b).payload.token, generation = a->generation;
+    uint16_t index = a->index;
+
+    (void)state;
+    endpoint_collect(b);
+    ferry_vm_destroy(vm_a);
+    vm_a = core_vm(engine, "again");
+    assert_int_equal(vm_a->endpoint->index, index);
+    assert_int_not_equal(vm_a->endpoint->generation, generation);
+    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(core_rights(vm_a->endpoint, units.first), WINDOW_CLOSED);
+    core_assert_books(engine, 516, 0, 0);
+}
+
+static void entering_ends_with_life(void **state)
+{
+    (void)state;
+    assert_true(endpoint_enter(b));
+    assert_int_equal(b->users, 1);
+    endpoint_leave(b);
+    endpoint_shutdown(b);
+    assert_false(endpoint_enter(b));
+    assert_int_equal(b->users, 0);
+}
+
+/* --- waiting ------------------------------------------------------------------------ */
+
+static void waiting_is_shown_and_woken(void **state)
+{
+    struct ferry_peer *shown = a_to_b->shown_to_sender;
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    uint64_t seen = endpoint_prepare(b);
+    assert_int_equal(shown->waiting, 1);
+    assert_int_equal(endpoint_block(b, seen, now_ns() + 1000000), -ETIMEDOUT);
+    assert_int_equal(core_send(a, &desc), 0);
+    /* What came between prepare and block is not missed. */
+    assert_int_equal(endpoint_block(b, seen, UINT64_MAX), 0);
+    endpoint_finish(b);
+    assert_int_equal(shown->waiting, 0);
+    b->stopping = true;
+    assert_int_equal(endpoint_block(b, endpoint_prepare(b), UINT64_MAX), -EINTR);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(an_in_tail_that_cannot_be_takes_nothing),
+        CASE(indexes_may_wrap),
+        CASE(a_release_index_that_cannot_be_releases_nothing),
+        CASE(a_home_index_that_cannot_be_makes_no_room),
+        CASE(bad_tokens_change_nothing),
+        CASE(a_token_is_released_once),
+        CASE(a_message_not_taken_is_not_released),
+        CASE(released_and_passed_on_at_once),
+        CASE(claimed_while_another_thread_looks),
+        CASE(what_the_vmm_reads_is_not_the_guests_to_release),
+        CASE(a_release_that_cannot_be_done_is_done_later),
+        CASE(shutdown_brings_loans_home_and_evicts),
+        CASE(shutdown_hangs_up),
+        CASE(what_the_dead_lent_goes_to_the_pool),
+        CASE(a_loan_passed_on_outlives_its_owner_and_its_borrower),
+        CASE(a_place_taken_again_inherits_nothing),
+        CASE(entering_ends_with_life),
+        CASE(waiting_is_shown_and_woken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

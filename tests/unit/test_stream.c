@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of output in host/stream.c: plain writes, and a whole pipe. */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+#include "stream_internal.h"
+
+#define EXTENT FERRY_EXTENT_BYTES
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b;
+static struct endpoint *a, *b;
+static struct ferry_link *link_ab;
+static char *sent, *got;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 6);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    link_ab = core_stream_link(vm_a, vm_b);
+    sent = malloc(8 * EXTENT);
+    got = malloc(8 * EXTENT + 1);
+    if (!sent || !got)
+        return -1;
+    for (uint64_t i = 0; i < 8 * EXTENT; i++)
+        sent[i] = (char)(i * 7 + i / 4096);
+    memset(got, 0, 8 * EXTENT);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(sent);
+    free(got);
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    core_end(engine);
+    return 0;
+}
+
+static size_t read_all_there_is(size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes && stream_available(vm_b)) {
+        ssize_t now = stream_read(vm_b, got + done, bytes - done);
+        assert_true(now > 0);
+        done += (size_t)now;
+    }
+    return done;
+}
+
+/* --- writing --------------------------------------------------------------------- */
+
+static void output_gathers_until_it_is_pulled(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(stream_write(vm_a, sent + 100 * i, 100), 100);
+    assert_int_equal(link_ab->messages, 0);
+    assert_int_equal(stream_available(vm_b), 0);
+    /* The receiver is about to wait: one message of all of it. */
+    assert_int_equal(stream_read(vm_b, got, EXTENT), 10000);
+    assert_memory_equal(got, sent, 10000);
+    assert_int_equal(link_ab->messages, 1);
+    assert_int_equal(link_ab->extents_2m, 1); /* longer than the crossover */
+    assert_int_equal(link_ab->bytes_handed_over, 10000);
+    /* In and out again: two copies of each byte. */
+    assert_int_equal(link_ab->bytes_copied, 20000);
+}
+
+static void a_full_extent_leaves_by_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, EXTENT - 1), EXTENT - 1);
+    assert_int_equal(link_ab->messages, 0);
+    assert_int_equal(stream_write(vm_a, sent + EXTENT - 1, 1), 1);
+    assert_int_equal(link_ab->messages, 1);
+    assert_int_equal(stream_write(vm_a, sent + EXTENT, EXTENT + 5), EXTENT + 5);
+    assert_int_equal(link_ab->messages, 2);
+    stream_finish(a->byte_stream);
+    assert_int_equal(link_ab->messages, 3);
+    assert_int_equal(read_all_there_is(8 * EXTENT), 2 * EXTENT + 5);
+    assert_memory_equal(got, sent, 2 * EXTENT + 5);
+}
+
+static void a_waiting_receiver_gets_it_at_once(void **state)
+{
+    (void)state;
+    endpoint_prepare(b);
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(link_ab->messages, 1);
+    endpoint_finish(b);
+    assert_int_equal(stream_write(vm_a, sent + 10, 10), 10);
+    assert_int_equal(link_ab->messages, 1);
+    assert_int_equal(stream_read(vm_b, got, 100), 10);
+    assert_int_equal(stream_read(vm_b, got, 100), 10);
+    assert_memory_equal(got, sent + 10, 10);
+}
+
+static void immediate_sends_each_write(void **state)
+{
+    (void)state;
+    a->delivery = FERRY_DELIVER_IMMEDIATE;
+    for (int i = 1; i <= 5; i++) {
+        assert_int_equal(stream_write(vm_a, sent, 10), 10);
+        assert_int_equal(link_ab->messages, i);
+    }
+    assert_int_equal(read_all_there_is(1000), 50);
+}
+
+static void auto_copies_what_is_short(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 4096), 4096);
+    stream_pull(a->byte_stream);
+    assert_int_equal(link_ab->bytes_handed_over, 0);
+    assert_int_equal(stream_write(vm_a, sent + 4096, 4097), 4097);
+    stream_pull(a->byte_stream);
+    assert_int_equal(link_ab->bytes_handed_over, 4097);
+    assert_int_equal(read_all_there_is(EXTENT), 8193);
+    assert_memory_equal(got, sent, 8193);
+}
+
+static void copy_mode_never_hands_over(void **state)
+{
+    const size_t bytes = 3 * FERRY_COPY_BYTES + 17;
+
+    (void)state;
+    a->transfer = FERRY_TRANSFER_COPY;
+    assert_int_equal(stream_write(vm_a, sent, bytes), bytes);
+    stream_pull(a->byte_stream);
+    assert_int_equal(link_ab->messages, 4);
+    assert_int_equal(link_ab->extents_2m, 0);
+    assert_int_equal(read_all_there_is(EXTENT), bytes);
+    assert_memory_equal(got, sent, bytes);
+    assert_int_equal(link_ab->bytes_copied, 3 * bytes);
+}
+
+static void map_mode_never_copies(void **state)
+{
+    (void)state;
+    a->transfer = FERRY_TRANSFER_MAP;
+    assert_int_equal(stream_write(vm_a, sent, 1), 1);
+    stream_pull(a->byte_stream);
+    assert_int_equal(link_ab->extents_2m, 1);
+    assert_int_equal(stream_read(vm_b, got, 9), 1);
+    assert_int_equal(got[0], sent[0]);
+}
+
+static void a_copy_that_finds_no_room_goes_on_where_it_was(void **state)
+{
+    const size_t bytes = 20 * FERRY_COPY_BYTES; /* the link takes 16 */
+
+    (void)state;
+    a->transfer = FERRY_TRANSFER_COPY;
+    assert_int_equal(stream_write(vm_a, sent, bytes), bytes);
+    stream_pull(a->byte_stream);
+    assert_int_equal(link_ab->messages, 16);
+    size_t done = read_all_there_is(bytes);
+    assert_int_equal(done, 16 * FERRY_COPY_BYTES);
+    assert_int_equal(stream_write(vm_a, sent + bytes, 100), 100);
+    while (done < bytes + 100) {
+        ssize_t now = stream_read(vm_b, got + done, 8 * EXTENT - done);
+        assert_true(now > 0);
+        done += (size_t)now;
+    }
+    assert_int_equal(done, bytes + 100);
+    assert_memory_equal(got, sent, bytes + 100);
+}
+
+static void buffers_come_home_and_are_used_again(void **state)
+{
+    (void)state;
+    a->most_extents = 2;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(stream_write(vm_a, sent + i, EXTENT), EXTENT);
+        assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
+        assert_memory_equal(got, sent + i, EXTENT);
+    }
+    assert_int_equal(core_home(a), 0); /* the guest hears nothing of them */
+    core_assert_books(engine, 517, 1, 0);
+}
+
+static void without_a_link_output_is_discarded(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_b, sent, 5), 5);
+    assert_int_equal(stream_read(vm_a, got, 5), 0);
+    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), POLLOUT);
+    assert_int_equal(stream_poll(vm_a, POLLIN, 0), POLLHUP);
+    stream_close_output(vm_b);
+    stream_close_input(vm_a);
+    core_assert_books(engine, 518, 0, 0);
+}
+
+static void without_any_extent_there_is_an_error(void **state)
+{
+    (void)state;
+    core_alloc(b, 6, false);
+    assert_int_equal(stream_write(vm_a, sent, 5), -ENOMEM);
+}
+
+static void queued_messages_go_before_later_output(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    assert_int_equal(stream_write(vm_a, "first ", 6), 6);
+    memcpy(desc.data, "second ", 7);
+    desc.inline_bytes = 7;
+    core_queue(a, &desc);
+    assert_int_equal(stream_write(vm_a, "third", 5), 5);
+    stream_finish(a->byte_stream);
+    assert_int_equal(stream_read(vm_b, got, 100), 18);
+    assert_memory_equal(got, "first second third", 18);
+}
+
+/* The memory it writes from left with a message that had waited: it is another's now. */
+static void output_of_memory_that_was_sent_away(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+    struct ferry_desc desc = core_units(FERRY_MOVE, a, b->id, units);
+
+    (void)state;
+    core_queue(a, &desc);
+    assert_int_equal(stream_write(vm_a, core_bytes(engine, units.first), 4096), -EFAULT);
+    assert_int_equal(link_ab->messages, 1);
+    units = core_alloc(a, 1, true);
+    assert_int_equal(stream_write(vm_a, core_bytes(engine, units.first), 4096), 4096);
+}
+
+/* --- two threads ------------------------------------------------------------------- */
+
+static void *write_all(void *arg)
+{
+    size_t done = 0, step = 1;
+
+    (void)arg;
+    while (done < 8 * EXTENT) {
+        size_t now = step < 8 * EXTENT - done ? step : 8 * EXTENT - done;
+        if (stream_write(vm_a, sent + done, now) != (ssize_t)now)
+            break;
+        done += now;
+        step = step * 5 % 300007 + 1;
+    }
+    stream_close_output(vm_a);
+    return NULL;
+}
+
+static void a_pipe_between_two_threads(void **state)
+{
+    size_t done = 0, step = 3;
+    pthread_t writer;
+    ssize_t now;
+
+    (void)state;
+    a->most_extents = 2;
+    assert_int_equal(pthread_create(&writer, NULL, write_all, NULL), 0);
+    while ((now = stream_read(vm_b, got + done, step)) > 0) {
+        done += (size_t)now;
+        step = step * 7 % 500009 + 1;
+        if (step > 8 * EXTENT - done)
+            step = 8 * EXTENT - done + 1;
+        if (done == 8 * EXTENT)
+            step = 1;
+    }
+    pthread_join(writer, NULL);
+    assert_int_equal(now, 0);
+    assert_int_equal(done, 8 * EXTENT);
+    assert_int_equal(memcmp(got, sent, done), 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(output_gathers_until_it_is_pulled),
+        CASE(a_full_extent_leaves_by_itself),
+        CASE(a_waiting_receiver_gets_it_at_once),
+        CASE(immediate_sends_each_write),
+        CASE(auto_copies_what_is_short),
+        CASE(copy_mode_never_hands_over),
+        CASE(map_mode_never_copies),
+        CASE(a_copy_that_finds_no_room_goes_on_where_it_was),
+        CASE(buffers_come_home_and_are_used_again),
+        CASE(without_a_link_output_is_discarded),
+        CASE(without_any_extent_there_is_an_error),
+        CASE(queued_messages_go_before_later_output),
+        CASE(output_of_memory_that_was_sent_away),
+        CASE(a_pipe_between_two_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of input in host/stream.c: plain reads, its end, and poll. */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+#include "stream_internal.h"
+
+#define EXTENT FERRY_EXTENT_BYTES
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b;
+static struct endpoint *a, *b;
+static struct ferry_link *link_ab;
+static char *sent, *got;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 6);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    link_ab = core_stream_link(vm_a, vm_b);
+    sent = malloc(8 * EXTENT);
+    got = malloc(8 * EXTENT + 1);
+    if (!sent || !got)
+        return -1;
+    for (uint64_t i = 0; i < 8 * EXTENT; i++)
+        sent[i] = (char)(i * 7 + i / 4096);
+    memset(got, 0, 8 * EXTENT);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(sent);
+    free(got);
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    core_end(engine);
+    return 0;
+}
+
+/* --- reading ---------------------------------------------------------------------- */
+
+static void reads_are_as_long_as_asked(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 5000), 5000);
+    stream_pull(a->byte_stream);
+    assert_int_equal(stream_available(vm_b), 5000);
+    assert_int_equal(stream_read(vm_b, got, 0), 0);
+    assert_int_equal(stream_read(vm_b, got, 1), 1);
+    assert_int_equal(stream_available(vm_b), 4999);
+    assert_int_equal(stream_read(vm_b, got + 1, 4000), 4000);
+    core_assert_books(engine, 517, 0, 1);
+    assert_int_equal(stream_read(vm_b, got + 4001, 4000), 999);
+    core_assert_books(engine, 517, 1, 0); /* read to its end: home */
+    assert_memory_equal(got, sent, 5000);
+    assert_int_equal(stream_available(vm_b), 0);
+}
+
+static void one_read_takes_several_messages(void **state)
+{
+    (void)state;
+    a->delivery = FERRY_DELIVER_IMMEDIATE;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(stream_write(vm_a, sent + 100 * i, 100), 100);
+    assert_int_equal(stream_read(vm_b, got, 350), 350);
+    assert_int_equal(stream_read(vm_b, got + 350, 350), 50);
+    assert_memory_equal(got, sent, 400);
+}
+
+static void every_mode_can_be_read(void **state)
+{
+    struct units lent = core_alloc(a, 1, true), moved = core_alloc(a, 1, true);
+    struct ferry_desc descs[] = {
+        core_inline(b->id, 0),
+        core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 3),
+        core_units(FERRY_LEND, a, b->id, lent),
+        core_units(FERRY_MOVE, a, b->id, moved),
+    };
+
+    (void)state;
+    memcpy(core_memory_bytes, "abc", 3);
+    memset(core_bytes(engine, lent.first), 'l', 4096);
+    memset(core_bytes(engine, moved.first), 'm', 4096);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(core_send(a, &descs[i]), 0);
+    assert_int_equal(stream_read(vm_b, got, 100000), 8 + 3 + 8192);
+    assert_memory_equal(got, "inlined\0abcl", 12);
+    assert_int_equal(got[11 + 4095], 'l');
+    assert_int_equal(got[11 + 4096], 'm');
+    /* The loan is home; what was moved is given back to the pool. */
+    core_assert_books(engine, 517, 1, 0);
+    assert_int_equal(core_home(a), 1);
+}
+
+/* What is being read cannot be given away meanwhile. */
+static void input_being_read_is_not_the_guests(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first);
+    const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
+
+    (void)state;
+    core_link(vm_b, vm_a, 0);
+    memset(core_bytes(engine, units.first), 'x', 4096);
+    for (int i = 0; i < 2; i++) {
+        struct ferry_desc desc = core_units(modes[i], a, b->id, units);
+        assert_int_equal(core_send(a, &desc), 0);
+        assert_int_equal(stream_read(vm_b, got, 96), 96);
+        core_release(b, 0);
+        desc = core_units(modes[i], b, a->id, units);
+        assert_int_equal(core_send(b, &desc), -EPERM);
+        assert_int_equal(units_at(b, addr, 4096, &units), -EPERM);
+        assert_true(core_rights(b, units.first) >= WINDOW_READ);
+        assert_int_equal(stream_read(vm_b, got, 8192), 4000);
+    }
+    core_assert_books(engine, 518, 0, 0);
+}
+
+static void a_message_of_another_peer_is_not_input(void **state)
+{
+    struct ferry_vm *vm_c = core_vm(engine, "c");
+    struct ferry_desc desc = core_inline(b->id, 0);
+
+    (void)state;
+    core_link(vm_c, vm_b, 0);
+    assert_int_equal(core_send(vm_c->endpoint, &desc), 0);
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    stream_pull(a->byte_stream);
+    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(stream_read(vm_b, got, 10), -EBUSY);
+    core_take(b);
+    endpoint_collect(b);
+    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    ferry_vm_destroy(vm_c);
+}
+
+static void the_end_comes_after_the_last_byte_and_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    stream_close_output(vm_a);
+    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
+    assert_int_equal(stream_read(vm_b, got, 4), 4);
+    assert_int_equal(stream_read(vm_b, got, 100), 6);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(stream_read(vm_b, got, 100), 0);
+    stream_close_output(vm_a); /* closing twice is harmless */
+    assert_int_equal(link_ab->messages, 1);
+}
+
+static void a_sender_that_ends_is_the_end(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 10000), 10000);
+    stream_finish(a->byte_stream);
+    endpoint_shutdown(a);
+    assert_int_equal(stream_read(vm_b, got, 100000), 10000);
+    assert_memory_equal(got, sent, 10000);
+    assert_int_equal(stream_read(vm_b, got, 100000), 0);
+    core_assert_books(engine, 518, 0, 0);
+}
+
+static void what_a_stopped_sender_had_gathered_is_lost(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    endpoint_shutdown(a);
+    assert_int_equal(stream_read(vm_b, got, 100), 0);
+    stream_pull(a->byte_stream); /* its extent is another's by now */
+    assert_int_equal(link_ab->messages, 0);
+}
+
+static void a_receiver_that_ends_breaks_the_pipe(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, EXTENT + 10), EXTENT + 10);
+    endpoint_shutdown(b);
+    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
+    stream_finish(a->byte_stream); /* does not wait for a receiver that is no more */
+    core_assert_books(engine, 516, 2, 0);
+}
+
+static void a_receiver_that_closes_breaks_the_pipe(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 3 * EXTENT), 3 * EXTENT);
+    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    uint64_t seen = a->events;
+    stream_close_input(vm_b);
+    assert_true(a->events > seen);
+    core_assert_books(engine, 515, 3, 0); /* all of it went home */
+    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
+    assert_int_equal(stream_read(vm_b, got, 10), 0);
+    stream_close_input(vm_b);
+}
+
+/* --- poll -------------------------------------------------------------------------- */
+
+static void poll_input(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 1000000), 0); /* nothing came: the time is over */
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    assert_int_equal(stream_poll(vm_b, POLLIN, UINT64_MAX), POLLIN); /* waiting pulls it */
+    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    stream_close_output(vm_a);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLHUP);
+    b->stopping = true;
+    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), POLLOUT);
+}
+
+static void poll_output(void **state)
+{
+    (void)state;
+    a->most_extents = 2;
+    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLOUT);
+    assert_int_equal(stream_write(vm_a, sent, 2 * EXTENT), 2 * EXTENT);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), 0);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, 1000000), 0);
+    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, UINT64_MAX), POLLOUT);
+    endpoint_shutdown(b);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLERR);
+}
+
+static void being_stopped_ends_every_wait(void **state)
+{
+    (void)state;
+    a->most_extents = 1;
+    assert_int_equal(stream_write(vm_a, sent, EXTENT), EXTENT);
+    a->stopping = b->stopping = true;
+    assert_int_equal(stream_write(vm_a, sent, 1), -EINTR);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, UINT64_MAX), -EINTR);
+    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
+    assert_int_equal(stream_read(vm_b, got, EXTENT), -EINTR);
+    assert_int_equal(stream_poll(vm_b, POLLIN, UINT64_MAX), -EINTR);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(reads_are_as_long_as_asked),
+        CASE(one_read_takes_several_messages),
+        CASE(every_mode_can_be_read),
+        CASE(input_being_read_is_not_the_guests),
+        CASE(a_message_of_another_peer_is_not_input),
+        CASE(the_end_comes_after_the_last_byte_and_stays),
+        CASE(a_sender_that_ends_is_the_end),
+        CASE(what_a_stopped_sender_had_gathered_is_lost),
+        CASE(a_receiver_that_ends_breaks_the_pipe),
+        CASE(a_receiver_that_closes_breaks_the_pipe),
+        CASE(poll_input),
+        CASE(poll_output),
+        CASE(being_stopped_ends_every_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
