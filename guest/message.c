@@ -180,6 +180,18 @@ int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
     return (int64_t)(state.out_head - 1);
 }
 
+void ferry_guest_announce(uint16_t dst)
+{
+    struct ferry_control *control = control_writable();
+    const struct ferry_peer *peer = find_peer(dst, FERRY_MAY_SEND);
+
+    if (peer == NULL || control->info.delivery != FERRY_DELIVERY_AUTO ||
+        taken(control) == state.out_head)
+        return;
+    if (wants_doorbell(control, peer, FERRY_WHEN_AUTO))
+        ferry_guest_doorbell();
+}
+
 int ferry_status(int64_t ticket)
 {
     const struct ferry_control *control = ferry_control();

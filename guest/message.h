@@ -33,6 +33,10 @@ int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg);
  * claim are kept for ferry_reclaim. */
 void ferry_guest_take_homes(void);
 
+/* Rings the doorbell if a message to this peer still waits in the out ring and the
+ * peer waits for it: for what was sent deferred, once it is known that no other exit comes soon. */
+void ferry_guest_announce(uint16_t dst);
+
 void ferry_guest_release(uint32_t token);
 
 /* The units around a range of the window: 4 KiB in its first part, else extents. */

@@ -108,10 +108,12 @@ static void settle(void)
     }
 }
 
-/* On an error nothing was queued and the extent is as it was. */
+/* On an error nothing was queued and the extent is as it was. The program most
+ * likely asks for input next, and if it has to wait for it, that exit takes
+ * the message along: announce() is for when it need not. */
 static int launch(const struct ferry_msg *msg, struct extent *extent)
 {
-    int64_t ticket = ferry_send(msg, FERRY_WHEN_AUTO);
+    int64_t ticket = ferry_send(msg, FERRY_DEFERRED);
 
     if (ticket < 0) {
         if (stream.error == 0)
@@ -121,6 +123,15 @@ static int launch(const struct ferry_msg *msg, struct extent *extent)
     stream.flights[stream.flight_head++ % FERRY_RING_ENTRIES] =
         (struct flight){.ticket = ticket, .extent = extent, .msg = *msg};
     return 0;
+}
+
+/* The program goes on to compute: who waits for what was sent gets it first. */
+static void announce(void)
+{
+    uint16_t peer = ferry_control()->info.stdout_peer;
+
+    if (peer != FERRY_NO_PEER)
+        ferry_guest_announce(peer);
 }
 
 /* ---- output ------------------------------------------------------------- */
@@ -314,7 +325,7 @@ ssize_t ferry_output(void **data, size_t want)
     if (enter() == NULL)
         return ferry_process_output(data, want);
     settle();
-    if (stream.error != 0)
+    if (stream.error < 0)
         return stream.error;
     if (stream.closed)
         return -EPIPE;
@@ -323,9 +334,10 @@ ssize_t ferry_output(void **data, size_t want)
     if (stream.current == NULL || FERRY_EXTENT_BYTES - stream.filled < need) {
         int error = room_more();
 
-        if (error != 0)
+        if (error < 0)
             return error;
     }
+    announce();
     *data = stream.current->base + stream.filled;
     return (ssize_t)(FERRY_EXTENT_BYTES - stream.filled);
 }
@@ -353,7 +365,9 @@ int ferry_flush(void)
     if (enter() == NULL)
         return ferry_process_flush();
     settle();
-    return send_committed();
+    send_committed();
+    announce();
+    return stream.error;
 }
 
 int ferry_close(void)
@@ -428,6 +442,7 @@ ssize_t ferry_input(const void **data)
         if (stream.piece.mode == FERRY_HANGUP)
             stream.ended = true;
         if (stream.piece.bytes > 0) {
+            announce();
             *data = stream.piece.data;
             return (ssize_t)stream.piece.bytes;
         }

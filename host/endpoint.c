@@ -218,16 +218,19 @@ static void entry_taken(struct endpoint *endpoint, enum held_state state)
         link->in_flight--;
 }
 
-/* Under lock: which senders to wake once it is dropped; all that are parked, or
- * those that can send half of their share at one go, so that a sender is not
- * woken for every message that is taken. */
+/* Under lock: which senders to wake once it is dropped; `all` that are parked and
+ * have any of their share free, or those that can send half of it at one go, so
+ * that a sender is not woken for every message that is taken. Who waits himself
+ * may be waiting for just one, so then it is all. */
 static uint32_t unpark(struct endpoint *endpoint, bool all, struct endpoint *wake[FERRY_PEERS_MAX])
 {
     uint32_t count = 0;
 
+    all = all || atomic_load(&endpoint->waiting);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];
-        if (!link->parked || !(all || link->in_flight * 2 <= link->max_messages))
+        uint32_t most = all ? link->max_messages - 1 : link->max_messages / 2;
+        if (!link->parked || link->in_flight > most)
             continue;
         link->parked = false;
         wake[count++] = link->from;

@@ -133,7 +133,7 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc);
 void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
 /* Delivers the hang-up, for which room is always kept; once per link. */
 void queue_hangup(struct ferry_link *link);
-/* Wakes every sender that waits for room, be it for one message. */
+/* Wakes every sender that waits for room and has some, be it for one message. */
 void queue_unpark(struct endpoint *endpoint);
 /* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
 bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);

@@ -218,6 +218,7 @@ static void look_after(struct ferry_engine *engine, uint64_t now)
         /* What it took and released by stores alone is room for its senders
          * and pages for their owners, who may be waiting. */
         endpoint_collect(vm->endpoint);
+        queue_unpark(vm->endpoint);
     }
 }
 

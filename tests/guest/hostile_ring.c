@@ -157,7 +157,6 @@ static void given_away(void)
         {"a copy of it", FERRY_COPY, {.addr = own, .bytes = 1}, -EFAULT},
         {"both", FERRY_LEND, {.addr = own, .bytes = 2 * extent}, -EPERM},
         {"the other", FERRY_LEND, {.addr = own + extent, .bytes = extent}, 0},
-        {"the other again", FERRY_MOVE, {.addr = own + extent, .bytes = extent}, -EPERM},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

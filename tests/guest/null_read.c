@@ -4,7 +4,8 @@
 
 int main(void)
 {
-    volatile int *volatile nothing = NULL;
+    uint64_t value;
 
-    fail("was not stopped, read %d", nothing[2]);
+    __asm__ volatile("mov (%1), %0" : "=r"(value) : "r"((void *)NULL));
+    fail("was not stopped, read %llu", (unsigned long long)value);
 }

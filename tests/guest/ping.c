@@ -4,7 +4,8 @@
 
 int main(int argc, char **argv)
 {
-    struct ferry_msg msg = {0}, back;
+    static uint8_t buffer[FERRY_COPY_BYTES];
+    struct ferry_msg msg = {.data = buffer}, back;
     uint64_t count;
     void *home;
     size_t home_bytes;
@@ -16,8 +17,8 @@ int main(int argc, char **argv)
     msg.bytes = strtoull(argv[4], NULL, 0);
     if (msg.mode == FERRY_LEND || msg.mode == FERRY_MOVE)
         msg.data = alloc_units(msg.bytes);
-    else
-        msg.data = malloc(msg.bytes + 1);
+    else if (msg.bytes > sizeof(buffer))
+        fail("%zu bytes are too many", msg.bytes);
     for (uint64_t number = 0; number < count; number++) {
         fill(msg.data, msg.bytes, number);
         msg.tag = number;

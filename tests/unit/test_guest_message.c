@@ -264,8 +264,8 @@ static void a_release_costs_no_exit(void **context)
 static void a_loan_comes_home(void **context)
 {
     struct ferry_msg msg = {.mode = FERRY_LEND, .dst = FAKE_RECEIVER, .bytes = 10};
-    void *addr;
-    size_t bytes;
+    void *addr = NULL;
+    size_t bytes = 0;
 
     (void)context;
     msg.data = ferry_alloc_extents(1);

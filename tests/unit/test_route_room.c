@@ -71,12 +71,12 @@ static void credits_park_the_sender(void **state)
     struct ferry_desc desc = copy_to_b(), got = {0};
 
     (void)state;
-    a_to_b->max_messages = 3;
-    assert_int_equal(fill(a, &desc), 3);
+    a_to_b->max_messages = 2;
+    assert_int_equal(fill(a, &desc), 2);
     assert_true(route_pending(a));
-    assert_int_equal(a->control->vmm.out_tail, 3);
+    assert_int_equal(a->control->vmm.out_tail, 2);
     /* Taking is not enough for a payload: its release is what makes room. */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         got = core_take(b);
     route_drain(a, core_memory);
     assert_true(a->out_parked);
@@ -86,9 +86,9 @@ static void credits_park_the_sender(void **state)
     route_drain(a, core_memory);
     assert_false(a->out_parked);
     assert_false(route_pending(a));
-    assert_int_equal(a->control->vmm.out_status[3], 0);
-    assert_int_equal(core_take(b).payload.message, 4);
-    assert_int_equal(a_to_b->messages, 4);
+    assert_int_equal(a->control->vmm.out_status[2], 0);
+    assert_int_equal(core_take(b).payload.message, 3);
+    assert_int_equal(a_to_b->messages, 3);
 }
 
 static void inline_credits_come_back_when_taken(void **state)
@@ -145,18 +145,53 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     assert_int_equal(a->control->vmm.out_status[40], -EPIPE);
 }
 
-static void taking_wakes_all_who_wait_for_the_queue(void **state)
+/* Not for each message that is taken: for half a share, or when the receiver waits. */
+static void who_is_woken_when(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0);
 
     (void)state;
+    a_to_b->max_messages = c_to_b->max_messages = 5;
     fill(a, &desc);
     fill(c, &desc);
     uint64_t seen_a = a->events, seen_c = c->events;
+    for (int taken = 0; taken < 2; taken++)
+        assert_int_equal(core_take(b).src, a->id);
+    endpoint_collect(b);
+    assert_int_equal(a->events, seen_a);
     core_take(b);
     endpoint_collect(b);
-    assert_true(a->events > seen_a);
+    assert_true(a->events > seen_a); /* 2 of 5 are left */
+    assert_int_equal(c->events, seen_c);
+    assert_true(c_to_b->parked);
+
+    /* A receiver that waits may be waiting for just the one. */
+    for (int taken = 0; taken < 3; taken++)
+        core_take(b);
+    endpoint_collect(b);
+    assert_int_equal(c->events, seen_c);
+    endpoint_prepare(b);
     assert_true(c->events > seen_c);
+    assert_false(c_to_b->parked);
+    endpoint_finish(b);
+}
+
+/* Another thread makes room while the receiver is waiting already. */
+static void room_made_for_a_waiting_receiver(void **state)
+{
+    struct ferry_desc desc = copy_to_b();
+
+    (void)state;
+    a_to_b->max_messages = 3;
+    fill(a, &desc);
+    for (int i = 0; i < 3; i++)
+        core_take(b);
+    endpoint_collect(b);
+    endpoint_prepare(b);
+    uint64_t seen = a->events;
+    assert_int_equal(endpoint_release(b, 1), 0);
+    assert_true(a->events > seen);
+    endpoint_finish(b);
 }
 
 static void tokens_run_out_before_the_queue(void **state)
@@ -372,7 +407,8 @@ int main(void)
         CASE(inline_credits_come_back_when_taken),
         CASE(a_sender_sees_room_that_was_made_in_memory),
         CASE(a_full_queue_parks_and_keeps_room_for_hangups),
-        CASE(taking_wakes_all_who_wait_for_the_queue),
+        CASE(who_is_woken_when),
+        CASE(room_made_for_a_waiting_receiver),
         CASE(tokens_run_out_before_the_queue),
         CASE(one_drain_is_bounded_and_in_order),
         CASE(a_bad_message_does_not_stop_the_next),

@@ -115,8 +115,8 @@ _Static_assert(sizeof(struct ferry_peer) == 128, "peer");
 _Static_assert(sizeof(struct ferry_control_info) == 4096, "info is a page");
 _Static_assert(sizeof(struct ferry_control_vmm) == 4096, "vmm is a page");
 _Static_assert(sizeof(struct ferry_control_guest) == 4096, "guest is a page");
-_Static_assert(offsetof(struct ferry_control, out) == 3 * 4096, "out ring is page 3");
-_Static_assert(offsetof(struct ferry_control, in) == 4 * 4096, "in ring is page 4");
-_Static_assert(sizeof(struct ferry_control) == 5 * 4096, "five pages");
+_Static_assert(offsetof(struct ferry_control, out) == 3ul * 4096, "out ring is page 3");
+_Static_assert(offsetof(struct ferry_control, in) == 4ul * 4096, "in ring is page 4");
+_Static_assert(sizeof(struct ferry_control) == 5ul * 4096, "five pages");
 
 #endif
