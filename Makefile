@@ -5,13 +5,14 @@
 #   make setup      installs the packages that are missing (root or sudo)
 #   make demo       setup, build, then one real pipeline beside plain pipes
 #   make check      setup, build, then every test
+#   make bench      two Ferry-aware stages beside the same two over a pipe
 #   make install    PREFIX=/usr/local unless the build directory says otherwise
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check install clean
+.PHONY: all setup demo check bench install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -34,6 +35,9 @@ check: setup
 	@test -d $(BUILD)/tests/unit || { \
 	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
 	@scripts/check $(BUILD)
+
+bench: all
+	@python3 bench/pipeline.py $(BUILD)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

@@ -20,10 +20,10 @@
 #include "pipeline.h"
 #include "stats.h"
 
-/* Of the pool: what the two ends of each link may have on their way, and some
- * for guests that ask for more. However long the input, it stays at that. */
-#define EXTENTS_PER_LINK 8
-#define EXTENTS_SPARE    8
+/* Of the pool: what input and each stage may have on their way, and some for
+ * guests that ask for more. However long the input, it stays at that. */
+#define EXTENTS_PER_STAGE 8
+#define EXTENTS_SPARE     8
 
 /* How long output may go on after --timeout ended the VMs: what arrived may be
  * written, but a reader that takes nothing does not hold the command up. */
@@ -55,7 +55,7 @@ static int make_engine(struct pipeline *p)
 {
     struct ferry_error error;
     struct ferry_engine_config config = {
-        .pool_extents = (uint32_t)(EXTENTS_PER_LINK * (p->count + 1) + EXTENTS_SPARE),
+        .pool_extents = (uint32_t)(INPUT_EXTENTS + EXTENTS_PER_STAGE * p->count + EXTENTS_SPARE),
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
     };
@@ -93,7 +93,7 @@ static int make_vms(struct pipeline *p)
             .argv = stage->argv,
             .envp = (char *const *)options->env->pdata,
             .memory_bytes = options->memory_bytes,
-            .pool_extents = EXTENTS_PER_LINK,
+            .pool_extents = EXTENTS_PER_STAGE,
             .read_only_dirs = (const char *const *)options->read_only->pdata,
             .delivery = options->delivery,
             .transfer = options->transfer,

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ferry/abi/layout.h>
@@ -41,42 +42,68 @@ void pump_interrupt(pthread_t thread)
 
 /* ---- input --------------------------------------------------------------- */
 
-/* A loan that came home becomes spare. */
+/* A file as long as this is worth filling large buffers with. */
+#define LONG_FILE_BYTES  (64ull << 20)
+#define LONG_FILE_BUFFER (4 * FERRY_EXTENT_BYTES)
+
+/* The price of a hand-over is per message, hardly per byte. What comes from a
+ * pipe or a terminal is rarely there in such amounts, and must not wait. */
+static size_t choose_buffer_bytes(void)
+{
+    struct stat st;
+    bool is_long = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) &&
+                   (uint64_t)st.st_size >= LONG_FILE_BYTES;
+
+    return is_long ? LONG_FILE_BUFFER : FERRY_EXTENT_BYTES;
+}
+
+/* A loan that came home becomes spare. A buffer that was filled in part was
+ * lent in part, always from its start. */
 static int input_reclaim(struct input *input, uint64_t timeout_ns)
 {
-    void *extent;
+    void *buffer;
     size_t bytes;
-    int rc = ferry_reclaim(input->link, timeout_ns, &extent, &bytes);
+    int rc = ferry_reclaim(input->link, timeout_ns, &buffer, &bytes);
 
     if (rc == 0) {
-        assert(input->spare_count < INPUT_EXTENTS);
-        input->spare[input->spare_count++] = extent;
+        assert(input->spare_count < INPUT_BUFFERS);
+        input->spare[input->spare_count++] = buffer;
     }
     return rc;
 }
 
-/* An extent to fill: one that is warm if there is one, else a new one, else
+static int input_alloc(struct input *input)
+{
+    size_t extents = input->buffer_bytes / FERRY_EXTENT_BYTES;
+    void *fresh;
+
+    if (input->all_count == INPUT_BUFFERS || (input->all_count + 1) * extents > INPUT_EXTENTS)
+        return -ENOMEM;
+    int rc = ferry_alloc(input->link, extents, false, &fresh);
+    if (rc == -ENOMEM && input->all_count == 0 && extents > 1) {
+        /* The guests were faster, and no such run is left. */
+        input->buffer_bytes = FERRY_EXTENT_BYTES;
+        rc = ferry_alloc(input->link, 1, false, &fresh);
+    }
+    if (rc == 0) {
+        input->all[input->all_count++] = fresh;
+        input->spare[input->spare_count++] = fresh;
+    }
+    return rc;
+}
+
+/* A buffer to fill: one that is warm if there is one, else a new one, else
  * the next that comes home. */
-static int input_take(struct input *input, void **extent)
+static int input_take(struct input *input, void **buffer)
 {
     int rc = 0;
 
-    if (input->spare_count == 0 && input_reclaim(input, 0) != 0) {
-        rc = -ENOMEM;
-        if (input->all_count < INPUT_EXTENTS) {
-            void *fresh;
-
-            rc = ferry_alloc(input->link, 1, false, &fresh);
-            if (rc == 0) {
-                input->all[input->all_count++] = fresh;
-                input->spare[input->spare_count++] = fresh;
-            }
-        }
-        if (rc == -ENOMEM && input->all_count > 0)
-            rc = input_reclaim(input, UINT64_MAX);
-    }
+    if (input->spare_count == 0 && input_reclaim(input, 0) != 0)
+        rc = input_alloc(input);
+    if (rc == -ENOMEM && input->all_count > 0)
+        rc = input_reclaim(input, UINT64_MAX);
     if (rc == 0)
-        *extent = input->spare[--input->spare_count];
+        *buffer = input->spare[--input->spare_count];
     return rc;
 }
 
@@ -100,15 +127,15 @@ static ssize_t read_some(struct input *input, void *to, size_t room, int timeout
     return -ECANCELED;
 }
 
-/* Fills an extent with what can be had at once, after waiting for the first
+/* Fills a buffer with what can be had at once, after waiting for the first
  * byte: a line that was typed must not wait for more. Returns the bytes. */
-static size_t input_fill(struct input *input, char *extent)
+static size_t input_fill(struct input *input, char *buffer)
 {
     size_t bytes = 0;
 
-    while (bytes < FERRY_EXTENT_BYTES) {
+    while (bytes < input->buffer_bytes) {
         ssize_t got =
-            read_some(input, extent + bytes, FERRY_EXTENT_BYTES - bytes, bytes == 0 ? -1 : 0);
+            read_some(input, buffer + bytes, input->buffer_bytes - bytes, bytes == 0 ? -1 : 0);
 
         if (got == -EAGAIN)
             break;
@@ -126,13 +153,13 @@ static size_t input_fill(struct input *input, char *extent)
     return bytes;
 }
 
-static int input_send_copy(struct input *input, char *extent, size_t bytes)
+static int input_send_copy(struct input *input, char *buffer, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {
         size_t rest = bytes - done;
         struct ferry_message message = {
             .mode = FERRY_COPY,
-            .data = extent + done,
+            .data = buffer + done,
             .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
         };
         int rc = ferry_send(input->link, &message, UINT64_MAX);
@@ -145,19 +172,19 @@ static int input_send_copy(struct input *input, char *extent, size_t bytes)
     return 0;
 }
 
-/* Sends the filled extent, by a copy or whole. */
-static int input_send(struct input *input, void *extent, size_t bytes)
+/* Sends the filled buffer, by a copy or whole. */
+static int input_send(struct input *input, void *buffer, size_t bytes)
 {
     bool copy = input->transfer == FERRY_TRANSFER_COPY ||
                 (input->transfer == FERRY_TRANSFER_AUTO && bytes <= input->crossover_bytes);
 
     if (copy) {
-        int rc = input_send_copy(input, extent, bytes);
+        int rc = input_send_copy(input, buffer, bytes);
 
-        input->spare[input->spare_count++] = extent;
+        input->spare[input->spare_count++] = buffer;
         return rc;
     }
-    struct ferry_message message = {.mode = FERRY_LEND, .data = extent, .bytes = bytes};
+    struct ferry_message message = {.mode = FERRY_LEND, .data = buffer, .bytes = bytes};
     int rc = ferry_send(input->link, &message, UINT64_MAX);
 
     if (rc == 0)
@@ -170,16 +197,17 @@ void input_run(struct input *input)
     int rc = 0;
 
     pump_begin();
+    input->buffer_bytes = choose_buffer_bytes();
     while (!input->ended) {
-        void *extent;
+        void *buffer;
 
-        rc = input_take(input, &extent);
+        rc = input_take(input, &buffer);
         if (rc != 0)
             break;
-        size_t bytes = input_fill(input, extent);
+        size_t bytes = input_fill(input, buffer);
         if (bytes == 0)
             break;
-        rc = input_send(input, extent, bytes);
+        rc = input_send(input, buffer, bytes);
         if (rc != 0)
             break;
     }
@@ -193,14 +221,14 @@ void input_run(struct input *input)
 
 void input_finish(struct input *input)
 {
-    void *extent;
+    void *buffer;
     size_t bytes;
 
-    while (ferry_reclaim(input->link, 0, &extent, &bytes) == 0) {
+    while (ferry_reclaim(input->link, 0, &buffer, &bytes) == 0) {
     }
     /* One that did not come home cannot be freed, and the ledger shows it. */
     for (size_t i = 0; i < input->all_count; i++)
-        (void)ferry_free(input->link, input->all[i], FERRY_EXTENT_BYTES);
+        (void)ferry_free(input->link, input->all[i], input->buffer_bytes);
 }
 
 /* ---- output -------------------------------------------------------------- */

@@ -18,7 +18,9 @@
 
 /* Extents that circulate between input and the first VM; all memory that
  * input ever takes, whatever its length. */
-#define INPUT_EXTENTS 8
+#define INPUT_EXTENTS 16
+/* As many buffers of one extent each, or fewer and larger ones. */
+#define INPUT_BUFFERS 8
 
 struct input {
     /* Set by the owner. */
@@ -27,8 +29,9 @@ struct input {
     uint64_t crossover_bytes; /* auto: send at most so many bytes as a copy */
     atomic_bool stop;         /* read no more */
     /* The pump's, and for the owner to read when its thread has ended. */
-    void *all[INPUT_EXTENTS];   /* every extent it has */
-    void *spare[INPUT_EXTENTS]; /* those that are not lent out */
+    size_t buffer_bytes;        /* whole extents; each goes as one message */
+    void *all[INPUT_BUFFERS];   /* every buffer it has */
+    void *spare[INPUT_BUFFERS]; /* those that are not lent out */
     size_t all_count, spare_count;
     uint64_t bytes; /* read and sent */
     bool ended;     /* end of file was seen */

@@ -204,3 +204,12 @@ void ferry_link_cancel(struct ferry_link *link)
     host->stopping = true;
     endpoint_wake(host);
 }
+
+void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
+{
+    const struct endpoint *peer = link->from->id ? link->from : link->to;
+
+    *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
+    memcpy(out->name, peer->name, sizeof out->name);
+    memcpy(out->digest, peer->digest, sizeof out->digest);
+}

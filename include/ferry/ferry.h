@@ -189,6 +189,16 @@ struct ferry_link_stats {
 };
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
+/* Who is at the other end of a link with the host, by Ferry's own books: what
+ * stands behind src and src_generation of its messages (claims 7, 14). */
+struct ferry_identity {
+    uint16_t id;
+    uint32_t generation; /* an id that is used again is another VM */
+    char name[32];
+    uint8_t digest[32];  /* SHA-256 of the file it runs, as it was read */
+};
+FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
+
 /* ---- the host as a peer ------------------------------------------------- */
 /*
  * The host end of each link is a peer of its own with id 0: what was allocated or

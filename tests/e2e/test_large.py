@@ -5,7 +5,7 @@ import os
 import resource
 import tempfile
 
-from harness import GIB, KIB, MIB, FerryTest, box, large_file, main, on_host, pipe
+from harness import GIB, KIB, MIB, FerryTest, box, example, large_file, main, on_host, pipe
 
 PATIENCE = 600
 
@@ -52,6 +52,17 @@ class Large(FerryTest):
         peak = peak_of_children()
         self.assertEqual(output, self.expect(["sha256sum"]))
         self.assertLess(peak, 400 * MIB)
+
+    def test_aware_stages_copy_nothing(self):
+        stages = [example("pass"), example("count")]
+        with open(self.path, "rb") as file:
+            result = pipe(stages, stdin=file)
+        self.assert_clean(result)
+        with open(self.path, "rb") as file:
+            self.assertEqual(result.output, on_host(stages, file))
+        link = result.link("pass", "count")
+        self.assertEqual(link["bytes_copied"], 0)
+        self.assertEqual(link["bytes_handed_over"], GIB)
 
     def test_cat_dd_sha256sum(self):
         applets = ["cat", "dd bs=1M status=none", "sha256sum"]

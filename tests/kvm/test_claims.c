@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One test for each row of docs/claims.md: what the patent's claims ask for, seen on real VMs. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kvm_fixture.h"
@@ -111,6 +113,28 @@ static void claim_7_generation(void **state)
     world_wait(world);
 }
 
+/* The digest is that of the file, by another program's reckoning. */
+static void claim_7_digest(void **state)
+{
+    struct world *world = *state;
+    struct ferry_identity identity;
+    char command[600], hex[65] = "", expected[65] = "";
+    int a = world_add(world, "named", "syscalls", NULL);
+    struct ferry_link *link = world_link(world, a, -1);
+
+    ferry_link_peer(link, &identity);
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", identity.digest[i]);
+    snprintf(command, sizeof command, "sha256sum '%s/syscalls'", getenv("FERRY_TEST_GUESTS"));
+    FILE *sum = popen(command, "r");
+    assert_non_null(sum);
+    assert_int_equal(fscanf(sum, "%64s", expected), 1);
+    pclose(sum);
+    assert_string_equal(hex, expected);
+    assert_string_equal(identity.name, "named");
+    assert_int_not_equal(identity.id, 0);
+}
+
 /* Claim 10: a second message travels back with a page of the second VM. */
 static void claim_10_and_back(void **state)
 {
@@ -174,6 +198,7 @@ int main(void)
         kvm_test(claim_6_next_natural_exit),
         kvm_test(claim_7_identity),
         kvm_test(claim_7_generation),
+        kvm_test(claim_7_digest),
         kvm_test(claim_10_and_back),
         kvm_test(claim_10_every_mode),
         kvm_test(deferred_is_bounded),

@@ -285,7 +285,6 @@ static void shutdown_brings_loans_home_and_evicts(void **state)
     endpoint_collect(b);
     assert_int_equal(send_units(FERRY_MOVE, a, b, moved), 0);
     core_assert_books(engine, 511, 3, 2);
-    uint64_t seen = a->events;
     endpoint_shutdown(b);
     assert_int_equal(core_rights(a, taken.first), WINDOW_WRITE);
     assert_int_equal(core_rights(a, queued.first), WINDOW_WRITE);
@@ -293,7 +292,6 @@ static void shutdown_brings_loans_home_and_evicts(void **state)
     assert_int_equal(ledger_look(&engine->ledger, own.first).state, UNIT_FREE);
     assert_int_equal(ledger_look(&engine->ledger, moved.first).state, UNIT_FREE);
     assert_null(b->window.base);
-    assert_true(a->events > seen); /* who waits for room hears of it */
     assert_int_equal(a_to_b->shown_to_sender->state, FERRY_PEER_GONE);
     core_assert_books(engine, 514, 2, 0);
 }
@@ -368,6 +366,51 @@ static void a_place_taken_again_inherits_nothing(void **state)
     core_assert_books(engine, 516, 0, 0);
 }
 
+static void *shut_down(void *arg)
+{
+    endpoint_shutdown(arg);
+    return NULL;
+}
+
+static void who_is_inside_is_waited_for(void **state)
+{
+    struct units units = core_alloc(b, 1, true);
+    pthread_t thread;
+
+    (void)state;
+    assert_true(endpoint_enter(b));
+    assert_int_equal(pthread_create(&thread, NULL, shut_down, b), 0);
+    while (endpoint_enter(b)) /* until it has begun */
+        endpoint_leave(b);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(core_rights(b, units.first), WINDOW_WRITE);
+    endpoint_leave(b);
+    pthread_join(thread, NULL);
+    core_assert_books(engine, 516, 0, 0);
+}
+
+static void the_end_wakes_who_waits_for_room(void **state)
+{
+    uint64_t seen = a->events;
+
+    (void)state;
+    endpoint_shutdown(b);
+    assert_true(a->events > seen);
+}
+
+static void a_refused_link_wakes_its_sender_and_takes_no_more(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0);
+    uint64_t seen = a->events;
+
+    (void)state;
+    assert_true(endpoint_accepts(a_to_b));
+    endpoint_refuse(a_to_b);
+    assert_true(a->events > seen);
+    assert_false(endpoint_accepts(a_to_b));
+    assert_int_equal(core_send(a, &desc), -EPIPE);
+}
+
 static void entering_ends_with_life(void **state)
 {
     (void)state;
@@ -419,6 +462,9 @@ int main(void)
         CASE(what_the_dead_lent_goes_to_the_pool),
         CASE(a_loan_passed_on_outlives_its_owner_and_its_borrower),
         CASE(a_place_taken_again_inherits_nothing),
+        CASE(who_is_inside_is_waited_for),
+        CASE(the_end_wakes_who_waits_for_room),
+        CASE(a_refused_link_wakes_its_sender_and_takes_no_more),
         CASE(entering_ends_with_life),
         CASE(waiting_is_shown_and_woken),
     };

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is for programmers: the library's symbols, and the compiler wrapper."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+from harness import FERRY, FerryTest, main, pipe
+
+FERRY_CC = os.environ["FERRY_CC"]
+HEADER = os.environ["FERRY_HEADER"]
+
+STAGE = r"""
+#include <ferry/guest.h>
+int main(void)
+{
+    const void *data;
+    while (ferry_input(&data) > 0)
+        ferry_forward();
+    return ferry_close() != 0;
+}
+"""
+
+
+class Library(FerryTest):
+    def test_exports_the_functions_of_its_header_and_no_more(self):
+        with open(HEADER, encoding="utf-8") as file:
+            declared = set(re.findall(r"^FERRY_API[^(;]*?(\w+)\(", file.read(), re.MULTILINE))
+        self.assertGreater(len(declared), 20)
+        library = os.path.join(os.path.dirname(FERRY), "libferry.so")
+        listing = subprocess.run(
+            ["nm", "-D", "--defined-only", "--with-symbol-versions", library],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        exported = re.findall(r" T (\w+)@@FERRY_0\.1$", listing, re.MULTILINE)
+        self.assertEqual(sorted(exported), sorted(declared))
+        self.assertEqual(len(re.findall(r" [TDBRVW] ", listing)), len(exported))
+
+
+class Compiler(FerryTest):
+    def compile(self, *options, code=STAGE, env=None):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        source, program = (os.path.join(directory.name, name) for name in ("stage.c", "stage"))
+        with open(source, "w", encoding="ascii") as file:
+            file.write(code)
+        done = subprocess.run(
+            [FERRY_CC, *options, "-o", program, source],
+            capture_output=True, text=True, check=False, env=env,
+        )  # fmt: skip
+        return done, program
+
+    def test_one_line_makes_a_stage(self):
+        for options in ((), ("-O2", "-g"), ("-static-pie",), ("--musl",)):
+            with self.subTest(options):
+                done, program = self.compile(*options)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                result = pipe([program], data=b"through a stage\n")
+                self.assert_clean(result)
+                self.assertEqual(result.output, b"through a stage\n")
+
+    def test_errors_of_the_compiler_come_through(self):
+        done, program = self.compile(code="int main(void) { return x; }")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("undeclared", done.stderr)
+        self.assertFalse(os.path.exists(program))
+
+    def test_no_compiler(self):
+        done, _ = self.compile(env={"PATH": os.environ["PATH"], "CC": "no-such-compiler"})
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"\Aferry-cc: no-such-compiler: [^\n]+\n\Z")
+
+    def test_help_and_version(self):
+        for option, needle in (("--help", "usage: ferry-cc"), ("--version", "ferry-cc 0.")):
+            text = subprocess.run(
+                [FERRY_CC, option], capture_output=True, text=True, check=True
+            ).stdout
+            self.assertTrue(text.startswith(needle), text)
+
+
+if __name__ == "__main__":
+    main()
