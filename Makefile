@@ -14,14 +14,17 @@ MESON_FLAGS ?=
 
 .PHONY: all setup demo check bench install clean
 
+# A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@[ -t 1 ] || quiet=$$(ninja --quiet --version >/dev/null 2>&1 && echo --quiet); \
+	    ninja -C $(BUILD) $$quiet
 
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null && command -v ninja >/dev/null || \
 	    { echo "ferry: meson or ninja is missing: run 'make setup'" >&2; exit 1; }
-	@meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(MESON_FLAGS) || \
-	    { echo "ferry: something the build needs is missing: run 'make setup'" >&2; exit 1; }
+	@said=$$(meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(MESON_FLAGS) 2>&1) || { \
+	    echo "$$said" >&2; \
+	    echo "ferry: something the build needs is missing: run 'make setup'" >&2; exit 1; }
 
 setup:
 	@scripts/setup
