@@ -106,6 +106,7 @@ struct endpoint {
     struct held held[FERRY_RING_ENTRIES];
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
+    bool over;      /* its program has ended: nobody takes note of what comes home */
     struct units home[FERRY_RING_ENTRIES];
     /* Of the VM's own thread: */
     uint32_t out_tail;
@@ -122,50 +123,22 @@ void endpoint_fini(struct endpoint *endpoint);
 bool endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
 
-/* --- queue, receiving side --- */
+static inline void endpoint_lock(struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&endpoint->lock);
+}
 
-/* Promises room for one message of `link`, and with_token a token for its
- * payload. -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the
- * receiver is gone or the link hung up. */
-int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
-/* Fulfils the promise; cannot fail. */
-void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc);
-void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
-/* Delivers the hang-up, for which room is always kept; once per link. */
-void queue_hangup(struct ferry_link *link);
-/* Wakes every sender that waits for room and has some, be it for one message. */
-void queue_unpark(struct endpoint *endpoint);
-/* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
-bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);
-/* The next message without taking it. */
-bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
+static inline void endpoint_unlock(struct endpoint *endpoint)
+{
+    pthread_mutex_unlock(&endpoint->lock);
+}
 
-/* Reads what the guest published: entries it took, tokens it released, notes
- * of loans it took; performs the releases. Any thread. */
-void endpoint_collect(struct endpoint *endpoint);
-/* Waits until no other thread is in the middle of a release for it, so that
- * what the ledger says it holds stays so while its guest does not run. */
-void endpoint_settle(struct endpoint *endpoint);
-/* Gives back one token; -EINVAL: not held. */
-int endpoint_release(struct endpoint *endpoint, uint32_t token);
-/* Claims the token that holds exactly these units, so that nobody else
- * releases it; -1: there is none. Units that were lent change hands
- * only by whoever claimed their token. */
-int64_t endpoint_claim(struct endpoint *endpoint, struct units units);
-void endpoint_unclaim(struct endpoint *endpoint, uint32_t token);
-/* Forgets a claimed token whose loan was passed on: its link has room again. */
-void endpoint_pass_on(struct endpoint *endpoint, uint32_t token);
-/* The receiver takes no more over this link: what is queued goes back,
- * senders get -EPIPE. */
-void endpoint_refuse(struct ferry_link *link);
-/* Whether anything sent over it can still arrive. */
-bool endpoint_accepts(struct ferry_link *link);
-
-/* --- loans, lending side --- */
-
-/* Room for one more note of a loan that comes home; false: none now. */
-bool home_reserve(struct endpoint *endpoint);
-void home_unreserve(struct endpoint *endpoint);
+/* Under lock: there may be something new for whoever waits. */
+static inline void endpoint_note(struct endpoint *endpoint)
+{
+    endpoint->events++;
+    pthread_cond_broadcast(&endpoint->changed);
+}
 
 /* --- waiting --- */
 

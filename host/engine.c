@@ -15,7 +15,9 @@
 
 #include "image.h"
 #include "kvm.h"
+#include "loan.h"
 #include "measure.h"
+#include "queue.h"
 #include "stream_internal.h"
 #include "vm.h"
 
@@ -217,7 +219,7 @@ static void look_after(struct ferry_engine *engine, uint64_t now)
             vm_kick(vm);
         /* What it took and released by stores alone is room for its senders
          * and pages for their owners, who may be waiting. */
-        endpoint_collect(vm->endpoint);
+        loan_collect(vm->endpoint);
         queue_unpark(vm->endpoint);
     }
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "engine.h"
+#include "loan.h"
+#include "queue.h"
 #include "ring.h"
 #include "route.h"
 #include "units.h"
@@ -60,7 +62,8 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
         if (message->bytes > FERRY_INLINE_BYTES)
             return -EMSGSIZE;
         out->inline_bytes = (uint8_t)message->bytes;
-        memcpy(out->data, message->data, message->bytes);
+        if (message->bytes)
+            memcpy(out->data, message->data, message->bytes);
         return 0;
     case FERRY_COPY:
         out->source = message->data;
@@ -116,7 +119,7 @@ int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, siz
 {
     struct endpoint *host = link->from;
     uint64_t deadline = deadline_of(timeout_ns);
-    struct units units;
+    struct units units = {0};
 
     if (host->id)
         return -EPERM;
@@ -194,7 +197,7 @@ int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_messag
 
 int ferry_release(struct ferry_link *link, uint32_t token)
 {
-    return link->to->id ? -EPERM : endpoint_release(link->to, token);
+    return link->to->id ? -EPERM : loan_release(link->to, token);
 }
 
 void ferry_link_cancel(struct ferry_link *link)

@@ -166,6 +166,26 @@ int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder
     return result;
 }
 
+int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
+                      uint32_t most)
+{
+    bool page = pool_is_page(ledger->pool, units.first);
+    uint32_t low = page ? 0 : ledger->pool->pages;
+    uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
+    int result = -EPERM;
+
+    if (units.count > most)
+        return -EMSGSIZE;
+    lock(ledger);
+    if (holds_alike(ledger, units, holder) && ledger->units[units.first].state == UNIT_OWNED) {
+        result = owned_by(ledger, low, high, to) > most - units.count ? -EAGAIN : 0;
+        if (result == 0)
+            set_state(ledger, units, UNIT_TRANSIT);
+    }
+    unlock(ledger);
+    return result;
+}
+
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner)
 {
     return ledger_begin_send(ledger, units, owner, UNIT_OWNED);

@@ -61,6 +61,10 @@ void ledger_commit_free(struct ledger *ledger, struct units units);
  * token). -EPERM unless it holds all of them so. */
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
                       enum unit_state had);
+/* The same for a move, unless `to` would own more than `most` units of that size
+ * by it: -EAGAIN, or -EMSGSIZE if it never could. */
+int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
+                      uint32_t most);
 /* Moved: `to` owns. Lent: `to` holds, the owner stays; a loan that is passed on to
  * its owner is a loan like any other until it is released. */
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "engine.h"
+#include "loan.h"
+#include "queue.h"
 #include "ring.h"
 #include "stream_internal.h"
 
@@ -120,6 +122,23 @@ static void count_units(const struct transfer *transfer)
         count(&link->extents_2m, transfer->units.count);
 }
 
+/* Begins the change of hands in the ledger. What is moved counts for the
+ * receiver, so nobody can fill its share, or the pool, against its will. */
+static int begin(const struct transfer *transfer, enum unit_state had)
+{
+    struct endpoint *from = transfer->link->from, *to = transfer->link->to;
+    struct ledger *ledger = &from->engine->ledger;
+    bool page = pool_is_page(&from->engine->pool, transfer->units.first);
+
+    if (transfer->mode != FERRY_MOVE)
+        return ledger_begin_send(ledger, transfer->units, from->index, had);
+    int result = ledger_begin_move(ledger, transfer->units, from->index, to->index,
+                                   page ? to->most_pages : to->most_extents);
+    if (result == -EAGAIN)
+        queue_park(transfer->link);
+    return result;
+}
+
 /* Changes hands in ledger and page tables. *passed: the token of a loan that
  * is passed on, or -1. */
 static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passed)
@@ -128,13 +147,13 @@ static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passe
     struct ledger *ledger = &from->engine->ledger;
 
     /* A borrower may pass a loan on, whole, and only lend what is not its own. */
-    *passed = transfer->mode == FERRY_LEND ? endpoint_claim(from, transfer->units) : -1;
+    *passed = transfer->mode == FERRY_LEND ? loan_claim(from, transfer->units) : -1;
     enum unit_state had = *passed >= 0 ? UNIT_LENT : UNIT_OWNED;
     bool noted = had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
-    if (noted && !home_reserve(from))
+    if (noted && !loan_reserve(from))
         return -EAGAIN;
 
-    int result = ledger_begin_send(ledger, transfer->units, from->index, had);
+    int result = begin(transfer, had);
     if (result == 0) {
         result = update_tables(transfer, had);
         if (result < 0)
@@ -142,9 +161,9 @@ static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passe
     }
     if (result < 0) {
         if (noted)
-            home_unreserve(from);
+            loan_unreserve(from);
         if (*passed >= 0)
-            endpoint_unclaim(from, (uint32_t)*passed);
+            loan_unclaim(from, (uint32_t)*passed);
         return result;
     }
     ledger_commit_send(ledger, transfer->units, transfer->link->to->index,
@@ -222,7 +241,7 @@ static int perform_message(struct transfer *transfer)
     struct ferry_desc desc = describe(transfer, token, message);
     queue_deliver(link, &desc);
     if (passed >= 0)
-        endpoint_pass_on(link->from, (uint32_t)passed);
+        loan_pass_on(link->from, (uint32_t)passed);
     count(&link->messages, 1);
     count(&link->bytes_inline, transfer->inline_bytes);
     count(&link->from->messages_sent, 1);
@@ -255,8 +274,8 @@ void route_drain(struct endpoint *from, route_memory_fn memory)
     struct ferry_control *control = from->control;
     struct transfer transfer;
 
-    endpoint_collect(from);
-    endpoint_settle(from);
+    loan_collect(from);
+    loan_settle(from);
     from->out_parked = false;
     uint32_t ahead = ring_ahead(&control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
     for (; ahead > 0; ahead--) {

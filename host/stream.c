@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "engine.h"
+#include "loan.h"
+#include "queue.h"
 #include "ring.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -243,7 +245,7 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
 
     if (!endpoint->stream_out)
         return (ssize_t)bytes;
-    if (stream->output_closed || !endpoint_accepts(endpoint->stream_out))
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
         return -EPIPE;
     int result = vm_drain_all(vm); /* what was queued before goes before */
     if (result == 0 && !still_has(endpoint, src, bytes))
@@ -327,7 +329,7 @@ static void drop_message(struct stream *stream)
 
     stream->have = false;
     if (stream->message.mode == FERRY_COPY || stream->message.mode == FERRY_LEND)
-        endpoint_release(endpoint, stream->message.payload.token);
+        loan_release(endpoint, stream->message.payload.token);
     else if (stream->message.mode == FERRY_MOVE &&
              pool_covering(&endpoint->engine->pool,
                            stream->message.payload.addr - endpoint->window_addr,
@@ -440,7 +442,7 @@ void stream_close_input(struct ferry_vm *vm)
 
     if (!endpoint->stream_in)
         return;
-    endpoint_refuse(endpoint->stream_in);
+    queue_refuse(endpoint->stream_in);
     while (!stream->ended && input_ready(stream) > 0) {
         next_message(stream);
         if (stream->have)
@@ -473,7 +475,7 @@ static short poll_now(struct endpoint *endpoint, short want)
     if (want & POLLOUT) {
         if (!endpoint->stream_out)
             events |= POLLOUT;
-        else if (stream->output_closed || !endpoint_accepts(endpoint->stream_out))
+        else if (stream->output_closed || !queue_accepts(endpoint->stream_out))
             events |= POLLERR;
         else if (output_room(stream))
             events |= POLLOUT;

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine.h"
+#include "queue.h"
 #include "stream_internal.h"
 
 int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
@@ -43,6 +44,8 @@ int units_free(struct endpoint *endpoint, struct units units)
         ledger_abort(&engine->ledger, units, UNIT_OWNED);
     else
         ledger_commit_free(&engine->ledger, units);
+    /* Who wants to move something here may have waited for just that. */
+    queue_unpark(endpoint);
     return result;
 }
 

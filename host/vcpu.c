@@ -36,27 +36,25 @@ int vcpu_kick_signal(void)
  * KVM_RUN at once. */
 static int set_signal_mask(int vcpu_fd)
 {
-    struct {
-        struct kvm_signal_mask head;
-        uint64_t set;
-    } __attribute__((packed)) mask;
+    _Alignas(8) char space[sizeof(struct kvm_signal_mask) + sizeof(uint64_t)];
+    struct kvm_signal_mask *mask = (struct kvm_signal_mask *)space;
+    uint64_t blocked = ~(1ull << (vcpu_kick_signal() - 1));
 
-    mask.head.len = sizeof mask.set;
-    mask.set = ~(1ull << (vcpu_kick_signal() - 1));
-    return ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, &mask) < 0 ? -errno : 0;
+    mask->len = sizeof blocked;
+    memcpy(mask->sigset, &blocked, sizeof blocked);
+    return ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, mask) < 0 ? -errno : 0;
 }
 
 static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[BOOT_MSRS];
-    } msrs = {.head.nmsrs = BOOT_MSRS};
+    _Alignas(8) char space[sizeof(struct kvm_msrs) + BOOT_MSRS * sizeof(struct kvm_msr_entry)];
+    struct kvm_msrs *msrs = (struct kvm_msrs *)space;
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = vm->engine->xcr0};
     struct kvm_sregs sregs;
     struct kvm_regs regs;
 
-    boot_msrs(msrs.entries);
+    *msrs = (struct kvm_msrs){.nmsrs = BOOT_MSRS};
+    boot_msrs(msrs->entries);
     boot_regs(&regs, rip, rsp);
     /* CPUID first: newer kernels refuse it once the special registers are set. */
     if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, vm->engine->cpuid) < 0 ||
@@ -65,7 +63,7 @@ static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
     boot_sregs(&sregs);
     if (ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
         ioctl(vm->vcpu_fd, KVM_SET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu_fd, KVM_SET_MSRS, &msrs) != BOOT_MSRS)
+        ioctl(vm->vcpu_fd, KVM_SET_MSRS, msrs) != BOOT_MSRS)
         return -errno;
     if (vm->engine->xcr0 && ioctl(vm->vcpu_fd, KVM_SET_XCRS, &xcrs) < 0)
         return -errno;

@@ -14,6 +14,7 @@
 
 #include "boot.h"
 #include "engine.h"
+#include "loan.h"
 #include "mapping.h"
 #include "ring.h"
 #include "route.h"
@@ -319,6 +320,7 @@ static void *vm_thread(void *arg)
     vcpu_run(vm);
     /* What the program had sent or written arrives, however it ended, as with
      * a pipe; unless it was told to stop. */
+    loan_ignore_notes(vm->endpoint);
     if (!vm->stop && vm_drain_all(vm) == 0)
         stream_finish(vm->endpoint->byte_stream);
     engine_vm_ended(vm->engine, vm);

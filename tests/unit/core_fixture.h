@@ -16,6 +16,8 @@
 
 #include "endpoint.h"
 #include "engine.h"
+#include "loan.h"
+#include "queue.h"
 #include "route.h"
 #include "units.h"
 #include "vm.h"

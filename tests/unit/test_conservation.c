@@ -256,7 +256,7 @@ static void *ticker_thread(void *arg)
 
     while (!atomic_load(&over))
         if (endpoint_enter(endpoint)) {
-            endpoint_collect(endpoint);
+            loan_collect(endpoint);
             endpoint_leave(endpoint);
         }
     return NULL;

@@ -69,15 +69,15 @@ static void an_in_tail_that_cannot_be_takes_nothing(void **state)
         assert_int_equal(core_send(a, &desc), 0);
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         b->control->guest.in_tail = tails[i];
-        endpoint_collect(b);
+        loan_collect(b);
         assert_int_equal(b->in_tail, 0);
         assert_int_equal(a_to_b->in_flight, 2);
     }
     b->control->guest.in_tail = 2;
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(a_to_b->in_flight, 0);
     b->control->guest.in_tail = 1; /* back again */
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(b->in_tail, 2);
 }
 
@@ -93,7 +93,7 @@ static void indexes_may_wrap(void **state)
     for (uint32_t i = 0; i < 8; i++) {
         assert_int_equal(core_send(a, &desc), 0);
         core_release(b, core_take(b).payload.token);
-        endpoint_collect(b);
+        loan_collect(b);
         assert_int_equal(a_to_b->in_flight, 0);
     }
     assert_int_equal(b->in_tail, 5);
@@ -112,13 +112,13 @@ static void a_release_index_that_cannot_be_releases_nothing(void **state)
         b->control->guest.release[i] = token;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         b->control->guest.release_head = heads[i];
-        endpoint_collect(b);
+        loan_collect(b);
         assert_int_equal(core_rights(b, units.first), WINDOW_READ);
         assert_int_equal(b->release_tail, 0);
     }
     /* The same token 64 times is one release. */
     b->control->guest.release_head = 64;
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(b->release_tail, 64);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
     assert_int_equal(core_home(a), 1);
@@ -133,15 +133,15 @@ static void a_home_index_that_cannot_be_makes_no_room(void **state)
     (void)state;
     lend();
     core_release(b, core_take(b).payload.token);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(core_home(a), 1);
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         a->control->guest.home_tail = tails[i];
-        endpoint_collect(a);
+        loan_collect(a);
         assert_int_equal(a->home_tail, 0);
     }
     a->control->guest.home_tail = 1;
-    endpoint_collect(a);
+    loan_collect(a);
     assert_int_equal(a->home_tail, 1);
 }
 
@@ -155,9 +155,9 @@ static void bad_tokens_change_nothing(void **state)
     (void)state;
     assert_int_equal(core_take(b).payload.token, 0);
     for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
-        assert_int_equal(endpoint_release(b, tokens[i]), -EINVAL);
+        assert_int_equal(loan_release(b, tokens[i]), -EINVAL);
         core_release(b, tokens[i]);
-        endpoint_collect(b);
+        loan_collect(b);
     }
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
@@ -172,10 +172,10 @@ static void a_token_is_released_once(void **state)
     uint32_t token = core_take(b).payload.token;
     core_release(b, token);
     core_release(b, token);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(a_to_b->in_flight, 0);
     assert_int_equal(core_home(a), 1);
-    assert_int_equal(endpoint_release(b, token), -EINVAL);
+    assert_int_equal(loan_release(b, token), -EINVAL);
     assert_int_equal(a->loans, 0);
 }
 
@@ -185,13 +185,13 @@ static void a_message_not_taken_is_not_released(void **state)
 
     (void)state;
     core_release(b, 0);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
     assert_int_equal(a_to_b->in_flight, 1);
-    assert_int_equal(endpoint_release(b, 0), -EINVAL);
+    assert_int_equal(loan_release(b, 0), -EINVAL);
     assert_int_equal(core_take(b).payload.bytes, 4096);
-    endpoint_collect(b);
-    assert_int_equal(endpoint_release(b, 0), 0);
+    loan_collect(b);
+    assert_int_equal(loan_release(b, 0), 0);
 }
 
 static void released_and_passed_on_at_once(void **state)
@@ -217,16 +217,16 @@ static void claimed_while_another_thread_looks(void **state)
     uint32_t token = core_take(b).payload.token;
 
     (void)state;
-    endpoint_collect(b);
-    assert_int_equal(endpoint_claim(b, units), token);
-    assert_int_equal(endpoint_claim(b, units), -1);
+    loan_collect(b);
+    assert_int_equal(loan_claim(b, units), token);
+    assert_int_equal(loan_claim(b, units), -1);
     core_release(b, token); /* too late: it is claimed */
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
-    endpoint_unclaim(b, token);
-    assert_int_equal(endpoint_claim(b, (struct units){units.first, 2}), -1);
-    assert_int_equal(endpoint_claim(b, (struct units){units.first + 1, 1}), -1);
-    assert_int_equal(endpoint_release(b, token), 0);
+    loan_unclaim(b, token);
+    assert_int_equal(loan_claim(b, (struct units){units.first, 2}), -1);
+    assert_int_equal(loan_claim(b, (struct units){units.first + 1, 1}), -1);
+    assert_int_equal(loan_release(b, token), 0);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
 }
 
@@ -239,10 +239,10 @@ static void what_the_vmm_reads_is_not_the_guests_to_release(void **state)
     (void)state;
     assert_true(queue_take(b, &desc));
     core_release(b, desc.payload.token);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
-    assert_int_equal(endpoint_claim(b, units), -1);
-    assert_int_equal(endpoint_release(b, desc.payload.token), 0);
+    assert_int_equal(loan_claim(b, units), -1);
+    assert_int_equal(loan_release(b, desc.payload.token), 0);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
 }
 
@@ -259,15 +259,15 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     }
     core_release(b, 1);
     core_exhaust_mappings();
-    endpoint_collect(b);
-    endpoint_collect(b);
+    loan_collect(b);
+    loan_collect(b);
     core_restore_mappings();
     assert_int_equal(core_rights(b, middle), WINDOW_READ);
     assert_int_equal(core_rights(a, middle), WINDOW_CLOSED);
     assert_int_equal(a_to_b->in_flight, 3);
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(core_rights(b, middle), WINDOW_CLOSED);
     assert_int_equal(core_rights(a, middle), WINDOW_WRITE);
     assert_int_equal(core_home(a), 1);
@@ -282,7 +282,7 @@ static void shutdown_brings_loans_home_and_evicts(void **state)
 
     (void)state;
     core_take(b);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(send_units(FERRY_MOVE, a, b, moved), 0);
     core_assert_books(engine, 511, 3, 2);
     endpoint_shutdown(b);
@@ -319,12 +319,12 @@ static void what_the_dead_lent_goes_to_the_pool(void **state)
 
     (void)state;
     memset(core_bytes(engine, units.first), 0x77, 4096);
-    endpoint_collect(b);
+    loan_collect(b);
     endpoint_shutdown(a);
     /* The reader goes on reading, and it is not counted as leaked. */
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
     core_assert_books(engine, 515, 0, 1);
-    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(loan_release(b, token), 0);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
     core_assert_books(engine, 516, 0, 0);
     /* Whoever gets it next finds nothing of what was in it. */
@@ -344,7 +344,7 @@ static void a_loan_passed_on_outlives_its_owner_and_its_borrower(void **state)
     endpoint_shutdown(b);
     assert_int_equal(core_rights(c, units.first), WINDOW_READ);
     core_release(c, core_take(c).payload.token);
-    endpoint_collect(c);
+    loan_collect(c);
     core_assert_books(engine, 516, 0, 0);
 }
 
@@ -356,12 +356,12 @@ static void a_place_taken_again_inherits_nothing(void **state)
     uint16_t index = a->index;
 
     (void)state;
-    endpoint_collect(b);
+    loan_collect(b);
     ferry_vm_destroy(vm_a);
     vm_a = core_vm(engine, "again");
     assert_int_equal(vm_a->endpoint->index, index);
     assert_int_not_equal(vm_a->endpoint->generation, generation);
-    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(loan_release(b, token), 0);
     assert_int_equal(core_rights(vm_a->endpoint, units.first), WINDOW_CLOSED);
     core_assert_books(engine, 516, 0, 0);
 }
@@ -404,10 +404,10 @@ static void a_refused_link_wakes_its_sender_and_takes_no_more(void **state)
     uint64_t seen = a->events;
 
     (void)state;
-    assert_true(endpoint_accepts(a_to_b));
-    endpoint_refuse(a_to_b);
+    assert_true(queue_accepts(a_to_b));
+    queue_refuse(a_to_b);
     assert_true(a->events > seen);
-    assert_false(endpoint_accepts(a_to_b));
+    assert_false(queue_accepts(a_to_b));
     assert_int_equal(core_send(a, &desc), -EPIPE);
 }
 

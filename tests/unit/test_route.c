@@ -62,14 +62,14 @@ static struct ferry_desc take(struct endpoint *endpoint)
 {
     struct ferry_desc desc = core_take(endpoint);
 
-    endpoint_collect(endpoint);
+    loan_collect(endpoint);
     return desc;
 }
 
 static void release(struct endpoint *endpoint, uint32_t token)
 {
     core_release(endpoint, token);
-    endpoint_collect(endpoint);
+    loan_collect(endpoint);
 }
 
 /* --- modes ------------------------------------------------------------------ */
@@ -228,7 +228,7 @@ static void a_loan_goes_on_and_home_from_there(void **state)
     assert_int_equal(b_to_c->in_flight, 1);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
     assert_int_equal(core_rights(c, units.first), WINDOW_READ);
-    assert_int_equal(endpoint_release(b, token), -EINVAL); /* it is his no more */
+    assert_int_equal(loan_release(b, token), -EINVAL); /* it is his no more */
     core_assert_books(engine, 514, 0, 2);
     release(c, take(c).payload.token);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
@@ -269,7 +269,7 @@ static void a_loan_is_not_ones_own(void **state)
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
     assert_int_equal(b_to_c->in_flight, 0);
     assert_int_equal(core_waiting(c), 0);
-    assert_int_equal(endpoint_release(b, token), 0);
+    assert_int_equal(loan_release(b, token), 0);
 }
 
 static void a_loan_not_yet_taken_cannot_go_on(void **state)

@@ -81,7 +81,7 @@ static void credits_park_the_sender(void **state)
     route_drain(a, core_memory);
     assert_true(a->out_parked);
     uint64_t seen = a->events;
-    assert_int_equal(endpoint_release(b, got.payload.token), 0);
+    assert_int_equal(loan_release(b, got.payload.token), 0);
     assert_true(a->events > seen);
     route_drain(a, core_memory);
     assert_false(a->out_parked);
@@ -100,7 +100,7 @@ static void inline_credits_come_back_when_taken(void **state)
     assert_int_equal(fill(a, &desc), 2);
     core_take(b);
     uint64_t seen = a->events;
-    endpoint_collect(b);
+    loan_collect(b);
     assert_true(a->events > seen);
     route_drain(a, core_memory);
     assert_false(route_pending(a));
@@ -157,10 +157,10 @@ static void who_is_woken_when(void **state)
     uint64_t seen_a = a->events, seen_c = c->events;
     for (int taken = 0; taken < 2; taken++)
         assert_int_equal(core_take(b).src, a->id);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(a->events, seen_a);
     core_take(b);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_true(a->events > seen_a); /* 2 of 5 are left */
     assert_int_equal(c->events, seen_c);
     assert_true(c_to_b->parked);
@@ -168,7 +168,7 @@ static void who_is_woken_when(void **state)
     /* A receiver that waits may be waiting for just the one. */
     for (int taken = 0; taken < 3; taken++)
         core_take(b);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(c->events, seen_c);
     endpoint_prepare(b);
     assert_true(c->events > seen_c);
@@ -186,10 +186,10 @@ static void room_made_for_a_waiting_receiver(void **state)
     fill(a, &desc);
     for (int i = 0; i < 3; i++)
         core_take(b);
-    endpoint_collect(b);
+    loan_collect(b);
     endpoint_prepare(b);
     uint64_t seen = a->events;
-    assert_int_equal(endpoint_release(b, 1), 0);
+    assert_int_equal(loan_release(b, 1), 0);
     assert_true(a->events > seen);
     endpoint_finish(b);
 }
@@ -295,7 +295,7 @@ static void notes_of_loans_never_overflow(void **state)
     for (int i = 0; i < (int)FERRY_RING_ENTRIES; i++) {
         assert_int_equal(send_units(FERRY_LEND, a, b, units), 0);
         core_release(b, core_take(b).payload.token);
-        endpoint_collect(b);
+        loan_collect(b);
     }
     assert_int_equal(core_home(a), FERRY_RING_ENTRIES);
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, units);

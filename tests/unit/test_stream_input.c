@@ -140,7 +140,7 @@ static void a_message_of_another_peer_is_not_input(void **state)
     assert_int_equal(stream_available(vm_b), 0);
     assert_int_equal(stream_read(vm_b, got, 10), -EBUSY);
     core_take(b);
-    endpoint_collect(b);
+    loan_collect(b);
     assert_int_equal(stream_read(vm_b, got, 10), 10);
     ferry_vm_destroy(vm_c);
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Payloads that an endpoint holds by token, and loans: giving them back,
+ * passing them on, and what their owner learns when they come home. Units
+ * that were lent change hands only by whoever claimed their token.
+ */
+#ifndef FERRY_HOST_LOAN_H
+#define FERRY_HOST_LOAN_H
+
+#include "endpoint.h"
+
+/* Reads what the guest published: entries it took, tokens it released, notes
+ * of loans it took; performs the releases. Any thread. */
+void loan_collect(struct endpoint *endpoint);
+/* Waits until no other thread is in the middle of a release for it, so that
+ * what the ledger says it holds stays so while its guest does not run. */
+void loan_settle(struct endpoint *endpoint);
+
+/* Gives back one token; -EINVAL: not held. */
+int loan_release(struct endpoint *endpoint, uint32_t token);
+/* Gives back all; of an endpoint that takes part no more, after its window is gone. */
+void loan_release_all(struct endpoint *endpoint);
+
+/* Claims the token that holds exactly these units, so that nobody else
+ * releases it; -1: there is none. */
+int64_t loan_claim(struct endpoint *endpoint, struct units units);
+void loan_unclaim(struct endpoint *endpoint, uint32_t token);
+/* Forgets a claimed token whose loan was passed on: its link has room again. */
+void loan_pass_on(struct endpoint *endpoint, uint32_t token);
+
+/* Room for the note of one more loan that comes home; false: none now. */
+bool loan_reserve(struct endpoint *endpoint);
+void loan_unreserve(struct endpoint *endpoint);
+/* The program has ended and takes no notes: from now on there is room for any number. */
+void loan_ignore_notes(struct endpoint *endpoint);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The queue of messages that arrived at an endpoint (claims 1, 3, 8). Room in
+ * it is promised before a hand-over begins, so that delivering cannot fail.
+ * Any thread, unless said otherwise.
+ */
+#ifndef FERRY_HOST_QUEUE_H
+#define FERRY_HOST_QUEUE_H
+
+#include "endpoint.h"
+
+/* Promises room for one message of `link`, and with_token a token for its
+ * payload. -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the
+ * receiver is gone or the link hung up. */
+int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
+/* Fulfils the promise; cannot fail. */
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc);
+void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
+/* Delivers the hang-up, for which room is always kept; once per link. */
+void queue_hangup(struct ferry_link *link);
+
+/* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
+bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);
+/* The next message without taking it. */
+bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
+
+/* The receiver takes no more over this link: senders get -EPIPE. */
+void queue_refuse(struct ferry_link *link);
+/* Whether anything sent over it can still arrive. */
+bool queue_accepts(struct ferry_link *link);
+
+/* Notes that the sender waits for room. */
+void queue_park(struct ferry_link *link);
+/* Wakes every sender that waits for room and has some, be it for one message. */
+void queue_unpark(struct endpoint *endpoint);
+
+/* --- for loan.c --- */
+
+/* Under lock: the entry at in_tail was taken; a payload becomes `state`. */
+void queue_entry_taken(struct endpoint *endpoint, enum held_state state);
+
+/* Senders to wake once the lock is dropped. */
+struct wakes {
+    struct endpoint *list[FERRY_PEERS_MAX];
+    uint32_t count;
+};
+/* Under lock: adds parked senders that have room again; `all`: even for one message. */
+void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes);
+void queue_wake(const struct wakes *wakes);
+
+#endif
