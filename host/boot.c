@@ -117,12 +117,22 @@ int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
 
 void boot_user_segments(struct kvm_sregs *sregs)
 {
-    sregs->cs = (struct kvm_segment){
-        .selector = USER_CODE, .type = 11, .dpl = 3, .s = 1, .present = 1, .l = 1, .g = 1,
-        .limit = 0xffffffff};
-    sregs->ss = (struct kvm_segment){
-        .selector = USER_DATA, .type = 3, .dpl = 3, .s = 1, .present = 1, .db = 1, .g = 1,
-        .limit = 0xffffffff};
+    sregs->cs = (struct kvm_segment){.selector = USER_CODE,
+                                     .type = 11,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .present = 1,
+                                     .l = 1,
+                                     .g = 1,
+                                     .limit = 0xffffffff};
+    sregs->ss = (struct kvm_segment){.selector = USER_DATA,
+                                     .type = 3,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .present = 1,
+                                     .db = 1,
+                                     .g = 1,
+                                     .limit = 0xffffffff};
 }
 
 void boot_sregs(struct kvm_sregs *sregs)
@@ -140,8 +150,8 @@ void boot_sregs(struct kvm_sregs *sregs)
     sregs->idt.limit = 32 * sizeof(struct idt_entry) - 1;
     sregs->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     sregs->cr3 = FERRY_SYSTEM_BASE + AT_PAGETABLES;
-    sregs->cr4 = 0x40620;  /* OSXSAVE OSXMMEXCPT OSFXSR PAE */
-    sregs->efer = 0xd01;   /* NXE LMA LME SCE */
+    sregs->cr4 = 0x40620; /* OSXSAVE OSXMMEXCPT OSFXSR PAE */
+    sregs->efer = 0xd01;  /* NXE LMA LME SCE */
 }
 
 uint64_t boot_user_flags(uint64_t flags)

@@ -49,8 +49,8 @@ static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
 /* Sets a leaf, or adds rights to the one that is there. */
 static void set_leaf(uint64_t *entry, uint64_t addr, unsigned flags, uint64_t size_bit)
 {
-    uint64_t rights = PRESENT | USED | (flags & GUEST_USER ? USER : 0) |
-                      (flags & GUEST_WRITE ? WRITABLE : 0);
+    uint64_t rights =
+        PRESENT | USED | (flags & GUEST_USER ? USER : 0) | (flags & GUEST_WRITE ? WRITABLE : 0);
     uint64_t no_exec = flags & GUEST_EXEC ? 0 : NO_EXEC;
 
     if (*entry & PRESENT)

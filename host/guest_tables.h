@@ -19,10 +19,10 @@ enum {
 };
 
 struct guest_tables {
-    uint64_t *pages;    /* host view of the pages tables are made of */
-    uint64_t base;      /* their guest-physical address */
-    uint32_t capacity;  /* how many */
-    uint32_t used;      /* the first is the root */
+    uint64_t *pages;   /* host view of the pages tables are made of */
+    uint64_t base;     /* their guest-physical address */
+    uint32_t capacity; /* how many */
+    uint32_t used;     /* the first is the root */
 };
 
 void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity);

@@ -32,7 +32,7 @@ struct image {
     uint64_t entry, bias; /* bias: what a static-PIE file is moved up by, else 0 */
     uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
     uint32_t phdr_count;
-    uint64_t end;         /* first page boundary after all segments, biased */
+    uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
     struct image_symbol *symbols; /* functions by address, as linked; read when first asked for */

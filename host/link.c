@@ -23,8 +23,9 @@ static int host_endpoint(struct ferry_engine *engine, struct endpoint **out)
     endpoint->window_addr = (uint64_t)engine->pool.base;
     endpoint->most_extents = engine->pool.extents;
     endpoint->most_pages = engine->pool.pages;
-    void *landing = mmap(NULL, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES,
-                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *landing =
+        mmap(NULL, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (landing == MAP_FAILED)
         return -errno; /* the endpoint stays, unused, until the engine goes */
     endpoint->landing = landing;
@@ -69,8 +70,7 @@ static int check(struct ferry_vm *from, struct ferry_vm *to, const struct ferry_
         return error_set(err, -EBUSY, "links must be made before their VMs are started");
     if (config->max_messages > MOST_MESSAGES)
         return error_set(err, -EINVAL, "a link has at most %d messages in flight", MOST_MESSAGES);
-    if (config->stream &&
-        ((from && from->endpoint->stream_out) || (to && to->endpoint->stream_in)))
+    if (config->stream && ((from && from->endpoint->stream_out) || (to && to->endpoint->stream_in)))
         return error_set(err, -EEXIST, "a VM has one standard input and one standard output");
     for (uint32_t i = 0; from && i < from->endpoint->out_count; i++)
         if (from->endpoint->out[i]->to->id == (to ? to->endpoint->id : 0))

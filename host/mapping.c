@@ -11,7 +11,8 @@ void *mapping_aligned(uint64_t bytes, int prot, int flags, int fd)
 {
     /* Reserve one alignment more than needed, then give the ends back. */
     uint64_t reserved = bytes + FERRY_EXTENT_BYTES;
-    char *area = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *area =
+        mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (area == MAP_FAILED)
         return NULL;
 

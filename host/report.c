@@ -12,6 +12,7 @@
 #include "boot.h"
 #include "engine.h"
 #include "instruction.h"
+#include "units.h"
 #include "vm_linux.h"
 
 #define CR2_VALID_VECTOR 14
@@ -58,8 +59,8 @@ report(struct ferry_vm *vm, int signo, const char *format, ...)
     vm->exit.signo = signo;
     vm->exit.status = 128 + signo;
     describe_rip(vm, rip, sizeof rip);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "crashed by SIG%s at %s: %s",
-             sigabbrev_np(signo), rip, what);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "crashed by SIG%s at %s: %s", sigabbrev_np(signo),
+             rip, what);
 }
 
 void report_crash(struct ferry_vm *vm, int signo, const char *why)
@@ -79,7 +80,8 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
     struct ferry_engine *engine = vm->engine;
     struct ledger_unit books = ledger_look(&engine->ledger, unit);
     uint64_t page = addr & ~(FERRY_PAGE_BYTES - 1);
-    struct endpoint *from = books.from == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.from);
+    struct endpoint *from =
+        books.from == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.from);
     struct endpoint *to = books.to == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.to);
 
     if (from == vm->endpoint && to)
@@ -96,15 +98,20 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
 /* Whether the program may not do this; if so, reports it. */
 static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const char *verb)
 {
-    struct units units;
+    bool in_window = addr >= FERRY_WINDOW_BASE;
+    struct units units = {0};
     char page[160];
 
-    if (vm_memory(vm, addr, 1, write))
+    in_window = in_window && pool_covering(&vm->engine->pool, addr - FERRY_WINDOW_BASE, 1, &units);
+    if (vm_memory(vm, addr, 1, write)) {
+        /* It may, by the books; then its next try succeeds. */
+        if (in_window)
+            units_reopen(vm->endpoint, units);
         return false;
+    }
     vm->exit.address_known = true;
     vm->exit.address = addr;
-    uint64_t offset = addr - FERRY_WINDOW_BASE;
-    if (addr >= FERRY_WINDOW_BASE && pool_covering(&vm->engine->pool, offset, 1, &units)) {
+    if (in_window) {
         describe_page(vm, addr, units.first, page, sizeof page);
         report(vm, SIGSEGV, "%s 0x%" PRIx64 " in %s", verb, addr, page);
     } else {
@@ -122,7 +129,8 @@ bool report_refused(struct ferry_vm *vm)
     uint8_t code[15];
     size_t length = 0;
 
-    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 || ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 ||
+        ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
         return false;
     vm->exit.rip = regs.rip;
     if (check_access(vm, regs.rip, false, "ran code at"))
@@ -160,16 +168,16 @@ void report_exception(struct ferry_vm *vm, int vector)
     }
     vm->exit.rip = frame.rip;
     if (vector == CR2_VALID_VECTOR) {
-        const char *verb = frame.error & 16 ? "ran code at"
+        const char *verb = frame.error & 16  ? "ran code at"
                            : frame.error & 2 ? "wrote to"
                                              : "read from";
         vm->exit.address_known = true;
         vm->exit.address = sregs.cr2;
         report(vm, SIGSEGV, "%s 0x%llx, which %s", verb, sregs.cr2,
-               !(frame.error & 1)   ? "is not mapped"
-               : frame.error & 16   ? "is not executable"
-               : frame.error & 2    ? "is read-only"
-                                    : "is not accessible");
+               !(frame.error & 1) ? "is not mapped"
+               : frame.error & 16 ? "is not executable"
+               : frame.error & 2  ? "is read-only"
+                                  : "is not accessible");
         return;
     }
     int signo = exceptions[vector].signo ? exceptions[vector].signo : SIGSEGV;

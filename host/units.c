@@ -63,3 +63,14 @@ int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct un
         return -EPERM;
     return 0;
 }
+
+void units_reopen(struct endpoint *endpoint, struct units units)
+{
+    struct ferry_engine *engine = endpoint->engine;
+    enum window_access access =
+        (enum window_access)ledger_access(&engine->ledger, units, endpoint->index);
+
+    if (access != WINDOW_CLOSED)
+        window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
+                   units_bytes(&engine->pool, units), WINDOW_CLOSED, access);
+}

@@ -12,6 +12,10 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);
 
+/* Sets the window as the ledger says, where a page that came home could not be opened for
+ * want of mappings. */
+void units_reopen(struct endpoint *endpoint, struct units units);
+
 /* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. -EINVAL:
  * there are none such; -EPERM: the VMM uses them for plain reads and writes. */
 int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out);

@@ -173,9 +173,10 @@ static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
         return -EINVAL;
     int result = units_alloc(vm->endpoint, count, page, &units);
     if (result == -ENOMEM)
-        engine_log(vm->engine, FERRY_LOG_WARNING,
-                   "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
-                   vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
+        engine_log(
+            vm->engine, FERRY_LOG_WARNING,
+            "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
+            vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
     if (result < 0)
         return result;
     return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->pool, units.first));
@@ -332,7 +333,8 @@ static void take_kick(void)
 static void report_internal(struct ferry_vm *vm, const char *what, unsigned code)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s %u", what, code);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s %u", what,
+             code);
 }
 
 /* KVM_RUN returned: true, the program goes on. `sent` counts messages before. */

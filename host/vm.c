@@ -191,7 +191,8 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                          strerror(-result));
     result = linux_create(vm, &linux_config, &vm->personality);
     if (result < 0)
-        return error_set(err, result, "cannot prepare '%s': a read-only directory cannot be opened: %s",
+        return error_set(err, result,
+                         "cannot prepare '%s': a read-only directory cannot be opened: %s",
                          vm->endpoint->name, strerror(-result));
     return 0;
 }

@@ -44,9 +44,9 @@ struct ferry_vm {
     struct ferry_vm_exit exit;
 };
 
-#define STOP_TIMEOUT (-1)
+#define STOP_TIMEOUT   (-1)
 #define STATUS_TIMEOUT 124
-#define STATUS_FAULT 125
+#define STATUS_FAULT   125
 
 static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
 {

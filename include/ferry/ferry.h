@@ -47,9 +47,9 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
-    uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
-    uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
-    uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
+    uint32_t pool_extents;          /* 2 MiB units for bulk; 0: 64 */
+    uint32_t pool_pages;            /* 4 KiB units, rounded up to whole extents; 0: 512 */
+    uint32_t max_defer_us;          /* bound on how long a deferred message waits; 0: 1000 */
     enum ferry_log_level log_level; /* 0: warnings */
     /* Called with one line, from any thread, never with a lock held that a
      * ferry call takes; NULL: nothing is logged. */
@@ -82,7 +82,7 @@ FERRY_API void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_led
 
 /* What was found and measured at engine_create. */
 struct ferry_engine_info {
-    bool huge;                /* extents are huge pages */
+    bool huge; /* extents are huge pages */
     uint64_t pool_bytes;
     uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
     uint64_t handover_ns;     /* closing and opening one extent */
@@ -92,22 +92,27 @@ FERRY_API void ferry_engine_info(struct ferry_engine *engine, struct ferry_engin
 
 /* ---- virtual machines -------------------------------------------------- */
 
-enum ferry_delivery { FERRY_DELIVER_AUTO = 0, FERRY_DELIVER_IMMEDIATE = 1, FERRY_DELIVER_DEFERRED = 2 };
+enum ferry_delivery {
+    FERRY_DELIVER_AUTO = 0,
+    FERRY_DELIVER_IMMEDIATE = 1,
+    FERRY_DELIVER_DEFERRED = 2
+};
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
 struct ferry_vm_config {
-    const char *name;        /* at most 31 bytes; NULL: the last part of `program` */
-    const char *program;     /* path of a static x86-64 ELF file */
-    char *const *argv;       /* NULL-terminated; NULL: { program } */
-    char *const *envp;       /* NULL-terminated; NULL: empty */
-    uint64_t memory_bytes;   /* most that image, heap, mappings and stack may take; 0: 256 MiB */
-    uint32_t pool_extents;   /* most it may own of the pool; 0: 8 */
-    uint32_t pool_pages;     /* likewise of 4 KiB pages; 0: 64 */
-    const char *const *read_only_dirs; /* NULL-terminated: what open() may read, under the same path */
-    int stderr_fd;           /* where fd 2 of the program goes; 0: 2 of this process; -1: nowhere */
+    const char *name;      /* at most 31 bytes; NULL: the last part of `program` */
+    const char *program;   /* path of a static x86-64 ELF file */
+    char *const *argv;     /* NULL-terminated; NULL: { program } */
+    char *const *envp;     /* NULL-terminated; NULL: empty */
+    uint64_t memory_bytes; /* most that image, heap, mappings and stack may take; 0: 256 MiB */
+    uint32_t pool_extents; /* most it may own of the pool; 0: 8 */
+    uint32_t pool_pages;   /* likewise of 4 KiB pages; 0: 64 */
+    const char *const
+        *read_only_dirs; /* NULL-terminated: what open() may read, under the same path */
+    int stderr_fd;       /* where fd 2 of the program goes; 0: 2 of this process; -1: nowhere */
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
-    uint64_t timeout_ns;     /* stop it after so long from its start; 0: never */
+    uint64_t timeout_ns; /* stop it after so long from its start; 0: never */
 };
 
 /* Makes the VM and loads the program; runs nothing yet. Errors, each with its
@@ -134,9 +139,9 @@ enum ferry_ended {
 
 struct ferry_vm_exit {
     enum ferry_ended how;
-    int status;       /* exit code, or 128 + signo */
-    int signo;        /* for SIGNAL, CRASH, STOPPED */
-    uint64_t rip;     /* for CRASH */
+    int status;   /* exit code, or 128 + signo */
+    int signo;    /* for SIGNAL, CRASH, STOPPED */
+    uint64_t rip; /* for CRASH */
     bool address_known;
     uint64_t address; /* for CRASH: what was touched */
     /* One line for people: how it ended; for a crash the signal, RIP, symbol
@@ -153,9 +158,10 @@ FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct fer
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 struct ferry_vm_stats {
-    uint64_t exits_immediate; /* doorbells, and writes of an unmodified program sent at their own exit
+    uint64_t
+        exits_immediate;    /* doorbells, and writes of an unmodified program sent at their own exit
                                  because delivery is immediate */
-    uint64_t exits_natural;   /* all others */
+    uint64_t exits_natural; /* all others */
     uint64_t messages_sent;
     uint64_t messages_received;
 };
@@ -181,11 +187,12 @@ struct ferry_link_stats {
     char from[32], to[32];      /* names; "host" for the host */
     uint64_t messages;          /* delivered */
     uint64_t bytes_handed_over; /* payload whose pages changed hands */
-    uint64_t bytes_copied;      /* payload bytes the VMM copied, each copy counted, inline ones left out */
+    uint64_t
+        bytes_copied; /* payload bytes the VMM copied, each copy counted, inline ones left out */
     uint64_t bytes_inline;
-    uint64_t pages_4k;          /* units handed over */
+    uint64_t pages_4k; /* units handed over */
     uint64_t extents_2m;
-    uint64_t table_calls;       /* page-table updates made for them */
+    uint64_t table_calls; /* page-table updates made for them */
 };
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
@@ -195,7 +202,7 @@ struct ferry_identity {
     uint16_t id;
     uint32_t generation; /* an id that is used again is another VM */
     char name[32];
-    uint8_t digest[32];  /* SHA-256 of the file it runs, as it was read */
+    uint8_t digest[32]; /* SHA-256 of the file it runs, as it was read */
 };
 FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
@@ -208,14 +215,14 @@ FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *o
 
 /* Messages name memory by host pointers; identity is that of the sender. */
 struct ferry_message {
-    int mode;           /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
+    int mode; /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
     uint64_t tag;
-    void *data;         /* payload; for INLINE received, points into `inline_data` */
+    void *data; /* payload; for INLINE received, points into `inline_data` */
     size_t bytes;
-    uint16_t src, dst;  /* the rest is filled by ferry_recv only */
+    uint16_t src, dst; /* the rest is filled by ferry_recv only */
     uint32_t src_generation, dst_generation;
-    uint32_t message;   /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
-    uint32_t token;     /* what ferry_release takes */
+    uint32_t message; /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
+    uint32_t token;   /* what ferry_release takes */
     uint8_t inline_data[32];
 };
 
@@ -257,13 +264,13 @@ FERRY_API void ferry_link_cancel(struct ferry_link *link);
 /* ---- what this machine offers ------------------------------------------- */
 
 struct ferry_machine {
-    int kvm_errno;          /* 0, or why /dev/kvm cannot be used */
-    int kvm_api;            /* 12 */
-    bool huge;              /* extents of a memfd can be made huge */
+    int kvm_errno; /* 0, or why /dev/kvm cannot be used */
+    int kvm_api;   /* 12 */
+    bool huge;     /* extents of a memfd can be made huge */
     long max_map_count;
-    uint64_t exit_ns;       /* one `out` at CPL3 and back; 0: not measured */
-    uint64_t handover_ns;   /* one extent */
-    uint64_t copy_ns;       /* one extent, cold */
+    uint64_t exit_ns;     /* one `out` at CPL3 and back; 0: not measured */
+    uint64_t handover_ns; /* one extent */
+    uint64_t copy_ns;     /* one extent, cold */
     uint64_t crossover_bytes;
 };
 /* Looks and measures, some 20 ms; fails only for want of memory. */

@@ -58,21 +58,21 @@ int ferry_close(void);
 /* A message as the program sees it: a private copy of its descriptor (claim 4). */
 struct ferry_msg {
     enum ferry_mode mode;
-    uint32_t message;    /* its number on this link, by the VMM; received only, 0 for INLINE */
+    uint32_t message; /* its number on this link, by the VMM; received only, 0 for INLINE */
     uint64_t tag;
-    void *data;          /* payload; received INLINE: points into `small` */
+    void *data; /* payload; received INLINE: points into `small` */
     size_t bytes;
-    uint16_t src, dst;   /* sending: dst only */
+    uint16_t src, dst; /* sending: dst only */
     uint32_t src_generation, dst_generation;
-    uint32_t token;      /* for ferry_release */
+    uint32_t token; /* for ferry_release */
     uint8_t small[FERRY_INLINE_BYTES];
 };
 
 /* Whether the message leaves the VM at once. */
 enum ferry_when {
-    FERRY_WHEN_AUTO = 0,  /* at once only if the receiver waits for it */
-    FERRY_IMMEDIATE = 1,  /* the store is followed by the doorbell: one exit */
-    FERRY_DEFERRED = 2,   /* plain memory only: processed at the next natural exit */
+    FERRY_WHEN_AUTO = 0, /* at once only if the receiver waits for it */
+    FERRY_IMMEDIATE = 1, /* the store is followed by the doorbell: one exit */
+    FERRY_DEFERRED = 2,  /* plain memory only: processed at the next natural exit */
 };
 /* The operator's --immediate or --deferred overrides the caller's choice. */
 

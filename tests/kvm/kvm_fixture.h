@@ -7,18 +7,19 @@
 #ifndef FERRY_TESTS_KVM_FIXTURE_H
 #define FERRY_TESTS_KVM_FIXTURE_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
+
+#include <cmocka.h> /* needs those above */
 
 #include <ferry/abi/message.h>
 #include <ferry/ferry.h>
 
-#define SECOND 1000000000ull
+#define SECOND   1000000000ull
 #define PATIENCE (60 * SECOND) /* a bound for what must come, never a pause */
-#define VMS_MAX 8
+#define VMS_MAX  8
 
 struct world {
     struct ferry_engine *engine;
@@ -53,7 +54,6 @@ struct ferry_link_stats link_stats(struct ferry_link *link);
 /* All of a stream to the host, into text; the link's hang-up ends it. */
 size_t world_read_all(struct ferry_link *link, char *text, size_t bytes);
 
-#define kvm_test(function) \
-    cmocka_unit_test_setup_teardown(function, world_setup, world_teardown)
+#define kvm_test(function) cmocka_unit_test_setup_teardown(function, world_setup, world_teardown)
 
 #endif

@@ -92,8 +92,8 @@ static void send_modes(void **state)
     struct world *world = *state;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int b = world_add(world, "b", "recv_check", "host", cases[i].mode, "10", cases[i].bytes,
-                          NULL);
+        int b =
+            world_add(world, "b", "recv_check", "host", cases[i].mode, "10", cases[i].bytes, NULL);
         struct ferry_link *link = world_link(world, -1, b);
         void *data, *home;
         size_t bytes;

@@ -146,8 +146,8 @@ static void what_the_machine_offers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(create_errors),       kvm_test(link_errors),       kvm_test(stop_and_wait),
-        kvm_test(destroy_at_any_time), kvm_test(a_hundred_in_turn), kvm_test(two_engines),
+        kvm_test(create_errors),           kvm_test(link_errors),       kvm_test(stop_and_wait),
+        kvm_test(destroy_at_any_time),     kvm_test(a_hundred_in_turn), kvm_test(two_engines),
         kvm_test(what_the_machine_offers),
     };
 

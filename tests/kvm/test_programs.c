@@ -161,9 +161,9 @@ static void ends_early(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(syscalls_glibc),   kvm_test(syscalls_static_pie), kvm_test(syscalls_musl),
-        kvm_test(vector_registers), kvm_test(arguments),           kvm_test(stream_glibc),
-        kvm_test(stream_musl),      kvm_test(stream_static_pie),   kvm_test(stream_empty),
+        kvm_test(syscalls_glibc),    kvm_test(syscalls_static_pie), kvm_test(syscalls_musl),
+        kvm_test(vector_registers),  kvm_test(arguments),           kvm_test(stream_glibc),
+        kvm_test(stream_musl),       kvm_test(stream_static_pie),   kvm_test(stream_empty),
         kvm_test(images_are_shared), kvm_test(ends_early),
     };
 

@@ -91,6 +91,79 @@ static void credits_park_the_sender(void **state)
     assert_int_equal(a_to_b->messages, 3);
 }
 
+/* What is moved counts for the receiver: past its share the sender waits, until
+ * the receiver gives something back. */
+static void moves_wait_for_the_receivers_share(void **state)
+{
+    struct units first = core_alloc(a, 1, false), second = core_alloc(a, 1, false);
+    struct ferry_desc desc = core_units(FERRY_MOVE, a, b->id, second);
+
+    (void)state;
+    b->most_extents = 1;
+    assert_int_equal(send_units(FERRY_MOVE, a, b, first), 0);
+    core_queue(a, &desc);
+    route_drain(a, core_memory);
+    assert_true(a->out_parked);
+    assert_int_equal(core_rights(a, second.first), WINDOW_WRITE); /* nothing changed */
+    core_take(b);
+    uint64_t seen = a->events;
+    assert_int_equal(units_free(b, first), 0);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    assert_int_equal(core_rights(b, second.first), WINDOW_WRITE);
+}
+
+static void moves_that_never_fit_are_refused(void **state)
+{
+    struct units both = core_alloc(a, 2, false);
+
+    (void)state;
+    b->most_extents = 1;
+    assert_int_equal(send_units(FERRY_MOVE, a, b, both), -EMSGSIZE);
+    assert_int_equal(core_rights(a, both.first), WINDOW_WRITE);
+}
+
+/* A program that has ended takes no note of loans: 64 of them must not keep
+ * what it queued last from leaving. */
+static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
+{
+    struct units page = core_alloc(a, 1, true);
+    struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, page);
+
+    (void)state;
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++) {
+        assert_int_equal(core_send(a, &desc), 0);
+        core_release(b, core_take(b).payload.token);
+        loan_collect(b);
+    }
+    assert_int_equal(core_home(a), FERRY_RING_ENTRIES);
+    core_queue(a, &desc);
+    route_drain(a, core_memory);
+    assert_true(a->out_parked);
+    loan_ignore_notes(a);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    core_release(b, core_take(b).payload.token);
+    loan_collect(b);
+    assert_int_equal(core_home(a), FERRY_RING_ENTRIES); /* and no note more */
+}
+
+/* A page that is open by the books and closed in the window, as when it came
+ * home and there was no mapping to be had, is opened again. */
+static void a_page_left_closed_is_opened_again(void **state)
+{
+    struct units page = core_alloc(a, 1, true);
+    struct pool *pool = &engine->pool;
+
+    (void)state;
+    window_set(&a->window, pool_offset(pool, page.first), 4096, WINDOW_WRITE, WINDOW_CLOSED);
+    units_reopen(a, page);
+    assert_int_equal(core_rights(a, page.first), WINDOW_WRITE);
+    units_reopen(b, page); /* not its own */
+    assert_int_equal(core_rights(b, page.first), WINDOW_CLOSED);
+}
+
 static void inline_credits_come_back_when_taken(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0);
@@ -404,6 +477,13 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(credits_park_the_sender),
+        CASE(moves_wait_for_the_receivers_share),
+
+        CASE(moves_that_never_fit_are_refused),
+
+        CASE(notes_nobody_takes_do_not_hold_up_the_end),
+
+        CASE(a_page_left_closed_is_opened_again),
         CASE(inline_credits_come_back_when_taken),
         CASE(a_sender_sees_room_that_was_made_in_memory),
         CASE(a_full_queue_parks_and_keeps_room_for_hangups),

@@ -15,27 +15,27 @@
 #include "message.h"
 
 #define FERRY_CONTROL_MAGIC 0x4c4f525459524546ull /* "FERYTROL" */
-#define FERRY_ABI_VERSION 1u
+#define FERRY_ABI_VERSION   1u
 
 #define FERRY_RING_ENTRIES 64u /* of every ring here; a power of two */
-#define FERRY_PEERS_MAX 16u
-#define FERRY_NAME_BYTES 32u
+#define FERRY_PEERS_MAX    16u
+#define FERRY_NAME_BYTES   32u
 #define FERRY_DIGEST_BYTES 32u
 
 #define FERRY_NO_PEER 0xffffu
 
 /* control_info.delivery: what the operator asked the library to do. */
-#define FERRY_DELIVERY_AUTO 0u      /* ring the doorbell when a receiver waits */
+#define FERRY_DELIVERY_AUTO      0u /* ring the doorbell when a receiver waits */
 #define FERRY_DELIVERY_IMMEDIATE 1u /* ring it for every message */
-#define FERRY_DELIVERY_DEFERRED 2u  /* never ring it */
+#define FERRY_DELIVERY_DEFERRED  2u /* never ring it */
 
 /* control_info.payload: how the stream layer sends. */
 #define FERRY_PAYLOAD_AUTO 0u
 #define FERRY_PAYLOAD_COPY 1u
-#define FERRY_PAYLOAD_MAP 2u
+#define FERRY_PAYLOAD_MAP  2u
 
 /* ferry_peer.rights */
-#define FERRY_MAY_SEND 1u    /* this VM may send to the peer */
+#define FERRY_MAY_SEND    1u /* this VM may send to the peer */
 #define FERRY_MAY_RECEIVE 2u /* the peer may send to this VM */
 
 /* ferry_peer.state */
@@ -98,8 +98,8 @@ struct ferry_control_guest {
     _Alignas(64) uint32_t out_head; /* descriptors put into the out ring */
     _Alignas(64) uint32_t in_tail;  /* descriptors taken from the in ring */
     _Alignas(64) uint32_t home_tail;
-    _Alignas(64) uint32_t release_head;            /* tokens put into release[] */
-    uint32_t release[FERRY_RING_ENTRIES];          /* never full: a VM holds at most so many */
+    _Alignas(64) uint32_t release_head;   /* tokens put into release[] */
+    uint32_t release[FERRY_RING_ENTRIES]; /* never full: a VM holds at most so many */
     uint8_t pad[4096 - 192 - 64 - 256];
 };
 

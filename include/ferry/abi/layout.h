@@ -7,12 +7,12 @@
 #ifndef FERRY_ABI_LAYOUT_H
 #define FERRY_ABI_LAYOUT_H
 
-#define FERRY_PAGE_BYTES 4096ull
+#define FERRY_PAGE_BYTES   4096ull
 #define FERRY_EXTENT_BYTES (2ull << 20)
 
 /* The program: image, heap, mappings, stack. Nothing below LOW is ever
  * mapped, so a null pointer and what is near it faults. */
-#define FERRY_PROGRAM_LOW 0x10000ull
+#define FERRY_PROGRAM_LOW  0x10000ull
 #define FERRY_PROGRAM_HIGH 0x800000000ull /* 32 GiB */
 
 /* Control structure and the VMM's own tables. */
@@ -20,13 +20,13 @@
 
 /* The window over the pool: the same address in every VM, so that a pointer
  * inside a message means the same to its sender and its receiver. */
-#define FERRY_WINDOW_BASE 0x1000000000ull /* 64 GiB */
+#define FERRY_WINDOW_BASE      0x1000000000ull /* 64 GiB */
 #define FERRY_WINDOW_MAX_BYTES (256ull << 30)
 
 /* Ports. A store to one of these by `out` leaves the VM at once. */
-#define FERRY_PORT_DOORBELL 0xf0  /* look at my out ring now */
-#define FERRY_PORT_CALL 0xf1      /* a call of call.h, arguments in registers */
-#define FERRY_PORT_SYSCALL 0xf2   /* from the stub that `syscall` enters */
+#define FERRY_PORT_DOORBELL  0xf0 /* look at my out ring now */
+#define FERRY_PORT_CALL      0xf1 /* a call of call.h, arguments in registers */
+#define FERRY_PORT_SYSCALL   0xf2 /* from the stub that `syscall` enters */
 #define FERRY_PORT_EXCEPTION 0xf3 /* from the stub that exceptions enter */
 
 /* The auxiliary-vector entry that holds the address of the control structure;

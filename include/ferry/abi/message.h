@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define FERRY_INLINE_BYTES 32u
-#define FERRY_COPY_BYTES 65536u /* largest payload of one copied message */
+#define FERRY_COPY_BYTES   65536u /* largest payload of one copied message */
 
 enum ferry_mode {
     FERRY_INLINE = 1, /* payload inside the descriptor */
