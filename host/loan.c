@@ -158,10 +158,18 @@ int64_t loan_claim(struct endpoint *endpoint, struct units units)
     return found;
 }
 
-void loan_unclaim(struct endpoint *endpoint, uint32_t token)
+int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token)
 {
     endpoint_lock(endpoint);
-    end_release(endpoint, token, HELD_TAKEN);
+    begin_release(endpoint, token);
+    endpoint_unlock(endpoint);
+    return token;
+}
+
+void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state state)
+{
+    endpoint_lock(endpoint);
+    end_release(endpoint, token, state);
     endpoint_unlock(endpoint);
 }
 

@@ -24,7 +24,10 @@ void loan_release_all(struct endpoint *endpoint);
 /* Claims the token that holds exactly these units, so that nobody else
  * releases it; -1: there is none. */
 int64_t loan_claim(struct endpoint *endpoint, struct units units);
-void loan_unclaim(struct endpoint *endpoint, uint32_t token);
+/* Claims a token that the VMM is reading; it is the only one who can. */
+int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token);
+/* Back to HELD_TAKEN or HELD_READ. */
+void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state state);
 /* Forgets a claimed token whose loan was passed on: its link has room again. */
 void loan_pass_on(struct endpoint *endpoint, uint32_t token);
 

@@ -147,7 +147,11 @@ static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passe
     struct ledger *ledger = &from->engine->ledger;
 
     /* A borrower may pass a loan on, whole, and only lend what is not its own. */
-    *passed = transfer->mode == FERRY_LEND ? loan_claim(from, transfer->units) : -1;
+    *passed = -1;
+    if (transfer->passes)
+        *passed = loan_claim_read(from, transfer->token);
+    else if (transfer->mode == FERRY_LEND)
+        *passed = loan_claim(from, transfer->units);
     enum unit_state had = *passed >= 0 ? UNIT_LENT : UNIT_OWNED;
     bool noted = had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
     if (noted && !loan_reserve(from))
@@ -163,7 +167,7 @@ static int hand_over(struct transfer *transfer, uint32_t message, int64_t *passe
         if (noted)
             loan_unreserve(from);
         if (*passed >= 0)
-            loan_unclaim(from, (uint32_t)*passed);
+            loan_unclaim(from, (uint32_t)*passed, transfer->passes ? HELD_READ : HELD_TAKEN);
         return result;
     }
     ledger_commit_send(ledger, transfer->units, transfer->link->to->index,

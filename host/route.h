@@ -17,7 +17,9 @@ struct transfer {
     struct ferry_link *link;
     enum ferry_mode mode;
     uint8_t inline_bytes;
-    bool noted; /* LEND: the guest or host wants a note when it comes home */
+    bool noted;  /* LEND: the guest or host wants a note when it comes home */
+    bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
+    uint32_t token;
     uint64_t tag;
     const void *source; /* COPY: readable until perform returns */
     uint64_t offset;    /* LEND, MOVE: of the payload in the pool */

@@ -18,35 +18,6 @@
 #include "units.h"
 #include "vm.h"
 
-#define BUFFERS_MAX 64
-
-enum buffer_state { BUFFER_FREE, BUFFER_FILLING, BUFFER_LENT };
-
-/* An extent the VM owns for its plain output. `state` is changed to FREE by
- * whoever brings the loan home, without a lock: that thread may already be
- * inside a hand-over of this very stream. */
-struct buffer {
-    struct units units;
-    atomic_int state;
-};
-
-struct stream {
-    struct endpoint *endpoint;
-
-    pthread_mutex_t lock; /* output; taken before any endpoint's lock */
-    struct buffer buffers[BUFFERS_MAX];
-    atomic_uint buffer_count;
-    struct buffer *filling; /* or NULL */
-    uint64_t start, fill;   /* of it: [start, fill) is not yet sent */
-    bool output_closed;
-
-    /* Input, of the VM's own thread: */
-    struct ferry_desc message; /* being read */
-    const char *data;
-    uint64_t left;
-    bool have, ended;
-};
-
 int stream_create(struct endpoint *endpoint, struct stream **out)
 {
     struct stream *stream = calloc(1, sizeof *stream);
@@ -167,8 +138,7 @@ static int send_piece(struct stream *stream)
     return 0;
 }
 
-/* Under lock: sends all that was gathered, as far as there is room. */
-static int flush(struct stream *stream)
+int stream_flush(struct stream *stream)
 {
     int result = 0;
 
@@ -184,7 +154,7 @@ void stream_pull(struct stream *stream)
     if (!endpoint_enter(stream->endpoint))
         return;
     pthread_mutex_lock(&stream->lock);
-    flush(stream);
+    stream_flush(stream);
     pthread_mutex_unlock(&stream->lock);
     endpoint_leave(stream->endpoint);
 }
@@ -198,7 +168,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     int result = 0;
 
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
-        result = flush(stream);
+        result = stream_flush(stream);
     if (result == 0 && !stream->filling)
         result = take_buffer(stream);
     if (result < 0)
@@ -212,11 +182,11 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     bool wanted = endpoint->delivery == FERRY_DELIVER_IMMEDIATE ||
                   atomic_load(&endpoint->stream_out->to->waiting);
     if (stream->fill == FERRY_EXTENT_BYTES || (wanted && now == bytes))
-        flush(stream); /* what finds no room stays gathered */
+        stream_flush(stream); /* what finds no room stays gathered */
     return (ssize_t)now;
 }
 
-static ssize_t gather_locked(struct stream *stream, const char *src, size_t bytes)
+ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
 {
     pthread_mutex_lock(&stream->lock);
     ssize_t taken = gather(stream, src, bytes);
@@ -251,10 +221,10 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     if (result == 0 && !still_has(endpoint, src, bytes))
         return -EFAULT;
     while (done < bytes && result == 0) {
-        ssize_t taken = gather_locked(stream, (const char *)src + done, bytes - done);
+        ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
         if (taken == -EAGAIN) {
             uint64_t seen = endpoint_prepare(endpoint);
-            taken = gather_locked(stream, (const char *)src + done, bytes - done);
+            taken = stream_gather(stream, (const char *)src + done, bytes - done);
             if (taken == -EAGAIN)
                 result = endpoint_block(endpoint, seen, UINT64_MAX);
             endpoint_finish(endpoint);
@@ -276,7 +246,7 @@ static int flush_all(struct stream *stream)
     for (;;) {
         uint64_t seen = endpoint_prepare(endpoint);
         pthread_mutex_lock(&stream->lock);
-        result = flush(stream);
+        result = stream_flush(stream);
         pthread_mutex_unlock(&stream->lock);
         if (result == -EAGAIN)
             result = endpoint_block(endpoint, seen, UINT64_MAX);
@@ -322,7 +292,7 @@ static const char *payload_of(const struct endpoint *endpoint, const struct ferr
     }
 }
 
-static void drop_message(struct stream *stream)
+void stream_drop_message(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
     struct units units;
@@ -337,9 +307,7 @@ static void drop_message(struct stream *stream)
         units_free(endpoint, units); /* fails only if the program gave it away itself */
 }
 
-/* Whether the next message of the queue is input. -EBUSY: it is from another
- * peer, and the program must receive it as a message first. */
-static int input_ready(struct stream *stream)
+int stream_input_ready(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
     struct ferry_desc desc;
@@ -351,7 +319,7 @@ static int input_ready(struct stream *stream)
     return desc.src == endpoint->stream_in->from->id ? 1 : -EBUSY;
 }
 
-static void next_message(struct stream *stream)
+void stream_next_message(struct stream *stream)
 {
     if (stream->have || stream->ended || !queue_take(stream->endpoint, &stream->message))
         return;
@@ -369,20 +337,19 @@ static void next_message(struct stream *stream)
     }
 }
 
-/* Waits until there is input or its end. */
-static int await_input(struct stream *stream)
+int stream_await_input(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
-    int ready = input_ready(stream);
+    int ready = stream_input_ready(stream);
 
     while (ready == 0) {
         uint64_t seen = endpoint_prepare(endpoint);
-        ready = input_ready(stream);
+        ready = stream_input_ready(stream);
         if (ready == 0)
             ready = endpoint_block(endpoint, seen, UINT64_MAX);
         endpoint_finish(endpoint);
         if (ready == 0)
-            ready = input_ready(stream);
+            ready = stream_input_ready(stream);
     }
     return ready < 0 ? ready : 0;
 }
@@ -392,8 +359,8 @@ static size_t read_now(struct stream *stream, char *dst, size_t bytes)
 {
     size_t done = 0;
 
-    while (done < bytes && input_ready(stream) > 0) {
-        next_message(stream);
+    while (done < bytes && stream_input_ready(stream) > 0) {
+        stream_next_message(stream);
         if (stream->ended)
             break;
         uint64_t now = bytes - done < stream->left ? bytes - done : stream->left;
@@ -402,7 +369,7 @@ static size_t read_now(struct stream *stream, char *dst, size_t bytes)
         stream->data += now;
         stream->left -= now;
         if (stream->left == 0)
-            drop_message(stream);
+            stream_drop_message(stream);
     }
     return done;
 }
@@ -416,7 +383,7 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
     if (!endpoint->stream_in || bytes == 0)
         return 0;
     while (done == 0 && !stream->ended) {
-        int result = await_input(stream);
+        int result = stream_await_input(stream);
         if (result < 0)
             return result;
         done = read_now(stream, dst, bytes);
@@ -430,8 +397,8 @@ size_t stream_available(struct ferry_vm *vm)
     struct endpoint *endpoint = vm_endpoint(vm);
     struct stream *stream = endpoint->byte_stream;
 
-    if (endpoint->stream_in && input_ready(stream) > 0)
-        next_message(stream);
+    if (endpoint->stream_in && stream_input_ready(stream) > 0)
+        stream_next_message(stream);
     return stream->have ? stream->left : 0;
 }
 
@@ -443,10 +410,10 @@ void stream_close_input(struct ferry_vm *vm)
     if (!endpoint->stream_in)
         return;
     queue_refuse(endpoint->stream_in);
-    while (!stream->ended && input_ready(stream) > 0) {
-        next_message(stream);
+    while (!stream->ended && stream_input_ready(stream) > 0) {
+        stream_next_message(stream);
         if (stream->have)
-            drop_message(stream);
+            stream_drop_message(stream);
     }
     stream->ended = true;
 }
@@ -467,8 +434,8 @@ static short poll_now(struct endpoint *endpoint, short want)
     short events = 0;
 
     if (want & POLLIN) {
-        if (endpoint->stream_in && input_ready(stream) > 0)
-            next_message(stream);
+        if (endpoint->stream_in && stream_input_ready(stream) > 0)
+            stream_next_message(stream);
         events |= stream->have ? POLLIN : 0;
         events |= stream->ended || !endpoint->stream_in ? POLLHUP : 0;
     }

@@ -23,6 +23,10 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes);
 /* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
  * Without a receiver (no link) output is discarded. */
 ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes);
+/* Input becomes output, up to `bytes`, as splice(2) between two pipes: whole messages pass
+ * on without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of
+ * the two is not linked. */
+ssize_t stream_pass(struct ferry_vm *vm, size_t bytes);
 /* As poll(2) of two pipes: waits until input can be read without blocking
  * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever).
  * `want` and the result are POLLIN, POLLOUT, POLLHUP (input ended), POLLERR (receiver gone). */

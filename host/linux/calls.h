@@ -30,8 +30,8 @@ struct linux_state;
     CALL(lseek, sys_lseek)                         \
     CALL(getdents64, sys_getdents64)               \
     CALL(fadvise64, sys_fadvise64)                 \
-    CALL(sendfile, sys_invalid)                    \
-    CALL(splice, sys_invalid)                      \
+    CALL(sendfile, sys_sendfile)                   \
+    CALL(splice, sys_splice)                       \
     CALL(tee, sys_invalid)                         \
     CALL(vmsplice, sys_invalid)                    \
     CALL(copy_file_range, sys_invalid)             \

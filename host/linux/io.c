@@ -128,6 +128,35 @@ int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
+/* From standard input to standard output without passing through the program. */
+static int64_t pass_on(struct linux_state *state, uint64_t from, uint64_t to, uint64_t bytes)
+{
+    const struct open_file *in = descriptor_file(state, from);
+    const struct open_file *out = descriptor_file(state, to);
+    int64_t result;
+
+    if (!can_read(in) || !can_write(out))
+        return -EBADF;
+    if (in->kind != FILE_INPUT || out->kind != FILE_OUTPUT)
+        return -EINVAL;
+    result = in->status & O_NONBLOCK ? stream_poll(state->vm, POLLIN | POLLHUP, 0) : 1;
+    if (result <= 0 || !bytes)
+        return result < 0 || !bytes ? result : -EAGAIN;
+    result = stream_pass(state->vm, bytes < TRANSFER_MAX ? bytes : TRANSFER_MAX);
+    return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+/* Linux wants a file to send from; a stream here is as good, and copies nothing. */
+int64_t sys_sendfile(struct linux_state *state, const uint64_t arg[6])
+{
+    return arg[2] ? -ESPIPE : pass_on(state, arg[1], arg[0], arg[3]);
+}
+
+int64_t sys_splice(struct linux_state *state, const uint64_t arg[6])
+{
+    return arg[1] || arg[3] ? -ESPIPE : pass_on(state, arg[0], arg[2], arg[4]);
+}
+
 /* Fetches `count` pieces; their lengths together fit one transfer. */
 static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
                       struct iovec pieces[IOV_MAX])

@@ -124,6 +124,50 @@ static void stream_empty(void **state)
     copy_through(*state, "stdio", 0, 1);
 }
 
+/* An unmodified program that uses sendfile or splice has no copy made: what was
+ * lent passes on, and comes home to its owner when the last has read it. */
+static void passed_on_without_a_copy(void **state)
+{
+    enum { EXTENT = 2 << 20 };
+    struct world *world = *state;
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = EXTENT - 5};
+    int a = world_add(world, "a", "pass_on", NULL), b = world_add(world, "b", "pass_on", NULL);
+    struct ferry_link *in = world_stream(world, -1, a), *between = world_stream(world, a, b);
+    struct ferry_link *out = world_stream(world, b, -1);
+    void *extent, *home;
+    size_t bytes;
+
+    world_start(world);
+    assert_int_equal(ferry_alloc(in, 1, false, &extent), 0);
+    message.data = (char *)extent + 5;
+    for (int round = 0; round < 20; round++) {
+        memset(extent, 'a' + round, EXTENT);
+        assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+        struct ferry_message got;
+        assert_int_equal(ferry_recv(out, PATIENCE, &got), 0);
+        assert_int_equal(got.mode, FERRY_LEND);
+        assert_ptr_equal(got.data, message.data); /* the very page */
+        assert_int_equal(got.bytes, message.bytes);
+        assert_int_equal(((char *)got.data)[12345], 'a' + round);
+        assert_int_equal(ferry_release(out, got.token), 0);
+        assert_int_equal(ferry_reclaim(in, PATIENCE, &home, &bytes), 0);
+        assert_ptr_equal(home, extent);
+    }
+    ferry_link_hangup(in);
+    assert_int_equal(world_read_all(out, NULL, 0), 0);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    assert_int_equal(ferry_free(in, extent, EXTENT), 0);
+    assert_int_equal(link_stats(between).bytes_copied, 0);
+    assert_int_equal(link_stats(between).bytes_handed_over, 20 * (EXTENT - 5));
+}
+
+static void passed_on_in_pieces(void **state)
+{
+    copy_through(*state, "pass_on", 3000001, 60000);
+}
+
 /* Two VMs of one file share its image: both work and are the same to a peer. */
 static void images_are_shared(void **state)
 {
@@ -161,10 +205,13 @@ static void ends_early(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(syscalls_glibc),    kvm_test(syscalls_static_pie), kvm_test(syscalls_musl),
-        kvm_test(vector_registers),  kvm_test(arguments),           kvm_test(stream_glibc),
-        kvm_test(stream_musl),       kvm_test(stream_static_pie),   kvm_test(stream_empty),
-        kvm_test(images_are_shared), kvm_test(ends_early),
+        kvm_test(syscalls_glibc),      kvm_test(syscalls_static_pie),
+        kvm_test(syscalls_musl),       kvm_test(vector_registers),
+        kvm_test(arguments),           kvm_test(stream_glibc),
+        kvm_test(stream_musl),         kvm_test(stream_static_pie),
+        kvm_test(stream_empty),        kvm_test(passed_on_without_a_copy),
+        kvm_test(passed_on_in_pieces), kvm_test(images_are_shared),
+        kvm_test(ends_early),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,14 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
     return (ssize_t)bytes;
 }
 
+ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
+{
+    char through[64];
+    ssize_t got = stream_read(vm, through, bytes < sizeof(through) ? bytes : sizeof(through));
+
+    return got > 0 ? stream_write(vm, through, (size_t)got) : got;
+}
+
 ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
 {
     assert_false(vm->output_closed);

@@ -223,7 +223,7 @@ static void claimed_while_another_thread_looks(void **state)
     core_release(b, token); /* too late: it is claimed */
     loan_collect(b);
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
-    loan_unclaim(b, token);
+    loan_unclaim(b, token, HELD_TAKEN);
     assert_int_equal(loan_claim(b, (struct units){units.first, 2}), -1);
     assert_int_equal(loan_claim(b, (struct units){units.first + 1, 1}), -1);
     assert_int_equal(loan_release(b, token), 0);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Input that becomes output untouched (sendfile, splice): a message that was
+ * lent passes on as it is, without a copy; anything else is copied.
+ */
+#include "stream.h"
+
+#include <errno.h>
+
+#include "endpoint.h"
+#include "engine.h"
+#include "queue.h"
+#include "route.h"
+#include "stream_internal.h"
+#include "vm.h"
+
+/* Whether all of the message that is being read can pass on whole. */
+static bool can_pass(const struct stream *stream, uint64_t most)
+{
+    return stream->message.mode == FERRY_LEND && stream->left <= most &&
+           stream->endpoint->transfer != FERRY_TRANSFER_COPY;
+}
+
+/* Hands the loan on; what was gathered before goes before. */
+static int pass_loan(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    uint32_t token = stream->message.payload.token;
+    struct transfer transfer = {.link = endpoint->stream_out,
+                                .mode = FERRY_LEND,
+                                .units = endpoint->held[token].units,
+                                .offset = (uint64_t)(stream->data - endpoint->engine->pool.base),
+                                .bytes = stream->left,
+                                .passes = true,
+                                .token = token};
+
+    pthread_mutex_lock(&stream->lock);
+    int result = stream_flush(stream);
+    pthread_mutex_unlock(&stream->lock);
+    if (result == 0)
+        result = route_perform(&transfer);
+    if (result == 0)
+        stream->have = false;
+    return result;
+}
+
+/* Part of the message, or all; bytes, or -EAGAIN when there is no room now. */
+static ssize_t pass_some(struct stream *stream, uint64_t most)
+{
+    uint64_t bytes = stream->left < most ? stream->left : most;
+
+    if (can_pass(stream, most)) {
+        int result = pass_loan(stream);
+        return result < 0 ? result : (ssize_t)bytes;
+    }
+    ssize_t taken = stream_gather(stream, stream->data, bytes);
+    if (taken > 0) {
+        stream->data += taken;
+        stream->left -= (uint64_t)taken;
+        if (stream->left == 0)
+            stream_drop_message(stream);
+    }
+    return taken;
+}
+
+/* As pass_some, waiting for room. */
+static ssize_t pass_waiting(struct stream *stream, uint64_t most)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    ssize_t passed = pass_some(stream, most);
+
+    while (passed == -EAGAIN) {
+        uint64_t seen = endpoint_prepare(endpoint);
+        passed = pass_some(stream, most);
+        if (passed == -EAGAIN) {
+            int result = endpoint_block(endpoint, seen, UINT64_MAX);
+            passed = result < 0 ? result : -EAGAIN;
+        }
+        endpoint_finish(endpoint);
+    }
+    return passed;
+}
+
+ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
+{
+    struct endpoint *endpoint = vm_endpoint(vm);
+    struct stream *stream = endpoint->byte_stream;
+    size_t done = 0;
+
+    if (!endpoint->stream_in || !endpoint->stream_out)
+        return -EINVAL; /* the caller then reads and writes */
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+        return -EPIPE;
+    int result = vm_drain_all(vm); /* what was queued before goes before */
+    while (result == 0 && done < bytes && !stream->ended) {
+        if (done && stream_input_ready(stream) <= 0)
+            break;
+        result = stream_await_input(stream);
+        if (result == 0)
+            stream_next_message(stream);
+        if (result < 0 || !stream->have)
+            continue;
+        ssize_t passed = pass_waiting(stream, bytes - done);
+        if (passed < 0)
+            result = (int)passed;
+        else
+            done += (size_t)passed;
+    }
+    return done && result != -EINTR ? (ssize_t)done : result;
+}
