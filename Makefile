@@ -6,7 +6,7 @@
 #   make demo       setup, build, then one real pipeline beside plain pipes
 #   make check      setup, build, then every test
 #   make bench      two Ferry-aware stages beside the same two over a pipe
-#   make install    PREFIX=/usr/local unless the build directory says otherwise
+#   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
@@ -42,7 +42,12 @@ check: setup
 bench: all
 	@python3 bench/pipeline.py $(BUILD)
 
+# The prefix is also written into files, so another one than before has to be built in.
 install: all
+ifneq ($(PREFIX),)
+	@grep -qxF 'prefix=$(PREFIX)' $(BUILD)/meson-private/ferry.pc || { \
+	    meson configure $(BUILD) --prefix='$(PREFIX)' && $(MAKE) --no-print-directory all; }
+endif
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:

@@ -13,7 +13,7 @@
     "  --mem SIZE          most memory each VM may take; K, M, G (default 256M)\n"        \
     "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
     "  --env NAME[=VALUE]  set a variable; NAME alone takes its value here; repeatable\n" \
-    "  --timeout TIME      stop the VMs after so many seconds (or TIME with s, m, h)\n"   \
+    "  --timeout TIME      stop the VMs after TIME: seconds, or with ms, s, m, h\n"       \
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \
     "  --immediate         each message leaves its VM at once\n"                          \
     "  --deferred          messages leave at the VM's next natural exit\n"                \

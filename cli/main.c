@@ -2,6 +2,7 @@
 /* The command `ferry`: finds the subcommand and starts it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,8 @@ int main(int argc, char **argv)
 {
     if (keep_standard_descriptors() != 0)
         return STATUS_FERRY;
+    /* A limit on the size of files is to show as an error of the call that met it. */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         say("no command given; 'ferry help' lists them");
         return STATUS_USAGE;

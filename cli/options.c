@@ -43,8 +43,8 @@ static int add_read_only(struct options *options, const char *dir)
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
-        say("--ro %s: %s; give a directory that you may read", dir, strerror(errno));
-        return STATUS_FERRY;
+        say("--ro '%s': %s; give a directory that you may read", dir, strerror(errno));
+        return STATUS_USAGE;
     }
     close(fd);
     /* Made absolute, but links are kept: programs open it under this name. */
@@ -100,7 +100,7 @@ static int set_mode(struct options *options, const char *word)
     } else if (strcmp(word, "map") == 0) {
         options->transfer = FERRY_TRANSFER_MAP;
     } else {
-        say("--mode %s: no such mode; choose auto, copy or map", word);
+        say("--mode '%s': no such mode; choose auto, copy or map", word);
         return STATUS_USAGE;
     }
     return 0;
@@ -121,13 +121,13 @@ static int set_option(struct options *options, int option, const char *word)
     switch (option) {
     case OPT_MEM:
         if (!words_size(word, &options->memory_bytes)) {
-            say("--mem %s: not a size; write a number of bytes, or 64K, 256M, 2G", word);
+            say("--mem '%s': not a size; write a number of bytes, or 64K, 256M, 2G", word);
             return STATUS_USAGE;
         }
         return 0;
     case OPT_TIMEOUT:
         if (!words_duration(word, &options->timeout_ns)) {
-            say("--timeout %s: not a time; write seconds, as 10 or 0.5, or 5m, 2h", word);
+            say("--timeout '%s': not a time; write seconds, as 10 or 0.5, or 300ms, 5m, 2h", word);
             return STATUS_USAGE;
         }
         return 0;

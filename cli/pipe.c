@@ -31,6 +31,10 @@ static int find_program(struct stage *stage)
         say("%s: '%s' is not executable by you; try: chmod +x '%s'", stage->label, stage->program,
             stage->program);
         return STATUS_CANNOT_RUN;
+    case -EINVAL:
+        say("%s: '%s' is not a regular file; give the path of a static program", stage->label,
+            word);
+        return STATUS_CANNOT_RUN;
     case -EISDIR:
         say("%s: '%s' is a directory; give the path of a static program", stage->label, word);
         return STATUS_CANNOT_RUN;
@@ -56,6 +60,24 @@ static int split_stage(size_t number, const char *text, char ***argv)
     }
 }
 
+/* What a person may take for a part of the pipeline, and is none. */
+static int check_stage(size_t number, const char *text, const char *program)
+{
+    const char *redirection = words_find_operator(text);
+
+    if (program[0] == '-') {
+        say("stage %zu is '%s'; options come before the first stage", number, program);
+        return STATUS_USAGE;
+    }
+    if (redirection) {
+        say("stage %zu has a word that begins with '%c'; give each stage as an argument of its own "
+            "and redirect ferry itself, or quote the word",
+            number, *redirection);
+        return STATUS_USAGE;
+    }
+    return 0;
+}
+
 static int run_stages(struct pipeline *pipeline)
 {
     for (size_t i = 0; i < pipeline->count; i++) {
@@ -73,6 +95,8 @@ static int prepare_pipe(struct pipeline *pipeline, char **texts)
         struct stage *stage = &pipeline->stages[i];
         int status = split_stage(i + 1, texts[i], &stage->argv);
 
+        if (status == 0)
+            status = check_stage(i + 1, texts[i], stage->argv[0]);
         if (status != 0)
             return status;
         words_name(stage->argv, stage->name);
@@ -99,6 +123,10 @@ int command_pipe(int argc, char **argv)
 
     if (first == argc) {
         say("pipe: no stage given; write ferry pipe 'PROGRAM ARGS' ..., see 'ferry pipe --help'");
+        status = STATUS_USAGE;
+    } else if (first > 0 && argc - first > PIPELINE_STAGES) {
+        say("pipe: %d stages are too many; at most %d go into one 'ferry pipe', join two by a pipe",
+            argc - first, PIPELINE_STAGES);
         status = STATUS_USAGE;
     } else if (first > 0) {
         size_t count = (size_t)(argc - first);

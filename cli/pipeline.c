@@ -20,10 +20,15 @@
 #include "pipeline.h"
 #include "stats.h"
 
-/* Of the pool: what input and each stage may have on their way, and some for
- * guests that ask for more. However long the input, it stays at that. */
+/* Of the pool: what input and the stages may have on their way, and some for
+ * guests that ask for more. However long the input, it stays at that. Each VM
+ * maps the whole pool, so its size is bounded: in a long pipeline each stage
+ * gets less, at PIPELINE_STAGES still the two that it needs to fill one while
+ * the other is on its way. */
+#define EXTENTS_OF_STAGES 256
 #define EXTENTS_PER_STAGE 8
 #define EXTENTS_SPARE     8
+_Static_assert(EXTENTS_OF_STAGES / PIPELINE_STAGES >= 2, "too few extents for a stage");
 
 /* How long output may go on after --timeout ended the VMs: what arrived may be
  * written, but a reader that takes nothing does not hold the command up. */
@@ -51,11 +56,17 @@ static void log_line(void *arg, enum ferry_log_level level, const char *line)
 
 /* ---- making --------------------------------------------------------------- */
 
+/* How many extents each stage may own. */
+static uint32_t stage_extents(const struct pipeline *p)
+{
+    return (uint32_t)MIN(EXTENTS_OF_STAGES / p->count, EXTENTS_PER_STAGE);
+}
+
 static int make_engine(struct pipeline *p)
 {
     struct ferry_error error;
     struct ferry_engine_config config = {
-        .pool_extents = (uint32_t)(INPUT_EXTENTS + EXTENTS_PER_STAGE * p->count + EXTENTS_SPARE),
+        .pool_extents = INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
     };
@@ -93,7 +104,7 @@ static int make_vms(struct pipeline *p)
             .argv = stage->argv,
             .envp = (char *const *)options->env->pdata,
             .memory_bytes = options->memory_bytes,
-            .pool_extents = EXTENTS_PER_STAGE,
+            .pool_extents = stage_extents(p),
             .read_only_dirs = (const char *const *)options->read_only->pdata,
             .delivery = options->delivery,
             .transfer = options->transfer,
@@ -102,7 +113,7 @@ static int make_vms(struct pipeline *p)
         int rc = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 
         if (rc != 0) {
-            say("%s: %s%s", stage->label, error.text, rc == -ENOMEM ? " (see --mem)" : "");
+            say("%s: %s", stage->label, error.text);
             return status_of_create(rc);
         }
     }

@@ -21,6 +21,8 @@
 #include "pump.h"
 #include "words.h"
 
+#define PIPELINE_STAGES 128 /* at most */
+
 struct stage {
     char label[WORDS_NAME_BYTES + 32]; /* for messages: "stage 2 (gzip)" */
     char name[WORDS_NAME_BYTES];       /* of the VM */
@@ -35,7 +37,7 @@ struct pipeline {
     /* Set by the owner. */
     const struct options *options;
     struct stage *stages;
-    size_t count;
+    size_t count; /* 1 to PIPELINE_STAGES */
 
     /* The pipeline's own. */
     struct ferry_engine *engine;

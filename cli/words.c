@@ -11,6 +11,8 @@
 
 #include "words.h"
 
+#define DEFAULT_PATH "/bin:/usr/bin" /* of execvp, if PATH is not set */
+
 int words_split(const char *stage, char ***argv)
 {
     GError *error = NULL;
@@ -29,6 +31,30 @@ int words_split(const char *stage, char ***argv)
     return 0;
 }
 
+const char *words_find_operator(const char *stage)
+{
+    bool between = true; /* words */
+    char quote = 0;
+
+    for (const char *c = stage; *c; c++) {
+        if (between && !quote && strchr("|<>", *c))
+            return c;
+        if (between && !quote && *c == '#') { /* a comment, to the end of the line */
+            c += strcspn(c, "\n");
+            if (!*c)
+                break;
+        }
+        between = !quote && strchr(" \t\n", *c);
+        if (*c == quote)
+            quote = 0;
+        else if (!quote && (*c == '\'' || *c == '"'))
+            quote = *c;
+        else if (*c == '\\' && quote != '\'' && c[1])
+            c++;
+    }
+    return NULL;
+}
+
 /* Whether `file` could be run, as execve would judge it. */
 static int judge(const char *file)
 {
@@ -38,7 +64,9 @@ static int judge(const char *file)
         return -errno;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
-    if (!S_ISREG(st.st_mode) || access(file, X_OK) != 0)
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    if (access(file, X_OK) != 0)
         return -EACCES;
     return 0;
 }
@@ -55,7 +83,7 @@ int words_find_program(const char *program, const char *path, char **file)
             *file = g_strdup(program);
         return rc;
     }
-    char **dirs = g_strsplit(path ? path : "", ":", -1);
+    char **dirs = g_strsplit(path ? path : DEFAULT_PATH, ":", -1);
     int best = -ENOENT;
 
     for (size_t i = 0; dirs[i]; i++) {
@@ -147,24 +175,19 @@ bool words_duration(const char *text, uint64_t *ns)
     double unit = 1e9;
     char *end;
 
-    if (length == 0 || (suffix[0] && suffix[1]))
+    if (length == 0)
         return false;
     double number = g_ascii_strtod(text, &end);
     if (end != suffix)
         return false;
-    switch (suffix[0]) {
-    case '\0':
-    case 's':
-        break;
-    case 'm':
+    if (strcmp(suffix, "ms") == 0)
+        unit /= 1000;
+    else if (strcmp(suffix, "m") == 0)
         unit *= 60;
-        break;
-    case 'h':
+    else if (strcmp(suffix, "h") == 0)
         unit *= 3600;
-        break;
-    default:
+    else if (suffix[0] && strcmp(suffix, "s") != 0)
         return false;
-    }
     if (number * unit >= 9e18) /* 285 years; and fits 64 bits */
         return false;
     *ns = (uint64_t)(number * unit);

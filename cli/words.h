@@ -18,11 +18,16 @@
  * program. The caller frees *argv with g_strfreev. */
 int words_split(const char *stage, char ***argv);
 
+/* The first word of a stage that begins with |, < or > outside quotes, which a
+ * shell would have acted on; NULL: none. */
+const char *words_find_operator(const char *stage);
+
 /* The file that `program` stands for: itself when it has a slash, else the
- * first executable file of that name in `path` (as PATH; NULL: none).
- * -ENOENT: not found; -EACCES: found, but not executable; -EISDIR: a
- * directory; or another reason from the file system. *file is what was
- * found, NULL with -ENOENT; the caller frees it with g_free. */
+ * first executable file of that name in `path` (as PATH; NULL: the default of
+ * execvp). -ENOENT: not found; -EACCES: found, but not executable; -EISDIR: a
+ * directory; -EINVAL: a device, FIFO or socket; or another reason from the file
+ * system. *file is what was found, NULL with -ENOENT; the caller frees it with
+ * g_free. */
 int words_find_program(const char *program, const char *path, char **file);
 
 /* A name for the VM that runs argv: the last part of the program's path, for
@@ -36,7 +41,7 @@ void words_make_unique(char name[WORDS_NAME_BYTES], const char *taken, size_t co
 /* 4096, 64K, 256M, 2G. False: not a size, zero, or too large. */
 bool words_size(const char *text, uint64_t *bytes);
 
-/* 5, 0.5, 1.5m, 2h. False: not a duration or too large. */
+/* 5, 0.5, 300ms, 1.5m, 2h. False: not a duration or too large. */
 bool words_duration(const char *text, uint64_t *ns);
 
 #endif

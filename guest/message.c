@@ -44,7 +44,7 @@ static int64_t wait_for(unsigned events, uint64_t timeout_ns)
 
 /* ---- peers -------------------------------------------------------------- */
 
-/* The host has an entry with id 0 for each direction it may have, so the right counts too. */
+/* One entry for each peer, the host among them with id 0; its rights say which ways. */
 static const struct ferry_peer *find_peer(uint16_t id, uint16_t rights)
 {
     const struct ferry_control *control = ferry_control();

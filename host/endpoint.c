@@ -4,35 +4,21 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
 #include "stream_internal.h"
 
-uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
-
 int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index)
 {
-    pthread_condattr_t attr;
-
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->engine = engine;
     endpoint->index = index;
     endpoint->live = true;
     pthread_mutex_init(&endpoint->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    int result = pthread_cond_init(&endpoint->changed, &attr);
-    pthread_condattr_destroy(&attr);
-    return -result;
+    return clock_cond_init(&endpoint->changed);
 }
 
 void endpoint_fini(struct endpoint *endpoint)
@@ -95,17 +81,11 @@ void endpoint_finish(struct endpoint *endpoint)
 
 int endpoint_block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline_ns)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000ull),
-                             .tv_nsec = (long)(deadline_ns % 1000000000ull)};
     int result = 0;
 
     endpoint_lock(endpoint);
-    while (endpoint->events == seen && !endpoint->stopping && result == 0) {
-        if (deadline_ns == UINT64_MAX)
-            pthread_cond_wait(&endpoint->changed, &endpoint->lock);
-        else
-            result = -pthread_cond_timedwait(&endpoint->changed, &endpoint->lock, &until);
-    }
+    while (endpoint->events == seen && !endpoint->stopping && result == 0)
+        result = clock_cond_wait(&endpoint->changed, &endpoint->lock, deadline_ns);
     if (endpoint->events != seen)
         result = 0;
     if (endpoint->stopping)

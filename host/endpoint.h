@@ -155,6 +155,4 @@ void endpoint_wake(struct endpoint *endpoint);
  * owned to the pool. Its own thread, or the thread that owns it, once. */
 void endpoint_shutdown(struct endpoint *endpoint);
 
-uint64_t now_ns(void);
-
 #endif

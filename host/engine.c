@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "error.h"
 #include "image.h"
 #include "kvm.h"
 #include "loan.h"
@@ -24,18 +26,6 @@
 #define DEFAULT_EXTENTS  64
 #define DEFAULT_PAGES    512
 #define DEFAULT_DEFER_US 1000
-
-int error_set(struct ferry_error *err, int code, const char *format, ...)
-{
-    va_list args;
-
-    if (!err)
-        return code;
-    va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
-    va_end(args);
-    return code;
-}
 
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
 {
@@ -80,7 +70,7 @@ int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct
     if (result == 0) {
         endpoint->vm = vm;
         endpoint->id = vm ? (uint16_t)(place + 1) : 0;
-        endpoint->generation = ++engine->generation;
+        endpoint->generation = vm ? ++engine->generation : 0;
         /* A retired one stays reachable, as its links may still name it. */
         endpoint->before = engine->endpoints[place];
         engine->endpoints[place] = endpoint;
@@ -235,12 +225,9 @@ static void *ticker_thread(void *arg)
             pthread_cond_wait(&engine->tick, &engine->lock);
             continue;
         }
-        uint64_t now = now_ns();
+        uint64_t now = clock_now();
         look_after(engine, now);
-        uint64_t next = now + interval;
-        struct timespec until = {.tv_sec = (time_t)(next / 1000000000ull),
-                                 .tv_nsec = (long)(next % 1000000000ull)};
-        pthread_cond_timedwait(&engine->tick, &engine->lock, &until);
+        clock_cond_wait(&engine->tick, &engine->lock, now + interval);
     }
     pthread_mutex_unlock(&engine->lock);
     return NULL;
@@ -292,8 +279,9 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return result;
     result = pool_create(&engine->pool, engine->config.pool_pages, engine->config.pool_extents);
     if (result < 0)
-        return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s",
-                         engine->config.pool_extents, engine->config.pool_pages, strerror(-result));
+        return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s%s",
+                         engine->config.pool_extents, engine->config.pool_pages, strerror(-result),
+                         result == -EFBIG ? "; raise 'ulimit -f'" : "");
     result = ledger_create(&engine->ledger, &engine->pool);
     if (result < 0)
         return error_set(err, result, "no memory for the ledger");
@@ -313,7 +301,6 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
 int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_engine **out,
                         struct ferry_error *err)
 {
-    pthread_condattr_t attr;
     struct ferry_engine *engine = calloc(1, sizeof *engine);
 
     if (!engine)
@@ -321,10 +308,7 @@ int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_e
     engine->kvm_fd = -1;
     engine->pool.fd = -1;
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&engine->tick, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&engine->tick);
     set_config(engine, config);
     int result = build(engine, err);
     if (result < 0) {

@@ -73,8 +73,4 @@ void engine_vm_ended(struct ferry_engine *engine, struct ferry_vm *vm);
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes err->text and returns `code`. */
-int error_set(struct ferry_error *err, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 #endif

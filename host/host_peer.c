@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
@@ -10,11 +11,17 @@
 #include "route.h"
 #include "units.h"
 
-static uint64_t deadline_of(uint64_t timeout_ns)
+/* The host's end of a link, and the other. NULL: the link is between two VMs. */
+static struct endpoint *host_end(const struct ferry_link *link)
 {
-    uint64_t deadline;
+    if (!link->from->id)
+        return link->from;
+    return link->to->id ? NULL : link->to;
+}
 
-    return __builtin_add_overflow(now_ns(), timeout_ns, &deadline) ? UINT64_MAX : deadline;
+static struct endpoint *far_end(const struct ferry_link *link)
+{
+    return link->from->id ? link->from : link->to;
 }
 
 /* Blocks until something changed; the public code for why it did not. */
@@ -33,9 +40,11 @@ static int again(int blocked)
 
 int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out)
 {
-    struct endpoint *host = link->from->id ? link->to : link->from;
+    struct endpoint *host = host_end(link);
     struct units units;
 
+    if (!host)
+        return -EPERM;
     int result = units_alloc(host, count, page, &units);
     if (result < 0)
         return result == -EDQUOT ? -ENOMEM : result;
@@ -45,8 +54,11 @@ int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out)
 
 int ferry_free(struct ferry_link *link, void *addr, size_t bytes)
 {
-    struct endpoint *host = link->from->id ? link->to : link->from;
+    struct endpoint *host = host_end(link);
     struct units units;
+
+    if (!host)
+        return -EPERM;
     int result = units_at(host, (uint64_t)addr, bytes, &units);
 
     return result < 0 ? result : units_free(host, units);
@@ -82,7 +94,7 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
 int ferry_send(struct ferry_link *link, const struct ferry_message *message, uint64_t timeout_ns)
 {
     struct endpoint *host = link->from;
-    uint64_t deadline = deadline_of(timeout_ns);
+    uint64_t deadline = clock_deadline(timeout_ns);
     struct transfer transfer;
 
     if (host->id)
@@ -104,21 +116,22 @@ static int take_home(struct endpoint *host, struct units *units)
 {
     int result = -EAGAIN;
 
-    pthread_mutex_lock(&host->lock);
+    endpoint_lock(host);
     if (host->home_head != host->home_tail) {
         *units = host->home[host->home_tail++ & RING_MASK];
+        endpoint_note(host); /* there is room for a loan again, which a sender may wait for */
         result = 0;
     } else if (host->loans == 0) {
         result = -ENOENT;
     }
-    pthread_mutex_unlock(&host->lock);
+    endpoint_unlock(host);
     return result;
 }
 
 int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
 {
     struct endpoint *host = link->from;
-    uint64_t deadline = deadline_of(timeout_ns);
+    uint64_t deadline = clock_deadline(timeout_ns);
     struct units units = {0};
 
     if (host->id)
@@ -174,7 +187,7 @@ static bool take_message(struct endpoint *host, struct ferry_desc *desc)
 int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
 {
     struct endpoint *host = link->to;
-    uint64_t deadline = deadline_of(timeout_ns);
+    uint64_t deadline = clock_deadline(timeout_ns);
     struct ferry_desc desc;
 
     if (host->id)
@@ -202,15 +215,17 @@ int ferry_release(struct ferry_link *link, uint32_t token)
 
 void ferry_link_cancel(struct ferry_link *link)
 {
-    struct endpoint *host = link->from->id ? link->to : link->from;
+    struct endpoint *host = host_end(link);
 
+    if (!host)
+        return;
     host->stopping = true;
     endpoint_wake(host);
 }
 
 void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
 {
-    const struct endpoint *peer = link->from->id ? link->from : link->to;
+    const struct endpoint *peer = far_end(link);
 
     *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
     memcpy(out->name, peer->name, sizeof out->name);

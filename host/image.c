@@ -184,6 +184,7 @@ int image_open(const char *path, struct image **out, struct ferry_error *err)
     if (!image)
         return image_fail(err, -ENOMEM, path, "out of memory");
     image->fd = -1;
+    pthread_mutex_init(&image->symbols_lock, NULL);
     image->path = strdup(path);
     code = image->path ? take_copy(image, err) : image_fail(err, -ENOMEM, path, "out of memory");
     if (code)
@@ -210,6 +211,7 @@ void image_close(struct image *image)
         return;
     if (image->fd >= 0)
         close(image->fd);
+    pthread_mutex_destroy(&image->symbols_lock);
     free(image->symbols); /* their names lie in the same block */
     free(image->path);
     free(image);

@@ -6,6 +6,7 @@
 #ifndef FERRY_HOST_IMAGE_H
 #define FERRY_HOST_IMAGE_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct image {
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
+    pthread_mutex_t symbols_lock; /* VMs that share the image may crash at once: the two below */
     struct image_symbol *symbols; /* functions by address, as linked; read when first asked for */
     size_t symbol_count;
     uint8_t digest[FERRY_DIGEST_BYTES];
@@ -59,7 +61,7 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
                 char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
                 struct ferry_error *err);
 
-/* Function at a guest address: "name+0x1f" into text, or "" without symbols. Thread-safe is not needed. */
+/* Function at a guest address: "name+0x1f" into text, or "" without symbols. Any thread. */
 void image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 
 #endif

@@ -174,8 +174,10 @@ void image_symbolize(struct image *image, uint64_t addr, char *text, size_t byte
     text[0] = '\0';
     if (addr < image->bias)
         return;
+    pthread_mutex_lock(&image->symbols_lock);
     if (!image->symbols)
         read_symbols(image);
+    pthread_mutex_unlock(&image->symbols_lock);
     symbol = image->symbols ? find_symbol(image, addr - image->bias) : NULL;
     if (!symbol)
         return;

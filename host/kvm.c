@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "error.h"
 
 #define CPUID_ENTRIES 256
 /* x87, SSE, AVX and AVX-512. Not AMX: its state is large and needs a
@@ -29,8 +30,8 @@ static int open_error(struct ferry_error *err, int code)
     case EACCES:
     case EPERM:
         return error_set(err, -code,
-                         "no right to open /dev/kvm; try: sudo usermod -aG kvm $USER, then log in "
-                         "again");
+                         "no right to open /dev/kvm: this user must be able to read and write it; "
+                         "for what to type here, see: ferry doctor");
     default:
         return error_set(err, -code, "cannot open /dev/kvm: %s", strerror(code));
     }

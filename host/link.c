@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "engine.h"
+#include "error.h"
 #include "vm.h"
 
 #define DEFAULT_MESSAGES 16
@@ -61,11 +62,13 @@ static struct ferry_peer *show_peer(struct endpoint *viewer, const struct endpoi
     return shown;
 }
 
-static int check(struct ferry_vm *from, struct ferry_vm *to, const struct ferry_link_config *config,
-                 struct ferry_error *err)
+static int check(const struct ferry_engine *engine, struct ferry_vm *from, struct ferry_vm *to,
+                 const struct ferry_link_config *config, struct ferry_error *err)
 {
     if (from == to)
         return error_set(err, -EINVAL, "a link needs two different ends");
+    if ((from && from->engine != engine) || (to && to->engine != engine))
+        return error_set(err, -EINVAL, "a link needs ends of its own engine");
     if ((from && from->started) || (to && to->started))
         return error_set(err, -EBUSY, "links must be made before their VMs are started");
     if (config->max_messages > MOST_MESSAGES)
@@ -128,7 +131,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
     const struct ferry_link_config none = {0};
 
     config = config ? config : &none;
-    int result = check(from, to, config, err);
+    int result = check(engine, from, to, config, err);
     if (result < 0)
         return result;
     struct ferry_link *link = calloc(1, sizeof *link);

@@ -180,13 +180,12 @@ void loan_pass_on(struct endpoint *endpoint, uint32_t token)
 }
 
 /* Under lock: the tokens that the guest released, and those whose release failed before. */
-static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t tokens[FERRY_RING_ENTRIES])
+static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
+                               uint32_t tokens[FERRY_RING_ENTRIES])
 {
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
-    uint32_t released =
-        ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_RING_ENTRIES);
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
@@ -209,13 +208,18 @@ void loan_collect(struct endpoint *endpoint)
     struct wakes wakes = {0};
 
     endpoint_lock(endpoint);
+    /* Looked at before in_tail: the guest may run, and what it released by now it
+     * took before, so it is found taken below. The other way round a token could be
+     * taken and released between the two looks, and its release lost. */
+    uint32_t released =
+        ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_RING_ENTRIES);
     uint32_t queued = endpoint->in_head - endpoint->in_tail;
     uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
     for (uint32_t i = 0; i < taken; i++)
         queue_entry_taken(endpoint, HELD_TAKEN);
     uint32_t noted = endpoint->home_head - endpoint->home_tail;
     endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
-    uint32_t count = collect_tokens(endpoint, tokens);
+    uint32_t count = collect_tokens(endpoint, released, tokens);
     if (taken)
         queue_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
@@ -231,6 +235,20 @@ void loan_settle(struct endpoint *endpoint)
     while (endpoint->leaving)
         pthread_cond_wait(&endpoint->changed, &endpoint->lock);
     endpoint_unlock(endpoint);
+}
+
+bool loan_is_leaving(struct endpoint *endpoint, struct units units)
+{
+    bool leaving = false;
+
+    endpoint_lock(endpoint);
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++) {
+        const struct held *held = &endpoint->held[i];
+        leaving |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
+                   units_overlap(held->units, units);
+    }
+    endpoint_unlock(endpoint);
+    return leaving;
 }
 
 bool loan_reserve(struct endpoint *endpoint)

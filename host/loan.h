@@ -31,6 +31,10 @@ void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state sta
 /* Forgets a claimed token whose loan was passed on: its link has room again. */
 void loan_pass_on(struct endpoint *endpoint, uint32_t token);
 
+/* Whether a loan of any of these units was released and may go home at any moment. While the
+ * guest does not run, and after loan_settle, others stay. */
+bool loan_is_leaving(struct endpoint *endpoint, struct units units);
+
 /* Room for the note of one more loan that comes home; false: none now. */
 bool loan_reserve(struct endpoint *endpoint);
 void loan_unreserve(struct endpoint *endpoint);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "clock.h"
 #include "engine.h"
 #include "kvm.h"
 #include "mapping.h"
@@ -36,12 +37,12 @@ static uint64_t median(uint64_t values[ROUNDS])
 /* One extent goes from one window to another and is touched there. */
 static uint64_t time_hand_over(struct window *from, struct window *to, uint64_t offset)
 {
-    uint64_t start = now_ns();
+    uint64_t start = clock_now();
 
     window_set(from, offset, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
     window_set(to, offset, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
     *(volatile char *)(to->base + offset) = 1;
-    return now_ns() - start;
+    return clock_now() - start;
 }
 
 static int measure_windows(struct pool *pool, struct window *a, struct window *b,
@@ -57,9 +58,9 @@ static int measure_windows(struct pool *pool, struct window *a, struct window *b
         return result;
     for (int i = 0; i < ROUNDS; i++) {
         hand_over[i] = time_hand_over(i % 2 ? b : a, i % 2 ? a : b, offset);
-        uint64_t start = now_ns();
+        uint64_t start = clock_now();
         memcpy(pool->base + offset + FERRY_EXTENT_BYTES, pool->base + offset, FERRY_EXTENT_BYTES);
-        copy[i] = now_ns() - start;
+        copy[i] = clock_now() - start;
     }
     info->huge = pool_is_huge(pool, offset);
     info->handover_ns = median(hand_over);
@@ -119,12 +120,12 @@ static uint64_t time_exits(struct ferry_vm *vm)
 
     for (int i = -EXIT_CALLS / 10; i < EXIT_CALLS; i++) {
         if (i == 0)
-            start = now_ns();
+            start = clock_now();
         vm->run->kvm_dirty_regs = 0;
         if (ioctl(vm->vcpu_fd, KVM_RUN, 0) < 0 || vm->run->exit_reason != KVM_EXIT_IO)
             return 0;
     }
-    return (now_ns() - start) / EXIT_CALLS;
+    return (clock_now() - start) / EXIT_CALLS;
 }
 
 /* 0: could not be measured. */

@@ -27,6 +27,11 @@ struct units {
     uint32_t first, count;
 };
 
+static inline bool units_overlap(struct units a, struct units b)
+{
+    return a.first < b.first + b.count && b.first < a.first + a.count;
+}
+
 /* pages is rounded up to fill whole extents. -ENOMEM, -EINVAL (larger than a window). */
 int pool_create(struct pool *pool, uint32_t pages, uint32_t extents);
 void pool_destroy(struct pool *pool);

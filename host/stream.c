@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
@@ -50,11 +51,6 @@ bool stream_came_home(struct stream *stream, struct units units)
     return false;
 }
 
-static bool overlap(struct units a, struct units b)
-{
-    return a.first < b.first + b.count && b.first < a.first + a.count;
-}
-
 bool stream_uses(const struct stream *stream, struct units units)
 {
     const struct endpoint *endpoint = stream->endpoint;
@@ -63,13 +59,13 @@ bool stream_uses(const struct stream *stream, struct units units)
     struct units read;
 
     for (unsigned i = 0; i < count; i++)
-        if (overlap(stream->buffers[i].units, units))
+        if (units_overlap(stream->buffers[i].units, units))
             return true;
     return stream->have &&
            (stream->message.mode == FERRY_LEND || stream->message.mode == FERRY_MOVE) &&
            pool_covering(&endpoint->engine->pool, payload->addr - endpoint->window_addr,
                          payload->bytes, &read) &&
-           overlap(read, units);
+           units_overlap(read, units);
 }
 
 /* --- output ------------------------------------------------------------- */
@@ -304,7 +300,7 @@ void stream_drop_message(struct stream *stream)
              pool_covering(&endpoint->engine->pool,
                            stream->message.payload.addr - endpoint->window_addr,
                            stream->message.payload.bytes, &units))
-        units_free(endpoint, units); /* fails only if the program gave it away itself */
+        units_free(endpoint, units); /* cannot be denied: still_there, and stream_uses since */
 }
 
 int stream_input_ready(struct stream *stream)
@@ -319,14 +315,23 @@ int stream_input_ready(struct stream *stream)
     return desc.src == endpoint->stream_in->from->id ? 1 : -EBUSY;
 }
 
-void stream_next_message(struct stream *stream)
+/* What was moved here is the program's since it arrived: it may have given it away,
+ * and the pool may even have given it to this stream since, for its output. */
+static bool still_there(const struct stream *stream)
 {
-    if (stream->have || stream->ended || !queue_take(stream->endpoint, &stream->message))
-        return;
-    if (stream->message.mode == FERRY_HANGUP) {
-        stream->ended = true;
-        return;
-    }
+    const struct endpoint *endpoint = stream->endpoint;
+    const struct ferry_payload *payload = &stream->message.payload;
+    struct units units;
+
+    return stream->message.mode != FERRY_MOVE ||
+           (pool_covering(&endpoint->engine->pool, payload->addr - endpoint->window_addr,
+                          payload->bytes, &units) &&
+            !stream_uses(stream, units) &&
+            ledger_access(&endpoint->engine->ledger, units, endpoint->index) == WINDOW_WRITE);
+}
+
+static void begin_message(struct stream *stream)
+{
     stream->have = true;
     if (stream->message.mode == FERRY_INLINE) {
         stream->data = (const char *)stream->message.data;
@@ -334,6 +339,19 @@ void stream_next_message(struct stream *stream)
     } else {
         stream->data = payload_of(stream->endpoint, &stream->message);
         stream->left = stream->message.payload.bytes;
+    }
+}
+
+void stream_next_message(struct stream *stream)
+{
+    while (!stream->have && !stream->ended && stream_input_ready(stream) > 0 &&
+           queue_take(stream->endpoint, &stream->message)) {
+        if (stream->message.mode == FERRY_HANGUP)
+            stream->ended = true;
+        else if (still_there(stream))
+            begin_message(stream);
+        if (stream->have && stream->left == 0)
+            stream_drop_message(stream);
     }
 }
 
@@ -354,22 +372,26 @@ int stream_await_input(struct stream *stream)
     return ready < 0 ? ready : 0;
 }
 
-/* What can be had at once, out of as many messages as there are. */
+/* What can be had at once, out of as many messages as there are. The last of them is one
+ * that was moved: giving its pages back may take away what `dst` lies in. */
 static size_t read_now(struct stream *stream, char *dst, size_t bytes)
 {
     size_t done = 0;
 
     while (done < bytes && stream_input_ready(stream) > 0) {
         stream_next_message(stream);
-        if (stream->ended)
+        if (!stream->have)
             break;
+        bool moved = stream->message.mode == FERRY_MOVE;
         uint64_t now = bytes - done < stream->left ? bytes - done : stream->left;
-        memcpy(dst + done, stream->data, now);
+        memmove(dst + done, stream->data, now); /* the two may be the same page */
         done += now;
         stream->data += now;
         stream->left -= now;
         if (stream->left == 0)
             stream_drop_message(stream);
+        if (moved)
+            break;
     }
     return done;
 }
@@ -453,12 +475,10 @@ static short poll_now(struct endpoint *endpoint, short want)
 int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
 {
     struct endpoint *endpoint = vm_endpoint(vm);
-    uint64_t now = now_ns(), deadline;
+    uint64_t deadline = clock_deadline(timeout_ns);
     short events = poll_now(endpoint, want);
     int result = 0;
 
-    if (__builtin_add_overflow(now, timeout_ns, &deadline))
-        deadline = UINT64_MAX;
     while (!events && timeout_ns && result == 0) {
         uint64_t seen = endpoint_prepare(endpoint);
         events = poll_now(endpoint, want);

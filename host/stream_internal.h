@@ -75,7 +75,8 @@ ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes);
 int stream_input_ready(struct stream *stream);
 /* Waits for that. */
 int stream_await_input(struct stream *stream);
-/* Takes the next message, if it has none and there is one. */
+/* Takes the next message that holds anything, if it has none and there is one. There may be
+ * none even after stream_input_ready: another thread may find that the guest took it. */
 void stream_next_message(struct stream *stream);
 /* Done with it: it goes home. */
 void stream_drop_message(struct stream *stream);

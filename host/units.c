@@ -67,10 +67,11 @@ int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct un
 void units_reopen(struct endpoint *endpoint, struct units units)
 {
     struct ferry_engine *engine = endpoint->engine;
-    enum window_access access =
-        (enum window_access)ledger_access(&engine->ledger, units, endpoint->index);
 
-    if (access != WINDOW_CLOSED)
-        window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
-                   units_bytes(&engine->pool, units), WINDOW_CLOSED, access);
+    /* Another thread may be sending what plain writes gathered; and a loan is always open. */
+    if (stream_uses(endpoint->byte_stream, units) ||
+        ledger_access(&engine->ledger, units, endpoint->index) != WINDOW_WRITE)
+        return;
+    window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
+               units_bytes(&engine->pool, units), WINDOW_CLOSED, WINDOW_WRITE);
 }

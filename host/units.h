@@ -12,8 +12,8 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);
 
-/* Sets the window as the ledger says, where a page that came home could not be opened for
- * want of mappings. */
+/* Opens what a VM owns, where a page that came home could not be opened for want of
+ * mappings. On the VM's own thread, guest not running. */
 void units_reopen(struct endpoint *endpoint, struct units units);
 
 /* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. -EINVAL:

@@ -13,6 +13,7 @@
 #include <ferry/abi/call.h>
 
 #include "boot.h"
+#include "clock.h"
 #include "engine.h"
 #include "report.h"
 #include "route.h"
@@ -87,43 +88,28 @@ int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
 
 /* --- what the personality may ask ----------------------------------------- */
 
-static uint64_t segment_base(struct ferry_vm *vm, bool gs)
-{
-    struct kvm_sregs sregs;
-
-    if (ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
-        return 0;
-    return gs ? sregs.gs.base : sregs.fs.base;
-}
-
-static void set_segment_base(struct ferry_vm *vm, bool gs, uint64_t base)
-{
-    struct kvm_sregs sregs;
-
-    if (ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
-        return;
-    *(gs ? &sregs.gs.base : &sregs.fs.base) = base;
-    ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs);
-}
-
+/* By the synchronized registers only: return_from_syscall may write them back, and would
+ * undo what was set by other means. */
 uint64_t vm_fs(struct ferry_vm *vm)
 {
-    return segment_base(vm, false);
+    return vm->run->s.regs.sregs.fs.base;
 }
 
 uint64_t vm_gs(struct ferry_vm *vm)
 {
-    return segment_base(vm, true);
+    return vm->run->s.regs.sregs.gs.base;
 }
 
 void vm_set_fs(struct ferry_vm *vm, uint64_t base)
 {
-    set_segment_base(vm, false, base);
+    vm->run->s.regs.sregs.fs.base = base;
+    vm->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
 void vm_set_gs(struct ferry_vm *vm, uint64_t base)
 {
-    set_segment_base(vm, true, base);
+    vm->run->s.regs.sregs.gs.base = base;
+    vm->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
 /* --- calls of the guest library ------------------------------------------- */
@@ -133,12 +119,12 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
     struct endpoint *endpoint = vm->endpoint;
     uint64_t events = 0;
 
-    pthread_mutex_lock(&endpoint->lock);
+    endpoint_lock(endpoint);
     if (endpoint->in_head != endpoint->in_tail)
         events |= FERRY_EVENT_IN;
     if (endpoint->home_head != endpoint->home_tail)
         events |= FERRY_EVENT_HOME;
-    pthread_mutex_unlock(&endpoint->lock);
+    endpoint_unlock(endpoint);
     if (!route_pending(endpoint))
         events |= FERRY_EVENT_OUT;
     return events & want;
@@ -147,11 +133,9 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
 static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
 {
     struct endpoint *endpoint = vm->endpoint;
-    uint64_t events = events_now(vm, want), deadline;
+    uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
     int result = 0;
 
-    if (__builtin_add_overflow(now_ns(), timeout_ns, &deadline))
-        deadline = UINT64_MAX;
     while (!events && timeout_ns && result == 0) {
         uint64_t seen = endpoint_prepare(endpoint);
         vm_drain(vm);
@@ -172,11 +156,13 @@ static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
     if (page > 1 || count == 0)
         return -EINVAL;
     int result = units_alloc(vm->endpoint, count, page, &units);
-    if (result == -ENOMEM)
+    if (result == -ENOMEM && !vm->said_out_of_pool) {
+        vm->said_out_of_pool = true;
         engine_log(
             vm->engine, FERRY_LOG_WARNING,
             "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
             vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
+    }
     if (result < 0)
         return result;
     return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->pool, units.first));
@@ -337,7 +323,15 @@ static void report_internal(struct ferry_vm *vm, const char *what, unsigned code
              code);
 }
 
-/* KVM_RUN returned: true, the program goes on. `sent` counts messages before. */
+/* KVM may take an access that the host refused for one to a device. It cannot be tried
+ * again, so it is the end also where no reason is to be seen any more. */
+static void report_mmio(struct ferry_vm *vm)
+{
+    if (!report_refused(vm))
+        report_crash(vm, SIGSEGV, "touched memory that the host refused");
+}
+
+/* KVM_RUN returned: true, the program goes on. */
 static bool serve_exit(struct ferry_vm *vm)
 {
     uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
@@ -351,7 +345,7 @@ static bool serve_exit(struct ferry_vm *vm)
     else if (vm->run->exit_reason == KVM_EXIT_SHUTDOWN)
         report_crash(vm, SIGSEGV, "triple fault");
     else if (vm->run->exit_reason == KVM_EXIT_MMIO)
-        report_refused(vm);
+        report_mmio(vm);
     else if (vm->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
         report_internal(vm, "internal error", vm->run->internal.suberror);
     else

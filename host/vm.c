@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "clock.h"
 #include "engine.h"
+#include "error.h"
 #include "loan.h"
 #include "mapping.h"
 #include "ring.h"
@@ -55,6 +57,11 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
     struct units units;
 
     if (!pool_covering(pool, offset, bytes, &units))
+        return NULL;
+    /* Neither may change hands while the caller uses it: another thread sends what
+     * plain writes gathered, or brings a loan home that was released. */
+    if ((write && stream_uses(vm->endpoint->byte_stream, units)) ||
+        loan_is_leaving(vm->endpoint, units))
         return NULL;
     int access = ledger_access(&vm->engine->ledger, units, vm->endpoint->index);
     return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
@@ -224,8 +231,6 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
 int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                     struct ferry_vm **out, struct ferry_error *err)
 {
-    pthread_condattr_t attr;
-
     if (!config || !config->program)
         return error_set(err, -EINVAL, "a VM needs a program");
     struct ferry_vm *vm = calloc(1, sizeof *vm);
@@ -234,10 +239,7 @@ int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *c
     vm->engine = engine;
     vm->vm_fd = vm->vcpu_fd = -1;
     pthread_mutex_init(&vm->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&vm->ended_changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&vm->ended_changed);
 
     int result = build(vm, config, err);
     if (result < 0) {
@@ -287,11 +289,9 @@ int vm_drain_all(struct ferry_vm *vm)
 
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
 {
-    uint64_t deadline;
+    uint64_t deadline = clock_deadline(nanoseconds);
     int result = 0;
 
-    if (__builtin_add_overflow(now_ns(), nanoseconds, &deadline))
-        deadline = UINT64_MAX;
     while (result == 0) {
         uint64_t seen = endpoint_prepare(vm->endpoint);
         result = endpoint_block(vm->endpoint, seen, deadline);
@@ -318,7 +318,10 @@ static void *vm_thread(void *arg)
     struct ferry_vm *vm = arg;
 
     engine_vm_running(vm->engine, vm);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
+               vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     vcpu_run(vm);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     /* What the program had sent or written arrives, however it ended, as with
      * a pipe; unless it was told to stop. */
     loan_ignore_notes(vm->endpoint);
@@ -340,8 +343,8 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
-    if (vm->timeout_ns && __builtin_add_overflow(now_ns(), vm->timeout_ns, &vm->deadline_ns))
-        vm->deadline_ns = UINT64_MAX;
+    if (vm->timeout_ns)
+        vm->deadline_ns = clock_deadline(vm->timeout_ns);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&vm->lock); /* so that whoever kicks it finds the thread */
@@ -383,20 +386,12 @@ void ferry_vm_stop(struct ferry_vm *vm, int signo)
 
 int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
 {
-    uint64_t deadline;
+    uint64_t deadline = clock_deadline(timeout_ns);
     int result = 0;
 
-    if (__builtin_add_overflow(now_ns(), timeout_ns, &deadline))
-        deadline = UINT64_MAX;
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000ull),
-                             .tv_nsec = (long)(deadline % 1000000000ull)};
     pthread_mutex_lock(&vm->lock);
-    while (!vm->ended && result == 0) {
-        if (deadline == UINT64_MAX)
-            pthread_cond_wait(&vm->ended_changed, &vm->lock);
-        else
-            result = -pthread_cond_timedwait(&vm->ended_changed, &vm->lock, &until);
-    }
+    while (!vm->ended && result == 0)
+        result = clock_cond_wait(&vm->ended_changed, &vm->lock, deadline);
     if (vm->ended) {
         result = 0;
         if (out)

@@ -37,6 +37,7 @@ struct ferry_vm {
     atomic_bool in_guest;
     atomic_int stop; /* 0, a signal number, or STOP_TIMEOUT */
     atomic_ullong exits_immediate, exits_natural;
+    bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
     pthread_mutex_t lock; /* the three below */
     pthread_cond_t ended_changed;

@@ -289,7 +289,9 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
 
     if (!can_write(file))
         return -EBADF;
-    return file->kind == FILE_NULL ? (int64_t)arg[2] : -ESPIPE;
+    if (file->kind != FILE_NULL)
+        return -ESPIPE;
+    return (int64_t)(arg[2] > TRANSFER_MAX ? TRANSFER_MAX : arg[2]);
 }
 
 int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])

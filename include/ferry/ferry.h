@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <ferry/abi/message.h> /* modes of messages */
+
 #ifdef __cplusplus
 extern "C" {
 #endif

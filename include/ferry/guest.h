@@ -79,6 +79,10 @@ enum ferry_when {
 /* The control structure, or NULL when not in a Ferry VM. Refuses (NULL) another ABI version. */
 const struct ferry_control *ferry_control(void);
 
+/* Where the streams go: the id of whoever is behind fd 0 or fd 1, for instance the
+ * next stage of a pipeline, is ferry_control()->info.stdin_peer or .stdout_peer; FERRY_NO_PEER if
+ * nobody is. The host has id 0 and the name "host". */
+
 /* The peer with this name, or NULL. Rights say what may be sent and received. */
 const struct ferry_peer *ferry_peer_by_name(const char *name);
 const struct ferry_peer *ferry_peer_by_id(uint16_t id);

@@ -78,6 +78,20 @@ class Machine(FerryTest):
         self.assertRegex(done.stderr.decode(), r"\Aferry: [^\n]*memory[^\n]*\n\Z")
 
 
+    def test_limit_on_the_size_of_files(self):
+        """An error, not a death by SIGXFSZ."""
+
+        def small_files():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100 << 10, 100 << 10))
+
+        done = subprocess.run(
+            [FERRY, "pipe", box("cat")],
+            input=b"", capture_output=True, check=False, preexec_fn=small_files,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 125)
+        self.assertRegex(done.stderr.decode(), r"\Aferry: [^\n]*File too large[^\n]*\n\Z")
+
+
 class Programs(FerryTest):
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()
@@ -125,6 +139,15 @@ class Programs(FerryTest):
 
     def test_directory(self):
         self.assert_error(ferry("pipe", self.directory.name), "directory|ELF|Permission")
+
+    def test_not_a_regular_file(self):
+        fifo = os.path.join(self.directory.name, "fifo")
+        os.mkfifo(fifo, 0o755)
+        for path in ("/dev/zero", fifo):
+            with self.subTest(path):
+                result = ferry("pipe", path)
+                self.assert_error(result, path, "not a regular file")
+                self.assertEqual(result.status, 126)
 
     def test_dynamically_linked(self):
         result = ferry("pipe", shutil.which("ls"))
@@ -192,6 +215,27 @@ class Usage(FerryTest):
                        "--env==x"):  # fmt: skip
             with self.subTest(option):
                 self.check(["pipe", option, box("cat")], option.split("=")[0])
+
+    def test_values_are_quoted(self):
+        for option in ("--mem", "--ro", "--timeout", "--mode"):
+            with self.subTest(option):
+                self.check(["pipe", option, "", box("cat")], f"{option} ''")
+
+    def test_directory_of_ro(self):
+        for path in ("/no/such/directory", FERRY):
+            with self.subTest(path):
+                self.check(["pipe", "--ro", path, box("cat")], f"--ro '{path}'")
+
+    def test_options_come_first(self):
+        self.check(["pipe", box("cat"), "--stats"], "--stats", "before the first stage")
+
+    def test_what_only_a_shell_acts_on(self):
+        for stages in ([box("cat"), "|", box("wc")], [box("cat | wc")], [box("cat >out")]):
+            with self.subTest(stages):
+                self.check(["pipe", *stages], "argument of its own", "redirect", "quote")
+
+    def test_too_many_stages(self):
+        self.check(["pipe", *[box("cat")] * 129], "129 stages", "128")
 
     def test_quote_left_open(self):
         self.check(["pipe", "busybox echo 'open"], "quote")

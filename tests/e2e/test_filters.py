@@ -95,6 +95,13 @@ class Inputs(FerryTest):
         self.assert_clean(result)
         self.assertEqual(result.output, b"kept\n")
 
+    def test_a_hundred_stages(self):
+        data = text(1000)
+        result = pipe([box("cat")] * 100, data=data)
+        self.assert_clean(result)
+        self.assertEqual(result.output, data)
+        self.assertLessEqual(result.stats["ledger"]["extents"], 280)
+
     def test_no_input_at_all(self):
         with open("/dev/null", "rb") as null:
             result = pipe([box("wc -c")], stdin=null)

@@ -113,6 +113,26 @@ static void claim_7_generation(void **state)
     world_wait(world);
 }
 
+/* The host is one peer to its guests, whichever link it uses. */
+static void claim_7_host(void **state)
+{
+    struct world *world = *state;
+    int b = world_add(world, "b", "recv_check", "host", "inline", "1", "8", NULL);
+    struct ferry_link *to = world_link(world, -1, b);
+    struct ferry_message message = {.mode = FERRY_INLINE, .bytes = 8};
+    unsigned char data[8];
+
+    world_link(world, b, -1); /* a second end of the host's, made later */
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)i; /* the pattern of message 0 */
+    message.data = data;
+    assert_int_equal(ferry_send(to, &message, PATIENCE), 0);
+    ferry_link_hangup(to);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, b); /* it compares generations */
+}
+
 /* The digest is that of the file, by another program's reckoning. */
 static void claim_7_digest(void **state)
 {
@@ -198,6 +218,7 @@ int main(void)
         kvm_test(claim_6_next_natural_exit),
         kvm_test(claim_7_identity),
         kvm_test(claim_7_generation),
+        kvm_test(claim_7_host),
         kvm_test(claim_7_digest),
         kvm_test(claim_10_and_back),
         kvm_test(claim_10_every_mode),

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "endpoint.h"
 #include "engine.h"
 #include "loan.h"

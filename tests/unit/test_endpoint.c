@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ring.h"
+#include "vm_linux.h"
 
 static struct ferry_engine *engine;
 static struct ferry_vm *vm_a, *vm_b, *vm_c;
@@ -194,6 +195,48 @@ static void a_message_not_taken_is_not_released(void **state)
     assert_int_equal(loan_release(b, 0), 0);
 }
 
+static struct {
+    unsigned rounds;
+    atomic_uint done;
+} quick;
+
+/* The guest: takes and releases by stores alone. */
+static void *take_and_release(void *arg)
+{
+    (void)arg;
+    while (quick.done < quick.rounds) {
+        if (core_waiting(b) == 0)
+            continue;
+        core_release(b, core_take(b).payload.token);
+        quick.done++;
+    }
+    return NULL;
+}
+
+/* Whoever looks while the guest takes and releases finds both, or the former only. */
+static void a_release_while_somebody_looks_is_not_lost(void **state)
+{
+    struct ferry_desc desc = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 5);
+    pthread_t guest;
+    unsigned lost = 0;
+
+    (void)state;
+    quick.rounds = 50000;
+    quick.done = 0;
+    assert_int_equal(pthread_create(&guest, NULL, take_and_release, NULL), 0);
+    for (unsigned i = 0; i < quick.rounds && !lost; i++) {
+        assert_int_equal(core_send(a, &desc), 0);
+        while (quick.done == i)
+            loan_collect(b);
+        loan_collect(b);
+        lost = a_to_b->in_flight;
+        if (lost)
+            quick.rounds = 0;
+    }
+    pthread_join(guest, NULL);
+    assert_int_equal(lost, 0);
+}
+
 static void released_and_passed_on_at_once(void **state)
 {
     struct units units = lend();
@@ -267,6 +310,11 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(a_to_b->in_flight, 3);
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
+    /* It may leave at any moment, so no system call may be at work on it. */
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, middle);
+    assert_null(vm_memory(vm_b, addr, 1, false));
+    assert_non_null(vm_memory(vm_b, addr - 1, 1, false));
+    assert_non_null(vm_memory(vm_b, addr + 4096, 1, false));
     loan_collect(b);
     assert_int_equal(core_rights(b, middle), WINDOW_CLOSED);
     assert_int_equal(core_rights(a, middle), WINDOW_WRITE);
@@ -432,7 +480,7 @@ static void waiting_is_shown_and_woken(void **state)
     (void)state;
     uint64_t seen = endpoint_prepare(b);
     assert_int_equal(shown->waiting, 1);
-    assert_int_equal(endpoint_block(b, seen, now_ns() + 1000000), -ETIMEDOUT);
+    assert_int_equal(endpoint_block(b, seen, clock_deadline(1000000)), -ETIMEDOUT);
     assert_int_equal(core_send(a, &desc), 0);
     /* What came between prepare and block is not missed. */
     assert_int_equal(endpoint_block(b, seen, UINT64_MAX), 0);
@@ -440,6 +488,49 @@ static void waiting_is_shown_and_woken(void **state)
     assert_int_equal(shown->waiting, 0);
     b->stopping = true;
     assert_int_equal(endpoint_block(b, endpoint_prepare(b), UINT64_MAX), -EINTR);
+}
+
+/* Between two VMs there is no end that is the host's. */
+static void a_link_between_vms_is_not_the_hosts(void **state)
+{
+    void *page;
+
+    (void)state;
+    assert_int_equal(ferry_alloc(a_to_b, 1, true, &page), -EPERM);
+    assert_int_equal(ferry_free(a_to_b, engine->pool.base, 4096), -EPERM);
+    ferry_link_cancel(a_to_b);
+    assert_false(a->stopping || b->stopping);
+}
+
+static void a_link_stays_within_its_engine(void **state)
+{
+    struct ferry_engine *other = core_engine(512, 1);
+    struct ferry_link *link;
+
+    (void)state;
+    assert_int_equal(ferry_link_create(other, vm_a, NULL, NULL, &link, NULL), -EINVAL);
+    assert_int_equal(ferry_link_create(other, NULL, vm_a, NULL, &link, NULL), -EINVAL);
+    core_end(other);
+}
+
+/* A sender may be waiting for just that. */
+static void taking_note_of_a_loan_wakes_the_host(void **state)
+{
+    struct ferry_link *link = core_link(NULL, vm_c, 0);
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = 4096};
+    size_t bytes;
+    void *page;
+
+    (void)state;
+    assert_int_equal(ferry_alloc(link, 1, true, &message.data), 0);
+    assert_int_equal(ferry_send(link, &message, 0), 0);
+    core_release(c, core_take(c).payload.token);
+    loan_collect(c);
+    uint64_t seen = link->from->events;
+    assert_int_equal(ferry_reclaim(link, 0, &page, &bytes), 0);
+    assert_ptr_equal(page, message.data);
+    assert_true(link->from->events > seen);
+    assert_int_equal(ferry_free(link, page, bytes), 0);
 }
 
 int main(void)
@@ -453,6 +544,7 @@ int main(void)
         CASE(bad_tokens_change_nothing),
         CASE(a_token_is_released_once),
         CASE(a_message_not_taken_is_not_released),
+        CASE(a_release_while_somebody_looks_is_not_lost),
         CASE(released_and_passed_on_at_once),
         CASE(claimed_while_another_thread_looks),
         CASE(what_the_vmm_reads_is_not_the_guests_to_release),
@@ -467,6 +559,9 @@ int main(void)
         CASE(a_refused_link_wakes_its_sender_and_takes_no_more),
         CASE(entering_ends_with_life),
         CASE(waiting_is_shown_and_woken),
+        CASE(a_link_between_vms_is_not_the_hosts),
+        CASE(a_link_stays_within_its_engine),
+        CASE(taking_note_of_a_loan_wakes_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

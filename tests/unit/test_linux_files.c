@@ -410,6 +410,9 @@ static void test_special_names(void **state)
     assert_int_equal(CALL(vm, open, SCRATCH, O_RDWR | O_CREAT), 3);
     assert_int_equal(CALL(vm, read, 3, SCRATCH + PAGE, 10), 0);
     assert_int_equal(CALL(vm, write, 3, NOWHERE, 10), 10);
+    /* A length that looks like an error is none, nor the end of the VM. */
+    assert_int_equal(CALL(vm, pwrite64, 3, NOWHERE, (uint64_t)-EINTR, 0), 0x7ffff000);
+    assert_int_equal(vm->next, LINUX_RESUME);
     assert_int_equal(CALL(vm, stat, SCRATCH, SCRATCH + PAGE), 0);
     assert_true(S_ISCHR(stat->st_mode));
     assert_int_equal(CALL(vm, access, SCRATCH, R_OK | W_OK), 0);

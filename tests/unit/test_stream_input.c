@@ -9,6 +9,7 @@
 
 #include "stream.h"
 #include "stream_internal.h"
+#include "vm_linux.h"
 
 #define EXTENT FERRY_EXTENT_BYTES
 
@@ -125,6 +126,88 @@ static void input_being_read_is_not_the_guests(void **state)
         assert_int_equal(stream_read(vm_b, got, 8192), 4000);
     }
     core_assert_books(engine, 518, 0, 0);
+}
+
+static uint64_t addr_of(struct units units)
+{
+    return FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first);
+}
+
+/* What was moved is the program's from its arrival on; once it has given it away it is
+ * another's, whose bytes it must not read by way of the message that is still queued. */
+static void input_that_was_given_away_is_not_read(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+    struct ferry_desc moved = core_units(FERRY_MOVE, a, b->id, units);
+    struct ferry_desc text = core_inline(b->id, 0);
+    struct units again;
+
+    (void)state;
+    assert_int_equal(core_send(a, &moved), 0);
+    assert_int_equal(units_at(b, addr_of(units), 4096, &units), 0);
+    assert_int_equal(units_free(b, units), 0);
+    engine->ledger.hint_page = units.first;
+    again = core_alloc(a, 1, true);
+    assert_int_equal(again.first, units.first);
+    memset(core_bytes(engine, again.first), 'S', 4096);
+    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(core_send(a, &moved), 0); /* arrives, and is not given away */
+    assert_int_equal(core_send(a, &text), 0);
+    assert_int_equal(stream_read(vm_b, got, 8192), 4096);
+    assert_int_equal(stream_read(vm_b, got, 8192), 8);
+    core_assert_books(engine, 518, 0, 0);
+}
+
+/* It may even come back as the extent that the stream gathers output in. */
+static void input_that_became_output_is_not_given_back(void **state)
+{
+    struct units units = core_alloc(a, 1, false);
+    struct ferry_desc moved = core_units(FERRY_MOVE, a, b->id, units);
+
+    (void)state;
+    core_stream_link(vm_b, NULL);
+    assert_int_equal(core_send(a, &moved), 0);
+    assert_int_equal(units_free(b, units), 0);
+    engine->ledger.hint_extent = units.first;
+    assert_int_equal(stream_write(vm_b, sent, 100), 100);
+    assert_int_equal(ledger_look(&engine->ledger, units.first).owner, b->index);
+    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(ledger_look(&engine->ledger, units.first).owner, b->index);
+    core_assert_books(engine, 517, 1, 0);
+}
+
+/* Messages that hold nothing are skipped by whatever waits for input. */
+static void an_empty_message_is_no_input(void **state)
+{
+    struct ferry_desc empty = core_inline(b->id, 0), text = core_inline(b->id, 0);
+
+    (void)state;
+    core_stream_link(vm_b, NULL);
+    empty.inline_bytes = 0;
+    assert_int_equal(core_send(a, &empty), 0);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    assert_int_equal(core_send(a, &empty), 0);
+    assert_int_equal(core_send(a, &text), 0);
+    assert_int_equal(stream_pass(vm_b, 100), 8);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+}
+
+/* Read to its end, a page that was moved is nobody's: no more may be put there. */
+static void a_page_read_into_itself_is_let_go(void **state)
+{
+    struct units units = core_alloc(a, 1, true);
+    struct ferry_desc moved = core_units(FERRY_MOVE, a, b->id, units);
+    struct ferry_desc text = core_inline(b->id, 0);
+    char *page = core_bytes(engine, units.first);
+
+    (void)state;
+    memset(page, 'm', 4096);
+    assert_int_equal(core_send(a, &moved), 0);
+    assert_int_equal(core_send(a, &text), 0);
+    assert_ptr_equal(vm_memory(vm_b, addr_of(units), 4096, true), page);
+    assert_int_equal(stream_read(vm_b, page, 4100), 4096);
+    core_assert_books(engine, 518, 0, 0);
+    assert_int_equal(stream_read(vm_b, got, 100), 8);
 }
 
 static void a_message_of_another_peer_is_not_input(void **state)
@@ -258,6 +341,10 @@ int main(void)
         CASE(one_read_takes_several_messages),
         CASE(every_mode_can_be_read),
         CASE(input_being_read_is_not_the_guests),
+        CASE(input_that_was_given_away_is_not_read),
+        CASE(input_that_became_output_is_not_given_back),
+        CASE(an_empty_message_is_no_input),
+        CASE(a_page_read_into_itself_is_let_go),
         CASE(a_message_of_another_peer_is_not_input),
         CASE(the_end_comes_after_the_last_byte_and_stays),
         CASE(a_sender_that_ends_is_the_end),

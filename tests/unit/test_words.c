@@ -53,6 +53,42 @@ static void test_split(void **state)
     }
 }
 
+static void test_find_operator(void **state)
+{
+    static const struct {
+        const char *stage;
+        const char *from; /* the stage from there on; NULL: none */
+    } rows[] = {
+        {"cat | wc", "| wc"},
+        {"|", "|"},
+        {"cat >out", ">out"},
+        {"cat\t<in", "<in"},
+        {"echo 'a' >b", ">b"},
+        {"echo 'a'\n>>b", ">>b"},
+        {"echo \\\\ |", "|"},
+        {"echo # >a\n<b", "<b"},
+        {"tr '|' \">\"", NULL},
+        {"awk '$1 > 2 | x'", NULL},
+        {"echo \"\\\" > a\"", NULL},
+        {"echo '\\' \\> \\|", NULL},
+        {"echo a\\ >b", NULL},
+        {"sed s|a|b|", NULL},
+        {"echo 2>a ''<b", NULL},
+        {"cat # > a", NULL},
+        {"cat", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *found = words_find_operator(rows[i].stage);
+
+        if (rows[i].from)
+            assert_string_equal(found, rows[i].from);
+        else
+            assert_null(found);
+    }
+}
+
 static void test_name(void **state)
 {
     static const struct {
@@ -156,6 +192,7 @@ static void test_duration(void **state)
         {"5s", true, 5000000000},
         {"0.5", true, 500000000},
         {".25", true, 250000000},
+        {"300ms", true, 300000000},
         {"1.5m", true, 90000000000},
         {"2h", true, 7200000000000},
         {"0.0000000001", true, 1},
@@ -171,7 +208,9 @@ static void test_duration(void **state)
         {"inf", false, 0},
         {"nan", false, 0},
         {"1 s", false, 0},
-        {"1ms", false, 0},
+        {"1us", false, 0},
+        {"1msx", false, 0},
+        {"1sm", false, 0},
         {"1d", false, 0},
     };
 
@@ -202,7 +241,7 @@ static char *make_file(const char *folder, const char *name, mode_t mode)
     return path;
 }
 
-/* a and d: not executable; b and e: executable; c: a directory of that name. */
+/* a and d: not executable; b and e: executable; c: a directory of that name; and a FIFO. */
 static int make_files(void **state)
 {
     GError *error = NULL;
@@ -215,13 +254,16 @@ static int make_files(void **state)
     g_free(make_file("c/tool", "inside", 0755));
     g_free(make_file("d", "tool", 0644));
     g_free(make_file("e", "tool", 0755));
+    char *fifo = g_build_filename(directory, "fifo", NULL);
+    assert_int_equal(mkfifo(fifo, 0755), 0);
+    g_free(fifo);
     return 0;
 }
 
 static int remove_files(void **state)
 {
-    static const char *const paths[] = {"a/tool",        "a",      "b/tool", "b",
-                                        "c/tool/inside", "c/tool", "c",      "."};
+    static const char *const paths[] = {"a/tool", "a", "b/tool", "b", "c/tool/inside",
+                                        "c/tool", "c", "fifo",   "."};
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
@@ -280,6 +322,16 @@ static void test_find_in_working_directory(void **state)
     g_free(dir);
 }
 
+static void test_find_without_path(void **state)
+{
+    char *file;
+
+    (void)state;
+    assert_int_equal(words_find_program("sh", NULL, &file), 0);
+    assert_string_equal(file, "/bin/sh");
+    g_free(file);
+}
+
 static void test_find_by_path(void **state)
 {
     static const struct {
@@ -287,7 +339,7 @@ static void test_find_by_path(void **state)
         int rc;
     } rows[] = {
         {"b/tool", 0},     {"a/tool", -EACCES},   {"c/tool", -EISDIR},
-        {"none", -ENOENT}, {"b/tool/x", -ENOENT},
+        {"none", -ENOENT}, {"b/tool/x", -ENOENT}, {"fifo", -EINVAL},
     };
 
     (void)state;
@@ -310,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_find_operator),
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_unique_names),
         cmocka_unit_test(test_unique_long_names),
@@ -317,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_duration),
         cmocka_unit_test(test_find_along_path),
         cmocka_unit_test(test_find_in_working_directory),
+        cmocka_unit_test(test_find_without_path),
         cmocka_unit_test(test_find_by_path),
     };
 

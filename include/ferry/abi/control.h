@@ -85,20 +85,20 @@ struct ferry_home {
 
 /* Page 1: written by the VMM, read-only to the guest. */
 struct ferry_control_vmm {
-    _Alignas(64) uint32_t out_tail; /* descriptors taken from the out ring */
-    _Alignas(64) uint32_t in_head;  /* descriptors put into the in ring */
-    _Alignas(64) uint32_t home_head;
-    _Alignas(64) int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
+    FERRY_ALIGNED(64) uint32_t out_tail; /* descriptors taken from the out ring */
+    FERRY_ALIGNED(64) uint32_t in_head;  /* descriptors put into the in ring */
+    FERRY_ALIGNED(64) uint32_t home_head;
+    FERRY_ALIGNED(64) int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
     struct ferry_home home[FERRY_RING_ENTRIES];
     uint8_t pad[2624];
 };
 
 /* Page 2: written by the guest. */
 struct ferry_control_guest {
-    _Alignas(64) uint32_t out_head; /* descriptors put into the out ring */
-    _Alignas(64) uint32_t in_tail;  /* descriptors taken from the in ring */
-    _Alignas(64) uint32_t home_tail;
-    _Alignas(64) uint32_t release_head;   /* tokens put into release[] */
+    FERRY_ALIGNED(64) uint32_t out_head; /* descriptors put into the out ring */
+    FERRY_ALIGNED(64) uint32_t in_tail;  /* descriptors taken from the in ring */
+    FERRY_ALIGNED(64) uint32_t home_tail;
+    FERRY_ALIGNED(64) uint32_t release_head;   /* tokens put into release[] */
     uint32_t release[FERRY_RING_ENTRIES]; /* never full: a VM holds at most so many */
     uint8_t pad[4096 - 192 - 64 - 256];
 };
@@ -111,12 +111,12 @@ struct ferry_control {
     struct ferry_desc in[FERRY_RING_ENTRIES];  /* page 4: written by the VMM, read-only */
 };
 
-_Static_assert(sizeof(struct ferry_peer) == 128, "peer");
-_Static_assert(sizeof(struct ferry_control_info) == 4096, "info is a page");
-_Static_assert(sizeof(struct ferry_control_vmm) == 4096, "vmm is a page");
-_Static_assert(sizeof(struct ferry_control_guest) == 4096, "guest is a page");
-_Static_assert(offsetof(struct ferry_control, out) == 3ul * 4096, "out ring is page 3");
-_Static_assert(offsetof(struct ferry_control, in) == 4ul * 4096, "in ring is page 4");
-_Static_assert(sizeof(struct ferry_control) == 5ul * 4096, "five pages");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_peer) == 128, "peer");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_control_info) == 4096, "info is a page");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_control_vmm) == 4096, "vmm is a page");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_control_guest) == 4096, "guest is a page");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, out) == 3ul * 4096, "out ring is page 3");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, in) == 4ul * 4096, "in ring is page 4");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_control) == 5ul * 4096, "five pages");
 
 #endif

@@ -33,4 +33,12 @@
  * absent when the program runs as an ordinary process. */
 #define FERRY_AT_CONTROL 0x46455259ul
 
+/* The same layout for C and C++. */
+#ifdef __cplusplus
+#define FERRY_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define FERRY_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+#define FERRY_ALIGNED(bytes) __attribute__((aligned(bytes)))
+
 #endif

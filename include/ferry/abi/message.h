@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "layout.h"
+
 #define FERRY_INLINE_BYTES 32u
 #define FERRY_COPY_BYTES   65536u /* largest payload of one copied message */
 
@@ -45,7 +47,7 @@ struct ferry_desc {
     };
 };
 
-_Static_assert(sizeof(struct ferry_payload) == 32, "payload fills the union");
-_Static_assert(sizeof(struct ferry_desc) == 64, "one descriptor, one cache line");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_payload) == 32, "payload fills the union");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_desc) == 64, "one descriptor, one cache line");
 
 #endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Time as the library keeps it: nanoseconds of CLOCK_MONOTONIC. */
+#ifndef FERRY_HOST_CLOCK_H
+#define FERRY_HOST_CLOCK_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#define CLOCK_NEVER UINT64_MAX
+
+uint64_t clock_now(void);
+
+/* The moment that is timeout_ns away; CLOCK_NEVER if that is beyond counting. */
+uint64_t clock_deadline(uint64_t timeout_ns);
+
+/* A condition whose timed waits use this clock. */
+int clock_cond_init(pthread_cond_t *cond);
+
+/* As pthread_cond_wait until `deadline`: 0, or -ETIMEDOUT. */
+int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline);
+
+#endif
