@@ -129,9 +129,9 @@ static struct image *find_image(struct ferry_engine *engine, const struct stat *
     return NULL;
 }
 
-/* Under lock. */
-static int add_image(struct ferry_engine *engine, const char *path, const struct stat *st,
-                     struct image **out, struct ferry_error *err)
+/* Reads the file; nothing is locked, as that may take long. */
+static int load_image(const char *path, const struct stat *st, struct image_entry **out,
+                      struct ferry_error *err)
 {
     struct image_entry *entry = calloc(1, sizeof *entry);
     if (!entry)
@@ -145,25 +145,32 @@ static int add_image(struct ferry_engine *engine, const char *path, const struct
     entry->inode = st->st_ino;
     entry->size_bytes = (uint64_t)st->st_size;
     entry->changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    entry->next = engine->images;
-    engine->images = entry;
-    *out = entry->image;
+    *out = entry;
     return 0;
 }
 
 int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
                  struct ferry_error *err)
 {
+    struct image_entry *entry = NULL;
     struct stat st = {0};
-    int result = 0;
 
     bool there = stat(path, &st) == 0;
     pthread_mutex_lock(&engine->lock);
     *out = there ? find_image(engine, &st) : NULL;
-    if (!*out)
-        result = add_image(engine, path, &st, out, err);
     pthread_mutex_unlock(&engine->lock);
-    return result;
+    if (*out)
+        return 0;
+    int result = load_image(path, &st, &entry, err);
+    if (result < 0)
+        return result;
+    /* If another thread loaded the same meanwhile, there are two of it: no harm. */
+    pthread_mutex_lock(&engine->lock);
+    entry->next = engine->images;
+    engine->images = entry;
+    pthread_mutex_unlock(&engine->lock);
+    *out = entry->image;
+    return 0;
 }
 
 static void free_images(struct ferry_engine *engine)

@@ -99,7 +99,7 @@ int image_load(const struct image *image, struct space *space, struct ferry_erro
 
         if (code == -ENOMEM)
             return image_fail(err, code, image->path,
-                              "no room for its %llu KiB; give the VM more memory",
+                              "no room for its %llu KiB; give the VM more memory (--mem)",
                               (unsigned long long)(image->end - page_down(image->segments[0].addr +
                                                                           image->bias)) >>
                                   10);

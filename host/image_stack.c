@@ -132,7 +132,8 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
     code =
         space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, SPACE_READ | SPACE_WRITE);
     if (code)
-        return image_fail(err, code, image->path, "no room for a stack of %llu KiB: %s",
+        return image_fail(err, code, image->path,
+                          "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",
                           (unsigned long long)stack_bytes >> 10, strerror(-code));
     writer.host = space_at(space, writer.addr, total, SPACE_READ | SPACE_WRITE);
     if (!writer.host)

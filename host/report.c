@@ -84,7 +84,7 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
         books.from == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.from);
     struct endpoint *to = books.to == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.to);
 
-    if (from == vm->endpoint && to)
+    if (from && from == vm->endpoint && to)
         snprintf(text, bytes, "page 0x%" PRIx64 ", which it %s '%s' as message %" PRIu32, page,
                  books.owner == vm->endpoint->index ? "lent to" : "sent to", to->name,
                  books.message);

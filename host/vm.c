@@ -180,7 +180,7 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         .read_only_dirs = config->read_only_dirs,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
     };
-    uint64_t rsp, stack_bytes = vm->space.limit_bytes / 4;
+    uint64_t rsp = 0, stack_bytes = vm->space.limit_bytes / 4;
 
     /* The stack is charged in full, and must not be most of a small VM. */
     if (stack_bytes > STACK_MOST_BYTES)

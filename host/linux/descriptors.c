@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -61,8 +63,26 @@ void file_release(struct linux_state *state, struct open_file *file)
     file_free(state, file);
 }
 
+/* The thread of a VM takes no signals, so it must never block in write(2) to
+ * standard error. The flag for that is the open file's, which this process
+ * shares with others: where the file can be opened anew, that one is ours alone. */
+static int open_error(int stderr_fd)
+{
+    char path[32];
+    struct stat st;
+
+    if (fstat(stderr_fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", stderr_fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 int descriptors_init(struct linux_state *state, int stderr_fd)
 {
+    state->error_fd = open_error(stderr_fd);
+    if (state->error_fd >= 0)
+        stderr_fd = state->error_fd;
+
     static const struct {
         enum file_kind kind;
         int status;
@@ -88,6 +108,8 @@ void descriptors_fini(struct linux_state *state)
         if (file && --file->references == 0)
             file_free(state, file);
     }
+    if (state->error_fd >= 0)
+        close(state->error_fd);
 }
 
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)

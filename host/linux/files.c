@@ -12,6 +12,8 @@
 #include "calls.h"
 #include "state.h"
 
+#define REFUSED_MENTIONED_MAX 32
+
 /* Gives a new file its descriptor. */
 static int64_t install(struct linux_state *state, struct open_file *file, uint64_t flags)
 {
@@ -86,6 +88,22 @@ static int64_t open_inside(struct linux_state *state, const struct guest_path *p
     return err ? err : install(state, file, flags);
 }
 
+/* For --verbose: which files a program misses. Bounded, and fit to print, as the
+ * name is the program's own. */
+static void mention_refused(struct linux_state *state, const char *path)
+{
+    char shown[128];
+    size_t i = 0;
+
+    if (state->refused == REFUSED_MENTIONED_MAX)
+        return;
+    state->refused++;
+    for (; path[i] && i < sizeof(shown) - 1; i++)
+        shown[i] = path[i] >= ' ' && path[i] < 127 ? path[i] : '?';
+    shown[i] = '\0';
+    vm_debug(state->vm, "may not open '%s': no directory given by --ro holds it", shown);
+}
+
 static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags)
 {
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
@@ -103,8 +121,10 @@ static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr,
     case PLACE_INSIDE:
         return writes ? -EROFS : open_inside(state, &path, flags);
     case PLACE_ABOVE:
+        mention_refused(state, path.text);
         return -EACCES;
     default:
+        mention_refused(state, path.text);
         return writes ? -EACCES : -ENOENT;
     }
 }

@@ -76,6 +76,8 @@ struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
     unsigned host_files;
+    int error_fd;     /* standard error opened anew, or -1 */
+    unsigned refused; /* files that were refused and mentioned */
     struct root *roots;
     size_t root_count;
     char *cwd; /* absolute, normalised */

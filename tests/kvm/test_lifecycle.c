@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Engines and VMs come and go: order, errors, stopping, many of them, and what they leave behind. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,32 @@ static void stop_and_wait(void **state)
     assert_int_equal(world->exit[a].how, FERRY_ENDED_STOPPED);
     assert_int_equal(world->exit[a].signo, SIGINT);
     assert_int_equal(world->exit[a].status, 128 + SIGINT);
+}
+
+/* Two VMs share a standard error that nobody reads: they wait, and can still be stopped. */
+static void stops_while_standard_error_is_full(void **state)
+{
+    struct world *world = *state;
+    int ends[2], kept = world->stderr_fd;
+    struct pollfd room;
+
+    assert_int_equal(pipe(ends), 0);
+    world->stderr_fd = ends[1];
+    world_add(world, "a", "chatter", NULL);
+    world_add(world, "b", "chatter", NULL);
+    world_start(world);
+    do { /* bounded by the VMs' own time limit */
+        room = (struct pollfd){.fd = ends[1], .events = POLLOUT};
+        assert_int_not_equal(ferry_vm_wait(world->vm[0], 1000000, NULL), 0);
+    } while (poll(&room, 1, 0) == 1);
+    ferry_vm_stop(world->vm[0], SIGTERM);
+    ferry_vm_stop(world->vm[1], SIGTERM);
+    world_wait(world);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(world->exit[i].how, FERRY_ENDED_STOPPED);
+    world->stderr_fd = kept;
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* Destroyed while it runs, before it ran, and while it waits for input. */
@@ -146,9 +173,10 @@ static void what_the_machine_offers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(create_errors),           kvm_test(link_errors),       kvm_test(stop_and_wait),
-        kvm_test(destroy_at_any_time),     kvm_test(a_hundred_in_turn), kvm_test(two_engines),
-        kvm_test(what_the_machine_offers),
+        kvm_test(create_errors),       kvm_test(link_errors),
+        kvm_test(stop_and_wait),       kvm_test(stops_while_standard_error_is_full),
+        kvm_test(destroy_at_any_time), kvm_test(a_hundred_in_turn),
+        kvm_test(two_engines),         kvm_test(what_the_machine_offers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,7 @@ static void test_no_memory(void **state)
     image = must_open(&elf);
     fixture_init(&fixture, LIMIT);
     assert_int_equal(image_load(image, &fixture.space, &err), -ENOMEM);
-    assert_non_null(strstr(err.text, "no room for its 65548 KiB; give the VM more memory"));
+    assert_non_null(strstr(err.text, "no room for its 65548 KiB; give the VM more memory (--mem)"));
     fixture_fini(&fixture);
     image_close(image);
 }

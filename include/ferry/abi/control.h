@@ -88,7 +88,8 @@ struct ferry_control_vmm {
     FERRY_ALIGNED(64) uint32_t out_tail; /* descriptors taken from the out ring */
     FERRY_ALIGNED(64) uint32_t in_head;  /* descriptors put into the in ring */
     FERRY_ALIGNED(64) uint32_t home_head;
-    FERRY_ALIGNED(64) int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
+    FERRY_ALIGNED(64)
+    int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
     struct ferry_home home[FERRY_RING_ENTRIES];
     uint8_t pad[2624];
 };
@@ -98,8 +99,8 @@ struct ferry_control_guest {
     FERRY_ALIGNED(64) uint32_t out_head; /* descriptors put into the out ring */
     FERRY_ALIGNED(64) uint32_t in_tail;  /* descriptors taken from the in ring */
     FERRY_ALIGNED(64) uint32_t home_tail;
-    FERRY_ALIGNED(64) uint32_t release_head;   /* tokens put into release[] */
-    uint32_t release[FERRY_RING_ENTRIES]; /* never full: a VM holds at most so many */
+    FERRY_ALIGNED(64) uint32_t release_head; /* tokens put into release[] */
+    uint32_t release[FERRY_RING_ENTRIES];    /* never full: a VM holds at most so many */
     uint8_t pad[4096 - 192 - 64 - 256];
 };
 
