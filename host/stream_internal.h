@@ -70,6 +70,9 @@ int stream_flush(struct stream *stream);
  * or wanted. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes);
 
+/* Whether a write would find room. */
+bool stream_output_room(struct stream *stream);
+
 /* Whether the next message of the queue is input, or input has ended. -EBUSY:
  * it is from another peer, and the program must receive it as a message first. */
 int stream_input_ready(struct stream *stream);

@@ -98,8 +98,8 @@ static void mention_refused(struct linux_state *state, const char *path)
     if (state->refused == REFUSED_MENTIONED_MAX)
         return;
     state->refused++;
-    for (; path[i] && i < sizeof(shown) - 1; i++)
-        shown[i] = path[i] >= ' ' && path[i] < 127 ? path[i] : '?';
+    for (; i < sizeof(shown) - 1 && path[i]; i++)
+        shown[i] = (char)(path[i] >= ' ' && path[i] < 127 ? path[i] : '?');
     shown[i] = '\0';
     vm_debug(state->vm, "may not open '%s': no directory given by --ro holds it", shown);
 }

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bytes over messages: what the program writes gathers in extents and is sent. */
+#include "stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine.h"
+#include "queue.h"
+#include "route.h"
+#include "stream_internal.h"
+#include "units.h"
+#include "vm.h"
+
+/* Under lock: a buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
+static int take_buffer(struct stream *stream)
+{
+    unsigned count = atomic_load(&stream->buffer_count);
+
+    for (unsigned i = 0; i < count && !stream->filling; i++)
+        if (atomic_load(&stream->buffers[i].state) == BUFFER_FREE)
+            stream->filling = &stream->buffers[i];
+    if (!stream->filling) {
+        struct buffer *buffer = &stream->buffers[count];
+        if (count == BUFFERS_MAX || units_alloc(stream->endpoint, 1, false, &buffer->units) < 0)
+            return count ? -EAGAIN : -ENOMEM;
+        stream->filling = buffer;
+        atomic_store(&stream->buffer_count, count + 1);
+    }
+    atomic_store(&stream->filling->state, BUFFER_FILLING);
+    stream->start = stream->fill = 0;
+    return 0;
+}
+
+static bool copies(const struct stream *stream, uint64_t bytes)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+
+    if (endpoint->transfer == FERRY_TRANSFER_COPY)
+        return true;
+    return endpoint->transfer == FERRY_TRANSFER_AUTO && bytes <= FERRY_COPY_BYTES &&
+           bytes <= endpoint->engine->info.crossover_bytes;
+}
+
+/* Under lock: sends one message of what was gathered. */
+static int send_piece(struct stream *stream)
+{
+    const struct pool *pool = &stream->endpoint->engine->pool;
+    uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
+    struct transfer transfer = {.link = stream->endpoint->stream_out,
+                                .mode = FERRY_LEND,
+                                .units = stream->filling->units,
+                                .offset = offset,
+                                .bytes = stream->fill - stream->start};
+
+    bool copy = copies(stream, transfer.bytes);
+    if (copy) {
+        transfer.mode = FERRY_COPY;
+        transfer.source = pool->base + offset;
+        if (transfer.bytes > FERRY_COPY_BYTES)
+            transfer.bytes = FERRY_COPY_BYTES;
+    } else {
+        /* Lent before it is sent: it may be home again before perform returns. */
+        atomic_store(&stream->filling->state, BUFFER_LENT);
+    }
+    int result = route_perform(&transfer);
+    if (result < 0) {
+        atomic_store(&stream->filling->state, BUFFER_FILLING);
+        return result;
+    }
+    if (!copy)
+        stream->filling = NULL;
+    stream->start = copy ? stream->start + transfer.bytes : 0;
+    if (!copy || stream->start == stream->fill)
+        stream->start = stream->fill = 0;
+    return 0;
+}
+
+int stream_flush(struct stream *stream)
+{
+    int result = 0;
+
+    while (result == 0 && stream->filling && stream->fill > stream->start)
+        result = send_piece(stream);
+    if (result == -EPIPE)
+        stream->start = stream->fill = 0;
+    return result;
+}
+
+void stream_pull(struct stream *stream)
+{
+    if (!endpoint_enter(stream->endpoint))
+        return;
+    pthread_mutex_lock(&stream->lock);
+    stream_flush(stream);
+    pthread_mutex_unlock(&stream->lock);
+    endpoint_leave(stream->endpoint);
+}
+
+/* Under lock: copies what fits of src into the buffer that is filled; sends
+ * it when full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
+static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    const struct pool *pool = &endpoint->engine->pool;
+    int result = 0;
+
+    if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
+        result = stream_flush(stream);
+    if (result == 0 && !stream->filling)
+        result = take_buffer(stream);
+    if (result < 0)
+        return result;
+
+    uint64_t room = FERRY_EXTENT_BYTES - stream->fill;
+    uint64_t now = bytes < room ? bytes : room;
+    memcpy(pool->base + pool_offset(pool, stream->filling->units.first) + stream->fill, src, now);
+    stream->fill += now;
+    atomic_fetch_add_explicit(&endpoint->stream_out->bytes_copied, now, memory_order_relaxed);
+    bool wanted = endpoint->delivery == FERRY_DELIVER_IMMEDIATE ||
+                  atomic_load(&endpoint->stream_out->to->waiting);
+    if (stream->fill == FERRY_EXTENT_BYTES || (wanted && now == bytes))
+        stream_flush(stream); /* what finds no room stays gathered */
+    return (ssize_t)now;
+}
+
+ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
+{
+    pthread_mutex_lock(&stream->lock);
+    ssize_t taken = gather(stream, src, bytes);
+    pthread_mutex_unlock(&stream->lock);
+    return taken;
+}
+
+/* Whether the VM still has the memory it writes from: a page of the window
+ * may have left with a message that was queued before. */
+static bool still_has(const struct endpoint *endpoint, const char *src, size_t bytes)
+{
+    const struct pool *pool = &endpoint->engine->pool;
+    struct units units;
+
+    if (src < pool->base || src >= pool->base + pool->bytes)
+        return true;
+    return pool_covering(pool, (uint64_t)(src - pool->base), bytes, &units) &&
+           ledger_access(&endpoint->engine->ledger, units, endpoint->index) >= WINDOW_READ;
+}
+
+ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = vm_endpoint(vm);
+    struct stream *stream = endpoint->byte_stream;
+    size_t done = 0;
+
+    if (!endpoint->stream_out)
+        return (ssize_t)bytes;
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+        return -EPIPE;
+    int result = vm_drain_all(vm); /* what was queued before goes before */
+    if (result == 0 && !still_has(endpoint, src, bytes))
+        return -EFAULT;
+    while (done < bytes && result == 0) {
+        ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
+        if (taken == -EAGAIN) {
+            uint64_t seen = endpoint_prepare(endpoint);
+            taken = stream_gather(stream, (const char *)src + done, bytes - done);
+            if (taken == -EAGAIN)
+                result = endpoint_block(endpoint, seen, UINT64_MAX);
+            endpoint_finish(endpoint);
+        }
+        if (taken >= 0)
+            done += (size_t)taken;
+        else if (taken != -EAGAIN)
+            result = (int)taken;
+    }
+    return done == bytes || (done && result != -EINTR) ? (ssize_t)done : result;
+}
+
+/* Sends the rest, waiting for room. */
+static int flush_all(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    int result;
+
+    for (;;) {
+        uint64_t seen = endpoint_prepare(endpoint);
+        pthread_mutex_lock(&stream->lock);
+        result = stream_flush(stream);
+        pthread_mutex_unlock(&stream->lock);
+        if (result == -EAGAIN)
+            result = endpoint_block(endpoint, seen, UINT64_MAX);
+        else
+            break;
+        if (result < 0)
+            break;
+    }
+    endpoint_finish(endpoint);
+    return result;
+}
+
+void stream_finish(struct stream *stream)
+{
+    if (stream->endpoint->stream_out && !stream->output_closed)
+        flush_all(stream);
+}
+
+void stream_close_output(struct ferry_vm *vm)
+{
+    struct endpoint *endpoint = vm_endpoint(vm);
+
+    if (!endpoint->stream_out || endpoint->byte_stream->output_closed)
+        return;
+    vm_drain_all(vm);
+    flush_all(endpoint->byte_stream);
+    endpoint->byte_stream->output_closed = true;
+    queue_hangup(endpoint->stream_out);
+}
+
+bool stream_output_room(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    bool room = (stream->filling && stream->fill < FERRY_EXTENT_BYTES) || take_buffer(stream) == 0;
+    pthread_mutex_unlock(&stream->lock);
+    return room;
+}
