@@ -129,31 +129,30 @@ static struct image *find_image(struct ferry_engine *engine, const struct stat *
     return NULL;
 }
 
-/* Reads the file; nothing is locked, as that may take long. */
-static int load_image(const char *path, const struct stat *st, struct image_entry **out,
-                      struct ferry_error *err)
+/* Reads the file; nothing is locked, as that may take long. NULL: *result says why. */
+static struct image_entry *load_image(const char *path, const struct stat *st, int *result,
+                                      struct ferry_error *err)
 {
     struct image_entry *entry = calloc(1, sizeof *entry);
-    if (!entry)
-        return error_set(err, -ENOMEM, "no memory to load '%s'", path);
-    int result = image_open(path, &entry->image, err);
-    if (result < 0) {
+
+    *result = entry ? image_open(path, &entry->image, err)
+                    : error_set(err, -ENOMEM, "no memory to load '%s'", path);
+    if (*result < 0) {
         free(entry);
-        return result;
+        return NULL;
     }
     entry->device = st->st_dev;
     entry->inode = st->st_ino;
     entry->size_bytes = (uint64_t)st->st_size;
     entry->changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    *out = entry;
-    return 0;
+    return entry;
 }
 
 int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
                  struct ferry_error *err)
 {
-    struct image_entry *entry = NULL;
     struct stat st = {0};
+    int result;
 
     bool there = stat(path, &st) == 0;
     pthread_mutex_lock(&engine->lock);
@@ -161,8 +160,8 @@ int engine_image(struct ferry_engine *engine, const char *path, struct image **o
     pthread_mutex_unlock(&engine->lock);
     if (*out)
         return 0;
-    int result = load_image(path, &st, &entry, err);
-    if (result < 0)
+    struct image_entry *entry = load_image(path, &st, &result, err);
+    if (!entry)
         return result;
     /* If another thread loaded the same meanwhile, there are two of it: no harm. */
     pthread_mutex_lock(&engine->lock);
