@@ -135,8 +135,11 @@ static struct image_entry *load_image(const char *path, const struct stat *st, i
 {
     struct image_entry *entry = calloc(1, sizeof *entry);
 
-    *result = entry ? image_open(path, &entry->image, err)
-                    : error_set(err, -ENOMEM, "no memory to load '%s'", path);
+    if (!entry) {
+        *result = error_set(err, -ENOMEM, "no memory to load '%s'", path);
+        return NULL;
+    }
+    *result = image_open(path, &entry->image, err);
     if (*result < 0) {
         free(entry);
         return NULL;
