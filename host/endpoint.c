@@ -68,6 +68,10 @@ uint64_t endpoint_prepare(struct endpoint *endpoint)
     endpoint_unlock(endpoint);
     show_waiting(endpoint, 1);
     queue_unpark(endpoint);
+    /* Both wait: what the other waits for must not stay gathered here. */
+    if (endpoint->byte_stream && endpoint->stream_out &&
+        atomic_load(&endpoint->stream_out->to->waiting))
+        stream_pull(endpoint->byte_stream);
     for (uint32_t i = 0; i < endpoint->in_count; i++)
         if (endpoint->in[i]->from->byte_stream)
             stream_pull(endpoint->in[i]->from->byte_stream);

@@ -216,6 +216,7 @@ static void look_after(struct ferry_engine *engine, uint64_t now)
             vm_stop(vm, STOP_TIMEOUT);
         else if (vm_has_pending(vm))
             vm_kick(vm);
+        vm_send_gathered(vm);
         /* What it took and released by stores alone is room for its senders
          * and pages for their owners, who may be waiting. */
         loan_collect(vm->endpoint);

@@ -2,7 +2,8 @@
 /*
  * Bytes over messages: what read and write of an unmodified program become.
  * Output gathers in extents the VM owns and is lent to the next VM when an
- * extent is full, when the receiver waits, or when delivery is immediate;
+ * extent is full, when the receiver waits (at once if it is the first piece for
+ * some time, else a little later with what follows), or when delivery is immediate;
  * input is copied out of the messages that arrive.
  *
  * Called on the VM's own thread while the guest does not run. Blocking calls

@@ -37,6 +37,7 @@ struct stream {
     atomic_uint buffer_count;
     struct buffer *filling; /* or NULL */
     uint64_t start, fill;   /* of it: [start, fill) is not yet sent */
+    uint64_t sent_ns;       /* when the last message left */
     bool output_closed;
 
     /* Input, of the VM's own thread: */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "queue.h"
 #include "route.h"
@@ -68,6 +69,7 @@ static int send_piece(struct stream *stream)
         atomic_store(&stream->filling->state, BUFFER_FILLING);
         return result;
     }
+    stream->sent_ns = clock_now();
     if (!copy)
         stream->filling = NULL;
     stream->start = copy ? stream->start + transfer.bytes : 0;
@@ -97,6 +99,25 @@ void stream_pull(struct stream *stream)
     endpoint_leave(stream->endpoint);
 }
 
+/* A message costs the sender a wake-up and the receiver two exits, whatever its
+ * length. So a receiver that waits gets the first piece at once, but of a program
+ * that writes piece after piece it gets the next when there is this much of it,
+ * or it is this old; the tick and the program's next wait send what remains. */
+#define GATHER_BYTES (256u << 10)
+#define GATHER_NS    500000
+
+/* Under lock: whether what was gathered is to be sent now. */
+static bool due(const struct stream *stream)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+
+    if (endpoint->delivery == FERRY_DELIVER_IMMEDIATE || stream->fill == FERRY_EXTENT_BYTES)
+        return true;
+    return atomic_load(&endpoint->stream_out->to->waiting) &&
+           (stream->fill - stream->start >= GATHER_BYTES ||
+            (int64_t)(clock_now() - stream->sent_ns) >= GATHER_NS);
+}
+
 /* Under lock: copies what fits of src into the buffer that is filled; sends
  * it when full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
@@ -117,9 +138,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     memcpy(pool->base + pool_offset(pool, stream->filling->units.first) + stream->fill, src, now);
     stream->fill += now;
     atomic_fetch_add_explicit(&endpoint->stream_out->bytes_copied, now, memory_order_relaxed);
-    bool wanted = endpoint->delivery == FERRY_DELIVER_IMMEDIATE ||
-                  atomic_load(&endpoint->stream_out->to->waiting);
-    if (stream->fill == FERRY_EXTENT_BYTES || (wanted && now == bytes))
+    if (due(stream) && (now == bytes || stream->fill == FERRY_EXTENT_BYTES))
         stream_flush(stream); /* what finds no room stays gathered */
     return (ssize_t)now;
 }

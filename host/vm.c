@@ -260,6 +260,14 @@ bool vm_has_pending(const struct ferry_vm *vm)
            __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
 }
 
+void vm_send_gathered(struct ferry_vm *vm)
+{
+    const struct ferry_link *out = vm->endpoint->stream_out;
+
+    if (out && atomic_load(&out->to->waiting))
+        stream_pull(vm->endpoint->byte_stream);
+}
+
 void vm_drain(struct ferry_vm *vm)
 {
     struct endpoint *endpoint = vm->endpoint;

@@ -63,6 +63,9 @@ void vm_kick(struct ferry_vm *vm);
 /* Whether descriptors wait in its out ring. Any thread. */
 bool vm_has_pending(const struct ferry_vm *vm);
 
+/* Sends the plain output it gathered if the receiver waits for it. Any thread. */
+void vm_send_gathered(struct ferry_vm *vm);
+
 /* Drains the out ring; vm_drain_all waits until all of it was taken (-EINTR: stopped). */
 void vm_drain(struct ferry_vm *vm);
 int vm_drain_all(struct ferry_vm *vm);

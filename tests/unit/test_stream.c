@@ -108,6 +108,43 @@ static void a_waiting_receiver_gets_it_at_once(void **state)
     assert_memory_equal(got, sent + 10, 10);
 }
 
+/* Piece after piece: only what is much, or old, is worth a message of its own
+ * at once; the tick and the writer's next wait send what is left. */
+static void a_flood_of_pieces_gathers(void **state)
+{
+    (void)state;
+    endpoint_prepare(b);
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(link_ab->messages, 1);
+    a->byte_stream->sent_ns = clock_now() + 1000000000ull; /* just now, however slow this is */
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(link_ab->messages, 1);
+    assert_int_equal(stream_write(vm_a, sent, 1 << 18), 1 << 18);
+    assert_int_equal(link_ab->messages, 2);
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(link_ab->messages, 2);
+    vm_send_gathered(vm_a);
+    assert_int_equal(link_ab->messages, 3);
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    endpoint_prepare(a); /* about to wait itself */
+    assert_int_equal(link_ab->messages, 4);
+    a->byte_stream->sent_ns = clock_now() - 1000000;
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(link_ab->messages, 5);
+    endpoint_finish(a);
+    endpoint_finish(b);
+}
+
+static void nothing_is_sent_early_to_who_does_not_wait(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    vm_send_gathered(vm_a);
+    endpoint_prepare(a);
+    endpoint_finish(a);
+    assert_int_equal(link_ab->messages, 0);
+}
+
 static void immediate_sends_each_write(void **state)
 {
     (void)state;
@@ -288,6 +325,8 @@ int main(void)
         CASE(output_gathers_until_it_is_pulled),
         CASE(a_full_extent_leaves_by_itself),
         CASE(a_waiting_receiver_gets_it_at_once),
+        CASE(a_flood_of_pieces_gathers),
+        CASE(nothing_is_sent_early_to_who_does_not_wait),
         CASE(immediate_sends_each_write),
         CASE(auto_copies_what_is_short),
         CASE(copy_mode_never_hands_over),
