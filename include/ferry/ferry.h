@@ -180,7 +180,8 @@ struct ferry_link_config {
 
 /* Lets `from` send to `to`: nothing may talk without a link, and a two-way
  * link is two. NULL stands for the host, not both. Only before either VM is
- * started. `config` may be NULL. */
+ * started, and not while another thread links or starts one of the two.
+ * `config` may be NULL. */
 FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
                                 struct ferry_vm *to, const struct ferry_link_config *config,
                                 struct ferry_link **out, struct ferry_error *err);
