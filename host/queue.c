@@ -153,7 +153,6 @@ void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
  * for just one, so then it is all that have any of their share free. */
 void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
 {
-
     all = all || atomic_load(&endpoint->waiting);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];

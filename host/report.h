@@ -11,7 +11,8 @@
 void report_exception(struct ferry_vm *vm, int vector);
 
 /* KVM_RUN failed with EFAULT: the host's page table refused an access. False:
- * nothing can be found that the program had no right to. */
+ * nothing can be found that the program had no right to; what the books give it and
+ * was closed is open again, so the access may be tried again. */
 bool report_refused(struct ferry_vm *vm);
 
 /* A crash with no more to tell than `why`. */

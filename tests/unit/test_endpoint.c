@@ -3,7 +3,7 @@
  * Owns the tests of host/endpoint.c: what a hostile guest may publish, tokens,
  * and the end of an endpoint.
  */
-#include "core_fixture.h"
+#include "core_trio.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,42 +11,15 @@
 #include "ring.h"
 #include "vm_linux.h"
 
-static struct ferry_engine *engine;
-static struct ferry_vm *vm_a, *vm_b, *vm_c;
-static struct endpoint *a, *b, *c;
 static struct ferry_link *a_to_b, *b_to_c;
 
 static int setup(void **state)
 {
     (void)state;
-    engine = core_engine(512, 4);
-    vm_a = core_vm(engine, "a");
-    vm_b = core_vm(engine, "b");
-    vm_c = core_vm(engine, "c");
-    a = vm_a->endpoint;
-    b = vm_b->endpoint;
-    c = vm_c->endpoint;
+    trio_setup();
     a_to_b = core_link(vm_a, vm_b, 8);
     b_to_c = core_link(vm_b, vm_c, 8);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    ferry_vm_destroy(vm_a);
-    ferry_vm_destroy(vm_b);
-    ferry_vm_destroy(vm_c);
-    core_end(engine);
-    return 0;
-}
-
-static int send_units(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
-                      struct units units)
-{
-    struct ferry_desc desc = core_units(mode, from, to->id, units);
-
-    return core_send(from, &desc);
 }
 
 /* A page of A at B, not yet taken. */
@@ -535,7 +508,7 @@ static void taking_note_of_a_loan_wakes_the_host(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)
     const struct CMUnitTest tests[] = {
         CASE(an_in_tail_that_cannot_be_takes_nothing),
         CASE(indexes_may_wrap),

@@ -3,7 +3,7 @@
  * Owns the tests of performing in host/route.c: each mode as the receiver sees
  * it, back-pressure, and that a message that fails leaves everything as it was.
  */
-#include "core_fixture.h"
+#include "core_trio.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,43 +11,16 @@
 #include "stream.h"
 #include "stream_internal.h"
 
-static struct ferry_engine *engine;
-static struct ferry_vm *vm_a, *vm_b, *vm_c;
-static struct endpoint *a, *b, *c;
 static struct ferry_link *a_to_b, *b_to_c, *b_to_a;
 
 static int setup(void **state)
 {
     (void)state;
-    engine = core_engine(512, 4);
-    vm_a = core_vm(engine, "a");
-    vm_b = core_vm(engine, "b");
-    vm_c = core_vm(engine, "c");
-    a = vm_a->endpoint;
-    b = vm_b->endpoint;
-    c = vm_c->endpoint;
+    trio_setup();
     a_to_b = core_link(vm_a, vm_b, 3);
     b_to_c = core_link(vm_b, vm_c, 3);
     b_to_a = core_link(vm_b, vm_a, 3);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    ferry_vm_destroy(vm_a);
-    ferry_vm_destroy(vm_b);
-    ferry_vm_destroy(vm_c);
-    core_end(engine);
-    return 0;
-}
-
-static int send_units(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
-                      struct units units)
-{
-    struct ferry_desc desc = core_units(mode, from, to->id, units);
-
-    return core_send(from, &desc);
 }
 
 static int send_inline(struct endpoint *from, struct endpoint *to)
@@ -329,7 +302,7 @@ static void plain_output_is_not_the_guests_to_send(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)
     const struct CMUnitTest tests[] = {
         CASE(inline_arrives_stamped),
         CASE(inline_carries_no_more_than_it_says),

@@ -3,7 +3,7 @@
  * Owns the tests of back-pressure and failure in host/route.c: who waits for
  * what, who wakes him, and that a message that fails leaves everything as it was.
  */
-#include "core_fixture.h"
+#include "core_trio.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,42 +12,15 @@
 #include "stream.h"
 #include "vm_linux.h"
 
-static struct ferry_engine *engine;
-static struct ferry_vm *vm_a, *vm_b, *vm_c;
-static struct endpoint *a, *b, *c;
 static struct ferry_link *a_to_b, *c_to_b;
 
 static int setup(void **state)
 {
     (void)state;
-    engine = core_engine(512, 4);
-    vm_a = core_vm(engine, "a");
-    vm_b = core_vm(engine, "b");
-    vm_c = core_vm(engine, "c");
-    a = vm_a->endpoint;
-    b = vm_b->endpoint;
-    c = vm_c->endpoint;
+    trio_setup();
     a_to_b = core_link(vm_a, vm_b, 40);
     c_to_b = core_link(vm_c, vm_b, 40);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    ferry_vm_destroy(vm_a);
-    ferry_vm_destroy(vm_b);
-    ferry_vm_destroy(vm_c);
-    core_end(engine);
-    return 0;
-}
-
-static int send_units(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
-                      struct units units)
-{
-    struct ferry_desc desc = core_units(mode, from, to->id, units);
-
-    return core_send(from, &desc);
 }
 
 /* Sends until there is no room; the last one stays parked. */
@@ -489,7 +462,7 @@ static void a_loan_that_cannot_go_on_stays(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)
     const struct CMUnitTest tests[] = {
         CASE(credits_park_the_sender),
         CASE(moves_wait_for_the_receivers_share),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the tests of input in host/stream.c: plain reads, its end, and poll. */
-#include "core_fixture.h"
+#include "core_pair.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,44 +10,6 @@
 #include "stream.h"
 #include "stream_internal.h"
 #include "vm_linux.h"
-
-#define EXTENT FERRY_EXTENT_BYTES
-
-static struct ferry_engine *engine;
-static struct ferry_vm *vm_a, *vm_b;
-static struct endpoint *a, *b;
-static struct ferry_link *link_ab;
-static char *sent, *got;
-
-static int setup(void **state)
-{
-    (void)state;
-    engine = core_engine(512, 6);
-    vm_a = core_vm(engine, "a");
-    vm_b = core_vm(engine, "b");
-    a = vm_a->endpoint;
-    b = vm_b->endpoint;
-    link_ab = core_stream_link(vm_a, vm_b);
-    sent = malloc(8 * EXTENT);
-    got = malloc(8 * EXTENT + 1);
-    if (!sent || !got)
-        return -1;
-    for (uint64_t i = 0; i < 8 * EXTENT; i++)
-        sent[i] = (char)(i * 7 + i / 4096);
-    memset(got, 0, 8 * EXTENT);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(sent);
-    free(got);
-    ferry_vm_destroy(vm_a);
-    ferry_vm_destroy(vm_b);
-    core_end(engine);
-    return 0;
-}
 
 /* --- reading ---------------------------------------------------------------------- */
 
@@ -335,7 +297,7 @@ static void being_stopped_ends_every_wait(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, pair_setup, pair_teardown)
     const struct CMUnitTest tests[] = {
         CASE(reads_are_as_long_as_asked),
         CASE(one_read_takes_several_messages),
