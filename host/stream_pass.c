@@ -100,6 +100,8 @@ ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
             stream_next_message(stream);
         if (result < 0 || !stream->have)
             continue;
+        if (done && stream->left > bytes - done)
+            break; /* whole, and without a copy, by the next call */
         ssize_t passed = pass_waiting(stream, bytes - done);
         if (passed < 0)
             result = (int)passed;

@@ -163,6 +163,36 @@ static void passed_on_without_a_copy(void **state)
     assert_int_equal(link_stats(between).bytes_handed_over, 20 * (EXTENT - 5));
 }
 
+/* More than one call may move: it ends between two messages, and splits none. */
+static void a_call_splits_no_message(void **state)
+{
+    enum { EXTENT = 2 << 20, COUNT = 12 };
+    struct world *world = *state;
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = EXTENT - 5};
+    int a = world_add(world, "a", "pass_on", NULL);
+    struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
+    void *extents;
+
+    assert_int_equal(ferry_alloc(in, COUNT, false, &extents), 0);
+    for (int i = 0; i < COUNT; i++) {
+        message.data = (char *)extents + (size_t)i * EXTENT;
+        assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+    }
+    ferry_link_hangup(in);
+    world_start(world);
+    for (int i = 0; i < COUNT; i++) {
+        struct ferry_message got;
+        assert_int_equal(ferry_recv(out, PATIENCE, &got), 0);
+        assert_int_equal(got.mode, FERRY_LEND);
+        assert_int_equal(got.bytes, message.bytes);
+        assert_int_equal(ferry_release(out, got.token), 0);
+    }
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_int_equal(link_stats(out).bytes_copied, 0);
+    assert_int_equal(ferry_free(in, extents, (size_t)COUNT * EXTENT), 0);
+}
+
 static void passed_on_in_pieces(void **state)
 {
     copy_through(*state, "pass_on", 3000001, 60000);
@@ -205,12 +235,19 @@ static void ends_early(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(syscalls_glibc),      kvm_test(syscalls_static_pie),
-        kvm_test(syscalls_musl),       kvm_test(vector_registers),
-        kvm_test(arguments),           kvm_test(stream_glibc),
-        kvm_test(stream_musl),         kvm_test(stream_static_pie),
-        kvm_test(stream_empty),        kvm_test(passed_on_without_a_copy),
-        kvm_test(passed_on_in_pieces), kvm_test(images_are_shared),
+        kvm_test(syscalls_glibc),
+        kvm_test(syscalls_static_pie),
+        kvm_test(syscalls_musl),
+        kvm_test(vector_registers),
+        kvm_test(arguments),
+        kvm_test(stream_glibc),
+        kvm_test(stream_musl),
+        kvm_test(stream_static_pie),
+        kvm_test(stream_empty),
+        kvm_test(passed_on_without_a_copy),
+        kvm_test(a_call_splits_no_message),
+        kvm_test(passed_on_in_pieces),
+        kvm_test(images_are_shared),
         kvm_test(ends_early),
     };
 
