@@ -13,7 +13,8 @@
 #include "call.h"
 #include "message.h"
 
-#define MASK (FERRY_RING_ENTRIES - 1)
+#define MASK       (FERRY_RING_ENTRIES - 1)
+#define TOKEN_MASK (FERRY_TOKENS - 1)
 
 static struct {
     uint64_t out_head; /* also the next ticket; 64 bits, so that tickets never repeat */
@@ -22,7 +23,7 @@ static struct {
     /* What the stream layer met and was not for it, in order. */
     struct ferry_desc kept[FERRY_RING_ENTRIES];
     uint32_t kept_head, kept_tail;
-    struct ferry_home homes[FERRY_RING_ENTRIES];
+    struct ferry_home homes[FERRY_TOKENS];
     uint32_t homes_head, homes_tail;
 } state;
 
@@ -205,7 +206,7 @@ int ferry_status(int64_t ticket)
     /* From here on another message uses, or may use, the same slot. */
     if (state.out_head - (uint64_t)ticket > FERRY_RING_ENTRIES)
         return -ESTALE;
-    return __atomic_load_n(&control->vmm.out_status[(uint64_t)ticket & MASK], __ATOMIC_RELAXED);
+    return __atomic_load_n(&control->out_status[(uint64_t)ticket & MASK], __ATOMIC_RELAXED);
 }
 
 int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
@@ -315,7 +316,7 @@ void ferry_guest_release(uint32_t token)
 {
     struct ferry_control *control = control_writable();
 
-    control->guest.release[state.release_head & MASK] = token;
+    control->guest.release[state.release_head & TOKEN_MASK] = token;
     state.release_head++;
     __atomic_store_n(&control->guest.release_head, state.release_head, __ATOMIC_RELEASE);
 }
@@ -339,11 +340,11 @@ void ferry_guest_take_homes(void)
     uint32_t head = __atomic_load_n(&control->vmm.home_head, __ATOMIC_ACQUIRE);
     uint32_t tail = state.home_tail;
 
-    while (tail != head && state.homes_head - state.homes_tail < FERRY_RING_ENTRIES) {
-        struct ferry_home home = control->vmm.home[tail & MASK];
+    while (tail != head && state.homes_head - state.homes_tail < FERRY_TOKENS) {
+        struct ferry_home home = control->vmm.home[tail & TOKEN_MASK];
 
         if (state.hooks.came_home == NULL || !state.hooks.came_home(home.addr, home.bytes))
-            state.homes[state.homes_head++ & MASK] = home;
+            state.homes[state.homes_head++ & TOKEN_MASK] = home;
         tail++;
     }
     if (tail == state.home_tail)
@@ -369,8 +370,8 @@ int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
             return events < 0 ? (int)events : -ETIMEDOUT;
         ferry_guest_take_homes();
     }
-    *addr = (void *)(uintptr_t)state.homes[state.homes_tail & MASK].addr;
-    *bytes = state.homes[state.homes_tail & MASK].bytes;
+    *addr = (void *)(uintptr_t)state.homes[state.homes_tail & TOKEN_MASK].addr;
+    *bytes = state.homes[state.homes_tail & TOKEN_MASK].bytes;
     state.homes_tail++;
     return 0;
 }

@@ -17,7 +17,7 @@
 #include "guest_tables.h"
 
 #define SYSTEM_TABLES_BYTES  (2ull << 20) /* control structure, stubs and page tables */
-#define SYSTEM_LANDING_BYTES ((uint64_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES)
+#define SYSTEM_LANDING_BYTES ((uint64_t)FERRY_TOKENS * FERRY_COPY_BYTES)
 #define SYSTEM_BYTES         (SYSTEM_TABLES_BYTES + SYSTEM_LANDING_BYTES)
 #define SYSTEM_LANDING       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
 

@@ -2,7 +2,12 @@
 /* Time as the library keeps it. */
 #include "clock.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SECOND 1000000000ull
 
@@ -21,6 +26,28 @@ uint64_t clock_deadline(uint64_t timeout_ns)
     return __builtin_add_overflow(clock_now(), timeout_ns, &deadline) ? CLOCK_NEVER : deadline;
 }
 
+static struct timespec to_timespec(uint64_t moment)
+{
+    return (struct timespec){.tv_sec = (time_t)(moment / SECOND),
+                             .tv_nsec = (long)(moment % SECOND)};
+}
+
+/* The form with a bit set is the one that takes an absolute time. */
+int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline)
+{
+    struct timespec until = to_timespec(deadline);
+
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, seen,
+                deadline == CLOCK_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
+        return 0;
+    return errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void clock_futex_wake(atomic_uint *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 int clock_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
@@ -34,8 +61,7 @@ int clock_cond_init(pthread_cond_t *cond)
 
 int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / SECOND),
-                             .tv_nsec = (long)(deadline % SECOND)};
+    struct timespec until = to_timespec(deadline);
 
     if (deadline == CLOCK_NEVER)
         return -pthread_cond_wait(cond, lock);

@@ -4,6 +4,7 @@
 #define FERRY_HOST_CLOCK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define CLOCK_NEVER UINT64_MAX
@@ -12,6 +13,12 @@ uint64_t clock_now(void);
 
 /* The moment that is timeout_ns away; CLOCK_NEVER if that is beyond counting. */
 uint64_t clock_deadline(uint64_t timeout_ns);
+
+/* Sleeps while *word is `seen`, until it is woken, by a signal, by nothing at all, or at
+ * `deadline`: 0, or -ETIMEDOUT. */
+int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline);
+/* Wakes all that sleep on it. */
+void clock_futex_wake(atomic_uint *word);
 
 /* A condition whose timed waits use this clock. */
 int clock_cond_init(pthread_cond_t *cond);

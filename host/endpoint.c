@@ -13,7 +13,6 @@
 
 int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index)
 {
-    memset(endpoint, 0, sizeof *endpoint);
     endpoint->engine = engine;
     endpoint->index = index;
     endpoint->live = true;
@@ -61,11 +60,10 @@ static void show_waiting(struct endpoint *endpoint, uint32_t waiting)
     }
 }
 
-uint64_t endpoint_prepare(struct endpoint *endpoint)
+uint32_t endpoint_prepare(struct endpoint *endpoint)
 {
-    endpoint_lock(endpoint);
-    uint64_t seen = endpoint->events;
-    endpoint_unlock(endpoint);
+    uint32_t seen = atomic_load(&endpoint->events);
+
     show_waiting(endpoint, 1);
     queue_unpark(endpoint);
     /* Both wait: what the other waits for must not stay gathered here. */
@@ -83,26 +81,29 @@ void endpoint_finish(struct endpoint *endpoint)
     show_waiting(endpoint, 0);
 }
 
-int endpoint_block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline_ns)
+/* Either the sleeper sees the new count, here or in the kernel's own look at it, or whoever
+ * counts up sees `asleep`: each stores before it loads. */
+int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
 {
     int result = 0;
 
-    endpoint_lock(endpoint);
-    while (endpoint->events == seen && !endpoint->stopping && result == 0)
-        result = clock_cond_wait(&endpoint->changed, &endpoint->lock, deadline_ns);
-    if (endpoint->events != seen)
-        result = 0;
-    if (endpoint->stopping)
-        result = -EINTR;
-    endpoint_unlock(endpoint);
-    return result;
+    while (result == 0) {
+        atomic_store(&endpoint->asleep, true);
+        if (endpoint->stopping)
+            return -EINTR;
+        if (atomic_load(&endpoint->events) != seen)
+            return 0;
+        result = clock_futex_wait(&endpoint->events, seen, deadline_ns);
+    }
+    return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
 
 void endpoint_wake(struct endpoint *endpoint)
 {
-    endpoint_lock(endpoint);
-    endpoint_note(endpoint);
-    endpoint_unlock(endpoint);
+    atomic_fetch_add(&endpoint->events, 1);
+    /* Only the first that has something new for a sleeper makes the system call. */
+    if (atomic_load(&endpoint->asleep) && atomic_exchange(&endpoint->asleep, false))
+        clock_futex_wake(&endpoint->events);
 }
 
 /* --- the end --------------------------------------------------------------- */

@@ -28,6 +28,8 @@ struct ferry_engine;
 struct ferry_vm;
 struct stream;
 
+enum parked { PARKED_NOT, PARKED_PAYLOAD, PARKED_INLINE };
+
 /* The right to send from one endpoint to another, and its figures. */
 struct ferry_link {
     struct ferry_engine *engine;
@@ -36,14 +38,16 @@ struct ferry_link {
     uint32_t max_messages;
     struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */
     struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
+    uint32_t place;                       /* in to->in[] */
     atomic_uint sequence;                 /* numbers its messages */
     /* Under to->lock: */
-    uint32_t in_flight; /* reserved, queued or held, not yet released */
-    bool hung_up;       /* the sender said it was the last */
-    bool parked;        /* the sender waits for room */
+    uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
+    uint32_t inline_in_flight; /* in descriptors alone: queued */
+    bool hung_up;              /* the sender said it was the last */
+    enum parked parked;        /* the sender waits for room */
     /* Figures, added to by both sides: */
     atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
-    atomic_ullong pages_4k, extents_2m, table_calls;
+    atomic_ullong pages_4k, extents_2m, table_calls, shoot_downs;
 };
 
 enum held_state {
@@ -76,7 +80,7 @@ struct endpoint {
     uint8_t digest[FERRY_DIGEST_BYTES];
 
     struct window window;
-    char *landing;                 /* FERRY_RING_ENTRIES slots of FERRY_COPY_BYTES */
+    char *landing;                 /* FERRY_TOKENS slots of FERRY_COPY_BYTES */
     uint64_t landing_addr;         /* as its messages name it */
     uint64_t window_addr;          /* likewise */
     struct ferry_control *control; /* NULL: the host */
@@ -91,23 +95,24 @@ struct endpoint {
     uint32_t most_extents, most_pages; /* it may own */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    atomic_bool waiting; /* blocked: a hint to senders, no promise */
+    pthread_cond_t changed; /* users, leaving */
+    atomic_bool waiting;    /* blocked: a hint to senders, no promise */
     atomic_bool stopping;
+    atomic_uint events; /* counts up whenever there may be something new: a futex */
+    atomic_bool asleep; /* somebody waits on it */
     /* Under lock: */
     bool live;
     uint32_t users;    /* others in the middle of a change to it */
     uint32_t leaving;  /* tokens that are being released */
     uint32_t promised; /* queue entries reserved, not yet filled */
-    uint64_t events;   /* counts up whenever there may be something new */
     uint32_t in_head, in_tail, release_tail;
     struct ferry_desc queue[FERRY_RING_ENTRIES];
-    struct ferry_link *queue_link[FERRY_RING_ENTRIES];
-    struct held held[FERRY_RING_ENTRIES];
+    uint8_t queue_link[FERRY_RING_ENTRIES]; /* index of in[] */
+    struct held held[FERRY_TOKENS];
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
     bool over;      /* its program has ended: nobody takes note of what comes home */
-    struct units home[FERRY_RING_ENTRIES];
+    struct units home[FERRY_TOKENS];
     /* Of the VM's own thread: */
     uint32_t out_tail;
     bool out_parked; /* the next descriptor waits for room */
@@ -115,6 +120,7 @@ struct endpoint {
     atomic_ullong messages_sent, messages_received;
 };
 
+/* `endpoint` is zeroed memory. */
 int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index);
 void endpoint_fini(struct endpoint *endpoint);
 
@@ -133,22 +139,17 @@ static inline void endpoint_unlock(struct endpoint *endpoint)
     pthread_mutex_unlock(&endpoint->lock);
 }
 
-/* Under lock: there may be something new for whoever waits. */
-static inline void endpoint_note(struct endpoint *endpoint)
-{
-    endpoint->events++;
-    pthread_cond_broadcast(&endpoint->changed);
-}
-
 /* --- waiting --- */
 
 /* The pattern: seen = prepare(); if what is waited for holds, finish() and go
  * on, else block(seen) and look again. prepare() also makes senders that gather
  * plain output for this endpoint send it. */
-uint64_t endpoint_prepare(struct endpoint *endpoint);
+uint32_t endpoint_prepare(struct endpoint *endpoint);
 void endpoint_finish(struct endpoint *endpoint);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
-int endpoint_block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline_ns);
+int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+/* There may be something new for whoever waits. Any lock may be held; one system call at most,
+ * and only if somebody sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
 
 /* No more takes part: hangs up its links, brings home what it was lent, leaves what it

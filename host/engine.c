@@ -58,7 +58,7 @@ static int64_t free_place(const struct ferry_engine *engine)
 
 int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out)
 {
-    struct endpoint *endpoint = malloc(sizeof *endpoint);
+    struct endpoint *endpoint = calloc(1, sizeof *endpoint);
     int result = -ENOMEM;
 
     if (!endpoint)
@@ -94,7 +94,7 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
 static void free_endpoint(struct endpoint *endpoint)
 {
     if (!endpoint->id && endpoint->landing)
-        munmap(endpoint->landing, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES);
+        munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
     stream_destroy(endpoint->byte_stream);
     endpoint_fini(endpoint);
     free(endpoint);

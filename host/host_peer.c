@@ -25,7 +25,7 @@ static struct endpoint *far_end(const struct ferry_link *link)
 }
 
 /* Blocks until something changed; the public code for why it did not. */
-static int block(struct endpoint *endpoint, uint64_t seen, uint64_t deadline)
+static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline)
 {
     int result = endpoint_block(endpoint, seen, deadline);
 
@@ -103,7 +103,7 @@ int ferry_send(struct ferry_link *link, const struct ferry_message *message, uin
     if (result < 0)
         return result;
     do {
-        uint64_t seen = endpoint_prepare(host);
+        uint32_t seen = endpoint_prepare(host);
         result = host->stopping ? -ECANCELED : route_perform(&transfer);
         if (result == -EAGAIN)
             result = again(block(host, seen, deadline));
@@ -118,8 +118,8 @@ static int take_home(struct endpoint *host, struct units *units)
 
     endpoint_lock(host);
     if (host->home_head != host->home_tail) {
-        *units = host->home[host->home_tail++ & RING_MASK];
-        endpoint_note(host); /* there is room for a loan again, which a sender may wait for */
+        *units = host->home[host->home_tail++ & TOKEN_MASK];
+        endpoint_wake(host); /* there is room for a loan again, which a sender may wait for */
         result = 0;
     } else if (host->loans == 0) {
         result = -ENOENT;
@@ -138,7 +138,7 @@ int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, siz
         return -EPERM;
     int result = -EAGAIN;
     while (result == -EAGAIN) {
-        uint64_t seen = endpoint_prepare(host);
+        uint32_t seen = endpoint_prepare(host);
         result = host->stopping ? -ECANCELED : take_home(host, &units);
         if (result == -EAGAIN)
             result = again(block(host, seen, deadline));
@@ -194,7 +194,7 @@ int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_messag
         return -EPERM;
     int result = -EAGAIN;
     while (result == -EAGAIN) {
-        uint64_t seen = endpoint_prepare(host);
+        uint32_t seen = endpoint_prepare(host);
         if (host->stopping)
             result = -ECANCELED;
         else if (take_message(host, &desc))

@@ -24,9 +24,8 @@ static int host_endpoint(struct ferry_engine *engine, struct endpoint **out)
     endpoint->window_addr = (uint64_t)engine->pool.base;
     endpoint->most_extents = engine->pool.extents;
     endpoint->most_pages = engine->pool.pages;
-    void *landing =
-        mmap(NULL, (size_t)FERRY_RING_ENTRIES * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *landing = mmap(NULL, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (landing == MAP_FAILED)
         return -errno; /* the endpoint stays, unused, until the engine goes */
     endpoint->landing = landing;
@@ -113,6 +112,7 @@ static int connect_ends(struct ferry_link *link)
     if (full)
         return -ENOSPC;
     from->out[from->out_count++] = link;
+    link->place = to->in_count;
     to->in[to->in_count++] = link;
     if (link->stream) {
         from->stream_out = to->stream_in = link;

@@ -20,11 +20,11 @@ static void note_home(struct endpoint *owner, struct units units)
     endpoint_lock(owner);
     owner->loans--;
     if (owner->over) {
-        endpoint_note(owner);
         endpoint_unlock(owner);
+        endpoint_wake(owner);
         return;
     }
-    uint32_t slot = owner->home_head++ & RING_MASK;
+    uint32_t slot = owner->home_head++ & TOKEN_MASK;
     owner->home[slot] = units;
     if (owner->control) {
         /* In bounds: masked; loan_reserve kept this entry free. */
@@ -34,8 +34,8 @@ static void note_home(struct endpoint *owner, struct units units)
         };
         ring_publish(&owner->control->vmm.home_head, owner->home_head);
     }
-    endpoint_note(owner);
     endpoint_unlock(owner);
+    endpoint_wake(owner);
 }
 
 /* The owner of units that are on their way home, entered; NULL: it is no more. */
@@ -115,7 +115,7 @@ static void finish_release(struct endpoint *endpoint, uint32_t token)
 
 int loan_release(struct endpoint *endpoint, uint32_t token)
 {
-    if (token >= FERRY_RING_ENTRIES)
+    if (token >= FERRY_TOKENS)
         return -EINVAL;
     endpoint_lock(endpoint);
     enum held_state state = endpoint->held[token].state;
@@ -131,7 +131,7 @@ int loan_release(struct endpoint *endpoint, uint32_t token)
 
 void loan_release_all(struct endpoint *endpoint)
 {
-    for (uint32_t token = 0; token < FERRY_RING_ENTRIES; token++) {
+    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
         if (endpoint->held[token].state == HELD_FREE)
             continue;
         endpoint_lock(endpoint);
@@ -146,7 +146,7 @@ int64_t loan_claim(struct endpoint *endpoint, struct units units)
     int64_t found = -1;
 
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES && found < 0; i++) {
+    for (uint32_t i = 0; i < FERRY_TOKENS && found < 0; i++) {
         struct held *held = &endpoint->held[i];
         if (held->state == HELD_TAKEN && held->lent && held->units.first == units.first &&
             held->units.count == units.count) {
@@ -181,7 +181,7 @@ void loan_pass_on(struct endpoint *endpoint, uint32_t token)
 
 /* Under lock: the tokens that the guest released, and those whose release failed before. */
 static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
-                               uint32_t tokens[FERRY_RING_ENTRIES])
+                               uint32_t tokens[FERRY_TOKENS])
 {
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
@@ -189,10 +189,10 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
-        if (token < FERRY_RING_ENTRIES && endpoint->held[token].state == HELD_TAKEN)
+        if (token < FERRY_TOKENS && endpoint->held[token].state == HELD_TAKEN)
             endpoint->held[token].state = HELD_STUCK;
     }
-    for (uint32_t token = 0; token < FERRY_RING_ENTRIES; token++) {
+    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
         if (endpoint->held[token].state != HELD_STUCK)
             continue;
         begin_release(endpoint, token);
@@ -204,15 +204,14 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
 void loan_collect(struct endpoint *endpoint)
 {
     struct ferry_control_guest *guest = &endpoint->control->guest;
-    uint32_t tokens[FERRY_RING_ENTRIES];
+    uint32_t tokens[FERRY_TOKENS];
     struct wakes wakes = {0};
 
     endpoint_lock(endpoint);
     /* Looked at before in_tail: the guest may run, and what it released by now it
      * took before, so it is found taken below. The other way round a token could be
      * taken and released between the two looks, and its release lost. */
-    uint32_t released =
-        ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_RING_ENTRIES);
+    uint32_t released = ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_TOKENS);
     uint32_t queued = endpoint->in_head - endpoint->in_tail;
     uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
     for (uint32_t i = 0; i < taken; i++)
@@ -242,7 +241,7 @@ bool loan_is_leaving(struct endpoint *endpoint, struct units units)
     bool leaving = false;
 
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++) {
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
         const struct held *held = &endpoint->held[i];
         leaving |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
                    units_overlap(held->units, units);
@@ -255,7 +254,7 @@ bool loan_reserve(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     bool room = endpoint->over ||
-                endpoint->loans + (endpoint->home_head - endpoint->home_tail) < FERRY_RING_ENTRIES;
+                endpoint->loans + (endpoint->home_head - endpoint->home_tail) < FERRY_TOKENS;
     endpoint->loans += room;
     endpoint_unlock(endpoint);
     return room;

@@ -17,10 +17,18 @@ static uint32_t kept_for_hangups(const struct endpoint *endpoint)
     return kept;
 }
 
+/* Under lock. Free entries of the queue. */
+static uint32_t queue_room(const struct endpoint *to)
+{
+    uint32_t used = to->in_head - to->in_tail + to->promised + kept_for_hangups(to);
+
+    return used < FERRY_RING_ENTRIES ? FERRY_RING_ENTRIES - used : 0;
+}
+
 /* Under lock. */
 static int64_t free_token(const struct endpoint *endpoint)
 {
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++)
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
         if (endpoint->held[i].state == HELD_FREE)
             return i;
     return -1;
@@ -30,15 +38,14 @@ static int64_t free_token(const struct endpoint *endpoint)
 static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
 {
     struct endpoint *to = link->to;
-    uint32_t used = to->in_head - to->in_tail + to->promised + kept_for_hangups(to);
     int64_t found = 0;
 
     if (!to->live || link->hung_up)
         return -EPIPE;
     if (with_token)
         found = free_token(to);
-    if (found < 0 || used >= FERRY_RING_ENTRIES || link->in_flight >= link->max_messages) {
-        link->parked = true;
+    if (found < 0 || queue_room(to) == 0 || link->in_flight >= link->max_messages) {
+        link->parked = PARKED_PAYLOAD;
         return -EAGAIN;
     }
     if (with_token) {
@@ -51,6 +58,17 @@ static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token
     return 0;
 }
 
+/* The receiver may have taken and released without leaving its VM since. False: it is gone. */
+static bool look_again(struct endpoint *to)
+{
+    if (!endpoint_enter(to))
+        return false;
+    if (to->control)
+        loan_collect(to);
+    endpoint_leave(to);
+    return true;
+}
+
 int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
 {
     endpoint_lock(link->to);
@@ -59,12 +77,8 @@ int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
     if (result != -EAGAIN)
         return result;
 
-    /* The receiver may have taken and released without leaving its VM since. */
-    if (!endpoint_enter(link->to))
+    if (!look_again(link->to))
         return -EPIPE;
-    if (link->to->control)
-        loan_collect(link->to);
-    endpoint_leave(link->to);
     endpoint_lock(link->to);
     result = try_reserve(link, with_token, token);
     endpoint_unlock(link->to);
@@ -78,30 +92,84 @@ static void append(struct ferry_link *link, const struct ferry_desc *desc)
     uint32_t slot = to->in_head & RING_MASK;
 
     to->queue[slot] = *desc;
-    to->queue_link[slot] = link;
+    to->queue_link[slot] = (uint8_t)link->place;
     to->in_head++;
-    if (to->control) {
+    if (to->control)
         /* In bounds: the slot is masked, and free because a reserved entry is
          * counted until the guest has taken it. */
         to->control->in[slot] = *desc;
-        ring_publish(&to->control->vmm.in_head, to->in_head);
-    }
-    endpoint_note(to);
 }
 
-void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc)
+/* Under lock: shows the guest what was appended. */
+static void publish(struct endpoint *to)
+{
+    if (to->control)
+        ring_publish(&to->control->vmm.in_head, to->in_head);
+}
+
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
 {
     struct endpoint *to = link->to;
 
     endpoint_lock(to);
-    if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
-        to->held[desc->payload.token].state = HELD_QUEUED;
-    to->promised--;
-    append(link, desc);
-    atomic_fetch_add_explicit(&to->messages_received, 1, memory_order_relaxed);
-    if (--to->users == 0 && !to->live)
+    for (uint32_t i = 0; i < count; i++) {
+        if (descs[i].mode == FERRY_COPY || descs[i].mode == FERRY_LEND)
+            to->held[descs[i].payload.token].state = HELD_QUEUED;
+        append(link, &descs[i]);
+    }
+    publish(to);
+    to->promised -= count;
+    to->users -= count;
+    if (to->users == 0 && !to->live)
         pthread_cond_broadcast(&to->changed);
     endpoint_unlock(to);
+    endpoint_wake(to);
+    atomic_fetch_add_explicit(&to->messages_received, count, memory_order_relaxed);
+}
+
+/* Under lock. How many more descriptors of this link fit. Those without a payload hold nothing
+ * but their entry, and the links of a receiver share its entries evenly. */
+static uint32_t inline_room(const struct ferry_link *link)
+{
+    uint32_t share = FERRY_RING_ENTRIES / link->to->in_count, room = queue_room(link->to);
+    uint32_t left = link->inline_in_flight < share ? share - link->inline_in_flight : 0;
+
+    return left < room ? left : room;
+}
+
+/* Under lock. */
+static int append_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
+{
+    if (!link->to->live || link->hung_up)
+        return -EPIPE;
+    uint32_t room = inline_room(link), fit = count < room ? count : room;
+    for (uint32_t i = 0; i < fit; i++)
+        append(link, &descs[i]);
+    publish(link->to);
+    link->inline_in_flight += fit;
+    if (fit < count)
+        link->parked = PARKED_INLINE;
+    return (int)fit;
+}
+
+int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    int done = append_inline(link, descs, count);
+    endpoint_unlock(to);
+    if (done >= 0 && (uint32_t)done < count && look_again(to)) {
+        endpoint_lock(to);
+        int more = append_inline(link, descs + done, count - (uint32_t)done);
+        endpoint_unlock(to);
+        done += more > 0 ? more : 0;
+    }
+    if (done > 0) {
+        endpoint_wake(to);
+        atomic_fetch_add_explicit(&to->messages_received, (uint32_t)done, memory_order_relaxed);
+    }
+    return done;
 }
 
 void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token)
@@ -130,21 +198,24 @@ void queue_hangup(struct ferry_link *link)
     endpoint_lock(to);
     if (to->live && !link->hung_up) {
         link->hung_up = true;
-        link->in_flight++;
         append(link, &desc);
+        publish(to);
     }
     endpoint_unlock(to);
+    endpoint_wake(to);
 }
 
 void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
 {
     uint32_t slot = endpoint->in_tail++ & RING_MASK;
     const struct ferry_desc *desc = &endpoint->queue[slot];
-    struct ferry_link *link = endpoint->queue_link[slot];
+    struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
 
     if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
         endpoint->held[desc->payload.token].state = state;
-    else
+    else if (desc->mode == FERRY_INLINE)
+        link->inline_in_flight--;
+    else if (desc->mode == FERRY_MOVE)
         link->in_flight--;
 }
 
@@ -156,10 +227,12 @@ void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
     all = all || atomic_load(&endpoint->waiting);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];
-        uint32_t most = all ? link->max_messages - 1 : link->max_messages / 2;
-        if (!link->parked || link->in_flight > most)
+        bool payload = link->parked == PARKED_PAYLOAD;
+        uint32_t share = payload ? link->max_messages : FERRY_RING_ENTRIES / endpoint->in_count;
+        uint32_t used = payload ? link->in_flight : link->inline_in_flight;
+        if (link->parked == PARKED_NOT || used > (all ? share - 1 : share / 2))
             continue;
-        link->parked = false;
+        link->parked = PARKED_NOT;
         wakes->list[wakes->count++] = link->from;
     }
 }
@@ -209,7 +282,7 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
 void queue_park(struct ferry_link *link)
 {
     endpoint_lock(link->to);
-    link->parked = true;
+    link->parked = PARKED_PAYLOAD;
     endpoint_unlock(link->to);
 }
 

@@ -9,13 +9,18 @@
 
 #include "endpoint.h"
 
-/* Promises room for one message of `link`, and with_token a token for its
- * payload. -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the
- * receiver is gone or the link hung up. */
+/* Promises room for one message of `link` with a payload, and with_token a token for it.
+ * -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the receiver is gone or the
+ * link hung up. */
 int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
-/* Fulfils the promise; cannot fail. */
-void queue_deliver(struct ferry_link *link, const struct ferry_desc *desc);
 void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
+/* Fulfils `count` promises of one link, in order; cannot fail. Wakes the receiver once. */
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
+
+/* Delivers messages that are their descriptors alone: as many of `count` as there is room
+ * for, in order; returns how many. Fewer: the sender is noted as parked. -EPIPE as above.
+ * Wakes the receiver once. */
+int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 /* Delivers the hang-up, for which room is always kept; once per link. */
 void queue_hangup(struct ferry_link *link);
 

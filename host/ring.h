@@ -11,7 +11,8 @@
 
 #include <ferry/abi/control.h>
 
-#define RING_MASK (FERRY_RING_ENTRIES - 1)
+#define RING_MASK  (FERRY_RING_ENTRIES - 1)
+#define TOKEN_MASK (FERRY_TOKENS - 1)
 
 /* How many entries lie between our index and the peer's, which it published
  * at *shared: 0 to `most`. A peer's index that cannot be (behind ours, or further ahead
@@ -44,9 +45,10 @@ static inline struct ferry_desc ring_fetch(const struct ferry_desc *ring, uint32
     return copy.desc;
 }
 
+/* Of the release ring. */
 static inline uint32_t ring_fetch_word(const uint32_t *ring, uint32_t index)
 {
-    return __atomic_load_n(&ring[index & RING_MASK], __ATOMIC_RELAXED);
+    return __atomic_load_n(&ring[index & TOKEN_MASK], __ATOMIC_RELAXED);
 }
 
 #endif

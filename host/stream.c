@@ -91,7 +91,7 @@ int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
     int result = 0;
 
     while (!events && timeout_ns && result == 0) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         events = poll_now(endpoint, want);
         if (!events)
             result = endpoint_block(endpoint, seen, deadline);

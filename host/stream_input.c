@@ -98,7 +98,7 @@ int stream_await_input(struct stream *stream)
     int ready = stream_input_ready(stream);
 
     while (ready == 0) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         ready = stream_input_ready(stream);
         if (ready == 0)
             ready = endpoint_block(endpoint, seen, UINT64_MAX);

@@ -180,7 +180,7 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     while (done < bytes && result == 0) {
         ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
         if (taken == -EAGAIN) {
-            uint64_t seen = endpoint_prepare(endpoint);
+            uint32_t seen = endpoint_prepare(endpoint);
             taken = stream_gather(stream, (const char *)src + done, bytes - done);
             if (taken == -EAGAIN)
                 result = endpoint_block(endpoint, seen, UINT64_MAX);
@@ -201,7 +201,7 @@ static int flush_all(struct stream *stream)
     int result;
 
     for (;;) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         pthread_mutex_lock(&stream->lock);
         result = stream_flush(stream);
         pthread_mutex_unlock(&stream->lock);

@@ -70,7 +70,7 @@ static ssize_t pass_waiting(struct stream *stream, uint64_t most)
     ssize_t passed = pass_some(stream, most);
 
     while (passed == -EAGAIN) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         passed = pass_some(stream, most);
         if (passed == -EAGAIN) {
             int result = endpoint_block(endpoint, seen, UINT64_MAX);

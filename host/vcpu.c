@@ -137,7 +137,7 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
     int result = 0;
 
     while (!events && timeout_ns && result == 0) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         vm_drain(vm);
         events = events_now(vm, want);
         if (!events)

@@ -284,7 +284,7 @@ int vm_drain_all(struct ferry_vm *vm)
     int result = 0;
 
     while (result == 0 && route_pending(endpoint)) {
-        uint64_t seen = endpoint_prepare(endpoint);
+        uint32_t seen = endpoint_prepare(endpoint);
         vm_drain(vm);
         if (route_pending(endpoint))
             result = endpoint_block(endpoint, seen, UINT64_MAX);
@@ -301,7 +301,7 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
     int result = 0;
 
     while (result == 0) {
-        uint64_t seen = endpoint_prepare(vm->endpoint);
+        uint32_t seen = endpoint_prepare(vm->endpoint);
         result = endpoint_block(vm->endpoint, seen, deadline);
         endpoint_finish(vm->endpoint);
     }

@@ -35,7 +35,7 @@ static int send_raw(const struct ferry_desc *desc)
     ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_OUT, PATIENCE_NS, 0);
     if (out_tail() != head)
         fail("a descriptor was not taken");
-    return control->vmm.out_status[slot];
+    return control->out_status[slot];
 }
 
 static void expect_status(const char *what, const struct ferry_desc *desc, int expected)
@@ -169,7 +169,7 @@ static void given_away(void)
 
 static void bad_out_heads(void)
 {
-    const uint32_t wrong[] = {FERRY_RING_ENTRIES + 1, 1000, 1u << 31, UINT32_MAX, UINT32_MAX - 63};
+    const uint32_t wrong[] = {FERRY_RING_ENTRIES + 1, 5000, 1u << 31, UINT32_MAX, UINT32_MAX - 63};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         publish(&control->guest.out_head, head + wrong[i]);
@@ -205,7 +205,7 @@ static void bad_tokens(void)
     uint32_t count = control->guest.release_head;
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        control->guest.release[count % FERRY_RING_ENTRIES] = wrong[i];
+        control->guest.release[count % FERRY_TOKENS] = wrong[i];
         publish(&control->guest.release_head, ++count);
         leave();
         expect_good("a good message after a bad token");

@@ -178,7 +178,7 @@ int core_send(struct endpoint *endpoint, const struct ferry_desc *desc)
     core_queue(endpoint, desc);
     route_drain(endpoint, core_memory);
     assert_int_equal(control->vmm.out_tail, head + 1);
-    return control->vmm.out_status[head & RING_MASK];
+    return control->out_status[head & RING_MASK];
 }
 
 uint32_t core_waiting(const struct endpoint *endpoint)

@@ -19,7 +19,8 @@
 #include "fake_vmm.h"
 
 #define MASK          (FERRY_RING_ENTRIES - 1)
-#define LANDING_BYTES (FERRY_RING_ENTRIES * FERRY_COPY_BYTES)
+#define TOKEN_MASK    (FERRY_TOKENS - 1)
+#define LANDING_BYTES (FERRY_TOKENS * FERRY_COPY_BYTES)
 
 struct fake_vmm fake;
 static uint8_t *landing;
@@ -199,7 +200,7 @@ static bool owned_by_program(const struct ferry_desc *desc)
 /* The loan is another's now: its token must not be released any more. */
 static void pass_on(uint64_t addr)
 {
-    for (uint32_t token = 0; token < FERRY_RING_ENTRIES; token++) {
+    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
         if (fake.fed[token] && fake.fed_extent[token] == addr) {
             fake.fed[token] = false;
             return;
@@ -246,7 +247,7 @@ static void drain_out(void)
                 return;
             deliver(&desc);
         }
-        fake.control->vmm.out_status[fake.out_tail & MASK] = fake.refuse;
+        fake.control->out_status[fake.out_tail & MASK] = fake.refuse;
         fake.out_tail++;
         __atomic_store_n(&fake.control->vmm.out_tail, fake.out_tail, __ATOMIC_RELEASE);
     }
@@ -256,15 +257,15 @@ static void drain_releases(void)
 {
     uint32_t head = __atomic_load_n(&fake.control->guest.release_head, __ATOMIC_ACQUIRE);
 
-    assert_true(head - fake.release_tail <= FERRY_RING_ENTRIES);
+    assert_true(head - fake.release_tail <= FERRY_TOKENS);
     for (; fake.release_tail != head; fake.release_tail++) {
-        uint32_t token = fake.control->guest.release[fake.release_tail & MASK];
+        uint32_t token = fake.control->guest.release[fake.release_tail & TOKEN_MASK];
 
-        assert_true(token < FERRY_RING_ENTRIES && fake.fed[token]);
+        assert_true(token < FERRY_TOKENS && fake.fed[token]);
         fake.fed[token] = false;
         if (fake.fed_extent[token] != 0)
             extent_discard(fake.fed_extent[token]);
-        fake.tokens[fake.token_count++ % FERRY_RING_ENTRIES] = token;
+        fake.tokens[fake.token_count++ % FERRY_TOKENS] = token;
     }
 }
 
@@ -272,7 +273,7 @@ bool fake_release_oldest(void)
 {
     for (uint32_t i = 0; i < fake.taken_count; i++) {
         struct fake_message *message = &fake.taken[i];
-        struct ferry_home *home = &fake.control->vmm.home[fake.home_head & MASK];
+        struct ferry_home *home = &fake.control->vmm.home[fake.home_head & TOKEN_MASK];
 
         if (message->released)
             continue;
@@ -306,7 +307,7 @@ void fake_feed(uint16_t src, enum ferry_mode mode, const void *data, size_t byte
     struct ferry_desc *desc = &fake.control->in[fake.in_head & MASK];
     uint8_t *place = landing + (uint64_t)token * FERRY_COPY_BYTES;
 
-    assert_true(token < FERRY_RING_ENTRIES);
+    assert_true(token < FERRY_TOKENS);
     assert_true(fake.in_head - fake.control->guest.in_tail < FERRY_RING_ENTRIES);
     *desc = (struct ferry_desc){.mode = (uint8_t)mode, .src = src, .dst = 1, .tag = src};
     if (mode == FERRY_INLINE) {

@@ -35,10 +35,10 @@ struct fake_vmm {
     int refuse;         /* the status of every message taken; 0: they are delivered */
 
     uint32_t waits, allocs, frees, doorbells;
-    uint32_t tokens[FERRY_RING_ENTRIES]; /* the last that the program released */
+    uint32_t tokens[FERRY_TOKENS]; /* the last that the program released */
     uint32_t token_count;
-    bool fed[FERRY_RING_ENTRIES]; /* by token: what the program holds */
-    uint64_t fed_extent[FERRY_RING_ENTRIES];
+    bool fed[FERRY_TOKENS]; /* by token: what the program holds */
+    uint64_t fed_extent[FERRY_TOKENS];
     struct fake_message taken[FAKE_TAKEN_MAX];
     uint32_t taken_count;
     uint8_t *bytes; /* all payloads the receiver got, joined */

@@ -45,11 +45,11 @@ static void an_in_tail_that_cannot_be_takes_nothing(void **state)
         b->control->guest.in_tail = tails[i];
         loan_collect(b);
         assert_int_equal(b->in_tail, 0);
-        assert_int_equal(a_to_b->in_flight, 2);
+        assert_int_equal(a_to_b->inline_in_flight, 2);
     }
     b->control->guest.in_tail = 2;
     loan_collect(b);
-    assert_int_equal(a_to_b->in_flight, 0);
+    assert_int_equal(a_to_b->inline_in_flight, 0);
     b->control->guest.in_tail = 1; /* back again */
     loan_collect(b);
     assert_int_equal(b->in_tail, 2);
@@ -82,7 +82,7 @@ static void a_release_index_that_cannot_be_releases_nothing(void **state)
     uint32_t token = core_take(b).payload.token;
 
     (void)state;
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++)
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
         b->control->guest.release[i] = token;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         b->control->guest.release_head = heads[i];

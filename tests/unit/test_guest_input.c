@@ -232,16 +232,16 @@ static void feed_random(void)
     size_t bytes = 1 + random_below(mode == FERRY_INLINE ? FERRY_INLINE_BYTES : sizeof(piece));
     uint32_t token = 0, used = 0;
 
-    while (token < FERRY_RING_ENTRIES && fake.fed[token])
+    while (token < FERRY_TOKENS && fake.fed[token])
         token++;
     for (uint32_t i = 0; i < FAKE_EXTENTS; i++)
         used += fake.extent_used[i];
-    if (token == FERRY_RING_ENTRIES || used > 10) { /* leave some for output */
+    if (token == FERRY_TOKENS || used > 10) { /* leave some for output */
         mode = FERRY_INLINE;
         bytes = 1;
     }
     fill_pattern(piece, fed, bytes);
-    fake_feed(FAKE_FEEDER, mode, piece, bytes, token % FERRY_RING_ENTRIES);
+    fake_feed(FAKE_FEEDER, mode, piece, bytes, token % FERRY_TOKENS);
     fed += bytes;
     fed_messages++;
 }

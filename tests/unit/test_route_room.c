@@ -61,7 +61,7 @@ static void credits_park_the_sender(void **state)
     route_drain(a, core_memory);
     assert_false(a->out_parked);
     assert_false(route_pending(a));
-    assert_int_equal(a->control->vmm.out_status[2], 0);
+    assert_int_equal(a->control->out_status[2], 0);
     assert_int_equal(core_take(b).payload.message, 3);
     assert_int_equal(a_to_b->messages, 3);
 }
@@ -107,12 +107,12 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, page);
 
     (void)state;
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++) {
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
         assert_int_equal(core_send(a, &desc), 0);
         core_release(b, core_take(b).payload.token);
         loan_collect(b);
     }
-    assert_int_equal(core_home(a), FERRY_RING_ENTRIES);
+    assert_int_equal(core_home(a), FERRY_TOKENS);
     core_queue(a, &desc);
     route_drain(a, core_memory);
     assert_true(a->out_parked);
@@ -121,7 +121,7 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
     assert_false(a->out_parked);
     core_release(b, core_take(b).payload.token);
     loan_collect(b);
-    assert_int_equal(core_home(a), FERRY_RING_ENTRIES); /* and no note more */
+    assert_int_equal(core_home(a), FERRY_TOKENS); /* and no note more */
 }
 
 /* A page that is open by the books and closed in the window, as when it came
@@ -157,9 +157,10 @@ static void inline_credits_come_back_when_taken(void **state)
     struct ferry_desc desc = core_inline(b->id, 0);
 
     (void)state;
-    a_to_b->max_messages = 2;
-    assert_int_equal(fill(a, &desc), 2);
-    core_take(b);
+    /* Two links share the queue of B. */
+    assert_int_equal(fill(a, &desc), FERRY_RING_ENTRIES / 2);
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES / 4; i++)
+        core_take(b);
     uint64_t seen = a->events;
     loan_collect(b);
     assert_true(a->events > seen);
@@ -184,9 +185,11 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     struct ferry_desc desc = core_inline(b->id, 0), hangup = {.mode = FERRY_HANGUP, .dst = b->id};
 
     (void)state;
-    assert_int_equal(fill(a, &desc), 40);
-    assert_int_equal(fill(c, &desc), FERRY_RING_ENTRIES - 2 - 40);
-    assert_int_equal(core_waiting(b), 62);
+    const uint32_t half = FERRY_RING_ENTRIES / 2;
+
+    assert_int_equal(fill(a, &desc), half);
+    assert_int_equal(fill(c, &desc), half - 2);
+    assert_int_equal(core_waiting(b), 2 * half - 2);
     /* Both can still hang up, and nothing is overwritten. */
     struct transfer transfer;
     assert_int_equal(route_decode(a, &hangup, core_memory, &transfer), 0);
@@ -194,40 +197,40 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     assert_int_equal(route_decode(c, &hangup, core_memory, &transfer), 0);
     assert_int_equal(route_perform(&transfer), 0);
     assert_int_equal(core_waiting(b), FERRY_RING_ENTRIES);
-    for (int i = 0; i < 40; i++)
+    for (uint32_t i = 0; i < half; i++)
         assert_int_equal(core_take(b).src, a->id);
-    for (int i = 0; i < 22; i++)
+    for (uint32_t i = 0; i < half - 2; i++)
         assert_int_equal(core_take(b).src, c->id);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     /* What was parked finds the link hung up. */
     route_drain(a, core_memory);
     assert_false(a->out_parked);
-    assert_int_equal(a->control->vmm.out_status[40], -EPIPE);
+    assert_int_equal(a->control->out_status[half], -EPIPE);
 }
 
 /* Not for each message that is taken: for half a share, or when the receiver waits. */
 static void who_is_woken_when(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0);
+    const uint32_t share = FERRY_RING_ENTRIES / 2;
 
     (void)state;
-    a_to_b->max_messages = c_to_b->max_messages = 5;
-    fill(a, &desc);
+    assert_int_equal(fill(a, &desc), share);
     fill(c, &desc);
     uint64_t seen_a = a->events, seen_c = c->events;
-    for (int taken = 0; taken < 2; taken++)
+    for (uint32_t taken = 0; taken < share / 2 - 1; taken++)
         assert_int_equal(core_take(b).src, a->id);
     loan_collect(b);
     assert_int_equal(a->events, seen_a);
     core_take(b);
     loan_collect(b);
-    assert_true(a->events > seen_a); /* 2 of 5 are left */
+    assert_true(a->events > seen_a); /* half of its share is left */
     assert_int_equal(c->events, seen_c);
     assert_true(c_to_b->parked);
 
     /* A receiver that waits may be waiting for just the one. */
-    for (int taken = 0; taken < 3; taken++)
+    for (uint32_t taken = 0; taken < share / 2 + 1; taken++)
         core_take(b);
     loan_collect(b);
     assert_int_equal(c->events, seen_c);
@@ -265,14 +268,13 @@ static void tokens_run_out_before_the_queue(void **state)
         assert_int_equal(core_send(a, &desc), 0);
         core_take(b);
     }
-    for (; sent < FERRY_RING_ENTRIES; sent++) {
+    for (; sent < FERRY_TOKENS; sent++) {
         assert_int_equal(core_send(c, &desc), 0);
         core_take(b);
     }
     core_queue(c, &desc);
     route_drain(c, core_memory);
-    assert_true(c->out_parked); /* 24 in flight, queue empty, but no token */
-    a_to_b->max_messages = 48;
+    assert_true(c->out_parked);                /* 24 in flight, queue empty, but no token */
     assert_int_equal(core_send(a, &small), 0); /* which needs none */
     core_release(b, 5);
     route_drain(c, core_memory);
@@ -303,18 +305,18 @@ static void a_bad_message_does_not_stop_the_next(void **state)
     core_queue(a, &good);
     core_queue(a, &bad);
     core_queue(a, &good);
-    a->control->vmm.out_status[1] = 99;
+    a->control->out_status[1] = 99;
     route_drain(a, core_memory);
     assert_int_equal(a->control->vmm.out_tail, 3);
-    assert_int_equal(a->control->vmm.out_status[0], 0);
-    assert_int_equal(a->control->vmm.out_status[1], -EINVAL);
-    assert_int_equal(a->control->vmm.out_status[2], 0);
+    assert_int_equal(a->control->out_status[0], 0);
+    assert_int_equal(a->control->out_status[1], -EINVAL);
+    assert_int_equal(a->control->out_status[2], 0);
     assert_int_equal(core_waiting(b), 2);
 }
 
 static void an_out_index_that_cannot_be_is_no_message(void **state)
 {
-    const uint32_t heads[] = {65, 1000, UINT32_MAX, 0x80000000u};
+    const uint32_t heads[] = {FERRY_RING_ENTRIES + 1, 5000, UINT32_MAX, 0x80000000u};
 
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
@@ -353,12 +355,12 @@ static void notes_of_loans_never_overflow(void **state)
     struct units units = core_alloc(a, 1, true);
 
     (void)state;
-    for (int i = 0; i < (int)FERRY_RING_ENTRIES; i++) {
+    for (int i = 0; i < (int)FERRY_TOKENS; i++) {
         assert_int_equal(send_units(FERRY_LEND, a, b, units), 0);
         core_release(b, core_take(b).payload.token);
         loan_collect(b);
     }
-    assert_int_equal(core_home(a), FERRY_RING_ENTRIES);
+    assert_int_equal(core_home(a), FERRY_TOKENS);
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, units);
     core_queue(a, &desc);
     route_drain(a, core_memory);
@@ -387,7 +389,7 @@ static void assert_untouched(struct units units)
     assert_int_equal(a->loans, 0);
     assert_int_equal(b->promised, 0);
     assert_int_equal(b->users, 0);
-    for (uint32_t i = 0; i < FERRY_RING_ENTRIES; i++)
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
         assert_int_equal(b->held[i].state, HELD_FREE);
 }
 

@@ -15,9 +15,12 @@
 #include "message.h"
 
 #define FERRY_CONTROL_MAGIC 0x4c4f525459524546ull /* "FERYTROL" */
-#define FERRY_ABI_VERSION   1u
+#define FERRY_ABI_VERSION   2u
 
-#define FERRY_RING_ENTRIES 64u /* of every ring here; a power of two */
+/* Powers of two. The out and in rings are long, so that one exit can serve many messages; no
+ * more than FERRY_TOKENS payloads are held by a VM at once, and as many of its loans are out. */
+#define FERRY_RING_ENTRIES 1024u /* of the out and in rings */
+#define FERRY_TOKENS       64u   /* of the home and release rings */
 #define FERRY_PEERS_MAX    16u
 #define FERRY_NAME_BYTES   32u
 #define FERRY_DIGEST_BYTES 32u
@@ -88,36 +91,38 @@ struct ferry_control_vmm {
     FERRY_ALIGNED(64) uint32_t out_tail; /* descriptors taken from the out ring */
     FERRY_ALIGNED(64) uint32_t in_head;  /* descriptors put into the in ring */
     FERRY_ALIGNED(64) uint32_t home_head;
-    FERRY_ALIGNED(64)
-    int32_t out_status[FERRY_RING_ENTRIES]; /* 0 or negative errno, valid once taken */
-    struct ferry_home home[FERRY_RING_ENTRIES];
-    uint8_t pad[2624];
+    FERRY_ALIGNED(64) struct ferry_home home[FERRY_TOKENS];
+    uint8_t pad[2880];
 };
 
-/* Page 2: written by the guest. */
+/* Page 3: written by the guest. */
 struct ferry_control_guest {
     FERRY_ALIGNED(64) uint32_t out_head; /* descriptors put into the out ring */
     FERRY_ALIGNED(64) uint32_t in_tail;  /* descriptors taken from the in ring */
     FERRY_ALIGNED(64) uint32_t home_tail;
     FERRY_ALIGNED(64) uint32_t release_head; /* tokens put into release[] */
-    uint32_t release[FERRY_RING_ENTRIES];    /* never full: a VM holds at most so many */
+    uint32_t release[FERRY_TOKENS];          /* never full: a VM holds at most so many */
     uint8_t pad[4096 - 192 - 64 - 256];
 };
 
 struct ferry_control {
     struct ferry_control_info info;
     struct ferry_control_vmm vmm;
+    /* Page 2: written by the VMM, read-only; 0 or negative errno, valid once taken. */
+    int32_t out_status[FERRY_RING_ENTRIES];
     struct ferry_control_guest guest;
-    struct ferry_desc out[FERRY_RING_ENTRIES]; /* page 3: written by the guest */
-    struct ferry_desc in[FERRY_RING_ENTRIES];  /* page 4: written by the VMM, read-only */
+    struct ferry_desc out[FERRY_RING_ENTRIES]; /* pages 4 to 19: written by the guest */
+    struct ferry_desc in[FERRY_RING_ENTRIES];  /* pages 20 to 35: by the VMM, read-only */
 };
 
 FERRY_STATIC_ASSERT(sizeof(struct ferry_peer) == 128, "peer");
 FERRY_STATIC_ASSERT(sizeof(struct ferry_control_info) == 4096, "info is a page");
 FERRY_STATIC_ASSERT(sizeof(struct ferry_control_vmm) == 4096, "vmm is a page");
 FERRY_STATIC_ASSERT(sizeof(struct ferry_control_guest) == 4096, "guest is a page");
-FERRY_STATIC_ASSERT(offsetof(struct ferry_control, out) == 3ul * 4096, "out ring is page 3");
-FERRY_STATIC_ASSERT(offsetof(struct ferry_control, in) == 4ul * 4096, "in ring is page 4");
-FERRY_STATIC_ASSERT(sizeof(struct ferry_control) == 5ul * 4096, "five pages");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, out_status) == 2ul * 4096, "a page of its own");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, guest) == 3ul * 4096, "a page of its own");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, out) == 4ul * 4096, "whole pages");
+FERRY_STATIC_ASSERT(offsetof(struct ferry_control, in) == 20ul * 4096, "whole pages");
+FERRY_STATIC_ASSERT(sizeof(struct ferry_control) == 36ul * 4096, "36 pages");
 
 #endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Perform: hands checked messages over, all or nothing. Messages of one link that follow each
+ * other go together where they can: one page-table call on each side, one wake.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine.h"
+#include "loan.h"
+#include "queue.h"
+#include "route.h"
+
+static void count_up(atomic_ullong *figure, uint64_t amount)
+{
+    atomic_fetch_add_explicit(figure, amount, memory_order_relaxed);
+}
+
+static void count_units(const struct transfer *transfer)
+{
+    struct ferry_link *link = transfer->link;
+
+    count_up(&link->bytes_handed_over, transfer->bytes);
+    if (pool_is_page(&link->engine->pool, transfer->units.first))
+        count_up(&link->pages_4k, transfer->units.count);
+    else
+        count_up(&link->extents_2m, transfer->units.count);
+}
+
+/* Begins the change of hands in the ledger. What is moved counts for the
+ * receiver, so nobody can fill its share, or the pool, against its will. */
+static int begin(const struct transfer *transfer, enum unit_state had)
+{
+    struct endpoint *from = transfer->link->from, *to = transfer->link->to;
+    struct ledger *ledger = &from->engine->ledger;
+    bool page = pool_is_page(&from->engine->pool, transfer->units.first);
+
+    if (transfer->mode != FERRY_MOVE)
+        return ledger_begin_send(ledger, transfer->units, from->index, had);
+    int result = ledger_begin_move(ledger, transfer->units, from->index, to->index,
+                                   page ? to->most_pages : to->most_extents);
+    if (result == -EAGAIN)
+        queue_park(transfer->link);
+    return result;
+}
+
+/* The sender keeps what take_units claimed. */
+static void give_back(const struct transfer *transfer)
+{
+    struct endpoint *from = transfer->link->from;
+
+    if (transfer->note_kept)
+        loan_unreserve(from);
+    if (transfer->passed >= 0)
+        loan_unclaim(from, (uint32_t)transfer->passed, transfer->passes ? HELD_READ : HELD_TAKEN);
+}
+
+/* Takes the units of a LEND or MOVE out of the sender's hands, in the books. */
+static int take_units(struct transfer *transfer)
+{
+    struct endpoint *from = transfer->link->from;
+
+    /* A borrower may pass a loan on, whole, and only lend what is not its own. */
+    transfer->passed = -1;
+    if (transfer->passes)
+        transfer->passed = loan_claim_read(from, transfer->token);
+    else if (transfer->mode == FERRY_LEND)
+        transfer->passed = loan_claim(from, transfer->units);
+    transfer->had = transfer->passed >= 0 ? UNIT_LENT : UNIT_OWNED;
+    transfer->note_kept =
+        transfer->had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
+    if (transfer->note_kept && !loan_reserve(from))
+        return -EAGAIN;
+
+    int result = begin(transfer, transfer->had);
+    if (result < 0)
+        give_back(transfer);
+    return result;
+}
+
+/* Payload of a COPY into the landing slot of its token. */
+static void copy_payload(const struct transfer *transfer)
+{
+    struct endpoint *to = transfer->link->to;
+
+    /* In bounds: decode limits bytes to one slot, and token to the slots. */
+    memcpy(to->landing + (uint64_t)transfer->given * FERRY_COPY_BYTES, transfer->source,
+           transfer->bytes);
+    count_up(&transfer->link->bytes_copied, transfer->bytes);
+}
+
+/* Who sent it and to whom, from the VMM's own books (claims 7, 14). */
+static struct ferry_desc stamp(const struct transfer *transfer)
+{
+    const struct endpoint *from = transfer->link->from, *to = transfer->link->to;
+
+    return (struct ferry_desc){.mode = (uint8_t)transfer->mode,
+                               .inline_bytes = transfer->inline_bytes,
+                               .src = from->id,
+                               .dst = to->id,
+                               .src_generation = from->generation,
+                               .dst_generation = to->generation,
+                               .tag = transfer->tag};
+}
+
+static struct ferry_desc describe(const struct transfer *transfer)
+{
+    const struct endpoint *to = transfer->link->to;
+    struct ferry_desc desc = stamp(transfer);
+    uint64_t slot = (uint64_t)transfer->given * FERRY_COPY_BYTES;
+
+    if (transfer->mode == FERRY_INLINE) {
+        memcpy(desc.data, transfer->data, transfer->inline_bytes);
+        return desc;
+    }
+    desc.payload = (struct ferry_payload){
+        .addr = transfer->mode == FERRY_COPY ? to->landing_addr + slot
+                                             : to->window_addr + transfer->offset,
+        .bytes = transfer->bytes,
+        .token = transfer->given,
+        .message = transfer->message,
+    };
+    return desc;
+}
+
+/* --- messages with a payload --- */
+
+static bool with_token(const struct transfer *transfer)
+{
+    return transfer->mode == FERRY_COPY || transfer->mode == FERRY_LEND;
+}
+
+/* Everything about one message that may fail, but for the page tables. */
+static int prepare(struct transfer *transfer)
+{
+    struct ferry_link *link = transfer->link;
+
+    int result = queue_reserve(link, with_token(transfer), &transfer->given);
+    if (result < 0)
+        return result;
+    transfer->message = atomic_fetch_add(&link->sequence, 1) + 1;
+    if (transfer->mode == FERRY_COPY)
+        copy_payload(transfer);
+    else
+        result = take_units(transfer);
+    if (result < 0)
+        queue_unreserve(link, with_token(transfer), transfer->given);
+    return result;
+}
+
+static void undo(struct transfer *transfer)
+{
+    if (transfer->mode != FERRY_COPY) {
+        ledger_abort(&transfer->link->engine->ledger, transfer->units, transfer->had);
+        give_back(transfer);
+    }
+    queue_unreserve(transfer->link, with_token(transfer), transfer->given);
+}
+
+/* Closes the sender's window over the units of all, which lie side by side, and opens the
+ * receiver's; never is a page open to both. */
+static int update_tables(const struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    const struct pool *pool = &link->engine->pool;
+    struct units units = {run->units.first, 0};
+    enum window_access before = run->had == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
+    enum window_access after = run->mode == FERRY_MOVE ? WINDOW_WRITE : WINDOW_READ;
+
+    for (uint32_t i = 0; i < count; i++)
+        units.count += run[i].units.count;
+    uint64_t offset = pool_offset(pool, units.first), bytes = units_bytes(pool, units);
+    int result = window_set(&link->from->window, offset, bytes, before, WINDOW_CLOSED);
+    if (result < 0)
+        return result;
+    result = window_set(&link->to->window, offset, bytes, WINDOW_CLOSED, after);
+    if (result < 0) {
+        /* Opening again merges what closing split: it needs no memory. */
+        window_set(&link->from->window, offset, bytes, WINDOW_CLOSED, before);
+        return result;
+    }
+    count_up(&link->table_calls, 2);
+    count_up(&link->shoot_downs, 1);
+    return 0;
+}
+
+/* The books, the queue, the figures: nothing here fails. */
+static void complete(struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    struct ferry_desc descs[ROUTE_RUN];
+    uint32_t i = 0;
+
+    do {
+        if (run[i].mode != FERRY_COPY) {
+            ledger_commit_send(&link->engine->ledger, run[i].units, link->to->index,
+                               run[i].mode == FERRY_MOVE, run[i].message);
+            count_units(&run[i]);
+        }
+        if (run[i].mode == FERRY_LEND) {
+            link->to->held[run[i].given].lent = true;
+            link->to->held[run[i].given].units = run[i].units;
+        }
+        descs[i] = describe(&run[i]);
+    } while (++i < count);
+    queue_deliver(link, descs, count);
+    for (i = 0; i < count; i++)
+        if (run[i].mode == FERRY_LEND && run[i].passed >= 0)
+            loan_pass_on(link->from, (uint32_t)run[i].passed);
+}
+
+static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done)
+{
+    uint32_t ready = 0;
+    int result = 0;
+
+    while (ready < count && (result = prepare(&run[ready])) == 0) {
+        /* Its own units and those it passes on have different rights: not in one call. */
+        if (ready && run[ready].had != run->had) {
+            undo(&run[ready]);
+            break;
+        }
+        ready++;
+    }
+    int failed = ready && run->mode != FERRY_COPY ? update_tables(run, ready) : 0;
+    if (failed == 0 && ready)
+        complete(run, ready);
+    for (uint32_t i = 0; failed < 0 && i < ready; i++)
+        undo(&run[i]);
+    if (failed < 0 && ready > 1)
+        return perform_payloads(run, 1, done); /* a shorter stretch may do */
+    *done = failed < 0 ? 0 : ready;
+    return failed < 0 ? failed : result;
+}
+
+/* --- messages without --- */
+
+static int perform_inline(const struct transfer *run, uint32_t count, uint32_t *done)
+{
+    struct ferry_desc descs[ROUTE_RUN];
+    uint64_t bytes = 0;
+
+    descs[0] = describe(run);
+    for (uint32_t i = 1; i < count; i++)
+        descs[i] = describe(&run[i]);
+    int result = queue_deliver_inline(run->link, descs, count);
+    if (result < 0)
+        return result;
+    *done = (uint32_t)result;
+    for (uint32_t i = 0; i < *done; i++)
+        bytes += run[i].inline_bytes;
+    count_up(&run->link->bytes_inline, bytes);
+    return *done < count ? -EAGAIN : 0;
+}
+
+/* --- all --- */
+
+bool route_joins(const struct transfer *last, const struct transfer *next)
+{
+    const struct pool *pool = &last->link->engine->pool;
+
+    if (next->link != last->link || next->mode != last->mode)
+        return false;
+    switch (last->mode) {
+    case FERRY_INLINE:
+    case FERRY_COPY:
+        return true;
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return next->units.first == last->units.first + last->units.count &&
+               pool_is_page(pool, next->units.first) == pool_is_page(pool, last->units.first);
+    case FERRY_HANGUP:
+        return false;
+    }
+    return false;
+}
+
+int route_perform_run(struct transfer *run, uint32_t count, uint32_t *done)
+{
+    struct ferry_link *link = run->link;
+    int result = 0;
+
+    *done = 0;
+    if (run->mode == FERRY_HANGUP) {
+        queue_hangup(link);
+        *done = 1;
+    } else {
+        result = run->mode == FERRY_INLINE ? perform_inline(run, count, done)
+                                           : perform_payloads(run, count, done);
+        count_up(&link->messages, *done);
+        count_up(&link->from->messages_sent, *done);
+    }
+#ifdef FERRY_PROVE
+    ledger_prove(&link->engine->ledger);
+#endif
+    return result;
+}
+
+int route_perform(struct transfer *transfer)
+{
+    uint32_t done;
+
+    return route_perform_run(transfer, 1, &done);
+}
