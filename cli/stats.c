@@ -19,31 +19,36 @@ static double seconds(const struct pipeline *p)
 
 static void print_vms(const struct pipeline *p)
 {
-    fprintf(stderr, "%-20s %6s %10s %10s %10s %10s\n", "VM", "status", "immediate", "natural",
-            "sent", "received");
+    fprintf(stderr, "%-20s %6s %10s %10s %10s %10s %10s\n", "VM", "status", "immediate", "natural",
+            "sent", "received", "per exit");
     for (size_t i = 0; i < p->count; i++) {
         const struct ferry_vm_stats *s = &p->stages[i].stats;
+        uint64_t exits = s->exits_immediate + s->exits_natural;
 
-        fprintf(stderr, "%-20s %6d %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n",
+        fprintf(stderr,
+                "%-20s %6d %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10.2f\n",
                 p->stages[i].name, p->stages[i].exit.status, s->exits_immediate, s->exits_natural,
-                s->messages_sent, s->messages_received);
+                s->messages_sent, s->messages_received,
+                exits ? (double)(s->messages_sent + s->messages_received) / (double)exits : 0.0);
     }
 }
 
 static void print_links(const struct pipeline *p)
 {
-    fprintf(stderr, "%-20s %8s %14s %14s %10s %8s %8s %8s\n", "link", "messages", "handed over",
-            "copied", "inline", "4K", "2M", "updates");
+    fprintf(stderr, "%-20s %8s %14s %14s %10s %8s %8s %8s %9s\n", "link", "messages", "handed over",
+            "copied", "inline", "4K", "2M", "updates", "downs/MiB");
     for (size_t i = 0; i <= p->count; i++) {
         const struct ferry_link_stats *s = &p->link_stats[i];
+        double mib = (double)s->bytes_handed_over / (double)(1 << 20);
         char ends[72];
 
         snprintf(ends, sizeof(ends), "%s > %s", s->from, s->to);
         fprintf(stderr,
                 "%-20s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %10" PRIu64 " %8" PRIu64
-                " %8" PRIu64 " %8" PRIu64 "\n",
+                " %8" PRIu64 " %8" PRIu64 " %9.3f\n",
                 ends, s->messages, s->bytes_handed_over, s->bytes_copied, s->bytes_inline,
-                s->pages_4k, s->extents_2m, s->table_calls);
+                s->pages_4k, s->extents_2m, s->table_calls,
+                mib > 0 ? (double)s->shoot_downs / mib : 0.0);
     }
 }
 
@@ -95,6 +100,7 @@ static json_t *link_json(const struct ferry_link_stats *s)
     json_object_set_new(link, "pages_4k", number(s->pages_4k));
     json_object_set_new(link, "extents_2m", number(s->extents_2m));
     json_object_set_new(link, "table_calls", number(s->table_calls));
+    json_object_set_new(link, "shoot_downs", number(s->shoot_downs));
     return link;
 }
 

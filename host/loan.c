@@ -9,21 +9,28 @@
 #include "ring.h"
 #include "stream_internal.h"
 
-/* Notes for the owner that a loan came home, unless its plain output made it. */
-static void note_home(struct endpoint *owner, struct units units)
+/* Loans that lie side by side, in order, with one holder and link. */
+struct stretch {
+    struct ferry_link *link;
+    uint32_t count;
+    struct units units[FERRY_TOKENS];
+    uint16_t owner[FERRY_TOKENS]; /* LEDGER_NOBODY: it is no more */
+};
+
+static struct units whole(const struct units *units, uint32_t count)
 {
-    if (owner->byte_stream && stream_came_home(owner->byte_stream, units)) {
-        endpoint_wake(owner);
-        return;
-    }
+    return (struct units){units[0].first,
+                          units[count - 1].first + units[count - 1].count - units[0].first};
+}
+
+/* Under lock. */
+static void note_one(struct endpoint *owner, struct units units)
+{
     const struct pool *pool = &owner->engine->pool;
-    endpoint_lock(owner);
+
     owner->loans--;
-    if (owner->over) {
-        endpoint_unlock(owner);
-        endpoint_wake(owner);
+    if (owner->over)
         return;
-    }
     uint32_t slot = owner->home_head++ & TOKEN_MASK;
     owner->home[slot] = units;
     if (owner->control) {
@@ -34,7 +41,18 @@ static void note_home(struct endpoint *owner, struct units units)
         };
         ring_publish(&owner->control->vmm.home_head, owner->home_head);
     }
-    endpoint_unlock(owner);
+}
+
+/* Notes for the owner that loans came home, but for those its plain output made. */
+static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (owner->byte_stream && stream_came_home(owner->byte_stream, units[i]))
+            continue;
+        endpoint_lock(owner);
+        note_one(owner, units[i]);
+        endpoint_unlock(owner);
+    }
     endpoint_wake(owner);
 }
 
@@ -52,30 +70,58 @@ static struct endpoint *enter_owner(struct ferry_engine *engine, struct units un
     return NULL;
 }
 
-/* A loan goes from its holder back to its owner, or to the pool. -ENOMEM: the
- * holder's window cannot be closed there now, as that would split a mapping;
- * the loan stays. */
-static int bring_home(struct endpoint *holder, struct ferry_link *link, struct units units)
+/* Closed at their holder, loans of one owner go back to it, or to the pool. */
+static void give_home(struct ferry_link *link, uint16_t index, const struct units *units,
+                      uint32_t count)
+{
+    struct ferry_engine *engine = link->engine;
+    struct units all = whole(units, count);
+    struct endpoint *owner = enter_owner(engine, all, index);
+
+    if (owner)
+        window_set(&owner->window, pool_offset(&engine->pool, all.first),
+                   units_bytes(&engine->pool, all), WINDOW_CLOSED, WINDOW_WRITE);
+    for (uint32_t i = 0; i < count; i++)
+        ledger_commit_home(&engine->ledger, units[i]);
+    if (!owner)
+        return;
+    atomic_fetch_add_explicit(&link->table_calls, 1, memory_order_relaxed);
+    note_homes(owner, units, count);
+    endpoint_leave(owner);
+}
+
+/* -ENOMEM: the holder's window cannot be closed there now, as that would split a mapping; the
+ * loans stay. */
+static int close_holder(struct endpoint *holder, struct stretch *stretch)
 {
     struct ferry_engine *engine = holder->engine;
-    uint64_t offset = pool_offset(&engine->pool, units.first);
-    uint64_t bytes = units_bytes(&engine->pool, units);
-    uint16_t index;
+    struct units all = whole(stretch->units, stretch->count);
 
-    ledger_begin_home(&engine->ledger, units, holder->index, &index);
-    int result = window_set(&holder->window, offset, bytes, WINDOW_READ, WINDOW_CLOSED);
-    if (result < 0) {
-        ledger_abort(&engine->ledger, units, UNIT_LENT);
+    for (uint32_t i = 0; i < stretch->count; i++)
+        ledger_begin_home(&engine->ledger, stretch->units[i], holder->index, &stretch->owner[i]);
+    int result = window_set(&holder->window, pool_offset(&engine->pool, all.first),
+                            units_bytes(&engine->pool, all), WINDOW_READ, WINDOW_CLOSED);
+    for (uint32_t i = 0; i < stretch->count && result < 0; i++)
+        ledger_abort(&engine->ledger, stretch->units[i], UNIT_LENT);
+    return result;
+}
+
+/* Loans go from their holder back to their owners, or to the pool: one page-table call for the
+ * holder, and one for each owner. */
+static int bring_home(struct endpoint *holder, struct stretch *stretch)
+{
+    uint32_t next;
+
+    int result = close_holder(holder, stretch);
+    if (result < 0)
         return result;
-    }
-    struct endpoint *owner = enter_owner(engine, units, index);
-    if (owner)
-        window_set(&owner->window, offset, bytes, WINDOW_CLOSED, WINDOW_WRITE);
-    ledger_commit_home(&engine->ledger, units);
-    atomic_fetch_add_explicit(&link->table_calls, 1 + !!owner, memory_order_relaxed);
-    if (owner) {
-        note_home(owner, units);
-        endpoint_leave(owner);
+    atomic_fetch_add_explicit(&stretch->link->table_calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stretch->link->shoot_downs, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < stretch->count; i = next) {
+        next = i + 1;
+        while (next < stretch->count && stretch->owner[next] == stretch->owner[i])
+            next++;
+        give_home(stretch->link, stretch->owner[i], &stretch->units[i], next - i);
     }
     return 0;
 }
@@ -95,22 +141,88 @@ static void end_release(struct endpoint *endpoint, uint32_t token, enum held_sta
         pthread_cond_broadcast(&endpoint->changed);
 }
 
-static void finish_release(struct endpoint *endpoint, uint32_t token)
+/* Under lock. */
+static void drop_token(struct endpoint *endpoint, uint32_t token, bool stuck)
 {
-    struct held *held = &endpoint->held[token];
-    struct wakes wakes = {0};
-    int result = 0;
+    if (!stuck)
+        endpoint->held[token].link->in_flight--;
+    end_release(endpoint, token, stuck ? HELD_STUCK : HELD_FREE);
+}
 
-    if (held->lent)
-        result = bring_home(endpoint, held->link, held->units);
-    endpoint_lock(endpoint);
-    if (result == 0) {
-        held->link->in_flight--;
-        queue_to_wake(endpoint, false, &wakes);
+static bool side_by_side(const struct endpoint *endpoint, const struct held *a,
+                         const struct held *b)
+{
+    const struct pool *pool = &endpoint->engine->pool;
+
+    return a->link == b->link && a->units.first + a->units.count == b->units.first &&
+           pool_is_page(pool, a->units.first) == pool_is_page(pool, b->units.first);
+}
+
+/* Brings home loans that lie side by side, from the first on; returns how many. *stuck: those
+ * could not be closed. */
+static uint32_t release_stretch(struct endpoint *endpoint, const uint32_t *tokens, uint32_t count,
+                                bool *stuck)
+{
+    const struct held *held = endpoint->held;
+    struct stretch stretch = {.link = held[tokens[0]].link};
+
+    do
+        stretch.units[stretch.count] = held[tokens[stretch.count]].units;
+    while (++stretch.count < count &&
+           side_by_side(endpoint, &held[tokens[stretch.count - 1]], &held[tokens[stretch.count]]));
+    int result = bring_home(endpoint, &stretch);
+    if (result < 0 && stretch.count > 1) {
+        stretch.count = 1; /* a shorter stretch may do */
+        result = bring_home(endpoint, &stretch);
     }
-    end_release(endpoint, token, result < 0 ? HELD_STUCK : HELD_FREE);
+    *stuck = result < 0;
+    return stretch.count;
+}
+
+/* Those with loans to the end, in the order of their units. */
+static uint32_t sort_tokens(const struct endpoint *endpoint, uint32_t *tokens, uint32_t count)
+{
+    const struct held *held = endpoint->held;
+    uint32_t copies = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t token = tokens[i], at = i;
+        uint32_t key = held[token].lent ? held[token].units.first + 1 : 0;
+        for (; at > 0; at--) {
+            const struct held *before = &held[tokens[at - 1]];
+            if ((before->lent ? before->units.first + 1 : 0) <= key)
+                break;
+            tokens[at] = tokens[at - 1];
+        }
+        tokens[at] = token;
+        copies += !key;
+    }
+    return copies;
+}
+
+/* The releases of tokens that are HELD_LEAVING, all at once. */
+static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_t count)
+{
+    bool stuck[FERRY_TOKENS] = {false};
+    struct wakes wakes = {0};
+    uint32_t done;
+
+    for (uint32_t i = sort_tokens(endpoint, tokens, count); i < count; i += done) {
+        done = release_stretch(endpoint, &tokens[i], count - i, &stuck[i]);
+        for (uint32_t j = 1; j < done; j++)
+            stuck[i + j] = stuck[i];
+    }
+    endpoint_lock(endpoint);
+    for (uint32_t i = 0; i < count; i++)
+        drop_token(endpoint, tokens[i], stuck[i]);
+    queue_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
     queue_wake(&wakes);
+}
+
+static void finish_release(struct endpoint *endpoint, uint32_t token)
+{
+    finish_releases(endpoint, &token, 1);
 }
 
 int loan_release(struct endpoint *endpoint, uint32_t token)
@@ -224,8 +336,8 @@ void loan_collect(struct endpoint *endpoint)
     endpoint_unlock(endpoint);
 
     queue_wake(&wakes);
-    for (uint32_t i = 0; i < count; i++)
-        finish_release(endpoint, tokens[i]);
+    if (count)
+        finish_releases(endpoint, tokens, count);
 }
 
 void loan_settle(struct endpoint *endpoint)

@@ -195,7 +195,8 @@ struct ferry_link_stats {
     uint64_t bytes_inline;
     uint64_t pages_4k; /* units handed over */
     uint64_t extents_2m;
-    uint64_t table_calls; /* page-table updates made for them */
+    uint64_t table_calls; /* page-table updates made for them; units side by side share one */
+    uint64_t shoot_downs; /* those that took rights away, which other processors must follow */
 };
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
