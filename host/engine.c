@@ -304,7 +304,10 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         engine_log(engine, FERRY_LOG_WARNING,
                    "extents are not huge pages here, so hand-overs are slower; try: "
                    "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
-    result = start_ticker(engine);
+    if (engine->config.polled)
+        result = poller_start(&engine->poller);
+    if (result == 0)
+        result = start_ticker(engine);
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
 }
 
@@ -334,6 +337,7 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     if (!engine)
         return;
     stop_ticker(engine);
+    poller_stop(&engine->poller);
     free_endpoints(engine);
     for (size_t i = 0; i < engine->link_count; i++)
         free(engine->links[i]);

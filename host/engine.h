@@ -15,6 +15,7 @@
 
 #include "endpoint.h"
 #include "ledger.h"
+#include "poller.h"
 #include "pool.h"
 
 #define ENDPOINTS_MAX 8192u
@@ -46,6 +47,8 @@ struct ferry_engine {
     size_t link_count;
     struct ferry_vm *vms; /* those that run, for the ticker */
     struct image_entry *images;
+
+    struct poller poller;
 
     pthread_t ticker;
     pthread_cond_t tick;

@@ -298,6 +298,8 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
+    if (endpoint->still)
+        return 0; /* whoever looks next finds them */
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
@@ -340,11 +342,19 @@ void loan_collect(struct endpoint *endpoint)
         finish_releases(endpoint, tokens, count);
 }
 
-void loan_settle(struct endpoint *endpoint)
+void loan_hold_still(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     while (endpoint->leaving)
         pthread_cond_wait(&endpoint->changed, &endpoint->lock);
+    endpoint->still = true;
+    endpoint_unlock(endpoint);
+}
+
+void loan_go_on(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    endpoint->still = false;
     endpoint_unlock(endpoint);
 }
 

@@ -12,9 +12,11 @@
 /* Reads what the guest published: entries it took, tokens it released, notes
  * of loans it took; performs the releases. Any thread. */
 void loan_collect(struct endpoint *endpoint);
-/* Waits until no other thread is in the middle of a release for it, so that
- * what the ledger says it holds stays so while its guest does not run. */
-void loan_settle(struct endpoint *endpoint);
+/* Between the two nothing that it was lent goes home: what the ledger says it holds stays so,
+ * also while its guest runs and releases. Waits until no other thread is in the middle of a
+ * release for it. By whoever drains its rings, one at a time. */
+void loan_hold_still(struct endpoint *endpoint);
+void loan_go_on(struct endpoint *endpoint);
 
 /* Gives back one token; -EINVAL: not held. */
 int loan_release(struct endpoint *endpoint, uint32_t token);
@@ -32,7 +34,7 @@ void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state sta
 void loan_pass_on(struct endpoint *endpoint, uint32_t token);
 
 /* Whether a loan of any of these units was released and may go home at any moment. While the
- * guest does not run, and after loan_settle, others stay. */
+ * guest does not run, or it is held still, others stay. */
 bool loan_is_leaving(struct endpoint *endpoint, struct units units);
 
 /* Room for the note of one more loan that comes home; false: none now. */

@@ -118,7 +118,7 @@ void route_drain(struct endpoint *from, route_memory_fn memory)
     struct transfer run[ROUTE_RUN];
 
     loan_collect(from);
-    loan_settle(from);
+    loan_hold_still(from);
     from->out_parked = false;
     uint32_t last = from->out_tail +
                     ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
@@ -136,4 +136,5 @@ void route_drain(struct endpoint *from, route_memory_fn memory)
             answer(from, result);
         ring_publish(&from->control->vmm.out_tail, from->out_tail);
     }
+    loan_go_on(from);
 }

@@ -17,8 +17,8 @@ struct transfer {
     struct ferry_link *link;
     enum ferry_mode mode;
     uint8_t inline_bytes;
-    bool noted;     /* LEND: the guest or host wants a note when it comes home */
-    bool passes;    /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool noted;  /* LEND: the guest or host wants a note when it comes home */
+    bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
     uint32_t token;
     uint64_t tag;
     const void *source; /* COPY: readable until perform returns */
@@ -62,7 +62,7 @@ int route_perform_run(struct transfer *run, uint32_t count, uint32_t *done);
 
 /* Takes what the guest put into its out ring, in order, until it is empty or
  * a message must wait for room; first what it took and released. Work is
- * bounded by the rings. On the VM's own thread, guest not running.
+ * bounded by the rings. By whoever has vm->serving.
  * Sets from->out_parked. */
 void route_drain(struct endpoint *from, route_memory_fn memory);
 

@@ -382,8 +382,11 @@ void vcpu_run(struct ferry_vm *vm)
 
     while (on && !vm->stop) {
         atomic_store(&vm->in_guest, true);
+        poller_guest_runs(&vm->engine->poller);
+        pthread_mutex_unlock(&vm->serving);
         int result = ioctl(vm->vcpu_fd, KVM_RUN, 0);
         int error = errno;
+        pthread_mutex_lock(&vm->serving);
         atomic_store(&vm->in_guest, false);
         vm->run->kvm_dirty_regs = 0;
         if (result < 0) {

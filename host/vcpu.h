@@ -13,7 +13,8 @@ int vcpu_kick_signal(void);
 /* Makes the CPU and its first state. */
 int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp);
 
-/* Runs the program until it ends; fills vm->exit. On the VM's own thread. */
+/* Runs the program until it ends; fills vm->exit. On the VM's own thread, which has
+ * vm->serving; the guest runs without. */
 void vcpu_run(struct ferry_vm *vm);
 
 /* Exit code and text of a VM that was told to stop. */

@@ -138,7 +138,9 @@ static void write_control(struct ferry_vm *vm)
         .landing_base = SYSTEM_LANDING,
         .crossover_bytes = engine->info.crossover_bytes,
         .pool_extents = endpoint->most_extents,
-        .delivery = (uint32_t)endpoint->delivery,
+        .delivery = engine->poller.running && endpoint->delivery != FERRY_DELIVER_IMMEDIATE
+                        ? FERRY_DELIVERY_POLLED
+                        : (uint32_t)endpoint->delivery,
         .payload = (uint32_t)endpoint->transfer,
         .stdin_peer = FERRY_NO_PEER,
         .stdout_peer = FERRY_NO_PEER,
@@ -239,6 +241,7 @@ int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *c
     vm->engine = engine;
     vm->vm_fd = vm->vcpu_fd = -1;
     pthread_mutex_init(&vm->lock, NULL);
+    pthread_mutex_init(&vm->serving, NULL);
     clock_cond_init(&vm->ended_changed);
 
     int result = build(vm, config, err);
@@ -276,6 +279,33 @@ void vm_drain(struct ferry_vm *vm)
     if (endpoint->stream_out && route_pending(endpoint))
         stream_pull(endpoint->byte_stream);
     route_drain(endpoint, vm_memory);
+}
+
+static struct vm_marks look(const struct ferry_vm *vm)
+{
+    const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
+
+    return (struct vm_marks){
+        .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
+        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
+        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
+        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_ACQUIRE),
+        .events = atomic_load(&vm->endpoint->events),
+    };
+}
+
+void vm_poll(struct ferry_vm *vm)
+{
+    struct vm_marks now = look(vm);
+
+    if (memcmp(&now, &vm->polled, sizeof now) == 0)
+        return;
+    if (pthread_mutex_trylock(&vm->serving) != 0)
+        return;
+    /* Looked at before the drain: what comes during it is seen next time. */
+    vm->polled = now;
+    vm_drain(vm);
+    pthread_mutex_unlock(&vm->serving);
 }
 
 int vm_drain_all(struct ferry_vm *vm)
@@ -325,7 +355,9 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
+    pthread_mutex_lock(&vm->serving);
     engine_vm_running(vm->engine, vm);
+    poller_add(&vm->engine->poller, vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     vcpu_run(vm);
@@ -335,6 +367,8 @@ static void *vm_thread(void *arg)
     loan_ignore_notes(vm->endpoint);
     if (!vm->stop && vm_drain_all(vm) == 0)
         stream_finish(vm->endpoint->byte_stream);
+    poller_remove(&vm->engine->poller, vm);
+    pthread_mutex_unlock(&vm->serving);
     engine_vm_ended(vm->engine, vm);
     endpoint_shutdown(vm->endpoint);
 
@@ -433,6 +467,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     pthread_cond_destroy(&vm->ended_changed);
+    pthread_mutex_destroy(&vm->serving);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
 }

@@ -17,6 +17,11 @@
 #include "linux/linux.h"
 #include "space.h"
 
+/* What a guest published, and what happened to it: as it was when somebody looked. */
+struct vm_marks {
+    uint32_t out_head, in_tail, home_tail, release_head, events;
+};
+
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
@@ -34,8 +39,13 @@ struct ferry_vm {
     uint64_t deadline_ns; /* set at start */
     struct ferry_vm *next_running;
     pthread_t thread;
+    /* Held by the VM's thread but for the time the guest runs: whoever has it finds
+     * the program's memory and the out ring as the guest left them. */
+    pthread_mutex_t serving;
     atomic_bool in_guest;
-    atomic_int stop; /* 0, a signal number, or STOP_TIMEOUT */
+    struct ferry_vm *next_polled;
+    struct vm_marks polled; /* of the poller: what it saw last */
+    atomic_int stop;        /* 0, a signal number, or STOP_TIMEOUT */
     atomic_ullong exits_immediate, exits_natural;
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
@@ -65,6 +75,10 @@ bool vm_has_pending(const struct ferry_vm *vm);
 
 /* Sends the plain output it gathered if the receiver waits for it. Any thread. */
 void vm_send_gathered(struct ferry_vm *vm);
+
+/* Drains its rings if anything changed since the last look, unless its thread does so itself
+ * right now. On the poller's thread. */
+void vm_poll(struct ferry_vm *vm);
 
 /* Drains the out ring; vm_drain_all waits until all of it was taken (-EINTR: stopped). */
 void vm_drain(struct ferry_vm *vm);

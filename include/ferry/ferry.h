@@ -13,7 +13,8 @@
  * Life cycle: engine_create, vm_create, link_create, vm_start, vm_wait,
  * vm_destroy, engine_destroy. Links die with their engine.
  *
- * Threads: the library starts one thread for each running VM and one ticker.
+ * Threads: the library starts one thread for each running VM, one ticker, and one that polls
+ * where the engine was made so.
  * They block all signals; the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H
@@ -52,6 +53,10 @@ struct ferry_engine_config {
     uint32_t pool_extents;          /* 2 MiB units for bulk; 0: 64 */
     uint32_t pool_pages;            /* 4 KiB units, rounded up to whole extents; 0: 512 */
     uint32_t max_defer_us;          /* bound on how long a deferred message waits; 0: 1000 */
+    /* One more thread watches the rings of all VMs, so that their messages need no exits.
+     * It takes a whole core while a guest runs: the one it may run on, as the thread that
+     * makes the engine may. */
+    bool polled;
     enum ferry_log_level log_level; /* 0: warnings */
     /* Called with one line, from any thread, never with a lock held that a
      * ferry call takes; NULL: nothing is logged. */

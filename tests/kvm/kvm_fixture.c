@@ -13,11 +13,17 @@
 int world_setup(void **state)
 {
     const struct ferry_engine_config config = {.pool_extents = 64, .pool_pages = 512};
+
+    return world_setup_with(state, &config);
+}
+
+int world_setup_with(void **state, const struct ferry_engine_config *config)
+{
     struct ferry_error err;
     struct world *world = calloc(1, sizeof *world);
 
     assert_non_null(world);
-    if (ferry_engine_create(&config, &world->engine, &err) < 0) {
+    if (ferry_engine_create(config, &world->engine, &err) < 0) {
         free(world);
         /* Where there is no KVM there is nothing to test, unless it was promised. */
         if (!getenv("FERRY_REQUIRE_KVM"))

@@ -35,6 +35,7 @@ struct world {
 
 /* Setup and teardown for cmocka; teardown destroys all and asserts that nothing leaked. */
 int world_setup(void **state);
+int world_setup_with(void **state, const struct ferry_engine_config *config);
 int world_teardown(void **state);
 
 /* A VM called `name` that runs the guest program `program` with these

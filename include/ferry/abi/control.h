@@ -31,6 +31,7 @@
 #define FERRY_DELIVERY_AUTO      0u /* ring the doorbell when a receiver waits */
 #define FERRY_DELIVERY_IMMEDIATE 1u /* ring it for every message */
 #define FERRY_DELIVERY_DEFERRED  2u /* never ring it */
+#define FERRY_DELIVERY_POLLED    3u /* never ring it: the VMM watches the rings */
 
 /* control_info.payload: how the stream layer sends. */
 #define FERRY_PAYLOAD_AUTO 0u

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The polled engine's thread, with VMs that only look as if they ran. */
+#include "core_trio.h"
+
+static int setup(void **state)
+{
+    (void)state;
+    trio_setup();
+    core_link(vm_a, vm_b, 8);
+    assert_int_equal(poller_start(&engine->poller), 0);
+    poller_add(&engine->poller, vm_a);
+    poller_add(&engine->poller, vm_b);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    poller_remove(&engine->poller, vm_b);
+    poller_remove(&engine->poller, vm_a);
+    poller_stop(&engine->poller);
+    return trio_teardown(state);
+}
+
+/* As the VM's thread does before KVM_RUN. */
+static void enter(struct ferry_vm *vm)
+{
+    atomic_store(&vm->in_guest, true);
+    poller_guest_runs(&engine->poller);
+}
+
+/* The test's time limit is the bound. */
+static void wait_until_taken(void)
+{
+    while (__atomic_load_n(&a->control->vmm.out_tail, __ATOMIC_ACQUIRE) !=
+           a->control->guest.out_head)
+        ;
+}
+
+static void wait_until_asleep(void)
+{
+    while (!atomic_load(&engine->poller.asleep))
+        ;
+}
+
+static void a_store_is_enough(void **state)
+{
+    (void)state;
+    enter(vm_a);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct ferry_desc desc = core_inline(b->id, i);
+        core_queue(a, &desc);
+        wait_until_taken();
+        assert_int_equal(core_take(b).tag, i);
+    }
+}
+
+/* A release by a store alone brings the loan home. */
+static void a_release_is_seen(void **state)
+{
+    struct units page = core_alloc(a, 1, true);
+    struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, page);
+
+    (void)state;
+    enter(vm_a);
+    enter(vm_b);
+    core_queue(a, &desc);
+    wait_until_taken();
+    core_release(b, core_take(b).payload.token);
+    while (core_home(a) == 0)
+        ;
+    assert_int_equal(core_rights(a, page.first), WINDOW_WRITE);
+}
+
+/* What waited for room goes when there is some, though its sender did nothing since. */
+static void a_parked_message_goes_on(void **state)
+{
+    (void)state;
+    a->out[0]->max_messages = 1;
+    for (int i = 0; i < 2; i++) {
+        struct ferry_desc desc = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
+        core_queue(a, &desc);
+    }
+    enter(vm_a);
+    enter(vm_b);
+    while (core_waiting(b) == 0)
+        ;
+    core_take(b);
+    wait_until_taken();
+    core_take(b);
+}
+
+static void who_serves_himself_is_left_alone(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 1), other = core_inline(b->id, 2);
+
+    (void)state;
+    core_link(vm_c, vm_b, 8);
+    poller_add(&engine->poller, vm_c);
+    pthread_mutex_lock(&vm_a->serving);
+    enter(vm_c);
+    core_queue(a, &desc);
+    core_queue(c, &other);
+    /* The other's message was taken in a later pass over both. */
+    while (__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) == 0)
+        ;
+    assert_int_equal(a->control->vmm.out_tail, 0);
+    pthread_mutex_unlock(&vm_a->serving);
+    wait_until_taken();
+    poller_remove(&engine->poller, vm_c);
+}
+
+static void it_sleeps_and_is_woken(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct ferry_desc desc = core_inline(b->id, i);
+        atomic_store(&vm_a->in_guest, false);
+        wait_until_asleep();
+        enter(vm_a);
+        core_queue(a, &desc);
+        wait_until_taken();
+    }
+    assert_int_equal(core_waiting(b), 5);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_store_is_enough),        CASE(a_release_is_seen),
+        CASE(a_parked_message_goes_on), CASE(who_serves_himself_is_left_alone),
+        CASE(it_sleeps_and_is_woken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
