@@ -17,6 +17,7 @@
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \
     "  --immediate         each message leaves its VM at once\n"                          \
     "  --deferred          messages leave at the VM's next natural exit\n"                \
+    "  --polled[=CPU]      a thread polls for messages, on CPU: no exits, but a core\n"   \
     "  --stats[=json]      print figures on standard error at the end\n"                  \
     "  --verbose           say what happens on standard error\n"                          \
     "  -h, --help          print this help\n"                                             \

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@ enum {
     OPT_MODE,
     OPT_IMMEDIATE,
     OPT_DEFERRED,
+    OPT_POLLED,
     OPT_STATS,
     OPT_VERBOSE,
 };
@@ -31,6 +34,7 @@ static const struct option long_options[] = {
     {"mode", required_argument, NULL, OPT_MODE},
     {"immediate", no_argument, NULL, OPT_IMMEDIATE},
     {"deferred", no_argument, NULL, OPT_DEFERRED},
+    {"polled", optional_argument, NULL, OPT_POLLED},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
@@ -116,6 +120,27 @@ static int set_stats(struct options *options, const char *word)
     return 0;
 }
 
+/* CPU, or none: wherever the scheduler puts it. */
+static int set_polled(struct options *options, const char *word)
+{
+    char *end = NULL;
+    cpu_set_t may;
+
+    options->polled = true;
+    options->polled_cpu = -1;
+    if (!word)
+        return 0;
+    errno = 0;
+    long cpu = strtol(word, &end, 10);
+    if (errno != 0 || end == word || *end != '\0' || cpu < 0 || cpu >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof may, &may) != 0 || !CPU_ISSET((int)cpu, &may)) {
+        say("--polled='%s': not a processor that may be used; see 'taskset -cp $$'", word);
+        return STATUS_USAGE;
+    }
+    options->polled_cpu = (int)cpu;
+    return 0;
+}
+
 static int set_option(struct options *options, int option, const char *word)
 {
     switch (option) {
@@ -145,6 +170,8 @@ static int set_option(struct options *options, int option, const char *word)
     case OPT_DEFERRED:
         options->delivery = FERRY_DELIVER_DEFERRED;
         return 0;
+    case OPT_POLLED:
+        return set_polled(options, word);
     default:
         options->verbose = true;
         return 0;

@@ -19,6 +19,8 @@ struct options {
     GPtrArray *read_only;  /* likewise: absolute paths of directories */
     enum ferry_transfer transfer;
     enum ferry_delivery delivery;
+    bool polled;
+    int polled_cpu; /* where the polling thread runs; -1: anywhere */
     enum stats_format stats;
     bool verbose;
 };

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -62,6 +63,25 @@ static uint32_t stage_extents(const struct pipeline *p)
     return (uint32_t)MIN(EXTENTS_OF_STAGES / p->count, EXTENTS_PER_STAGE);
 }
 
+/* A thread may run where the one that made it may: the polling one is made on its CPU. */
+static int create_engine(struct pipeline *p, const struct ferry_engine_config *config,
+                         struct ferry_error *error)
+{
+    cpu_set_t before, only;
+    bool pinned = p->options->polled && p->options->polled_cpu >= 0 &&
+                  sched_getaffinity(0, sizeof before, &before) == 0;
+
+    if (pinned) {
+        CPU_ZERO(&only);
+        CPU_SET(p->options->polled_cpu, &only);
+        sched_setaffinity(0, sizeof only, &only);
+    }
+    int result = ferry_engine_create(config, &p->engine, error);
+    if (pinned)
+        sched_setaffinity(0, sizeof before, &before);
+    return result;
+}
+
 static int make_engine(struct pipeline *p)
 {
     struct ferry_error error;
@@ -69,9 +89,10 @@ static int make_engine(struct pipeline *p)
         .pool_extents = INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
+        .polled = p->options->polled,
     };
 
-    if (ferry_engine_create(&config, &p->engine, &error) != 0) {
+    if (create_engine(p, &config, &error) != 0) {
         say("%s", error.text);
         return STATUS_FERRY;
     }

@@ -240,6 +240,10 @@ class Usage(FerryTest):
     def test_quote_left_open(self):
         self.check(["pipe", "busybox echo 'open"], "quote")
 
+    def test_polled_on_no_processor(self):
+        for word in ("x", "-1", "100000", ""):
+            self.check(["pipe", f"--polled={word}", box("cat")], "processor")
+
     def test_immediate_and_deferred_do_not_mix_silently(self):
         """The last one holds, as with any option given twice, or it is refused; it is not both."""
         result = ferry("pipe", "--stats=json", "--immediate", "--deferred", box("cat"), data=b"x")

@@ -144,6 +144,15 @@ class Modes(FerryTest):
             self.assertEqual(vm["exits_immediate"], 0)
             self.assertGreater(vm["exits_natural"], 0)
 
+    def test_polled(self):
+        """A thread looks into the rings: no message has an exit, and everything still arrives."""
+        cpu = min(os.sched_getaffinity(0))
+        for option in ("--polled", f"--polled={cpu}"):
+            result = self.run_aware(option)
+            for vm in result.stats["vms"]:
+                self.assertGreater(vm["messages_sent"], 0)
+                self.assertEqual(vm["exits_immediate"], 0)
+
     def test_every_combination_on_unmodified_stages(self):
         stages = [box("cat"), box("tr a-z A-Z"), box("cat")]
         expected = on_host_bytes(stages, self.data)
