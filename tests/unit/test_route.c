@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of performing in host/route.c: each mode as the receiver sees
+ * Owns the tests of performing in host/perform.c: each mode as the receiver sees
  * it, back-pressure, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"

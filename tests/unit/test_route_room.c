@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of back-pressure and failure in host/route.c: who waits for
+ * Owns the tests of back-pressure and failure in host/perform.c: who waits for
  * what, who wakes him, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"
