@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The regression guard: ratios that must not fall below what is written down. */
+#include <errno.h>
+#include <string.h>
+
+#include "results.h"
+
+#define AGAINST_MAX 16
+
+struct floor {
+    const char *part, *label, *way;
+    const char *against[AGAINST_MAX]; /* the best of these */
+    size_t count;
+    double at_least;
+    bool low; /* when it was last looked at */
+};
+
+static bool read_against(struct floor *floor, const json_t *against)
+{
+    size_t i;
+    json_t *name;
+
+    if (json_is_string(against))
+        floor->against[floor->count++] = json_string_value(against);
+    json_array_foreach(against, i, name)
+    {
+        if (!json_is_string(name) || floor->count == AGAINST_MAX)
+            return false;
+        floor->against[floor->count++] = json_string_value(name);
+    }
+    return floor->count > 0;
+}
+
+static bool read_floor(struct floor *floor, json_t *entry)
+{
+    json_t *against;
+
+    memset(floor, 0, sizeof(*floor));
+    return json_unpack(entry, "{s:s, s:s, s:s, s:o, s:F}", "part", &floor->part, "label",
+                       &floor->label, "way", &floor->way, "against", &against, "at_least",
+                       &floor->at_least) == 0 &&
+           read_against(floor, against);
+}
+
+static bool was_run(const struct bench *bench, const char *part)
+{
+    for (guint i = 0; i < bench->results->len; i++)
+        if (strcmp(((const struct result *)bench->results->pdata[i])->part, part) == 0)
+            return true;
+    return false;
+}
+
+/* A row that this run does not have, such as a size left out by --quick, is no failure; a way
+ * that did not run is. */
+static bool look(const struct bench *bench, struct floor *floor, struct spread *ratio)
+{
+    memset(ratio, 0, sizeof(*ratio));
+    bool ran = bench_ratio(bench, floor->part, floor->label, floor->way, floor->against,
+                           floor->count, ratio);
+
+    floor->low = !ran || ratio->median < floor->at_least;
+    return ran;
+}
+
+/* Runs the rows with a floor that was not reached once more: somebody else's work may have
+ * been in the way. */
+static void measure_again(struct bench *bench, struct floor *floors, size_t count,
+                          void (*again)(struct bench *bench, const char *part))
+{
+    for (size_t i = 0; i < count; i++) {
+        bool done = false;
+
+        if (!floors[i].low)
+            continue;
+        for (size_t j = 0; j < i; j++)
+            done |= floors[j].low && strcmp(floors[j].part, floors[i].part) == 0;
+        if (done)
+            continue;
+        bench->only_part = floors[i].part;
+        bench->only_labels = g_hash_table_new(g_str_hash, g_str_equal);
+        for (size_t j = i; j < count; j++)
+            if (floors[j].low && strcmp(floors[j].part, floors[i].part) == 0)
+                g_hash_table_add(bench->only_labels, (void *)(uintptr_t)floors[j].label);
+        again(bench, floors[i].part);
+        g_hash_table_destroy(bench->only_labels);
+        bench->only_part = NULL;
+        bench->only_labels = NULL;
+    }
+}
+
+static int check_all(struct bench *bench, struct floor *floors, size_t count,
+                     void (*again)(struct bench *bench, const char *part))
+{
+    int failed = 0;
+    struct spread ratio;
+
+    for (size_t i = 0; i < count; i++)
+        look(bench, &floors[i], &ratio);
+    measure_again(bench, floors, count, again);
+    printf("floors: what a ratio must reach\n\n");
+    for (size_t i = 0; i < count; i++) {
+        struct floor *floor = &floors[i];
+        bool ran = look(bench, floor, &ratio);
+
+        printf("  %-6s %-10s %-10s %6.2f, at least %.2f: %s against %s%s%s\n",
+               floor->low ? "FAILED" : "ok", floor->part, floor->label, ratio.median,
+               floor->at_least, floor->way, floor->count > 1 ? "the best of " : "",
+               floor->against[0], ran ? "" : " (did not run)");
+        failed += floor->low;
+    }
+    printf("\n%zu passed, %d failed\n", count - (size_t)failed, failed);
+    return failed;
+}
+
+int floors_check(struct bench *bench, const char *path,
+                 void (*again)(struct bench *bench, const char *part))
+{
+    json_error_t error;
+    json_t *root = json_load_file(path, 0, &error), *entry;
+    size_t i, count = 0;
+    int rc = -EINVAL;
+
+    if (!json_is_array(root)) {
+        fprintf(stderr, "ferry-bench: %s: %s\n", path, root ? "no array of floors" : error.text);
+        json_decref(root);
+        return rc;
+    }
+    struct floor *floors = g_new0(struct floor, json_array_size(root));
+
+    json_array_foreach(root, i, entry)
+    {
+        if (!read_floor(&floors[count], entry)) {
+            fprintf(stderr, "ferry-bench: %s: floor %zu makes no sense\n", path, i + 1);
+            goto out;
+        }
+        count += was_run(bench, floors[count].part) &&
+                 bench_find(bench, floors[count].part, floors[count].label) != NULL;
+    }
+    rc = check_all(bench, floors, count, again);
+out:
+    g_free(floors);
+    json_decref(root);
+    return rc;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the benchmark keeps of a run, and who writes it down: inside the framework only. */
+#ifndef FERRY_BENCH_RESULTS_H
+#define FERRY_BENCH_RESULTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+#include "bench.h"
+
+struct way_result {
+    char *name;
+    int error;       /* why it was left out: negative errno; 0: it ran */
+    GArray *samples; /* of struct sample, one a round: the same place is the same round */
+};
+
+struct result {
+    char *part, *label, *unit;
+    double x;
+    bool less_is_better;
+    GPtrArray *ways; /* of struct way_result */
+};
+
+struct figure {
+    char *part, *name, *unit;
+    double value;
+};
+
+struct ratio_column;
+struct ratio_table {
+    const char *part;
+    const struct ratio_column *columns;
+    size_t count;
+};
+
+struct bench {
+    bool quick;
+    unsigned rounds;
+    GPtrArray *results; /* of struct result, in the order they were run */
+    GPtrArray *figures; /* of struct figure */
+    GArray *ratios;     /* of struct ratio_table */
+    GString *guest;     /* the path that bench_guest gave last */
+    /* Measuring again: nothing but these rows of this part, and nothing is printed. NULL: all. */
+    const char *only_part;
+    GHashTable *only_labels;
+};
+
+/* Middle, least and most of some values. */
+struct spread {
+    double median, least, most;
+};
+
+struct bench *bench_new(bool quick, unsigned rounds);
+void bench_free(struct bench *bench);
+
+struct result *bench_find(const struct bench *bench, const char *part, const char *label);
+const struct way_result *result_way(const struct result *result, const char *way);
+/* Of a way's values; false: it did not run. */
+bool way_spread(const struct way_result *way, struct spread *out);
+
+/* How often `way` is as good as the best, by median, of `against`, round by round: above 1
+ * it is the better one. False: one of them did not run. */
+bool bench_ratio(const struct bench *bench, const char *part, const char *label, const char *way,
+                 const char *const *against, size_t count, struct spread *out);
+
+/* A column of a table of ratios; static. */
+struct ratio_column {
+    const char *title;
+    const char *way;
+    const char *const *against;
+    size_t count;
+};
+/* A part's own ratios, printed below its table. */
+void bench_ratios(struct bench *bench, const char *part, const struct ratio_column *columns,
+                  size_t count);
+
+/* report.c: the tables of one part. */
+void report_part(const struct bench *bench, const char *part);
+
+/* report_json.c */
+json_t *report_machine(void);
+int report_json(const struct bench *bench, const char *path);
+
+/* report_plot.c: the plots of the parts that were run. Negative errno: gnuplot failed. */
+int report_plots(const struct bench *bench, const char *directory);
+
+/* floors.c: checks `path`; `again` runs a part anew. Returns how many failed, or negative errno. */
+int floors_check(struct bench *bench, const char *path,
+                 void (*again)(struct bench *bench, const char *part));
+
+#endif

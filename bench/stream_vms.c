@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host's side of a stream between two VMs. */
+#include "stream_vms.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "lines.h"
+#include "processes.h"
+#include "vms.h"
+
+#define CIRCULATING   (64u << 20) /* as in guests/stream_send.c */
+#define EXTENTS_LEAST 48u
+#define PAGES         1024u
+#define CALIBRATE_NS  5000000u
+
+/* Ticks of the processor's clock in a millisecond. */
+static double ticks_per_ms(void)
+{
+    static double kept;
+
+    if (kept == 0) {
+        uint64_t ns = bench_now_ns(), ticks = __builtin_ia32_rdtsc(), passed;
+
+        while ((passed = bench_now_ns() - ns) < CALIBRATE_NS)
+            ;
+        kept = (double)(__builtin_ia32_rdtsc() - ticks) / (double)passed * 1e6;
+    }
+    return kept;
+}
+
+static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
+{
+    const struct ferry_vm_config config = {.pool_extents = EXTENTS_LEAST, .pool_pages = PAGES};
+    const struct ferry_link_config stream = {.stream = true, .max_messages = 48};
+    char send[80], receive[40];
+    int rc;
+
+    snprintf(send, sizeof(send), "%zu %llu %d", work->bytes, (unsigned long long)ticks,
+             work->honest);
+    snprintf(receive, sizeof(receive), "%zu %d", work->bytes, work->honest);
+    if ((rc = vms_add(vms, &config, "stream_send", send, 0)) < 0 ||
+        (rc = vms_add(vms, &config, "stream_recv", receive, 1)) < 0 ||
+        (rc = vms_link(vms, 0, 1, &stream)) < 0)
+        return rc;
+    return vms_link(vms, 1, VMS_HOST, NULL);
+}
+
+int stream_vms_run(struct bench *bench, const void *arg, struct sample *out)
+{
+    const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS_LEAST,
+                                               .pool_pages = 2 * PAGES};
+    uint64_t ticks = (uint64_t)(ticks_per_ms() * (double)stream_duration_ns(bench) / 1e6);
+    struct vms *vms = vms_new(bench, &config);
+    struct stream_report report;
+    int rc = vms ? set_up(vms, arg, ticks) : -EIO;
+
+    if (rc == 0)
+        rc = vms_start(vms);
+    if (rc == 0)
+        rc = vms_receive(vms, 1, &report, sizeof(report));
+    if (rc == 0)
+        rc = vms_wait(vms);
+    vms_free(vms);
+    if (rc != 0)
+        return rc;
+    if (report.wrong)
+        return -EBADMSG;
+    out->value = (double)report.bytes / (double)report.ns;
+    return 0;
+}
