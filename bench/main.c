@@ -16,6 +16,7 @@ static const struct part {
     const char *about;
 } parts[] = {
     {"stream", part_stream, "sender writes, receiver reads each cache line"},
+    {"handover", part_handover, "nothing written, one word of each page read"},
 };
 
 struct options {

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Streams of messages: the sender writes each cache line, the receiver reads each. */
-#include <errno.h>
-#include <stdio.h>
-
 #include <glib.h>
 
-#include "lines.h"
-#include "processes.h"
 #include "results.h"
 #include "stream_vms.h"
 
@@ -22,7 +17,6 @@
 #define READV     "process_vm_readv"
 #define RING      "shared ring, copied in"
 #define IDEAL     "shared ring, filled in place"
-#define MEMCPY    "memcpy in one process"
 
 static const struct {
     const char *label;
@@ -40,43 +34,28 @@ static const char *const sockets[] = {UNIX, UNIX_SPIN, SEQ, SEQ_SPIN};
 static const char *const ideal[] = {IDEAL};
 
 static const struct ratio_column ratios[] = {
-    {"Ferry to the blocking pipe", FERRY_WAY, blocking, G_N_ELEMENTS(blocking)},
-    {"Ferry to the best pipe", FERRY_WAY, pipes, G_N_ELEMENTS(pipes)},
-    {"Ferry to the best AF_UNIX", FERRY_WAY, sockets, G_N_ELEMENTS(sockets)},
-    {"Ferry to the ring filled in place", FERRY_WAY, ideal, G_N_ELEMENTS(ideal)},
+    {"Ferry to the blocking pipe", WAY_FERRY, blocking, G_N_ELEMENTS(blocking)},
+    {"Ferry to the best pipe", WAY_FERRY, pipes, G_N_ELEMENTS(pipes)},
+    {"Ferry to the best AF_UNIX", WAY_FERRY, sockets, G_N_ELEMENTS(sockets)},
+    {"Ferry to the ring filled in place", WAY_FERRY, ideal, G_N_ELEMENTS(ideal)},
 };
 
-static void compare(struct bench *bench, const char *label, size_t bytes)
-{
-    const struct comparison comparison = {PART, label, (double)bytes, "GB/s", false};
-    const struct {
-        const char *name;
-        const struct transport *transport;
-    } ways_by[] = {
-        {PIPE, &transport_pipe},       {PIPE_SPIN, &transport_pipe_spinning},
-        {UNIX, &transport_stream},     {UNIX_SPIN, &transport_stream_spinning},
-        {SEQ, &transport_seqpacket},   {SEQ_SPIN, &transport_seqpacket_spinning},
-        {SPLICE, &transport_vmsplice}, {READV, &transport_readv},
-        {RING, &transport_ring},       {IDEAL, &transport_ring_in_place},
-    };
-    struct work work[G_N_ELEMENTS(ways_by) + 1];
-    struct way ways[G_N_ELEMENTS(ways_by) + 2];
-    size_t count = 0;
-
-    for (; count < G_N_ELEMENTS(ways_by); count++) {
-        work[count] = (struct work){ways_by[count].transport, bytes, true};
-        ways[count] = (struct way){ways_by[count].name, processes_run, &work[count]};
-    }
-    work[count] = (struct work){NULL, bytes, true};
-    ways[count] = (struct way){MEMCPY, memcpy_run, &work[count]};
-    ways[count + 1] = (struct way){FERRY_WAY, stream_vms_run, &work[count]};
-    bench_compare(bench, &comparison, ways, count + 2);
-}
+static const struct named_transport transports[] = {
+    {PIPE, &transport_pipe},       {PIPE_SPIN, &transport_pipe_spinning},
+    {UNIX, &transport_stream},     {UNIX_SPIN, &transport_stream_spinning},
+    {SEQ, &transport_seqpacket},   {SEQ_SPIN, &transport_seqpacket_spinning},
+    {SPLICE, &transport_vmsplice}, {READV, &transport_readv},
+    {RING, &transport_ring},       {IDEAL, &transport_ring_in_place},
+};
 
 void part_stream(struct bench *bench)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++)
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        const struct work work = {.bytes = sizes[i].bytes, .honest = true};
+
         if (sizes[i].quick || !bench_quick(bench))
-            compare(bench, sizes[i].label, sizes[i].bytes);
+            stream_compare(bench, PART, sizes[i].label, &work, transports,
+                           G_N_ELEMENTS(transports));
+    }
     bench_ratios(bench, PART, ratios, G_N_ELEMENTS(ratios));
 }

@@ -7,6 +7,8 @@
 
 #include "results.h"
 
+#define COLOURS 8 /* that gnuplot has before it begins again */
+
 struct plot {
     const char *part; /* and the name of its file */
     const char *title;
@@ -103,7 +105,8 @@ static void put_plot(FILE *out, const struct plot *plot, const GPtrArray *rows, 
 
         if (kept->samples->len == 0)
             continue;
-        fprintf(out, "%s$way%u using 1:2 with linespoints lw 2 title ", drawn++ ? ", " : "", way);
+        fprintf(out, "%s$way%u using 1:2 with linespoints lw 2 dt %u title ", drawn++ ? ", " : "",
+                way, way / COLOURS + 1);
         put_text(out, kept->name);
     }
     fputs("\n", out);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host's side of a stream between two VMs. */
+/* The host's side of a stream between two VMs, and setting it beside the other ways. */
 #include "stream_vms.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "lines.h"
-#include "processes.h"
 #include "vms.h"
 
 #define CIRCULATING   (64u << 20) /* as in guests/stream_send.c */
@@ -46,7 +45,8 @@ static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
     return vms_link(vms, 1, VMS_HOST, NULL);
 }
 
-int stream_vms_run(struct bench *bench, const void *arg, struct sample *out)
+/* struct way's run; arg is a struct work without transport. Gives GB/s. */
+static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 {
     const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS_LEAST,
                                                .pool_pages = 2 * PAGES};
@@ -68,4 +68,21 @@ int stream_vms_run(struct bench *bench, const void *arg, struct sample *out)
         return -EBADMSG;
     out->value = (double)report.bytes / (double)report.ns;
     return 0;
+}
+
+void stream_compare(struct bench *bench, const char *part, const char *label,
+                    const struct work *work, const struct named_transport *named, size_t count)
+{
+    const struct comparison comparison = {part, label, (double)work->bytes, "GB/s", false};
+    struct work works[NAMED_MAX];
+    struct way ways[NAMED_MAX + 2];
+
+    for (size_t i = 0; i < count; i++) {
+        works[i] = *work;
+        works[i].transport = named[i].transport;
+        ways[i] = (struct way){named[i].name, processes_run, &works[i]};
+    }
+    ways[count] = (struct way){WAY_MEMCPY, memcpy_run, work};
+    ways[count + 1] = (struct way){WAY_FERRY, run_vms, work};
+    bench_compare(bench, &comparison, ways, count + 2);
 }
