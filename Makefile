@@ -5,14 +5,15 @@
 #   make setup      installs the packages that are missing (root or sudo)
 #   make demo       setup, build, then one real pipeline beside plain pipes
 #   make check      setup, build, then every test
-#   make bench      two Ferry-aware stages beside the same two over a pipe
+#   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
+#   make bench-quick   the same in a minute, against floors that must hold
 #   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check bench install clean
+.PHONY: all setup demo check bench bench-quick install clean
 
 # A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
@@ -39,8 +40,14 @@ check: setup
 	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
 	@scripts/check $(BUILD)
 
-bench: all
-	@python3 bench/pipeline.py $(BUILD)
+bench:
+	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \
+	    echo "ferry: no gnuplot: there will be no plots" >&2
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/ferry bench --json=$(BUILD)/bench.json --plots=$(BUILD)/plots
+
+bench-quick: all
+	@$(BUILD)/ferry bench --quick --floors=bench/floors.json
 
 # The prefix is also written into files, so another one than before has to be built in.
 install: all

@@ -198,15 +198,20 @@ static void run_once(struct bench *bench, const struct comparison *comparison,
     kept->error = way->run(bench, way->arg, &sample);
     if (kept->error && kept->error != -ENOTSUP) {
         progress(comparison, NULL);
-        fprintf(stderr, "ferry-bench: %s: %s: %s: %s\n", comparison->part, comparison->label,
+        fprintf(stderr, "ferry: bench: %s: %s: %s: %s\n", comparison->part, comparison->label,
                 way->name, strerror(-kept->error));
     }
     if (!kept->error && keep)
         g_array_append_val(kept->samples, sample);
 }
 
-static struct result *result_new(const struct comparison *comparison, const struct way *ways,
-                                 size_t count)
+static bool is_wanted_way(const struct bench *bench, const struct way *way)
+{
+    return !bench->only_way || strstr(way->name, bench->only_way);
+}
+
+static struct result *result_new(const struct bench *bench, const struct comparison *comparison,
+                                 const struct way *ways, size_t count)
 {
     struct result *result = g_new0(struct result, 1);
 
@@ -217,6 +222,8 @@ static struct result *result_new(const struct comparison *comparison, const stru
     result->less_is_better = comparison->less_is_better;
     result->ways = g_ptr_array_new_with_free_func(way_result_free);
     for (size_t i = 0; i < count; i++) {
+        if (!is_wanted_way(bench, &ways[i]))
+            continue;
         struct way_result *way = g_new0(struct way_result, 1);
 
         way->name = g_strdup(ways[i].name);
@@ -238,12 +245,13 @@ void bench_compare(struct bench *bench, const struct comparison *comparison, con
     if (!is_wanted(bench, comparison))
         return;
     struct result *old = bench_find(bench, comparison->part, comparison->label);
-    struct result *result = result_new(comparison, ways, count);
+    struct result *result = result_new(bench, comparison, ways, count);
 
     /* Round 0 warms up. */
     for (unsigned round = 0; round <= bench->rounds; round++)
-        for (size_t i = 0; i < count; i++)
-            run_once(bench, comparison, &ways[i], result->ways->pdata[i], round > 0);
+        for (size_t i = 0, kept = 0; i < count; i++)
+            if (is_wanted_way(bench, &ways[i]))
+                run_once(bench, comparison, &ways[i], result->ways->pdata[kept++], round > 0);
     progress(comparison, NULL);
     if (old)
         g_ptr_array_remove(bench->results, old);

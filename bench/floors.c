@@ -15,6 +15,12 @@ struct floor {
     bool low; /* when it was last looked at */
 };
 
+struct floors {
+    json_t *root; /* holds the texts */
+    struct floor *all;
+    size_t count;
+};
+
 static bool read_against(struct floor *floor, const json_t *against)
 {
     size_t i;
@@ -42,16 +48,8 @@ static bool read_floor(struct floor *floor, json_t *entry)
            read_against(floor, against);
 }
 
-static bool was_run(const struct bench *bench, const char *part)
-{
-    for (guint i = 0; i < bench->results->len; i++)
-        if (strcmp(((const struct result *)bench->results->pdata[i])->part, part) == 0)
-            return true;
-    return false;
-}
-
-/* A row that this run does not have, such as a size left out by --quick, is no failure; a way
- * that did not run is. */
+/* A row that this run does not have, such as a size left out by --quick, is passed over; a way
+ * that did not run has failed. */
 static bool look(const struct bench *bench, struct floor *floor, struct spread *ratio)
 {
     memset(ratio, 0, sizeof(*ratio));
@@ -112,33 +110,56 @@ static int check_all(struct bench *bench, struct floor *floors, size_t count,
     return failed;
 }
 
-int floors_check(struct bench *bench, const char *path,
+struct floors *floors_load(const char *path)
+{
+    struct floors *floors = g_new0(struct floors, 1);
+    json_error_t error;
+    size_t i;
+    json_t *entry;
+
+    floors->root = json_load_file(path, 0, &error);
+    if (!json_is_array(floors->root)) {
+        fprintf(stderr, "ferry: bench: %s: %s\n", path,
+                floors->root ? "not an array of floors" : error.text);
+        floors_free(floors);
+        return NULL;
+    }
+    floors->all = g_new0(struct floor, json_array_size(floors->root));
+    json_array_foreach(floors->root, i, entry)
+    {
+        if (read_floor(&floors->all[i], entry))
+            continue;
+        fprintf(stderr,
+                "ferry: bench: %s: floor %zu lacks a member, or has one that makes no "
+                "sense\n",
+                path, i + 1);
+        floors_free(floors);
+        return NULL;
+    }
+    floors->count = json_array_size(floors->root);
+    return floors;
+}
+
+void floors_free(struct floors *floors)
+{
+    if (!floors)
+        return;
+    g_free(floors->all);
+    json_decref(floors->root);
+    g_free(floors);
+}
+
+int floors_check(struct bench *bench, struct floors *floors,
                  void (*again)(struct bench *bench, const char *part))
 {
-    json_error_t error;
-    json_t *root = json_load_file(path, 0, &error), *entry;
-    size_t i, count = 0;
-    int rc = -EINVAL;
+    struct floor *wanted = g_new0(struct floor, floors->count);
+    size_t count = 0;
+    int failed;
 
-    if (!json_is_array(root)) {
-        fprintf(stderr, "ferry-bench: %s: %s\n", path, root ? "no array of floors" : error.text);
-        json_decref(root);
-        return rc;
-    }
-    struct floor *floors = g_new0(struct floor, json_array_size(root));
-
-    json_array_foreach(root, i, entry)
-    {
-        if (!read_floor(&floors[count], entry)) {
-            fprintf(stderr, "ferry-bench: %s: floor %zu makes no sense\n", path, i + 1);
-            goto out;
-        }
-        count += was_run(bench, floors[count].part) &&
-                 bench_find(bench, floors[count].part, floors[count].label) != NULL;
-    }
-    rc = check_all(bench, floors, count, again);
-out:
-    g_free(floors);
-    json_decref(root);
-    return rc;
+    for (size_t i = 0; i < floors->count; i++)
+        if (bench_find(bench, floors->all[i].part, floors->all[i].label))
+            wanted[count++] = floors->all[i];
+    failed = check_all(bench, wanted, count, again);
+    g_free(wanted);
+    return failed;
 }

@@ -17,12 +17,13 @@ static const struct part {
 } parts[] = {
     {"stream", part_stream, "sender writes, receiver reads each cache line"},
     {"handover", part_handover, "nothing written, one word of each page read"},
+    {"pipeline", part_pipeline, "whole commands over a file, in VMs and as processes"},
 };
 
 struct options {
     gboolean quick, version;
     gint rounds;
-    char *json, *plots, *floors;
+    char *json, *plots, *floors, *way;
     char **parts;
 };
 
@@ -49,6 +50,8 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     const GOptionEntry entries[] = {
         {"quick", 0, 0, G_OPTION_ARG_NONE, &options->quick, "fewer sizes and rounds", NULL},
         {"rounds", 0, 0, G_OPTION_ARG_INT, &options->rounds, "rounds of each comparison", "N"},
+        {"way", 0, 0, G_OPTION_ARG_STRING, &options->way, "only ways with TEXT in their name",
+         "TEXT"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &options->json, "write all figures to FILE", "FILE"},
         {"plots", 0, 0, G_OPTION_ARG_FILENAME, &options->plots,
          "write SVG plots to DIRECTORY, by gnuplot", "DIRECTORY"},
@@ -72,15 +75,15 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     g_option_context_free(context);
     *status = STATUS_USAGE;
     if (!ok) {
-        fprintf(stderr, "ferry-bench: %s; see 'ferry bench --help'\n", error->message);
+        fprintf(stderr, "ferry: bench: %s; see 'ferry bench --help'\n", error->message);
         g_error_free(error);
     } else if (options->rounds < 0 || options->rounds > 1000) {
-        fprintf(stderr, "ferry-bench: --rounds takes 1 to 1000\n");
+        fprintf(stderr, "ferry: bench: --rounds takes 1 to 1000\n");
         ok = false;
     }
     for (char **name = options->parts; ok && name && *name; name++)
         if (!find_part(*name)) {
-            fprintf(stderr, "ferry-bench: no part '%s'; 'ferry bench --help' lists them\n", *name);
+            fprintf(stderr, "ferry: bench: no part '%s'; 'ferry bench --help' lists them\n", *name);
             ok = false;
         }
     return ok;
@@ -123,28 +126,29 @@ static int write_files(struct bench *bench, const struct options *options)
 {
     int status = 0, rc;
 
-    if (options->json && (rc = report_json(bench, options->json)) != 0) {
-        fprintf(stderr, "ferry-bench: cannot write %s\n", options->json);
+    if (options->json && report_json(bench, options->json) != 0) {
+        fprintf(stderr, "ferry: bench: cannot write %s\n", options->json);
         status = STATUS_FLOOR;
     }
     if (!options->plots)
         return status;
     rc = report_plots(bench, options->plots);
     if (rc == -ENOENT) {
-        fprintf(stderr, "ferry-bench: no plots: gnuplot is not installed (package gnuplot-nox)\n");
+        fprintf(stderr, "ferry: bench: no plots: gnuplot is not installed (package gnuplot-nox)\n");
     } else if (rc != 0) {
-        fprintf(stderr, "ferry-bench: cannot write the plots to %s: %s\n", options->plots,
+        fprintf(stderr, "ferry: bench: cannot write the plots to %s: %s\n", options->plots,
                 strerror(-rc));
         status = STATUS_FLOOR;
     }
     return status;
 }
 
-static int run(const struct options *options)
+static int run(const struct options *options, struct floors *floors)
 {
     struct bench *bench = bench_new(options->quick, (unsigned)options->rounds);
     int status = 0;
 
+    bench->only_way = options->way;
     print_machine();
     if (options->parts)
         for (char **name = options->parts; *name; name++)
@@ -153,12 +157,8 @@ static int run(const struct options *options)
         for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
             run_part(bench, &parts[i]);
     status = write_files(bench, options);
-    if (options->floors) {
-        int failed = floors_check(bench, options->floors, run_again);
-
-        if (failed != 0)
-            status = failed < 0 ? STATUS_USAGE : STATUS_FLOOR;
-    }
+    if (floors && floors_check(bench, floors, run_again) > 0)
+        status = STATUS_FLOOR;
     bench_free(bench);
     return status;
 }
@@ -170,9 +170,20 @@ static bool can_run(void)
 
     if (rc == 0 && machine.kvm_errno == 0)
         return true;
-    fprintf(stderr, "ferry-bench: Ferry cannot run here: %s; type 'ferry doctor'\n",
+    fprintf(stderr, "ferry: bench: Ferry cannot run here: %s; type 'ferry doctor'\n",
             strerror(rc ? -rc : machine.kvm_errno));
     return false;
+}
+
+static int check_and_run(const struct options *options)
+{
+    struct floors *floors = options->floors ? floors_load(options->floors) : NULL;
+    int status = STATUS_USAGE;
+
+    if (floors || !options->floors)
+        status = can_run() ? run(options, floors) : STATUS_FERRY;
+    floors_free(floors);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -180,15 +191,17 @@ int main(int argc, char **argv)
     struct options options = {0};
     int status;
 
+    g_set_prgname("ferry bench");
     if (parse(&options, &argc, &argv, &status)) {
         if (options.version) {
             printf("ferry %s\n", ferry_version());
             status = 0;
         } else {
-            status = can_run() ? run(&options) : STATUS_FERRY;
+            status = check_and_run(&options);
         }
     }
     g_strfreev(options.parts);
+    g_free(options.way);
     g_free(options.json);
     g_free(options.plots);
     g_free(options.floors);

@@ -46,6 +46,7 @@ struct bench {
     /* Measuring again: nothing but these rows of this part, and nothing is printed. NULL: all. */
     const char *only_part;
     GHashTable *only_labels;
+    const char *only_way; /* a part of a name; NULL: all */
 };
 
 /* Middle, least and most of some values. */
@@ -87,8 +88,12 @@ int report_json(const struct bench *bench, const char *path);
 /* report_plot.c: the plots of the parts that were run. Negative errno: gnuplot failed. */
 int report_plots(const struct bench *bench, const char *directory);
 
-/* floors.c: checks `path`; `again` runs a part anew. Returns how many failed, or negative errno. */
-int floors_check(struct bench *bench, const char *path,
+/* floors.c. NULL: they cannot be used, and a line on standard error says why. */
+struct floors;
+struct floors *floors_load(const char *path);
+void floors_free(struct floors *floors); /* NULL is allowed */
+/* Checks those whose rows were run; `again` runs a part anew. Returns how many failed. */
+int floors_check(struct bench *bench, struct floors *floors,
                  void (*again)(struct bench *bench, const char *part));
 
 #endif

@@ -4,14 +4,19 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/param.h>
 
 #include "lines.h"
 #include "vms.h"
 
-#define CIRCULATING   (64u << 20) /* as in guests/stream_send.c */
-#define EXTENTS_LEAST 48u
-#define PAGES         1024u
-#define CALIBRATE_NS  5000000u
+/* Few enough to stay near the processor, and enough that both sides have work. */
+#define CIRCULATING    (32u << 20)
+#define MESSAGES_LEAST 2u
+#define BATCH          (16u << 20) /* queued before the sender's VM is left */
+#define BATCH_MESSAGES 32u         /* the same, of small messages */
+#define EXTENTS        48u
+#define PAGES          1024u
+#define CALIBRATE_NS   5000000u
 
 /* Ticks of the processor's clock in a millisecond. */
 static double ticks_per_ms(void)
@@ -28,15 +33,45 @@ static double ticks_per_ms(void)
     return kept;
 }
 
+/* What the last run took. */
+static struct {
+    uint64_t exits, calls, bytes;
+} traffic;
+
+static void traffic_note(struct vms *vms)
+{
+    struct ferry_vm_stats vm[2];
+    struct ferry_link_stats link;
+
+    for (int i = 0; i < 2; i++)
+        ferry_vm_stats(vms_at(vms, i), &vm[i]);
+    ferry_link_stats(vms_link_at(vms, 0, 1), &link);
+    traffic.exits =
+        vm[0].exits_immediate + vm[0].exits_natural + vm[1].exits_immediate + vm[1].exits_natural;
+    traffic.calls = link.table_calls;
+    traffic.bytes = link.bytes_handed_over + link.bytes_copied;
+}
+
+static void traffic_figure(struct bench *bench, const char *part, const char *label,
+                           const char *what, uint64_t count)
+{
+    char name[80];
+
+    snprintf(name, sizeof(name), "%s: %s", label, what);
+    bench_figure(bench, part, name, (double)count / ((double)traffic.bytes / (1 << 20)), "per MiB");
+}
+
 static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 {
-    const struct ferry_vm_config config = {.pool_extents = EXTENTS_LEAST, .pool_pages = PAGES};
+    const struct ferry_vm_config config = {.pool_extents = EXTENTS, .pool_pages = PAGES};
     const struct ferry_link_config stream = {.stream = true, .max_messages = 48};
-    char send[80], receive[40];
+    size_t circulating = MAX(CIRCULATING, MESSAGES_LEAST * work->bytes);
+    size_t batch = MIN(BATCH, BATCH_MESSAGES * work->bytes);
+    char send[128], receive[40];
     int rc;
 
-    snprintf(send, sizeof(send), "%zu %llu %d", work->bytes, (unsigned long long)ticks,
-             work->honest);
+    snprintf(send, sizeof(send), "%zu %llu %d %zu %zu", work->bytes, (unsigned long long)ticks,
+             work->honest, circulating, batch);
     snprintf(receive, sizeof(receive), "%zu %d", work->bytes, work->honest);
     if ((rc = vms_add(vms, &config, "stream_send", send, 0)) < 0 ||
         (rc = vms_add(vms, &config, "stream_recv", receive, 1)) < 0 ||
@@ -48,7 +83,7 @@ static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 /* struct way's run; arg is a struct work without transport. Gives GB/s. */
 static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 {
-    const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS_LEAST,
+    const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS,
                                                .pool_pages = 2 * PAGES};
     uint64_t ticks = (uint64_t)(ticks_per_ms() * (double)stream_duration_ns(bench) / 1e6);
     struct vms *vms = vms_new(bench, &config);
@@ -61,6 +96,8 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
         rc = vms_receive(vms, 1, &report, sizeof(report));
     if (rc == 0)
         rc = vms_wait(vms);
+    if (rc == 0)
+        traffic_note(vms);
     vms_free(vms);
     if (rc != 0)
         return rc;
@@ -84,5 +121,10 @@ void stream_compare(struct bench *bench, const char *part, const char *label,
     }
     ways[count] = (struct way){WAY_MEMCPY, memcpy_run, work};
     ways[count + 1] = (struct way){WAY_FERRY, run_vms, work};
+    traffic.bytes = 0;
     bench_compare(bench, &comparison, ways, count + 2);
+    if (traffic.bytes > 0) {
+        traffic_figure(bench, part, label, "exits of both VMs", traffic.exits);
+        traffic_figure(bench, part, label, "page-table calls", traffic.calls);
+    }
 }

@@ -12,19 +12,24 @@
 
 struct member {
     struct ferry_vm *vm;
-    struct ferry_link *from_host, *to_host;
     int core;
+};
+
+struct made_link {
+    struct ferry_link *link;
+    int from, to;
 };
 
 struct vms {
     struct bench *bench;
     struct ferry_engine *engine;
     GArray *members; /* of struct member */
+    GArray *links;   /* of struct made_link */
 };
 
 static int failed(int rc, const struct ferry_error *err)
 {
-    fprintf(stderr, "ferry-bench: %s\n", err->text);
+    fprintf(stderr, "ferry: bench: %s\n", err->text);
     return rc;
 }
 
@@ -40,6 +45,7 @@ struct vms *vms_new(struct bench *bench, const struct ferry_engine_config *confi
 
     vms->bench = bench;
     vms->members = g_array_new(FALSE, TRUE, sizeof(struct member));
+    vms->links = g_array_new(FALSE, TRUE, sizeof(struct made_link));
     if (ferry_engine_create(config, &vms->engine, &err) == 0)
         return vms;
     failed(0, &err);
@@ -70,18 +76,26 @@ int vms_add(struct vms *vms, const struct ferry_vm_config *config, const char *g
 
 int vms_link(struct vms *vms, int from, int to, const struct ferry_link_config *config)
 {
-    struct ferry_link *link;
+    struct made_link made = {.from = from, .to = to};
     struct ferry_error err;
     int rc = ferry_link_create(vms->engine, from < 0 ? NULL : member(vms, from)->vm,
-                               to < 0 ? NULL : member(vms, to)->vm, config, &link, &err);
+                               to < 0 ? NULL : member(vms, to)->vm, config, &made.link, &err);
 
     if (rc != 0)
         return failed(rc, &err);
-    if (from < 0)
-        member(vms, to)->from_host = link;
-    else if (to < 0)
-        member(vms, from)->to_host = link;
+    g_array_append_val(vms->links, made);
     return 0;
+}
+
+struct ferry_link *vms_link_at(struct vms *vms, int from, int to)
+{
+    for (guint i = 0; i < vms->links->len; i++) {
+        const struct made_link *made = &g_array_index(vms->links, struct made_link, i);
+
+        if (made->from == from && made->to == to)
+            return made->link;
+    }
+    return NULL;
 }
 
 /* A VM's thread has the cores of the thread that starts it. */
@@ -101,7 +115,7 @@ int vms_start(struct vms *vms)
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
 {
     struct ferry_message message;
-    int rc = ferry_recv(member(vms, from)->to_host, PATIENCE_NS, &message);
+    int rc = ferry_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
 
     if (rc != 0)
         return rc;
@@ -116,7 +130,7 @@ int vms_send(struct vms *vms, int to, const void *data, size_t bytes)
     const struct ferry_message message = {
         .mode = FERRY_INLINE, .data = (void *)(uintptr_t)data, .bytes = bytes};
 
-    return ferry_send(member(vms, to)->from_host, &message, PATIENCE_NS);
+    return ferry_send(vms_link_at(vms, VMS_HOST, to), &message, PATIENCE_NS);
 }
 
 struct ferry_engine *vms_engine(struct vms *vms)
@@ -140,7 +154,7 @@ int vms_wait(struct vms *vms)
 
         if (rc == 0 && end.how == FERRY_ENDED_EXIT && end.status == 0)
             continue;
-        fprintf(stderr, "ferry-bench: VM '%s': %s\n", ferry_vm_name(vm),
+        fprintf(stderr, "ferry: bench: VM '%s': %s\n", ferry_vm_name(vm),
                 rc ? strerror(-rc) : end.text);
         result = -EIO;
     }
@@ -155,5 +169,6 @@ void vms_free(struct vms *vms)
         ferry_vm_destroy(member(vms, (int)i)->vm);
     ferry_engine_destroy(vms->engine);
     g_array_free(vms->members, TRUE);
+    g_array_free(vms->links, TRUE);
     g_free(vms);
 }

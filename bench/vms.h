@@ -31,6 +31,9 @@ int vms_add(struct vms *vms, const struct ferry_vm_config *config, const char *g
  * most. */
 int vms_link(struct vms *vms, int from, int to, const struct ferry_link_config *config);
 
+/* A link that was made; NULL: none. */
+struct ferry_link *vms_link_at(struct vms *vms, int from, int to);
+
 /* Starts all of them. */
 int vms_start(struct vms *vms);
 

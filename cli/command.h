@@ -23,6 +23,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* argv[0] is the subcommand. Return the exit status. */
 int command_pipe(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_bench(int argc, char **argv); /* returns only if it failed */
 int command_doctor(int argc, char **argv);
 
 /* Prints the help text of a subcommand (NULL: of ferry itself) on standard

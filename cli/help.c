@@ -33,6 +33,7 @@ static const struct {
            "  pipe     run a pipeline, each stage in a VM of its own\n"
            "  run      run one program in a VM\n"
            "  doctor   say what this machine offers and what is missing\n"
+           "  bench    compare Ferry with pipes, sockets and shared memory on this machine\n"
            "  help     print help; 'ferry help COMMAND' for one command\n\n"
            "Options:\n"
            "  -h, --help      print this help\n"
@@ -49,6 +50,18 @@ static const struct {
                "Options:\n"
                "  -h, --help      print this help\n"
                "  -V, --version   print the version\n"},
+    {"bench", "Usage: ferry bench [OPTIONS] [PART]...\n"
+              "Compare Ferry with other ways to carry bytes, side by side, on this machine.\n"
+              "PARTs are listed by 'ferry bench --help'; all of them if none is named.\n\n"
+              "Options:\n"
+              "  --quick            fewer sizes and rounds: under a minute for all parts\n"
+              "  --rounds N         rounds of each comparison\n"
+              "  --way TEXT         only ways with TEXT in their name\n"
+              "  --json FILE        write all figures, with every sample, to FILE\n"
+              "  --plots DIRECTORY  write SVG plots, drawn by gnuplot\n"
+              "  --floors FILE      fail if a ratio is below what FILE asks for\n"
+              "  -h, --help         print help\n"
+              "  -V, --version      print the version\n"},
     {"help", "Usage: ferry help [COMMAND]\n"
              "Print what Ferry, or one of its commands, takes.\n"},
 };

@@ -16,6 +16,7 @@ static const struct {
     {"pipe", command_pipe},
     {"run", command_run},
     {"doctor", command_doctor},
+    {"bench", command_bench},
 };
 
 /* Without this, /dev/kvm could become descriptor 0, 1 or 2 of a process

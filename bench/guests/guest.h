@@ -3,6 +3,7 @@
 #ifndef FERRY_BENCH_GUEST_H
 #define FERRY_BENCH_GUEST_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stream_send BYTES TICKS HONEST: sends messages of so many bytes to the peer
- * behind fd 1 for so many ticks of the processor's clock. Below an extent as a
- * stream, if every line is to be written (HONEST 1); else as loans that
- * circulate.
+ * stream_send BYTES TICKS HONEST CIRCULATING BATCH: sends messages of so many
+ * bytes to the peer behind fd 1 for so many ticks of the processor's clock.
+ * Below an extent as a stream, if every line is to be written (HONEST 1); else
+ * as loans: so many bytes of buffers circulate, and the VM is left when a batch
+ * is queued.
  */
 #include "../lines.h"
 #include "guest.h"
 
 #define MESSAGES_LEAST 4
 #define CHECK_BYTES    (64u << 10)
-#define BATCH_BYTES    (8u << 20) /* queued before the VM is left */
-#define BATCH_MESSAGES 32u
-#define CIRCULATING    (64u << 20)
-#define BUFFERS_MAX    40u
+#define BUFFERS_MAX    48u /* as many loans are in flight on a link */
 
-static uint64_t bytes, deadline, duration, messages, lines;
+static uint64_t bytes, duration, circulating, batch; /* arguments */
+static uint64_t deadline, messages, lines;
 static bool honest;
 
 /* Other than ticks(), which would be asked for each line. */
@@ -51,14 +50,15 @@ static void lend(uint16_t peer, void *data)
     expect("lend", ferry_send(&msg, FERRY_DEFERRED));
 }
 
-static void *buffer_new(void)
+/* Side by side, so that those of a batch are handed over in one call. */
+static char *buffers_new(uint64_t count)
 {
-    void *data = bytes < FERRY_EXTENT_BYTES ? ferry_alloc_pages(bytes / FERRY_PAGE_BYTES)
-                                            : ferry_alloc_extents(bytes / FERRY_EXTENT_BYTES);
+    void *data = bytes < FERRY_EXTENT_BYTES
+                     ? ferry_alloc_pages(count * bytes / FERRY_PAGE_BYTES)
+                     : ferry_alloc_extents(count * bytes / FERRY_EXTENT_BYTES);
 
-    if (data == NULL)
-        expect("alloc", -12);
-    memset(data, 0, bytes);
+    expect("alloc", data == NULL ? -errno : 0);
+    memset(data, 0, count * bytes);
     return data;
 }
 
@@ -78,19 +78,14 @@ static void *buffer_home(uint64_t *queued)
 static void send_loans(uint16_t peer)
 {
     const struct ferry_msg hangup = {.mode = FERRY_HANGUP, .dst = peer};
-    void *buffers[BUFFERS_MAX];
-    uint64_t count = CIRCULATING / bytes, queued = 0, batch = BATCH_BYTES;
+    char *buffers;
+    uint64_t count = circulating / bytes, queued = 0;
 
     if (count > BUFFERS_MAX)
         count = BUFFERS_MAX;
-    if (count < 3)
-        count = 3;
-    if (batch > bytes * BATCH_MESSAGES)
-        batch = bytes * BATCH_MESSAGES;
-    for (uint64_t i = 0; i < count; i++)
-        buffers[i] = buffer_new();
+    buffers = buffers_new(count);
     for (uint64_t i = 0; more(); i++) {
-        lend(peer, i < count ? buffers[i] : buffer_home(&queued));
+        lend(peer, i < count ? buffers + i * bytes : buffer_home(&queued));
         queued += bytes;
         if (queued >= batch) {
             expect("yield", ferry_yield());
@@ -105,6 +100,8 @@ int main(int argc, char **argv)
     bytes = argument(argc, argv, 1);
     duration = argument(argc, argv, 2);
     honest = argument(argc, argv, 3) != 0;
+    circulating = argument(argc, argv, 4);
+    batch = argument(argc, argv, 5);
     if (honest && bytes < FERRY_EXTENT_BYTES)
         send_stream();
     else

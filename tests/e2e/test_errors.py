@@ -253,6 +253,55 @@ class Usage(FerryTest):
             self.assertRegex(result.errors, r"\Aferry: ")
 
 
+class Bench(FerryTest):
+    """What is wrong with a command line shows at once, before anything is measured."""
+
+    def check(self, arguments, *needles):
+        result = ferry("bench", *arguments)
+        self.assert_error(result, *needles)
+        self.assertEqual(result.status, 2)
+
+    def test_unknown_part(self):
+        self.check(["stream", "sailing"], "'sailing'", "--help")
+
+    def test_unknown_option(self):
+        self.check(["--frobnicate"], "--frobnicate", "--help")
+
+    def test_number_of_rounds(self):
+        for rounds in ("-1", "many", "1001"):
+            with self.subTest(rounds):
+                self.check([f"--rounds={rounds}"], "rounds")
+
+    def test_floors(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            self.check(["--floors=/no/such/file"], "/no/such/file")
+            for text in ('{}', '[{}]', '[{"part": 1}]', 'no JSON'):
+                with self.subTest(text):
+                    file.seek(0)
+                    file.truncate()
+                    file.write(text)
+                    file.flush()
+                    self.check([f"--floors={file.name}"], file.name)
+
+    def test_help_and_version(self):
+        text = ferry("bench", "--help")
+        self.assert_ends(text, 0)
+        self.assertRegex(text.output.decode(), r"ferry bench(.|\n)*\n  stream ")
+        version = ferry("bench", "--version")
+        self.assertRegex(version.output.decode(), r"\Aferry \d+\.\d+\.\d+\n\Z")
+
+    def test_program_is_missing(self):
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(FERRY, directory)
+            done = subprocess.run(
+                [os.path.join(directory, "ferry"), "bench"],
+                env={"LD_LIBRARY_PATH": os.path.dirname(FERRY)},
+                input=b"", capture_output=True, check=False,
+            )  # fmt: skip
+        self.assertEqual(done.returncode, 127)
+        self.assertRegex(done.stderr.decode(), r"\Aferry: bench: [^\n]*ferry-bench[^\n]*\n\Z")
+
+
 class Help(FerryTest):
     def test_help_and_version_everywhere(self):
         for command in ([], ["pipe"], ["run"], ["doctor"]):
