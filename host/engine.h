@@ -18,7 +18,7 @@
 #include "poller.h"
 #include "pool.h"
 
-#define ENDPOINTS_MAX 8192u
+#define ENDPOINTS_MAX LEDGER_OWNERS
 
 struct ferry_vm;
 struct image;

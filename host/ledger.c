@@ -7,51 +7,131 @@
 
 #include "page_table.h"
 
+_Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "a unit's word is changed without a lock");
+_Static_assert(sizeof(struct ledger_share) == 64, "a share is a cache line");
+
+/* --- the word ---------------------------------------------------------------- */
+
+static uint64_t word_of(const struct ledger_unit *unit)
+{
+    return (uint64_t)unit->owner | (uint64_t)unit->holder << 16 | (uint64_t)unit->heir << 32 |
+           (uint64_t)unit->state << 48 | (uint64_t)unit->fresh << 56;
+}
+
+static struct ledger_unit unit_of(uint64_t word)
+{
+    return (struct ledger_unit){.owner = (uint16_t)word,
+                                .holder = (uint16_t)(word >> 16),
+                                .heir = (uint16_t)(word >> 32),
+                                .state = (uint8_t)(word >> 48),
+                                .fresh = word >> 56 & 1};
+}
+
+static uint64_t last_of(uint16_t from, uint16_t to, uint32_t message)
+{
+    return (uint64_t)from | (uint64_t)to << 16 | (uint64_t)message << 32;
+}
+
+static const struct ledger_unit free_unit = {
+    .owner = LEDGER_NOBODY, .holder = LEDGER_NOBODY, .heir = LEDGER_NOBODY, .state = UNIT_FREE};
+
+static uint64_t read_word(struct ledger *ledger, uint32_t unit)
+{
+    return atomic_load_explicit(&ledger->units[unit].word, memory_order_acquire);
+}
+
+/* False: it changed since; *word is what it is now. */
+static bool swap(struct ledger *ledger, uint32_t unit, uint64_t *word, struct ledger_unit becomes)
+{
+    return atomic_compare_exchange_weak_explicit(&ledger->units[unit].word, word, word_of(&becomes),
+                                                 memory_order_acq_rel, memory_order_acquire);
+}
+
+static void forget_last(struct ledger *ledger, uint32_t unit)
+{
+    atomic_store_explicit(&ledger->units[unit].last, last_of(LEDGER_NOBODY, LEDGER_NOBODY, 0),
+                          memory_order_relaxed);
+}
+
+/* --- shares -------------------------------------------------------------------- */
+
+static atomic_uint *share(struct ledger *ledger, uint16_t index, bool page)
+{
+    if (index >= LEDGER_OWNERS)
+        abort(); /* no endpoint has such an index */
+    return page ? &ledger->shares[index].pages : &ledger->shares[index].extents;
+}
+
+/* Counts `count` units for `index`, before it has them. False: it would have too many. */
+static bool share_reserve(struct ledger *ledger, uint16_t index, bool page, uint32_t count,
+                          uint32_t most)
+{
+    atomic_uint *owned = share(ledger, index, page);
+    unsigned now = atomic_load_explicit(owned, memory_order_relaxed);
+
+    do {
+        if ((uint64_t)now + count > most)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(owned, &now, now + count, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+/* After it had them. */
+static void share_return(struct ledger *ledger, uint16_t index, bool page, uint32_t count)
+{
+    atomic_fetch_sub_explicit(share(ledger, index, page), count, memory_order_relaxed);
+}
+
+uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page)
+{
+    return atomic_load_explicit(share(ledger, index, page), memory_order_relaxed);
+}
+
+/* --- making ---------------------------------------------------------------------- */
+
 int ledger_create(struct ledger *ledger, const struct pool *pool)
 {
     uint32_t count = pool_units(pool);
+    struct ledger_unit fresh = free_unit;
 
     *ledger = (struct ledger){.pool = pool, .hint_extent = pool->pages};
-    ledger->units = calloc(count, sizeof *ledger->units);
-    if (!ledger->units)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        ledger->units[i] = (struct ledger_unit){.owner = LEDGER_NOBODY,
-                                                .holder = LEDGER_NOBODY,
-                                                .from = LEDGER_NOBODY,
-                                                .to = LEDGER_NOBODY,
-                                                .fresh = true};
     pthread_mutex_init(&ledger->lock, NULL);
+    ledger->units = calloc(count, sizeof *ledger->units);
+    ledger->shares = calloc(LEDGER_OWNERS, sizeof *ledger->shares);
+    if (!ledger->units || !ledger->shares) {
+        ledger_destroy(ledger);
+        return -ENOMEM;
+    }
+    fresh.fresh = true;
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_init(&ledger->units[i].word, word_of(&fresh));
+        forget_last(ledger, i);
+    }
     return 0;
 }
 
 void ledger_destroy(struct ledger *ledger)
 {
-    if (!ledger->units)
+    if (!ledger->pool)
         return;
     pthread_mutex_destroy(&ledger->lock);
     free(ledger->units);
-    ledger->units = NULL;
+    free(ledger->shares);
+    *ledger = (struct ledger){0};
 }
 
-static void lock(struct ledger *ledger)
-{
-    pthread_mutex_lock(&ledger->lock);
-}
+/* --- from the pool and back -------------------------------------------------------- */
 
-static void unlock(struct ledger *ledger)
-{
-    pthread_mutex_unlock(&ledger->lock);
-}
-
-/* First free run of `count` units in [low, high), searched from `hint` round. */
-static int64_t find_free(const struct ledger *ledger, uint32_t low, uint32_t high, uint32_t hint,
+/* Under lock: first free run of `count` units in [low, high), searched from `hint` round.
+ * What is free stays so, as only this search takes it. */
+static int64_t find_free(struct ledger *ledger, uint32_t low, uint32_t high, uint32_t hint,
                          uint32_t count)
 {
     for (int round = 0; round < 2; round++) {
         uint32_t run = 0;
         for (uint32_t i = round ? low : hint; i < high; i++) {
-            run = ledger->units[i].state == UNIT_FREE ? run + 1 : 0;
+            run = unit_of(read_word(ledger, i)).state == UNIT_FREE ? run + 1 : 0;
             if (run == count)
                 return (int64_t)i - count + 1;
         }
@@ -59,131 +139,53 @@ static int64_t find_free(const struct ledger *ledger, uint32_t low, uint32_t hig
     return -1;
 }
 
-static uint32_t owned_by(const struct ledger *ledger, uint32_t low, uint32_t high, uint16_t owner)
+/* Under lock: takes a free run into transit. False: there is none. */
+static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t count,
+                      struct units *out, bool *fresh)
 {
-    uint32_t owned = 0;
+    uint32_t low = page ? 0 : ledger->pool->pages;
+    uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
+    uint32_t *hint = page ? &ledger->hint_page : &ledger->hint_extent;
 
-    for (uint32_t i = low; i < high; i++)
-        owned += ledger->units[i].owner == owner;
-    return owned;
+    int64_t first = find_free(ledger, low, high, *hint, count);
+    if (first < 0)
+        return false;
+    *out = (struct units){(uint32_t)first, count};
+    *fresh = true;
+    for (uint32_t i = out->first; i < out->first + count; i++) {
+        uint64_t word = read_word(ledger, i);
+        *fresh = *fresh && unit_of(word).fresh;
+        forget_last(ledger, i);
+        while (!swap(
+            ledger, i, &word,
+            (struct ledger_unit){
+                .owner = owner, .holder = owner, .heir = LEDGER_NOBODY, .state = UNIT_TRANSIT}))
+            ;
+    }
+    *hint = out->first + count < high ? out->first + count : low;
+    return true;
 }
 
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
                  struct units *out, bool *fresh)
 {
-    uint32_t low = page ? 0 : ledger->pool->pages;
-    uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
-    uint32_t *hint = page ? &ledger->hint_page : &ledger->hint_extent;
-    int result = 0;
-
     if (count == 0)
         return -EINVAL;
-    if (count > high - low)
+    if (count > (page ? ledger->pool->pages : ledger->pool->extents))
         return -ENOMEM;
-    lock(ledger);
-    if ((uint64_t)owned_by(ledger, low, high, owner) + count > most) {
-        result = -EDQUOT;
-        goto out;
-    }
-    int64_t first = find_free(ledger, low, high, *hint, count);
-    if (first < 0) {
-        result = -ENOMEM;
-        goto out;
-    }
-    *out = (struct units){(uint32_t)first, count};
-    *fresh = true;
-    for (uint32_t i = out->first; i < out->first + count; i++) {
-        struct ledger_unit *unit = &ledger->units[i];
-        *fresh = *fresh && unit->fresh;
-        *unit = (struct ledger_unit){.owner = owner,
-                                     .holder = owner,
-                                     .state = UNIT_TRANSIT,
-                                     .from = LEDGER_NOBODY,
-                                     .to = LEDGER_NOBODY};
-    }
-    *hint = out->first + count < high ? out->first + count : low;
-out:
-    unlock(ledger);
-    return result;
+    if (!share_reserve(ledger, owner, page, count, most))
+        return -EDQUOT;
+    pthread_mutex_lock(&ledger->lock);
+    bool found = take_free(ledger, owner, page, count, out, fresh);
+    pthread_mutex_unlock(&ledger->lock);
+    if (!found)
+        share_return(ledger, owner, page, count);
+    return found ? 0 : -ENOMEM;
 }
 
-/* Units in transit belong to whoever began it, so setting them needs the lock
- * only for the readers that count. */
 void ledger_commit_owned(struct ledger *ledger, struct units units)
 {
-    lock(ledger);
-    for (uint32_t i = units.first; i < units.first + units.count; i++)
-        ledger->units[i].state = UNIT_OWNED;
-    unlock(ledger);
-}
-
-/* Whether `holder` has all the units in the same state, OWNED or LENT. */
-static bool holds_alike(const struct ledger *ledger, struct units units, uint16_t holder)
-{
-    const struct ledger_unit *first = &ledger->units[units.first];
-
-    if (first->state != UNIT_OWNED && first->state != UNIT_LENT)
-        return false;
-    for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        const struct ledger_unit *unit = &ledger->units[i];
-        if (unit->holder != holder || unit->state != first->state || unit->owner != first->owner)
-            return false;
-    }
-    return true;
-}
-
-static void set_state(struct ledger *ledger, struct units units, enum unit_state state)
-{
-    for (uint32_t i = units.first; i < units.first + units.count; i++)
-        ledger->units[i].state = (uint8_t)state;
-}
-
-static void set_free(struct ledger_unit *unit)
-{
-    unit->owner = unit->holder = LEDGER_NOBODY;
-    unit->state = UNIT_FREE;
-}
-
-void ledger_commit_free(struct ledger *ledger, struct units units)
-{
-    lock(ledger);
-    for (uint32_t i = units.first; i < units.first + units.count; i++)
-        set_free(&ledger->units[i]);
-    unlock(ledger);
-}
-
-int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
-                      enum unit_state had)
-{
-    int result = -EPERM;
-
-    lock(ledger);
-    if (holds_alike(ledger, units, holder) && ledger->units[units.first].state == had) {
-        set_state(ledger, units, UNIT_TRANSIT);
-        result = 0;
-    }
-    unlock(ledger);
-    return result;
-}
-
-int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
-                      uint32_t most)
-{
-    bool page = pool_is_page(ledger->pool, units.first);
-    uint32_t low = page ? 0 : ledger->pool->pages;
-    uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
-    int result = -EPERM;
-
-    if (units.count > most)
-        return -EMSGSIZE;
-    lock(ledger);
-    if (holds_alike(ledger, units, holder) && ledger->units[units.first].state == UNIT_OWNED) {
-        result = owned_by(ledger, low, high, to) > most - units.count ? -EAGAIN : 0;
-        if (result == 0)
-            set_state(ledger, units, UNIT_TRANSIT);
-    }
-    unlock(ledger);
-    return result;
+    ledger_abort(ledger, units, UNIT_OWNED);
 }
 
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner)
@@ -191,77 +193,201 @@ int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner)
     return ledger_begin_send(ledger, units, owner, UNIT_OWNED);
 }
 
+void ledger_commit_free(struct ledger *ledger, struct units units)
+{
+    uint16_t owner = unit_of(read_word(ledger, units.first)).owner;
+
+    for (uint32_t i = units.first; i < units.first + units.count; i++) {
+        uint64_t word = read_word(ledger, i);
+        do {
+            if (unit_of(word).state != UNIT_TRANSIT || unit_of(word).owner != owner)
+                abort(); /* never begun: the books are wrong */
+        } while (!swap(ledger, i, &word, free_unit));
+    }
+    share_return(ledger, owner, pool_is_page(ledger->pool, units.first), units.count);
+}
+
+/* --- hand-overs ---------------------------------------------------------------------- */
+
+/* Owner of a unit that is part of a run: an eviction may have come to some of it only. */
+static bool of_one_owner(uint16_t a, uint16_t b)
+{
+    return a == b || a == LEDGER_NOBODY || b == LEDGER_NOBODY;
+}
+
+/* Takes one unit into transit, if `holder` has it so. */
+static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_state had,
+                 uint16_t heir, uint16_t owner)
+{
+    uint64_t word = read_word(ledger, i);
+    struct ledger_unit unit;
+
+    do {
+        unit = unit_of(word);
+        if (unit.holder != holder || unit.state != had || !of_one_owner(unit.owner, owner))
+            return false;
+        unit.state = UNIT_TRANSIT;
+        unit.heir = heir;
+    } while (!swap(ledger, i, &word, unit));
+    return true;
+}
+
+/* Takes all of them, or none: -EPERM, and what was counted for the heir is not any more. */
+static int take_all(struct ledger *ledger, struct units units, uint16_t holder, enum unit_state had,
+                    uint16_t heir)
+{
+    uint16_t owner = unit_of(read_word(ledger, units.first)).owner;
+
+    for (uint32_t i = 0; i < units.count; i++) {
+        if (take(ledger, units.first + i, holder, had, heir, owner))
+            continue;
+        ledger_abort(ledger, (struct units){units.first, i}, had);
+        if (heir != LEDGER_NOBODY)
+            share_return(ledger, heir, pool_is_page(ledger->pool, units.first), units.count - i);
+        return -EPERM;
+    }
+    return 0;
+}
+
+int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
+                      enum unit_state had)
+{
+    return take_all(ledger, units, holder, had, LEDGER_NOBODY);
+}
+
+int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
+                      uint32_t most)
+{
+    bool page = pool_is_page(ledger->pool, units.first);
+
+    if (units.count > most)
+        return -EMSGSIZE;
+    if (ledger_access(ledger, units, holder) != WINDOW_WRITE)
+        return -EPERM; /* not -EAGAIN: waiting would not help */
+    if (!share_reserve(ledger, to, page, units.count, most))
+        return -EAGAIN;
+    return take_all(ledger, units, holder, UNIT_OWNED, to);
+}
+
+/* To `to`. Of a loan the owner may be evicted meanwhile. */
+static void commit_one(struct ledger *ledger, uint32_t i, uint16_t to, bool move)
+{
+    uint64_t word = read_word(ledger, i);
+    struct ledger_unit unit;
+
+    do {
+        unit = unit_of(word);
+        if (unit.state != UNIT_TRANSIT || unit.heir != (move ? to : LEDGER_NOBODY))
+            abort(); /* never begun, or not as this: the books are wrong */
+        unit.holder = to;
+        unit.owner = move ? to : unit.owner;
+        unit.heir = LEDGER_NOBODY;
+        unit.state = move ? UNIT_OWNED : UNIT_LENT;
+    } while (!swap(ledger, i, &word, unit));
+}
+
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
                         uint32_t message)
 {
-    lock(ledger);
+    /* Of all units alike: nobody else changes the holder while they are in transit. */
+    uint16_t from = unit_of(read_word(ledger, units.first)).holder;
+
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        struct ledger_unit *unit = &ledger->units[i];
-        unit->from = unit->holder;
-        unit->to = to;
-        unit->message = message;
-        unit->holder = to;
-        if (move)
-            unit->owner = to;
-        unit->state = move ? UNIT_OWNED : UNIT_LENT;
+        /* Before the word: once that is written the next may begin. */
+        atomic_store_explicit(&ledger->units[i].last, last_of(from, to, message),
+                              memory_order_relaxed);
+        commit_one(ledger, i, to, move);
     }
-    unlock(ledger);
+    if (move) /* which only an owner does */
+        share_return(ledger, from, pool_is_page(ledger->pool, units.first), units.count);
 }
 
 void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had)
 {
-    lock(ledger);
-    set_state(ledger, units, had);
-    unlock(ledger);
+    for (uint32_t i = units.first; i < units.first + units.count; i++) {
+        uint64_t word = read_word(ledger, i);
+        uint16_t heir = unit_of(word).heir;
+        struct ledger_unit unit;
+        do {
+            unit = unit_of(word);
+            if (unit.state != UNIT_TRANSIT)
+                abort(); /* never begun: the books are wrong */
+            unit.state = (uint8_t)had;
+            unit.heir = LEDGER_NOBODY;
+        } while (!swap(ledger, i, &word, unit));
+        if (heir != LEDGER_NOBODY)
+            share_return(ledger, heir, pool_is_page(ledger->pool, i), 1);
+    }
 }
+
+/* --- coming home ------------------------------------------------------------------------ */
 
 void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner)
 {
-    lock(ledger);
-    *owner = ledger->units[units.first].owner;
-    for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        if (ledger->units[i].holder != holder || ledger->units[i].state != UNIT_LENT)
-            abort(); /* a loan comes home once, by its holder's token: else the books are wrong */
-        ledger->units[i].state = UNIT_TRANSIT;
-    }
-    unlock(ledger);
+    *owner = unit_of(read_word(ledger, units.first)).owner;
+    if (take_all(ledger, units, holder, UNIT_LENT, LEDGER_NOBODY) < 0)
+        abort(); /* a loan comes home once, by its holder's token: else the books are wrong */
 }
 
 void ledger_commit_home(struct ledger *ledger, struct units units)
 {
-    lock(ledger);
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        struct ledger_unit *unit = &ledger->units[i];
-        if (unit->owner == LEDGER_NOBODY) {
-            set_free(unit);
-        } else {
-            unit->holder = unit->owner;
-            unit->state = UNIT_OWNED;
-        }
+        uint64_t word = read_word(ledger, i);
+        struct ledger_unit unit;
+        do {
+            unit = unit_of(word);
+            if (unit.state != UNIT_TRANSIT)
+                abort(); /* never begun: the books are wrong */
+            if (unit.owner == LEDGER_NOBODY) {
+                unit = free_unit;
+            } else {
+                unit.holder = unit.owner;
+                unit.state = UNIT_OWNED;
+            }
+        } while (!swap(ledger, i, &word, unit));
     }
-    unlock(ledger);
+}
+
+/* Takes `owner` out of one unit's books. False: it was not its owner. */
+static bool evict_one(struct ledger *ledger, uint32_t i, uint16_t owner)
+{
+    uint64_t word = read_word(ledger, i);
+    struct ledger_unit unit;
+
+    do {
+        unit = unit_of(word);
+        if (unit.owner != owner)
+            return false;
+        if (unit.holder == owner && unit.state != UNIT_OWNED)
+            abort(); /* somebody acts for it still, or it holds a loan */
+        if (unit.holder == owner)
+            unit = free_unit;
+        else
+            unit.owner = LEDGER_NOBODY;
+    } while (!swap(ledger, i, &word, unit));
+    return true;
 }
 
 void ledger_evict(struct ledger *ledger, uint16_t owner)
 {
-    lock(ledger);
-    for (uint32_t i = 0; i < pool_units(ledger->pool); i++) {
-        struct ledger_unit *unit = &ledger->units[i];
-        if (unit->owner != owner)
-            continue;
-        if (unit->holder == owner)
-            set_free(unit);
-        else
-            unit->owner = LEDGER_NOBODY;
-    }
-    unlock(ledger);
+    /* The share is never less than the truth, so when it is used up there is no more. */
+    for (uint32_t i = 0; i < pool_units(ledger->pool) &&
+                         (ledger_owned(ledger, owner, true) || ledger_owned(ledger, owner, false));
+         i++)
+        if (evict_one(ledger, i, owner))
+            share_return(ledger, owner, pool_is_page(ledger->pool, i), 1);
 }
+
+/* --- looking ------------------------------------------------------------------------------ */
 
 struct ledger_unit ledger_look(struct ledger *ledger, uint32_t unit)
 {
-    lock(ledger);
-    struct ledger_unit copy = ledger->units[unit];
-    unlock(ledger);
+    struct ledger_unit copy = unit_of(read_word(ledger, unit));
+    uint64_t last = atomic_load_explicit(&ledger->units[unit].last, memory_order_relaxed);
+
+    copy.from = (uint16_t)last;
+    copy.to = (uint16_t)(last >> 16);
+    copy.message = (uint32_t)(last >> 32);
     return copy;
 }
 
@@ -269,20 +395,20 @@ int ledger_access(struct ledger *ledger, struct units units, uint16_t index)
 {
     enum window_access access = WINDOW_WRITE;
 
-    lock(ledger);
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        const struct ledger_unit *unit = &ledger->units[i];
-        if (unit->holder != index || unit->state == UNIT_TRANSIT)
+        struct ledger_unit unit = unit_of(read_word(ledger, i));
+        if (unit.holder != index || unit.state == UNIT_TRANSIT)
             access = WINDOW_CLOSED;
-        else if (unit->state == UNIT_LENT && access == WINDOW_WRITE)
+        else if (unit.state == UNIT_LENT && access == WINDOW_WRITE)
             access = WINDOW_READ;
     }
-    unlock(ledger);
     return access;
 }
 
 static bool consistent(const struct ledger_unit *unit)
 {
+    if (unit->heir != LEDGER_NOBODY && unit->state != UNIT_TRANSIT)
+        return false;
     switch (unit->state) {
     case UNIT_FREE:
         return unit->owner == LEDGER_NOBODY && unit->holder == LEDGER_NOBODY;
@@ -300,16 +426,14 @@ struct ledger_count ledger_prove(struct ledger *ledger)
 {
     struct ledger_count count = {0};
 
-    lock(ledger);
     for (uint32_t i = 0; i < pool_units(ledger->pool); i++) {
-        const struct ledger_unit *unit = &ledger->units[i];
-        if (!consistent(unit))
+        struct ledger_unit unit = unit_of(read_word(ledger, i));
+        if (!consistent(&unit))
             abort();
-        count.free += unit->state == UNIT_FREE;
-        count.owned += unit->state == UNIT_OWNED;
-        count.lent += unit->state == UNIT_LENT;
-        count.transit += unit->state == UNIT_TRANSIT;
+        count.free += unit.state == UNIT_FREE;
+        count.owned += unit.state == UNIT_OWNED;
+        count.lent += unit.state == UNIT_LENT;
+        count.transit += unit.state == UNIT_TRANSIT;
     }
-    unlock(ledger);
     return count;
 }

@@ -5,19 +5,46 @@
  * the caller on the page tables, and then committed or aborted; in between
  * the units are in transit and nobody else can begin anything with them.
  *
- * Thread-safe by a lock of its own, held for a few instructions per unit and
- * never across a system call; no other lock is ever taken under it.
+ * Thread-safe, and no lock is taken but for the search for free units. All that
+ * counts about a unit is one 64-bit word, changed by compare-and-swap, so it is
+ * consistent in itself at every instant. A run of units is taken one by one; if one
+ * does not fit, those taken already go back to what they were. A reader may see a
+ * unit in transit for that moment, but never with a wrong owner or holder.
+ *
+ * Who changes what:
+ *
+ *   FREE            only ledger_alloc, under the lock of the search
+ *   OWNED by X      only X: a hand-over begins, or its eviction frees it
+ *   LENT to H       only H, by the loan's token: a hand-over or the way home begins
+ *   TRANSIT         only who began it: commit or abort
+ *   LENT, TRANSIT   besides: the eviction of the owner takes the owner out
+ *
+ * "X" is whoever acts for the endpoint: its own thread, or one that entered it
+ * (endpoint.h). An endpoint is evicted when it takes part no more: no thread acts for it,
+ * it holds no loan, and nothing is on its way to it. So the eviction of O finds what O
+ * holds at rest and frees it. It competes with others only for what O owns and another
+ * holds, and there both sides change the word by compare-and-swap: the eviction changes
+ * nothing but the owner, the others keep the owner they find. Whoever comes second
+ * looks again, and nothing is lost:
+ *   - began or passed on by the holder first: O is still there and is taken out;
+ *   - came home first: O owns and holds it, and the eviction frees it;
+ *   - taken out first: it goes on as a loan of nobody's, and coming home frees it.
+ * After the eviction has looked at a unit, it cannot become O's again: that takes an
+ * allocation by O or a message to O. Eviction goes unit by unit, so of one loan some
+ * units may be O's still and some nobody's already: they count as of one owner.
  */
 #ifndef FERRY_HOST_LEDGER_H
 #define FERRY_HOST_LEDGER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "pool.h"
 
 #define LEDGER_NOBODY 0xffffu
+#define LEDGER_OWNERS 8192u /* endpoint indexes are below this */
 
 enum unit_state {
     UNIT_FREE,    /* in the pool: no owner, no holder */
@@ -26,8 +53,10 @@ enum unit_state {
     UNIT_TRANSIT, /* being handed over; owner and holder are still the old ones */
 };
 
+/* A copy of what the ledger says about a unit. */
 struct ledger_unit {
     uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
+    uint16_t heir;          /* TRANSIT by a move: whose share it counts for, too */
     uint8_t state;          /* enum unit_state */
     bool fresh;             /* never handed out: still zero */
     /* The last message it travelled in, kept for reports after it is over. */
@@ -35,11 +64,25 @@ struct ledger_unit {
     uint32_t message;
 };
 
+struct ledger_entry {
+    _Atomic uint64_t word; /* owner, holder, heir, state, fresh */
+    _Atomic uint64_t last; /* from, to, message: for reports, in no order with the word */
+};
+
+/* How much an endpoint owns, what is moving to it included: never less than the truth.
+ * A cache line each, as all VMs change theirs. */
+struct ledger_share {
+    atomic_uint pages, extents;
+    char pad[56];
+};
+
 struct ledger {
-    pthread_mutex_t lock;
     const struct pool *pool;
-    struct ledger_unit *units;
-    uint32_t hint_page, hint_extent; /* where the search for free units starts */
+    struct ledger_entry *units;
+    struct ledger_share *shares; /* by endpoint index */
+    char pad[64];                /* what is above is read by all and never written */
+    pthread_mutex_t lock;        /* of the search for free units; a leaf: */
+    uint32_t hint_page, hint_extent;
 };
 
 int ledger_create(struct ledger *ledger, const struct pool *pool);
@@ -65,33 +108,37 @@ int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder
  * by it: -EAGAIN, or -EMSGSIZE if it never could. */
 int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
                       uint32_t most);
-/* Moved: `to` owns. Lent: `to` holds, the owner stays; a loan that is passed on to
- * its owner is a loan like any other until it is released. */
+/* Moved (begun by ledger_begin_move): `to` owns. Lent: `to` holds, the owner stays; a loan
+ * that is passed on to its owner is a loan like any other until it is released. */
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
                         uint32_t message);
 /* Back to what ledger_begin_* found. */
 void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had);
 
-/* Begins bringing a loan home. *owner: LEDGER_NOBODY if the owner is no more. */
+/* Begins bringing a loan home. *owner: of its first unit; LEDGER_NOBODY if it is no more. */
 void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner);
 /* The owner has it again, or the pool if the owner was evicted meanwhile. */
 void ledger_commit_home(struct ledger *ledger, struct units units);
 
-/* `owner` is no more and holds no loan: its units go to the pool, what it
- * lent goes there once released. */
+/* `owner` is no more, holds no loan, and nobody acts for it: its units go to the pool,
+ * what it lent goes there once released. */
 void ledger_evict(struct ledger *ledger, uint16_t owner);
 
-/* What `index` may do at a unit now, and the unit's last message. */
+/* What the ledger says about a unit now, and the unit's last message. */
 struct ledger_unit ledger_look(struct ledger *ledger, uint32_t unit);
 
 /* Whether `index` holds all the units: WRITE (owns), READ (borrows) or CLOSED. */
 int ledger_access(struct ledger *ledger, struct units units, uint16_t index);
 
+/* How many units of that size count for the share of `index` now. */
+uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page);
+
 struct ledger_count {
     uint64_t free, owned, lent, transit;
 };
-/* Counts all units; aborts the process if one contradicts itself (a fault of
- * Ferry, after which no promise about pages can be kept). */
+/* Counts all units, one after the other: while others change hands the sum is right, each
+ * figure nearly. Aborts the process if a unit contradicts itself (a fault of Ferry, after
+ * which no promise about pages can be kept). */
 struct ledger_count ledger_prove(struct ledger *ledger);
 
 #endif

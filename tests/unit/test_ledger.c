@@ -36,7 +36,9 @@ static struct units owned(uint16_t owner, uint32_t count)
 
 static void give(struct units units, uint16_t from, uint16_t to, enum unit_state had, bool move)
 {
-    assert_int_equal(ledger_begin_send(&ledger, units, from, had), 0);
+    assert_int_equal(move ? ledger_begin_move(&ledger, units, from, to, 512)
+                          : ledger_begin_send(&ledger, units, from, had),
+                     0);
     ledger_commit_send(&ledger, units, to, move, 7);
 }
 
@@ -159,7 +161,7 @@ static void move_changes_the_owner(void **state)
     struct units units = owned(A, 2);
 
     (void)state;
-    assert_int_equal(ledger_begin_send(&ledger, units, A, UNIT_OWNED), 0);
+    assert_int_equal(ledger_begin_move(&ledger, units, A, B, 512), 0);
     assert_unit(units.first, UNIT_TRANSIT, A, A);
     ledger_commit_send(&ledger, units, B, true, 42);
     assert_unit(units.first + 1, UNIT_OWNED, B, B);
@@ -270,6 +272,42 @@ static void evict_frees_and_orphans(void **state)
     assert_count(515, 1, 0, 0);
 }
 
+/* A share counts what is owned, lent out, and on its way here. */
+static void shares_follow_every_change(void **state)
+{
+    struct units units = owned(A, 3), more = owned(A, 2), lent = owned(A, 1);
+    uint16_t owner;
+
+    (void)state;
+    assert_int_equal(ledger_owned(&ledger, A, true), 6);
+    assert_int_equal(ledger_owned(&ledger, A, false), 0);
+    assert_int_equal(ledger_begin_move(&ledger, units, A, B, 2), -EMSGSIZE);
+    assert_int_equal(ledger_begin_move(&ledger, units, C, B, 3), -EPERM);
+    assert_int_equal(ledger_owned(&ledger, B, true), 0);
+    assert_int_equal(ledger_begin_move(&ledger, units, A, B, 3), 0);
+    assert_int_equal(ledger_owned(&ledger, B, true), 3);
+    assert_int_equal(ledger_begin_move(&ledger, more, A, B, 4), -EAGAIN);
+    ledger_abort(&ledger, units, UNIT_OWNED);
+    assert_int_equal(ledger_owned(&ledger, B, true), 0);
+    assert_int_equal(ledger_owned(&ledger, A, true), 6);
+    give(units, A, B, UNIT_OWNED, true);
+    assert_int_equal(ledger_owned(&ledger, A, true), 3);
+    assert_int_equal(ledger_owned(&ledger, B, true), 3);
+    give(lent, A, B, UNIT_OWNED, false);
+    assert_int_equal(ledger_owned(&ledger, A, true), 3);
+    assert_int_equal(ledger_begin_free(&ledger, more, A), 0);
+    ledger_commit_free(&ledger, more);
+    assert_int_equal(ledger_owned(&ledger, A, true), 1);
+    ledger_evict(&ledger, A);
+    assert_int_equal(ledger_owned(&ledger, A, true), 0);
+    ledger_begin_home(&ledger, lent, B, &owner);
+    ledger_commit_home(&ledger, lent);
+    assert_int_equal(ledger_owned(&ledger, B, true), 3);
+    ledger_evict(&ledger, B);
+    assert_int_equal(ledger_owned(&ledger, B, true), 0);
+    assert_count(516, 0, 0, 0);
+}
+
 static void owner_evicted_while_a_loan_is_on_its_way(void **state)
 {
     struct units units = owned(A, 1);
@@ -301,6 +339,7 @@ int main(void)
         CASE(abort_goes_back),
         CASE(loan_passed_to_its_owner_stays_a_loan),
         CASE(evict_frees_and_orphans),
+        CASE(shares_follow_every_change),
         CASE(owner_evicted_while_a_loan_is_on_its_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
