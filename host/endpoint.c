@@ -70,9 +70,8 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
     if (endpoint->byte_stream && endpoint->stream_out &&
         atomic_load(&endpoint->stream_out->to->waiting))
         stream_pull(endpoint->byte_stream);
-    for (uint32_t i = 0; i < endpoint->in_count; i++)
-        if (endpoint->in[i]->from->byte_stream)
-            stream_pull(endpoint->in[i]->from->byte_stream);
+    if (endpoint->stream_in && endpoint->stream_in->from->byte_stream)
+        stream_pull(endpoint->stream_in->from->byte_stream);
     return seen;
 }
 

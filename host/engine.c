@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "error.h"
 #include "image.h"
 #include "kvm.h"
-#include "loan.h"
 #include "measure.h"
-#include "queue.h"
 #include "stream_internal.h"
 #include "vm.h"
 
@@ -47,12 +43,14 @@ const char *ferry_version(void)
 
 /* --- endpoints --------------------------------------------------------------- */
 
-/* Under lock: the lowest place that is free. */
-static int64_t free_place(const struct ferry_engine *engine)
+/* Under lock: the lowest place that is free. All below the hint are taken. */
+static int64_t free_place(struct ferry_engine *engine)
 {
-    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++)
+    for (uint32_t i = engine->place_hint; i < ENDPOINTS_MAX; i++) {
+        engine->place_hint = i;
         if (!engine->endpoints[i] || engine->endpoints[i]->retired)
             return i;
+    }
     return -1;
 }
 
@@ -86,6 +84,8 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
 {
     pthread_mutex_lock(&engine->lock);
     endpoint->retired = true;
+    if (endpoint->index < engine->place_hint)
+        engine->place_hint = endpoint->index;
     endpoint->control = NULL;
     endpoint->vm = NULL;
     pthread_mutex_unlock(&engine->lock);
@@ -185,87 +185,6 @@ static void free_images(struct ferry_engine *engine)
     }
 }
 
-/* --- the ticker -------------------------------------------------------------- */
-
-void engine_vm_running(struct ferry_engine *engine, struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&engine->lock);
-    vm->next_running = engine->vms;
-    engine->vms = vm;
-    pthread_cond_signal(&engine->tick);
-    pthread_mutex_unlock(&engine->lock);
-}
-
-void engine_vm_ended(struct ferry_engine *engine, struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&engine->lock);
-    for (struct ferry_vm **at = &engine->vms; *at; at = &(*at)->next_running) {
-        if (*at == vm) {
-            *at = vm->next_running;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&engine->lock);
-}
-
-/* Under lock. Bounds how long a deferred message or a release waits, and how long a VM runs. */
-static void look_after(struct ferry_engine *engine, uint64_t now)
-{
-    for (struct ferry_vm *vm = engine->vms; vm; vm = vm->next_running) {
-        if (vm->deadline_ns && now >= vm->deadline_ns)
-            vm_stop(vm, STOP_TIMEOUT);
-        else if (vm_has_pending(vm))
-            vm_kick(vm);
-        vm_send_gathered(vm);
-        /* What it took and released by stores alone is room for its senders
-         * and pages for their owners, who may be waiting. */
-        loan_collect(vm->endpoint);
-        queue_unpark(vm->endpoint);
-    }
-}
-
-static void *ticker_thread(void *arg)
-{
-    struct ferry_engine *engine = arg;
-    uint64_t interval = engine->config.max_defer_us * 1000ull;
-
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->stopping) {
-        if (!engine->vms) {
-            pthread_cond_wait(&engine->tick, &engine->lock);
-            continue;
-        }
-        uint64_t now = clock_now();
-        look_after(engine, now);
-        clock_cond_wait(&engine->tick, &engine->lock, now + interval);
-    }
-    pthread_mutex_unlock(&engine->lock);
-    return NULL;
-}
-
-static int start_ticker(struct ferry_engine *engine)
-{
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = -pthread_create(&engine->ticker, NULL, ticker_thread, engine);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    engine->ticking = result == 0;
-    return result;
-}
-
-static void stop_ticker(struct ferry_engine *engine)
-{
-    if (!engine->ticking)
-        return;
-    pthread_mutex_lock(&engine->lock);
-    engine->stopping = true;
-    pthread_cond_signal(&engine->tick);
-    pthread_mutex_unlock(&engine->lock);
-    pthread_join(engine->ticker, NULL);
-}
-
 /* --- making ------------------------------------------------------------------- */
 
 static void set_config(struct ferry_engine *engine, const struct ferry_engine_config *config)
@@ -307,7 +226,7 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     if (engine->config.polled)
         result = poller_start(&engine->poller);
     if (result == 0)
-        result = start_ticker(engine);
+        result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull);
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
 }
 
@@ -321,7 +240,6 @@ int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_e
     engine->kvm_fd = -1;
     engine->pool.fd = -1;
     pthread_mutex_init(&engine->lock, NULL);
-    clock_cond_init(&engine->tick);
     set_config(engine, config);
     int result = build(engine, err);
     if (result < 0) {
@@ -336,7 +254,7 @@ void ferry_engine_destroy(struct ferry_engine *engine)
 {
     if (!engine)
         return;
-    stop_ticker(engine);
+    ticker_stop(&engine->ticker);
     poller_stop(&engine->poller);
     free_endpoints(engine);
     for (size_t i = 0; i < engine->link_count; i++)
@@ -346,35 +264,38 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     ledger_destroy(&engine->ledger);
     pool_destroy(&engine->pool);
     kvm_close(engine);
-    pthread_cond_destroy(&engine->tick);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }
 
 /* --- books --------------------------------------------------------------------- */
 
-static bool alive(struct ferry_engine *engine, uint16_t index)
+/* Under lock, so no endpoint begins meanwhile: which take part now. */
+static void note_alive(struct ferry_engine *engine, bool alive[ENDPOINTS_MAX])
 {
-    struct endpoint *endpoint = index < ENDPOINTS_MAX ? engine->endpoints[index] : NULL;
-
-    if (!endpoint)
-        return false;
-    pthread_mutex_lock(&endpoint->lock);
-    bool live = endpoint->live;
-    pthread_mutex_unlock(&endpoint->lock);
-    return live;
+    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
+        struct endpoint *endpoint = engine->endpoints[i];
+        if (!endpoint)
+            continue;
+        endpoint_lock(endpoint);
+        alive[i] = endpoint->live;
+        endpoint_unlock(endpoint);
+    }
 }
 
 void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)
 {
+    bool alive[ENDPOINTS_MAX] = {false};
+
     *out = (struct ferry_ledger){.extents = engine->pool.extents, .pages = engine->pool.pages};
     pthread_mutex_lock(&engine->lock);
+    note_alive(engine, alive);
     for (uint32_t i = 0; i < pool_units(&engine->pool); i++) {
         struct ledger_unit unit = ledger_look(&engine->ledger, i);
         bool orphan = unit.owner == LEDGER_NOBODY;
         if (unit.state == UNIT_FREE)
             out->free++;
-        else if (!alive(engine, unit.holder) || (!orphan && !alive(engine, unit.owner)))
+        else if (!alive[unit.holder] || (!orphan && !alive[unit.owner]))
             out->leaked++;
         else if (unit.state == UNIT_LENT)
             out->lent++;

@@ -17,6 +17,7 @@
 #include "ledger.h"
 #include "poller.h"
 #include "pool.h"
+#include "ticker.h"
 
 #define ENDPOINTS_MAX LEDGER_OWNERS
 
@@ -40,19 +41,19 @@ struct ferry_engine {
     struct pool pool;
     struct ledger ledger;
 
-    pthread_mutex_t lock;                              /* all below */
-    struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
+    /* What stands above is read by all and hardly written; so are the endpoints. */
+    char pad[64];
+    pthread_mutex_t lock; /* all below but the ticker */
     uint32_t generation;
+    uint32_t place_hint; /* all places of endpoints below it are taken */
     struct ferry_link **links;
     size_t link_count;
-    struct ferry_vm *vms; /* those that run, for the ticker */
     struct image_entry *images;
-
+    char pad2[64];
+    struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
     struct poller poller;
-
-    pthread_t ticker;
-    pthread_cond_t tick;
-    bool ticking, stopping;
+    char pad3[64];
+    struct ticker ticker;
 };
 
 static inline struct endpoint *engine_endpoint(struct ferry_engine *engine, uint16_t index)
@@ -68,10 +69,6 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
 /* The image of a file, read once for all VMs of the engine. It lives as long as the engine. */
 int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
                  struct ferry_error *err);
-
-/* VMs that the ticker looks at: those between start and end. */
-void engine_vm_running(struct ferry_engine *engine, struct ferry_vm *vm);
-void engine_vm_ended(struct ferry_engine *engine, struct ferry_vm *vm);
 
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

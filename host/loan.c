@@ -147,6 +147,8 @@ static void drop_token(struct endpoint *endpoint, uint32_t token, bool stuck)
     if (!stuck)
         endpoint->held[token].link->in_flight--;
     end_release(endpoint, token, stuck ? HELD_STUCK : HELD_FREE);
+    if (stuck)
+        ticker_stuck(&endpoint->engine->ticker);
 }
 
 static bool side_by_side(const struct endpoint *endpoint, const struct held *a,

@@ -382,6 +382,8 @@ void vcpu_run(struct ferry_vm *vm)
 
     while (on && !vm->stop) {
         atomic_store(&vm->in_guest, true);
+        if (!atomic_load(&vm->watched)) /* in this order: see ticker.h */
+            ticker_report(&vm->engine->ticker, vm);
         poller_guest_runs(&vm->engine->poller);
         pthread_mutex_unlock(&vm->serving);
         int result = ioctl(vm->vcpu_fd, KVM_RUN, 0);

@@ -356,7 +356,7 @@ static void *vm_thread(void *arg)
     struct ferry_vm *vm = arg;
 
     pthread_mutex_lock(&vm->serving);
-    engine_vm_running(vm->engine, vm);
+    ticker_add(&vm->engine->ticker, vm);
     poller_add(&vm->engine->poller, vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
@@ -369,7 +369,7 @@ static void *vm_thread(void *arg)
         stream_finish(vm->endpoint->byte_stream);
     poller_remove(&vm->engine->poller, vm);
     pthread_mutex_unlock(&vm->serving);
-    engine_vm_ended(vm->engine, vm);
+    ticker_remove(&vm->engine->ticker, vm);
     endpoint_shutdown(vm->endpoint);
 
     pthread_mutex_lock(&vm->lock);

@@ -36,8 +36,12 @@ struct ferry_vm {
     struct space space;
 
     uint64_t timeout_ns;
-    uint64_t deadline_ns; /* set at start */
-    struct ferry_vm *next_running;
+    uint64_t deadline_ns;                           /* set at start */
+    struct ferry_vm *next_running, *before_running; /* the ticker's */
+    struct ferry_vm *next_watched;                  /* likewise, as the next two */
+    uint64_t exits_seen;
+    unsigned idle_looks;
+    atomic_bool watched; /* the ticker looks at it; see ticker.h */
     pthread_t thread;
     /* Held by the VM's thread but for the time the guest runs: whoever has it finds
      * the program's memory and the out ring as the guest left them. */

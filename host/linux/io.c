@@ -80,9 +80,11 @@ static int64_t write_error(struct linux_state *state, const struct open_file *fi
         size_t part = bytes - done < ERROR_PART ? bytes - done : ERROR_PART;
         ssize_t put;
 
-        if (poll(&ready, 1, ERROR_POLL_MS) <= 0) {
+        if (poll(&ready, 1, 0) <= 0) {
+            /* Before it blocks, as before any wait: others get what they wait for. */
             if (vm_sleep(state->vm, 0) == -EINTR)
                 return -EINTR;
+            poll(&ready, 1, ERROR_POLL_MS);
             continue;
         }
         put = write(file->fd, from + done, part);

@@ -23,7 +23,6 @@ struct ferry_engine *core_engine(uint32_t pages, uint32_t extents)
     engine->kvm_fd = -1;
     engine->info.crossover_bytes = 4096;
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->tick, NULL);
     assert_int_equal(pool_create(&engine->pool, pages, extents), 0);
     assert_int_equal(ledger_create(&engine->ledger, &engine->pool), 0);
     return engine;
@@ -204,7 +203,7 @@ void core_release(struct endpoint *endpoint, uint32_t token)
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t head = guest->release_head;
 
-    __atomic_store_n(&guest->release[head & RING_MASK], token, __ATOMIC_RELAXED);
+    __atomic_store_n(&guest->release[head & TOKEN_MASK], token, __ATOMIC_RELAXED);
     ring_publish(&guest->release_head, head + 1);
 }
 

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The ticker: bounds how long what a running guest left waits, and how long a VM runs. */
+#include "ticker.h"
+
+#include <signal.h>
+
+#include "clock.h"
+#include "engine.h"
+#include "loan.h"
+#include "queue.h"
+#include "vm.h"
+
+/* A VM is given up after so many looks at which its guest had not run. Being watched again
+ * costs it a little, and the ticker may have to be woken. */
+#define IDLE_LOOKS 16
+
+static void end_wait(struct ticker *ticker)
+{
+    atomic_fetch_add(&ticker->events, 1);
+    clock_futex_wake(&ticker->events);
+}
+
+static void wake(struct ticker *ticker)
+{
+    if (atomic_load(&ticker->asleep) && atomic_exchange(&ticker->asleep, false))
+        end_wait(ticker);
+}
+
+void ticker_report(struct ticker *ticker, struct ferry_vm *vm)
+{
+    if (atomic_exchange(&vm->watched, true))
+        return; /* the ticker was first, and keeps it */
+    struct ferry_vm *first = atomic_load_explicit(&ticker->reported, memory_order_relaxed);
+    do
+        vm->next_watched = first;
+    while (!atomic_compare_exchange_weak(&ticker->reported, &first, vm));
+    wake(ticker);
+}
+
+void ticker_stuck(struct ticker *ticker)
+{
+    atomic_store(&ticker->stuck, true);
+    wake(ticker);
+}
+
+/* Under lock: those that reported themselves are watched. */
+static void adopt(struct ticker *ticker)
+{
+    struct ferry_vm *vm = atomic_exchange(&ticker->reported, NULL);
+
+    while (vm) {
+        struct ferry_vm *next = vm->next_watched;
+        vm->next_watched = ticker->watched;
+        ticker->watched = vm;
+        vm = next;
+    }
+}
+
+void ticker_add(struct ticker *ticker, struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&ticker->lock);
+    vm->next_running = ticker->running;
+    if (ticker->running)
+        ticker->running->before_running = vm;
+    ticker->running = vm;
+    if (vm->deadline_ns && vm->deadline_ns < ticker->next_limit_ns) {
+        ticker->next_limit_ns = vm->deadline_ns;
+        end_wait(ticker);
+    }
+    pthread_mutex_unlock(&ticker->lock);
+}
+
+void ticker_remove(struct ticker *ticker, struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&ticker->lock);
+    adopt(ticker);
+    for (struct ferry_vm **at = &ticker->watched; *at; at = &(*at)->next_watched) {
+        if (*at == vm) {
+            *at = vm->next_watched;
+            break;
+        }
+    }
+    if (vm->before_running)
+        vm->before_running->next_running = vm->next_running;
+    else
+        ticker->running = vm->next_running;
+    if (vm->next_running)
+        vm->next_running->before_running = vm->before_running;
+    pthread_mutex_unlock(&ticker->lock);
+}
+
+/* --- the tick ------------------------------------------------------------------- */
+
+/* Its guest may be running. */
+static void look_after(struct ferry_vm *vm)
+{
+    if (vm_has_pending(vm))
+        vm_kick(vm);
+    /* What it took and released by stores alone is room for its senders
+     * and pages for their owners, who may be waiting. */
+    loan_collect(vm->endpoint);
+    queue_unpark(vm->endpoint);
+}
+
+/* Whether its guest has not run since the last look. */
+static bool was_idle(struct ferry_vm *vm)
+{
+    uint64_t exits = atomic_load_explicit(&vm->exits_immediate, memory_order_relaxed) +
+                     atomic_load_explicit(&vm->exits_natural, memory_order_relaxed);
+    bool idle = exits == vm->exits_seen && !atomic_load(&vm->in_guest);
+
+    vm->exits_seen = exits;
+    return idle;
+}
+
+/* Under lock. */
+static void look_at_watched(struct ticker *ticker)
+{
+    struct ferry_vm **at = &ticker->watched;
+
+    while (*at) {
+        struct ferry_vm *vm = *at;
+        if (atomic_load(&vm->in_guest))
+            look_after(vm);
+        /* Gathered at its last exit; it may be busy in the VMM since. */
+        vm_send_gathered(vm);
+        vm->idle_looks = was_idle(vm) ? vm->idle_looks + 1 : 0;
+        if (vm->idle_looks < IDLE_LOOKS) {
+            at = &vm->next_watched;
+            continue;
+        }
+        vm->idle_looks = 0;
+        *at = vm->next_watched;
+        atomic_store(&vm->watched, false); /* from here on it is on no list of ours */
+        if (!atomic_load(&vm->in_guest) || atomic_exchange(&vm->watched, true))
+            continue;
+        vm->next_watched = ticker->watched;
+        if (at == &ticker->watched)
+            at = &vm->next_watched;
+        ticker->watched = vm;
+    }
+}
+
+/* Under lock: ends VMs whose time is over. */
+static void enforce_limits(struct ticker *ticker, uint64_t now)
+{
+    if (now < ticker->next_limit_ns)
+        return;
+    ticker->next_limit_ns = CLOCK_NEVER;
+    for (struct ferry_vm *vm = ticker->running; vm; vm = vm->next_running) {
+        if (!vm->deadline_ns)
+            continue;
+        if (now >= vm->deadline_ns)
+            vm_stop(vm, STOP_TIMEOUT);
+        else if (vm->deadline_ns < ticker->next_limit_ns)
+            ticker->next_limit_ns = vm->deadline_ns;
+    }
+}
+
+/* Under lock: tries again to close what was released, wherever it is. */
+static void collect_stuck(struct ticker *ticker)
+{
+    if (!atomic_exchange(&ticker->stuck, false))
+        return;
+    for (struct ferry_vm *vm = ticker->running; vm; vm = vm->next_running)
+        loan_collect(vm->endpoint);
+}
+
+/* Under lock, which is dropped meanwhile: until `moment`, a time limit, or an event since
+ * `seen`. */
+static void wait_until(struct ticker *ticker, unsigned seen, uint64_t moment)
+{
+    if (moment > ticker->next_limit_ns)
+        moment = ticker->next_limit_ns;
+    pthread_mutex_unlock(&ticker->lock);
+    clock_futex_wait(&ticker->events, seen, moment);
+    pthread_mutex_lock(&ticker->lock);
+}
+
+/* Under lock: sleeps while there is nobody to look at. */
+static void sleep_while_idle(struct ticker *ticker)
+{
+    unsigned seen = atomic_load(&ticker->events);
+
+    if (ticker->watched)
+        return;
+    atomic_store(&ticker->asleep, true);
+    if (!atomic_load(&ticker->reported) && !atomic_load(&ticker->stuck) && !ticker->stopping)
+        wait_until(ticker, seen, CLOCK_NEVER);
+    atomic_store(&ticker->asleep, false);
+}
+
+static void *ticker_thread(void *arg)
+{
+    struct ticker *ticker = arg;
+
+    pthread_mutex_lock(&ticker->lock);
+    while (!ticker->stopping) {
+        adopt(ticker);
+        look_at_watched(ticker);
+        collect_stuck(ticker);
+        enforce_limits(ticker, clock_now());
+        sleep_while_idle(ticker);
+        /* Who woke it has just begun, so it is not looked at at once. */
+        unsigned seen = atomic_load(&ticker->events);
+        if (!ticker->stopping)
+            wait_until(ticker, seen, clock_now() + ticker->interval_ns);
+    }
+    pthread_mutex_unlock(&ticker->lock);
+    return NULL;
+}
+
+int ticker_start(struct ticker *ticker, uint64_t interval_ns)
+{
+    sigset_t all, before;
+
+    *ticker = (struct ticker){.interval_ns = interval_ns, .next_limit_ns = CLOCK_NEVER};
+    pthread_mutex_init(&ticker->lock, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = -pthread_create(&ticker->thread, NULL, ticker_thread, ticker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ticker->started = result == 0;
+    return result;
+}
+
+void ticker_stop(struct ticker *ticker)
+{
+    if (!ticker->started)
+        return;
+    pthread_mutex_lock(&ticker->lock);
+    ticker->stopping = true;
+    pthread_mutex_unlock(&ticker->lock);
+    end_wait(ticker);
+    pthread_join(ticker->thread, NULL);
+    pthread_mutex_destroy(&ticker->lock);
+    ticker->started = false;
+}

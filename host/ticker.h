@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ticker: one thread per engine that bounds how long a deferred message or a release
+ * waits in a VM that does not leave by itself, and how long a VM runs.
+ *
+ * It looks at watched VMs only: those whose guest ran a short while ago. A VM whose thread
+ * is in the VMM needs no looking after: all its guest did was taken up at its exit, and
+ * before it blocks there, endpoint_prepare takes up the rest. When no VM is watched it
+ * sleeps until the next time limit. So neither idle VMs nor an idle engine cost time.
+ *
+ * The thread of a VM that enters its guest looks whether it is watched: one load of a
+ * word that is its own and that the ticker writes when it gives it up. How neither can
+ * miss the other: the VM stores in_guest and then loads watched; the ticker stores watched
+ * and then loads in_guest; all four are sequentially consistent. So either the VM finds
+ * that it is not watched, and reports itself, or the ticker finds it in its guest, and
+ * keeps it. Whoever then sets watched first has it, so it is on one list only.
+ * Likewise with the ticker's sleep: a VM puts itself on the list and then loads asleep; the
+ * ticker stores asleep and then loads the list.
+ */
+#ifndef FERRY_HOST_TICKER_H
+#define FERRY_HOST_TICKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ferry_engine;
+struct ferry_vm;
+
+struct ticker {
+    pthread_t thread;
+    bool started;
+    uint64_t interval_ns;
+
+    pthread_mutex_t lock; /* the four below; no VM's hot path takes it */
+    bool stopping;
+    struct ferry_vm *running;
+    struct ferry_vm *watched;
+    uint64_t next_limit_ns; /* the earliest time limit, or one that is over */
+
+    char pad[64];
+    atomic_uint events; /* a futex: counts up to end a wait, under any lock or none */
+    struct ferry_vm *_Atomic reported; /* by themselves, not yet among the watched */
+    atomic_bool asleep;                /* until it is woken or a time limit comes */
+    atomic_bool stuck;                 /* a loan somewhere could not be closed */
+};
+
+int ticker_start(struct ticker *ticker, uint64_t interval_ns);
+void ticker_stop(struct ticker *ticker);
+
+/* A VM's thread begins; and ends, after its guest ran for the last time. */
+void ticker_add(struct ticker *ticker, struct ferry_vm *vm);
+void ticker_remove(struct ticker *ticker, struct ferry_vm *vm);
+
+/* The VM, which entered its guest, is not watched. On its own thread. */
+void ticker_report(struct ticker *ticker, struct ferry_vm *vm);
+
+/* A loan that was released could not be closed: the next tick tries again. Any thread. */
+void ticker_stuck(struct ticker *ticker);
+
+#endif

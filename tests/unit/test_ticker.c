@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of host/ticker.c: whom it looks at, when it sleeps, and that a guest
+ * which is entered while it gives it up or goes to sleep is not missed. The guest is made up: a test
+ * does at its entry what the VM's thread does.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "clock.h"
+#include "ticker.h"
+
+#define INTERVAL_NS 20000
+#define TOO_LONG_NS 20000000000ull
+#define ROUNDS      300
+
+static struct ferry_engine *engine;
+static struct ferry_vm *a, *b;
+static struct units lent;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 4);
+    a = core_vm(engine, "a");
+    b = core_vm(engine, "b");
+    core_link(a, b, 0);
+    lent = core_alloc(a->endpoint, 1, true);
+    assert_int_equal(ticker_start(&engine->ticker, INTERVAL_NS), 0);
+    ticker_add(&engine->ticker, a);
+    ticker_add(&engine->ticker, b);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ticker_remove(&engine->ticker, a);
+    ticker_remove(&engine->ticker, b);
+    ferry_vm_destroy(a);
+    ferry_vm_destroy(b);
+    core_end(engine);
+    return 0;
+}
+
+static void enter_guest(struct ferry_vm *vm)
+{
+    atomic_store(&vm->in_guest, true);
+    if (!atomic_load(&vm->watched))
+        ticker_report(&engine->ticker, vm);
+}
+
+static void leave_guest(struct ferry_vm *vm)
+{
+    atomic_store(&vm->in_guest, false);
+    atomic_fetch_add(&vm->exits_natural, 1);
+}
+
+static void until_given_up(struct ferry_vm *vm)
+{
+    while (atomic_load(&vm->watched))
+        sched_yield();
+}
+
+static void until_asleep(void)
+{
+    while (!atomic_load(&engine->ticker.asleep))
+        sched_yield();
+}
+
+/* A loan to b that b gave back by stores alone. */
+static void lend_and_release(void)
+{
+    struct ferry_desc desc = core_units(FERRY_LEND, a->endpoint, b->endpoint->id, lent);
+
+    assert_int_equal(core_send(a->endpoint, &desc), 0);
+    desc = core_take(b->endpoint);
+    core_release(b->endpoint, desc.payload.token);
+}
+
+/* Only the ticker can bring it. */
+static void assert_comes_home(void)
+{
+    uint64_t deadline = clock_deadline(TOO_LONG_NS);
+
+    for (;;) {
+        uint32_t seen = atomic_load(&a->endpoint->events);
+        if (core_home(a->endpoint) == 1)
+            break;
+        assert_int_equal(endpoint_block(a->endpoint, seen, deadline), 0);
+    }
+    __atomic_add_fetch(&a->endpoint->control->guest.home_tail, 1, __ATOMIC_RELEASE);
+}
+
+static void collects_from_a_running_guest(void **state)
+{
+    (void)state;
+    enter_guest(b);
+    for (int i = 0; i < ROUNDS; i++) {
+        lend_and_release();
+        assert_comes_home();
+    }
+    leave_guest(b);
+}
+
+static void leaves_idle_ones_alone(void **state)
+{
+    (void)state;
+    enter_guest(b);
+    leave_guest(b);
+    until_given_up(b);
+    until_asleep();
+    lend_and_release();
+    assert_true(atomic_load(&engine->ticker.asleep));
+    assert_int_equal(core_home(a->endpoint), 0);
+    enter_guest(b);
+    assert_comes_home();
+    leave_guest(b);
+}
+
+/* The moment at which it is given up is the one to enter at. */
+static void misses_no_entry(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        enter_guest(b);
+        lend_and_release();
+        assert_comes_home();
+        leave_guest(b);
+        until_given_up(b);
+        if (i % 2)
+            until_asleep();
+    }
+}
+
+/* As long as one is there, others do not wait for a wake-up of the ticker. */
+static void watches_several(void **state)
+{
+    struct ferry_vm *other = core_vm(engine, "other");
+
+    (void)state;
+    ticker_add(&engine->ticker, other);
+    enter_guest(other);
+    for (int i = 0; i < ROUNDS / 10; i++) {
+        enter_guest(b);
+        lend_and_release();
+        assert_comes_home();
+        leave_guest(b);
+        until_given_up(b);
+        assert_true(atomic_load(&other->watched));
+    }
+    leave_guest(other);
+    ticker_remove(&engine->ticker, other);
+    ferry_vm_destroy(other);
+}
+
+static void tries_stuck_loans_again(void **state)
+{
+    (void)state;
+    until_asleep();
+    lend_and_release();
+    ticker_stuck(&engine->ticker);
+    assert_comes_home();
+}
+
+static void ends_who_is_over_time(void **state)
+{
+    struct ferry_vm *late = core_vm(engine, "late"), *soon = core_vm(engine, "soon");
+
+    (void)state;
+    late->deadline_ns = clock_now() + TOO_LONG_NS;
+    soon->deadline_ns = clock_now() + INTERVAL_NS;
+    ticker_add(&engine->ticker, late);
+    until_asleep();
+    ticker_add(&engine->ticker, soon);
+    assert_int_equal(endpoint_block(soon->endpoint, 0, clock_deadline(TOO_LONG_NS)), -EINTR);
+    assert_int_equal(soon->stop, STOP_TIMEOUT);
+    assert_int_equal(late->stop, 0);
+    ticker_remove(&engine->ticker, soon);
+    ticker_remove(&engine->ticker, late);
+    ferry_vm_destroy(soon);
+    ferry_vm_destroy(late);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(collects_from_a_running_guest),
+        CASE(leaves_idle_ones_alone),
+        CASE(misses_no_entry),
+        CASE(watches_several),
+        CASE(tries_stuck_loans_again),
+        CASE(ends_who_is_over_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
