@@ -28,6 +28,7 @@
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
 #define STACK_MOST_BYTES     (8ull << 20)
+#define THREAD_STACK_BYTES   (512u << 10) /* the embedder's log callback runs on it, too */
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -379,6 +380,19 @@ static void *vm_thread(void *arg)
     return NULL;
 }
 
+/* With a small stack: what is reserved counts where memory is not overcommitted, and a large
+ * one may be backed by huge pages at its first touch. */
+static int create_thread(struct ferry_vm *vm)
+{
+    pthread_attr_t attr;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+    int result = -pthread_create(&vm->thread, &attr, vm_thread, vm);
+    pthread_attr_destroy(&attr);
+    return result;
+}
+
 int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 {
     sigset_t all, before;
@@ -390,7 +404,7 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&vm->lock); /* so that whoever kicks it finds the thread */
-    int result = -pthread_create(&vm->thread, NULL, vm_thread, vm);
+    int result = create_thread(vm);
     vm->started = result == 0;
     pthread_mutex_unlock(&vm->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
