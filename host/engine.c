@@ -54,9 +54,22 @@ static int64_t free_place(struct ferry_engine *engine)
     return -1;
 }
 
+/* Zeroed, and not touched before it is used: most of an endpoint is its queue, and most
+ * queues are short. */
+static struct endpoint *endpoint_memory(void)
+{
+    void *memory = mmap(NULL, sizeof(struct endpoint), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, sizeof(struct endpoint), MADV_NOHUGEPAGE);
+    return memory;
+}
+
 int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out)
 {
-    struct endpoint *endpoint = calloc(1, sizeof *endpoint);
+    struct endpoint *endpoint = endpoint_memory();
     int result = -ENOMEM;
 
     if (!endpoint)
@@ -76,7 +89,7 @@ int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct
     }
     pthread_mutex_unlock(&engine->lock);
     if (result < 0)
-        free(endpoint);
+        munmap(endpoint, sizeof *endpoint);
     return result;
 }
 
@@ -97,7 +110,7 @@ static void free_endpoint(struct endpoint *endpoint)
         munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
     stream_destroy(endpoint->byte_stream);
     endpoint_fini(endpoint);
-    free(endpoint);
+    munmap(endpoint, sizeof *endpoint);
 }
 
 static void free_endpoints(struct ferry_engine *engine)
