@@ -262,7 +262,7 @@ static int start(struct pipeline *p)
     ferry_engine_info(p->engine, &info);
     p->input.link = p->links[0];
     p->input.transfer = p->options->transfer;
-    p->input.crossover_bytes = info.host_crossover_bytes;
+    p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
     p->start_ns = now_ns();
     for (size_t i = 0; i < p->count; i++) {

@@ -116,11 +116,8 @@ static int connect_ends(struct ferry_link *link)
     to->in[to->in_count++] = link;
     if (link->stream) {
         from->stream_out = to->stream_in = link;
-        if (from->control) {
+        if (from->control)
             from->control->info.stdout_peer = to->id;
-            if (!to->vm)
-                from->control->info.crossover_bytes = link->engine->info.host_crossover_bytes;
-        }
         if (to->control)
             to->control->info.stdin_peer = from->id;
     }

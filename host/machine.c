@@ -53,8 +53,7 @@ int ferry_machine_probe(struct ferry_machine *out)
         out->handover_ns = costs.handover_ns;
         out->touch_ns = costs.touch_ns;
         out->copy_ns = costs.copy_ns;
-        out->crossover_bytes = measure_crossover(&costs, 2, out->huge);
-        out->host_crossover_bytes = measure_crossover(&costs, 1, out->huge);
+        out->crossover_bytes = measure_crossover(&costs, out->huge);
     }
     kvm_close(engine);
     free(engine);
@@ -71,6 +70,6 @@ int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
 
     measure_cache_key(key, machine->huge);
     *held_crossover =
-        measure_cache_load(path, key, &held) ? measure_crossover(&held, 2, machine->huge) : 0;
+        measure_cache_load(path, key, &held) ? measure_crossover(&held, machine->huge) : 0;
     return measure_cache_store(path, key, &costs);
 }

@@ -217,15 +217,15 @@ int measure_costs(struct ferry_engine *engine, struct costs *out)
 
 /* --- what follows ------------------------------------------------------------------ */
 
-uint64_t measure_crossover(const struct costs *costs, unsigned windows, bool huge)
+uint64_t measure_crossover(const struct costs *costs, bool huge)
 {
-    /* A full link makes both sides exit once for all messages in flight. */
+    /* Messages share exits: a full link makes each side leave once for all in flight. */
     uint64_t message_ns = costs->exit_ns / IN_FLIGHT;
-    uint64_t loan_ns = windows * (costs->handover_ns + costs->touch_ns) + message_ns;
+    /* There and home: two windows are opened, touched and closed. */
+    uint64_t loan_ns = 2 * (costs->handover_ns + costs->touch_ns) + message_ns;
     /* For each extent that is sent: */
     uint64_t copy_ns = costs->copy_ns + PIECES * message_ns;
-    uint64_t faults_ns =
-        huge ? 0 : windows * costs->touch_ns * (FERRY_EXTENT_BYTES / FERRY_PAGE_BYTES);
+    uint64_t faults_ns = huge ? 0 : 2 * costs->touch_ns * (FERRY_EXTENT_BYTES / FERRY_PAGE_BYTES);
 
     if (copy_ns <= faults_ns)
         return FERRY_EXTENT_BYTES;
@@ -260,7 +260,6 @@ int measure_engine(struct ferry_engine *engine)
     info->handover_ns = costs.handover_ns;
     info->touch_ns = costs.touch_ns;
     info->copy_ns = costs.copy_ns;
-    info->crossover_bytes = measure_crossover(&costs, 2, info->huge);
-    info->host_crossover_bytes = measure_crossover(&costs, 1, info->huge);
+    info->crossover_bytes = measure_crossover(&costs, info->huge);
     return 0;
 }

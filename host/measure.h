@@ -19,9 +19,10 @@ struct costs {
  * milliseconds, during which another thread keeps another core busy. */
 int measure_costs(struct ferry_engine *engine, struct costs *out);
 
-/* The length up to which a payload is cheaper to copy, when `windows` windows close and open
- * for it: 2 from VM to VM, 1 if the host is one of the ends. At most an extent. */
-uint64_t measure_crossover(const struct costs *costs, unsigned windows, bool huge);
+/* The length up to which a payload is cheaper to copy; at most an extent. From VM to VM: with
+ * the host at one end a loan costs less, but so does the copy, which then fills the cache that
+ * its reader uses. */
+uint64_t measure_crossover(const struct costs *costs, bool huge);
 
 /* Sets the info of an engine whose pool is there: costs as the file at config.measure_cache has
  * them, or measured, and then kept there. */

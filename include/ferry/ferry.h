@@ -97,12 +97,11 @@ FERRY_API void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_led
 struct ferry_engine_info {
     bool huge; /* extents are huge pages */
     uint64_t pool_bytes;
-    uint64_t crossover_bytes;      /* `auto` copies payloads at most this long from VM to VM */
-    uint64_t host_crossover_bytes; /* and these between a VM and the host: one window changes */
-    uint64_t exit_ns;              /* one exit of a VM; 0: not measured */
-    uint64_t handover_ns;          /* opening one extent in a window and closing it again */
-    uint64_t touch_ns;             /* the first touch of an opened extent, in a VM */
-    uint64_t copy_ns;              /* copying one extent */
+    uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
+    uint64_t exit_ns;         /* one exit of a VM; 0: not measured */
+    uint64_t handover_ns;     /* opening one extent in a window and closing it again */
+    uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
+    uint64_t copy_ns;         /* copying one extent */
 };
 FERRY_API void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
 
@@ -289,7 +288,7 @@ struct ferry_machine {
     uint64_t exit_ns; /* one `out` at CPL3 and back; 0: not measured */
     /* As in ferry_engine_info; 0: not measured */
     uint64_t handover_ns, touch_ns, copy_ns;
-    uint64_t crossover_bytes, host_crossover_bytes;
+    uint64_t crossover_bytes;
 };
 /* Looks, and always measures, some 10 ms; fails only for want of memory. */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);
