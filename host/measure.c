@@ -66,7 +66,9 @@ static void *spin(void *arg)
     return NULL;
 }
 
-/* Where there is one core only, or no thread to be had, the figures are those without it. */
+/* On any core but this one, also if this thread may use no other: an embedder may have pinned it
+ * for a while, and the figures are for all of the machine. Where there is one core only, or no
+ * thread to be had, they are those without it. */
 static void busy_start(struct busy *busy)
 {
     sigset_t all, before;
@@ -74,13 +76,11 @@ static void busy_start(struct busy *busy)
     cpu_set_t cpus;
 
     *busy = (struct busy){0};
-    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0)
-        return;
     int own = sched_getcpu();
-    if (own >= 0)
-        CPU_CLR((unsigned)own, &cpus);
-    if (CPU_COUNT(&cpus) == 0)
+    if (own < 0 || own >= CPU_SETSIZE)
         return;
+    memset(&cpus, 0xff, sizeof cpus);
+    CPU_CLR((unsigned)own, &cpus);
     pthread_attr_init(&attr);
     pthread_attr_setaffinity_np(&attr, sizeof cpus, &cpus);
     sigfillset(&all);

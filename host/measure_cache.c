@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,13 +36,6 @@ static void processor(char name[49], unsigned *signature)
     name[48] = '\0';
 }
 
-static int cores(void)
-{
-    cpu_set_t cpus;
-
-    return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
-}
-
 void measure_cache_key(char key[MEASURE_KEY_BYTES], bool huge)
 {
     struct utsname kernel;
@@ -53,9 +45,9 @@ void measure_cache_key(char key[MEASURE_KEY_BYTES], bool huge)
     processor(name, &signature);
     uname(&kernel);
     snprintf(key, MEASURE_KEY_BYTES,
-             "format=%d\nferry=%s\nprocessor=%s %08x\ncores=%d\nkernel=%s %s\nkvm=%d\nhuge=%d\n",
-             FORMAT, ferry_version(), name, signature, cores(), kernel.release, kernel.version,
-             KVM_API_VERSION, huge);
+             "format=%d\nferry=%s\nprocessor=%s %08x\ncores=%ld\nkernel=%s %s\nkvm=%d\nhuge=%d\n",
+             FORMAT, ferry_version(), name, signature, sysconf(_SC_NPROCESSORS_ONLN),
+             kernel.release, kernel.version, KVM_API_VERSION, huge);
 }
 
 /* --- text ---------------------------------------------------------------------- */
