@@ -137,7 +137,9 @@ static void keep_costs(const struct ferry_machine *m)
 
         printf("%-8s %-22s ", rc == 0 ? "kept" : "-", "crossover");
         if (rc != 0)
-            printf("not kept in %s: %s\n", path, strerror(-rc));
+            printf("not kept in %s: %s\n", path,
+                   m->unsure ? "the machine was too busy to be sure; try again later"
+                             : strerror(-rc));
         else if (held != 0)
             printf("%" PRIu64 " KiB in place of %" PRIu64 " KiB, in %s\n",
                    m->crossover_bytes / 1024, held / 1024, path);

@@ -53,6 +53,7 @@ int ferry_machine_probe(struct ferry_machine *out)
         out->handover_ns = costs.handover_ns;
         out->touch_ns = costs.touch_ns;
         out->copy_ns = costs.copy_ns;
+        out->unsure = costs.unsure;
         out->crossover_bytes = measure_crossover(&costs, out->huge);
     }
     kvm_close(engine);
@@ -63,13 +64,17 @@ int ferry_machine_probe(struct ferry_machine *out)
 int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                        uint64_t *held_crossover)
 {
-    const struct costs costs = {machine->exit_ns, machine->handover_ns, machine->touch_ns,
-                                machine->copy_ns};
+    const struct costs costs = {.exit_ns = machine->exit_ns,
+                                .handover_ns = machine->handover_ns,
+                                .touch_ns = machine->touch_ns,
+                                .copy_ns = machine->copy_ns};
     char key[MEASURE_KEY_BYTES];
     struct costs held;
 
     measure_cache_key(key, machine->huge);
     *held_crossover =
         measure_cache_load(path, key, &held) ? measure_crossover(&held, machine->huge) : 0;
+    if (machine->unsure)
+        return -EBUSY;
     return measure_cache_store(path, key, &costs);
 }

@@ -32,8 +32,10 @@
 
 #define ROUNDS      15
 #define PIECES      ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES))
-#define IN_FLIGHT   16u     /* of a link, unless its maker says otherwise */
-#define PATIENCE_NS 1000000 /* with a thread that gets no processor */
+#define IN_FLIGHT   16u      /* of a link, unless its maker says otherwise */
+#define START_NS    1000000  /* for a thread to begin */
+#define GLANCE_NS   2000     /* for one that spins to be seen to */
+#define PATIENCE_NS 50000000 /* with one that gets no processor */
 
 static int compare(const void *a, const void *b)
 {
@@ -42,10 +44,10 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static uint64_t median(uint64_t values[ROUNDS])
+static uint64_t median(uint64_t *values, size_t count)
 {
-    qsort(values, ROUNDS, sizeof *values, compare);
-    return values[ROUNDS / 2];
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
 }
 
 /* --- keeping another core busy ---------------------------------------------- */
@@ -53,17 +55,31 @@ static uint64_t median(uint64_t values[ROUNDS])
 struct busy {
     pthread_t thread;
     bool started;
-    atomic_bool runs, stop;
+    atomic_ulong turns;
+    atomic_bool stop;
 };
 
 static void *spin(void *arg)
 {
     struct busy *busy = arg;
 
-    atomic_store(&busy->runs, true);
-    while (!atomic_load_explicit(&busy->stop, memory_order_relaxed))
+    while (!atomic_load_explicit(&busy->stop, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&busy->turns, 1, memory_order_relaxed);
         __builtin_ia32_pause();
+    }
     return NULL;
+}
+
+/* Whether it runs at this moment: where other work is done, it may have no processor. */
+static bool busy_now(struct busy *busy, uint64_t patience_ns)
+{
+    unsigned long turns = atomic_load(&busy->turns);
+    uint64_t deadline = clock_now() + patience_ns;
+
+    while (busy->started && clock_now() < deadline)
+        if (atomic_load(&busy->turns) != turns)
+            return true;
+    return false;
 }
 
 /* On any core but this one, also if this thread may use no other: an embedder may have pinned it
@@ -88,9 +104,7 @@ static void busy_start(struct busy *busy)
     busy->started = pthread_create(&busy->thread, &attr, spin, busy) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
-    uint64_t deadline = clock_now() + PATIENCE_NS;
-    while (busy->started && !atomic_load(&busy->runs) && clock_now() < deadline)
-        sched_yield();
+    busy_now(busy, START_NS);
 }
 
 static void busy_stop(struct busy *busy)
@@ -117,11 +131,34 @@ static void measure_exit(struct measure_vm *vm, struct costs *out)
     measure_vm_run(vm); /* the first one brings in pages and tables */
     for (int i = 0; i < ROUNDS; i++)
         exits[i] = time_run(vm);
-    out->exit_ns = median(exits);
+    out->exit_ns = median(exits, ROUNDS);
 }
 
-/* `vm` NULL: there is none, and the host touches. */
-static int measure_loan(struct window *window, struct measure_vm *vm, struct costs *out)
+/* Opens, touches, closes. `vm` NULL: there is none, and the host touches. `*counts`: another
+ * core was busy at the closing. */
+static int loan_once(struct window *window, struct measure_vm *vm, struct busy *busy,
+                     uint64_t *handover, uint64_t *touch, bool *counts)
+{
+    uint64_t start = clock_now();
+    int result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
+    if (result < 0)
+        return result;
+    uint64_t opened = clock_now();
+    if (!vm)
+        *(volatile char *)window->base = 1;
+    else if (!measure_vm_run(vm))
+        return -EIO;
+    uint64_t touched = clock_now();
+    *counts = busy_now(busy, GLANCE_NS);
+    uint64_t looked = clock_now();
+    result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
+    *touch = touched - opened;
+    *handover = (opened - start) + (clock_now() - looked);
+    return result;
+}
+
+static int measure_loan(struct window *window, struct measure_vm *vm, struct busy *busy,
+                        struct costs *out)
 {
     uint64_t handover[ROUNDS], touch[ROUNDS];
 
@@ -129,25 +166,23 @@ static int measure_loan(struct window *window, struct measure_vm *vm, struct cos
         measure_exit(vm, out);
         measure_vm_aim(vm, true);
     }
-    for (int i = 0; i < ROUNDS; i++) {
-        uint64_t start = clock_now();
-        int result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
+    /* Until there are enough closings with the other core busy, or it has taken too long. */
+    uint64_t deadline = clock_now() + PATIENCE_NS;
+    size_t closings = 0, touches = 0;
+    while (closings < ROUNDS && (touches < ROUNDS || clock_now() < deadline)) {
+        uint64_t once;
+        bool counts;
+        int result = loan_once(window, vm, busy, &handover[closings], &once, &counts);
         if (result < 0)
             return result;
-        uint64_t opened = clock_now();
-        if (!vm)
-            *(volatile char *)window->base = 1;
-        else if (!measure_vm_run(vm))
-            return -EIO;
-        uint64_t touched = clock_now();
-        result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
-        if (result < 0)
-            return result;
-        touch[i] = touched - opened;
-        handover[i] = clock_now() - start - touch[i];
+        closings += counts || !busy->started;
+        if (touches < ROUNDS)
+            touch[touches++] = once;
     }
-    uint64_t touched = median(touch);
-    out->handover_ns = median(handover);
+    out->unsure = closings < ROUNDS / 2;
+    closings += closings == 0; /* better one of the others than none */
+    uint64_t touched = median(touch, touches);
+    out->handover_ns = median(handover, closings);
     out->touch_ns = touched > out->exit_ns ? touched - out->exit_ns : 0;
     return 0;
 }
@@ -160,11 +195,11 @@ static int measure_loan_in_vm(struct ferry_engine *engine, struct window *window
     int result = measure_vm_create(&vm, engine, window);
     busy_start(&busy);
     if (result == 0)
-        result = measure_loan(window, &vm, out);
+        result = measure_loan(window, &vm, &busy, out);
     if (result < 0) { /* what cannot be run cannot be measured; the rest can */
         window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_CLOSED);
         out->exit_ns = 0;
-        result = measure_loan(window, NULL, out);
+        result = measure_loan(window, NULL, &busy, out);
     }
     busy_stop(&busy);
     measure_vm_destroy(&vm);
@@ -190,7 +225,7 @@ static int measure_copy(const struct pool *pool, struct costs *out)
                    source + piece * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
         copy[i] = clock_now() - start;
     }
-    out->copy_ns = median(copy);
+    out->copy_ns = median(copy, ROUNDS);
     munmap(landing, bytes);
     return 0;
 }
@@ -253,7 +288,7 @@ int measure_engine(struct ferry_engine *engine)
         int result = measure_costs(engine, &costs);
         if (result < 0)
             return result;
-        if (path)
+        if (path && !costs.unsure)
             measure_cache_store(path, key, &costs);
     }
     info->exit_ns = costs.exit_ns;

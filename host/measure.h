@@ -13,6 +13,7 @@ struct costs {
     uint64_t handover_ns; /* one extent: opening it in a window, and closing it after its use */
     uint64_t touch_ns;    /* the first touch after opening, without the exit */
     uint64_t copy_ns;     /* one extent, as the payloads of 32 messages */
+    bool unsure;          /* other work left no core to keep busy: handover_ns is too small */
 };
 
 /* `engine` has /dev/kvm open, or kvm_fd is -1: then the host touches, in place of a VM. Some

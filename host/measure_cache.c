@@ -80,6 +80,7 @@ static bool parse(const char *text, const char *key, struct costs *out)
 {
     char again[TEXT_BYTES];
 
+    *out = (struct costs){0};
     if (strncmp(text, key, strlen(key)) != 0 ||
         sscanf(text + strlen(key),
                "exit_ns=%" SCNu64 " handover_ns=%" SCNu64 " touch_ns=%" SCNu64 " copy_ns=%" SCNu64,

@@ -50,9 +50,9 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
-    uint32_t pool_extents;          /* 2 MiB units for bulk; 0: 64 */
-    uint32_t pool_pages;            /* 4 KiB units, rounded up to whole extents; 0: 512 */
-    uint32_t max_defer_us;          /* bound on how long a deferred message waits; 0: 1000 */
+    uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
+    uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
+    uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
     /* One more thread watches the rings of all VMs, so that their messages need no exits.
      * It takes a whole core while a guest runs: the one it may run on, as the thread that
      * makes the engine may. */
@@ -289,11 +289,13 @@ struct ferry_machine {
     /* As in ferry_engine_info; 0: not measured */
     uint64_t handover_ns, touch_ns, copy_ns;
     uint64_t crossover_bytes;
+    bool unsure; /* other work kept all cores busy: handover_ns may be too small */
 };
 /* Looks, and always measures, some 10 ms; fails only for want of memory. */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);
 /* Puts what was measured into the file that ferry_engine_config.measure_cache names. 0 or a
- * negative errno. *held_crossover: which crossover engines had of that file so far, 0: none. */
+ * negative errno; -EBUSY: it is unsure. *held_crossover: which crossover engines had of that
+ * file so far, 0: none. */
 FERRY_API int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                                  uint64_t *held_crossover);
 

