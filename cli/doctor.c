@@ -12,8 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <glib.h>
+
 #include <ferry/ferry.h>
 
+#include "cache.h"
 #include "command.h"
 
 #define KVM_DEVICE "/dev/kvm"
@@ -108,11 +111,42 @@ static void measured(const char *what, uint64_t ns)
 
 static void print_costs(const struct ferry_machine *m)
 {
+    char text[80];
+
     measured("VM exit", m->exit_ns);
     measured("hand-over of 2 MiB", m->handover_ns);
+    measured("first touch of 2 MiB", m->touch_ns);
     measured("copy of 2 MiB", m->copy_ns);
+    if (m->copy_ns == 0)
+        return;
+    snprintf(text, sizeof(text), "copying takes %.3f us per KiB, a loan there and home %.1f us",
+             (double)m->copy_ns / 2048 / 1e3, 2 * (double)(m->handover_ns + m->touch_ns) / 1e3);
+    printf("%-8s %-22s %s\n", "", "", text);
     printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
            "measured", "crossover", m->crossover_bytes / 1024);
+}
+
+/* The other commands use what is kept there, and measure only if it does not fit. */
+static void keep_costs(const struct ferry_machine *m)
+{
+    char *path = cache_path();
+    uint64_t held = 0;
+
+    if (m->copy_ns != 0) {
+        int rc = ferry_machine_keep(m, path, &held);
+
+        printf("%-8s %-22s ", rc == 0 ? "kept" : "-", "crossover");
+        if (rc != 0)
+            printf("not kept in %s: %s\n", path,
+                   m->unsure ? "the machine was too busy to be sure; try again later"
+                             : strerror(-rc));
+        else if (held != 0)
+            printf("%" PRIu64 " KiB in place of %" PRIu64 " KiB, in %s\n",
+                   m->crossover_bytes / 1024, held / 1024, path);
+        else
+            printf("%" PRIu64 " KiB, in %s\n", m->crossover_bytes / 1024, path);
+    }
+    g_free(path);
 }
 
 /* --help and --version only. Returns 1: go on. */
@@ -158,6 +192,7 @@ int command_doctor(int argc, char **argv)
 
     check_memory(&machine);
     print_costs(&machine);
+    keep_costs(&machine);
     printf("%s\n", usable ? "Ferry can run here." : "Ferry cannot run here yet.");
     if (fflush(stdout) != 0) {
         say("cannot write to standard output: %s", strerror(errno));

@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <glib.h>
+
+#include "cache.h"
 #include "command.h"
 #include "pipeline.h"
 #include "stats.h"
@@ -85,14 +88,18 @@ static int create_engine(struct pipeline *p, const struct ferry_engine_config *c
 static int make_engine(struct pipeline *p)
 {
     struct ferry_error error;
+    char *cache = cache_path();
     struct ferry_engine_config config = {
         .pool_extents = INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
         .polled = p->options->polled,
+        .measure_cache = cache,
     };
+    int rc = create_engine(p, &config, &error);
 
-    if (create_engine(p, &config, &error) != 0) {
+    g_free(cache);
+    if (rc != 0) {
         say("%s", error.text);
         return STATUS_FERRY;
     }

@@ -136,11 +136,12 @@ static void announce(void)
 
 /* ---- output ------------------------------------------------------------- */
 
+/* A payload longer than one copy can be goes as several: below the crossover that is still
+ * cheaper than a loan. */
 static bool must_copy(const struct ferry_control_info *info, size_t bytes)
 {
-    if (info->payload == FERRY_PAYLOAD_AUTO)
-        return bytes <= info->crossover_bytes && bytes <= FERRY_COPY_BYTES;
-    return info->payload == FERRY_PAYLOAD_COPY;
+    return info->payload == FERRY_PAYLOAD_COPY ||
+           (info->payload == FERRY_PAYLOAD_AUTO && bytes <= info->crossover_bytes);
 }
 
 /* Queues what was committed. A loan takes the whole extent away; after copies
@@ -355,7 +356,7 @@ int ferry_commit(size_t bytes)
         return -EINVAL;
     stream.filled += bytes;
     if (stream.filled == FERRY_EXTENT_BYTES ||
-        (info->payload == FERRY_PAYLOAD_COPY && stream.filled - stream.start >= FERRY_COPY_BYTES))
+        (must_copy(info, FERRY_EXTENT_BYTES) && stream.filled - stream.start >= FERRY_COPY_BYTES))
         return send_committed();
     return stream.error;
 }

@@ -227,11 +227,11 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     result = ledger_create(&engine->ledger, &engine->pool);
     if (result < 0)
         return error_set(err, result, "no memory for the ledger");
-    result = measure_hand_over(&engine->info);
+    result = measure_engine(engine);
+    engine->config.measure_cache = NULL; /* the caller's, during the call only */
     if (result < 0)
         return error_set(err, result, "cannot measure the cost of a hand-over: %s",
                          strerror(-result));
-    engine->info.pool_bytes = engine->pool.bytes;
     if (!engine->info.huge)
         engine_log(engine, FERRY_LOG_WARNING,
                    "extents are not huge pages here, so hand-overs are slower; try: "

@@ -1,25 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What hand-over, copy and exit cost on this machine. */
+/*
+ * What a loan costs on this machine and what a copy costs, and from which
+ * length on the loan is cheaper.
+ *
+ * A loan is closed and opened in two windows, on its way there and on its way
+ * home, and after each opening a guest touches it: the sender when it fills it
+ * again. One window with one VM behind it has all of these. Closing is dearer
+ * while another core runs a thread of the process, which must drop its TLB
+ * entries; in real use the peer's thread does run, so here a thread spins.
+ */
 #include "measure.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "clock.h"
 #include "engine.h"
 #include "kvm.h"
 #include "mapping.h"
+#include "measure_cache.h"
+#include "measure_vm.h"
 #include "page_table.h"
-#include "vcpu.h"
 
-#define ROUNDS     9
-#define EXIT_CALLS 200
+#define ROUNDS      15
+#define PIECES      ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES))
+#define IN_FLIGHT   16u      /* of a link, unless its maker says otherwise */
+#define START_NS    1000000  /* for a thread to begin */
+#define GLANCE_NS   2000     /* for one that spins to be seen to */
+#define PATIENCE_NS 50000000 /* with one that gets no processor */
 
 static int compare(const void *a, const void *b)
 {
@@ -28,163 +44,257 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static uint64_t median(uint64_t values[ROUNDS])
+static uint64_t median(uint64_t *values, size_t count)
 {
-    qsort(values, ROUNDS, sizeof *values, compare);
-    return values[ROUNDS / 2];
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
 }
 
-/* One extent goes from one window to another and is touched there. */
-static uint64_t time_hand_over(struct window *from, struct window *to, uint64_t offset)
+/* --- keeping another core busy ---------------------------------------------- */
+
+struct busy {
+    pthread_t thread;
+    bool started;
+    atomic_ulong turns;
+    atomic_bool stop;
+};
+
+static void *spin(void *arg)
+{
+    struct busy *busy = arg;
+
+    while (!atomic_load_explicit(&busy->stop, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&busy->turns, 1, memory_order_relaxed);
+        __builtin_ia32_pause();
+    }
+    return NULL;
+}
+
+/* Whether it runs at this moment: where other work is done, it may have no processor. */
+static bool busy_now(struct busy *busy, uint64_t patience_ns)
+{
+    unsigned long turns = atomic_load(&busy->turns);
+    uint64_t deadline = clock_now() + patience_ns;
+
+    while (busy->started && clock_now() < deadline)
+        if (atomic_load(&busy->turns) != turns)
+            return true;
+    return false;
+}
+
+/* On any core but this one, also if this thread may use no other: an embedder may have pinned it
+ * for a while, and the figures are for all of the machine. Where there is one core only, or no
+ * thread to be had, they are those without it. */
+static void busy_start(struct busy *busy)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    cpu_set_t cpus;
+
+    *busy = (struct busy){0};
+    int own = sched_getcpu();
+    if (own < 0 || own >= CPU_SETSIZE)
+        return;
+    memset(&cpus, 0xff, sizeof cpus);
+    CPU_CLR((unsigned)own, &cpus);
+    pthread_attr_init(&attr);
+    pthread_attr_setaffinity_np(&attr, sizeof cpus, &cpus);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    busy->started = pthread_create(&busy->thread, &attr, spin, busy) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    busy_now(busy, START_NS);
+}
+
+static void busy_stop(struct busy *busy)
+{
+    if (!busy->started)
+        return;
+    atomic_store(&busy->stop, true);
+    pthread_join(busy->thread, NULL);
+}
+
+/* --- a loan -------------------------------------------------------------------- */
+
+static uint64_t time_run(struct measure_vm *vm)
 {
     uint64_t start = clock_now();
 
-    window_set(from, offset, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
-    window_set(to, offset, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
-    *(volatile char *)(to->base + offset) = 1;
-    return clock_now() - start;
+    return measure_vm_run(vm) ? clock_now() - start : 0;
 }
 
-static int measure_windows(struct pool *pool, struct window *a, struct window *b,
-                           struct ferry_engine_info *info)
+static void measure_exit(struct measure_vm *vm, struct costs *out)
 {
-    uint64_t hand_over[ROUNDS], copy[ROUNDS];
+    uint64_t exits[ROUNDS];
 
-    for (uint32_t unit = pool->pages; unit < pool_units(pool); unit++)
-        pool_scrub(pool, (struct units){unit, 1}, true);
-    uint64_t offset = pool_small_bytes(pool);
-    int result = window_set(a, offset, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
+    measure_vm_run(vm); /* the first one brings in pages and tables */
+    for (int i = 0; i < ROUNDS; i++)
+        exits[i] = time_run(vm);
+    out->exit_ns = median(exits, ROUNDS);
+}
+
+/* Opens, touches, closes. `vm` NULL: there is none, and the host touches. `*counts`: another
+ * core was busy at the closing. */
+static int loan_once(struct window *window, struct measure_vm *vm, struct busy *busy,
+                     uint64_t *handover, uint64_t *touch, bool *counts)
+{
+    uint64_t start = clock_now();
+    int result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
     if (result < 0)
         return result;
-    for (int i = 0; i < ROUNDS; i++) {
-        hand_over[i] = time_hand_over(i % 2 ? b : a, i % 2 ? a : b, offset);
-        uint64_t start = clock_now();
-        memcpy(pool->base + offset + FERRY_EXTENT_BYTES, pool->base + offset, FERRY_EXTENT_BYTES);
-        copy[i] = clock_now() - start;
+    uint64_t opened = clock_now();
+    if (!vm)
+        *(volatile char *)window->base = 1;
+    else if (!measure_vm_run(vm))
+        return -EIO;
+    uint64_t touched = clock_now();
+    *counts = busy_now(busy, GLANCE_NS);
+    uint64_t looked = clock_now();
+    result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
+    *touch = touched - opened;
+    *handover = (opened - start) + (clock_now() - looked);
+    return result;
+}
+
+static int measure_loan(struct window *window, struct measure_vm *vm, struct busy *busy,
+                        struct costs *out)
+{
+    uint64_t handover[ROUNDS], touch[ROUNDS];
+
+    if (vm) {
+        measure_exit(vm, out);
+        measure_vm_aim(vm, true);
     }
-    info->huge = pool_is_huge(pool, offset);
-    info->handover_ns = median(hand_over);
-    info->copy_ns = median(copy);
-    info->crossover_bytes = info->handover_ns * FERRY_EXTENT_BYTES / (info->copy_ns + 1);
+    /* Until there are enough closings with the other core busy, or it has taken too long. */
+    uint64_t deadline = clock_now() + PATIENCE_NS;
+    size_t closings = 0, touches = 0;
+    while (closings < ROUNDS && (touches < ROUNDS || clock_now() < deadline)) {
+        uint64_t once;
+        bool counts;
+        int result = loan_once(window, vm, busy, &handover[closings], &once, &counts);
+        if (result < 0)
+            return result;
+        closings += counts || !busy->started;
+        if (touches < ROUNDS)
+            touch[touches++] = once;
+    }
+    out->unsure = closings < ROUNDS / 2;
+    closings += closings == 0; /* better one of the others than none */
+    uint64_t touched = median(touch, touches);
+    out->handover_ns = median(handover, closings);
+    out->touch_ns = touched > out->exit_ns ? touched - out->exit_ns : 0;
     return 0;
 }
 
-int measure_hand_over(struct ferry_engine_info *info)
+static int measure_loan_in_vm(struct ferry_engine *engine, struct window *window, struct costs *out)
 {
-    struct window a = {0}, b = {0};
+    struct measure_vm vm;
+    struct busy busy;
+
+    int result = measure_vm_create(&vm, engine, window);
+    busy_start(&busy);
+    if (result == 0)
+        result = measure_loan(window, &vm, &busy, out);
+    if (result < 0) { /* what cannot be run cannot be measured; the rest can */
+        window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_CLOSED);
+        out->exit_ns = 0;
+        result = measure_loan(window, NULL, &busy, out);
+    }
+    busy_stop(&busy);
+    measure_vm_destroy(&vm);
+    return result;
+}
+
+/* --- a copy ---------------------------------------------------------------------- */
+
+/* From the two extents in turn, so that they have left the nearest cache meanwhile. */
+static int measure_copy(const struct pool *pool, struct costs *out)
+{
+    uint64_t bytes = (uint64_t)IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
+    char *landing = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    if (landing == MAP_FAILED)
+        return -errno;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        const char *source = pool->base + i % 2 * FERRY_EXTENT_BYTES;
+        uint64_t start = clock_now();
+        for (unsigned piece = 0; piece < PIECES; piece++)
+            memcpy(landing + piece % IN_FLIGHT * FERRY_COPY_BYTES,
+                   source + piece * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
+        copy[i] = clock_now() - start;
+    }
+    out->copy_ns = median(copy, ROUNDS);
+    munmap(landing, bytes);
+    return 0;
+}
+
+int measure_costs(struct ferry_engine *engine, struct costs *out)
+{
+    struct window window = {0};
     struct pool pool;
 
+    *out = (struct costs){0};
     int result = pool_create(&pool, 0, 2);
     if (result < 0)
         return result;
-    result = window_create(&a, pool.fd, pool.bytes);
+    pool_scrub(&pool, (struct units){0, 2}, true);
+    result = window_create(&window, pool.fd, pool.bytes);
     if (result == 0)
-        result = window_create(&b, pool.fd, pool.bytes);
+        result = measure_loan_in_vm(engine, &window, out);
     if (result == 0)
-        result = measure_windows(&pool, &a, &b, info);
-    window_destroy(&b);
-    window_destroy(&a);
+        result = measure_copy(&pool, out);
+    window_destroy(&window);
     pool_destroy(&pool);
     return result;
 }
 
-/* --- what an exit costs ------------------------------------------------------ */
+/* --- what follows ------------------------------------------------------------------ */
 
-/* A VM whose program is: out %al, $port; jmp back. */
-static int build_exit_vm(struct ferry_vm *vm, void *page)
+uint64_t measure_crossover(const struct costs *costs, bool huge)
 {
-    static const uint8_t code[] = {0xe6, FERRY_PORT_DOORBELL, 0xeb, 0xfc};
-    struct kvm_userspace_memory_region system = {.guest_phys_addr = FERRY_SYSTEM_BASE,
-                                                 .memory_size = SYSTEM_BYTES,
-                                                 .userspace_addr = (uint64_t)vm->system};
-    struct kvm_userspace_memory_region program = {.slot = 1,
-                                                  .guest_phys_addr = FERRY_PROGRAM_LOW,
-                                                  .memory_size = FERRY_PAGE_BYTES,
-                                                  .userspace_addr = (uint64_t)page};
+    /* Messages share exits: a full link makes each side leave once for all in flight. */
+    uint64_t message_ns = costs->exit_ns / IN_FLIGHT;
+    /* There and home: two windows are opened, touched and closed. */
+    uint64_t loan_ns = 2 * (costs->handover_ns + costs->touch_ns) + message_ns;
+    /* For each extent that is sent: */
+    uint64_t copy_ns = costs->copy_ns + PIECES * message_ns;
+    uint64_t faults_ns = huge ? 0 : 2 * costs->touch_ns * (FERRY_EXTENT_BYTES / FERRY_PAGE_BYTES);
 
-    memcpy(page, code, sizeof code);
-    vm->vm_fd = ioctl(vm->engine->kvm_fd, KVM_CREATE_VM, 0);
-    if (vm->vm_fd < 0 || ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &system) < 0 ||
-        ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &program) < 0)
-        return -errno;
-    int result = boot_system(vm->system, FERRY_EXTENT_BYTES, &vm->tables);
-    if (result == 0)
-        result = guest_tables_map(&vm->tables, FERRY_PROGRAM_LOW,
-                                  FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
-    return result < 0 ? result : vcpu_create(vm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
+    if (copy_ns <= faults_ns)
+        return FERRY_EXTENT_BYTES;
+    uint64_t bytes = loan_ns * FERRY_EXTENT_BYTES / (copy_ns - faults_ns);
+    return bytes < FERRY_EXTENT_BYTES ? bytes : FERRY_EXTENT_BYTES;
 }
 
-static uint64_t time_exits(struct ferry_vm *vm)
+static bool look_for_huge(struct pool *pool)
 {
-    uint64_t start = 0;
+    pool_scrub(pool, (struct units){pool->pages, 1}, true);
+    return pool_is_huge(pool, pool_small_bytes(pool));
+}
 
-    for (int i = -EXIT_CALLS / 10; i < EXIT_CALLS; i++) {
-        if (i == 0)
-            start = clock_now();
-        /* run was mapped by vcpu_create. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-        vm->run->kvm_dirty_regs = 0;
-        if (ioctl(vm->vcpu_fd, KVM_RUN, 0) < 0 || vm->run->exit_reason != KVM_EXIT_IO)
-            return 0;
+int measure_engine(struct ferry_engine *engine)
+{
+    const char *path = engine->config.measure_cache;
+    struct ferry_engine_info *info = &engine->info;
+    char key[MEASURE_KEY_BYTES];
+    struct costs costs;
+
+    info->pool_bytes = engine->pool.bytes;
+    info->huge = look_for_huge(&engine->pool);
+    measure_cache_key(key, info->huge);
+    if (!path || !measure_cache_load(path, key, &costs)) {
+        int result = measure_costs(engine, &costs);
+        if (result < 0)
+            return result;
+        if (path && !costs.unsure)
+            measure_cache_store(path, key, &costs);
     }
-    return (clock_now() - start) / EXIT_CALLS;
-}
-
-/* 0: could not be measured. */
-static uint64_t measure_exit(struct ferry_engine *engine)
-{
-    struct ferry_vm vm = {.engine = engine, .vm_fd = -1, .vcpu_fd = -1};
-    uint64_t exit_ns = 0;
-
-    vm.system = mapping_aligned(SYSTEM_BYTES + FERRY_EXTENT_BYTES, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!vm.system)
-        return 0;
-    if (build_exit_vm(&vm, vm.system + SYSTEM_BYTES) == 0)
-        exit_ns = time_exits(&vm);
-    if (vm.run)
-        munmap(vm.run, (size_t)engine->vcpu_mmap_bytes);
-    if (vm.vcpu_fd >= 0)
-        close(vm.vcpu_fd);
-    if (vm.vm_fd >= 0)
-        close(vm.vm_fd);
-    munmap(vm.system, SYSTEM_BYTES + FERRY_EXTENT_BYTES);
-    return exit_ns;
-}
-
-static long read_number(const char *path)
-{
-    long number = 0;
-    FILE *file = fopen(path, "re");
-
-    if (!file)
-        return 0;
-    if (fscanf(file, "%ld", &number) != 1)
-        number = 0;
-    fclose(file);
-    return number;
-}
-
-int ferry_machine_probe(struct ferry_machine *out)
-{
-    struct ferry_engine_info info = {0};
-    struct ferry_engine *engine = calloc(1, sizeof *engine);
-
-    if (!engine)
-        return -ENOMEM;
-    *out = (struct ferry_machine){.max_map_count = read_number("/proc/sys/vm/max_map_count")};
-    if (measure_hand_over(&info) == 0) {
-        out->huge = info.huge;
-        out->handover_ns = info.handover_ns;
-        out->copy_ns = info.copy_ns;
-        out->crossover_bytes = info.crossover_bytes;
-    }
-    int result = kvm_open(engine, NULL);
-    if (result == 0) {
-        out->kvm_api = KVM_API_VERSION;
-        out->exit_ns = measure_exit(engine);
-    }
-    out->kvm_errno = -result;
-    kvm_close(engine);
-    free(engine);
+    info->exit_ns = costs.exit_ns;
+    info->handover_ns = costs.handover_ns;
+    info->touch_ns = costs.touch_ns;
+    info->copy_ns = costs.copy_ns;
+    info->crossover_bytes = measure_crossover(&costs, info->huge);
     return 0;
 }

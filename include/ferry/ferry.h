@@ -50,9 +50,9 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
-    uint32_t pool_extents;          /* 2 MiB units for bulk; 0: 64 */
-    uint32_t pool_pages;            /* 4 KiB units, rounded up to whole extents; 0: 512 */
-    uint32_t max_defer_us;          /* bound on how long a deferred message waits; 0: 1000 */
+    uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
+    uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
+    uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
     /* One more thread watches the rings of all VMs, so that their messages need no exits.
      * It takes a whole core while a guest runs: the one it may run on, as the thread that
      * makes the engine may. */
@@ -62,10 +62,15 @@ struct ferry_engine_config {
      * ferry call takes; NULL: nothing is logged. */
     void (*log)(void *arg, enum ferry_log_level level, const char *line);
     void *log_arg;
+    /* Path of a file that keeps what was measured. If it fits this machine, nothing is measured;
+     * else it is written anew, as a whole. Its directory must exist. That it cannot be read or
+     * written is no error. NULL: no file, measure each time. */
+    const char *measure_cache;
 };
 
-/* Opens /dev/kvm, makes the pool and its huge pages, measures the crossover of
- * copy and hand-over (some milliseconds). `config` may be NULL. */
+/* Opens /dev/kvm, makes the pool and its huge pages, measures the crossover of copy and
+ * hand-over (some milliseconds, while one further thread spins; see measure_cache). `config` may
+ * be NULL. */
 FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
                                   struct ferry_engine **out, struct ferry_error *err);
 
@@ -87,12 +92,15 @@ struct ferry_ledger {
 };
 FERRY_API void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
 
-/* What was found and measured at engine_create. */
+/* What was found and measured at engine_create. A loan and its way home change two windows,
+ * and each time an extent is opened in a VM it is touched first once. */
 struct ferry_engine_info {
     bool huge; /* extents are huge pages */
     uint64_t pool_bytes;
     uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
-    uint64_t handover_ns;     /* closing and opening one extent */
+    uint64_t exit_ns;         /* one exit of a VM; 0: not measured */
+    uint64_t handover_ns;     /* opening one extent in a window and closing it again */
+    uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
     uint64_t copy_ns;         /* copying one extent */
 };
 FERRY_API void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
@@ -277,13 +285,19 @@ struct ferry_machine {
     int kvm_api;   /* 12 */
     bool huge;     /* extents of a memfd can be made huge */
     long max_map_count;
-    uint64_t exit_ns;     /* one `out` at CPL3 and back; 0: not measured */
-    uint64_t handover_ns; /* one extent */
-    uint64_t copy_ns;     /* one extent, cold */
+    uint64_t exit_ns; /* one `out` at CPL3 and back; 0: not measured */
+    /* As in ferry_engine_info; 0: not measured */
+    uint64_t handover_ns, touch_ns, copy_ns;
     uint64_t crossover_bytes;
+    bool unsure; /* other work kept all cores busy: handover_ns may be too small */
 };
-/* Looks and measures, some 20 ms; fails only for want of memory. */
+/* Looks, and always measures, some 10 ms; fails only for want of memory. */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);
+/* Puts what was measured into the file that ferry_engine_config.measure_cache names. 0 or a
+ * negative errno; -EBUSY: it is unsure. *held_crossover: which crossover engines had of that
+ * file so far, 0: none. */
+FERRY_API int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
+                                 uint64_t *held_crossover);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,10 @@ GUESTS = os.environ["FERRY_TEST_GUESTS"]  # directory of the guest programs
 EXAMPLES = os.environ["FERRY_EXAMPLES"]  # directory of the Ferry-aware stages
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")  # static, unmodified
 
+# What the command keeps is kept here, and goes when the tests end.
+CACHE = tempfile.TemporaryDirectory()
+os.environ["XDG_CACHE_HOME"] = CACHE.name
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 EXTENT = 2 * MIB
 PATIENCE = 120  # seconds after which a small run counts as hung

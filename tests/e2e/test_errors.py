@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Each thing that can be wrong has its own one-line message and a status that is not 0."""
 
+import contextlib
 import os
 import resource
 import shutil
 import subprocess
 import tempfile
 
-from harness import BUSYBOX, FERRY, FerryTest, box, ferry, guest, main
+from harness import BUSYBOX, FERRY, FerryTest, box, ferry, guest, main, pipe
 
 NOBODY = 65534
 ELF_MACHINE_OFFSET = 18
@@ -319,6 +320,27 @@ class Help(FerryTest):
         self.assert_ends(result, 0)
         for word in ("kvm", "max_map_count", "huge", "exit", "crossover"):
             self.assertIn(word, result.output.decode().lower().replace("-", "_"))
+
+    def test_doctor_keeps_what_it_measured(self):
+        kept = os.path.join(os.environ["XDG_CACHE_HOME"], "ferry", "crossover")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(kept)
+        while not os.path.exists(kept):  # it is not kept while others need all cores
+            self.assertIn(kept, ferry("doctor").output.decode())
+        with open(kept, encoding="ascii") as file:
+            before = file.read()
+        self.assertRegex(before, r"copy_ns=[0-9]+\nend\n\Z")
+        self.assert_ends(pipe([box("cat")]), 0)
+        with open(kept, encoding="ascii") as file:
+            self.assertEqual(file.read(), before)
+        while "KiB in place of" not in (text := ferry("doctor").output.decode()):
+            self.assertIn("not kept", text)
+
+    def test_no_cache_directory_is_no_error(self):
+        env = dict(os.environ, XDG_CACHE_HOME="/proc/none")
+        result = pipe([box("cat")], data=b"through", env=env)
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"through")
 
     def test_doctor_without_kvm_says_what_to_type(self):
         unshare = can_unshare()

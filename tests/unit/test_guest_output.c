@@ -47,17 +47,33 @@ static void small_pieces_are_copied_by_auto(void **context)
     assert_received(16384 + 16385);
 }
 
-static void above_the_largest_copy_auto_lends(void **context)
+static void auto_makes_several_copies_up_to_the_crossover(void **context)
 {
+    const size_t crossover = 5 * FERRY_COPY_BYTES + 100;
+
     (void)context;
-    fake.control->info.crossover_bytes = 1 << 20;
-    produce(0, FERRY_COPY_BYTES);
+    fake.control->info.crossover_bytes = crossover;
+    produce(0, crossover);
     ferry_flush();
-    produce(FERRY_COPY_BYTES, FERRY_COPY_BYTES + 1);
+    produce(crossover, crossover + 1);
     ferry_flush();
     ferry_yield();
+    assert_int_equal(fake.taken_count, 7);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(fake.taken[i].desc.mode, FERRY_COPY);
+    assert_int_equal(fake.taken[6].desc.mode, FERRY_LEND);
+    assert_received(2 * crossover + 1);
+}
+
+/* Where no loan is cheaper than copies, nothing is won by gathering a whole extent. */
+static void auto_copies_as_it_goes_where_that_is_always_cheaper(void **context)
+{
+    (void)context;
+    fake.control->info.crossover_bytes = EXTENT;
+    produce(0, FERRY_COPY_BYTES);
+    ferry_yield();
+    assert_int_equal(fake.taken_count, 1);
     assert_int_equal(fake.taken[0].desc.mode, FERRY_COPY);
-    assert_int_equal(fake.taken[1].desc.mode, FERRY_LEND);
 }
 
 static void map_lends_one_byte(void **context)
@@ -286,7 +302,8 @@ int main(void)
         TEST(full_extents_are_lent_and_reused),
         TEST(one_extent_is_enough),
         TEST(small_pieces_are_copied_by_auto),
-        TEST(above_the_largest_copy_auto_lends),
+        TEST(auto_makes_several_copies_up_to_the_crossover),
+        TEST(auto_copies_as_it_goes_where_that_is_always_cheaper),
         TEST(map_lends_one_byte),
         TEST(copy_never_lends),
         TEST(copies_under_way_are_not_overwritten),

@@ -71,7 +71,7 @@ struct ferry_control_info {
     uint64_t window_bytes;
     uint64_t small_bytes; /* the first part of the window is 4 KiB pages, the rest extents */
     uint64_t landing_base;
-    uint64_t crossover_bytes; /* payloads at most this long are cheaper to copy */
+    uint64_t crossover_bytes; /* payloads at most this long are cheaper to copy, in pieces too */
     uint32_t pool_extents;    /* how many extents this VM may own */
     uint32_t delivery;        /* FERRY_DELIVERY_* */
     uint32_t payload;         /* FERRY_PAYLOAD_* */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What this machine offers, for those who ask before they make an engine. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine.h"
+#include "kvm.h"
+#include "measure.h"
+#include "measure_cache.h"
+
+static long read_number(const char *path)
+{
+    long number = 0;
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%ld", &number) != 1)
+        number = 0;
+    fclose(file);
+    return number;
+}
+
+static bool offers_huge(void)
+{
+    struct pool pool;
+
+    if (pool_create(&pool, 0, 1) < 0)
+        return false;
+    pool_scrub(&pool, (struct units){0, 1}, true);
+    bool huge = pool_is_huge(&pool, 0);
+    pool_destroy(&pool);
+    return huge;
+}
+
+int ferry_machine_probe(struct ferry_machine *out)
+{
+    struct ferry_engine *engine = calloc(1, sizeof *engine);
+    struct costs costs;
+
+    if (!engine)
+        return -ENOMEM;
+    engine->kvm_fd = -1;
+    int result = kvm_open(engine, NULL);
+    *out = (struct ferry_machine){.kvm_errno = -result,
+                                  .kvm_api = result == 0 ? KVM_API_VERSION : 0,
+                                  .huge = offers_huge(),
+                                  .max_map_count = read_number("/proc/sys/vm/max_map_count")};
+    if (result == 0 && measure_costs(engine, &costs) == 0) {
+        out->exit_ns = costs.exit_ns;
+        out->handover_ns = costs.handover_ns;
+        out->touch_ns = costs.touch_ns;
+        out->copy_ns = costs.copy_ns;
+        out->unsure = costs.unsure;
+        out->crossover_bytes = measure_crossover(&costs, out->huge);
+    }
+    kvm_close(engine);
+    free(engine);
+    return 0;
+}
+
+int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
+                       uint64_t *held_crossover)
+{
+    const struct costs costs = {.exit_ns = machine->exit_ns,
+                                .handover_ns = machine->handover_ns,
+                                .touch_ns = machine->touch_ns,
+                                .copy_ns = machine->copy_ns};
+    char key[MEASURE_KEY_BYTES];
+    struct costs held;
+
+    measure_cache_key(key, machine->huge);
+    *held_crossover =
+        measure_cache_load(path, key, &held) ? measure_crossover(&held, machine->huge) : 0;
+    if (machine->unsure)
+        return -EBUSY;
+    return measure_cache_store(path, key, &costs);
+}

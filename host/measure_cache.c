@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The file that keeps what was measured: lines of key=value, in one order. */
+#include "measure_cache.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <ferry/ferry.h>
+
+#define FORMAT     1 /* also to be raised when something is measured in another way */
+#define TEXT_BYTES 1024
+#define PATH_BYTES 4096
+
+/* --- key ----------------------------------------------------------------------- */
+
+/* Model, and the number by which models of one name differ. */
+static void processor(char name[49], unsigned *signature)
+{
+    unsigned words[12] = {0}, rest[3];
+
+    *signature = 0;
+    __get_cpuid(1, signature, &rest[0], &rest[1], &rest[2]);
+    for (unsigned i = 0; i < 3; i++)
+        __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                    &words[4 * i + 3]);
+    memcpy(name, words, 48);
+    name[48] = '\0';
+}
+
+void measure_cache_key(char key[MEASURE_KEY_BYTES], bool huge)
+{
+    struct utsname kernel;
+    unsigned signature;
+    char name[49];
+
+    processor(name, &signature);
+    uname(&kernel);
+    snprintf(key, MEASURE_KEY_BYTES,
+             "format=%d\nferry=%s\nprocessor=%s %08x\ncores=%ld\nkernel=%s %s\nkvm=%d\nhuge=%d\n",
+             FORMAT, ferry_version(), name, signature, sysconf(_SC_NPROCESSORS_ONLN),
+             kernel.release, kernel.version, KVM_API_VERSION, huge);
+}
+
+/* --- text ---------------------------------------------------------------------- */
+
+static bool within(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value >= least && value <= most;
+}
+
+/* From a fast machine to one that emulates another. */
+static bool plausible(const struct costs *costs)
+{
+    const uint64_t most = 10000000; /* 10 ms */
+
+    return within(costs->exit_ns, 100, most) && within(costs->handover_ns, 100, most) &&
+           within(costs->touch_ns, 0, most) && within(costs->copy_ns, 5000, 100 * most);
+}
+
+static int format(char text[TEXT_BYTES], const char *key, const struct costs *costs)
+{
+    return snprintf(text, TEXT_BYTES,
+                    "%sexit_ns=%" PRIu64 "\nhandover_ns=%" PRIu64 "\ntouch_ns=%" PRIu64
+                    "\ncopy_ns=%" PRIu64 "\nend\n",
+                    key, costs->exit_ns, costs->handover_ns, costs->touch_ns, costs->copy_ns);
+}
+
+/* The figures are written again and compared, so that nothing but what format() writes
+ * passes: no sign, no space, no further line, no end too early. */
+static bool parse(const char *text, const char *key, struct costs *out)
+{
+    char again[TEXT_BYTES];
+
+    *out = (struct costs){0};
+    if (strncmp(text, key, strlen(key)) != 0 ||
+        sscanf(text + strlen(key),
+               "exit_ns=%" SCNu64 " handover_ns=%" SCNu64 " touch_ns=%" SCNu64 " copy_ns=%" SCNu64,
+               &out->exit_ns, &out->handover_ns, &out->touch_ns, &out->copy_ns) != 4)
+        return false;
+    format(again, key, out);
+    return strcmp(text, again) == 0 && plausible(out);
+}
+
+/* --- file ---------------------------------------------------------------------- */
+
+bool measure_cache_load(const char *path, const char *key, struct costs *out)
+{
+    char text[TEXT_BYTES];
+    struct stat st;
+
+    /* Not blocking, for it might be a pipe. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t got = -1;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        got = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (got < 0)
+        return false;
+    text[got] = '\0';
+    return strlen(text) == (size_t)got && parse(text, key, out);
+}
+
+static int write_whole(int fd, const char *text, int length)
+{
+    ssize_t done = write(fd, text, (size_t)length);
+
+    if (done < 0)
+        return -errno;
+    return done == length ? 0 : -ENOSPC;
+}
+
+int measure_cache_store(const char *path, const char *key, const struct costs *costs)
+{
+    char text[TEXT_BYTES], fresh[PATH_BYTES];
+
+    if (!plausible(costs))
+        return -ERANGE;
+    int length = format(text, key, costs);
+    if (snprintf(fresh, sizeof fresh, "%s.XXXXXX", path) >= (int)sizeof fresh)
+        return -ENAMETOOLONG;
+    int fd = mkostemp(fresh, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = write_whole(fd, text, length);
+    if (close(fd) < 0 && result == 0)
+        result = -errno;
+    if (result == 0 && rename(fresh, path) < 0)
+        result = -errno;
+    if (result < 0)
+        unlink(fresh);
+    return result;
+}
