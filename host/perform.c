@@ -263,8 +263,10 @@ bool route_joins(const struct transfer *last, const struct transfer *next)
         return false;
     switch (last->mode) {
     case FERRY_INLINE:
-    case FERRY_COPY:
         return true;
+    case FERRY_COPY:
+        /* The receiver reads one long copy while the next is made. */
+        return last->bytes + next->bytes <= FERRY_COPY_BYTES;
     case FERRY_LEND:
     case FERRY_MOVE:
         return next->units.first == last->units.first + last->units.count &&
