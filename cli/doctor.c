@@ -119,8 +119,8 @@ static void print_costs(const struct ferry_machine *m)
     measured("copy of 2 MiB", m->copy_ns);
     if (m->copy_ns == 0)
         return;
-    snprintf(text, sizeof(text), "copying takes %.3f us per KiB, a loan there and home %.1f us",
-             (double)m->copy_ns / 2048 / 1e3, 2 * (double)(m->handover_ns + m->touch_ns) / 1e3);
+    snprintf(text, sizeof(text), "copying takes %.3f us per KiB, a loan %.1f us",
+             (double)m->copy_ns / 2048 / 1e3, (double)(m->handover_ns + 2 * m->touch_ns) / 1e3);
     printf("%-8s %-22s %s\n", "", "", text);
     printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
            "measured", "crossover", m->crossover_bytes / 1024);

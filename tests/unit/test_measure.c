@@ -199,8 +199,8 @@ static void the_crossover_follows(void **state)
     const struct costs dear_loans = {1600, 1000000, 1000000, 90000, false};
 
     (void)state;
-    assert_in_range(measure_crossover(&dear_exits, true), 860 << 10, 870 << 10);
-    assert_in_range(measure_crossover(&hardware, true), 230 << 10, 260 << 10);
+    assert_in_range(measure_crossover(&dear_exits, true), 655 << 10, 670 << 10);
+    assert_in_range(measure_crossover(&hardware, true), 150 << 10, 160 << 10);
     assert_int_equal(measure_crossover(&dear_loans, true), FERRY_EXTENT_BYTES);
     /* A fault for each small page is dearer than copying it. */
     assert_int_equal(measure_crossover(&dear_exits, false), FERRY_EXTENT_BYTES);
