@@ -248,15 +248,35 @@ static void inline_runs_are_long_and_in_order(void **state)
     assert_int_equal(core_take(b).tag, share - 1);
 }
 
+/* The receiver reads one long copy while the next is made. */
+static void long_copies_go_apart(void **state)
+{
+    struct ferry_engine none = {0};
+    struct ferry_link link = {.engine = &none};
+    struct transfer one = {.link = &link, .mode = FERRY_COPY, .bytes = FERRY_COPY_BYTES};
+    struct transfer two = one;
+
+    (void)state;
+    assert_false(route_joins(&one, &two));
+    one.bytes = two.bytes = 1000;
+    assert_true(route_joins(&one, &two));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(neighbours_go_in_one_call),         CASE(neighbours_come_home_in_one_call),
-        CASE(neighbours_of_two_owners_part),     CASE(strangers_go_apart),
-        CASE(pages_and_extents_go_apart),        CASE(a_run_stops_where_there_is_no_room),
-        CASE(a_refusal_in_a_run_is_its_own),     CASE(own_and_passed_on_go_apart),
-        CASE(a_run_that_cannot_be_mapped_stays), CASE(inline_runs_are_long_and_in_order),
+        CASE(neighbours_go_in_one_call),
+        CASE(neighbours_come_home_in_one_call),
+        CASE(neighbours_of_two_owners_part),
+        CASE(strangers_go_apart),
+        CASE(pages_and_extents_go_apart),
+        CASE(a_run_stops_where_there_is_no_room),
+        CASE(a_refusal_in_a_run_is_its_own),
+        CASE(own_and_passed_on_go_apart),
+        CASE(a_run_that_cannot_be_mapped_stays),
+        CASE(inline_runs_are_long_and_in_order),
+        CASE(long_copies_go_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
