@@ -2,13 +2,28 @@
 /* Host mappings at 2 MiB-aligned addresses. */
 #include "mapping.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
 #include <ferry/abi/layout.h>
 
+static bool is_aligned(const void *address)
+{
+    return ((uintptr_t)address & (FERRY_EXTENT_BYTES - 1)) == 0;
+}
+
 void *mapping_aligned(uint64_t bytes, int prot, int flags, int fd)
 {
+    /* Newer kernels align what is as long as whole huge pages by themselves. Nothing is given
+     * back then, which matters: KVM looks at each unmapping once for each VM of the process. */
+    void *whole = mmap(NULL, bytes, prot, flags, fd, 0);
+    if (whole == MAP_FAILED)
+        return NULL;
+    if (is_aligned(whole))
+        return whole;
+    munmap(whole, bytes);
+
     /* Reserve one alignment more than needed, then give the ends back. */
     uint64_t reserved = bytes + FERRY_EXTENT_BYTES;
     char *area =

@@ -22,6 +22,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "mapping.h"
 #include "space_slots.h"
 
 #define PAGE        FERRY_PAGE_BYTES
@@ -263,16 +264,11 @@ static int guest_reach(struct space *space, uint64_t start, uint64_t end, unsign
 
 int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes)
 {
-    uint64_t bytes = FERRY_PROGRAM_HIGH + LARGE;
-    char *got = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char *base;
+    char *base = mapping_aligned(FERRY_PROGRAM_HIGH, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
-    if (got == MAP_FAILED)
+    if (!base)
         return -ENOMEM;
-    base = got + (align_up((uintptr_t)got, LARGE) - (uintptr_t)got);
-    if (base > got)
-        munmap(got, (size_t)(base - got));
-    munmap(base + FERRY_PROGRAM_HIGH, (size_t)(got + LARGE - base));
     *space = (struct space){.backend = *backend, .base = base, .limit_bytes = limit_bytes};
     return 0;
 }
