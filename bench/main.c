@@ -17,6 +17,11 @@ static const struct part {
 } parts[] = {
     {"stream", part_stream, "sender writes, receiver reads each cache line"},
     {"handover", part_handover, "nothing written, one word of each page read"},
+    {"latency", part_latency, "round trips of one small message, with percentiles"},
+    {"messages", part_messages, "small messages one way, a second"},
+    {"crossover", part_crossover, "copy, map and auto over sizes"},
+    {"start", part_start, "start and footprint of a VM"},
+    {"scale", part_scale, "cost of a message over the number of VMs"},
     {"pipeline", part_pipeline, "whole commands over a file, in VMs and as processes"},
 };
 

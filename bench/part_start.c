@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start and footprint of a VM: from ferry_vm_start to the program's first
+ * instruction, against bare KVM from the first ioctl to the first exit.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <ferry/ferry.h>
+
+#include "bench.h"
+#include "guests/first.h"
+#include "memory.h"
+
+#define PART "start"
+
+#define STARTS     15 /* in one run: what counts is their median */
+#define SLOT_BYTES (64ull << 20)
+#define IDLE_VMS   64
+#define CPUID_MOST 256
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double median_us(uint64_t times[STARTS])
+{
+    qsort(times, STARTS, sizeof *times, compare);
+    return (double)times[STARTS / 2] / 1000;
+}
+
+/* What a run times. */
+enum step {
+    STEP_START,   /* to the first instruction, the VM being made; bare KVM: with making it */
+    STEP_ALL,     /* make and start, to the first instruction */
+    STEP_DESTROY, /* after its end */
+    STEP_MAKE_FIRST,
+    STEP_MAKE_SECOND, /* another of the same image */
+};
+
+/* ---- bare KVM ----------------------------------------------------------- */
+
+struct bare {
+    int vm, vcpu;
+    struct kvm_run *run;
+    size_t run_bytes;
+    void *memory;
+};
+
+/* Where things are in its memory. */
+enum { PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, CODE = 0x4000 };
+
+/* Present, writable, for user code too. */
+#define ENTRY     7u
+#define LARGE     0x80u /* a page of 2 MiB */
+#define IOPL_USER 0x3002u
+
+/* A program at privilege level 3 in long mode, as Ferry's are: out %al, $0xf0; jmp back. */
+static void bare_fill(char *memory)
+{
+    static const uint8_t code[] = {0xe6, 0xf0, 0xeb, 0xfc};
+    const uint64_t pml4 = PDPT | ENTRY, pdpt = PD | ENTRY, pd = ENTRY | LARGE;
+
+    memcpy(memory + PML4, &pml4, sizeof pml4);
+    memcpy(memory + PDPT, &pdpt, sizeof pdpt);
+    memcpy(memory + PD, &pd, sizeof pd);
+    memcpy(memory + CODE, code, sizeof code);
+}
+
+static int bare_state(struct bare *bare, const struct kvm_cpuid2 *cpuid)
+{
+    const struct kvm_segment data = {
+        .limit = ~0u, .selector = 0x1b, .type = 3, .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1};
+    struct kvm_segment code = data;
+    const struct kvm_regs regs = {.rip = CODE, .rsp = CODE, .rflags = IOPL_USER};
+    struct kvm_sregs sregs;
+
+    code.selector = 0x23;
+    code.type = 11;
+    code.db = 0;
+    code.l = 1;
+    if (ioctl(bare->vcpu, KVM_SET_CPUID2, cpuid) < 0 ||
+        ioctl(bare->vcpu, KVM_GET_SREGS, &sregs) < 0)
+        return -errno;
+    sregs.cs = code;
+    sregs.ss = sregs.ds = sregs.es = sregs.fs = sregs.gs = data;
+    sregs.cr0 = 0x80010033; /* PG, WP, NE, ET, MP, PE */
+    sregs.cr3 = PML4;
+    sregs.cr4 = 0x620;  /* OSXMMEXCPT, OSFXSR, PAE */
+    sregs.efer = 0xd01; /* NXE, LMA, LME, SCE */
+    if (ioctl(bare->vcpu, KVM_SET_SREGS, &sregs) < 0 || ioctl(bare->vcpu, KVM_SET_REGS, &regs) < 0)
+        return -errno;
+    return 0;
+}
+
+static int bare_make(struct bare *bare, int kvm, const struct kvm_cpuid2 *cpuid)
+{
+    struct kvm_userspace_memory_region region = {.memory_size = SLOT_BYTES};
+
+    bare->memory = mmap(NULL, SLOT_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (bare->memory == MAP_FAILED)
+        return -errno;
+    bare_fill(bare->memory);
+    region.userspace_addr = (uint64_t)bare->memory;
+    bare->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    if (bare->vm < 0 || ioctl(bare->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        return -errno;
+    bare->vcpu = ioctl(bare->vm, KVM_CREATE_VCPU, 0);
+    if (bare->vcpu < 0)
+        return -errno;
+    bare->run_bytes = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    bare->run = mmap(NULL, bare->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bare->vcpu, 0);
+    if (bare->run == MAP_FAILED)
+        return -errno;
+    return bare_state(bare, cpuid);
+}
+
+static void bare_free(struct bare *bare)
+{
+    if (bare->run && bare->run != MAP_FAILED)
+        munmap(bare->run, bare->run_bytes);
+    if (bare->vcpu >= 0)
+        close(bare->vcpu);
+    if (bare->vm >= 0)
+        close(bare->vm);
+    if (bare->memory != MAP_FAILED)
+        munmap(bare->memory, SLOT_BYTES);
+}
+
+static int bare_once(int kvm, const struct kvm_cpuid2 *cpuid, enum step step, uint64_t *ns)
+{
+    struct bare bare = {.vm = -1, .vcpu = -1};
+
+    uint64_t start = bench_now_ns();
+    int result = bare_make(&bare, kvm, cpuid);
+    if (result == 0 && (ioctl(bare.vcpu, KVM_RUN, 0) < 0 || bare.run->exit_reason != KVM_EXIT_IO))
+        result = -EIO;
+    uint64_t ran = bench_now_ns();
+    bare_free(&bare);
+    *ns = step == STEP_DESTROY ? bench_now_ns() - ran : ran - start;
+    return result;
+}
+
+static int run_bare(struct bench *bench, const void *arg, struct sample *out)
+{
+    const enum step *step = arg;
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + CPUID_MOST * sizeof *cpuid->entries);
+    uint64_t times[STARTS];
+    int result = -ENOMEM, kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    (void)bench;
+    if (cpuid) {
+        cpuid->nent = CPUID_MOST;
+        result = kvm < 0 || ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ? -errno : 0;
+    }
+    for (int i = 0; i < STARTS && result == 0; i++)
+        result = bare_once(kvm, cpuid, *step, &times[i]);
+    free(cpuid);
+    if (kvm >= 0)
+        close(kvm);
+    if (result == 0)
+        out->value = median_us(times);
+    return result;
+}
+
+/* ---- Ferry -------------------------------------------------------------- */
+
+/* The host's time-stamp counter and clock, read together. */
+struct clocks {
+    uint64_t tick, ns;
+};
+
+static struct clocks clocks_now(void)
+{
+    return (struct clocks){__rdtsc(), bench_now_ns()};
+}
+
+/*
+ * When the first instruction ran, by CLOCK_MONOTONIC. The guest's counter is
+ * the host's, or the host's with an offset: which of the two its look at the
+ * clock tells, and that look is as exact as it took long.
+ */
+static double first_ns(const struct first *first, const struct clocks *from,
+                       const struct clocks *to)
+{
+    double tick_ns = (double)(to->ns - from->ns) / (double)(to->tick - from->tick);
+    double doubt_ns = (double)(first->after_tick - first->before_tick) / 2 * tick_ns;
+    double middle_ns = ((double)(int64_t)(first->before_tick - from->tick)) * tick_ns + doubt_ns;
+    double offset_ns = (double)(first->clock_ns - from->ns) - middle_ns;
+    double ns = (double)(int64_t)(first->first_tick - from->tick) * tick_ns;
+
+    return fabs(offset_ns) <= doubt_ns ? ns : ns + offset_ns;
+}
+
+/* What a start leaves: how long each step took. */
+struct times {
+    double all_ns, start_ns, destroy_ns;
+};
+
+static int ferry_once(struct bench *bench, struct ferry_engine *engine, const int said[2],
+                      struct times *out)
+{
+    const struct ferry_vm_config config = {
+        .program = bench_guest(bench, "first"), .memory_bytes = SLOT_BYTES, .stderr_fd = said[1]};
+    struct ferry_vm *vm = NULL;
+    struct first first;
+
+    struct clocks begin = clocks_now();
+    int result = ferry_vm_create(engine, &config, &vm, NULL);
+    uint64_t made = bench_now_ns();
+    if (result == 0)
+        result = ferry_vm_start(vm, NULL);
+    if (result == 0)
+        result = ferry_vm_wait(vm, UINT64_MAX, NULL);
+    struct clocks end = clocks_now();
+    ferry_vm_destroy(vm);
+    out->destroy_ns = (double)(bench_now_ns() - end.ns);
+    if (result < 0)
+        return result;
+    if (read(said[0], &first, sizeof first) != sizeof first)
+        return -EIO;
+    out->all_ns = first_ns(&first, &begin, &end);
+    out->start_ns = out->all_ns - (double)(made - begin.ns);
+    return 0;
+}
+
+static int ferry_times(struct bench *bench, const int said[2], enum step step,
+                       uint64_t times[STARTS])
+{
+    struct ferry_engine *engine;
+    struct times one = {0};
+
+    int result = ferry_engine_create(NULL, &engine, NULL);
+    if (result < 0)
+        return result;
+    /* The first, which reads the image, is left out. */
+    for (int i = -1; i < STARTS && result == 0; i++) {
+        result = ferry_once(bench, engine, said, &one);
+        if (i >= 0)
+            times[i] = (uint64_t)(step == STEP_START ? one.start_ns
+                                  : step == STEP_ALL ? one.all_ns
+                                                     : one.destroy_ns);
+    }
+    ferry_engine_destroy(engine);
+    return result;
+}
+
+static int run_ferry(struct bench *bench, const void *arg, struct sample *out)
+{
+    const enum step *step = arg;
+    uint64_t times[STARTS];
+    int said[2];
+
+    if (pipe(said) < 0)
+        return -errno;
+    int result = ferry_times(bench, said, *step, times);
+    close(said[0]);
+    close(said[1]);
+    if (result == 0)
+        out->value = median_us(times);
+    return result;
+}
+
+/* Times ferry_vm_create of a program of ordinary size. */
+static int run_make(struct bench *bench, const void *arg, struct sample *out)
+{
+    const enum step *step = arg;
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "idle")};
+    struct ferry_engine *engine;
+    struct ferry_vm *vms[2] = {NULL, NULL};
+
+    int result = ferry_engine_create(NULL, &engine, NULL);
+    if (result < 0)
+        return result;
+    uint64_t begin = bench_now_ns();
+    result = ferry_vm_create(engine, &config, &vms[0], NULL);
+    uint64_t first = bench_now_ns();
+    if (result == 0)
+        result = ferry_vm_create(engine, &config, &vms[1], NULL);
+    uint64_t second = bench_now_ns();
+    out->value = (double)(*step == STEP_MAKE_FIRST ? first - begin : second - first) / 1000;
+    ferry_vm_destroy(vms[0]);
+    ferry_vm_destroy(vms[1]);
+    ferry_engine_destroy(engine);
+    return result;
+}
+
+/* ---- footprint ---------------------------------------------------------- */
+
+static int add_idle(struct bench *bench, struct ferry_engine *engine, int ready,
+                    struct ferry_vm **out)
+{
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "idle"),
+                                           .stderr_fd = ready};
+
+    int result = ferry_vm_create(engine, &config, out, NULL);
+    return result == 0 ? ferry_vm_start(*out, NULL) : result;
+}
+
+/* Each writes a byte before it waits. */
+static int until_idle(int ready, int count)
+{
+    char bytes[IDLE_VMS];
+
+    while (count > 0) {
+        ssize_t got = read(ready, bytes, (size_t)count);
+
+        if (got <= 0)
+            return -EIO;
+        count -= (int)got;
+    }
+    return 0;
+}
+
+static void report_memory(struct bench *bench, const struct memory *before,
+                          const struct memory *after)
+{
+    const struct {
+        const char *name;
+        double kib;
+    } figures[] = {
+        {"resident memory of its own", after->own - before->own},
+        {"of that anonymous", after->anonymous - before->anonymous},
+        {"kernel slab", after->slab - before->slab},
+        {"kernel vmalloc", after->vmalloc - before->vmalloc},
+        {"page tables of the process", after->page_tables - before->page_tables},
+        {"page tables of KVM", after->shadow_tables - before->shadow_tables},
+        {"kernel stacks", after->kernel_stacks - before->kernel_stacks},
+        {"less memory available, in all", after->taken - before->taken},
+    };
+    char name[64];
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        snprintf(name, sizeof name, "idle VM: %s", figures[i].name);
+        bench_figure(bench, PART, name, figures[i].kib / (IDLE_VMS - 1), "KiB");
+    }
+}
+
+/* The first VM has the image to itself: the others count. */
+static int footprint(struct bench *bench)
+{
+    struct ferry_vm *vms[IDLE_VMS] = {NULL};
+    struct memory before, after;
+    struct ferry_engine *engine;
+    int ready[2];
+
+    if (pipe(ready) < 0)
+        return -errno;
+    int result = ferry_engine_create(NULL, &engine, NULL);
+    if (result == 0) {
+        result = add_idle(bench, engine, ready[1], &vms[0]);
+        if (result == 0)
+            result = until_idle(ready[0], 1);
+        memory_read(&before);
+        for (int i = 1; i < IDLE_VMS && result == 0; i++)
+            result = add_idle(bench, engine, ready[1], &vms[i]);
+        if (result == 0)
+            result = until_idle(ready[0], IDLE_VMS - 1);
+        memory_read(&after);
+        if (result == 0)
+            report_memory(bench, &before, &after);
+        for (int i = 0; i < IDLE_VMS; i++)
+            ferry_vm_destroy(vms[i]);
+        ferry_engine_destroy(engine);
+    }
+    close(ready[0]);
+    close(ready[1]);
+    return result;
+}
+
+/* ------------------------------------------------------------------------- */
+
+#define BARE  "bare KVM ioctls"
+#define START "Ferry, ferry_vm_start"
+#define ALL   "Ferry, create and start"
+
+void part_start(struct bench *bench)
+{
+    static const enum step start = STEP_START, all = STEP_ALL, destroy = STEP_DESTROY;
+    static const enum step make_first = STEP_MAKE_FIRST, make_second = STEP_MAKE_SECOND;
+    static const struct way starts[] = {
+        {BARE, run_bare, &start}, {START, run_ferry, &start}, {ALL, run_ferry, &all}};
+    static const struct way ends[] = {{BARE, run_bare, &destroy},
+                                      {"Ferry, ferry_vm_destroy", run_ferry, &destroy}};
+    static const struct way makes[] = {{"first VM of an image", run_make, &make_first},
+                                       {"second VM of it", run_make, &make_second}};
+    const struct comparison first = {PART, "start", 1, "us", true};
+    const struct comparison end = {PART, "destroy", 1, "us", true};
+    const struct comparison make = {PART, "ferry_vm_create", 1, "us", true};
+
+    bench_compare(bench, &first, starts, sizeof starts / sizeof *starts);
+    bench_compare(bench, &end, ends, sizeof ends / sizeof *ends);
+    bench_compare(bench, &make, makes, sizeof makes / sizeof *makes);
+    double bare = bench_median(bench, PART, first.label, BARE);
+    if (!isnan(bare)) {
+        bench_figure(bench, PART, "ferry_vm_start / bare KVM",
+                     bench_median(bench, PART, first.label, START) / bare, "x");
+        bench_figure(bench, PART, "create and start / bare KVM",
+                     bench_median(bench, PART, first.label, ALL) / bare, "x");
+    }
+    int result = footprint(bench);
+    if (result < 0)
+        fprintf(stderr, "ferry: bench: %s: idle VMs: %s\n", PART, strerror(-result));
+}
