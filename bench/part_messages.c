@@ -139,6 +139,7 @@ static int run_setting(struct bench *bench, const struct setting *setting,
     const struct duo_vms vms = {
         .vm = {{"message_source", source_words}, {"message_sink", sink_words}},
         .cores = {1, 0},
+        .two_way = true,
         .polled = setting->polled,
         .reporter = 1,
     };

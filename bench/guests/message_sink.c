@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * message_sink wait|poll COUNT: receives COUNT messages and times all but the
- * first tenth. Polling, it waits when nothing came for a while: then the
- * sender is likely to be off its core.
+ * message_sink wait|poll COUNT: says that it is there, receives COUNT messages
+ * and times all but the first tenth. Polling, it waits when nothing came for a
+ * while: then the sender is likely to be off its core.
  */
 #include "messages.h"
 
@@ -30,6 +30,8 @@ int main(int argc, char **argv)
     bool poll = strcmp(word(argc, argv, 1), "poll") == 0;
     uint64_t count = argument(argc, argv, 2), warm_up = count / 10;
 
+    msg = (struct ferry_msg){.mode = FERRY_INLINE, .dst = receiver()};
+    expect("ready", ferry_send(&msg, FERRY_IMMEDIATE));
     for (uint64_t i = 0; i < count; i++) {
         uint64_t number;
 
