@@ -131,10 +131,15 @@ struct setting {
     uint64_t count;
 };
 
+static uint64_t count_of(const struct bench *bench, const struct setting *setting)
+{
+    return bench_quick(bench) ? setting->count / 2 : setting->count;
+}
+
 static int run_setting(struct bench *bench, const struct setting *setting,
                        struct duo_result *result)
 {
-    uint64_t count = bench_quick(bench) ? setting->count / 2 : setting->count;
+    uint64_t count = count_of(bench, setting);
     char source_words[64], sink_words[64];
     const struct duo_vms vms = {
         .vm = {{"message_source", source_words}, {"message_sink", sink_words}},
@@ -192,14 +197,13 @@ static void count_exits(struct bench *bench, const struct setting *setting)
     for (int side = 0; side < 2; side++) {
         const struct ferry_vm_stats *stats = &result.stats[side];
         uint64_t exits = stats->exits_immediate + stats->exits_natural;
-        uint64_t messages = side ? stats->messages_received : stats->messages_sent;
 
         snprintf(name, sizeof name, "%s: exits of the %s", setting->name,
                  side ? "receiver" : "sender");
         bench_figure(bench, PART, name, (double)exits, "");
         snprintf(name, sizeof name, "%s: messages per exit of the %s", setting->name,
                  side ? "receiver" : "sender");
-        bench_figure(bench, PART, name, (double)messages / (double)exits, "");
+        bench_figure(bench, PART, name, (double)count_of(bench, setting) / (double)exits, "");
     }
 }
 
