@@ -230,17 +230,6 @@ static int host_reserve(struct space *space, uint64_t start, uint64_t bytes)
     return got == MAP_FAILED ? -ENOMEM : 0;
 }
 
-/* Moves a host mapping made elsewhere to its place. */
-static int host_place(struct space *space, void *elsewhere, uint64_t start, uint64_t bytes)
-{
-    void *got = mremap(elsewhere, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, space->base + start);
-
-    if (got != MAP_FAILED)
-        return 0;
-    munmap(elsewhere, bytes);
-    return -ENOMEM;
-}
-
 /* The guest's way to [start, end): memory slots and table entries. Both only
  * ever grow; what a failure leaves of them is harmless, the host mapping decides. */
 static int guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
@@ -321,7 +310,7 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
                    uint64_t offset)
 {
     uint64_t end = start + bytes;
-    void *elsewhere;
+    void *got;
     int err;
 
     if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
@@ -334,13 +323,21 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
         err = guest_reach(space, start, end, prot, false);
     if (err)
         return err;
-    elsewhere =
-        mmap(NULL, bytes, host_prot(rights(prot)), MAP_PRIVATE | MAP_NORESERVE, fd, (off_t)offset);
-    if (elsewhere == MAP_FAILED)
-        return -errno;
-    err = host_place(space, elsewhere, start, bytes);
-    if (err)
+    /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
+     * all the VMs of this process. */
+    got = mmap(space->base + start, bytes, host_prot(rights(prot)),
+               MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
+    if (got == MAP_FAILED) {
+        err = -errno;
+        /* What speaks against the file is seen before anything is replaced. Short of memory it
+         * may be gone, as with mmap. */
+        if (err == -ENOMEM) {
+            host_reserve(space, start, bytes);
+            space->used_bytes -= charged_bytes(space, start, end);
+            cut_regions(space, start, end);
+        }
         return err;
+    }
     set_region(space, start, end, rights(prot) | CHARGED | ALONE);
     return 0;
 }
