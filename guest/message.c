@@ -11,6 +11,7 @@
 #include <ferry/guest.h>
 
 #include "call.h"
+#include "direct.h"
 #include "message.h"
 
 #define MASK       (FERRY_RING_ENTRIES - 1)
@@ -18,10 +19,11 @@
 
 static struct {
     uint64_t out_head; /* also the next ticket; 64 bits, so that tickets never repeat */
+    uint64_t taken;    /* tickets below this one were taken; may lag */
     uint32_t in_tail, home_tail, release_head;
     struct ferry_guest_hooks hooks;
     /* What the stream layer met and was not for it, in order. */
-    struct ferry_desc kept[FERRY_RING_ENTRIES];
+    struct ferry_msg kept[FERRY_RING_ENTRIES];
     uint32_t kept_head, kept_tail;
     struct ferry_home homes[FERRY_TOKENS];
     uint32_t homes_head, homes_tail;
@@ -38,8 +40,10 @@ void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks)
     state.hooks = *hooks;
 }
 
-static int64_t wait_for(unsigned events, uint64_t timeout_ns)
+int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns)
 {
+    if ((events & FERRY_EVENT_IN) != 0)
+        ferry_guest_direct_publish();
     return ferry_guest_call(FERRY_CALL_WAIT, events, timeout_ns, 0);
 }
 
@@ -165,20 +169,45 @@ static bool room_soon(const struct ferry_control *control)
     return false;
 }
 
-int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
+/* Rule of direct.h: only when the VMM has taken what was queued for this peer before.
+ * -EAGAIN, -ENOBUFS: it has to go by the out ring. */
+static int64_t send_directly(const struct ferry_control *control, struct direct_out *direct,
+                             const struct ferry_msg *msg, enum ferry_when when)
 {
-    struct ferry_control *control = control_writable();
-    const struct ferry_peer *peer;
-    struct ferry_desc desc;
     int error;
 
-    if (control == NULL)
-        return -ENOSYS;
-    error = check(control, msg, &peer);
+    if (msg->bytes > FERRY_INLINE_BYTES)
+        return -EMSGSIZE;
+    if (__atomic_load_n(&direct->peer->state, __ATOMIC_RELAXED) == FERRY_PEER_GONE)
+        return -EPIPE;
+    state.taken = taken(control);
+    if (state.taken < direct->routed)
+        return -EAGAIN;
+    error = ferry_guest_direct_room(direct);
+    return error != 0 ? error : direct_put(direct, msg, when);
+}
+
+/* The message is in the out ring: what the direct ring of its peer has to know of it. */
+static void note_routed(struct direct_out *direct, const struct ferry_msg *msg)
+{
+    direct->routed = state.out_head;
+    if (msg->mode == FERRY_HANGUP) {
+        direct->hung_up = true;
+        direct->limit = direct->head;
+    }
+}
+
+static int64_t send_routed(struct ferry_control *control, struct direct_out *direct,
+                           const struct ferry_msg *msg, enum ferry_when when)
+{
+    const struct ferry_peer *peer;
+    struct ferry_desc desc;
+    int error = check(control, msg, &peer);
+
     if (error != 0)
         return error;
     while (state.out_head - taken(control) >= FERRY_RING_ENTRIES) {
-        int64_t events = room_soon(control) ? 0 : wait_for(FERRY_EVENT_OUT, UINT64_MAX);
+        int64_t events = room_soon(control) ? 0 : ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
 
         if (events < 0)
             return events;
@@ -187,12 +216,48 @@ int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
         state.hooks.settle();
 
     fill(&desc, msg);
+    if (direct != NULL)
+        desc.turn = direct->head;
     memcpy(&control->out[state.out_head & MASK], &desc, sizeof(desc));
     state.out_head++;
+    if (direct != NULL)
+        note_routed(direct, msg);
     __atomic_store_n(&control->guest.out_head, (uint32_t)state.out_head, __ATOMIC_RELEASE);
     if (wants_doorbell(control, peer, when))
         ferry_guest_doorbell();
     return (int64_t)(state.out_head - 1);
+}
+
+static __attribute__((noinline)) int64_t send_either_way(const struct ferry_msg *msg,
+                                                         enum ferry_when when)
+{
+    struct ferry_control *control = control_writable();
+    struct direct_out *direct;
+
+    if (control == NULL)
+        return -ENOSYS;
+    direct = ferry_guest_direct_find(msg->dst);
+    if (direct != NULL && msg->mode == FERRY_INLINE) {
+        int64_t ticket = send_directly(control, direct, msg, when);
+
+        if (ticket == -ENOBUFS) {
+            /* Only once: the exit takes it along, and the next may find room again. */
+            ticket = send_routed(control, direct, msg, FERRY_DEFERRED);
+            if (control->info.delivery != FERRY_DELIVERY_POLLED)
+                ferry_guest_wait(FERRY_EVENT_OUT, 0);
+        }
+        if (ticket != -EAGAIN)
+            return ticket;
+    }
+    return send_routed(control, direct, msg, when);
+}
+
+int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
+{
+    struct direct_out *last = ferry_guest_direct.last;
+
+    return direct_at_once(last, msg, state.taken) ? direct_put(last, msg, when)
+                                                  : send_either_way(msg, when);
 }
 
 void ferry_guest_announce(uint16_t dst)
@@ -213,6 +278,8 @@ int ferry_status(int64_t ticket)
 
     if (control == NULL)
         return -ENOSYS;
+    if (ticket > 0 && (ticket & DIRECT_TICKET) != 0)
+        return 0;
     if (ticket < 0 || (uint64_t)ticket >= state.out_head)
         return -EINVAL;
     if ((uint64_t)ticket >= taken(control))
@@ -231,7 +298,7 @@ int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
     if (ticket < 0)
         return (int)ticket;
     while ((status = ferry_status(ticket)) == -EINPROGRESS) {
-        int64_t events = wait_for(FERRY_EVENT_OUT, UINT64_MAX);
+        int64_t events = ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
 
         if (events < 0)
             return (int)events;
@@ -245,24 +312,11 @@ int ferry_yield(void)
 
     if (ferry_control() == NULL)
         return -ENOSYS;
-    events = wait_for(FERRY_EVENT_OUT, 0);
+    events = ferry_guest_wait(FERRY_EVENT_OUT, 0);
     return events < 0 ? (int)events : 0;
 }
 
 /* ---- receiving ---------------------------------------------------------- */
-
-/* Copies the next descriptor of the in ring to a local one (claim 4). */
-static bool take(struct ferry_desc *desc)
-{
-    struct ferry_control *control = control_writable();
-
-    if (__atomic_load_n(&control->vmm.in_head, __ATOMIC_ACQUIRE) == state.in_tail)
-        return false;
-    memcpy(desc, &control->in[state.in_tail & MASK], sizeof(*desc));
-    state.in_tail++;
-    __atomic_store_n(&control->guest.in_tail, state.in_tail, __ATOMIC_RELEASE);
-    return true;
-}
 
 static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
 {
@@ -285,44 +339,92 @@ static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
     }
 }
 
-int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
+/* Copies the next descriptor of the in ring, which has one, to a local one (claim 4). */
+static void take_routed(const struct ferry_control *control, struct ferry_msg *msg)
 {
     struct ferry_desc desc;
 
-    while (state.kept_head - state.kept_tail < FERRY_RING_ENTRIES) {
-        if (!take(&desc))
-            return -EAGAIN;
-        if (desc.src == src) {
-            unpack(&desc, msg);
-            return 0;
+    memcpy(&desc, &control->in[state.in_tail & MASK], sizeof(desc));
+    state.in_tail++;
+    __atomic_store_n(&control_writable()->guest.in_tail, state.in_tail, __ATOMIC_RELEASE);
+    unpack(&desc, msg);
+}
+
+/* The next message, by whichever way. Where nothing but bad slots comes it gives up, so
+ * that a peer cannot hold this VM here. */
+static inline bool take(const struct ferry_control *control, struct ferry_msg *msg)
+{
+    for (unsigned i = 0; i < FERRY_RING_ENTRIES; i++) {
+        struct direct_in *ready = direct_next(); /* before in_head is read */
+        uint32_t head = __atomic_load_n(&control->vmm.in_head, __ATOMIC_ACQUIRE);
+
+        if (head != state.in_tail) {
+            ready = ferry_guest_direct_before(ready, state.in_tail, head,
+                                              &control->in[state.in_tail & MASK]);
+            if (ready == NULL) {
+                take_routed(control, msg);
+                return true;
+            }
         }
-        state.kept[state.kept_head++ & MASK] = desc;
+        if (ready == NULL)
+            return false;
+        if (direct_take(ready, msg))
+            return true;
+    }
+    return false;
+}
+
+/* The control structure, once this VM takes from its direct rings too; NULL: not in a VM. */
+static inline const struct ferry_control *receiving(void)
+{
+    const struct ferry_control *control = ferry_guest_direct.receiving;
+
+    return control != NULL ? control : ferry_guest_direct_begin();
+}
+
+/* Inline payload is in the message itself. */
+static void copy_message(struct ferry_msg *to, const struct ferry_msg *from)
+{
+    *to = *from;
+    if (to->mode == FERRY_INLINE)
+        to->data = to->small;
+}
+
+int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
+{
+    const struct ferry_control *control = receiving();
+
+    while (state.kept_head - state.kept_tail < FERRY_RING_ENTRIES) {
+        if (!take(control, msg))
+            return -EAGAIN;
+        if (msg->src == src)
+            return 0;
+        copy_message(&state.kept[state.kept_head++ & MASK], msg);
     }
     return -ENOBUFS;
 }
 
 int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
 {
-    struct ferry_desc desc;
+    const struct ferry_control *control = receiving();
 
-    if (ferry_control() == NULL)
+    if (control == NULL)
         return -ENOSYS;
     if (state.kept_tail != state.kept_head) {
-        unpack(&state.kept[state.kept_tail++ & MASK], msg);
+        copy_message(msg, &state.kept[state.kept_tail++ & MASK]);
         return 0;
     }
-    while (!take(&desc)) {
+    while (!take(control, msg)) {
         int64_t events;
 
         if (timeout_ns == 0)
             return -ETIMEDOUT;
         if (state.hooks.flush != NULL)
             state.hooks.flush();
-        events = wait_for(FERRY_EVENT_IN, timeout_ns);
+        events = ferry_guest_wait(FERRY_EVENT_IN, timeout_ns);
         if (events <= 0)
             return events < 0 ? (int)events : -ETIMEDOUT;
     }
-    unpack(&desc, msg);
     return 0;
 }
 
@@ -379,7 +481,7 @@ int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
             return -ETIMEDOUT;
         if (state.hooks.flush != NULL)
             state.hooks.flush();
-        events = wait_for(FERRY_EVENT_HOME, timeout_ns);
+        events = ferry_guest_wait(FERRY_EVENT_HOME, timeout_ns);
         if (events <= 0)
             return events < 0 ? (int)events : -ETIMEDOUT;
         ferry_guest_take_homes();
@@ -388,47 +490,4 @@ int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
     *bytes = state.homes[state.homes_tail & TOKEN_MASK].bytes;
     state.homes_tail++;
     return 0;
-}
-
-/* ---- memory ------------------------------------------------------------- */
-
-void ferry_guest_units(const void *data, size_t bytes, uint64_t *addr, uint64_t *whole)
-{
-    const struct ferry_control_info *info = &ferry_control()->info;
-    uint64_t start = (uintptr_t)data, end = start + bytes;
-    uint64_t unit =
-        start < info->window_base + info->small_bytes ? FERRY_PAGE_BYTES : FERRY_EXTENT_BYTES;
-
-    *addr = start & ~(unit - 1);
-    *whole = ((end + unit - 1) & ~(unit - 1)) - *addr;
-}
-
-static void *alloc(size_t count, uint64_t page)
-{
-    int64_t result = -ENOSYS;
-
-    if (ferry_control() != NULL)
-        result = ferry_guest_call(FERRY_CALL_ALLOC, count, page, 0);
-    if (result < 0) {
-        errno = (int)-result;
-        return NULL;
-    }
-    return (void *)result;
-}
-
-void *ferry_alloc_extents(size_t count)
-{
-    return alloc(count, 0);
-}
-
-void *ferry_alloc_pages(size_t count)
-{
-    return alloc(count, 1);
-}
-
-int ferry_free(void *addr, size_t bytes)
-{
-    if (ferry_control() == NULL)
-        return -ENOSYS;
-    return (int)ferry_guest_call(FERRY_CALL_FREE, (uintptr_t)addr, bytes, 0);
 }

@@ -25,6 +25,9 @@ struct ferry_guest_hooks {
 
 void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks);
 
+/* Waits by FERRY_CALL_WAIT: events of abi/call.h. */
+int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns);
+
 /* The next message from this peer, without waiting: -EAGAIN. Those of others are kept
  * for ferry_recv; -ENOBUFS when so many wait there that no more can be kept. */
 int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg);

@@ -432,7 +432,7 @@ ssize_t ferry_input(const void **data)
 
             settle();
             send_committed();
-            events = ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_IN, UINT64_MAX, 0);
+            events = ferry_guest_wait(FERRY_EVENT_IN, UINT64_MAX);
             if (events < 0)
                 return events;
             continue;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include <ferry/abi/control.h>
+#include <ferry/abi/direct.h>
 #include <ferry/ferry.h>
 
 #include "ledger.h"
@@ -38,6 +39,7 @@ struct ferry_link {
     uint32_t max_messages;
     struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */
     struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
+    const struct ferry_direct *direct;    /* the VMM's view of its direct ring, or NULL */
     uint32_t place;                       /* in to->in[] */
     atomic_uint sequence;                 /* numbers its messages */
     /* Under to->lock: */

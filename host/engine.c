@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "direct.h"
 #include "error.h"
 #include "image.h"
 #include "kvm.h"
@@ -270,8 +271,10 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     ticker_stop(&engine->ticker);
     poller_stop(&engine->poller);
     free_endpoints(engine);
-    for (size_t i = 0; i < engine->link_count; i++)
+    for (size_t i = 0; i < engine->link_count; i++) {
+        direct_destroy(engine->links[i]);
         free(engine->links[i]);
+    }
     free(engine->links);
     free_images(engine);
     ledger_destroy(&engine->ledger);

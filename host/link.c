@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "direct.h"
 #include "engine.h"
 #include "error.h"
 #include "vm.h"
@@ -49,15 +50,14 @@ static struct ferry_peer *show_peer(struct endpoint *viewer, const struct endpoi
         return NULL;
     }
     struct ferry_peer *shown = &info->peers[i];
-    uint16_t rights = i < info->peer_count ? shown->rights : 0;
-    *shown = (struct ferry_peer){.id = peer->id,
-                                 .rights = rights | right,
-                                 .state = FERRY_PEER_LIVE,
-                                 .generation = peer->generation};
-    memcpy(shown->name, peer->name, sizeof shown->name);
-    memcpy(shown->digest, peer->digest, sizeof shown->digest);
-    if (i == info->peer_count)
+    if (i == info->peer_count) {
+        *shown = (struct ferry_peer){
+            .id = peer->id, .state = FERRY_PEER_LIVE, .generation = peer->generation};
+        memcpy(shown->name, peer->name, sizeof shown->name);
+        memcpy(shown->digest, peer->digest, sizeof shown->digest);
         info->peer_count++;
+    }
+    shown->rights |= right;
     return shown;
 }
 
@@ -72,6 +72,8 @@ static int check(const struct ferry_engine *engine, struct ferry_vm *from, struc
         return error_set(err, -EBUSY, "links must be made before their VMs are started");
     if (config->max_messages > MOST_MESSAGES)
         return error_set(err, -EINVAL, "a link has at most %d messages in flight", MOST_MESSAGES);
+    if (config->direct && (!from || !to))
+        return error_set(err, -EINVAL, "a direct link is between two VMs, not with the host");
     if (config->stream && ((from && from->endpoint->stream_out) || (to && to->endpoint->stream_in)))
         return error_set(err, -EEXIST, "a VM has one standard input and one standard output");
     for (uint32_t i = 0; from && i < from->endpoint->out_count; i++)
@@ -100,7 +102,7 @@ static int remember(struct ferry_engine *engine, struct ferry_link *link)
 }
 
 /* Both ends come to know of the link; nothing here fails half-way. */
-static int connect_ends(struct ferry_link *link)
+static int connect_ends(struct ferry_link *link, const struct direct_place *direct)
 {
     struct endpoint *from = link->from, *to = link->to;
     bool full = from->out_count == FERRY_PEERS_MAX || to->in_count == FERRY_PEERS_MAX;
@@ -111,6 +113,10 @@ static int connect_ends(struct ferry_link *link)
         link->shown_to_receiver = show_peer(to, from, FERRY_MAY_RECEIVE, &full);
     if (full)
         return -ENOSPC;
+    if (link->direct) {
+        link->shown_to_sender->direct_out = direct->out;
+        link->shown_to_receiver->direct_in = direct->in;
+    }
     from->out[from->out_count++] = link;
     link->place = to->in_count;
     to->in[to->in_count++] = link;
@@ -129,6 +135,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
                       struct ferry_error *err)
 {
     const struct ferry_link_config none = {0};
+    struct direct_place direct = {0};
 
     config = config ? config : &none;
     int result = check(engine, from, to, config, err);
@@ -148,7 +155,9 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
         result = host_endpoint(engine, from ? &link->to : &link->from);
     if (result < 0)
         return error_set(err, result, "no memory for another link");
-    result = connect_ends(link);
+    if (config->direct && (result = direct_create(link, &direct, err)) < 0)
+        return result;
+    result = connect_ends(link, &direct);
     if (result < 0)
         return error_set(err, result, "a VM has at most %u peers", FERRY_PEERS_MAX);
     *out = link;

@@ -96,6 +96,7 @@ static struct ferry_desc stamp(const struct transfer *transfer)
 
     return (struct ferry_desc){.mode = (uint8_t)transfer->mode,
                                .inline_bytes = transfer->inline_bytes,
+                               .turn = transfer->turn,
                                .src = from->id,
                                .dst = to->id,
                                .src_generation = from->generation,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "direct.h"
 #include "loan.h"
 #include "ring.h"
 
@@ -190,6 +191,7 @@ void queue_hangup(struct ferry_link *link)
 {
     struct endpoint *to = link->to;
     struct ferry_desc desc = {.mode = FERRY_HANGUP,
+                              .turn = direct_sent(link),
                               .src = link->from->id,
                               .dst = to->id,
                               .src_generation = link->from->generation,

@@ -55,12 +55,14 @@ int route_decode(struct endpoint *from, const struct ferry_desc *desc, route_mem
                  struct transfer *out)
 {
     *out = (struct transfer){.mode = desc->mode, .tag = desc->tag, .noted = true};
-    if (desc->flags || desc->zero || desc->zero2 || desc->src || desc->src_generation ||
-        desc->dst_generation)
+    if (desc->flags || desc->zero2 || desc->src || desc->src_generation || desc->dst_generation)
         return -EINVAL;
     out->link = link_to(from, desc->dst);
     if (!out->link)
         return -EPERM;
+    if (desc->turn && !out->link->direct)
+        return -EINVAL;
+    out->turn = desc->turn;
 
     switch (desc->mode) {
     case FERRY_INLINE:

@@ -20,6 +20,7 @@ struct transfer {
     bool noted;  /* LEND: the guest or host wants a note when it comes home */
     bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
     uint32_t token;
+    uint32_t turn; /* see struct ferry_desc */
     uint64_t tag;
     const void *source; /* COPY: readable until perform returns */
     uint64_t offset;    /* LEND, MOVE: of the payload in the pool */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "direct.h"
 #include "engine.h"
 #include "queue.h"
 #include "route.h"
@@ -52,6 +53,7 @@ static int send_piece(struct stream *stream)
     uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
     struct transfer transfer = {.link = stream->endpoint->stream_out,
                                 .mode = FERRY_LEND,
+                                .turn = direct_sent(stream->endpoint->stream_out),
                                 .units = stream->filling->units,
                                 .offset = offset,
                                 .bytes = stream->fill - stream->start};

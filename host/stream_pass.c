@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "direct.h"
 #include "endpoint.h"
 #include "engine.h"
 #include "queue.h"
@@ -28,6 +29,7 @@ static int pass_loan(struct stream *stream)
     uint32_t token = stream->message.payload.token;
     struct transfer transfer = {.link = endpoint->stream_out,
                                 .mode = FERRY_LEND,
+                                .turn = direct_sent(endpoint->stream_out),
                                 .units = endpoint->held[token].units,
                                 .offset = (uint64_t)(stream->data - endpoint->engine->pool.base),
                                 .bytes = stream->left,

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "clock.h"
+#include "direct.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
@@ -96,6 +97,7 @@ static void look_after(struct ferry_vm *vm)
 {
     if (vm_has_pending(vm))
         vm_kick(vm);
+    direct_announce(vm->endpoint);
     /* What it took and released by stores alone is room for its senders
      * and pages for their owners, who may be waiting. */
     loan_collect(vm->endpoint);

@@ -14,6 +14,7 @@
 
 #include "boot.h"
 #include "clock.h"
+#include "direct.h"
 #include "engine.h"
 #include "report.h"
 #include "route.h"
@@ -125,6 +126,8 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
     if (endpoint->home_head != endpoint->home_tail)
         events |= FERRY_EVENT_HOME;
     endpoint_unlock(endpoint);
+    if (direct_waiting(endpoint))
+        events |= FERRY_EVENT_IN;
     if (!route_pending(endpoint))
         events |= FERRY_EVENT_OUT;
     return events & want;
@@ -138,6 +141,7 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
 
     while (!events && timeout_ns && result == 0) {
         uint32_t seen = endpoint_prepare(endpoint);
+        direct_fence(endpoint);
         vm_drain(vm);
         events = events_now(vm, want);
         if (!events)

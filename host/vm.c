@@ -14,6 +14,7 @@
 
 #include "boot.h"
 #include "clock.h"
+#include "direct.h"
 #include "engine.h"
 #include "error.h"
 #include "loan.h"
@@ -44,6 +45,11 @@ static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
         return -errno;
     vm->slots++;
     return 0;
+}
+
+int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
+{
+    return slot_add(vm, gpa, bytes, host);
 }
 
 struct space *vm_space(struct ferry_vm *vm)
@@ -280,6 +286,7 @@ void vm_drain(struct ferry_vm *vm)
     if (endpoint->stream_out && route_pending(endpoint))
         stream_pull(endpoint->byte_stream);
     route_drain(endpoint, vm_memory);
+    direct_announce(endpoint);
 }
 
 static struct vm_marks look(const struct ferry_vm *vm)
@@ -299,6 +306,7 @@ void vm_poll(struct ferry_vm *vm)
 {
     struct vm_marks now = look(vm);
 
+    direct_announce(vm->endpoint);
     if (memcmp(&now, &vm->polled, sizeof now) == 0)
         return;
     if (pthread_mutex_trylock(&vm->serving) != 0)
@@ -474,6 +482,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         close(vm->vcpu_fd);
     if (vm->vm_fd >= 0)
         close(vm->vm_fd);
+    direct_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
     if (vm->endpoint)

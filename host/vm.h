@@ -34,6 +34,8 @@ struct ferry_vm {
     char *system;   /* host view of the system area */
     struct guest_tables tables;
     struct space space;
+    void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
+    uint32_t direct_count;
 
     uint64_t timeout_ns;
     uint64_t deadline_ns;                           /* set at start */
@@ -67,6 +69,9 @@ static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
 {
     return vm->endpoint;
 }
+
+/* Gives the VM another memory slot, before it runs. */
+int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host);
 
 /* Asks the VM to end for this reason and interrupts whatever it does. Any thread. */
 void vm_stop(struct ferry_vm *vm, int reason);

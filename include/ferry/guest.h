@@ -74,7 +74,9 @@ enum ferry_when {
     FERRY_IMMEDIATE = 1, /* the store is followed by the doorbell: one exit */
     FERRY_DEFERRED = 2,  /* plain memory only: processed at the next natural exit */
 };
-/* The operator's --immediate or --deferred overrides the caller's choice. */
+/* The operator's --immediate or --deferred overrides the caller's choice. Over a direct link an
+ * INLINE message is delivered by the store itself: a doorbell then only wakes a receiver
+ * that waits, FERRY_DEFERRED leaves that to the next natural exit. */
 
 /* The control structure, or NULL when not in a Ferry VM. Refuses (NULL) another ABI version. */
 const struct ferry_control *ferry_control(void);
@@ -91,10 +93,10 @@ const struct ferry_peer *ferry_peer_by_id(uint16_t id);
  * the payload at once; for COPY it must stay unchanged until the message was
  * taken; LEND and MOVE take units away from the caller. Returns a ticket >= 0
  * for ferry_status, or a negative errno for what can be seen at once. Blocks only while the
- * out ring is full. */
+ * out ring is full; while a direct ring is full it spins for microseconds and makes one exit. */
 int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when);
 
-/* What became of a message: 0 delivered, -EINPROGRESS not yet taken, -ESTALE
+/* What became of a message: 0 delivered (a direct one at once), -EINPROGRESS not yet taken, -ESTALE
  * too long ago (more than a ring's length), else why it was refused: it then stayed whole
  * with its sender. */
 int ferry_status(int64_t ticket);

@@ -66,7 +66,7 @@ static void bad_heads(void)
         {"mode 6", {.mode = 6, .dst = peer}, -EINVAL},
         {"mode 255", {.mode = 255, .dst = peer}, -EINVAL},
         {"flags", {.mode = FERRY_INLINE, .dst = peer, .flags = 1}, -EINVAL},
-        {"padding", {.mode = FERRY_INLINE, .dst = peer, .zero = 1}, -EINVAL},
+        {"turn without a ring", {.mode = FERRY_INLINE, .dst = peer, .turn = 1}, -EINVAL},
         {"more padding", {.mode = FERRY_INLINE, .dst = peer, .zero2 = 1u << 31}, -EINVAL},
         {"a forged source", {.mode = FERRY_INLINE, .dst = peer, .src = 1}, -EINVAL},
         {"a forged generation", {.mode = FERRY_INLINE, .dst = peer, .src_generation = 1}, -EINVAL},

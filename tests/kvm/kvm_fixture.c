@@ -83,12 +83,13 @@ int world_add(struct world *world, const char *name, const char *program, ...)
     return world->count++;
 }
 
-static struct ferry_link *make_link(struct world *world, int from, int to, bool stream)
+static struct ferry_link *make_link(struct world *world, int from, int to,
+                                    struct ferry_link_config config)
 {
-    const struct ferry_link_config config = {.stream = stream, .max_messages = 48};
     struct ferry_link *link;
     struct ferry_error err;
 
+    config.max_messages = 48;
     if (ferry_link_create(world->engine, from < 0 ? NULL : world->vm[from],
                           to < 0 ? NULL : world->vm[to], &config, &link, &err) < 0)
         fail_msg("%s", err.text);
@@ -97,12 +98,17 @@ static struct ferry_link *make_link(struct world *world, int from, int to, bool 
 
 struct ferry_link *world_link(struct world *world, int from, int to)
 {
-    return make_link(world, from, to, false);
+    return make_link(world, from, to, (struct ferry_link_config){0});
 }
 
 struct ferry_link *world_stream(struct world *world, int from, int to)
 {
-    return make_link(world, from, to, true);
+    return make_link(world, from, to, (struct ferry_link_config){.stream = true});
+}
+
+struct ferry_link *world_direct(struct world *world, int from, int to)
+{
+    return make_link(world, from, to, (struct ferry_link_config){.direct = true});
 }
 
 void world_start(struct world *world)

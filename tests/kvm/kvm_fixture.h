@@ -42,6 +42,7 @@ int world_teardown(void **state);
  * arguments (a NULL-terminated list). Returns its place. */
 int world_add(struct world *world, const char *name, const char *program, ...);
 struct ferry_link *world_link(struct world *world, int from, int to); /* -1: the host */
+struct ferry_link *world_direct(struct world *world, int from, int to);
 struct ferry_link *world_stream(struct world *world, int from, int to);
 void world_start(struct world *world);
 /* Waits for all and fills exit[]. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include <ferry/abi/control.h>
+#include <ferry/abi/direct.h>
 
 #define FAKE_EXTENTS   16u
 #define FAKE_FEEDER    3u /* stdin_peer */
@@ -26,6 +27,7 @@ struct fake_message {
 struct fake_vmm {
     struct ferry_control *control; /* NULL: the program is an ordinary process */
     uint8_t *window, *view;        /* as the program sees the pool; as the VMM does */
+    const struct ferry_direct *direct_out, *direct_in[2]; /* rings of the program; NULL: none */
     uint32_t out_tail, in_head, home_head, release_tail;
     bool extent_used[FAKE_EXTENTS];
 

@@ -22,6 +22,7 @@ static inline void start(void)
 {
     fake_start(0);
     memset(&state, 0, sizeof(state));
+    memset(&ferry_guest_direct, 0, sizeof(ferry_guest_direct));
     memset(&stream, 0, sizeof(stream));
     stream.hangup_at_exit = true; /* not at the exit of the test itself */
 }

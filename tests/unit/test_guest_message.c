@@ -20,6 +20,7 @@ static int set_up(void **context)
     (void)context;
     fake_start(FIRST);
     memset(&state, 0, sizeof(state));
+    memset(&ferry_guest_direct, 0, sizeof(ferry_guest_direct));
     state.out_head = FIRST;
     state.in_tail = state.home_tail = state.release_head = FIRST;
     return 0;

@@ -59,7 +59,7 @@ static void malformed_descriptors_are_refused(void **state)
         {"unknown mode", {.mode = 255, .dst = DST}, -EINVAL},
         {"flags", {.mode = FERRY_INLINE, .dst = DST, .flags = 1}, -EINVAL},
         {"flags", {.mode = FERRY_INLINE, .dst = DST, .flags = 0x8000}, -EINVAL},
-        {"padding", {.mode = FERRY_INLINE, .dst = DST, .zero = 1}, -EINVAL},
+        {"turn without a ring", {.mode = FERRY_INLINE, .dst = DST, .turn = 1}, -EINVAL},
         {"padding", {.mode = FERRY_INLINE, .dst = DST, .zero2 = 1}, -EINVAL},
         {"forged sender", {.mode = FERRY_INLINE, .dst = DST, .src = 2}, -EINVAL},
         {"its own id", {.mode = FERRY_INLINE, .dst = DST, .src = 1}, -EINVAL},

@@ -56,7 +56,9 @@ struct ferry_peer {
     uint32_t waiting; /* not 0: the peer is blocked, so a doorbell is worth its exit */
     char name[FERRY_NAME_BYTES];
     uint8_t digest[FERRY_DIGEST_BYTES]; /* SHA-256 of the image it runs */
-    uint8_t pad[48];
+    uint64_t direct_out;                /* direct ring to it, struct ferry_direct; 0: none */
+    uint64_t direct_in;                 /* likewise from it */
+    uint8_t pad[32];
 };
 
 /* Page 0 of the control structure: written by the VMM, read-only to the guest. */

@@ -18,6 +18,10 @@
 /* Control structure and the VMM's own tables. */
 #define FERRY_SYSTEM_BASE 0x900000000ull /* 36 GiB */
 
+/* Direct rings (direct.h), one after the other; a peer's entry says which is where. */
+#define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */
+#define FERRY_DIRECT_STRIDE 0x20000ull
+
 /* The window over the pool: the same address in every VM, so that a pointer
  * inside a message means the same to its sender and its receiver. */
 #define FERRY_WINDOW_BASE      0x1000000000ull /* 64 GiB */

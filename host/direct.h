@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Direct rings on the VMM's side: making them, waking who waits for what is in
+ * one. The VMM takes nothing out of them and writes nothing into them; what it
+ * reads there decides about waking and order, which harm nobody but the two ends.
+ */
+#ifndef FERRY_HOST_DIRECT_H
+#define FERRY_HOST_DIRECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "endpoint.h"
+
+/* Where the ring of a link is in its two VMs. */
+struct direct_place {
+    uint64_t out, in; /* guest addresses: at the sender, at the receiver */
+};
+
+/* Makes the ring of a link between two VMs and maps it into both, before either runs. */
+int direct_create(struct ferry_link *link, struct direct_place *place, struct ferry_error *err);
+/* Takes the rings out of one VM; after its KVM objects are gone. */
+void direct_unmap(struct ferry_vm *vm);
+/* The VMM's own view, at the end of the engine. */
+void direct_destroy(struct ferry_link *link);
+
+/* How many messages the sender has put into the ring of its link, for the order of what the
+ * VMM itself sends over it; 0 if there is none. */
+uint32_t direct_sent(const struct ferry_link *link);
+
+/* Whether a ring holds a message that this endpoint has not taken. */
+bool direct_waiting(const struct endpoint *to);
+/* After `waiting` was shown and before direct_waiting is asked for the last time: of what a
+ * sender does next to that, either its store is seen by us or our `waiting` by it. */
+void direct_fence(const struct endpoint *to);
+/* Wakes whoever waits for what this endpoint put into its rings. Any thread. */
+void direct_announce(const struct endpoint *from);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of host/direct.c, but for the mapping, which needs KVM: turns, and waking. */
+#include "core_fixture.h"
+
+#include <string.h>
+
+#include "direct.h"
+#include "queue.h"
+#include "ring.h"
+
+static struct ferry_engine *engine;
+static struct ferry_vm *a, *b;
+static struct ferry_link *to_b;
+static struct ferry_direct ring;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(8, 1);
+    a = core_vm(engine, "a");
+    b = core_vm(engine, "b");
+    to_b = core_link(a, b, 0);
+    memset(&ring, 0, sizeof ring);
+    to_b->direct = &ring;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    to_b->direct = NULL; /* it is not a mapping */
+    ferry_vm_destroy(a);
+    ferry_vm_destroy(b);
+    core_end(engine);
+    return 0;
+}
+
+static void put(uint32_t from, uint32_t to)
+{
+    for (; from != to; from++)
+        ring.slots[from & RING_MASK].turn = from + 1;
+}
+
+static void a_turn_is_carried(void **state)
+{
+    struct ferry_desc small = core_inline(b->endpoint->id, 9);
+    struct ferry_desc copy = core_payload(FERRY_COPY, b->endpoint->id, CORE_MEMORY_ADDR, 10);
+
+    (void)state;
+    small.turn = 7;
+    copy.turn = 0xfffffffe;
+    assert_int_equal(core_send(a->endpoint, &small), 0);
+    assert_int_equal(core_send(a->endpoint, &copy), 0);
+    assert_int_equal(core_take(b->endpoint).turn, 7);
+    assert_int_equal(core_take(b->endpoint).turn, 0xfffffffe);
+}
+
+static void what_was_sent_is_counted_from_the_tail(void **state)
+{
+    static const struct {
+        uint32_t from, to, tail, sent;
+    } rows[] = {
+        {0, 0, 0, 0},
+        {0, 5, 0, 5},
+        {0, 5, 3, 5},
+        {0, 5, 5, 5},
+        {0, FERRY_RING_ENTRIES, 0, FERRY_RING_ENTRIES},
+        {900, 900 + FERRY_RING_ENTRIES, 900, 900 + FERRY_RING_ENTRIES},
+        {UINT32_MAX - 2, 4, UINT32_MAX - 1, 4},
+        {0, 5, 77, 77}, /* a tail that cannot be */
+        {3, 5, 0, 0},   /* what comes after a gap is not there */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        memset(&ring, 0, sizeof ring);
+        put(rows[i].from, rows[i].to);
+        ring.receiver.tail = rows[i].tail;
+        if (direct_sent(to_b) != rows[i].sent)
+            fail_msg("row %zu: %u, not %u", i, direct_sent(to_b), rows[i].sent);
+    }
+    to_b->direct = NULL;
+    assert_int_equal(direct_sent(to_b), 0);
+}
+
+static void a_hangup_comes_after_what_is_in_the_ring(void **state)
+{
+    (void)state;
+    put(0, 6);
+    ring.receiver.tail = 2;
+    queue_hangup(to_b);
+    struct ferry_desc desc = core_take(b->endpoint);
+    assert_int_equal(desc.mode, FERRY_HANGUP);
+    assert_int_equal(desc.turn, 6);
+}
+
+static void who_waits_is_woken(void **state)
+{
+    uint32_t seen = atomic_load(&b->endpoint->events);
+
+    (void)state;
+    assert_false(direct_waiting(b->endpoint));
+    put(0, 1);
+    assert_true(direct_waiting(b->endpoint));
+    assert_false(direct_waiting(a->endpoint));
+    direct_announce(a->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen); /* it does not wait */
+    atomic_store(&b->endpoint->waiting, true);
+    direct_announce(b->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen);
+    direct_announce(a->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
+    ring.receiver.tail = 1;
+    direct_announce(a->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
+    assert_false(direct_waiting(b->endpoint));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_turn_is_carried),
+        CASE(what_was_sent_is_counted_from_the_tail),
+        CASE(a_hangup_comes_after_what_is_in_the_ring),
+        CASE(who_waits_is_woken),
+    };
+
+    return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
+}
