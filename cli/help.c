@@ -8,7 +8,7 @@
 
 #include "command.h"
 
-#define OPTIONS_TEXT                                                                      \
+#define OPTIONS_FIRST                                                                     \
     "Options:\n"                                                                          \
     "  --mem SIZE          most memory each VM may take; K, M, G (default 256M)\n"        \
     "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
@@ -17,10 +17,13 @@
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \
     "  --immediate         each message leaves its VM at once\n"                          \
     "  --deferred          messages leave at the VM's next natural exit\n"                \
-    "  --polled[=CPU]      a thread polls for messages, on CPU: no exits, but a core\n"   \
-    "  --stats[=json]      print figures on standard error at the end\n"                  \
-    "  --verbose           say what happens on standard error\n"                          \
-    "  -h, --help          print this help\n"                                             \
+    "  --polled[=CPU]      a thread polls for messages, on CPU: no exits, but a core\n"
+#define OPTION_DIRECT \
+    "  --direct            short messages go from stage to stage without a VM exit\n"
+#define OPTIONS_LAST                                                     \
+    "  --stats[=json]      print figures on standard error at the end\n" \
+    "  --verbose           say what happens on standard error\n"         \
+    "  -h, --help          print this help\n"                            \
     "  -V, --version       print the version\n"
 
 static const struct {
@@ -41,10 +44,11 @@ static const struct {
     {"pipe", "Usage: ferry pipe [OPTIONS] 'STAGE'...\n"
              "Run a pipeline from standard input to standard output, each STAGE (a static\n"
              "program and its arguments) in a virtual machine of its own.\n"
-             "Example: ferry pipe 'busybox gzip -c' 'busybox sha256sum' < file\n\n" OPTIONS_TEXT},
+             "Example: ferry pipe 'busybox gzip -c' 'busybox sha256sum' < file\n\n" OPTIONS_FIRST
+                 OPTION_DIRECT OPTIONS_LAST},
     {"run", "Usage: ferry run [OPTIONS] PROGRAM [ARGS]\n"
             "Run one static program in a virtual machine.\n"
-            "Example: ferry run busybox sort < file\n\n" OPTIONS_TEXT},
+            "Example: ferry run busybox sort < file\n\n" OPTIONS_FIRST OPTIONS_LAST},
     {"doctor", "Usage: ferry doctor\n"
                "Say what this machine offers to Ferry, and what to type for what is missing.\n\n"
                "Options:\n"

@@ -22,6 +22,7 @@ enum {
     OPT_IMMEDIATE,
     OPT_DEFERRED,
     OPT_POLLED,
+    OPT_DIRECT,
     OPT_STATS,
     OPT_VERBOSE,
 };
@@ -35,6 +36,7 @@ static const struct option long_options[] = {
     {"immediate", no_argument, NULL, OPT_IMMEDIATE},
     {"deferred", no_argument, NULL, OPT_DEFERRED},
     {"polled", optional_argument, NULL, OPT_POLLED},
+    {"direct", no_argument, NULL, OPT_DIRECT},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
@@ -172,6 +174,9 @@ static int set_option(struct options *options, int option, const char *word)
         return 0;
     case OPT_POLLED:
         return set_polled(options, word);
+    case OPT_DIRECT:
+        options->direct = true;
+        return 0;
     default:
         options->verbose = true;
         return 0;

@@ -22,6 +22,7 @@ struct options {
     bool polled;
     int polled_cpu; /* where the polling thread runs; -1: anywhere */
     enum stats_format stats;
+    bool direct;
     bool verbose;
 };
 

@@ -151,6 +151,10 @@ int command_run(int argc, char **argv)
     if (first > 0 && (first == argc || argv[first][0] == '\0')) {
         say("run: no program given; write ferry run PROGRAM ARGS, see 'ferry run --help'");
         status = STATUS_USAGE;
+    } else if (first > 0 && options.direct) {
+        say("run: --direct is for what two stages say to each other, and here is but one; see "
+            "'ferry pipe --help'");
+        status = STATUS_USAGE;
     } else if (first > 0) {
         struct pipeline pipeline = {
             .options = &options, .stages = g_new0(struct stage, 1), .count = 1};

@@ -150,12 +150,13 @@ static int make_vms(struct pipeline *p)
 
 static int make_links(struct pipeline *p)
 {
-    const struct ferry_link_config config = {.stream = true};
     struct ferry_error error;
 
     for (size_t i = 0; i <= p->count; i++) {
         struct ferry_vm *from = i == 0 ? NULL : p->stages[i - 1].vm;
         struct ferry_vm *to = i == p->count ? NULL : p->stages[i].vm;
+        const struct ferry_link_config config = {.stream = true,
+                                                 .direct = p->options->direct && from && to};
 
         if (ferry_link_create(p->engine, from, to, &config, &p->links[i], &error) != 0) {
             say("%s", error.text);

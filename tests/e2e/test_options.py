@@ -4,7 +4,7 @@
 import os
 import tempfile
 
-from harness import EXTENT, MIB, FerryTest, box, example, ferry, main, on_host_bytes, pipe, text
+from harness import EXTENT, MIB, FerryTest, box, example, ferry, guest, main, on_host_bytes, pipe, text
 
 # Ferry-aware: each passes its input on, in place or changed.
 AWARE = [example("upper"), example("scan") + " -f"]
@@ -152,6 +152,34 @@ class Modes(FerryTest):
             for vm in result.stats["vms"]:
                 self.assertGreater(vm["messages_sent"], 0)
                 self.assertEqual(vm["exits_immediate"], 0)
+
+    def test_direct(self):
+        """Short messages go from stage to stage; bytes and pages still pass as ever."""
+        stages = [guest("direct - 20000 0 poll 1 mixed"), guest("direct - 0 20000 wait 1")]
+        for delivery in ((), ("--immediate",), ("--deferred",)):
+            with self.subTest(delivery=delivery):
+                result = pipe(stages, "--direct", *delivery)
+                self.assert_clean(result)
+                link = result.stats["links"][1]
+                self.assertGreater(link["pages_4k"], 0)
+                self.assertLess(link["messages"], 20000)
+        without = pipe(stages)
+        self.assertEqual(without.status, 1)
+        self.assertIn("the link is not direct", without.errors)
+
+    def test_direct_and_streams(self):
+        for stages in (AWARE, [box("cat"), box("tr a-z A-Z")], [AWARE[0], box("cat")]):
+            with self.subTest(stages=stages):
+                result = pipe(stages, "--direct", data=self.data)
+                self.assert_clean(result)
+                self.assertEqual(result.output, on_host_bytes(stages, self.data))
+
+    def test_inline_messages_reach_a_plain_reader(self):
+        """It takes from no ring, so they must not go into one."""
+        result = pipe([guest("direct - 500 0 poll 1"), box("wc -c")], "--direct")
+        self.assert_clean(result)
+        expected = sum(32 if i % 3 == 0 else i % 32 for i in range(500))
+        self.assertEqual(int(result.output), expected)
 
     def test_every_combination_on_unmodified_stages(self):
         stages = [box("cat"), box("tr a-z A-Z"), box("cat")]
