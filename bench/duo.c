@@ -41,8 +41,9 @@ int duo_processes(struct duo_cores cores, int (*first)(void *arg), int (*second)
 static int build(struct vms *vms, const struct duo_vms *what)
 {
     const struct ferry_vm_config config = {.transfer = what->transfer};
-    const struct ferry_link_config link = {.stream = what->stream, .max_messages = 48};
-    const struct ferry_link_config back = {.max_messages = 48};
+    const struct ferry_link_config link = {
+        .stream = what->stream, .direct = what->direct, .max_messages = 48};
+    const struct ferry_link_config back = {.direct = what->direct, .max_messages = 48};
     const int cores[] = {what->cores.first, what->cores.second};
     int result = 0;
 

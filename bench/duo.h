@@ -29,6 +29,7 @@ struct duo_vms {
     struct duo_cores cores;
     enum ferry_transfer transfer;
     bool two_way; /* and back */
+    bool direct;  /* the links map one ring into both */
     bool polled;  /* a thread of the engine, on the second core, watches the rings */
     bool stream;  /* the link is fd 1 of the first and fd 0 of the second */
     int reporter; /* which of them tells the host, 0 or 1 */

@@ -192,6 +192,7 @@ struct setting {
     const char *how;  /* "wait", "poll" */
     const struct duo_cores *cores;
     bool polled; /* an engine that polls, on the second core */
+    bool direct; /* links of a ring that both VMs map */
     size_t count;
 };
 
@@ -204,6 +205,7 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
         .vm = {{"latency_ping", ping_words}, {"latency_pong", pong_words}},
         .cores = *setting->cores,
         .two_way = true,
+        .direct = setting->direct,
         .polled = setting->polled,
     };
     struct duo_result result;
@@ -230,13 +232,14 @@ static int run_exits(struct bench *bench, const void *arg, struct sample *out)
     return result < 0 || machine.exit_ns == 0 ? -ENOTSUP : 0;
 }
 
-/* A new way (a ring that both VMs map) is a line here and one below. */
-static const struct setting both_wait = {"deferred", "wait", &two_cores, false, WAITED};
-static const struct setting both_wait_auto = {"auto", "wait", &two_cores, false, WAITED};
-static const struct setting both_poll = {"immediate", "poll", &two_cores, false, WAITED};
-static const struct setting engine_polls = {"deferred", "wait", &two_cores, true, WAITED};
-static const struct setting one_core_wait = {"deferred", "wait", &one_core, false, WAITED};
-static const struct setting one_core_auto = {"auto", "wait", &one_core, false, WAITED};
+static const struct setting both_wait = {"deferred", "wait", &two_cores, false, false, WAITED};
+static const struct setting both_wait_auto = {"auto", "wait", &two_cores, false, false, WAITED};
+static const struct setting both_poll = {"immediate", "poll", &two_cores, false, false, WAITED};
+static const struct setting engine_polls = {"deferred", "wait", &two_cores, true, false, WAITED};
+static const struct setting direct_poll = {"auto", "poll", &two_cores, false, true, POLLED};
+static const struct setting direct_wait = {"auto", "wait", &two_cores, false, true, WAITED};
+static const struct setting one_core_wait = {"deferred", "wait", &one_core, false, false, WAITED};
+static const struct setting one_core_auto = {"auto", "wait", &one_core, false, false, WAITED};
 
 #define EVENTFD   "eventfd"
 #define EXITS     "two exits"
@@ -253,6 +256,8 @@ static const struct way on_two_cores[] = {
     {BOTH_WAIT, run_vms, &both_wait},
     {"Ferry, both wait, auto (32 B inline)", run_vms, &both_wait_auto},
     {"Ferry, both poll, doorbells (32 B inline)", run_vms, &both_poll},
+    {"Ferry, direct link, both poll (32 B inline)", run_vms, &direct_poll},
+    {"Ferry, direct link, both wait (32 B inline)", run_vms, &direct_wait},
     {"Ferry, both wait, polled engine (32 B inline)", run_vms, &engine_polls},
 };
 

@@ -128,6 +128,7 @@ struct setting {
     const char *when; /* "immediate", "deferred" */
     const char *how;  /* the receiver: "wait", "poll" */
     bool polled;      /* an engine that polls, on the receiver's core */
+    bool direct;      /* a link of a ring that both VMs map */
     uint64_t count;
 };
 
@@ -145,6 +146,7 @@ static int run_setting(struct bench *bench, const struct setting *setting,
         .vm = {{"message_source", source_words}, {"message_sink", sink_words}},
         .cores = {1, 0},
         .two_way = true,
+        .direct = setting->direct,
         .polled = setting->polled,
         .reporter = 1,
     };
@@ -167,14 +169,15 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 #define DEFERRED  "Ferry, deferred"
 #define WAITED    "Ferry, deferred, receiver waits"
 #define POLLED    "Ferry, polled engine, receiver waits"
+#define DIRECT    "Ferry, direct link"
 #define IMMEDIATE "Ferry, immediate"
 
-/* A new way (a ring that both VMs map) is a line here and one below. */
 static const struct setting settings[] = {
-    {DEFERRED, "deferred", "poll", false, 1000000},
-    {WAITED, "deferred", "wait", false, 1000000},
-    {POLLED, "deferred", "wait", true, 300000},
-    {IMMEDIATE, "immediate", "poll", false, 2000},
+    {DEFERRED, "deferred", "poll", false, false, 1000000},
+    {WAITED, "deferred", "wait", false, false, 1000000},
+    {POLLED, "deferred", "wait", true, false, 300000},
+    {IMMEDIATE, "immediate", "poll", false, false, 2000},
+    {DIRECT, "auto", "poll", false, true, 2000000},
 };
 
 static const struct way ways[] = {
@@ -185,6 +188,7 @@ static const struct way ways[] = {
     {WAITED, run_vms, &settings[1]},
     {POLLED, run_vms, &settings[2]},
     {IMMEDIATE, run_vms, &settings[3]},
+    {DIRECT, run_vms, &settings[4]},
 };
 
 static void count_exits(struct bench *bench, const struct setting *setting)
