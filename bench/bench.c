@@ -197,6 +197,7 @@ static void run_once(struct bench *bench, const struct comparison *comparison,
     progress(comparison, way);
     kept->error = way->run(bench, way->arg, &sample);
     if (kept->error && kept->error != -ENOTSUP) {
+        bench->failed = true;
         progress(comparison, NULL);
         fprintf(stderr, "ferry: bench: %s: %s: %s: %s\n", comparison->part, comparison->label,
                 way->name, strerror(-kept->error));

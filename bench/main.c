@@ -8,7 +8,7 @@
 
 #include "results.h"
 
-enum { STATUS_FLOOR = 1, STATUS_USAGE = 2, STATUS_FERRY = 125 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_FERRY = 125 };
 
 static const struct part {
     const char *name;
@@ -128,7 +128,7 @@ static int write_files(struct bench *bench, const struct options *options)
 
     if (options->json && report_json(bench, options->json) != 0) {
         fprintf(stderr, "ferry: bench: cannot write %s\n", options->json);
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
     }
     if (!options->plots)
         return status;
@@ -138,7 +138,7 @@ static int write_files(struct bench *bench, const struct options *options)
     } else if (rc != 0) {
         fprintf(stderr, "ferry: bench: cannot write the plots to %s: %s\n", options->plots,
                 strerror(-rc));
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
     }
     return status;
 }
@@ -158,7 +158,9 @@ static int run(const struct options *options, struct floors *floors)
             run_part(bench, &parts[i]);
     status = write_files(bench, options);
     if (floors && floors_check(bench, floors, run_again) > 0)
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
+    if (bench->failed && status == 0)
+        status = STATUS_FAILED;
     bench_free(bench);
     return status;
 }

@@ -39,6 +39,7 @@ struct ratio_table {
 struct bench {
     bool quick;
     unsigned rounds;
+    bool failed; /* a way that can be run here did not do its work */
     GPtrArray *results; /* of struct result, in the order they were run */
     GPtrArray *figures; /* of struct figure */
     GArray *ratios;     /* of struct ratio_table */
