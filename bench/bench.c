@@ -120,6 +120,24 @@ bool way_spread(const struct way_result *way, struct spread *out)
     return true;
 }
 
+bool way_percentiles(const struct way_result *way, double out[PERCENTILES])
+{
+    guint rounds = way->samples->len;
+    double *values = g_new(double, rounds + 1);
+
+    for (int which = 0; which < PERCENTILES; which++) {
+        for (guint i = 0; i < rounds; i++) {
+            const struct sample *sample = &g_array_index(way->samples, struct sample, i);
+            const double all[PERCENTILES] = {sample->p50, sample->p90, sample->p99, sample->p999};
+
+            values[i] = all[which];
+        }
+        out[which] = rounds ? spread_of(values, rounds).median : 0;
+    }
+    g_free(values);
+    return out[0] > 0;
+}
+
 double bench_median(const struct bench *bench, const char *part, const char *label, const char *way)
 {
     const struct result *result = bench_find(bench, part, label);
