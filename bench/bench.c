@@ -254,6 +254,8 @@ static struct result *result_new(const struct bench *bench, const struct compari
 
 static bool is_wanted(const struct bench *bench, const struct comparison *comparison)
 {
+    if (bench->only_row && strcmp(bench->only_row, comparison->label) != 0)
+        return false;
     return !bench->only_part || (strcmp(bench->only_part, comparison->part) == 0 &&
                                  g_hash_table_contains(bench->only_labels, comparison->label));
 }

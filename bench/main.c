@@ -23,7 +23,7 @@ static const struct part {
 struct options {
     gboolean quick, version;
     gint rounds;
-    char *json, *plots, *floors, *way;
+    char *json, *plots, *floors, *row, *way;
     char **parts;
 };
 
@@ -50,6 +50,7 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     const GOptionEntry entries[] = {
         {"quick", 0, 0, G_OPTION_ARG_NONE, &options->quick, "fewer sizes and rounds", NULL},
         {"rounds", 0, 0, G_OPTION_ARG_INT, &options->rounds, "rounds of each comparison", "N"},
+        {"row", 0, 0, G_OPTION_ARG_STRING, &options->row, "only rows with this label", "LABEL"},
         {"way", 0, 0, G_OPTION_ARG_STRING, &options->way, "only ways with TEXT in their name",
          "TEXT"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &options->json, "write all figures to FILE", "FILE"},
@@ -148,6 +149,7 @@ static int run(const struct options *options, struct floors *floors)
     struct bench *bench = bench_new(options->quick, (unsigned)options->rounds);
     int status = 0;
 
+    bench->only_row = options->row;
     bench->only_way = options->way;
     print_machine();
     if (options->parts)
@@ -203,6 +205,7 @@ int main(int argc, char **argv)
         }
     }
     g_strfreev(options.parts);
+    g_free(options.row);
     g_free(options.way);
     g_free(options.json);
     g_free(options.plots);

@@ -47,7 +47,9 @@ struct bench {
     /* Measuring again: nothing but these rows of this part, and nothing is printed. NULL: all. */
     const char *only_part;
     GHashTable *only_labels;
-    const char *only_way; /* a part of a name; NULL: all */
+    /* What --row and --way ask for; NULL: all. */
+    const char *only_row;
+    const char *only_way; /* a part of a name */
 };
 
 /* Middle, least and most of some values. */
