@@ -35,7 +35,7 @@ static double ticks_per_ms(void)
 
 /* What the last run took. */
 static struct {
-    uint64_t exits, calls, bytes;
+    uint64_t exits, calls, shoot_downs, bytes;
 } traffic;
 
 static void traffic_note(struct vms *vms)
@@ -49,6 +49,7 @@ static void traffic_note(struct vms *vms)
     traffic.exits =
         vm[0].exits_immediate + vm[0].exits_natural + vm[1].exits_immediate + vm[1].exits_natural;
     traffic.calls = link.table_calls;
+    traffic.shoot_downs = link.shoot_downs;
     traffic.bytes = link.bytes_handed_over + link.bytes_copied;
 }
 
@@ -126,5 +127,6 @@ void stream_compare(struct bench *bench, const char *part, const char *label,
     if (traffic.bytes > 0) {
         traffic_figure(bench, part, label, "exits of both VMs", traffic.exits);
         traffic_figure(bench, part, label, "page-table calls", traffic.calls);
+        traffic_figure(bench, part, label, "shoot-downs", traffic.shoot_downs);
     }
 }
