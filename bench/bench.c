@@ -120,6 +120,24 @@ bool way_spread(const struct way_result *way, struct spread *out)
     return true;
 }
 
+bool way_percentiles(const struct way_result *way, double out[PERCENTILES])
+{
+    guint rounds = way->samples->len;
+    double *values = g_new(double, rounds + 1);
+
+    for (int which = 0; which < PERCENTILES; which++) {
+        for (guint i = 0; i < rounds; i++) {
+            const struct sample *sample = &g_array_index(way->samples, struct sample, i);
+            const double all[PERCENTILES] = {sample->p50, sample->p90, sample->p99, sample->p999};
+
+            values[i] = all[which];
+        }
+        out[which] = rounds ? spread_of(values, rounds).median : 0;
+    }
+    g_free(values);
+    return out[0] > 0;
+}
+
 double bench_median(const struct bench *bench, const char *part, const char *label, const char *way)
 {
     const struct result *result = bench_find(bench, part, label);
@@ -197,6 +215,7 @@ static void run_once(struct bench *bench, const struct comparison *comparison,
     progress(comparison, way);
     kept->error = way->run(bench, way->arg, &sample);
     if (kept->error && kept->error != -ENOTSUP) {
+        bench->failed = true;
         progress(comparison, NULL);
         fprintf(stderr, "ferry: bench: %s: %s: %s: %s\n", comparison->part, comparison->label,
                 way->name, strerror(-kept->error));
@@ -235,6 +254,8 @@ static struct result *result_new(const struct bench *bench, const struct compari
 
 static bool is_wanted(const struct bench *bench, const struct comparison *comparison)
 {
+    if (bench->only_row && strcmp(bench->only_row, comparison->label) != 0)
+        return false;
     return !bench->only_part || (strcmp(bench->only_part, comparison->part) == 0 &&
                                  g_hash_table_contains(bench->only_labels, comparison->label));
 }

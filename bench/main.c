@@ -8,7 +8,7 @@
 
 #include "results.h"
 
-enum { STATUS_FLOOR = 1, STATUS_USAGE = 2, STATUS_FERRY = 125 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_FERRY = 125 };
 
 static const struct part {
     const char *name;
@@ -28,7 +28,7 @@ static const struct part {
 struct options {
     gboolean quick, version;
     gint rounds;
-    char *json, *plots, *floors, *way;
+    char *json, *plots, *floors, *row, *way;
     char **parts;
 };
 
@@ -55,6 +55,7 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     const GOptionEntry entries[] = {
         {"quick", 0, 0, G_OPTION_ARG_NONE, &options->quick, "fewer sizes and rounds", NULL},
         {"rounds", 0, 0, G_OPTION_ARG_INT, &options->rounds, "rounds of each comparison", "N"},
+        {"row", 0, 0, G_OPTION_ARG_STRING, &options->row, "only rows with this label", "LABEL"},
         {"way", 0, 0, G_OPTION_ARG_STRING, &options->way, "only ways with TEXT in their name",
          "TEXT"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &options->json, "write all figures to FILE", "FILE"},
@@ -133,7 +134,7 @@ static int write_files(struct bench *bench, const struct options *options)
 
     if (options->json && report_json(bench, options->json) != 0) {
         fprintf(stderr, "ferry: bench: cannot write %s\n", options->json);
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
     }
     if (!options->plots)
         return status;
@@ -143,7 +144,7 @@ static int write_files(struct bench *bench, const struct options *options)
     } else if (rc != 0) {
         fprintf(stderr, "ferry: bench: cannot write the plots to %s: %s\n", options->plots,
                 strerror(-rc));
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
     }
     return status;
 }
@@ -153,6 +154,7 @@ static int run(const struct options *options, struct floors *floors)
     struct bench *bench = bench_new(options->quick, (unsigned)options->rounds);
     int status = 0;
 
+    bench->only_row = options->row;
     bench->only_way = options->way;
     print_machine();
     if (options->parts)
@@ -163,7 +165,9 @@ static int run(const struct options *options, struct floors *floors)
             run_part(bench, &parts[i]);
     status = write_files(bench, options);
     if (floors && floors_check(bench, floors, run_again) > 0)
-        status = STATUS_FLOOR;
+        status = STATUS_FAILED;
+    if (bench->failed && status == 0)
+        status = STATUS_FAILED;
     bench_free(bench);
     return status;
 }
@@ -206,6 +210,7 @@ int main(int argc, char **argv)
         }
     }
     g_strfreev(options.parts);
+    g_free(options.row);
     g_free(options.way);
     g_free(options.json);
     g_free(options.plots);

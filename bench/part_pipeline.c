@@ -49,6 +49,7 @@ static pid_t spawn(char **argv, int core, int in, int out)
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
         _exit(125);
     execv(argv[0], argv);
+    fprintf(stderr, "ferry: bench: cannot run %s: %s\n", argv[0], strerror(errno));
     _exit(127);
 }
 
@@ -114,7 +115,7 @@ static char *ferry_command(struct bench *bench)
 {
     char *built = g_strdup(bench_guest(bench, "../ferry"));
 
-    if (access(built, X_OK) == 0)
+    if (g_file_test(built, G_FILE_TEST_IS_REGULAR))
         return built;
     g_free(built);
     return g_strdup(bench_guest(bench, FERRY_COMMAND));

@@ -82,19 +82,16 @@ static void print_row(const struct result *result, guint from, guint to)
     putchar('\n');
 }
 
-/* Percentiles of one row, where its ways have them. */
+/* Of one row, where its ways have them. */
 static void print_percentiles(const struct result *result)
 {
     for (guint i = 0; i < result->ways->len; i++) {
         const struct way_result *way = result->ways->pdata[i];
-        struct sample middle;
+        double value[PERCENTILES];
 
-        if (way->samples->len == 0)
-            continue;
-        middle = g_array_index(way->samples, struct sample, way->samples->len / 2);
-        if (middle.p99 > 0)
-            printf("  %-30s p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f %s\n", way->name, middle.p50,
-                   middle.p90, middle.p99, middle.p999, result->unit);
+        if (way_percentiles(way, value))
+            printf("  %-14s %-30s p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f %s\n", result->label,
+                   way->name, value[0], value[1], value[2], value[3], result->unit);
     }
 }
 

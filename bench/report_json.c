@@ -89,6 +89,39 @@ static json_t *json_result(const struct result *result)
                      "ways", ways);
 }
 
+static void add_ratios(json_t *ratios, const struct bench *bench, const struct ratio_table *table,
+                       const struct result *result)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct ratio_column *column = &table->columns[i];
+        struct spread spread;
+
+        if (bench_ratio(bench, table->part, result->label, column->way, column->against,
+                        column->count, &spread))
+            json_array_append_new(ratios, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "part",
+                                                    table->part, "label", result->label, "ratio",
+                                                    column->title, "median", spread.median, "least",
+                                                    spread.least, "most", spread.most));
+    }
+}
+
+static json_t *json_ratios(const struct bench *bench)
+{
+    json_t *ratios = json_array();
+
+    for (guint i = 0; i < bench->ratios->len; i++) {
+        const struct ratio_table *table = &g_array_index(bench->ratios, struct ratio_table, i);
+
+        for (guint row = 0; row < bench->results->len; row++) {
+            const struct result *result = bench->results->pdata[row];
+
+            if (strcmp(result->part, table->part) == 0)
+                add_ratios(ratios, bench, table, result);
+        }
+    }
+    return ratios;
+}
+
 int report_json(const struct bench *bench, const char *path)
 {
     json_t *comparisons = json_array(), *figures = json_array();
@@ -102,9 +135,9 @@ int report_json(const struct bench *bench, const char *path)
                                                  "name", figure->name, "value", figure->value,
                                                  "unit", figure->unit));
     }
-    json_t *root =
-        json_pack("{s:o, s:b, s:i, s:o, s:o}", "machine", report_machine(), "quick", bench->quick,
-                  "rounds", (int)bench->rounds, "comparisons", comparisons, "figures", figures);
+    json_t *root = json_pack("{s:o, s:b, s:i, s:o, s:o, s:o}", "machine", report_machine(), "quick",
+                             bench->quick, "rounds", (int)bench->rounds, "comparisons", comparisons,
+                             "ratios", json_ratios(bench), "figures", figures);
     int rc = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 
     json_decref(root);

@@ -47,15 +47,10 @@ static void put_over_x(FILE *out, const GPtrArray *rows, guint way)
 
 static void put_percentiles(FILE *out, const struct way_result *way)
 {
-    if (way->samples->len == 0)
-        return;
-    const struct sample *sample =
-        &g_array_index(way->samples, struct sample, way->samples->len / 2);
-    const double values[] = {sample->p50, sample->p90, sample->p99, sample->p999};
+    double value[PERCENTILES];
 
-    for (size_t i = 0; i < G_N_ELEMENTS(values); i++)
-        if (values[i] > 0)
-            fprintf(out, "%zu %.17g\n", i, values[i]);
+    for (int i = 0; way_percentiles(way, value) && i < PERCENTILES; i++)
+        fprintf(out, "%d %.17g\n", i, value[i]);
 }
 
 static void put_head(FILE *out, const struct plot *plot, const GPtrArray *rows, const char *path)
@@ -86,6 +81,13 @@ static void put_head(FILE *out, const struct plot *plot, const GPtrArray *rows, 
     fputs(")\n", out);
 }
 
+static bool has_line(const struct plot *plot, const struct way_result *way)
+{
+    double value[PERCENTILES];
+
+    return way->samples->len > 0 && (!plot->percentiles || way_percentiles(way, value));
+}
+
 static void put_plot(FILE *out, const struct plot *plot, const GPtrArray *rows, const char *path)
 {
     const struct result *first = rows->pdata[0];
@@ -103,7 +105,7 @@ static void put_plot(FILE *out, const struct plot *plot, const GPtrArray *rows, 
     for (guint way = 0, drawn = 0; way < first->ways->len; way++) {
         const struct way_result *kept = first->ways->pdata[way];
 
-        if (kept->samples->len == 0)
+        if (!has_line(plot, kept))
             continue;
         fprintf(out, "%s$way%u using 1:2 with linespoints lw 2 dt %u title ", drawn++ ? ", " : "",
                 way, way / COLOURS + 1);
@@ -128,12 +130,12 @@ static GPtrArray *rows_to_plot(const struct bench *bench, const char *part)
     return rows;
 }
 
-static bool has_lines(const GPtrArray *rows)
+static bool has_lines(const struct plot *plot, const GPtrArray *rows)
 {
     const struct result *first = rows->len ? rows->pdata[0] : NULL;
 
     for (guint way = 0; first && way < first->ways->len; way++)
-        if (((const struct way_result *)first->ways->pdata[way])->samples->len > 0)
+        if (has_line(plot, first->ways->pdata[way]))
             return true;
     return false;
 }
@@ -155,7 +157,7 @@ int report_plots(const struct bench *bench, const char *directory)
     for (size_t i = 0; i < G_N_ELEMENTS(plots); i++) {
         GPtrArray *rows = rows_to_plot(bench, plots[i].part);
 
-        if (has_lines(rows)) {
+        if (has_lines(&plots[i], rows)) {
             char *path = g_strdup_printf("%s/%s.svg", directory, plots[i].part);
 
             fputs("reset\n", out);

@@ -39,6 +39,7 @@ struct ratio_table {
 struct bench {
     bool quick;
     unsigned rounds;
+    bool failed;        /* a way that can be run here did not do its work */
     GPtrArray *results; /* of struct result, in the order they were run */
     GPtrArray *figures; /* of struct figure */
     GArray *ratios;     /* of struct ratio_table */
@@ -46,7 +47,9 @@ struct bench {
     /* Measuring again: nothing but these rows of this part, and nothing is printed. NULL: all. */
     const char *only_part;
     GHashTable *only_labels;
-    const char *only_way; /* a part of a name; NULL: all */
+    /* What --row and --way ask for; NULL: all. */
+    const char *only_row;
+    const char *only_way; /* a part of a name */
 };
 
 /* Middle, least and most of some values. */
@@ -61,6 +64,10 @@ struct result *bench_find(const struct bench *bench, const char *part, const cha
 const struct way_result *result_way(const struct result *result, const char *way);
 /* Of a way's values; false: it did not run. */
 bool way_spread(const struct way_result *way, struct spread *out);
+
+/* 50, 90, 99 and 99.9 %: of each the median of all rounds. False: it is no latency. */
+#define PERCENTILES 4
+bool way_percentiles(const struct way_result *way, double out[PERCENTILES]);
 
 /* How often `way` is as good as the best, by median, of `against`, round by round: above 1
  * it is the better one. False: one of them did not run. */

@@ -60,6 +60,7 @@ static const struct {
               "Options:\n"
               "  --quick            fewer sizes and rounds: under a minute for all parts\n"
               "  --rounds N         rounds of each comparison\n"
+              "  --row LABEL        only rows with this label, such as '2 MiB'\n"
               "  --way TEXT         only ways with TEXT in their name\n"
               "  --json FILE        write all figures, with every sample, to FILE\n"
               "  --plots DIRECTORY  write SVG plots, drawn by gnuplot\n"

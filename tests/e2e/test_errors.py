@@ -291,6 +291,15 @@ class Bench(FerryTest):
         version = ferry("bench", "--version")
         self.assertRegex(version.output.decode(), r"\Aferry \d+\.\d+\.\d+\n\Z")
 
+    def test_no_dev_kvm(self):
+        unshare = can_unshare()
+        if not unshare:
+            self.skipTest("no right to a mount namespace")
+        prefix = [*unshare, "sh", "-c", 'mount -t tmpfs none /dev && exec "$0" "$@"']
+        result = ferry("bench", "stream", prefix=prefix)
+        self.assert_error(result, "cannot run here", "ferry doctor")
+        self.assertEqual(result.status, 125)
+
     def test_program_is_missing(self):
         with tempfile.TemporaryDirectory() as directory:
             shutil.copy(FERRY, directory)
