@@ -14,12 +14,9 @@
 #define MESSAGES_LEAST 2u
 #define BATCH          (16u << 20) /* queued before the sender's VM is left */
 #define BATCH_MESSAGES 32u         /* the same, of small messages */
-/* A sender that leaves its VM by itself for each batch is not to be fetched out in the middle of
- * one, as the default of 1 ms would do. */
-#define DEFER_US     4000u
-#define EXTENTS      48u
-#define PAGES        1024u
-#define CALIBRATE_NS 5000000u
+#define EXTENTS        48u
+#define PAGES          1024u
+#define CALIBRATE_NS   5000000u
 
 /* Ticks of the processor's clock in a millisecond. */
 static double ticks_per_ms(void)
@@ -65,12 +62,6 @@ static void traffic_figure(struct bench *bench, const char *part, const char *la
     bench_figure(bench, part, name, (double)count / ((double)traffic.bytes / (1 << 20)), "per MiB");
 }
 
-/* As guests/stream_send.c decides: loans, or the stream layer, which gathers by itself. */
-static bool lends(const struct work *work)
-{
-    return !work->honest || work->bytes >= 2u << 20;
-}
-
 static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 {
     const struct ferry_vm_config config = {.pool_extents = EXTENTS, .pool_pages = PAGES};
@@ -94,8 +85,7 @@ static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 {
     const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS,
-                                               .pool_pages = 2 * PAGES,
-                                               .max_defer_us = lends(arg) ? DEFER_US : 0};
+                                               .pool_pages = 2 * PAGES};
     uint64_t ticks = (uint64_t)(ticks_per_ms() * (double)stream_duration_ns(bench) / 1e6);
     struct vms *vms = vms_new(bench, &config);
     struct stream_report report;

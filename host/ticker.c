@@ -92,10 +92,21 @@ void ticker_remove(struct ticker *ticker, struct ferry_vm *vm)
 
 /* --- the tick ------------------------------------------------------------------- */
 
+bool ticker_is_late(struct ferry_vm *vm)
+{
+    uint32_t tail = __atomic_load_n(&vm->endpoint->control->vmm.out_tail, __ATOMIC_RELAXED);
+    bool pending = vm_has_pending(vm);
+    bool late = pending && vm->pending_seen && vm->tail_seen == tail;
+
+    vm->pending_seen = pending && !late;
+    vm->tail_seen = tail;
+    return late;
+}
+
 /* Its guest may be running. */
 static void look_after(struct ferry_vm *vm)
 {
-    if (vm_has_pending(vm))
+    if (ticker_is_late(vm))
         vm_kick(vm);
     direct_announce(vm->endpoint);
     /* What it took and released by stores alone is room for its senders
@@ -212,11 +223,12 @@ static void *ticker_thread(void *arg)
     return NULL;
 }
 
-int ticker_start(struct ticker *ticker, uint64_t interval_ns)
+int ticker_start(struct ticker *ticker, uint64_t most_ns)
 {
     sigset_t all, before;
 
-    *ticker = (struct ticker){.interval_ns = interval_ns, .next_limit_ns = CLOCK_NEVER};
+    /* Half of it: what is new at one look goes at the next. */
+    *ticker = (struct ticker){.interval_ns = (most_ns + 1) / 2, .next_limit_ns = CLOCK_NEVER};
     pthread_mutex_init(&ticker->lock, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -40,9 +40,11 @@ struct ferry_vm {
     uint64_t timeout_ns;
     uint64_t deadline_ns;                           /* set at start */
     struct ferry_vm *next_running, *before_running; /* the ticker's */
-    struct ferry_vm *next_watched;                  /* likewise, as the next two */
+    struct ferry_vm *next_watched;                  /* likewise, as the next four */
     uint64_t exits_seen;
     unsigned idle_looks;
+    uint32_t tail_seen;
+    bool pending_seen;
     atomic_bool watched; /* the ticker looks at it; see ticker.h */
     pthread_t thread;
     /* Held by the VM's thread but for the time the guest runs: whoever has it finds

@@ -156,6 +156,30 @@ static void watches_several(void **state)
     ferry_vm_destroy(other);
 }
 
+/* What was queued since the last look is left for the next: it may be part of a batch. */
+static void what_is_new_is_not_late(void **state)
+{
+    struct ferry_desc desc = core_inline(b->endpoint->id, 0);
+
+    (void)state;
+    assert_false(ticker_is_late(a));
+    core_queue(a->endpoint, &desc);
+    assert_false(ticker_is_late(a));
+    core_queue(a->endpoint, &desc);
+    assert_true(ticker_is_late(a));
+    assert_false(ticker_is_late(a)); /* it finds no room, say: not at every look */
+    assert_true(ticker_is_late(a));
+    route_drain(a->endpoint, core_memory);
+    assert_false(ticker_is_late(a));
+    core_queue(a->endpoint, &desc);
+    assert_false(ticker_is_late(a));
+    route_drain(a->endpoint, core_memory);
+    core_queue(a->endpoint, &desc); /* another than at the last look */
+    assert_false(ticker_is_late(a));
+    assert_true(ticker_is_late(a));
+    route_drain(a->endpoint, core_memory);
+}
+
 static void tries_stuck_loans_again(void **state)
 {
     (void)state;
@@ -192,6 +216,7 @@ int main(void)
         CASE(leaves_idle_ones_alone),
         CASE(misses_no_entry),
         CASE(watches_several),
+        CASE(what_is_new_is_not_late),
         CASE(tries_stuck_loans_again),
         CASE(ends_who_is_over_time),
     };
