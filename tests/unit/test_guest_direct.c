@@ -294,7 +294,7 @@ static void turns_wrap(void **context)
 {
     (void)context;
     ferry_recv(&(struct ferry_msg){0}, 0);
-    ferry_guest_direct.in[1].tail = UINT32_MAX;
+    ferry_guest_direct.in[1].tail = ferry_guest_direct.in[1].seen = UINT32_MAX;
     put(&in, UINT32_MAX, 1);
     put(&in, 0, 2);
     feed(FAKE_OTHER, 0);
