@@ -92,21 +92,10 @@ void ticker_remove(struct ticker *ticker, struct ferry_vm *vm)
 
 /* --- the tick ------------------------------------------------------------------- */
 
-bool ticker_is_late(struct ferry_vm *vm)
-{
-    uint32_t tail = __atomic_load_n(&vm->endpoint->control->vmm.out_tail, __ATOMIC_RELAXED);
-    bool pending = vm_has_pending(vm);
-    bool late = pending && vm->pending_seen && vm->tail_seen == tail;
-
-    vm->pending_seen = pending && !late;
-    vm->tail_seen = tail;
-    return late;
-}
-
 /* Its guest may be running. */
 static void look_after(struct ferry_vm *vm)
 {
-    if (ticker_is_late(vm))
+    if (vm_has_pending(vm))
         vm_kick(vm);
     direct_announce(vm->endpoint);
     /* What it took and released by stores alone is room for its senders
@@ -126,15 +115,42 @@ static bool was_idle(struct ferry_vm *vm)
     return idle;
 }
 
-/* Under lock. */
-static void look_at_watched(struct ticker *ticker)
+uint64_t ticker_due(const struct ferry_vm *vm, uint64_t interval_ns)
+{
+    uint64_t entered = atomic_load_explicit(&vm->entered_ns, memory_order_relaxed);
+
+    return (entered > vm->looked_ns ? entered : vm->looked_ns) + interval_ns;
+}
+
+/* Whoever is due within a quarter of the interval is looked at now, so that many VMs do not
+ * take as many wake-ups. */
+static uint64_t slack(const struct ticker *ticker)
+{
+    return ticker->interval_ns / 4;
+}
+
+/* Its guest may be running. Returns when it is due next. */
+static uint64_t look_if_due(const struct ticker *ticker, struct ferry_vm *vm, uint64_t now)
+{
+    if (ticker_due(vm, ticker->interval_ns) <= now + slack(ticker)) {
+        vm->looked_ns = now;
+        look_after(vm);
+    }
+    return ticker_due(vm, ticker->interval_ns);
+}
+
+/* Under lock. Returns when to look again. */
+static uint64_t look_at_watched(struct ticker *ticker)
 {
     struct ferry_vm **at = &ticker->watched;
+    uint64_t now = clock_now(), next = now + ticker->interval_ns;
 
     while (*at) {
         struct ferry_vm *vm = *at;
-        if (atomic_load(&vm->in_guest))
-            look_after(vm);
+        if (atomic_load(&vm->in_guest)) {
+            uint64_t due = look_if_due(ticker, vm, now);
+            next = due < next ? due : next;
+        }
         /* Gathered at its last exit; it may be busy in the VMM since. */
         vm_send_gathered(vm);
         vm->idle_looks = was_idle(vm) ? vm->idle_looks + 1 : 0;
@@ -152,6 +168,7 @@ static void look_at_watched(struct ticker *ticker)
             at = &vm->next_watched;
         ticker->watched = vm;
     }
+    return next > now + slack(ticker) ? next : now + slack(ticker);
 }
 
 /* Under lock: ends VMs whose time is over. */
@@ -210,25 +227,24 @@ static void *ticker_thread(void *arg)
     pthread_mutex_lock(&ticker->lock);
     while (!ticker->stopping) {
         adopt(ticker);
-        look_at_watched(ticker);
+        uint64_t next = look_at_watched(ticker);
         collect_stuck(ticker);
         enforce_limits(ticker, clock_now());
         sleep_while_idle(ticker);
         /* Who woke it has just begun, so it is not looked at at once. */
         unsigned seen = atomic_load(&ticker->events);
         if (!ticker->stopping)
-            wait_until(ticker, seen, clock_now() + ticker->interval_ns);
+            wait_until(ticker, seen, next);
     }
     pthread_mutex_unlock(&ticker->lock);
     return NULL;
 }
 
-int ticker_start(struct ticker *ticker, uint64_t most_ns)
+int ticker_start(struct ticker *ticker, uint64_t interval_ns)
 {
     sigset_t all, before;
 
-    /* Half of it: what is new at one look goes at the next. */
-    *ticker = (struct ticker){.interval_ns = (most_ns + 1) / 2, .next_limit_ns = CLOCK_NEVER};
+    *ticker = (struct ticker){.interval_ns = interval_ns, .next_limit_ns = CLOCK_NEVER};
     pthread_mutex_init(&ticker->lock, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

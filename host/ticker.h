@@ -31,7 +31,7 @@ struct ferry_vm;
 struct ticker {
     pthread_t thread;
     bool started;
-    uint64_t interval_ns; /* from look to look */
+    uint64_t interval_ns;
 
     pthread_mutex_t lock; /* the four below; no VM's hot path takes it */
     bool stopping;
@@ -46,8 +46,8 @@ struct ticker {
     atomic_bool stuck;                 /* a loan somewhere could not be closed */
 };
 
-/* Nothing waits longer than most_ns, or not much. */
-int ticker_start(struct ticker *ticker, uint64_t most_ns);
+/* What a guest left is looked at after interval_ns at most. */
+int ticker_start(struct ticker *ticker, uint64_t interval_ns);
 void ticker_stop(struct ticker *ticker);
 
 /* A VM's thread begins; and ends, after its guest ran for the last time. */
@@ -57,10 +57,10 @@ void ticker_remove(struct ticker *ticker, struct ferry_vm *vm);
 /* The VM, which entered its guest, is not watched. On its own thread. */
 void ticker_report(struct ticker *ticker, struct ferry_vm *vm);
 
-/* Whether a message waits in its out ring that waited at the last such look already. One that was
- * just queued may be the first of many, which an exit now would tear apart. When it was late, the
- * wait begins anew: a message that finds no room is not worth an exit at every look. */
-bool ticker_is_late(struct ferry_vm *vm);
+/* When a VM whose guest runs must be looked at: an interval after the guest was entered, as
+ * all it had done before was taken up then, or after the last look. So a VM that
+ * leaves more often than that by itself is never disturbed, nor what it batches torn apart. */
+uint64_t ticker_due(const struct ferry_vm *vm, uint64_t interval_ns);
 
 /* A loan that was released could not be closed: the next tick tries again. Any thread. */
 void ticker_stuck(struct ticker *ticker);

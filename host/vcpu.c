@@ -385,6 +385,7 @@ void vcpu_run(struct ferry_vm *vm)
     bool on = true;
 
     while (on && !vm->stop) {
+        atomic_store_explicit(&vm->entered_ns, clock_now(), memory_order_relaxed);
         atomic_store(&vm->in_guest, true);
         if (!atomic_load(&vm->watched)) /* in this order: see ticker.h */
             ticker_report(&vm->engine->ticker, vm);

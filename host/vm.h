@@ -40,12 +40,12 @@ struct ferry_vm {
     uint64_t timeout_ns;
     uint64_t deadline_ns;                           /* set at start */
     struct ferry_vm *next_running, *before_running; /* the ticker's */
-    struct ferry_vm *next_watched;                  /* likewise, as the next four */
+    struct ferry_vm *next_watched;                  /* likewise, as the next three */
     uint64_t exits_seen;
     unsigned idle_looks;
-    uint32_t tail_seen;
-    bool pending_seen;
-    atomic_bool watched; /* the ticker looks at it; see ticker.h */
+    uint64_t looked_ns;
+    atomic_ullong entered_ns; /* when its guest was entered last */
+    atomic_bool watched;      /* the ticker looks at it; see ticker.h */
     pthread_t thread;
     /* Held by the VM's thread but for the time the guest runs: whoever has it finds
      * the program's memory and the out ring as the guest left them. */

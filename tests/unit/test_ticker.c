@@ -156,28 +156,17 @@ static void watches_several(void **state)
     ferry_vm_destroy(other);
 }
 
-/* What was queued since the last look is left for the next: it may be part of a batch. */
-static void what_is_new_is_not_late(void **state)
+/* Who leaves by himself is not disturbed. */
+static void is_due_an_interval_after_its_entry(void **state)
 {
-    struct ferry_desc desc = core_inline(b->endpoint->id, 0);
-
     (void)state;
-    assert_false(ticker_is_late(a));
-    core_queue(a->endpoint, &desc);
-    assert_false(ticker_is_late(a));
-    core_queue(a->endpoint, &desc);
-    assert_true(ticker_is_late(a));
-    assert_false(ticker_is_late(a)); /* it finds no room, say: not at every look */
-    assert_true(ticker_is_late(a));
-    route_drain(a->endpoint, core_memory);
-    assert_false(ticker_is_late(a));
-    core_queue(a->endpoint, &desc);
-    assert_false(ticker_is_late(a));
-    route_drain(a->endpoint, core_memory);
-    core_queue(a->endpoint, &desc); /* another than at the last look */
-    assert_false(ticker_is_late(a));
-    assert_true(ticker_is_late(a));
-    route_drain(a->endpoint, core_memory);
+    a->entered_ns = 5000;
+    assert_int_equal(ticker_due(a, 1000), 6000);
+    a->entered_ns = 5900; /* it left and came back */
+    assert_int_equal(ticker_due(a, 1000), 6900);
+    a->looked_ns = 7000;
+    assert_int_equal(ticker_due(a, 1000), 8000);
+    a->looked_ns = 0;
 }
 
 static void tries_stuck_loans_again(void **state)
@@ -216,7 +205,7 @@ int main(void)
         CASE(leaves_idle_ones_alone),
         CASE(misses_no_entry),
         CASE(watches_several),
-        CASE(what_is_new_is_not_late),
+        CASE(is_due_an_interval_after_its_entry),
         CASE(tries_stuck_loans_again),
         CASE(ends_who_is_over_time),
     };
