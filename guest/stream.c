@@ -54,6 +54,8 @@ static struct {
     struct extent *current; /* [start, filled) is committed and not sent */
     size_t start, filled;
 
+    uint64_t oldest_ticks; /* when the first flight that was not announced was launched */
+    bool unannounced;
     struct flight flights[FERRY_RING_ENTRIES]; /* each occupies a slot of the out ring */
     uint32_t flight_head, flight_tail;
 } stream;
@@ -120,6 +122,9 @@ static int launch(const struct ferry_msg *msg, struct extent *extent)
             stream.error = (int)ticket;
         return (int)ticket;
     }
+    if (!stream.unannounced || stream.flight_tail == stream.flight_head)
+        stream.oldest_ticks = __builtin_ia32_rdtsc();
+    stream.unannounced = true;
     stream.flights[stream.flight_head++ % FERRY_RING_ENTRIES] =
         (struct flight){.ticket = ticket, .extent = extent, .msg = *msg};
     return 0;
@@ -130,8 +135,19 @@ static void announce(void)
 {
     uint16_t peer = ferry_control()->info.stdout_peer;
 
+    stream.unannounced = false;
     if (peer != FERRY_NO_PEER)
         ferry_guest_announce(peer);
+}
+
+/* The program goes on to make output. One that makes much of it in a row would pay an exit for
+ * each extent, as who waits for it is faster: so what it sends gathers for as long as a
+ * few exits take. */
+static void announce_soon(void)
+{
+    if (stream.unannounced &&
+        __builtin_ia32_rdtsc() - stream.oldest_ticks >= ferry_control()->info.gather_ticks)
+        announce();
 }
 
 /* ---- output ------------------------------------------------------------- */
@@ -338,7 +354,7 @@ ssize_t ferry_output(void **data, size_t want)
         if (error < 0)
             return error;
     }
-    announce();
+    announce_soon();
     *data = stream.current->base + stream.filled;
     return (ssize_t)(FERRY_EXTENT_BYTES - stream.filled);
 }

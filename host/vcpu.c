@@ -87,6 +87,13 @@ int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
     return set_state(vm, rip, rsp);
 }
 
+uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    int khz = ioctl(vm->vcpu_fd, KVM_GET_TSC_KHZ, 0);
+
+    return khz > 0 ? nanoseconds * (uint64_t)khz / 1000000 : 0;
+}
+
 /* --- what the personality may ask ----------------------------------------- */
 
 /* By the synchronized registers only: return_from_syscall may write them back, and would

@@ -13,6 +13,9 @@ int vcpu_kick_signal(void);
 /* Makes the CPU and its first state. */
 int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp);
 
+/* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
+uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds);
+
 /* Runs the program until it ends; fills vm->exit. On the VM's own thread, which has
  * vm->serving; the guest runs without. */
 void vcpu_run(struct ferry_vm *vm);

@@ -25,6 +25,9 @@
 #include "vcpu.h"
 #include "vm_linux.h"
 
+/* A stream gathers for so many times the cost of an exit at most: then exits are a small
+ * part of its time. */
+#define GATHER_EXITS         4
 #define DEFAULT_MEMORY_BYTES (256ull << 20)
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
@@ -205,6 +208,8 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     if (result < 0)
         return error_set(err, result, "cannot make a virtual CPU for '%s': %s", vm->endpoint->name,
                          strerror(-result));
+    vm->endpoint->control->info.gather_ticks =
+        vcpu_ticks(vm, GATHER_EXITS * vm->engine->info.exit_ns);
     result = linux_create(vm, &linux_config, &vm->personality);
     if (result < 0)
         return error_set(err, result,

@@ -5,6 +5,41 @@
 
 #include "guest_stream.h"
 
+static struct ferry_peer *receiver(void)
+{
+    for (uint32_t i = 0; i < fake.control->info.peer_count; i++)
+        if (fake.control->info.peers[i].id == FAKE_RECEIVER)
+            return &fake.control->info.peers[i];
+    fail();
+    return NULL;
+}
+
+/* Somebody waits: what is sent goes at the next piece of output, at an exit each. */
+static void who_waits_gets_each_message(void **context)
+{
+    (void)context;
+    receiver()->waiting = 1;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    for (size_t i = 0; i < 4; i++)
+        produce(i * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
+    assert_int_equal(fake.doorbells, 3); /* the last is not followed by anything yet */
+}
+
+/* Where exits are dear it gathers, but not past a flush. */
+static void much_output_gathers(void **context)
+{
+    (void)context;
+    receiver()->waiting = 1;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    fake.control->info.gather_ticks = 1ull << 62;
+    for (size_t i = 0; i < 4; i++)
+        produce(i * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
+    assert_int_equal(fake.doorbells, 0);
+    assert_int_equal(ferry_flush(), 0);
+    assert_int_equal(fake.doorbells, 1);
+    assert_received(4 * FERRY_COPY_BYTES);
+}
+
 static void full_extents_are_lent_and_reused(void **context)
 {
     (void)context;
@@ -299,6 +334,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(who_waits_gets_each_message),
+        TEST(much_output_gathers),
         TEST(full_extents_are_lent_and_reused),
         TEST(one_extent_is_enough),
         TEST(small_pieces_are_copied_by_auto),

@@ -74,12 +74,13 @@ struct ferry_control_info {
     uint64_t small_bytes; /* the first part of the window is 4 KiB pages, the rest extents */
     uint64_t landing_base;
     uint64_t crossover_bytes; /* payloads at most this long are cheaper to copy, in pieces too */
-    uint32_t pool_extents;    /* how many extents this VM may own */
-    uint32_t delivery;        /* FERRY_DELIVERY_* */
-    uint32_t payload;         /* FERRY_PAYLOAD_* */
-    uint16_t stdin_peer;      /* id, or FERRY_NO_PEER */
+    uint64_t gather_ticks; /* of the TSC: so long a stream may gather for a receiver that waits */
+    uint32_t pool_extents; /* how many extents this VM may own */
+    uint32_t delivery;     /* FERRY_DELIVERY_* */
+    uint32_t payload;      /* FERRY_PAYLOAD_* */
+    uint16_t stdin_peer;   /* id, or FERRY_NO_PEER */
     uint16_t stdout_peer;
-    uint8_t pad[1968];
+    uint8_t pad[1960];
     struct ferry_peer peers[FERRY_PEERS_MAX];
 };
 
