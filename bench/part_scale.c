@@ -91,7 +91,7 @@ static uint32_t next_random(uint64_t *seed)
 
 static void shuffle(unsigned *order, unsigned count, uint64_t *seed)
 {
-    for (unsigned i = count - 1; i > 0; i--) {
+    for (unsigned i = count; i-- > 1;) {
         unsigned other = next_random(seed) % (i + 1), kept = order[i];
 
         order[i] = order[other];
@@ -222,7 +222,9 @@ static double median_us(const uint64_t *all, unsigned count)
 
     memcpy(times, all + count - LAST, sizeof times);
     qsort(times, LAST, sizeof *times, compare);
-    return (double)times[LAST / 2] / 1000;
+    uint64_t middle = times[LAST / 2];
+
+    return (double)middle / 1e3;
 }
 
 /* What is told of a number of VMs beside the cost of messages. */

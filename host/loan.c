@@ -224,7 +224,9 @@ static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_
 
 static void finish_release(struct endpoint *endpoint, uint32_t token)
 {
-    finish_releases(endpoint, &token, 1);
+    uint32_t tokens[] = {token};
+
+    finish_releases(endpoint, tokens, 1);
 }
 
 int loan_release(struct endpoint *endpoint, uint32_t token)

@@ -37,7 +37,7 @@ static long call(long number, long a, const void *b, long c)
 
 static void look(struct first *first)
 {
-    struct timespec now;
+    struct timespec now = {0};
 
     first->before_tick = __rdtsc();
     call(SYS_clock_gettime, CLOCK_MONOTONIC, &now, 0);

@@ -57,7 +57,7 @@ static char *buffers_new(uint64_t count)
                      ? ferry_alloc_pages(count * bytes / FERRY_PAGE_BYTES)
                      : ferry_alloc_extents(count * bytes / FERRY_EXTENT_BYTES);
 
-    expect("alloc", data == NULL ? -errno : 0);
+    expect("alloc", data == NULL ? -ENOMEM : 0);
     memset(data, 0, count * bytes);
     return data;
 }
