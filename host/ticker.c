@@ -101,7 +101,6 @@ static void look_after(struct ferry_vm *vm)
     /* What it took and released by stores alone is room for its senders
      * and pages for their owners, who may be waiting. */
     loan_collect(vm->endpoint);
-    queue_unpark(vm->endpoint);
 }
 
 /* Whether its guest has not run since the last look. */
@@ -151,6 +150,8 @@ static uint64_t look_at_watched(struct ticker *ticker)
             uint64_t due = look_if_due(ticker, vm, now);
             next = due < next ? due : next;
         }
+        /* One that leaves often is never due, and its exits wake only who has much room. */
+        queue_unpark(vm->endpoint);
         /* Gathered at its last exit; it may be busy in the VMM since. */
         vm_send_gathered(vm);
         vm->idle_looks = was_idle(vm) ? vm->idle_looks + 1 : 0;
@@ -168,7 +169,7 @@ static uint64_t look_at_watched(struct ticker *ticker)
             at = &vm->next_watched;
         ticker->watched = vm;
     }
-    return next > now + slack(ticker) ? next : now + slack(ticker);
+    return next;
 }
 
 /* Under lock: ends VMs whose time is over. */

@@ -169,6 +169,32 @@ static void is_due_an_interval_after_its_entry(void **state)
     a->looked_ns = 0;
 }
 
+/* b leaves again and again, so that it is never due, and each time has room for one message. */
+static void wakes_senders_to_one_that_leaves_often(void **state)
+{
+    struct ferry_desc copy = core_payload(FERRY_COPY, b->endpoint->id, CORE_MEMORY_ADDR, 1);
+    uint32_t max = b->endpoint->in[0]->max_messages;
+
+    (void)state;
+    for (uint32_t i = 0; i < max; i++)
+        assert_int_equal(core_send(a->endpoint, &copy), 0);
+    core_queue(a->endpoint, &copy);
+    route_drain(a->endpoint, core_memory);
+    assert_true(a->endpoint->out_parked);
+    uint32_t seen = atomic_load(&a->endpoint->events), token = core_take(b->endpoint).payload.token;
+    for (uint32_t i = 1; i < max; i++)
+        core_take(b->endpoint);
+    core_release(b->endpoint, token);
+    loan_collect(b->endpoint); /* as at an exit */
+    assert_int_equal(atomic_load(&a->endpoint->events), seen);
+
+    b->entered_ns = clock_deadline(TOO_LONG_NS);
+    enter_guest(b);
+    assert_int_equal(endpoint_block(a->endpoint, seen, clock_deadline(TOO_LONG_NS / 10)), 0);
+    leave_guest(b);
+    b->entered_ns = 0;
+}
+
 static void tries_stuck_loans_again(void **state)
 {
     (void)state;
@@ -206,6 +232,7 @@ int main(void)
         CASE(misses_no_entry),
         CASE(watches_several),
         CASE(is_due_an_interval_after_its_entry),
+        CASE(wakes_senders_to_one_that_leaves_often),
         CASE(tries_stuck_loans_again),
         CASE(ends_who_is_over_time),
     };
