@@ -424,6 +424,9 @@ int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
         events = ferry_guest_wait(FERRY_EVENT_IN, timeout_ns);
         if (events <= 0)
             return events < 0 ? (int)events : -ETIMEDOUT;
+        /* Nothing to take now is a peer's bad slots: they do not start the time again. */
+        if (timeout_ns != UINT64_MAX)
+            timeout_ns = 0;
     }
     return 0;
 }

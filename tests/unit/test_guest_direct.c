@@ -391,6 +391,29 @@ static void nothing_but_bad_slots(void **context)
     assert_int_equal(taken_next(), 1000 + FAKE_FEEDER);
 }
 
+static uint32_t bad_count;
+
+static void put_bad(void)
+{
+    if (bad_count == 50)
+        fail_msg("it waits as long as bad slots come");
+    in.slots[bad_count].turn = bad_count + 1;
+    bad_count++;
+}
+
+/* Nor does it go on beyond its time because bad slots keep coming. */
+static void bad_slots_do_not_stretch_a_wait(void **context)
+{
+    struct ferry_msg msg;
+
+    (void)context;
+    bad_count = 0;
+    fake.starved = put_bad;
+    assert_int_equal(ferry_recv(&msg, 1000), -ETIMEDOUT);
+    assert_int_equal(fake.waits, 1);
+    assert_int_equal(bad_count, 1);
+}
+
 static void the_tail_is_shown_lazily_and_before_a_wait(void **context)
 {
     struct ferry_msg msg;
@@ -466,6 +489,7 @@ int main(void)
         TEST(rings_take_turns),
         TEST(hostile_slots_are_skipped),
         TEST(nothing_but_bad_slots),
+        TEST(bad_slots_do_not_stretch_a_wait),
         TEST(the_tail_is_shown_lazily_and_before_a_wait),
         TEST(a_direct_message_ends_a_wait),
         TEST(the_stream_layer_gets_its_own),
