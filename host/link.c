@@ -34,21 +34,32 @@ static int host_endpoint(struct ferry_engine *engine, struct endpoint **out)
     return 0;
 }
 
-/* Entry for `peer` in the table that the guest of `viewer` sees. NULL: the
- * viewer is the host, or its table is full (*full). */
+/* Where `id` is in the table that the guest sees, or where it would be. */
+static uint32_t place_of(const struct ferry_control_info *info, uint16_t id)
+{
+    uint32_t i = 0;
+
+    while (i < info->peer_count && info->peers[i].id != id)
+        i++;
+    return i;
+}
+
+/* Whether the table of the viewer takes this peer. The host has none. */
+static bool has_room(const struct ferry_vm *viewer, const struct ferry_vm *peer)
+{
+    return !viewer || place_of(&viewer->endpoint->control->info, peer ? peer->endpoint->id : 0) <
+                          FERRY_PEERS_MAX;
+}
+
+/* Entry for `peer` in the table that the guest of `viewer` sees; there is room. NULL: the
+ * viewer is the host. */
 static struct ferry_peer *show_peer(struct endpoint *viewer, const struct endpoint *peer,
-                                    uint16_t right, bool *full)
+                                    uint16_t right)
 {
     if (!viewer->control)
         return NULL;
     struct ferry_control_info *info = &viewer->control->info;
-    uint32_t i = 0;
-    while (i < info->peer_count && info->peers[i].id != peer->id)
-        i++;
-    if (i == FERRY_PEERS_MAX) {
-        *full = true;
-        return NULL;
-    }
+    uint32_t i = place_of(info, peer->id);
     struct ferry_peer *shown = &info->peers[i];
     if (i == info->peer_count) {
         *shown = (struct ferry_peer){
@@ -82,6 +93,8 @@ static int check(const struct ferry_engine *engine, struct ferry_vm *from, struc
     for (uint32_t i = 0; to && i < to->endpoint->in_count; i++)
         if (to->endpoint->in[i]->from->id == (from ? from->endpoint->id : 0))
             return error_set(err, -EEXIST, "VM '%s' has this link already", to->endpoint->name);
+    if (!has_room(from, to) || !has_room(to, from))
+        return error_set(err, -ENOSPC, "a VM has at most %u peers", FERRY_PEERS_MAX);
     return 0;
 }
 
@@ -101,18 +114,14 @@ static int remember(struct ferry_engine *engine, struct ferry_link *link)
     return result;
 }
 
-/* Both ends come to know of the link; nothing here fails half-way. */
-static int connect_ends(struct ferry_link *link, const struct direct_place *direct)
+/* Both ends come to know of the link. Each link is an entry in the tables, so that there is
+ * room in out[] and in[] as there is in them. */
+static void connect_ends(struct ferry_link *link, const struct direct_place *direct)
 {
     struct endpoint *from = link->from, *to = link->to;
-    bool full = from->out_count == FERRY_PEERS_MAX || to->in_count == FERRY_PEERS_MAX;
 
-    if (!full)
-        link->shown_to_sender = show_peer(from, to, FERRY_MAY_SEND, &full);
-    if (!full)
-        link->shown_to_receiver = show_peer(to, from, FERRY_MAY_RECEIVE, &full);
-    if (full)
-        return -ENOSPC;
+    link->shown_to_sender = show_peer(from, to, FERRY_MAY_SEND);
+    link->shown_to_receiver = show_peer(to, from, FERRY_MAY_RECEIVE);
     if (link->direct) {
         link->shown_to_sender->direct_out = direct->out;
         link->shown_to_receiver->direct_in = direct->in;
@@ -127,7 +136,6 @@ static int connect_ends(struct ferry_link *link, const struct direct_place *dire
         if (to->control)
             to->control->info.stdin_peer = from->id;
     }
-    return 0;
 }
 
 int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct ferry_vm *to,
@@ -157,9 +165,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
         return error_set(err, result, "no memory for another link");
     if (config->direct && (result = direct_create(link, &direct, err)) < 0)
         return result;
-    result = connect_ends(link, &direct);
-    if (result < 0)
-        return error_set(err, result, "a VM has at most %u peers", FERRY_PEERS_MAX);
+    connect_ends(link, &direct);
     *out = link;
     return 0;
 }

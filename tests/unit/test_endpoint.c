@@ -486,6 +486,31 @@ static void a_link_stays_within_its_engine(void **state)
     core_end(other);
 }
 
+/* One end has no room for another peer: the other is not told of it either. */
+static void a_link_that_finds_no_room_is_shown_to_nobody(void **state)
+{
+    struct ferry_vm *peers[FERRY_PEERS_MAX + 1];
+    struct ferry_link *link;
+
+    (void)state;
+    struct ferry_vm *hub = core_vm(engine, "hub");
+    for (uint32_t i = 0; i <= FERRY_PEERS_MAX; i++) {
+        peers[i] = core_vm(engine, "peer");
+        if (i < FERRY_PEERS_MAX)
+            core_link(hub, peers[i], 0);
+    }
+    struct ferry_vm *last = peers[FERRY_PEERS_MAX];
+    assert_int_equal(ferry_link_create(engine, last, hub, NULL, &link, NULL), -ENOSPC);
+    assert_int_equal(ferry_link_create(engine, hub, last, NULL, &link, NULL), -ENOSPC);
+    assert_int_equal(ferry_link_create(engine, NULL, hub, NULL, &link, NULL), -ENOSPC);
+    assert_int_equal(last->endpoint->control->info.peer_count, 0);
+    core_link(peers[0], hub, 0); /* the other way, as a peer it has already */
+    assert_int_equal(hub->endpoint->control->info.peer_count, FERRY_PEERS_MAX);
+    for (uint32_t i = 0; i <= FERRY_PEERS_MAX; i++)
+        ferry_vm_destroy(peers[i]);
+    ferry_vm_destroy(hub);
+}
+
 /* A sender may be waiting for just that. */
 static void taking_note_of_a_loan_wakes_the_host(void **state)
 {
@@ -534,6 +559,7 @@ int main(void)
         CASE(waiting_is_shown_and_woken),
         CASE(a_link_between_vms_is_not_the_hosts),
         CASE(a_link_stays_within_its_engine),
+        CASE(a_link_that_finds_no_room_is_shown_to_nobody),
         CASE(taking_note_of_a_loan_wakes_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
