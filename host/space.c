@@ -328,14 +328,12 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
     got = mmap(space->base + start, bytes, host_prot(rights(prot)),
                MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
     if (got == MAP_FAILED) {
+        /* What was there may be gone by now, if the file system refused late: never leave a hole,
+         * into which some other memory of this process could come. */
         err = -errno;
-        /* What speaks against the file is seen before anything is replaced. Short of memory it
-         * may be gone, as with mmap. */
-        if (err == -ENOMEM) {
-            host_reserve(space, start, bytes);
-            space->used_bytes -= charged_bytes(space, start, end);
-            cut_regions(space, start, end);
-        }
+        host_reserve(space, start, bytes);
+        space->used_bytes -= charged_bytes(space, start, end);
+        cut_regions(space, start, end);
         return err;
     }
     set_region(space, start, end, rights(prot) | CHARGED | ALONE);

@@ -219,8 +219,14 @@ static void test_file_is_private(void **state)
     assert_int_equal(pread(fd, text, 4, PAGE), 4);
     assert_string_equal(text, "two");
     assert_int_equal(space_map_file(space, AREA + PAGE, PAGE, SPACE_READ, fd, 1), -EINVAL);
+    assert_string_equal(host + PAGE, "new"); /* a refusal changes nothing ... */
     assert_int_equal(space_map_file(space, AREA + PAGE, PAGE, SPACE_READ, -1, 0), -EBADF);
-    assert_string_equal(host + PAGE, "new"); /* a refusal changes nothing */
+    /* ... but the host's may: nothing is left, and only there. */
+    assert_null(space_at(space, AREA + PAGE, 1, SPACE_READ));
+    assert_false(host_can(space, AREA + PAGE, false));
+    assert_int_equal(host[PAGE - 1], 7);
+    assert_int_equal(host[2 * PAGE], 7);
+    assert_int_equal(space->used_bytes, 3 * PAGE);
     close(fd);
 }
 
