@@ -130,19 +130,24 @@ bool direct_waiting(const struct endpoint *to)
 
 /* It interrupts every CPU that runs a thread of this process, so a guest too, and so its
  * stores and loads around that moment are ordered without a fence on the sender's side. */
-void direct_fence(const struct endpoint *to)
+void direct_await(struct endpoint *to)
 {
     for (uint32_t i = 0; i < to->in_count; i++)
         if (to->in[i]->direct) {
+            atomic_store(&to->wants_direct, true);
             membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
             return;
         }
 }
 
+/* Who sleeps, or waits for something else, is left alone: what is in the ring stays there, and
+ * the poller comes by a million times in a second. */
 void direct_announce(const struct endpoint *from)
 {
-    for (uint32_t i = 0; i < from->out_count; i++)
-        if (from->out[i]->direct && atomic_load(&from->out[i]->to->waiting) &&
-            holds_more(from->out[i]))
-            endpoint_wake(from->out[i]->to);
+    for (uint32_t i = 0; i < from->out_count; i++) {
+        const struct ferry_link *link = from->out[i];
+        if (link->direct && atomic_load(&link->to->wants_direct) && holds_more(link) &&
+            atomic_exchange(&link->to->wants_direct, false))
+            endpoint_wake(link->to);
+    }
 }

@@ -30,10 +30,12 @@ uint32_t direct_sent(const struct ferry_link *link);
 
 /* Whether a ring holds a message that this endpoint has not taken. */
 bool direct_waiting(const struct endpoint *to);
-/* After `waiting` was shown and before direct_waiting is asked for the last time: of what a
- * sender does next to that, either its store is seen by us or our `waiting` by it. */
-void direct_fence(const struct endpoint *to);
-/* Wakes whoever waits for what this endpoint put into its rings. Any thread. */
+/* It waits for a message, until endpoint_finish. After `waiting` was shown and before
+ * direct_waiting is asked for the last time: of what a sender does next to that, either its
+ * store is seen by us or our `waiting` by it. */
+void direct_await(struct endpoint *to);
+/* Wakes whoever waits for what this endpoint put into its rings, once for each wait. Any
+ * thread. */
 void direct_announce(const struct endpoint *from);
 
 #endif

@@ -77,6 +77,7 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 
 void endpoint_finish(struct endpoint *endpoint)
 {
+    atomic_store(&endpoint->wants_direct, false);
     show_waiting(endpoint, 0);
 }
 

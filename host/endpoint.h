@@ -97,8 +97,9 @@ struct endpoint {
     uint32_t most_extents, most_pages; /* it may own */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* users, leaving */
-    atomic_bool waiting;    /* blocked: a hint to senders, no promise */
+    pthread_cond_t changed;   /* users, leaving */
+    atomic_bool waiting;      /* blocked: a hint to senders, no promise */
+    atomic_bool wants_direct; /* blocked until one of its direct rings holds something */
     atomic_bool stopping;
     atomic_uint events; /* counts up whenever there may be something new: a futex */
     atomic_bool asleep; /* somebody waits on it */

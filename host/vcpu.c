@@ -148,7 +148,8 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
 
     while (!events && timeout_ns && result == 0) {
         uint32_t seen = endpoint_prepare(endpoint);
-        direct_fence(endpoint);
+        if (want & FERRY_EVENT_IN)
+            direct_await(endpoint);
         vm_drain(vm);
         events = events_now(vm, want);
         if (!events)

@@ -105,15 +105,24 @@ static void who_waits_is_woken(void **state)
     assert_false(direct_waiting(a->endpoint));
     direct_announce(a->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen); /* it does not wait */
-    atomic_store(&b->endpoint->waiting, true);
+    endpoint_prepare(b->endpoint);
+    direct_announce(a->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen); /* nor for this */
+    direct_await(b->endpoint);
     direct_announce(b->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen);
     direct_announce(a->endpoint);
+    direct_announce(a->endpoint); /* once is enough */
     assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
     ring.receiver.tail = 1;
+    direct_await(b->endpoint);
     direct_announce(a->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
     assert_false(direct_waiting(b->endpoint));
+    ring.receiver.tail = 0;
+    endpoint_finish(b->endpoint);
+    direct_announce(a->endpoint);
+    assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
 }
 
 int main(void)
