@@ -232,7 +232,7 @@ static void *ticker_thread(void *arg)
         collect_stuck(ticker);
         enforce_limits(ticker, clock_now());
         sleep_while_idle(ticker);
-        /* Who woke it has just begun, so it is not looked at at once. */
+        /* After a sleep `next` is long over, so the one who woke it is adopted at once. */
         unsigned seen = atomic_load(&ticker->events);
         if (!ticker->stopping)
             wait_until(ticker, seen, next);
