@@ -80,6 +80,19 @@ struct result *bench_find(const struct bench *bench, const char *part, const cha
     return NULL;
 }
 
+GPtrArray *bench_rows(const struct bench *bench, const char *part)
+{
+    GPtrArray *rows = g_ptr_array_new();
+
+    for (guint i = 0; i < bench->results->len; i++) {
+        struct result *result = bench->results->pdata[i];
+
+        if (strcmp(result->part, part) == 0)
+            g_ptr_array_add(rows, result);
+    }
+    return rows;
+}
+
 const struct way_result *result_way(const struct result *result, const char *way)
 {
     for (guint i = 0; i < result->ways->len; i++) {
@@ -252,22 +265,26 @@ static struct result *result_new(const struct bench *bench, const struct compari
     return result;
 }
 
-static bool is_wanted(const struct bench *bench, const struct comparison *comparison)
+bool bench_wants(const struct bench *bench, const char *part, const char *label)
 {
-    if (bench->only_row && strcmp(bench->only_row, comparison->label) != 0)
+    if (bench->only_row && strcmp(bench->only_row, label) != 0)
         return false;
-    return !bench->only_part || (strcmp(bench->only_part, comparison->part) == 0 &&
-                                 g_hash_table_contains(bench->only_labels, comparison->label));
+    return !bench->only_part || (strcmp(bench->only_part, part) == 0 &&
+                                 g_hash_table_contains(bench->only_labels, label));
 }
 
 void bench_compare(struct bench *bench, const struct comparison *comparison, const struct way *ways,
                    size_t count)
 {
-    if (!is_wanted(bench, comparison))
+    if (!bench_wants(bench, comparison->part, comparison->label))
         return;
     struct result *old = bench_find(bench, comparison->part, comparison->label);
     struct result *result = result_new(bench, comparison, ways, count);
 
+    if (result->ways->len == 0) { /* --way left all of them out */
+        result_free(result);
+        return;
+    }
     /* Round 0 warms up. */
     for (unsigned round = 0; round <= bench->rounds; round++)
         for (size_t i = 0, kept = 0; i < count; i++)

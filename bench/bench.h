@@ -42,6 +42,9 @@ struct comparison {
 void bench_compare(struct bench *bench, const struct comparison *comparison, const struct way *ways,
                    size_t count);
 
+/* False: --row left this row out, or another is measured again: its own set-up can be spared. */
+bool bench_wants(const struct bench *bench, const char *part, const char *label);
+
 /* A figure that is no comparison (bytes per VM, cost of an exit): printed and kept. */
 void bench_figure(struct bench *bench, const char *part, const char *name, double value,
                   const char *unit);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ferry/ferry.h>
 
@@ -24,6 +25,8 @@ static const struct part {
     {"scale", part_scale, "cost of a message over the number of VMs"},
     {"pipeline", part_pipeline, "whole commands over a file, in VMs and as processes"},
 };
+
+#define ROUNDS_DEFAULT G_MININT /* none were asked for */
 
 struct options {
     gboolean quick, version;
@@ -83,7 +86,8 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     if (!ok) {
         fprintf(stderr, "ferry: bench: %s; see 'ferry bench --help'\n", error->message);
         g_error_free(error);
-    } else if (options->rounds < 0 || options->rounds > 1000) {
+    } else if (options->rounds != ROUNDS_DEFAULT &&
+               (options->rounds < 1 || options->rounds > 1000)) {
         fprintf(stderr, "ferry: bench: --rounds takes 1 to 1000\n");
         ok = false;
     }
@@ -95,29 +99,19 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     return ok;
 }
 
-static void print_machine(void)
-{
-    json_t *machine = report_machine(), *value;
-    const char *key;
-
-    printf("machine:");
-    json_object_foreach(machine, key, value)
-    {
-        char *text = json_dumps(value, JSON_ENCODE_ANY);
-
-        printf(" %s %s;", key, text);
-        free(text);
-    }
-    printf("\n\n");
-    fflush(stdout);
-    json_decref(machine);
-}
-
 static void run_part(struct bench *bench, const struct part *part)
 {
     uint64_t start = bench_now_ns();
 
     part->run(bench);
+    if (bench->only_row || bench->only_way) {
+        GPtrArray *rows = bench_rows(bench, part->name);
+        guint count = rows->len;
+
+        g_ptr_array_free(rows, TRUE);
+        if (count == 0)
+            return;
+    }
     bench_figure(bench, part->name, "time this part took", (double)(bench_now_ns() - start) / 1e9,
                  "s");
     report_part(bench, part->name);
@@ -128,22 +122,37 @@ static void run_again(struct bench *bench, const char *name)
     find_part(name)->run(bench);
 }
 
+/* Before minutes of work: whether its results can be written. Without gnuplot there are no plots. */
+static bool can_write(struct options *options)
+{
+    const char *path = options->json;
+    FILE *file = path ? fopen(path, "a") : NULL;
+
+    if (path && (!file || fclose(file) != 0))
+        goto failed;
+    if (options->plots && !report_can_plot()) {
+        fprintf(stderr, "ferry: bench: no plots: gnuplot is not installed (package gnuplot-nox)\n");
+        g_clear_pointer(&options->plots, g_free);
+    }
+    path = options->plots;
+    if (path && (g_mkdir_with_parents(path, 0777) != 0 || access(path, W_OK | X_OK) != 0))
+        goto failed;
+    return true;
+failed:
+    fprintf(stderr, "ferry: bench: cannot write '%s': %s\n", path, strerror(errno));
+    return false;
+}
+
 static int write_files(struct bench *bench, const struct options *options)
 {
-    int status = 0, rc;
+    int status = 0;
 
     if (options->json && report_json(bench, options->json) != 0) {
-        fprintf(stderr, "ferry: bench: cannot write %s\n", options->json);
+        fprintf(stderr, "ferry: bench: cannot write '%s'\n", options->json);
         status = STATUS_FAILED;
     }
-    if (!options->plots)
-        return status;
-    rc = report_plots(bench, options->plots);
-    if (rc == -ENOENT) {
-        fprintf(stderr, "ferry: bench: no plots: gnuplot is not installed (package gnuplot-nox)\n");
-    } else if (rc != 0) {
-        fprintf(stderr, "ferry: bench: cannot write the plots to %s: %s\n", options->plots,
-                strerror(-rc));
+    if (options->plots && report_plots(bench, options->plots) != 0) {
+        fprintf(stderr, "ferry: bench: gnuplot could not draw the plots\n");
         status = STATUS_FAILED;
     }
     return status;
@@ -151,18 +160,25 @@ static int write_files(struct bench *bench, const struct options *options)
 
 static int run(const struct options *options, struct floors *floors)
 {
-    struct bench *bench = bench_new(options->quick, (unsigned)options->rounds);
+    struct bench *bench = bench_new(
+        options->quick, options->rounds == ROUNDS_DEFAULT ? 0 : (unsigned)options->rounds);
     int status = 0;
 
     bench->only_row = options->row;
     bench->only_way = options->way;
-    print_machine();
+    report_machine();
     if (options->parts)
         for (char **name = options->parts; *name; name++)
             run_part(bench, find_part(*name));
     else
         for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
             run_part(bench, &parts[i]);
+    if (bench->results->len == 0) {
+        fprintf(stderr, "ferry: bench: nothing was run: no such row or way in %s\n",
+                options->parts ? "this part" : "any part");
+        bench_free(bench);
+        return STATUS_USAGE;
+    }
     status = write_files(bench, options);
     if (floors && floors_check(bench, floors, run_again) > 0)
         status = STATUS_FAILED;
@@ -184,20 +200,22 @@ static bool can_run(void)
     return false;
 }
 
-static int check_and_run(const struct options *options)
+static int check_and_run(struct options *options)
 {
     struct floors *floors = options->floors ? floors_load(options->floors) : NULL;
     int status = STATUS_USAGE;
 
     if (floors || !options->floors)
-        status = can_run() ? run(options, floors) : STATUS_FERRY;
+        status = !can_run()            ? STATUS_FERRY
+                 : !can_write(options) ? STATUS_FAILED
+                                       : run(options, floors);
     floors_free(floors);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.rounds = ROUNDS_DEFAULT};
     int status;
 
     g_set_prgname("ferry bench");

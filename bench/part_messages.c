@@ -215,6 +215,8 @@ void part_messages(struct bench *bench)
 {
     const struct comparison comparison = {PART, LABEL, BYTES, "million/s", false};
 
+    if (!bench_wants(bench, PART, LABEL))
+        return;
     bench_compare(bench, &comparison, ways, sizeof ways / sizeof *ways);
     double deferred = bench_median(bench, PART, LABEL, DEFERRED);
     double immediate = bench_median(bench, PART, LABEL, IMMEDIATE);

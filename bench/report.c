@@ -5,17 +5,29 @@
 
 #include "results.h"
 
-#define LABEL_WIDTH  14
-#define COLUMN_WIDTH 23
-#define COLUMNS      4 /* at once: a table fits a terminal */
+#define LABEL_WIDTH      14
+#define COLUMN_WIDTH     20
+#define WAY_WIDTH        50
+#define FIGURE_WIDTH     70
+#define NUMBER_WIDTH     10
+#define MOST_AFTER_POINT 6
+#define COLUMNS          4 /* at once: a table has 100 columns */
 
-/* 12.3, 1.23, 0.012: three digits that say something. */
+/* 123, 12.3, 0.0123: as many digits that say something, before the point all. */
+static void format_digits(char text[24], double value, int digits)
+{
+    int after = digits - 1; /* the point */
+
+    for (double size = fabs(value); size >= 10 && after > 0; size /= 10)
+        after--;
+    for (double size = fabs(value); size > 0 && size < 1 && after < MOST_AFTER_POINT; size *= 10)
+        after++;
+    snprintf(text, 24, "%.*f", value == 0 ? 0 : after, value);
+}
+
 static void format_number(char text[24], double value)
 {
-    double size = fabs(value);
-    int digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
-
-    snprintf(text, 24, "%.*f", digits, value);
+    format_digits(text, value, 3);
 }
 
 static void print_cell(const struct spread *spread)
@@ -23,9 +35,12 @@ static void print_cell(const struct spread *spread)
     char median[24], least[24], most[24], cell[96];
 
     format_number(median, spread->median);
-    format_number(least, spread->least);
-    format_number(most, spread->most);
-    snprintf(cell, sizeof(cell), "%s (%s-%s)", median, least, most);
+    /* The spread gives up a digit where the cell would be too wide. */
+    for (int digits = 3, width = COLUMN_WIDTH + 1; digits > 0 && width > COLUMN_WIDTH; digits--) {
+        format_digits(least, spread->least, digits);
+        format_digits(most, spread->most, digits);
+        width = snprintf(cell, sizeof(cell), "%s (%s-%s)", median, least, most);
+    }
     printf(" %*s", COLUMN_WIDTH, cell);
 }
 
@@ -85,14 +100,34 @@ static void print_row(const struct result *result, guint from, guint to)
 /* Of one row, where its ways have them. */
 static void print_percentiles(const struct result *result)
 {
+    static const char *const titles[PERCENTILES] = {"p50", "p90", "p99", "p99.9"};
+    bool begun = false;
+
     for (guint i = 0; i < result->ways->len; i++) {
         const struct way_result *way = result->ways->pdata[i];
-        double value[PERCENTILES];
+        double values[PERCENTILES];
 
-        if (way_percentiles(way, value))
-            printf("  %-14s %-30s p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f %s\n", result->label,
-                   way->name, value[0], value[1], value[2], value[3], result->unit);
+        if (!way_percentiles(way, values))
+            continue;
+        if (!begun) {
+            printf("  %s, %-*s", result->unit, WAY_WIDTH - (int)strlen(result->unit) - 2,
+                   result->label);
+            for (int which = 0; which < PERCENTILES; which++)
+                printf(" %*s", NUMBER_WIDTH, titles[which]);
+            putchar('\n');
+        }
+        begun = true;
+        printf("  %-*s", WAY_WIDTH, way->name);
+        for (int which = 0; which < PERCENTILES; which++) {
+            char text[24];
+
+            format_number(text, values[which]);
+            printf(" %*s", NUMBER_WIDTH, text);
+        }
+        putchar('\n');
     }
+    if (begun)
+        putchar('\n');
 }
 
 static bool same_ways(const struct result *a, const struct result *b)
@@ -124,19 +159,6 @@ static void print_table(struct result *const *rows, size_t count)
     }
     for (size_t row = 0; row < count; row++)
         print_percentiles(rows[row]);
-}
-
-static GPtrArray *rows_of(const struct bench *bench, const char *part)
-{
-    GPtrArray *rows = g_ptr_array_new();
-
-    for (guint i = 0; i < bench->results->len; i++) {
-        struct result *result = bench->results->pdata[i];
-
-        if (strcmp(result->part, part) == 0)
-            g_ptr_array_add(rows, result);
-    }
-    return rows;
 }
 
 static void print_ratios(const struct bench *bench, const struct ratio_table *table,
@@ -176,15 +198,16 @@ static void print_figures(const struct bench *bench, const char *part)
         if (strcmp(figure->part, part) != 0)
             continue;
         format_number(value, figure->value);
-        printf("  %-50s %10s %s\n", figure->name, value, figure->unit);
+        printf("  %-*s %*s %s\n", FIGURE_WIDTH, figure->name, NUMBER_WIDTH, value, figure->unit);
     }
 }
 
 void report_part(const struct bench *bench, const char *part)
 {
-    GPtrArray *rows = rows_of(bench, part);
+    GPtrArray *rows = bench_rows(bench, part);
 
-    printf("%s: median of %u rounds (least-most)\n\n", part, bench->rounds);
+    printf("%s: median of %u round%s (least-most)\n\n", part, bench->rounds,
+           bench->rounds == 1 ? "" : "s");
     for (guint from = 0, to; from < rows->len; from = to) {
         for (to = from + 1; to < rows->len && same_ways(rows->pdata[from], rows->pdata[to]);)
             to++;
@@ -200,4 +223,33 @@ void report_part(const struct bench *bench, const char *part)
     putchar('\n');
     g_ptr_array_free(rows, TRUE);
     fflush(stdout);
+}
+
+static double microseconds(const json_t *machine, const char *key)
+{
+    return (double)json_integer_value(json_object_get(machine, key)) / 1000;
+}
+
+static const char *text_of(const json_t *machine, const char *key)
+{
+    const char *text = json_string_value(json_object_get(machine, key));
+
+    return text ? text : "unknown";
+}
+
+void report_machine(void)
+{
+    json_t *machine = machine_json();
+
+    printf("machine: %s, %" JSON_INTEGER_FORMAT " cores, Linux %s, Ferry %s\n",
+           text_of(machine, "cpu"), json_integer_value(json_object_get(machine, "cores")),
+           text_of(machine, "kernel"), text_of(machine, "ferry_version"));
+    printf(
+        "  VM exit %.1f us; of 2 MiB: hand-over %.1f us, copy %.1f us; crossover %.0f KiB; %s\n\n",
+        microseconds(machine, "exit_ns"), microseconds(machine, "handover_ns"),
+        microseconds(machine, "copy_ns"),
+        json_number_value(json_object_get(machine, "crossover_bytes")) / 1024,
+        json_is_true(json_object_get(machine, "huge")) ? "huge pages" : "no huge pages");
+    fflush(stdout);
+    json_decref(machine);
 }

@@ -27,7 +27,7 @@ static void set_cpu(json_t *machine)
     fclose(file);
 }
 
-json_t *report_machine(void)
+json_t *machine_json(void)
 {
     json_t *machine = json_object();
     struct ferry_machine probed;
@@ -135,7 +135,7 @@ int report_json(const struct bench *bench, const char *path)
                                                  "name", figure->name, "value", figure->value,
                                                  "unit", figure->unit));
     }
-    json_t *root = json_pack("{s:o, s:b, s:i, s:o, s:o, s:o}", "machine", report_machine(), "quick",
+    json_t *root = json_pack("{s:o, s:b, s:i, s:o, s:o, s:o}", "machine", machine_json(), "quick",
                              bench->quick, "rounds", (int)bench->rounds, "comparisons", comparisons,
                              "ratios", json_ratios(bench), "figures", figures);
     int rc = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));

@@ -85,14 +85,20 @@ struct ratio_column {
 void bench_ratios(struct bench *bench, const char *part, const struct ratio_column *columns,
                   size_t count);
 
-/* report.c: the tables of one part. */
+/* A part's rows, in their order; the caller frees the array. */
+GPtrArray *bench_rows(const struct bench *bench, const char *part);
+
+/* report.c: a line about the machine; the tables of one part. */
+void report_machine(void);
 void report_part(const struct bench *bench, const char *part);
 
 /* report_json.c */
-json_t *report_machine(void);
+json_t *machine_json(void);
 int report_json(const struct bench *bench, const char *path);
 
-/* report_plot.c: the plots of the parts that were run. Negative errno: gnuplot failed. */
+/* report_plot.c: whether there is a gnuplot; the plots of the parts that were run, into a directory
+ * that exists. Negative errno: gnuplot failed. */
+bool report_can_plot(void);
 int report_plots(const struct bench *bench, const char *directory);
 
 /* floors.c. NULL: they cannot be used, and a line on standard error says why. */
