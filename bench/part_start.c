@@ -4,29 +4,24 @@
  * instruction, against bare KVM from the first ioctl to the first exit.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #include <ferry/ferry.h>
 
+#include "bare_kvm.h"
 #include "bench.h"
 #include "guests/first.h"
 #include "memory.h"
 
 #define PART "start"
 
-#define STARTS     15 /* in one run: what counts is their median */
-#define SLOT_BYTES (64ull << 20)
-#define IDLE_VMS   64
-#define CPUID_MOST 256
+#define STARTS   15 /* in one run: what counts is their median */
+#define IDLE_VMS 64
 
 static int compare(const void *a, const void *b)
 {
@@ -54,105 +49,16 @@ enum step {
 
 /* ---- bare KVM ----------------------------------------------------------- */
 
-struct bare {
-    int vm, vcpu;
-    struct kvm_run *run;
-    size_t run_bytes;
-    void *memory;
-};
-
-/* Where things are in its memory. */
-enum { PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, CODE = 0x4000 };
-
-/* Present, writable, for user code too. */
-#define ENTRY     7u
-#define LARGE     0x80u /* a page of 2 MiB */
-#define IOPL_USER 0x3002u
-
-/* A program at privilege level 3 in long mode, as Ferry's are: out %al, $0xf0; jmp back. */
-static void bare_fill(char *memory)
+static int bare_once(const struct bare_kvm *kvm, enum step step, uint64_t *ns)
 {
-    static const uint8_t code[] = {0xe6, 0xf0, 0xeb, 0xfc};
-    const uint64_t pml4 = PDPT | ENTRY, pdpt = PD | ENTRY, pd = ENTRY | LARGE;
-
-    memcpy(memory + PML4, &pml4, sizeof pml4);
-    memcpy(memory + PDPT, &pdpt, sizeof pdpt);
-    memcpy(memory + PD, &pd, sizeof pd);
-    memcpy(memory + CODE, code, sizeof code);
-}
-
-static int bare_state(struct bare *bare, const struct kvm_cpuid2 *cpuid)
-{
-    const struct kvm_segment data = {
-        .limit = ~0u, .selector = 0x1b, .type = 3, .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1};
-    struct kvm_segment code = data;
-    const struct kvm_regs regs = {.rip = CODE, .rsp = CODE, .rflags = IOPL_USER};
-    struct kvm_sregs sregs;
-
-    code.selector = 0x23;
-    code.type = 11;
-    code.db = 0;
-    code.l = 1;
-    if (ioctl(bare->vcpu, KVM_SET_CPUID2, cpuid) < 0 ||
-        ioctl(bare->vcpu, KVM_GET_SREGS, &sregs) < 0)
-        return -errno;
-    sregs.cs = code;
-    sregs.ss = sregs.ds = sregs.es = sregs.fs = sregs.gs = data;
-    sregs.cr0 = 0x80010033; /* PG, WP, NE, ET, MP, PE */
-    sregs.cr3 = PML4;
-    sregs.cr4 = 0x620;  /* OSXMMEXCPT, OSFXSR, PAE */
-    sregs.efer = 0xd01; /* NXE, LMA, LME, SCE */
-    if (ioctl(bare->vcpu, KVM_SET_SREGS, &sregs) < 0 || ioctl(bare->vcpu, KVM_SET_REGS, &regs) < 0)
-        return -errno;
-    return 0;
-}
-
-static int bare_make(struct bare *bare, int kvm, const struct kvm_cpuid2 *cpuid)
-{
-    struct kvm_userspace_memory_region region = {.memory_size = SLOT_BYTES};
-
-    bare->memory = mmap(NULL, SLOT_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bare->memory == MAP_FAILED)
-        return -errno;
-    bare_fill(bare->memory);
-    region.userspace_addr = (uint64_t)bare->memory;
-    bare->vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    if (bare->vm < 0 || ioctl(bare->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-        return -errno;
-    bare->vcpu = ioctl(bare->vm, KVM_CREATE_VCPU, 0);
-    if (bare->vcpu < 0)
-        return -errno;
-    bare->run_bytes = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-    bare->run = mmap(NULL, bare->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bare->vcpu, 0);
-    if (bare->run == MAP_FAILED)
-        return -errno;
-    return bare_state(bare, cpuid);
-}
-
-static void bare_free(struct bare *bare)
-{
-    if (bare->run && bare->run != MAP_FAILED)
-        munmap(bare->run, bare->run_bytes);
-    if (bare->vcpu >= 0)
-        close(bare->vcpu);
-    if (bare->vm >= 0)
-        close(bare->vm);
-    if (bare->memory != MAP_FAILED)
-        munmap(bare->memory, SLOT_BYTES);
-}
-
-static int bare_once(int kvm, const struct kvm_cpuid2 *cpuid, enum step step, uint64_t *ns)
-{
-    struct bare bare = {.vm = -1, .vcpu = -1};
+    struct bare_vm bare;
 
     uint64_t start = bench_now_ns();
-    int result = bare_make(&bare, kvm, cpuid);
-    /* bare_make mapped run. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-    if (result == 0 && (ioctl(bare.vcpu, KVM_RUN, 0) < 0 || bare.run->exit_reason != KVM_EXIT_IO))
-        result = -EIO;
+    int result = bare_vm_make(&bare, kvm);
+    if (result == 0)
+        result = bare_vm_run(&bare);
     uint64_t ran = bench_now_ns();
-    bare_free(&bare);
+    bare_vm_free(&bare);
     *ns = step == STEP_DESTROY ? bench_now_ns() - ran : ran - start;
     return result;
 }
@@ -160,20 +66,14 @@ static int bare_once(int kvm, const struct kvm_cpuid2 *cpuid, enum step step, ui
 static int run_bare(struct bench *bench, const void *arg, struct sample *out)
 {
     const enum step *step = arg;
-    struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + CPUID_MOST * sizeof *cpuid->entries);
     uint64_t times[STARTS];
-    int result = -ENOMEM, kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    struct bare_kvm kvm;
+    int result = bare_kvm_open(&kvm);
 
     (void)bench;
-    if (cpuid) {
-        cpuid->nent = CPUID_MOST;
-        result = kvm < 0 || ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ? -errno : 0;
-    }
     for (int i = 0; i < STARTS && result == 0; i++)
-        result = bare_once(kvm, cpuid, *step, &times[i]);
-    free(cpuid);
-    if (kvm >= 0)
-        close(kvm);
+        result = bare_once(&kvm, *step, &times[i]);
+    bare_kvm_close(&kvm);
     if (result == 0)
         out->value = median_us(times);
     return result;
@@ -216,8 +116,9 @@ struct times {
 static int ferry_once(struct bench *bench, struct ferry_engine *engine, const int said[2],
                       struct times *out)
 {
-    const struct ferry_vm_config config = {
-        .program = bench_guest(bench, "first"), .memory_bytes = SLOT_BYTES, .stderr_fd = said[1]};
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "first"),
+                                           .memory_bytes = BARE_VM_BYTES,
+                                           .stderr_fd = said[1]};
     struct ferry_vm *vm = NULL;
     struct first first;
 
@@ -414,7 +315,7 @@ void part_start(struct bench *bench)
         bench_figure(bench, PART, "create and start / bare KVM",
                      bench_median(bench, PART, first.label, ALL) / bare, "x");
     }
-    int result = footprint(bench);
+    int result = bench_wants(bench, PART, "idle VM") ? footprint(bench) : 0;
     if (result < 0)
         fprintf(stderr, "ferry: bench: %s: idle VMs: %s\n", PART, strerror(-result));
 }
