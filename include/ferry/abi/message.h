@@ -35,7 +35,7 @@ struct ferry_desc {
     uint8_t inline_bytes;
     uint16_t flags; /* none defined: zero */
     /* How many messages its sender has put into the direct ring of this link, this one
-     * included; 0 where there is none (direct.h). Carried unread by the VMM. */
+     * included if it is in there; 0 where there is none (direct.h). Carried unread by the VMM. */
     uint32_t turn;
     uint16_t src; /* id of the sender, by the VMM; id 0 is the host */
     uint16_t dst; /* id of the receiver: the sender says to whom, the VMM checks */
