@@ -19,14 +19,14 @@ static double seconds(const struct pipeline *p)
 
 static void print_vms(const struct pipeline *p)
 {
-    fprintf(stderr, "%-20s %6s %10s %10s %10s %10s %10s\n", "VM", "status", "immediate", "natural",
-            "sent", "received", "per exit");
+    fprintf(stderr, "%-20s %6s %15s %13s %10s %10s %13s\n", "VM", "status", "immediate exits",
+            "natural exits", "sent", "received", "messages/exit");
     for (size_t i = 0; i < p->count; i++) {
         const struct ferry_vm_stats *s = &p->stages[i].stats;
         uint64_t exits = s->exits_immediate + s->exits_natural;
 
         fprintf(stderr,
-                "%-20s %6d %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10.2f\n",
+                "%-20s %6d %15" PRIu64 " %13" PRIu64 " %10" PRIu64 " %10" PRIu64 " %13.2f\n",
                 p->stages[i].name, p->stages[i].exit.status, s->exits_immediate, s->exits_natural,
                 s->messages_sent, s->messages_received,
                 exits ? (double)(s->messages_sent + s->messages_received) / (double)exits : 0.0);
