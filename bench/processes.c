@@ -53,15 +53,31 @@ void pair_take(struct pair *pair, const void *data, size_t bytes)
     }
 }
 
+static size_t whole_bytes(size_t bytes)
+{
+    return (bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+}
+
+void pair_memory_free(void *memory, size_t bytes)
+{
+    if (memory)
+        munmap(memory, whole_bytes(bytes));
+}
+
 void *pair_memory(size_t bytes, bool shared)
 {
-    size_t whole = (bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
-    char *memory = mmap(NULL, whole + HUGE_BYTES, PROT_READ | PROT_WRITE,
+    size_t whole = whole_bytes(bytes);
+    char *mapped = mmap(NULL, whole + HUGE_BYTES, PROT_READ | PROT_WRITE,
                         (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (memory == MAP_FAILED)
+    if (mapped == MAP_FAILED)
         return NULL;
-    memory += -(uintptr_t)memory % HUGE_BYTES;
+    size_t before = -(uintptr_t)mapped % HUGE_BYTES;
+    char *memory = mapped + before;
+
+    if (before)
+        munmap(mapped, before);
+    munmap(memory + whole, HUGE_BYTES - before);
     madvise(memory, whole, MADV_HUGEPAGE);
     for (size_t at = 0; at < whole; at += PAGE_STEP)
         ((volatile char *)memory)[at] = 0;
@@ -150,7 +166,6 @@ int processes_run(struct bench *bench, const void *arg, struct sample *out)
     if (rc == 0 && pair.shared->ns > 0)
         out->value = (double)pair.shared->bytes / (double)pair.shared->ns;
     munmap(pair.shared, sizeof(*pair.shared));
-    if (pair.ring)
-        munmap(pair.ring, pair.ring_bytes);
+    pair_memory_free(pair.ring, pair.ring_bytes);
     return rc;
 }

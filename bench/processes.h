@@ -72,6 +72,7 @@ void pair_take(struct pair *pair, const void *data, size_t bytes);
 
 /* Zeroed memory, in huge pages where there are some; `shared` with children. NULL: none. */
 void *pair_memory(size_t bytes, bool shared);
+void pair_memory_free(void *memory, size_t bytes);
 
 extern const struct transport transport_pipe, transport_pipe_spinning, transport_stream,
     transport_stream_spinning, transport_seqpacket, transport_seqpacket_spinning,

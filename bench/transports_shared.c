@@ -2,7 +2,6 @@
 /* Transports by memory: rings between two processes, process_vm_readv, and memcpy in one. */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "lines.h"
@@ -173,9 +172,7 @@ int memcpy_run(struct bench *bench, const void *arg, struct sample *out)
     out->value = (double)(pair.total - pair.first_total) / (double)ns;
     rc = pair.work->honest && pair.sum != lines_sum(pair.total) ? -EBADMSG : 0;
 out:
-    if (from)
-        munmap(from, COLD_BYTES);
-    if (to)
-        munmap(to, COLD_BYTES);
+    pair_memory_free(from, COLD_BYTES);
+    pair_memory_free(to, COLD_BYTES);
     return rc;
 }
