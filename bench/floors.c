@@ -119,8 +119,11 @@ struct floors *floors_load(const char *path)
 
     floors->root = json_load_file(path, 0, &error);
     if (!json_is_array(floors->root)) {
-        fprintf(stderr, "ferry: bench: %s: %s\n", path,
-                floors->root ? "not an array of floors" : error.text);
+        if (!floors->root && error.line < 1) /* not opened: the text names the file */
+            fprintf(stderr, "ferry: bench: %s\n", error.text);
+        else
+            fprintf(stderr, "ferry: bench: %s: %s\n", path,
+                    floors->root ? "not an array of floors" : error.text);
         floors_free(floors);
         return NULL;
     }

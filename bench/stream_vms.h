@@ -7,7 +7,7 @@
 #include "processes.h"
 
 #define WAY_FERRY  "Ferry, VM to VM"
-#define WAY_WHOLE  "Ferry, in one loan" /* where WAY_FERRY sends in pieces */
+#define WAY_WHOLE  "Ferry, in one loan" /* where all else goes in pieces */
 #define WAY_MEMCPY "memcpy in one process"
 
 struct named_transport {
