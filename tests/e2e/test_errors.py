@@ -269,7 +269,7 @@ class Bench(FerryTest):
         self.check(["--frobnicate"], "--frobnicate", "--help")
 
     def test_number_of_rounds(self):
-        for rounds in ("-1", "many", "1001"):
+        for rounds in ("-1", "0", "many", "1001"):
             with self.subTest(rounds):
                 self.check([f"--rounds={rounds}"], "rounds")
 
@@ -283,6 +283,20 @@ class Bench(FerryTest):
                     file.write(text)
                     file.flush()
                     self.check([f"--floors={file.name}"], file.name)
+
+    def test_what_cannot_be_written_is_told_before_the_work(self):
+        for option in ("--json=/no/such/file", f"--plots={os.devnull}/plots"):
+            with self.subTest(option):
+                result = ferry("bench", option)
+                self.assert_error(result, option.partition("=")[2])
+                self.assertEqual((result.status, result.output), (1, b""))
+
+    def test_no_such_row_or_way(self):
+        for option in ("--row=3 B", "--way=pigeon"):
+            with self.subTest(option):
+                result = ferry("bench", option, "stream")
+                self.assert_error(result, "row or way")
+                self.assertEqual(result.status, 2)
 
     def test_help_and_version(self):
         text = ferry("bench", "--help")
