@@ -111,6 +111,8 @@ static void run_part(struct bench *bench, const struct part *part)
         g_ptr_array_free(rows, TRUE);
         if (count == 0)
             return;
+        if (bench->results->len == count) /* the first that has any */
+            report_machine();
     }
     bench_figure(bench, part->name, "time this part took", (double)(bench_now_ns() - start) / 1e9,
                  "s");
@@ -166,7 +168,8 @@ static int run(const struct options *options, struct floors *floors)
 
     bench->only_row = options->row;
     bench->only_way = options->way;
-    report_machine();
+    if (!options->row && !options->way)
+        report_machine();
     if (options->parts)
         for (char **name = options->parts; *name; name++)
             run_part(bench, find_part(*name));
