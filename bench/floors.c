@@ -100,7 +100,7 @@ static int check_all(struct bench *bench, struct floor *floors, size_t count,
         struct floor *floor = &floors[i];
         bool ran = look(bench, floor, &ratio);
 
-        printf("  %-6s %-8s  %-12s %6.2f, at least %5.2f: %s against %s%s%s\n",
+        printf("  %-6s %-9s  %-12s %6.2f, at least %5.2f: %s against %s%s%s\n",
                floor->low ? "FAILED" : "ok", floor->part, floor->label, ratio.median,
                floor->at_least, floor->way, floor->count > 1 ? "the best of " : "",
                floor->against[0], ran ? "" : " (did not run)");
