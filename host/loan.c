@@ -302,8 +302,10 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
-    if (endpoint->still)
-        return 0; /* whoever looks next finds them */
+    if (endpoint->still) {
+        endpoint->skipped = true;
+        return 0; /* loan_go_on looks again */
+    }
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
@@ -359,7 +361,11 @@ void loan_go_on(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     endpoint->still = false;
+    bool skipped = endpoint->skipped;
+    endpoint->skipped = false;
     endpoint_unlock(endpoint);
+    if (skipped)
+        loan_collect(endpoint);
 }
 
 bool loan_is_leaving(struct endpoint *endpoint, struct units units)

@@ -294,6 +294,22 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 1);
 }
 
+/* What another thread left alone, as the loans were held still, may have nobody else to do it. */
+static void what_was_left_alone_is_done_afterwards(void **state)
+{
+    struct units units = lend();
+
+    (void)state;
+    uint32_t token = core_take(b).payload.token;
+    loan_hold_still(b);
+    core_release(b, token);
+    loan_collect(b); /* the ticker, which tries a stuck loan again */
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    loan_go_on(b);
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+    assert_int_equal(core_home(a), 1);
+}
+
 /* --- the end ----------------------------------------------------------------------- */
 
 static void shutdown_brings_loans_home_and_evicts(void **state)
@@ -547,6 +563,7 @@ int main(void)
         CASE(claimed_while_another_thread_looks),
         CASE(what_the_vmm_reads_is_not_the_guests_to_release),
         CASE(a_release_that_cannot_be_done_is_done_later),
+        CASE(what_was_left_alone_is_done_afterwards),
         CASE(shutdown_brings_loans_home_and_evicts),
         CASE(shutdown_hangs_up),
         CASE(what_the_dead_lent_goes_to_the_pool),
