@@ -214,10 +214,14 @@ static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_
         for (uint32_t j = 1; j < done; j++)
             stuck[i + j] = stuck[i];
     }
+    bool any = false;
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         drop_token(endpoint, tokens[i], stuck[i]);
-    queue_to_wake(endpoint, false, &wakes);
+        any |= !stuck[i];
+    }
+    if (any)
+        queue_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
     queue_wake(&wakes);
 }
