@@ -108,6 +108,7 @@ struct endpoint {
     uint32_t users;    /* others in the middle of a change to it */
     uint32_t leaving;  /* tokens that are being released */
     bool still;        /* no release may begin: what it holds is being read */
+    bool skipped;      /* somebody wanted to meanwhile */
     uint32_t promised; /* queue entries reserved, not yet filled */
     uint32_t in_head, in_tail, release_tail;
     struct ferry_desc queue[FERRY_RING_ENTRIES];

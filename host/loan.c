@@ -214,10 +214,14 @@ static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_
         for (uint32_t j = 1; j < done; j++)
             stuck[i + j] = stuck[i];
     }
+    bool any = false;
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         drop_token(endpoint, tokens[i], stuck[i]);
-    queue_to_wake(endpoint, false, &wakes);
+        any |= !stuck[i];
+    }
+    if (any)
+        queue_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
     queue_wake(&wakes);
 }
@@ -302,8 +306,10 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
-    if (endpoint->still)
-        return 0; /* whoever looks next finds them */
+    if (endpoint->still) {
+        endpoint->skipped = true;
+        return 0; /* loan_go_on looks again */
+    }
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
@@ -359,7 +365,11 @@ void loan_go_on(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     endpoint->still = false;
+    bool skipped = endpoint->skipped;
+    endpoint->skipped = false;
     endpoint_unlock(endpoint);
+    if (skipped)
+        loan_collect(endpoint);
 }
 
 bool loan_is_leaving(struct endpoint *endpoint, struct units units)

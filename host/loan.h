@@ -14,7 +14,8 @@
 void loan_collect(struct endpoint *endpoint);
 /* Between the two nothing that it was lent goes home: what the ledger says it holds stays so,
  * also while its guest runs and releases. Waits until no other thread is in the middle of a
- * release for it. By whoever drains its rings, one at a time. */
+ * release for it. What others wanted to release meanwhile loan_go_on does. By whoever drains its
+ * rings, one at a time. */
 void loan_hold_still(struct endpoint *endpoint);
 void loan_go_on(struct endpoint *endpoint);
 

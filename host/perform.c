@@ -131,6 +131,15 @@ static bool with_token(const struct transfer *transfer)
     return transfer->mode == FERRY_COPY || transfer->mode == FERRY_LEND;
 }
 
+/* It does not use the room it was promised. `wake`: another sender may have found none
+ * meanwhile. */
+static void leave_room(const struct transfer *transfer, bool wake)
+{
+    queue_unreserve(transfer->link, with_token(transfer), transfer->given);
+    if (wake)
+        queue_unpark(transfer->link->to);
+}
+
 /* Everything about one message that may fail, but for the page tables. */
 static int prepare(struct transfer *transfer)
 {
@@ -144,8 +153,9 @@ static int prepare(struct transfer *transfer)
         copy_payload(transfer);
     else
         result = take_units(transfer);
+    /* Two moves that wait for the receiver's share would wake each other for ever. */
     if (result < 0)
-        queue_unreserve(link, with_token(transfer), transfer->given);
+        leave_room(transfer, transfer->mode != FERRY_MOVE);
     return result;
 }
 
@@ -155,7 +165,7 @@ static void undo(struct transfer *transfer)
         ledger_abort(&transfer->link->engine->ledger, transfer->units, transfer->had);
         give_back(transfer);
     }
-    queue_unreserve(transfer->link, with_token(transfer), transfer->given);
+    leave_room(transfer, true);
 }
 
 /* Closes the sender's window over the units of all, which lie side by side, and opens the

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Conservation: random traffic of several endpoints, some of it hostile, by one
- * thread and by several. After each step the ledger is proved and compared with the
+ * thread, by several, and with a poller. After each step the ledger is proved and compared with the
  * page tables; at the end nothing is leaked.
  */
 #include "core_fixture.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "ring.h"
@@ -91,16 +92,23 @@ static void get(struct guest *guest)
         know(guest, units);
 }
 
+static bool ring_has_room(const struct guest *guest, uint32_t count)
+{
+    const struct ferry_control *control = guest->endpoint->control;
+    uint32_t tail = __atomic_load_n(&control->vmm.out_tail, __ATOMIC_ACQUIRE);
+
+    return control->guest.out_head - tail <= FERRY_RING_ENTRIES - count;
+}
+
 static void queue_one(struct guest *guest)
 {
     const enum ferry_mode modes[] = {FERRY_INLINE, FERRY_COPY, FERRY_LEND,
                                      FERRY_LEND,   FERRY_LEND, FERRY_MOVE};
     enum ferry_mode mode = modes[below(&guest->seed, 6)];
     uint16_t dst = (uint16_t)(1 + below(&guest->seed, VMS + 1)); /* itself and nobody, too */
-    struct ferry_control *control = guest->endpoint->control;
     struct ferry_desc desc;
 
-    if (control->guest.out_head - control->vmm.out_tail == FERRY_RING_ENTRIES)
+    if (!ring_has_room(guest, 1))
         return;
     if (mode == FERRY_INLINE)
         desc = core_inline(dst, 0);
@@ -246,6 +254,96 @@ static void traffic_by_threads(void **state)
     core_assert_books(engine, pool_units(&engine->pool), 0, 0);
 }
 
+/* --- a poller drains while they run ------------------------------------------------------ */
+
+/* Units side by side, each a message of its own: they change hands in runs. */
+static void queue_neighbours(struct guest *guest)
+{
+    enum ferry_mode mode = below(&guest->seed, 4) ? FERRY_LEND : FERRY_MOVE;
+    uint16_t dst = (uint16_t)(1 + below(&guest->seed, VMS));
+    struct units units = some_units(guest);
+
+    if (!ring_has_room(guest, units.count))
+        return;
+    for (uint32_t i = 0; i < units.count; i++) {
+        struct ferry_desc desc =
+            core_units(mode, guest->endpoint, dst, (struct units){units.first + i, 1});
+        core_queue(guest->endpoint, &desc);
+    }
+}
+
+/* What the VM's own thread does at an exit; alone, as all that needs the memory still. */
+static void leave_and_enter(struct guest *guest)
+{
+    struct ferry_vm *vm = guest->endpoint->vm;
+
+    pthread_mutex_lock(&vm->serving);
+    if (below(&guest->seed, 2))
+        get(guest);
+    else
+        units_free(guest->endpoint, some_units(guest));
+    if (below(&guest->seed, 2))
+        vm_drain(vm);
+    pthread_mutex_unlock(&vm->serving);
+}
+
+static void *polled_thread(void *arg)
+{
+    struct guest *guest = arg;
+    struct ferry_vm *vm = guest->endpoint->vm;
+
+    poller_add(&engine->poller, vm);
+    atomic_store(&vm->in_guest, true);
+    poller_guest_runs(&engine->poller);
+    for (int i = 0; i < 8 * STEPS; i++) {
+        if (i % 16 == 0)
+            sched_yield(); /* to the poller, where there are few cores */
+        switch (below(&guest->seed, 8)) {
+        case 0:
+            leave_and_enter(guest);
+            break;
+        case 1:
+            queue_one(guest);
+            break;
+        case 2:
+        case 3:
+            queue_neighbours(guest);
+            break;
+        case 4:
+        case 5:
+            take_one(guest);
+            break;
+        default:
+            let_go(guest);
+            break;
+        }
+    }
+    poller_remove(&engine->poller, vm);
+    endpoint_shutdown(guest->endpoint);
+    return NULL;
+}
+
+static void traffic_with_a_poller(void **state)
+{
+    struct guest guests[VMS];
+    pthread_t threads[VMS];
+    uint64_t pages = 0;
+
+    (void)state;
+    assert_int_equal(poller_start(&engine->poller), 0);
+    for (int i = 0; i < VMS; i++) {
+        guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 123 + (uint64_t)i};
+        assert_int_equal(pthread_create(&threads[i], NULL, polled_thread, &guests[i]), 0);
+    }
+    for (int i = 0; i < VMS; i++)
+        pthread_join(threads[i], NULL);
+    poller_stop(&engine->poller);
+    core_assert_books(engine, pool_units(&engine->pool), 0, 0);
+    for (size_t i = 0; i < engine->link_count; i++)
+        pages += engine->links[i]->pages_4k;
+    assert_true(pages > 0); /* it was real traffic */
+}
+
 /* --- VMs that come and go while others send to them, pull from them and hold their pages --- */
 
 static atomic_bool over;
@@ -303,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(random_traffic),
         CASE(traffic_by_threads),
+        CASE(traffic_with_a_poller),
         CASE(pipes_that_break),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

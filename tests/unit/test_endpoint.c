@@ -294,6 +294,44 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 1);
 }
 
+/* What another thread left alone, as the loans were held still, may have nobody else to do it. */
+static void what_was_left_alone_is_done_afterwards(void **state)
+{
+    struct units units = lend();
+
+    (void)state;
+    uint32_t token = core_take(b).payload.token;
+    loan_hold_still(b);
+    core_release(b, token);
+    loan_collect(b); /* the ticker, which tries a stuck loan again */
+    assert_int_equal(core_rights(b, units.first), WINDOW_READ);
+    loan_go_on(b);
+    assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
+    assert_int_equal(core_home(a), 1);
+}
+
+/* Nothing became free, so a sender that waits for room would look in vain, again and again. */
+static void a_release_that_cannot_be_done_wakes_nobody(void **state)
+{
+    struct units units = core_alloc(a, 3, true);
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(send_units(FERRY_LEND, a, b, (struct units){units.first + i, 1}), 0);
+        core_take(b);
+    }
+    loan_collect(b);
+    core_release(b, 1);
+    queue_park(a_to_b);
+    core_exhaust_mappings();
+    uint32_t seen = a->events;
+    loan_collect(b);
+    core_restore_mappings();
+    assert_int_equal(a->events, seen);
+    loan_collect(b);
+    assert_true(a->events > seen);
+}
+
 /* --- the end ----------------------------------------------------------------------- */
 
 static void shutdown_brings_loans_home_and_evicts(void **state)
@@ -547,6 +585,8 @@ int main(void)
         CASE(claimed_while_another_thread_looks),
         CASE(what_the_vmm_reads_is_not_the_guests_to_release),
         CASE(a_release_that_cannot_be_done_is_done_later),
+        CASE(what_was_left_alone_is_done_afterwards),
+        CASE(a_release_that_cannot_be_done_wakes_nobody),
         CASE(shutdown_brings_loans_home_and_evicts),
         CASE(shutdown_hangs_up),
         CASE(what_the_dead_lent_goes_to_the_pool),

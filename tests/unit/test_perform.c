@@ -227,6 +227,51 @@ static void a_run_that_cannot_be_mapped_stays(void **state)
     assert_int_equal(core_waiting(b), 0);
 }
 
+/* While a message is prepared it has room that another sender may want. If it then is not sent,
+ * nothing else tells that one. */
+static void room_that_is_not_used_wakes_others(void **state)
+{
+    struct ferry_link *c_to_b = core_link(vm_c, vm_b, 8);
+    struct units page = core_alloc(c, 1, true), all = core_alloc(a, 4, true);
+    const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
+
+    (void)state;
+    queue_park(c_to_b); /* as if there had been none */
+    uint32_t seen = c->events;
+    assert_int_equal(send_units(FERRY_LEND, a, b, page), -EPERM);
+    assert_int_equal(c->events, seen + 1);
+    for (int i = 0; i < 2; i++) {
+        queue_park(c_to_b);
+        seen = c->events;
+        core_exhaust_mappings();
+        int result = send_units(modes[i], a, b, (struct units){all.first + 1, 1});
+        core_restore_mappings();
+        assert_int_equal(result, -ENOMEM);
+        assert_int_equal(c->events, seen + 1);
+    }
+}
+
+static void moves_that_wait_leave_each_other_alone(void **state)
+{
+    struct units ours = core_alloc(a, 1, false), theirs = core_alloc(c, 1, false);
+    struct ferry_desc first, second;
+
+    (void)state;
+    core_link(vm_c, vm_b, 8);
+    core_alloc(b, 1, false);
+    b->most_extents = 1;
+    first = core_units(FERRY_MOVE, a, b->id, ours);
+    second = core_units(FERRY_MOVE, c, b->id, theirs);
+    core_queue(a, &first);
+    core_queue(c, &second);
+    uint32_t seen = a->events;
+    route_drain(a, core_memory);
+    assert_true(a->out_parked);
+    route_drain(c, core_memory);
+    assert_true(c->out_parked);
+    assert_int_equal(a->events, seen);
+}
+
 static void inline_runs_are_long_and_in_order(void **state)
 {
     const uint32_t share = FERRY_RING_ENTRIES;
@@ -275,6 +320,8 @@ int main(void)
         CASE(a_refusal_in_a_run_is_its_own),
         CASE(own_and_passed_on_go_apart),
         CASE(a_run_that_cannot_be_mapped_stays),
+        CASE(room_that_is_not_used_wakes_others),
+        CASE(moves_that_wait_leave_each_other_alone),
         CASE(inline_runs_are_long_and_in_order),
         CASE(long_copies_go_apart),
     };
