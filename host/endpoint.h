@@ -29,7 +29,8 @@ struct ferry_engine;
 struct ferry_vm;
 struct stream;
 
-enum parked { PARKED_NOT, PARKED_PAYLOAD, PARKED_INLINE };
+/* Two threads may send over one link: its VM's, and one that sends its plain output. */
+enum { PARKED_PAYLOAD = 1, PARKED_INLINE = 2 };
 
 /* The right to send from one endpoint to another, and its figures. */
 struct ferry_link {
@@ -46,7 +47,7 @@ struct ferry_link {
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */
     bool hung_up;              /* the sender said it was the last */
-    enum parked parked;        /* the sender waits for room */
+    uint8_t parked;            /* for which of PARKED_* the sender waits for room */
     /* Figures, added to by both sides: */
     atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
     atomic_ullong pages_4k, extents_2m, table_calls, shoot_downs;

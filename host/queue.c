@@ -46,7 +46,7 @@ static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token
     if (with_token)
         found = free_token(to);
     if (found < 0 || queue_room(to) == 0 || link->in_flight >= link->max_messages) {
-        link->parked = PARKED_PAYLOAD;
+        link->parked |= PARKED_PAYLOAD;
         return -EAGAIN;
     }
     if (with_token) {
@@ -149,7 +149,7 @@ static int append_inline(struct ferry_link *link, const struct ferry_desc *descs
     publish(link->to);
     link->inline_in_flight += fit;
     if (fit < count)
-        link->parked = PARKED_INLINE;
+        link->parked |= PARKED_INLINE;
     return (int)fit;
 }
 
@@ -221,6 +221,19 @@ void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
         link->in_flight--;
 }
 
+/* Under lock: of what a sender waits for, that of which it has room again. */
+static uint8_t room_again(const struct ferry_link *link, bool all)
+{
+    uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
+    uint8_t room = 0;
+
+    if (link->in_flight <= (all ? link->max_messages - 1 : link->max_messages / 2))
+        room |= PARKED_PAYLOAD;
+    if (link->inline_in_flight <= (all ? shares - 1 : shares / 2))
+        room |= PARKED_INLINE;
+    return link->parked & room;
+}
+
 /* Those that can send half of their share at one go, so that a sender is not
  * woken for every message that is taken. Who waits himself may be waiting
  * for just one, so then it is all that have any of their share free. */
@@ -229,12 +242,10 @@ void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
     all = all || atomic_load(&endpoint->waiting);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];
-        bool payload = link->parked == PARKED_PAYLOAD;
-        uint32_t share = payload ? link->max_messages : FERRY_RING_ENTRIES / endpoint->in_count;
-        uint32_t used = payload ? link->in_flight : link->inline_in_flight;
-        if (link->parked == PARKED_NOT || used > (all ? share - 1 : share / 2))
+        uint8_t room = room_again(link, all);
+        if (!room)
             continue;
-        link->parked = PARKED_NOT;
+        link->parked &= (uint8_t)~room;
         wakes->list[wakes->count++] = link->from;
     }
 }
@@ -284,7 +295,7 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
 void queue_park(struct ferry_link *link)
 {
     endpoint_lock(link->to);
-    link->parked = PARKED_PAYLOAD;
+    link->parked |= PARKED_PAYLOAD;
     endpoint_unlock(link->to);
 }
 

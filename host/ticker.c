@@ -95,7 +95,8 @@ void ticker_remove(struct ticker *ticker, struct ferry_vm *vm)
 /* Its guest may be running. */
 static void look_after(struct ferry_vm *vm)
 {
-    if (vm_has_pending(vm))
+    /* A poller takes what is queued, and tries again what waits for room. */
+    if (vm_has_pending(vm) && !vm->engine->poller.running)
         vm_kick(vm);
     direct_announce(vm->endpoint);
     /* What it took and released by stores alone is room for its senders

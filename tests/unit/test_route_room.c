@@ -240,6 +240,28 @@ static void who_is_woken_when(void **state)
     endpoint_finish(b);
 }
 
+/* Plain output of the same VM waits for another kind of room on the link: both are told. */
+static void both_kinds_of_waiting_are_told(void **state)
+{
+    struct ferry_desc small = core_inline(b->id, 0);
+
+    (void)state;
+    a_to_b->max_messages = 1;
+    struct ferry_desc desc = copy_to_b();
+    assert_int_equal(core_send(a, &desc), 0);
+    fill(a, &small);
+    queue_park(a_to_b); /* for a payload, while the guest's next message is inline */
+    core_take(b);       /* the copy: held, not released */
+    for (uint32_t i = 0; i < FERRY_RING_ENTRIES / 2; i++)
+        core_take(b);
+    uint32_t seen = a->events;
+    loan_collect(b);
+    assert_true(a->events > seen);
+    seen = a->events;
+    assert_int_equal(loan_release(b, 0), 0);
+    assert_true(a->events > seen);
+}
+
 /* Another thread makes room while the receiver is waiting already. */
 static void room_made_for_a_waiting_receiver(void **state)
 {
@@ -478,6 +500,7 @@ int main(void)
         CASE(a_sender_sees_room_that_was_made_in_memory),
         CASE(a_full_queue_parks_and_keeps_room_for_hangups),
         CASE(who_is_woken_when),
+        CASE(both_kinds_of_waiting_are_told),
         CASE(room_made_for_a_waiting_receiver),
         CASE(tokens_run_out_before_the_queue),
         CASE(one_drain_is_bounded_and_in_order),
