@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +28,7 @@
 #include "measure_cache.h"
 #include "measure_vm.h"
 #include "page_table.h"
+#include "thread.h"
 
 #define ROUNDS      15
 #define PIECES      ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES))
@@ -87,8 +87,6 @@ static bool busy_now(struct busy *busy, uint64_t patience_ns)
  * thread to be had, they are those without it. */
 static void busy_start(struct busy *busy)
 {
-    sigset_t all, before;
-    pthread_attr_t attr;
     cpu_set_t cpus;
 
     *busy = (struct busy){0};
@@ -97,13 +95,7 @@ static void busy_start(struct busy *busy)
         return;
     memset(&cpus, 0xff, sizeof cpus);
     CPU_CLR((unsigned)own, &cpus);
-    pthread_attr_init(&attr);
-    pthread_attr_setaffinity_np(&attr, sizeof cpus, &cpus);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    busy->started = pthread_create(&busy->thread, &attr, spin, busy) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
+    busy->started = thread_start(&busy->thread, &cpus, spin, busy) == 0;
     busy_now(busy, START_NS);
 }
 

@@ -3,9 +3,9 @@
 #include "poller.h"
 
 #include <immintrin.h>
-#include <signal.h>
 
 #include "clock.h"
+#include "thread.h"
 #include "vm.h"
 
 /* Passes without a running guest before it sleeps: some 100 us, longer than a wake-up takes,
@@ -59,13 +59,8 @@ static void *poll_thread(void *arg)
 
 int poller_start(struct poller *poller)
 {
-    sigset_t all, before;
-
     pthread_mutex_init(&poller->lock, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = -pthread_create(&poller->thread, NULL, poll_thread, poller);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int result = thread_start(&poller->thread, NULL, poll_thread, poller);
     poller->running = result == 0;
     return result;
 }

@@ -2,13 +2,12 @@
 /* The ticker: bounds how long what a running guest left waits, and how long a VM runs. */
 #include "ticker.h"
 
-#include <signal.h>
-
 #include "clock.h"
 #include "direct.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
+#include "thread.h"
 #include "vm.h"
 
 /* A VM is given up after so many looks at which its guest had not run. Being watched again
@@ -244,14 +243,9 @@ static void *ticker_thread(void *arg)
 
 int ticker_start(struct ticker *ticker, uint64_t interval_ns)
 {
-    sigset_t all, before;
-
     *ticker = (struct ticker){.interval_ns = interval_ns, .next_limit_ns = CLOCK_NEVER};
     pthread_mutex_init(&ticker->lock, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = -pthread_create(&ticker->thread, NULL, ticker_thread, ticker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int result = thread_start(&ticker->thread, NULL, ticker_thread, ticker);
     ticker->started = result == 0;
     return result;
 }

@@ -22,6 +22,7 @@
 #include "ring.h"
 #include "route.h"
 #include "stream_internal.h"
+#include "thread.h"
 #include "vcpu.h"
 #include "vm_linux.h"
 
@@ -32,7 +33,6 @@
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
 #define STACK_MOST_BYTES     (8ull << 20)
-#define THREAD_STACK_BYTES   (512u << 10) /* the embedder's log callback runs on it, too */
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -393,34 +393,16 @@ static void *vm_thread(void *arg)
     return NULL;
 }
 
-/* With a small stack: what is reserved counts where memory is not overcommitted, and a large
- * one may be backed by huge pages at its first touch. */
-static int create_thread(struct ferry_vm *vm)
-{
-    pthread_attr_t attr;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-    int result = -pthread_create(&vm->thread, &attr, vm_thread, vm);
-    pthread_attr_destroy(&attr);
-    return result;
-}
-
 int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 {
-    sigset_t all, before;
-
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->deadline_ns = clock_deadline(vm->timeout_ns);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&vm->lock); /* so that whoever kicks it finds the thread */
-    int result = create_thread(vm);
+    int result = thread_start(&vm->thread, NULL, vm_thread, vm);
     vm->started = result == 0;
     pthread_mutex_unlock(&vm->lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result < 0 ? error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                                   strerror(-result))
                       : 0;
