@@ -107,7 +107,8 @@ static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg 
     /* The CPU may read `waiting` before others see the slot; that is made good for by
      * the VMM, which interrupts us between showing `waiting` and looking at the slot. */
     __asm__ volatile("" : : : "memory");
-    if (__builtin_expect(__atomic_load_n(&out->peer->waiting, __ATOMIC_RELAXED) != 0, 0))
+    if (__builtin_expect(
+            __atomic_load_n(&out->peer->waiting, __ATOMIC_RELAXED) & FERRY_WAITS_DIRECT, 0))
         return ferry_guest_direct_wake(when, ticket);
     return ticket;
 }

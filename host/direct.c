@@ -135,6 +135,7 @@ void direct_await(struct endpoint *to)
     for (uint32_t i = 0; i < to->in_count; i++)
         if (to->in[i]->direct) {
             atomic_store(&to->wants_direct, true);
+            endpoint_show_waiting(to, FERRY_WAITS | FERRY_WAITS_DIRECT);
             membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
             return;
         }

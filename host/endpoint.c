@@ -45,9 +45,9 @@ void endpoint_leave(struct endpoint *endpoint)
 
 /* --- waiting -------------------------------------------------------------- */
 
-static void show_waiting(struct endpoint *endpoint, uint32_t waiting)
+void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting)
 {
-    atomic_store(&endpoint->waiting, waiting);
+    atomic_store(&endpoint->waiting, waiting != 0);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];
         if (!link->shown_to_sender)
@@ -64,7 +64,7 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 {
     uint32_t seen = atomic_load(&endpoint->events);
 
-    show_waiting(endpoint, 1);
+    endpoint_show_waiting(endpoint, FERRY_WAITS);
     queue_unpark(endpoint);
     /* Both wait: what the other waits for must not stay gathered here. */
     if (endpoint->byte_stream && endpoint->stream_out &&
@@ -78,7 +78,7 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 void endpoint_finish(struct endpoint *endpoint)
 {
     atomic_store(&endpoint->wants_direct, false);
-    show_waiting(endpoint, 0);
+    endpoint_show_waiting(endpoint, 0);
 }
 
 /* Either the sleeper sees the new count, here or in the kernel's own look at it, or whoever

@@ -152,6 +152,8 @@ static inline void endpoint_unlock(struct endpoint *endpoint)
  * plain output for this endpoint send it. */
 uint32_t endpoint_prepare(struct endpoint *endpoint);
 void endpoint_finish(struct endpoint *endpoint);
+/* Shows senders what it waits for: FERRY_WAITS*. Part of prepare and finish. */
+void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
 /* There may be something new for whoever waits. Any lock may be held; one system call at most,

@@ -94,6 +94,12 @@ static void a_hangup_comes_after_what_is_in_the_ring(void **state)
     assert_int_equal(desc.turn, 6);
 }
 
+/* What the sender sees of the receiver. */
+static const struct ferry_peer *link_shown(void)
+{
+    return a->endpoint->out[0]->shown_to_sender;
+}
+
 static void who_waits_is_woken(void **state)
 {
     uint32_t seen = atomic_load(&b->endpoint->events);
@@ -106,9 +112,11 @@ static void who_waits_is_woken(void **state)
     direct_announce(a->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen); /* it does not wait */
     endpoint_prepare(b->endpoint);
+    assert_int_equal(link_shown()->waiting, FERRY_WAITS);
     direct_announce(a->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen); /* nor for this */
     direct_await(b->endpoint);
+    assert_int_equal(link_shown()->waiting, FERRY_WAITS | FERRY_WAITS_DIRECT);
     direct_announce(b->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen);
     direct_announce(a->endpoint);
@@ -121,6 +129,7 @@ static void who_waits_is_woken(void **state)
     assert_false(direct_waiting(b->endpoint));
     ring.receiver.tail = 0;
     endpoint_finish(b->endpoint);
+    assert_int_equal(link_shown()->waiting, 0);
     direct_announce(a->endpoint);
     assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
 }

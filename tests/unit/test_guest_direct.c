@@ -186,7 +186,10 @@ static void the_doorbell_is_for_those_who_wait(void **context)
     (void)context;
     ferry_send(&msg, FERRY_IMMEDIATE);
     assert_int_equal(fake.doorbells, 0);
-    peer_writable(FAKE_OTHER)->waiting = 1;
+    peer_writable(FAKE_OTHER)->waiting = FERRY_WAITS; /* for its loans, say */
+    ferry_send(&msg, FERRY_IMMEDIATE);
+    assert_int_equal(fake.doorbells, 0);
+    peer_writable(FAKE_OTHER)->waiting = FERRY_WAITS | FERRY_WAITS_DIRECT;
     ferry_send(&msg, FERRY_DEFERRED);
     assert_int_equal(fake.doorbells, 0);
     ferry_send(&msg, FERRY_WHEN_AUTO);
@@ -197,7 +200,7 @@ static void the_doorbell_is_for_those_who_wait(void **context)
     fake.control->info.delivery = FERRY_DELIVERY_IMMEDIATE;
     ferry_send(&msg, FERRY_DEFERRED);
     assert_int_equal(fake.doorbells, 2);
-    assert_int_equal(in_ring(), 5);
+    assert_int_equal(in_ring(), 6);
 }
 
 static void refused_at_once(void **context)

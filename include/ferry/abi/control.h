@@ -46,6 +46,10 @@
 #define FERRY_PEER_LIVE 1u
 #define FERRY_PEER_GONE 2u
 
+/* ferry_peer.waiting */
+#define FERRY_WAITS        1u /* blocked, for whatever: a doorbell is worth its exit */
+#define FERRY_WAITS_DIRECT 2u /* for a message, be it one in a direct ring */
+
 /* A peer as the VMM knows it. The sender cannot influence any of this. */
 struct ferry_peer {
     uint16_t id;
@@ -53,7 +57,7 @@ struct ferry_peer {
     uint16_t state;
     uint16_t zero;
     uint32_t generation;
-    uint32_t waiting; /* not 0: the peer is blocked, so a doorbell is worth its exit */
+    uint32_t waiting; /* FERRY_WAITS, FERRY_WAITS_DIRECT */
     char name[FERRY_NAME_BYTES];
     uint8_t digest[FERRY_DIGEST_BYTES]; /* SHA-256 of the image it runs */
     uint64_t direct_out;                /* direct ring to it, struct ferry_direct; 0: none */
