@@ -7,13 +7,14 @@
 #   make check      setup, build, then every test
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
+#   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
 #   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check bench bench-quick install clean
+.PHONY: all setup demo check bench bench-quick lab install clean
 
 # A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
@@ -48,6 +49,11 @@ bench:
 
 bench-quick: all
 	@$(BUILD)/ferry bench --quick --floors=bench/floors.json
+
+lab:
+	@scripts/setup qemu-system-x86 cpio kmod lz4 xz-utils zstd
+	@$(MAKE) --no-print-directory all
+	@lab/self-test $(BUILD)
 
 # The prefix is also written into files, so another one than before has to be built in.
 install: all
