@@ -18,7 +18,7 @@ static void create_errors(void **state)
     } cases[] = {{"/no/such/program", -ENOENT, "not found"},
                  {"/etc", -EISDIR, "directory"},
                  {"/etc/passwd", -ENOEXEC, "not an ELF file"},
-                 {"/bin/sh", -ENOEXEC, "dynamically linked"}};
+                 {"/proc/self/exe", -ENOEXEC, "dynamically linked"}};
     struct world *world = *state;
     struct ferry_error err;
     struct ferry_vm *vm;
