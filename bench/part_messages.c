@@ -93,6 +93,16 @@ static int run_ring(struct bench *bench, const void *arg, struct sample *out)
     return result;
 }
 
+static int run_ends(const int ends[2], struct sample *out)
+{
+    struct flow flow = {.in = ends[0], .out = ends[1], .count = 100000};
+    int result = run_flow(&flow, out);
+
+    close(ends[0]);
+    close(ends[1]);
+    return result;
+}
+
 static int run_pipe(struct bench *bench, const void *arg, struct sample *out)
 {
     int ends[2];
@@ -100,11 +110,7 @@ static int run_pipe(struct bench *bench, const void *arg, struct sample *out)
     (void)bench, (void)arg;
     if (pipe(ends) < 0)
         return -errno;
-    struct flow flow = {.in = ends[0], .out = ends[1], .count = 100000};
-    int result = run_flow(&flow, out);
-    close(ends[0]);
-    close(ends[1]);
-    return result;
+    return run_ends(ends, out);
 }
 
 static int run_seqpacket(struct bench *bench, const void *arg, struct sample *out)
@@ -114,11 +120,7 @@ static int run_seqpacket(struct bench *bench, const void *arg, struct sample *ou
     (void)bench, (void)arg;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
         return -errno;
-    struct flow flow = {.in = ends[0], .out = ends[1], .count = 100000};
-    int result = run_flow(&flow, out);
-    close(ends[0]);
-    close(ends[1]);
-    return result;
+    return run_ends(ends, out);
 }
 
 /* ---- virtual machines --------------------------------------------------- */

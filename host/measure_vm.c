@@ -80,12 +80,7 @@ void measure_vm_destroy(struct measure_vm *measure)
 {
     struct ferry_vm *vm = &measure->vm;
 
-    if (vm->run)
-        munmap(vm->run, (size_t)vm->engine->vcpu_mmap_bytes);
-    if (vm->vcpu_fd >= 0)
-        close(vm->vcpu_fd);
-    if (vm->vm_fd >= 0)
-        close(vm->vm_fd);
+    vcpu_destroy(vm);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES + FERRY_EXTENT_BYTES);
 }

@@ -87,6 +87,16 @@ int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
     return set_state(vm, rip, rsp);
 }
 
+void vcpu_destroy(struct ferry_vm *vm)
+{
+    if (vm->run)
+        munmap(vm->run, (size_t)vm->engine->vcpu_mmap_bytes);
+    if (vm->vcpu_fd >= 0)
+        close(vm->vcpu_fd);
+    if (vm->vm_fd >= 0)
+        close(vm->vm_fd);
+}
+
 uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds)
 {
     int khz = ioctl(vm->vcpu_fd, KVM_GET_TSC_KHZ, 0);

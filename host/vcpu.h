@@ -12,6 +12,8 @@ int vcpu_kick_signal(void);
 
 /* Makes the CPU and its first state. */
 int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp);
+/* Closes it and its VM, as far as they were made. */
+void vcpu_destroy(struct ferry_vm *vm);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
 uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds);

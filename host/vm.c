@@ -463,12 +463,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         endpoint_shutdown(vm->endpoint);
     }
     linux_destroy(vm->personality);
-    if (vm->run)
-        munmap(vm->run, (size_t)vm->engine->vcpu_mmap_bytes);
-    if (vm->vcpu_fd >= 0)
-        close(vm->vcpu_fd);
-    if (vm->vm_fd >= 0)
-        close(vm->vm_fd);
+    vcpu_destroy(vm);
     direct_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
