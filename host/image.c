@@ -27,6 +27,7 @@
 
 _Static_assert(SHA256_DIGEST_SIZE == FERRY_DIGEST_BYTES, "the digest is SHA-256");
 
+#define SEAL_TRIES     20
 #define COPY_BYTES     (256u << 10)
 #define FILE_BYTES_MAX IMAGE_HIGH /* no program that fits comes in a larger file */
 #define PATH_SHOWN_MAX 120        /* leaves room in struct ferry_error for the reason */
@@ -116,6 +117,21 @@ static int write_all(int fd, const unsigned char *data, size_t bytes)
     return 0;
 }
 
+/* The kernel itself may hold a page for a moment, as when it moves pages about. It waits a while
+ * for that before it says EBUSY, and then it is worth asking again. */
+static int seal(int fd)
+{
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    int result = -1;
+
+    for (int i = 0; i < SEAL_TRIES && result < 0; i++) {
+        result = fcntl(fd, F_ADD_SEALS, seals);
+        if (result < 0 && errno != EBUSY)
+            break;
+    }
+    return result;
+}
+
 /* Copies the file, each byte read once, and takes the digest of what it wrote. */
 static int copy_file(struct image *image, int source, unsigned char *buffer,
                      struct ferry_error *err)
@@ -149,7 +165,7 @@ static int copy_file(struct image *image, int source, unsigned char *buffer,
                               strerror(-code));
     }
     sha256_digest(&sha, sizeof(image->digest), image->digest);
-    if (fcntl(image->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    if (seal(image->fd) < 0)
         return image_fail(err, -errno, image->path, "sealing its copy: %s", strerror(errno));
     return 0;
 }
