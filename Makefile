@@ -8,13 +8,14 @@
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
+#   make check-lab  every test of KVM there: two kernels, one and two processors
 #   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check bench bench-quick lab install clean
+.PHONY: all setup demo check bench bench-quick lab check-lab install clean
 
 # A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
@@ -51,9 +52,14 @@ bench-quick: all
 	@$(BUILD)/ferry bench --quick --floors=bench/floors.json
 
 lab:
-	@scripts/setup qemu-system-x86 cpio kmod lz4 xz-utils zstd
+	@scripts/setup --lab
 	@$(MAKE) --no-print-directory all
 	@lab/self-test $(BUILD)
+
+check-lab:
+	@scripts/setup --lab
+	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
+	@lab/check $(BUILD)
 
 # The prefix is also written into files, so another one than before has to be built in.
 install: all

@@ -149,6 +149,19 @@ static void keep_costs(const struct ferry_machine *m)
     g_free(path);
 }
 
+static void print_verdict(bool usable)
+{
+    if (usable) {
+        printf("Ferry can run here.\n");
+        return;
+    }
+    printf("Ferry cannot run here yet. There are two ways on:\n"
+           "  1. make KVM usable, as said above;\n"
+           "  2. run Ferry in an emulated machine, slow but complete, without KVM and its rights:\n"
+           "     in Ferry's source, 'make demo' and 'make check' do so by themselves,\n"
+           "     and type: make lab, then lab/run -- ferry run busybox uname -a\n");
+}
+
 /* --help and --version only. Returns 1: go on. */
 static int parse(int argc, char **argv, int *status)
 {
@@ -193,7 +206,7 @@ int command_doctor(int argc, char **argv)
     check_memory(&machine);
     print_costs(&machine);
     keep_costs(&machine);
-    printf("%s\n", usable ? "Ferry can run here." : "Ferry cannot run here yet.");
+    print_verdict(usable);
     if (fflush(stdout) != 0) {
         say("cannot write to standard output: %s", strerror(errno));
         return STATUS_IO;

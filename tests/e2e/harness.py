@@ -13,6 +13,9 @@ import tempfile
 import threading
 import unittest
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
+from machine import why_no_kvm  # noqa: E402
+
 FERRY = os.environ["FERRY"]  # the command under test
 GUESTS = os.environ["FERRY_TEST_GUESTS"]  # directory of the guest programs
 EXAMPLES = os.environ["FERRY_EXAMPLES"]  # directory of the Ferry-aware stages
@@ -278,14 +281,6 @@ class TapResult(unittest.TestResult):
         super().stopTest(test)
         if self.subtest_failed:
             self.line("not ok", test)
-
-
-def why_no_kvm():
-    try:
-        os.close(os.open("/dev/kvm", os.O_RDWR))
-    except OSError as error:
-        return f"/dev/kvm: {error.strerror}"
-    return None
 
 
 def main():

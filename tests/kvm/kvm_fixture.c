@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define ARGS_MAX 16
+#define FEWEST   100 /* messages that a part still has */
 
 int world_setup(void **state)
 {
@@ -118,6 +119,15 @@ void world_start(struct world *world)
     for (int i = 0; i < world->count; i++)
         if (ferry_vm_start(world->vm[i], &err) < 0)
             fail_msg("%s", err.text);
+}
+
+unsigned world_many(unsigned count)
+{
+    const char *text = getenv("FERRY_SIZE_DIVISOR");
+    unsigned divisor = text ? (unsigned)strtoul(text, NULL, 10) : 1;
+    unsigned part = divisor > 0 ? count / divisor : count;
+
+    return part > FEWEST ? part : count < FEWEST ? count : FEWEST;
 }
 
 void world_wait(struct world *world)

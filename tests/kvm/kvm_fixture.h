@@ -45,6 +45,8 @@ struct ferry_link *world_link(struct world *world, int from, int to); /* -1: the
 struct ferry_link *world_direct(struct world *world, int from, int to);
 struct ferry_link *world_stream(struct world *world, int from, int to);
 void world_start(struct world *world);
+/* So many messages, or a part of them where all is emulated: FERRY_SIZE_DIVISOR says how small. */
+unsigned world_many(unsigned count);
 /* Waits for all and fills exit[]. */
 void world_wait(struct world *world);
 /* Fails the test, with what the guests said, unless the VM exited with 0. */

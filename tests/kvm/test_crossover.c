@@ -9,6 +9,7 @@
 #include "kvm_fixture.h"
 
 #define FILE_BYTES 1024
+#define TRIES      500
 
 static char directory[] = "/tmp/ferry-test-XXXXXX", path[64];
 
@@ -80,15 +81,34 @@ static void what_is_kept_is_not_measured(void **state)
     assert_string_equal(before, after);
 }
 
-/* What was measured while others kept all cores busy is not kept: then once more. */
+/* What was measured while others kept all cores busy is not kept: then once more. Where two
+ * cores never run at the same moment, that is always so. */
+static void once_more(int *tries)
+{
+    if (++*tries == TRIES) {
+        print_message("# no second core was seen at work in %d measurements\n", TRIES);
+        skip();
+    }
+}
+
 static struct ferry_engine_info measure_and_keep(struct world *world)
 {
     int tries = 0;
 
-    do {
-        engine_new(world);
-    } while (access(path, F_OK) != 0 && ++tries < 1000);
+    for (engine_new(world); access(path, F_OK) != 0; engine_new(world))
+        once_more(&tries);
     return info_of(world);
+}
+
+static struct ferry_machine probe(void)
+{
+    struct ferry_machine machine;
+    int tries = 0;
+
+    for (assert_int_equal(ferry_machine_probe(&machine), 0); machine.unsure;
+         assert_int_equal(ferry_machine_probe(&machine), 0))
+        once_more(&tries);
+    return machine;
 }
 
 static void what_is_measured_is_kept(void **state)
@@ -122,11 +142,10 @@ static void what_is_damaged_is_measured_anew(void **state)
 static void probing_replaces_what_was_kept(void **state)
 {
     struct world *world = *state;
-    struct ferry_machine machine;
+    struct ferry_machine machine = probe();
     uint64_t held;
 
     unlink(path);
-    assert_int_equal(ferry_machine_probe(&machine), 0);
     machine.unsure = true;
     assert_int_equal(ferry_machine_keep(&machine, path, &held), -EBUSY);
     machine.unsure = false;

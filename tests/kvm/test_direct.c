@@ -21,13 +21,18 @@ static void run_pair(struct world *world, int a, int b)
     world_expect_ok(world, b);
 }
 
-static void exchange(struct world *world, const char *count, const char *window, const char *how_a,
-                     const char *how_b, const char *mixed)
+/* Returns how many each sent. */
+static unsigned exchange(struct world *world, unsigned many, const char *window, const char *how_a,
+                         const char *how_b, const char *mixed)
 {
+    char count[16];
+
+    snprintf(count, sizeof count, "%u", world_many(many));
     int a = world_add(world, "a", "direct", "b", count, count, how_a, window, mixed, NULL);
     int b = world_add(world, "b", "direct", "a", count, count, how_b, window, mixed, NULL);
 
     run_pair(world, a, b);
+    return world_many(many);
 }
 
 /* Before the other is ready, and until the VMM has taken what was sent then, messages are
@@ -40,27 +45,24 @@ static void assert_few_were_routed(uint64_t sent)
 
 static void polling_in_turn(void **state)
 {
-    exchange(*state, "20000", "1", "poll", "poll", NULL);
-    assert_few_were_routed(20000);
+    assert_few_were_routed(exchange(*state, 20000, "1", "poll", "poll", NULL));
     /* Only the first two are waited for, before the other is known to be ready. */
     assert_in_range(world_stats(*state, 0).exits_immediate, 0, 10);
 }
 
 static void polling_many(void **state)
 {
-    exchange(*state, "100000", "900", "poll", "poll", NULL);
+    exchange(*state, 100000, "900", "poll", "poll", NULL);
 }
 
 static void waiting_in_turn(void **state)
 {
-    exchange(*state, "500", "1", "wait", "wait", NULL);
-    assert_few_were_routed(500);
+    assert_few_were_routed(exchange(*state, 500, "1", "wait", "wait", NULL));
 }
 
 static void one_waits(void **state)
 {
-    exchange(*state, "2000", "1", "poll", "wait", NULL);
-    assert_few_were_routed(2000);
+    assert_few_were_routed(exchange(*state, 2000, "1", "poll", "wait", NULL));
 }
 
 static int setup_without_tick(void **state)
@@ -82,7 +84,7 @@ static int setup_polled(void **state)
 /* A thread of the VMM looks for those who wait: nobody rings. */
 static void polled_by_the_vmm(void **state)
 {
-    exchange(*state, "2000", "1", "poll", "wait", "mixed");
+    exchange(*state, 2000, "1", "poll", "wait", "mixed");
     assert_int_equal(world_stats(*state, 0).exits_immediate, 0);
     assert_int_equal(world_stats(*state, 1).exits_immediate, 0);
 }
@@ -90,12 +92,12 @@ static void polled_by_the_vmm(void **state)
 /* Both go to sleep and are woken by nothing but the other's doorbell. */
 static void no_wake_is_lost(void **state)
 {
-    exchange(*state, "3000", "1", "wait", "wait", NULL);
+    exchange(*state, 3000, "1", "wait", "wait", NULL);
 }
 
 static void no_wake_of_a_poller_is_lost(void **state)
 {
-    exchange(*state, "3000", "1", "poll", "wait", NULL);
+    exchange(*state, 3000, "1", "poll", "wait", NULL);
 }
 
 /* The sender polls, so it never leaves its VM: only the tick can wake the other. */
@@ -104,29 +106,31 @@ static void deferred_to_a_waiter(void **state)
     struct world *world = *state;
 
     world->delivery = FERRY_DELIVER_DEFERRED;
-    exchange(world, "100", "1", "poll", "wait", NULL);
-    assert_few_were_routed(100);
+    assert_few_were_routed(exchange(world, 100, "1", "poll", "wait", NULL));
     assert_int_equal(world_stats(world, 0).exits_immediate, 0);
 }
 
 static void mixed_with_payloads(void **state)
 {
-    exchange(*state, "20000", "300", "poll", "wait", "mixed");
+    exchange(*state, 20000, "300", "poll", "wait", "mixed");
     assert_true(link_stats(links[0]).pages_4k > 0);
     assert_true(link_stats(links[0]).bytes_copied > 0);
 }
 
 static void mixed_in_turn(void **state)
 {
-    exchange(*state, "1000", "1", "wait", "wait", "mixed");
+    exchange(*state, 1000, "1", "wait", "wait", "mixed");
 }
 
 /* Faster than the receiver: the ring is full again and again. */
 static void one_way(void **state)
 {
     struct world *world = *state;
-    int a = world_add(world, "a", "direct", "b", "200000", "0", "poll", "1", NULL);
-    int b = world_add(world, "b", "direct", "a", "0", "200000", "wait", "1", NULL);
+    char count[16];
+
+    snprintf(count, sizeof count, "%u", world_many(200000));
+    int a = world_add(world, "a", "direct", "b", count, "0", "poll", "1", NULL);
+    int b = world_add(world, "b", "direct", "a", "0", count, "wait", "1", NULL);
 
     run_pair(world, a, b);
 }
@@ -135,9 +139,12 @@ static void one_way(void **state)
 static void three_senders(void **state)
 {
     struct world *world = *state;
+    char count[16];
+
+    snprintf(count, sizeof count, "%u", world_many(20000));
     int a = world_add(world, "a", "send", "d", "copy", "auto", "1000", "64", NULL);
-    int b = world_add(world, "b", "direct", "d", "20000", "0", "poll", "1", NULL);
-    int c = world_add(world, "c", "direct", "d", "20000", "0", "poll", "1", "mixed", NULL);
+    int b = world_add(world, "b", "direct", "d", count, "0", "poll", "1", NULL);
+    int c = world_add(world, "c", "direct", "d", count, "0", "poll", "1", "mixed", NULL);
     int d = world_add(world, "d", "sink", "a", "b", "c", NULL);
 
     world_link(world, a, d);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The polled engine: messages that need no exit, and nothing lost when somebody waits. */
+#include <stdio.h>
+
 #include "kvm_fixture.h"
 
 #define EXTENT (2u << 20)
@@ -14,8 +16,11 @@ static int setup(void **state)
 }
 
 static struct ferry_link *exchange(struct world *world, const char *from, const char *mode,
-                                   const char *count, const char *bytes)
+                                   unsigned many, const char *bytes)
 {
+    char count[16];
+
+    snprintf(count, sizeof count, "%u", many);
     int a = from ? world_add(world, "a", from, "b", mode, count, bytes, NULL)
                  : world_add(world, "a", "send", "b", mode, "auto", count, bytes, NULL);
     int b = world_add(world, "b", "recv_check", "a", mode, count, bytes, NULL);
@@ -31,7 +36,7 @@ static struct ferry_link *exchange(struct world *world, const char *from, const 
 
 static void inline_without_an_exit(void **state)
 {
-    struct ferry_link *link = exchange(*state, "no_exit", "inline", "2000", "8");
+    struct ferry_link *link = exchange(*state, "no_exit", "inline", 2000, "8");
 
     assert_int_equal(link_stats(link).messages, 2000);
     /* Those of the C library's start and end are all there are. */
@@ -41,7 +46,7 @@ static void inline_without_an_exit(void **state)
 /* Out of the program's own memory, while the program runs. */
 static void copied_without_an_exit(void **state)
 {
-    struct ferry_link *link = exchange(*state, "no_exit", "copy", "1000", "3000");
+    struct ferry_link *link = exchange(*state, "no_exit", "copy", 1000, "3000");
 
     assert_int_equal(link_stats(link).bytes_copied, 1000 * 3000);
     assert_true(world_stats(*state, 0).exits_natural < 200);
@@ -50,7 +55,7 @@ static void copied_without_an_exit(void **state)
 /* Lent, released and home again. */
 static void lent_without_an_exit(void **state)
 {
-    struct ferry_link *link = exchange(*state, "no_exit", "lend", "400", "5000");
+    struct ferry_link *link = exchange(*state, "no_exit", "lend", 400, "5000");
 
     assert_int_equal(link_stats(link).extents_2m, 400);
     assert_true(world_stats(*state, 0).exits_natural < 300); /* and a fault now and then */
@@ -58,22 +63,22 @@ static void lent_without_an_exit(void **state)
 
 static void every_mode(void **state)
 {
-    exchange(*state, NULL, "inline", "20000", "7");
+    exchange(*state, NULL, "inline", world_many(20000), "7");
 }
 
 static void many_copies(void **state)
 {
-    exchange(*state, NULL, "copy", "2000", "65536");
+    exchange(*state, NULL, "copy", world_many(2000), "65536");
 }
 
 static void many_loans(void **state)
 {
-    exchange(*state, NULL, "lend", "300", "2097152");
+    exchange(*state, NULL, "lend", world_many(300), "2097152");
 }
 
 static void many_moves(void **state)
 {
-    exchange(*state, NULL, "move", "300", "4096");
+    exchange(*state, NULL, "move", world_many(300), "4096");
 }
 
 /* Both wait for each other, blocked: the poller has nothing to do and may sleep. */
