@@ -233,8 +233,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     if (result < 0)
         return error_set(err, result, "cannot measure the cost of a hand-over: %s",
                          strerror(-result));
-    if (!engine->info.huge)
-        engine_log(engine, FERRY_LOG_WARNING,
+    if (!engine->info.huge) /* no warning: nothing is wrong, and each run would say it again */
+        engine_log(engine, FERRY_LOG_INFO,
                    "extents are not huge pages here, so hand-overs are slower; try: "
                    "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
     if (engine->config.polled)

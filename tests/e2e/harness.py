@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import select
 import shlex
 import subprocess
@@ -124,6 +125,11 @@ def ferry(*arguments, prefix=(), data=b"", timeout=PATIENCE, env=None):
         input=data, capture_output=True, check=False, timeout=timeout, env=env,
     )  # fmt: skip
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def huge_pages():
+    """Whether an extent is a huge page here: without, `auto` copies, which is cheaper then."""
+    return re.search(r"^ok +huge pages", ferry("doctor").output.decode(), re.MULTILINE) is not None
 
 
 def on_host(stages, stdin, timeout=PATIENCE):
