@@ -256,7 +256,7 @@ uint64_t measure_crossover(const struct costs *costs, bool huge)
 
     /* 1024 faults for a loan: dearer than its copy even where one takes a third of a microsecond,
      * and one is too short to be measured beside an exit. */
-    if (!huge)
+    if (!huge || copy_ns == 0)
         return FERRY_EXTENT_BYTES;
     uint64_t bytes = loan_ns * FERRY_EXTENT_BYTES / copy_ns;
     return bytes < FERRY_EXTENT_BYTES ? bytes : FERRY_EXTENT_BYTES;

@@ -197,6 +197,7 @@ static void the_crossover_follows(void **state)
     const struct costs dear_exits = {61000, 21000, 22000, 91000, false},
                        hardware = {1600, 4000, 1500, 90000, false};
     const struct costs dear_loans = {1600, 1000000, 1000000, 90000, false};
+    const struct costs touch_lost_in_noise = {61000, 21000, 0, 91000, false};
 
     (void)state;
     assert_in_range(measure_crossover(&dear_exits, true), 655 << 10, 670 << 10);
@@ -205,6 +206,7 @@ static void the_crossover_follows(void **state)
     /* A fault for each small page is dearer than copying it. */
     assert_int_equal(measure_crossover(&dear_exits, false), FERRY_EXTENT_BYTES);
     assert_int_equal(measure_crossover(&hardware, false), FERRY_EXTENT_BYTES);
+    assert_int_equal(measure_crossover(&touch_lost_in_noise, false), FERRY_EXTENT_BYTES);
 }
 
 /* As where KVM cannot be opened: the host touches, and the rest is measured. */
