@@ -8,14 +8,14 @@
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
-#   make check-lab  every test of KVM there: two kernels, one and two processors
+#   make check-lab  every test of KVM there: each kernel, one and two processors, small pages
 #   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check bench bench-quick lab check-lab install clean
+.PHONY: all setup demo check with-tests bench bench-quick lab check-lab install clean
 
 # A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
@@ -37,10 +37,13 @@ demo: setup
 	@scripts/demo $(BUILD)
 
 check: setup
+	@$(MAKE) --no-print-directory with-tests
+	@scripts/check $(BUILD)
+
+with-tests:
 	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
 	@test -d $(BUILD)/tests/unit || { \
 	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
-	@scripts/check $(BUILD)
 
 bench:
 	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \
@@ -58,7 +61,7 @@ lab:
 
 check-lab:
 	@scripts/setup --lab
-	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
+	@$(MAKE) --no-print-directory with-tests
 	@lab/check $(BUILD)
 
 # The prefix is also written into files, so another one than before has to be built in.

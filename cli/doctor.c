@@ -122,8 +122,12 @@ static void print_costs(const struct ferry_machine *m)
     snprintf(text, sizeof(text), "copying takes %.3f us per KiB, a loan %.1f us",
              (double)m->copy_ns / 2048 / 1e3, (double)(m->handover_ns + 2 * m->touch_ns) / 1e3);
     printf("%-8s %-22s %s\n", "", "", text);
-    printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
-           "measured", "crossover", m->crossover_bytes / 1024);
+    if (m->huge)
+        printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
+               "measured", "crossover", m->crossover_bytes / 1024);
+    else
+        printf("%-8s %-22s none without huge pages: copying is always cheaper\n", "-",
+               "crossover");
 }
 
 /* The other commands use what is kept there, and measure only if it does not fit. */

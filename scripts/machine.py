@@ -9,6 +9,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAB = os.path.join(HERE, "..", "lab", "run")
 KVM_GET_API_VERSION = 0xAE00
+KVM_CREATE_VM = 0xAE01
 KVM_API = 12
 
 
@@ -20,11 +21,14 @@ def why_no_kvm():
         return f"/dev/kvm: {error.strerror}"
     try:
         version = fcntl.ioctl(device, KVM_GET_API_VERSION)
-    except OSError:
-        return "/dev/kvm is not KVM"
+        if version != KVM_API:
+            return f"/dev/kvm: API version {version}, not {KVM_API}"
+        os.close(fcntl.ioctl(device, KVM_CREATE_VM, 0))  # not where another hypervisor is at work
+    except OSError as error:
+        return f"/dev/kvm makes no VM: {error.strerror}"
     finally:
         os.close(device)
-    return None if version == KVM_API else f"/dev/kvm: API version {version}, not {KVM_API}"
+    return None
 
 
 def without_kvm():
@@ -33,8 +37,8 @@ def without_kvm():
     if reason is None:
         return False
     print(
-        f"ferry: no KVM here ({reason}): running in the lab, an emulated machine, instead; "
-        "'ferry doctor' tells more",
+        f"ferry: no KVM here ({reason}): running in the lab, an emulated machine, instead, "
+        "which takes some minutes; 'ferry doctor' tells more",
         flush=True,
     )
     if subprocess.run([os.path.join(HERE, "setup"), "--lab"], check=False).returncode != 0:

@@ -27,8 +27,8 @@ void kvm_source_close(struct kvm_source *source);
 /* False: there are no such figures. */
 bool kvm_source_read(const struct kvm_source *source, struct kvm_counts *out);
 
-/* Whether the processor walks two levels of page tables, so that what faults is exactly what the
- * host's page table did not have; with shadow paging it depends on KVM's bookkeeping too. */
-bool kvm_nested_paging(void);
+/* Whether they must be as expected: in the lab. On other machines what KVM counts depends on the
+ * processor too, on shadow paging, on interrupts that the lab does not have. */
+bool kvm_counts_are_exact(void);
 
 #endif
