@@ -126,8 +126,7 @@ static void print_costs(const struct ferry_machine *m)
         printf("%-8s %-22s payloads up to %" PRIu64 " KiB are copied, longer ones handed over\n",
                "measured", "crossover", m->crossover_bytes / 1024);
     else
-        printf("%-8s %-22s none without huge pages: copying is always cheaper\n", "-",
-               "crossover");
+        printf("%-8s %-22s none without huge pages: copying is always cheaper\n", "-", "crossover");
 }
 
 /* The other commands use what is kept there, and measure only if it does not fit. */
