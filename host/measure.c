@@ -255,7 +255,7 @@ uint64_t measure_crossover(const struct costs *costs, bool huge)
     uint64_t copy_ns = costs->copy_ns + PIECES * message_ns;
 
     /* 1024 faults for a loan: dearer than its copy even where one takes a third of a microsecond,
-     * and one is too short to be measured beside an exit. */
+     * and one may be too short to be measured beside an exit. */
     if (!huge || copy_ns == 0)
         return FERRY_EXTENT_BYTES;
     uint64_t bytes = loan_ns * FERRY_EXTENT_BYTES / copy_ns;
