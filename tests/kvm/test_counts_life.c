@@ -26,8 +26,7 @@ static struct life life_of(struct world *world, int place)
 }
 
 /* How many more exits it makes for more messages. Beyond what Ferry sees there are those of a C
- * library that asks for CPUID as it starts; there must be no more than there were. Where a processor
- * is imitated, a system call leaves the VM once more on its way to Ferry's stub. */
+ * library that asks for CPUID as it starts; there must be no more than there were. */
 static uint64_t more_exits(const struct life *once, const struct life *twice)
 {
     uint64_t more = twice->natural + twice->immediate - once->natural - once->immediate;
@@ -168,8 +167,10 @@ static void plain_bytes(void **state)
     assert_int_equal(writes, EXTENTS * WRITES);
     assert_int_equal(reads, EXTENTS * WRITES);
     assert_int_equal(twice.writer.immediate + twice.reader.immediate, 0);
-    assert_int_equal(twice.writer.counts.faults, once.writer.counts.faults);
-    assert_int_equal(twice.reader.counts.faults, once.reader.counts.faults);
+    if (kvm_counts_are_exact()) {
+        assert_int_equal(twice.writer.counts.faults, once.writer.counts.faults);
+        assert_int_equal(twice.reader.counts.faults, once.reader.counts.faults);
+    }
     assert_int_equal(twice.link.extents_2m - once.link.extents_2m, EXTENTS);
     assert_int_equal(twice.link.table_calls - once.link.table_calls, 3 * EXTENTS);
     assert_int_equal(twice.link.shoot_downs - once.link.shoot_downs, 2 * EXTENTS);
