@@ -14,7 +14,9 @@ import tempfile
 import threading
 import unittest
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path += [os.path.join(HERE, ".."), os.path.join(HERE, "../../scripts")]
+import tap  # noqa: E402
 from machine import why_no_kvm  # noqa: E402
 
 FERRY = os.environ["FERRY"]  # the command under test
@@ -238,68 +240,10 @@ class FerryTest(unittest.TestCase):
             self.assertRegex(result.errors, needle)
 
 
-class TapResult(unittest.TestResult):
-    """Prints a line of TAP for each test as it ends."""
-
-    def __init__(self):
-        super().__init__()
-        self.number = 0
-        self.subtest_failed = False
-
-    def line(self, verdict, test, note=""):
-        self.number += 1
-        name = test.id().removeprefix("__main__.").replace("#", "")
-        print(f"{verdict} {self.number} - {name}{note}", flush=True)
-
-    def explain(self, test, failure):
-        self.line("not ok", test)
-        for row in self._exc_info_to_string(failure, test).splitlines():
-            print(f"# {row}", flush=True)
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        self.line("ok", test)
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self.explain(test, err)
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        self.explain(test, err)
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.line("ok", test, f" # SKIP {reason}")
-
-    def addSubTest(self, test, subtest, err):
-        super().addSubTest(test, subtest, err)
-        if err is not None:
-            self.subtest_failed = True
-            for row in self._exc_info_to_string(err, subtest).splitlines():
-                print(f"# {row}", flush=True)
-
-    def startTest(self, test):
-        super().startTest(test)
-        self.subtest_failed = False
-
-    def stopTest(self, test):
-        super().stopTest(test)
-        if self.subtest_failed:
-            self.line("not ok", test)
-
-
 def main():
     """Runs the tests of the calling script that its arguments name, or all of them."""
     reason = why_no_kvm()
     if reason and not os.environ.get("FERRY_REQUIRE_KVM"):
         print(f"1..0 # SKIP {reason}")
         return
-    loader = unittest.TestLoader()
-    module = sys.modules["__main__"]
-    names = sys.argv[1:]
-    suite = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
-    print(f"1..{suite.countTestCases()}", flush=True)
-    result = TapResult()
-    suite.run(result)
-    sys.exit(0 if result.wasSuccessful() else 1)
+    tap.main()
