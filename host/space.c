@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the program's address space: its list of regions and the host mappings
- * behind them.
+ * Owns the program's address space: the host mappings behind its regions.
  *
  * Host memory for the whole program is reserved once. Ranges are opened and
  * closed in place, and where a mapping must be replaced it is made elsewhere
  * first and then moved in: the reservation never has a hole that another
  * thread's mmap could fall into, and a refusal leaves all as it was.
- *
- * Every region and every gap is at most one host mapping (VMA), so the bound
- * on regions bounds what a hostile program can take of vm.max_map_count. For
- * that to hold, regions merge only where the kernel surely merges too: a
- * fresh range with one of its neighbours.
  */
 #include "space.h"
 
@@ -23,23 +17,13 @@
 #include <ferry/abi/layout.h>
 
 #include "mapping.h"
+#include "space_internal.h"
 #include "space_slots.h"
 
-#define PAGE        FERRY_PAGE_BYTES
-#define LARGE       FERRY_EXTENT_BYTES
-#define MAPPINGS    0x200000000ull /* where space_find begins to look: 8 GiB */
-#define HUGE_BYTES  (4ull << 20)   /* from this size on a mapping may have huge pages */
-#define REGIONS_MAX 2048
-
-/* What a region's `prot` holds besides rights. */
-enum {
-    RIGHTS = SPACE_READ | SPACE_WRITE | SPACE_EXEC,
-    /* Counts against the limit: it was accessible once, so it may hold memory.
-     * It stays charged if its rights go, until it is unmapped. */
-    CHARGED = 16,
-    ALONE = 32, /* a file mapping: the kernel merges it with nothing */
-    HUGE = 64,  /* has MADV_HUGEPAGE */
-};
+#define PAGE       FERRY_PAGE_BYTES
+#define LARGE      FERRY_EXTENT_BYTES
+#define MAPPINGS   0x200000000ull /* where space_find begins to look: 8 GiB */
+#define HUGE_BYTES (4ull << 20)   /* from this size on a mapping may have huge pages */
 
 static uint64_t align_up(uint64_t value, uint64_t to)
 {
@@ -63,161 +47,6 @@ static unsigned rights(unsigned prot)
 static int host_prot(unsigned prot)
 {
     return (prot & SPACE_READ ? PROT_READ : 0) | (prot & SPACE_WRITE ? PROT_WRITE : 0);
-}
-
-/* Index of the first region that ends after addr. */
-static size_t first_after(const struct space *space, uint64_t addr)
-{
-    size_t low = 0, high = space->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (space->regions[middle].end > addr)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
-static bool is_free(const struct space *space, uint64_t start, uint64_t end)
-{
-    size_t i = first_after(space, start);
-
-    return i == space->count || space->regions[i].start >= end;
-}
-
-/* Whether all of [start, end) is mapped, with all of the rights. */
-static bool has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
-{
-    for (size_t i = first_after(space, start); i < space->count; i++) {
-        const struct space_region *region = &space->regions[i];
-
-        if (region->start > start || (region->prot & prot) != prot)
-            return false;
-        if (region->end >= end)
-            return true;
-        start = region->end;
-    }
-    return false;
-}
-
-static uint64_t charged_bytes(const struct space *space, uint64_t start, uint64_t end)
-{
-    uint64_t bytes = 0;
-
-    for (size_t i = first_after(space, start); i < space->count; i++) {
-        const struct space_region *region = &space->regions[i];
-
-        if (region->start >= end)
-            break;
-        if (!(region->prot & CHARGED))
-            continue;
-        bytes += (region->end < end ? region->end : end) -
-                 (region->start > start ? region->start : start);
-    }
-    return bytes;
-}
-
-/* Makes room for `more` further regions, so that changing the list afterwards cannot fail. */
-static int reserve_regions(struct space *space, size_t more)
-{
-    size_t want = space->count + more;
-    struct space_region *grown;
-
-    if (want > REGIONS_MAX)
-        return -ENOMEM;
-    if (want <= space->capacity)
-        return 0;
-    want = want < 16 ? 16 : want * 2;
-    grown = realloc(space->regions, want * sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    space->regions = grown;
-    space->capacity = want;
-    return 0;
-}
-
-/* Room was reserved. */
-static void insert_region(struct space *space, size_t at, struct space_region region)
-{
-    memmove(&space->regions[at + 1], &space->regions[at],
-            (space->count - at) * sizeof(space->regions[0]));
-    space->regions[at] = region;
-    space->count++;
-}
-
-static void remove_regions(struct space *space, size_t from, size_t to)
-{
-    memmove(&space->regions[from], &space->regions[to],
-            (space->count - to) * sizeof(space->regions[0]));
-    space->count -= to - from;
-}
-
-/* Index of the region that begins at addr, or of the first one after it; a
- * region that addr lies in is split there. Takes one reserved place. */
-static size_t split_at(struct space *space, uint64_t addr)
-{
-    size_t i = first_after(space, addr);
-
-    if (i == space->count || space->regions[i].start >= addr)
-        return i;
-    insert_region(space, i, space->regions[i]);
-    space->regions[i].end = addr;
-    space->regions[i + 1].start = addr;
-    return i + 1;
-}
-
-/* Takes [start, end) out of the list; at most two reserved places. */
-static size_t cut_regions(struct space *space, uint64_t start, uint64_t end)
-{
-    size_t first = split_at(space, start);
-
-    remove_regions(space, first, split_at(space, end));
-    return first;
-}
-
-/* A fresh region joins the one neighbour it can, the left one first. */
-static bool merge_fresh(struct space *space, size_t i)
-{
-    struct space_region *region = &space->regions[i];
-
-    if (region->prot & ALONE)
-        return false;
-    if (i > 0 && region[-1].end == region->start && region[-1].prot == region->prot) {
-        region[-1].end = region->end;
-        remove_regions(space, i, i + 1);
-    } else if (i + 1 < space->count && region[1].start == region->end &&
-               region[1].prot == region->prot) {
-        region[1].start = region->start;
-        remove_regions(space, i, i + 1);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-/* Puts [start, end) into the list in place of what was there, and charges for
- * it. Takes three reserved places. */
-static void set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot)
-{
-    size_t i;
-
-    space->used_bytes -= charged_bytes(space, start, end);
-    if (prot & CHARGED)
-        space->used_bytes += end - start;
-    i = cut_regions(space, start, end);
-    insert_region(space, i, (struct space_region){start, end, prot});
-    merge_fresh(space, i);
-}
-
-/* Whether `more` further bytes may be charged once `less` are given back. */
-static bool within_limit(const struct space *space, uint64_t less, uint64_t more)
-{
-    uint64_t used = space->used_bytes - less;
-
-    return used <= space->limit_bytes && more <= space->limit_bytes - used;
 }
 
 /* Host memory that is reserved and nothing else. It is not accounted for, so
@@ -279,19 +108,19 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
 
     if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
         return -EINVAL;
-    if (prot && !within_limit(space, charged_bytes(space, start, end), bytes))
+    if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = reserve_regions(space, 3);
+    err = space_reserve_regions(space, 3);
     if (!err && prot)
         err = guest_reach(space, start, end, prot, true);
     if (err)
         return err;
-    if (!is_free(space, start, end)) {
+    if (!space_is_free(space, start, end)) {
         err = host_reserve(space, start, bytes);
         if (err)
             return err;
-        space->used_bytes -= charged_bytes(space, start, end);
-        cut_regions(space, start, end);
+        space->used_bytes -= space_charged_bytes(space, start, end);
+        space_cut_regions(space, start, end);
     }
     if (prot && mprotect(space->base + start, bytes, host_prot(kind))) {
         host_reserve(space, start, bytes);
@@ -302,7 +131,7 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
     if (prot && bytes >= HUGE_BYTES && end != FERRY_PROGRAM_HIGH &&
         !madvise(space->base + start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
-    set_region(space, start, end, kind);
+    space_set_region(space, start, end, kind);
     return 0;
 }
 
@@ -316,9 +145,9 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
     if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
         offset > INT64_MAX)
         return -EINVAL;
-    if (!within_limit(space, charged_bytes(space, start, end), bytes))
+    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = reserve_regions(space, 3);
+    err = space_reserve_regions(space, 3);
     if (!err)
         err = guest_reach(space, start, end, prot, false);
     if (err)
@@ -332,11 +161,11 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
          * into which some other memory of this process could come. */
         err = -errno;
         host_reserve(space, start, bytes);
-        space->used_bytes -= charged_bytes(space, start, end);
-        cut_regions(space, start, end);
+        space->used_bytes -= space_charged_bytes(space, start, end);
+        space_cut_regions(space, start, end);
         return err;
     }
-    set_region(space, start, end, rights(prot) | CHARGED | ALONE);
+    space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
     return 0;
 }
 
@@ -347,22 +176,22 @@ int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
 
     if (!is_range(start, bytes))
         return -EINVAL;
-    if (is_free(space, start, end))
+    if (space_is_free(space, start, end))
         return 0;
-    err = reserve_regions(space, 2);
+    err = space_reserve_regions(space, 2);
     if (!err)
         err = host_reserve(space, start, bytes);
     if (err)
         return err;
-    space->used_bytes -= charged_bytes(space, start, end);
-    cut_regions(space, start, end);
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    space_cut_regions(space, start, end);
     return 0;
 }
 
 /* Host rights of [start, end) as the list of regions says. */
 static void restore_host(struct space *space, uint64_t start, uint64_t end)
 {
-    for (size_t i = first_after(space, start); i < space->count; i++) {
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
         const struct space_region *region = &space->regions[i];
         uint64_t from = region->start > start ? region->start : start;
         uint64_t to = region->end < end ? region->end : end;
@@ -383,12 +212,12 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
 
     if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
         return -EINVAL;
-    if (!has_all(space, start, end, 0))
+    if (!space_has_all(space, start, end, 0))
         return -ENOMEM;
-    fresh = prot ? bytes - charged_bytes(space, start, end) : 0;
-    if (fresh && !within_limit(space, 0, fresh))
+    fresh = prot ? bytes - space_charged_bytes(space, start, end) : 0;
+    if (fresh && !space_within_limit(space, 0, fresh))
         return -ENOMEM;
-    err = reserve_regions(space, 2);
+    err = space_reserve_regions(space, 2);
     if (!err && prot)
         err = guest_reach(space, start, end, prot, true);
     if (err)
@@ -399,14 +228,14 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
         return -ENOMEM;
     }
     space->used_bytes += fresh;
-    i = split_at(space, start);
-    last = split_at(space, end);
+    i = space_split_at(space, start);
+    last = space_split_at(space, end);
     for (; i < last; i++) {
         struct space_region *region = &space->regions[i];
         bool fresh_region = !(region->prot & CHARGED);
 
         region->prot = (region->prot & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
-        if (fresh_region && merge_fresh(space, i)) {
+        if (fresh_region && space_merge_fresh(space, i)) {
             i--; /* another region has its place now */
             last--;
         }
@@ -417,7 +246,7 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
 /* The first multiple of `align` from `at` on that has `bytes` free, or 0. */
 static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes, uint64_t align)
 {
-    for (size_t i = first_after(space, at); i < space->count; i++) {
+    for (size_t i = space_first_after(space, at); i < space->count; i++) {
         if (space->regions[i].start >= at && space->regions[i].start - at >= bytes)
             return at;
         at = align_up(space->regions[i].end, align);
@@ -431,7 +260,7 @@ uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes)
 
     if (!bytes || bytes & (PAGE - 1) || bytes > FERRY_PROGRAM_HIGH)
         return 0;
-    if (is_range(hint, bytes) && is_free(space, hint, hint + bytes))
+    if (is_range(hint, bytes) && space_is_free(space, hint, hint + bytes))
         return hint;
     if (bytes >= LARGE)
         found = first_fit(space, MAPPINGS, bytes, LARGE);
@@ -444,14 +273,14 @@ void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigne
 
     if (!bytes)
         return space->base;
-    if (__builtin_add_overflow(addr, bytes, &end) || !has_all(space, addr, end, prot))
+    if (__builtin_add_overflow(addr, bytes, &end) || !space_has_all(space, addr, end, prot))
         return NULL;
     return space->base + addr;
 }
 
 unsigned space_prot(const struct space *space, uint64_t addr)
 {
-    size_t i = first_after(space, addr);
+    size_t i = space_first_after(space, addr);
 
     return i < space->count && space->regions[i].start <= addr ? space->regions[i].prot & RIGHTS
                                                                : 0;

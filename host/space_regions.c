@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the list of a program's regions, and what they are charged with.
+ *
+ * Every region and every gap is at most one host mapping (VMA), so the bound
+ * on regions bounds what a hostile program can take of vm.max_map_count. For
+ * that to hold, regions merge only where the kernel surely merges too: a
+ * fresh range with one of its neighbours.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "space_internal.h"
+
+#define REGIONS_MAX 2048
+
+/* Index of the first region that ends after addr. */
+size_t space_first_after(const struct space *space, uint64_t addr)
+{
+    size_t low = 0, high = space->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (space->regions[middle].end > addr)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+bool space_is_free(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    return i == space->count || space->regions[i].start >= end;
+}
+
+/* Whether all of [start, end) is mapped, with all of the rights. */
+bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start > start || (region->prot & prot) != prot)
+            return false;
+        if (region->end >= end)
+            return true;
+        start = region->end;
+    }
+    return false;
+}
+
+uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
+        if (!(region->prot & CHARGED))
+            continue;
+        bytes += (region->end < end ? region->end : end) -
+                 (region->start > start ? region->start : start);
+    }
+    return bytes;
+}
+
+/* Makes room for `more` further regions, so that changing the list afterwards cannot fail. */
+int space_reserve_regions(struct space *space, size_t more)
+{
+    size_t want = space->count + more;
+    struct space_region *grown;
+
+    if (want > REGIONS_MAX)
+        return -ENOMEM;
+    if (want <= space->capacity)
+        return 0;
+    want = want < 16 ? 16 : want * 2;
+    grown = realloc(space->regions, want * sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    space->regions = grown;
+    space->capacity = want;
+    return 0;
+}
+
+/* Room was reserved. */
+void space_insert_region(struct space *space, size_t at, struct space_region region)
+{
+    memmove(&space->regions[at + 1], &space->regions[at],
+            (space->count - at) * sizeof(space->regions[0]));
+    space->regions[at] = region;
+    space->count++;
+}
+
+static void remove_regions(struct space *space, size_t from, size_t to)
+{
+    memmove(&space->regions[from], &space->regions[to],
+            (space->count - to) * sizeof(space->regions[0]));
+    space->count -= to - from;
+}
+
+/* Index of the region that begins at addr, or of the first one after it; a
+ * region that addr lies in is split there. Takes one reserved place. */
+size_t space_split_at(struct space *space, uint64_t addr)
+{
+    size_t i = space_first_after(space, addr);
+
+    if (i == space->count || space->regions[i].start >= addr)
+        return i;
+    space_insert_region(space, i, space->regions[i]);
+    space->regions[i].end = addr;
+    space->regions[i + 1].start = addr;
+    return i + 1;
+}
+
+/* Takes [start, end) out of the list; at most two reserved places. */
+size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end)
+{
+    size_t first = space_split_at(space, start);
+
+    remove_regions(space, first, space_split_at(space, end));
+    return first;
+}
+
+/* A fresh region joins the one neighbour it can, the left one first. */
+bool space_merge_fresh(struct space *space, size_t i)
+{
+    struct space_region *region = &space->regions[i];
+
+    if (region->prot & ALONE)
+        return false;
+    if (i > 0 && region[-1].end == region->start && region[-1].prot == region->prot) {
+        region[-1].end = region->end;
+        remove_regions(space, i, i + 1);
+    } else if (i + 1 < space->count && region[1].start == region->end &&
+               region[1].prot == region->prot) {
+        region[1].start = region->start;
+        remove_regions(space, i, i + 1);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Puts [start, end) into the list in place of what was there, and charges for
+ * it. Takes three reserved places. */
+void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    size_t i;
+
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    if (prot & CHARGED)
+        space->used_bytes += end - start;
+    i = space_cut_regions(space, start, end);
+    space_insert_region(space, i, (struct space_region){start, end, prot});
+    space_merge_fresh(space, i);
+}
+
+/* Whether `more` further bytes may be charged once `less` are given back. */
+bool space_within_limit(const struct space *space, uint64_t less, uint64_t more)
+{
+    uint64_t used = space->used_bytes - less;
+
+    return used <= space->limit_bytes && more <= space->limit_bytes - used;
+}
