@@ -44,6 +44,9 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* In this order getopt_long ends at the first operand, and tells a missing value. */
+static const char short_options[] = "+:hV";
+
 static int add_read_only(struct options *options, const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -183,20 +186,64 @@ static int set_option(struct options *options, int option, const char *word)
     }
 }
 
+bool options_know(const char *word)
+{
+    size_t length = name_length(word);
+    size_t options = 0;
+
+    if (word[0] != '-' || word[1] != '-')
+        return word[0] == '-' && word[1] && strchr(short_options + 2, word[1]) && !word[2];
+    for (size_t i = 0; long_options[i].name; i++) {
+        if (strncmp(long_options[i].name, word + 2, length - 2) != 0)
+            continue;
+        if (!long_options[i].name[length - 2])
+            return true;
+        options++;
+    }
+    return length > 2 && options == 1;
+}
+
+/* The option that an unknown one may have been meant for, or NULL: by its name, or by its letter. */
+static const char *nearest_option(const char *word)
+{
+    const char *names[G_N_ELEMENTS(long_options)];
+    const char *begin = word + strspn(word, "-");
+    size_t count = 0;
+
+    for (; long_options[count].name; count++)
+        names[count] = long_options[count].name;
+    names[count] = NULL;
+    if (name_length(begin) > 1) {
+        char *name = g_strndup(begin, name_length(begin));
+        const char *nearest = words_nearest(name, names);
+
+        g_free(name);
+        return nearest;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (names[i][0] == begin[0])
+            return names[i];
+    return NULL;
+}
+
 /* What getopt_long found wrong with the word before optind. */
 static void say_bad_option(int found, char **argv)
 {
     const char *command = argv[0];
     const char *word = argv[optind - 1];
+    const char letter[] = {'-', (char)optopt, '\0'};
+    bool is_letter = found == '?' && optopt > 0 && optopt < OPT_MEM;
+    const char *nearest =
+        found == '?' && optopt < OPT_MEM ? nearest_option(is_letter ? letter : word) : NULL;
 
     if (found == ':')
         say("%s: option '%s' needs a value; see 'ferry %s --help'", command, word, command);
     else if (optopt >= OPT_MEM)
         say("%s: option '%s' takes no value; see 'ferry %s --help'", command, word, command);
-    else if (optopt != 0)
-        say("%s: unknown option '-%c'; see 'ferry %s --help'", command, optopt, command);
     else
-        say("%s: unknown option '%s'; see 'ferry %s --help'", command, word, command);
+        say("%s: unknown option '%s'; %s%s%ssee 'ferry %s --help'", command,
+            is_letter ? letter : word, nearest ? "did you mean '--" : "", nearest ? nearest : "",
+            nearest ? "'? " : "", command);
 }
 
 int options_parse(struct options *options, int argc, char **argv, int *status)
@@ -207,7 +254,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
                                 .read_only = g_ptr_array_new_with_free_func(g_free)};
     *status = 0;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
         if (option == 'h') {
             *status = help_print(argv[0]);
             return -1;

@@ -30,6 +30,9 @@ struct options {
  * -1: the command is over with *status (after --help, --version or a message).
  * The caller calls options_free in either case. */
 int options_parse(struct options *options, int argc, char **argv, int *status);
+/* Whether the word is one of the options: a whole name, with or without a value, or the only one
+ * that begins so. */
+bool options_know(const char *word);
 void options_free(struct options *options);
 
 #endif

@@ -22,6 +22,7 @@
 #include "cache.h"
 #include "command.h"
 #include "pipeline.h"
+#include "stages.h"
 #include "stats.h"
 
 /* Of the pool: what input and the stages may have on their way, and some for
@@ -141,8 +142,12 @@ static int make_vms(struct pipeline *p)
         int rc = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 
         if (rc != 0) {
-            say("%s: %s", stage->label, error.text);
-            return status_of_create(rc);
+            int status = status_of_create(rc);
+            bool advise = stage->advice && status == STATUS_CANNOT_RUN;
+
+            say("%s: %s%s%s", stage->label, error.text, advise ? "; or " : "",
+                advise ? stage->advice : "");
+            return status;
         }
     }
     return 0;
@@ -407,10 +412,9 @@ static int report_stages(const struct pipeline *p)
             continue;
         if (end->how == FERRY_ENDED_EXIT && end->status == 0)
             continue;
-        if (end->how == FERRY_ENDED_EXIT)
-            say("%s: exit status %d", stage->label, end->status);
-        else
-            say("%s: %s", stage->label, end->text);
+        char *note = stages_note(stage);
+        say("%s: %s%s", stage->label, end->text, note);
+        g_free(note);
         status = end->status;
     }
     return status;

@@ -28,6 +28,8 @@ struct stage {
     char name[WORDS_NAME_BYTES];       /* of the VM */
     char **argv;
     char *program; /* the file */
+    char *text;    /* as it was written; NULL: its words were */
+    char *advice;  /* what to do if it turns out to be no program; NULL: nothing special */
     struct ferry_vm *vm;
     struct ferry_vm_exit exit;
     struct ferry_vm_stats stats; /* valid once the pipeline was taken down, as all figures */

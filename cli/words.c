@@ -31,28 +31,201 @@ int words_split(const char *stage, char ***argv)
     return 0;
 }
 
-const char *words_find_operator(const char *stage)
-{
-    bool between = true; /* words */
-    char quote = 0;
+/* Where a shell would be in a stage. */
+struct scan {
+    const char *at; /* the next character to look at */
+    char quote;     /* the quote it is in, or 0 */
+    bool between;   /* words */
+};
 
-    for (const char *c = stage; *c; c++) {
-        if (between && !quote && strchr("|<>", *c))
-            return c;
-        if (between && !quote && *c == '#') { /* a comment, to the end of the line */
-            c += strcspn(c, "\n");
-            if (!*c)
-                break;
+static void skip_comment(struct scan *scan)
+{
+    scan->at += strcspn(scan->at, "\n");
+}
+
+/* The next character that is neither quoted by '' or a backslash nor in a comment; NULL: the end.
+ * What is in "" is given out, with scan->quote set: a shell expands there. */
+static const char *scan_next(struct scan *scan)
+{
+    while (*scan->at) {
+        const char *c = scan->at;
+
+        if (scan->between && *c == '#' && !scan->quote) {
+            skip_comment(scan);
+            continue;
         }
-        between = !quote && strchr(" \t\n", *c);
-        if (*c == quote)
-            quote = 0;
-        else if (!quote && (*c == '\'' || *c == '"'))
-            quote = *c;
-        else if (*c == '\\' && quote != '\'' && c[1])
-            c++;
+        scan->at++;
+        scan->between = !scan->quote && strchr(" \t\n|&;()<>", *c);
+        if (*c == scan->quote)
+            scan->quote = 0;
+        else if (!scan->quote && (*c == '\'' || *c == '"'))
+            scan->quote = *c;
+        else if (*c == '\\' && scan->quote != '\'')
+            scan->at += *scan->at != '\0';
+        else if (scan->quote != '\'')
+            return c;
     }
     return NULL;
+}
+
+char **words_stages(const char *text)
+{
+    GPtrArray *stages = g_ptr_array_new();
+    struct scan scan = {.at = text, .between = true};
+    const char *start = text, *c;
+
+    while ((c = scan_next(&scan))) {
+        if (*c != '|' || scan.quote)
+            continue;
+        g_ptr_array_add(stages, g_strndup(start, (gsize)(c - start)));
+        start = c + 1;
+    }
+    g_ptr_array_add(stages, g_strdup(start));
+    g_ptr_array_add(stages, NULL);
+    return (char **)g_ptr_array_free(stages, FALSE);
+}
+
+/* A number right before < or > is the descriptor it redirects, if it is a word of its own. */
+static const char *redirected(const char *text, const char *c)
+{
+    const char *start = c;
+
+    while (start > text && g_ascii_isdigit(start[-1]))
+        start--;
+    return start == text || strchr(" \t\n|&;()", start[-1]) ? start : c;
+}
+
+char *words_operator(const char *text)
+{
+    struct scan scan = {.at = text, .between = true};
+    const char *c;
+
+    while ((c = scan_next(&scan))) {
+        const char *start = c;
+        size_t length = 1;
+
+        if (scan.quote || !strchr("|&;()<>`", *c))
+            continue;
+        if (*c == '|' && c[1] != '|' && c[1] != '&')
+            continue;
+        if (*c == '<' || *c == '>') {
+            start = redirected(text, c);
+            length = strspn(c, "<>&|");
+            if (c[length - 1] == '&')
+                length += strspn(c + length, "0123456789-");
+        } else if (*c == '(' && c > text && c[-1] == '$') {
+            start--;
+        } else if (*c == '&' && c[1] == '>') {
+            length = 1 + strspn(c + 1, ">");
+        } else {
+            length += c[1] == *c || (*c == '|' && c[1] == '&');
+        }
+        return g_strndup(start, (gsize)(c - start) + length);
+    }
+    return NULL;
+}
+
+/* Whether a shell that meets `c` puts something else in its place. */
+static bool expands(const struct scan *scan, const char *text, const char *c)
+{
+    bool begins = c == text || strchr(" \t\n|", c[-1]);
+
+    if (*c == '$')
+        return g_ascii_isalnum(c[1]) || (c[1] && strchr("_{(?#@*$!", c[1]));
+    if (*c == '`')
+        return true;
+    if (scan->quote)
+        return false;
+    return *c == '*' || *c == '?' || (*c == '[' && strchr(c, ']')) || (*c == '~' && begins);
+}
+
+char *words_expansion(const char *text)
+{
+    struct scan scan = {.at = text, .between = true};
+    const char *c;
+
+    while ((c = scan_next(&scan))) {
+        if (!expands(&scan, text, c))
+            continue;
+        const char *start = c;
+
+        while (start > text && !strchr(" \t\n|\"", start[-1]))
+            start--;
+        return g_strndup(start, (gsize)(c - start) + strcspn(c, " \t\n|\""));
+    }
+    return NULL;
+}
+
+bool words_is_builtin(const char *word)
+{
+    /* Those of POSIX and of bash that are no programs as well, and reserved words. */
+    static const char *const builtins[] = {
+        "!",       ".",       ":",        "[[",      "alias",    "bg",      "bind",     "break",
+        "builtin", "case",    "cd",       "command", "continue", "declare", "dirs",     "disown",
+        "do",      "done",    "elif",     "else",    "enable",   "esac",    "eval",     "exec",
+        "exit",    "export",  "fc",       "fg",      "fi",       "for",     "function", "getopts",
+        "hash",    "history", "if",       "jobs",    "let",      "local",   "logout",   "popd",
+        "pushd",   "read",    "readonly", "return",  "select",   "set",     "shift",    "shopt",
+        "source",  "suspend", "then",     "time",    "times",    "trap",    "type",     "typeset",
+        "ulimit",  "umask",   "unalias",  "unset",   "until",    "wait",    "while",    "{",
+        "}",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(builtins); i++)
+        if (strcmp(word, builtins[i]) == 0)
+            return true;
+    return false;
+}
+
+bool words_is_assignment(const char *word)
+{
+    size_t length = 0;
+
+    while (g_ascii_isalnum(word[length]) || word[length] == '_')
+        length++;
+    return length > 0 && word[length] == '=' && !g_ascii_isdigit(word[0]);
+}
+
+/* How many letters have to be changed, added, left out or swapped with the next. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows[3][WORDS_NAME_BYTES + 1];
+    size_t la = strlen(a), lb = strlen(b);
+
+    if (la > WORDS_NAME_BYTES || lb > WORDS_NAME_BYTES)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= lb; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t *row = rows[i % 3], *before = rows[(i + 2) % 3], *older = rows[(i + 1) % 3];
+
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            row[j] = MIN(before[j - 1] + (a[i - 1] != b[j - 1]), MIN(before[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = MIN(row[j], older[j - 2] + 1);
+        }
+    }
+    return rows[la % 3][lb];
+}
+
+const char *words_nearest(const char *word, const char *const *list)
+{
+    const char *best = NULL;
+    size_t least = 3; /* two slips at most */
+
+    for (size_t i = 0; list[i]; i++) {
+        size_t length = strlen(list[i]), d = distance(word, list[i]);
+
+        /* Cut short, or written out; but one letter is like anything. */
+        if (strlen(word) > 1 && strncmp(word, list[i], MIN(strlen(word), length)) == 0)
+            d = MIN(d, 1);
+        if (d < least && d < length && d < strlen(word)) {
+            least = d;
+            best = list[i];
+        }
+    }
+    return best;
 }
 
 /* Whether `file` could be run, as execve would judge it. */

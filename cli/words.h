@@ -18,9 +18,26 @@
  * program. The caller frees *argv with g_strfreev. */
 int words_split(const char *stage, char ***argv);
 
-/* The first word of a stage that begins with |, < or > outside quotes, which a
- * shell would have acted on; NULL: none. */
-const char *words_find_operator(const char *stage);
+/* The parts of `text` between unquoted bars, as they are written; at least one. The caller frees
+ * them with g_strfreev. */
+char **words_stages(const char *text);
+
+/* The first thing outside quotes that only a shell acts on, and no bar between two stages: ;, &,
+ * &&, ||, |&, <, 2>, a parenthesis, $( or a backtick. NULL: none. The caller frees it with g_free. */
+char *words_operator(const char *text);
+
+/* The first word in which a shell would put something else in the place of a $ or backtick, a
+ * pattern or a ~; NULL: none. The caller frees it with g_free. */
+char *words_expansion(const char *text);
+
+/* Whether a shell knows the word itself, so that there is no program of that name. */
+bool words_is_builtin(const char *word);
+
+/* Whether it is NAME=..., which shells take for the program's environment. */
+bool words_is_assignment(const char *word);
+
+/* The word of the NULL-terminated list that `word` may have been meant for; NULL: none. */
+const char *words_nearest(const char *word, const char *const *list);
 
 /* The file that `program` stands for: itself when it has a slash, else the
  * first executable file of that name in `path` (as PATH; NULL: the default of

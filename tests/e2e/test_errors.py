@@ -230,11 +230,6 @@ class Usage(FerryTest):
     def test_options_come_first(self):
         self.check(["pipe", box("cat"), "--stats"], "--stats", "before the first stage")
 
-    def test_what_only_a_shell_acts_on(self):
-        for stages in ([box("cat"), "|", box("wc")], [box("cat | wc")], [box("cat >out")]):
-            with self.subTest(stages):
-                self.check(["pipe", *stages], "argument of its own", "redirect", "quote")
-
     def test_too_many_stages(self):
         self.check(["pipe", *[box("cat")] * 129], "129 stages", "128")
 

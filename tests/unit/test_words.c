@@ -53,39 +53,168 @@ static void test_split(void **state)
     }
 }
 
-static void test_find_operator(void **state)
+/* A pipeline as one pastes it, cut at its bars. */
+static void test_stages(void **state)
 {
     static const struct {
-        const char *stage;
-        const char *from; /* the stage from there on; NULL: none */
+        const char *text;
+        const char *stages[5];
     } rows[] = {
-        {"cat | wc", "| wc"},
-        {"|", "|"},
-        {"cat >out", ">out"},
-        {"cat\t<in", "<in"},
-        {"echo 'a' >b", ">b"},
-        {"echo 'a'\n>>b", ">>b"},
-        {"echo \\\\ |", "|"},
-        {"echo # >a\n<b", "<b"},
-        {"tr '|' \">\"", NULL},
-        {"awk '$1 > 2 | x'", NULL},
-        {"echo \"\\\" > a\"", NULL},
-        {"echo '\\' \\> \\|", NULL},
-        {"echo a\\ >b", NULL},
-        {"sed s|a|b|", NULL},
-        {"echo 2>a ''<b", NULL},
-        {"cat # > a", NULL},
-        {"cat", NULL},
+        {"gzip -c", {"gzip -c"}},
+        {"gzip -dc | grep -c the", {"gzip -dc ", " grep -c the"}},
+        {"a|b|c", {"a", "b", "c"}},
+        {"a |\n b", {"a ", "\n b"}},
+        {"tr '|' x|tr \"|\" y|tr \\| z", {"tr '|' x", "tr \"|\" y", "tr \\| z"}},
+        {"awk '{ print | \"x\" }' | wc", {"awk '{ print | \"x\" }' ", " wc"}},
+        {"echo \"a\\\"|b\" | c", {"echo \"a\\\"|b\" ", " c"}},
+        {"a # x | y\n| b", {"a # x | y\n", " b"}},
+        {"a#|b", {"a#", "b"}},
+        {"a |# b | c", {"a ", "# b | c"}},
+        {"", {""}},
+        {"|", {"", ""}},
+        {"a | | b", {"a ", " ", " b"}},
+        {"a '|", {"a '|"}},
+        {"a \\", {"a \\"}},
     };
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const char *found = words_find_operator(rows[i].stage);
+        char **stages = words_stages(rows[i].text);
+        size_t count = 0;
 
-        if (rows[i].from)
-            assert_string_equal(found, rows[i].from);
-        else
-            assert_null(found);
+        for (; count < 5 && rows[i].stages[count]; count++) {
+            assert_non_null(stages[count]);
+            assert_string_equal(stages[count], rows[i].stages[count]);
+        }
+        assert_null(stages[count]);
+        g_strfreev(stages);
+    }
+}
+
+typedef char *(*finder)(const char *text);
+
+struct find_row {
+    const char *text;
+    const char *found; /* NULL: none */
+};
+
+static void check_find(finder find, const struct find_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *found = find(rows[i].text);
+
+        if (rows[i].found && found)
+            assert_string_equal(found, rows[i].found);
+        if (!rows[i].found != !found)
+            fail_msg("'%s': found '%s'", rows[i].text, found ? found : "nothing");
+        g_free(found);
+    }
+}
+
+static void test_operator(void **state)
+{
+    static const struct find_row rows[] = {
+        {"cat >out", ">"},
+        {"cat\t<in", "<"},
+        {"cat>out", ">"},
+        {"echo 'a'\n>>b", ">>"},
+        {"cat 2>/dev/null", "2>"},
+        {"cat a2>/dev/null", ">"},
+        {"cat 2>&1", "2>&1"},
+        {"cat >&2 x", ">&2"},
+        {"cat <&-", "<&-"},
+        {"cat << END", "<<"},
+        {"cat <<< word", "<<<"},
+        {"cat &> all", "&>"},
+        {"cat >| all", ">|"},
+        {"a; b", ";"},
+        {"a && b", "&&"},
+        {"a || b", "||"},
+        {"a |& b", "|&"},
+        {"a &", "&"},
+        {"a | b ; c", ";"},
+        {"echo $(date)", "$("},
+        {"echo `date`", "`"},
+        {"diff <(a) b", "<"},
+        {"(a)", "("},
+        {"echo \\\\ > a", ">"},
+        {"echo # >a\n<b", "<"},
+        {"a | b | c", NULL},
+        {"awk '{print;}'", NULL},
+        {"awk \"{print $(NF-1);}\" | tr ';' '&'", NULL},
+        {"tr '<' \">\"", NULL},
+        {"echo \"\\\" > a\"", NULL},
+        {"echo '\\' \\> \\| \\;", NULL},
+        {"cat # > a", NULL},
+        {"echo $HOME * ~ {a,b} a=b !", NULL},
+        {"cat", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    check_find(words_operator, rows, G_N_ELEMENTS(rows));
+}
+
+static void test_expansion(void **state)
+{
+    static const struct find_row rows[] = {
+        {"cat *.txt", "*.txt"}, {"cat a/b?", "a/b?"},          {"cat x[ab] c", "x[ab]"},
+        {"cat ~/f", "~/f"},     {"cat $HOME/f g", "$HOME/f"},  {"cat \"a $HOME b\"", "$HOME"},
+        {"cat ${X}", "${X}"},   {"echo \"`date`\"", "`date`"}, {"echo $?", "$?"},
+        {"grep 'a*b$x'", NULL}, {"grep \"a*b\"", NULL},        {"grep a\\*b", NULL},
+        {"grep end$", NULL},    {"grep a~ b[", NULL},          {"cat # *", NULL},
+        {"cat", NULL},
+    };
+
+    (void)state;
+    check_find(words_expansion, rows, G_N_ELEMENTS(rows));
+}
+
+static void test_words_of_shells(void **state)
+{
+    (void)state;
+    assert_true(words_is_builtin("cd"));
+    assert_true(words_is_builtin("[["));
+    assert_false(words_is_builtin("cat"));
+    assert_false(words_is_builtin(""));
+    assert_true(words_is_assignment("A=b"));
+    assert_true(words_is_assignment("_a1="));
+    assert_false(words_is_assignment("1=b"));
+    assert_false(words_is_assignment("=b"));
+    assert_false(words_is_assignment("a-b=c"));
+    assert_false(words_is_assignment("A"));
+}
+
+static void test_nearest(void **state)
+{
+    static const char *const list[] = {"mem",    "ro",    "env",     "timeout",
+                                       "direct", "stats", "verbose", NULL};
+    static const struct {
+        const char *word, *nearest;
+    } rows[] = {
+        {"memory", "mem"},
+        {"men", "mem"},
+        {"timeot", "timeout"},
+        {"itmeout", "timeout"},
+        {"time", "timeout"},
+        {"stat", "stats"},
+        {"verbos", "verbose"},
+        {"drect", "direct"},
+        {"or", "ro"},
+        {"frobnicate", NULL},
+        {"", NULL},
+        {"s", NULL},
+        {"0123456789012345678901234567890123456789", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *nearest = words_nearest(rows[i].word, list);
+
+        if (!rows[i].nearest)
+            assert_null(nearest);
+        else if (!nearest || strcmp(nearest, rows[i].nearest) != 0)
+            fail_msg("'%s': '%s'", rows[i].word, nearest ? nearest : "nothing");
     }
 }
 
@@ -362,7 +491,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),
-        cmocka_unit_test(test_find_operator),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_operator),
+        cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_words_of_shells),
+        cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_unique_names),
         cmocka_unit_test(test_unique_long_names),

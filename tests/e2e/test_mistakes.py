@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What people type wrongly in their first ten minutes gets one line that helps."""
+
+import gzip
+import os
+import shutil
+import tempfile
+
+from harness import BUSYBOX, FerryTest, box, ferry, main, pipe
+
+
+class Typed(FerryTest):
+    """In a directory of its own with a file `words`, and a static program `tool` along PATH."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        before = os.getcwd()
+        os.chdir(self.directory)
+        self.addCleanup(os.chdir, before)
+        with open("words", "w", encoding="ascii") as file:
+            file.write("the one\n")
+        os.symlink(BUSYBOX, "busybox")
+        self.env = dict(os.environ, PATH=f"{self.directory}:{os.environ['PATH']}")
+
+    def check(self, status, arguments, *needles):
+        result = ferry(*arguments, env=self.env)
+        self.assert_error(result, *needles)
+        self.assertEqual(result.status, status)
+
+
+class Quotes(Typed):
+    def test_stage_that_is_not_quoted(self):
+        for arguments, stage in (
+            (["busybox", "wc", "-l"], "'busybox wc -l'"),
+            (["busybox", "cat", "words"], "'busybox cat words'"),
+            (["cat", "words"], "'cat words'"),
+            (["busybox", "cat", "/etc"], "'busybox cat /etc'"),
+            (["busybox wc", "-l"], "'busybox wc -l'"),
+            (["busybox df", "-Z"], "'busybox df -Z'"),
+            (["busybox", "df", "-h"], "'busybox df -h'"),
+            (["busybox cat", "busybox", "wc", "-l"], "... 'busybox wc -l'"),
+            (["busybox", "wc", "-l", "busybox cat"], "'busybox wc -l' ..."),
+        ):
+            with self.subTest(arguments):
+                result = ferry("pipe", *arguments, env=self.env)
+                self.assert_error(result, "quote it whole: ferry pipe")
+                self.assertIn(f"{stage}\n", result.errors)
+
+    def test_program_of_the_host_in_a_stage_that_is_not_quoted(self):
+        """It is there, but it is dynamically linked: both are said."""
+        self.check(126, ["pipe", "busybox", shutil.which("ls")], "dynamic", "quote it whole")
+
+    def test_program_that_is_quoted_with_its_arguments(self):
+        self.check(127, ["run", "busybox wc"], "do not quote", "ferry run busybox wc$")
+        self.check(127, ["run", "busybox wc | busybox cat"], "ferry pipe 'busybox wc \\| busybox cat'")
+
+    def test_file_with_a_blank_in_its_name_runs(self):
+        shutil.copy(BUSYBOX, "busybox true")
+        self.assert_ends(ferry("run", "busybox true", "true", env=self.env), 0)
+
+    def test_option_after_the_stage(self):
+        for option in ("--stats", "--stats=json", "--timeout=5", "-h"):
+            with self.subTest(option):
+                self.check(2, ["pipe", "busybox cat", option], f"'{option}'",
+                           f"before the first stage: ferry pipe {option}")  # fmt: skip
+
+    def test_value_without_its_sign(self):
+        self.check(127, ["pipe", "--stats", "json", "busybox cat"], "--stats=json")
+        self.check(127, ["run", "--polled", "0", "busybox", "cat"], "--polled=0")
+
+
+class Shell(Typed):
+    """No shell reads a stage."""
+
+    def test_pipeline_pasted_whole(self):
+        words = gzip.compress(b"the\na\nthe\n")
+        for stages in (
+            [f"{box('gzip -dc')} | {box('grep -c the')}"],
+            [f"{box('gzip -dc')}|{box('grep -c the')}"],
+            [f"{box('gzip -dc')} |\n  {box('grep -c the')}\n"],
+            [f"{box('cat')} | {box('gzip -dc')}", f"{box('cat')} | {box('grep -c the')}"],
+        ):
+            with self.subTest(stages):
+                result = pipe(stages, data=words)
+                self.assert_clean(result)
+                self.assertEqual(result.output, b"2\n")
+        self.assertEqual([vm["name"] for vm in result.stats["vms"]], ["cat", "gzip", "cat.2", "grep"])
+
+    def test_quoted_bar_is_a_character(self):
+        result = pipe([f"""{box("echo")} 'a|b' "c|d" e\\|f | {box("cat")}"""])
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"a|b c|d e|f\n")
+
+    def test_program_text_that_is_quoted_passes(self):
+        for stage in (
+            """awk '{ print; n++; if (n > 0 && "a" < "b") print $1 } # $(x) `y`'""",
+            """awk "{ print; n++; if (n > 0 && 1 < 2) print \\$1 }" """,
+        ):
+            with self.subTest(stage):
+                result = pipe([box(stage)], data=b"x y\n")
+                self.assert_clean(result)
+                self.assertEqual(result.output, b"x y\nx\n")
+
+    def test_nothing_between_bars(self):
+        for stages, number in (
+            (["busybox cat |"], 2), (["| busybox cat"], 1), (["busybox cat | | busybox cat"], 2),
+            (["|"], 1), (["busybox", "cat", "|", "busybox", "wc"], 3),
+        ):  # fmt: skip
+            with self.subTest(stages):
+                self.check(2, ["pipe", *stages], f"stage {number} is empty", "one argument")
+
+    def test_what_only_a_shell_acts_on(self):
+        for stage, operator, advice in (
+            ("cat > out", ">", "redirect ferry itself"),
+            ("cat 2>/dev/null", "2>", "redirect ferry itself"),
+            ("cat 2>&1", "2>&1", "redirect ferry itself"),
+            ("cat<words", "<", "redirect ferry itself"),
+            ("cat; busybox wc", ";", "once for each command"),
+            ("cat && busybox wc", "&&", "once for each command"),
+            ("cat || busybox wc", "||", "once for each command"),
+            ("cat &", "&", "behind the whole command"),
+            ("cat |& busybox wc", "|&", "standard error"),
+            ("echo $(date)", "$(", "your shell"),
+            ("echo `date`", "`", "your shell"),
+        ):
+            with self.subTest(stage):
+                result = ferry("pipe", f"busybox {stage}", env=self.env)
+                self.assert_error(result, "only a shell acts on", advice, "or quote it")
+                self.assertIn(f"'{operator}'", result.errors)
+                self.assertEqual(result.status, 2)
+        self.assertEqual(sorted(os.listdir()), ["busybox", "words"])
+
+    def test_word_that_a_shell_knows(self):
+        for command in (["run", "cd", "/"], ["pipe", "cd /"], ["pipe", "export A=b"],
+                        ["run", "alias"], ["pipe", "[[ -f x ]]"], ["run", "source", "x"]):  # fmt: skip
+            with self.subTest(command):
+                self.check(127, command, "word of shells", "in your shell")
+
+    def test_variable_before_the_program(self):
+        self.check(127, ["run", "A=b", "busybox", "env"], "--env 'A=b'")
+        self.check(127, ["pipe", "A=b busybox env"], "--env 'A=b'")
+
+    def test_word_that_was_not_expanded(self):
+        """It is the program's, and said only where the stage fails."""
+        for word in ("*.none", "$NONE", "~/none", '"$NONE"'):
+            with self.subTest(word):
+                result = ferry("pipe", f"busybox cat {word}", env=self.env)
+                self.assertEqual(result.status, 1)
+                self.assertRegex(result.errors, r"ferry: stage 1 \(cat\): exit status 1[^\n]*")
+                self.assertIn(f"'{word.strip(chr(34))}' went to it as it is", result.errors)
+        result = ferry("pipe", "busybox echo *.none $NONE", env=self.env)
+        self.assert_ends(result, 0)
+        self.assertEqual((result.output, result.errors), (b"*.none $NONE\n", ""))
+        result = ferry("pipe", "busybox cat '*.none'", env=self.env)
+        self.assertNotIn("as it is", result.errors)
+
+
+class Options(Typed):
+    def test_option_nearly_right(self):
+        for option, meant in (("--memory=1G", "--mem"), ("--timeot=3", "--timeout"),
+                              ("--stat=json", None), ("-v", "--verbose"), ("-e", "--env"),
+                              ("--readonly", None), ("--verbse", "--verbose")):  # fmt: skip
+            with self.subTest(option):
+                result = ferry("run", option, "busybox", "true", env=self.env)
+                if meant:
+                    self.assert_error(result, f"did you mean '{meant}'")
+                else:
+                    self.assertNotIn("did you mean", result.errors)
+
+    def test_end_of_options(self):
+        self.assert_ends(ferry("run", "--", "busybox", "true", env=self.env), 0)
+        self.assert_ends(ferry("pipe", "--", "busybox true", env=self.env), 0)
+
+
+if __name__ == "__main__":
+    main()
