@@ -58,7 +58,8 @@ class Counting(unittest.TestCase):
             with self.subTest(text, result=result, status=status):
                 run = {"name": "ferry:unit / x", "stdout": text, "result": result, "returncode": status}
                 count = check.Count(run)
-                self.assertEqual((count.passed, len(count.failed), len(count.skipped)), figures)
+                counted = [len(cases) for cases in (count.passed, count.failed, count.skipped)]
+                self.assertEqual(tuple(counted), figures)
                 if complaint:
                     self.assertIn(complaint, " ".join(count.failed))
 

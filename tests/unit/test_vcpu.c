@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of host/vcpu.c that need a moment no real guest can be held at: the virtual CPU
+ * is made up. A test says step by step how KVM_RUN ends and what happened in the guest
+ * before, and may act when the VM's thread begins to wait.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include <ferry/abi/call.h>
+#include <ferry/abi/layout.h>
+
+#include "vcpu.h"
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
+uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);
+void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b;
+static struct endpoint *a, *b;
+static struct ferry_link *link_ab;
+static struct kvm_run *run;
+
+/* One stay in the guest: what it does, then the exit, 0 or a positive errno. */
+typedef int (*stay)(void);
+static const stay *stays;
+static void (*before_prepare)(void);
+
+int __wrap_ioctl(int fd, unsigned long request, void *argument)
+{
+    if (request != KVM_RUN)
+        return __real_ioctl(fd, request, argument);
+    errno = (*stays++)();
+    return errno ? -1 : 0;
+}
+
+uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint)
+{
+    void (*act)(void) = before_prepare;
+
+    before_prepare = NULL;
+    if (act)
+        act();
+    return __real_endpoint_prepare(endpoint);
+}
+
+/* The made-up guest has no program. */
+void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes)
+{
+    (void)image;
+    (void)addr;
+    assert_true(bytes > 0);
+    text[0] = '\0';
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 2);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    link_ab = core_link(vm_a, vm_b, 1);
+    run = calloc(1, sizeof *run);
+    assert_non_null(run);
+    vm_a->run = run;
+    atomic_store(&vm_a->watched, true); /* there is no ticker: what happens, exits did */
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    vm_a->run = NULL;
+    free(run);
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    core_end(engine);
+    return 0;
+}
+
+static void run_guest(const stay *how)
+{
+    stays = how;
+    pthread_mutex_lock(&vm_a->serving);
+    vcpu_run(vm_a);
+    pthread_mutex_unlock(&vm_a->serving);
+}
+
+/* --- ends of a stay --- */
+
+static int leave_by_port(uint16_t port)
+{
+    run->exit_reason = KVM_EXIT_IO;
+    run->io.port = port;
+    return 0;
+}
+
+static int is_stopped(void)
+{
+    vm_a->stop = 15;
+    return EINTR;
+}
+
+static void defer_one(void)
+{
+    struct ferry_desc desc = core_inline(b->id, 1);
+
+    core_queue(a, &desc);
+}
+
+static int defer_and_mmio(void)
+{
+    defer_one();
+    run->exit_reason = KVM_EXIT_MMIO;
+    return 0;
+}
+
+static int defer_and_shutdown(void)
+{
+    defer_one();
+    run->exit_reason = KVM_EXIT_SHUTDOWN;
+    return 0;
+}
+
+static int defer_and_internal_error(void)
+{
+    defer_one();
+    run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    return 0;
+}
+
+static int defer_and_unknown(void)
+{
+    defer_one();
+    run->exit_reason = KVM_EXIT_HYPERV;
+    return 0;
+}
+
+static int defer_and_bad_error(void)
+{
+    defer_one();
+    return EINVAL;
+}
+
+static int defer_and_kick(void)
+{
+    defer_one();
+    return EINTR;
+}
+
+static int defer_and_healed_fault(void)
+{
+    defer_one();
+    return EFAULT;
+}
+
+static int defer_and_doorbell(void)
+{
+    defer_one();
+    return leave_by_port(FERRY_PORT_DOORBELL);
+}
+
+static int defer_and_call(void)
+{
+    defer_one();
+    run->s.regs.regs.rax = FERRY_CALL_WAIT;
+    run->s.regs.regs.rdi = 0;
+    run->s.regs.regs.rsi = 0;
+    return leave_by_port(FERRY_PORT_CALL);
+}
+
+/* The guest runs again: what it deferred must have arrived at the exit before. */
+static int sees_it_gone(void)
+{
+    assert_int_equal(core_waiting(b), 1);
+    assert_int_equal(a->control->vmm.out_tail, 1);
+    return is_stopped();
+}
+
+/* --- what is queued leaves at every exit --- */
+
+static void every_last_exit_drains(void **state)
+{
+    static const stay ends[][1] = {{defer_and_mmio},
+                                   {defer_and_shutdown},
+                                   {defer_and_internal_error},
+                                   {defer_and_unknown},
+                                   {defer_and_bad_error}};
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (i) {
+            teardown(state);
+            setup(state);
+        }
+        run_guest(ends[i]);
+        if (core_waiting(b) != 1 || vm_a->exits_natural != 1 || vm_a->exits_immediate != 0)
+            fail_msg("row %zu: %u arrived, exits %llu natural, %llu immediate", i, core_waiting(b),
+                     vm_a->exits_natural, vm_a->exits_immediate);
+    }
+}
+
+/* A guest that goes on after the exit finds it gone: it was not left for the next. */
+static void every_other_exit_drains(void **state)
+{
+    static const struct {
+        stay stays[2];
+        uint64_t immediate;
+    } rows[] = {{{defer_and_kick, sees_it_gone}, 0},
+                {{defer_and_healed_fault, sees_it_gone}, 0},
+                {{defer_and_call, sees_it_gone}, 0},
+                {{defer_and_doorbell, sees_it_gone}, 1}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (i) {
+            teardown(state);
+            setup(state);
+        }
+        run_guest(rows[i].stays);
+        if (vm_a->exits_natural != 2 - rows[i].immediate ||
+            vm_a->exits_immediate != rows[i].immediate)
+            fail_msg("row %zu: exits %llu natural, %llu immediate", i, vm_a->exits_natural,
+                     vm_a->exits_immediate);
+    }
+}
+
+/* --- a wait for room --- */
+
+/* The one message that b may have in flight, and one more, which waits. */
+static int fill_and_wait(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
+        core_queue(a, &move);
+    }
+    run->s.regs.regs.rax = FERRY_CALL_WAIT;
+    run->s.regs.regs.rdi = FERRY_EVENT_OUT;
+    run->s.regs.regs.rsi = 1000000000;
+    return leave_by_port(FERRY_PORT_CALL);
+}
+
+/* b takes the first after a's last look and before a says that it waits. */
+static void make_room(void)
+{
+    uint32_t seen = atomic_load(&a->events);
+
+    assert_true(a->out_parked);
+    core_take(b);
+    loan_collect(b);
+    assert_int_not_equal(atomic_load(&a->events), seen); /* the wake-up came too early to be seen */
+}
+
+static int has_room(void)
+{
+    assert_int_equal(run->s.regs.regs.rax, FERRY_EVENT_OUT);
+    assert_int_equal(core_waiting(b), 1);
+    return is_stopped();
+}
+
+static void room_made_before_the_wait_is_found(void **state)
+{
+    static const stay ends[] = {fill_and_wait, has_room};
+
+    (void)state;
+    before_prepare = make_room;
+    run_guest(ends);
+    assert_null(before_prepare);
+    assert_int_equal(a->control->vmm.out_tail, 2);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(every_last_exit_drains),
+        CASE(every_other_exit_drains),
+        CASE(room_made_before_the_wait_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
