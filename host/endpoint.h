@@ -29,8 +29,14 @@ struct ferry_engine;
 struct ferry_vm;
 struct stream;
 
-/* Two threads may send over one link: its VM's, and one that sends its plain output. */
-enum { PARKED_PAYLOAD = 1, PARKED_INLINE = 2 };
+/* What a sender waits for at the receiver. Two threads may send over one link: its VM's, and one
+ * that sends its plain output. */
+enum {
+    PARKED_PAYLOAD = 1, /* an entry of the queue, and one of the link's messages in flight */
+    PARKED_INLINE = 2,  /* an entry of the queue, and part of the link's share of them */
+    PARKED_TOKEN = 4,   /* as for a payload, and a token */
+    PARKED_SHARE = 8,   /* to own so many units: a MOVE */
+};
 
 /* The right to send from one endpoint to another, and its figures. */
 struct ferry_link {
@@ -48,6 +54,8 @@ struct ferry_link {
     uint32_t inline_in_flight; /* in descriptors alone: queued */
     bool hung_up;              /* the sender said it was the last */
     uint8_t parked;            /* for which of PARKED_* the sender waits for room */
+    bool wants_pages;          /* PARKED_SHARE: 4 KiB units, not extents */
+    uint32_t wants_units;      /* PARKED_SHARE: how many */
     /* Figures, added to by both sides: */
     atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
     atomic_ullong pages_4k, extents_2m, table_calls, shoot_downs;

@@ -34,14 +34,16 @@ static int begin(const struct transfer *transfer, enum unit_state had)
     struct endpoint *from = transfer->link->from, *to = transfer->link->to;
     struct ledger *ledger = &from->engine->ledger;
     bool page = pool_is_page(&from->engine->pool, transfer->units.first);
+    uint32_t most = page ? to->most_pages : to->most_extents;
 
     if (transfer->mode != FERRY_MOVE)
         return ledger_begin_send(ledger, transfer->units, from->index, had);
-    int result = ledger_begin_move(ledger, transfer->units, from->index, to->index,
-                                   page ? to->most_pages : to->most_extents);
-    if (result == -EAGAIN)
-        queue_park(transfer->link);
-    return result;
+    int result = ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
+    if (result != -EAGAIN)
+        return result;
+    /* What is freed after this finds that somebody waits; what was freed before is found now. */
+    queue_park_share(transfer->link, page, transfer->units.count);
+    return ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
 }
 
 /* The sender keeps what take_units claimed. */
@@ -131,13 +133,11 @@ static bool with_token(const struct transfer *transfer)
     return transfer->mode == FERRY_COPY || transfer->mode == FERRY_LEND;
 }
 
-/* It does not use the room it was promised. `wake`: another sender may have found none
- * meanwhile. */
-static void leave_room(const struct transfer *transfer, bool wake)
+/* It does not use the room it was promised. Another sender may have found none meanwhile. */
+static void leave_room(const struct transfer *transfer)
 {
     queue_unreserve(transfer->link, with_token(transfer), transfer->given);
-    if (wake)
-        queue_unpark(transfer->link->to);
+    queue_unpark(transfer->link->to);
 }
 
 /* Everything about one message that may fail, but for the page tables. */
@@ -153,9 +153,8 @@ static int prepare(struct transfer *transfer)
         copy_payload(transfer);
     else
         result = take_units(transfer);
-    /* Two moves that wait for the receiver's share would wake each other for ever. */
     if (result < 0)
-        leave_room(transfer, transfer->mode != FERRY_MOVE);
+        leave_room(transfer);
     return result;
 }
 
@@ -165,7 +164,7 @@ static void undo(struct transfer *transfer)
         ledger_abort(&transfer->link->engine->ledger, transfer->units, transfer->had);
         give_back(transfer);
     }
-    leave_room(transfer, true);
+    leave_room(transfer);
 }
 
 /* Closes the sender's window over the units of all, which lie side by side, and opens the
@@ -215,6 +214,8 @@ static void complete(struct transfer *run, uint32_t count)
         descs[i] = describe(&run[i]);
     } while (++i < count);
     queue_deliver(link, descs, count);
+    if (run->mode == FERRY_MOVE) /* who waits to move something here may do so now */
+        queue_unpark(link->from);
     for (i = 0; i < count; i++)
         if (run[i].mode == FERRY_LEND && run[i].passed >= 0)
             loan_pass_on(link->from, (uint32_t)run[i].passed);

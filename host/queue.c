@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "direct.h"
+#include "engine.h"
 #include "loan.h"
 #include "ring.h"
 
@@ -46,7 +47,7 @@ static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token
     if (with_token)
         found = free_token(to);
     if (found < 0 || queue_room(to) == 0 || link->in_flight >= link->max_messages) {
-        link->parked |= PARKED_PAYLOAD;
+        link->parked |= with_token ? PARKED_TOKEN : PARKED_PAYLOAD;
         return -EAGAIN;
     }
     if (with_token) {
@@ -221,16 +222,34 @@ void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
         link->in_flight--;
 }
 
-/* Under lock: of what a sender waits for, that of which it has room again. */
+/* Under lock: whether the receiver may own what a MOVE waits to give it. */
+static bool share_again(const struct ferry_link *link)
+{
+    const struct endpoint *to = link->to;
+    uint32_t most = link->wants_pages ? to->most_pages : to->most_extents;
+    uint32_t owned = ledger_owned(&link->engine->ledger, to->index, link->wants_pages);
+
+    return owned <= most && link->wants_units <= most - owned;
+}
+
+/* Under lock: of what a sender waits for, that which is there again. All that it needs must be
+ * there: a sender that is woken for less only parks again, and two that are linked both ways
+ * would wake each other so for ever. */
 static uint8_t room_again(const struct ferry_link *link, bool all)
 {
     uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
     uint8_t room = 0;
 
-    if (link->in_flight <= (all ? link->max_messages - 1 : link->max_messages / 2))
-        room |= PARKED_PAYLOAD;
-    if (link->inline_in_flight <= (all ? shares - 1 : shares / 2))
-        room |= PARKED_INLINE;
+    if (!link->parked)
+        return 0;
+    if (queue_room(link->to) > 0) {
+        if (link->in_flight <= (all ? link->max_messages - 1 : link->max_messages / 2))
+            room |= PARKED_PAYLOAD | (free_token(link->to) >= 0 ? PARKED_TOKEN : 0);
+        if (link->inline_in_flight <= (all ? shares - 1 : shares / 2))
+            room |= PARKED_INLINE;
+    }
+    if (link->parked & PARKED_SHARE && share_again(link))
+        room |= PARKED_SHARE;
     return link->parked & room;
 }
 
@@ -292,10 +311,12 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
     return any;
 }
 
-void queue_park(struct ferry_link *link)
+void queue_park_share(struct ferry_link *link, bool pages, uint32_t units)
 {
     endpoint_lock(link->to);
-    link->parked |= PARKED_PAYLOAD;
+    link->parked |= PARKED_SHARE;
+    link->wants_pages = pages;
+    link->wants_units = units;
     endpoint_unlock(link->to);
 }
 
@@ -313,4 +334,10 @@ void queue_refuse(struct ferry_link *link)
     link->hung_up = true;
     endpoint_unlock(link->to);
     endpoint_wake(link->from);
+}
+
+void queue_refuse_all(struct endpoint *endpoint)
+{
+    for (uint32_t i = 0; i < endpoint->in_count; i++)
+        queue_refuse(endpoint->in[i]);
 }

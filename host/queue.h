@@ -31,12 +31,16 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
 
 /* The receiver takes no more over this link: senders get -EPIPE. */
 void queue_refuse(struct ferry_link *link);
+/* The same over all links to this endpoint, whose program has ended. */
+void queue_refuse_all(struct endpoint *endpoint);
 /* Whether anything sent over it can still arrive. */
 bool queue_accepts(struct ferry_link *link);
 
-/* Notes that the sender waits for room. */
-void queue_park(struct ferry_link *link);
-/* Wakes every sender that waits for room and has some, be it for one message. */
+/* Notes that the sender waits until the receiver may own so many units more. Who notes it looks
+ * once more afterwards. */
+void queue_park_share(struct ferry_link *link, bool pages, uint32_t units);
+/* Wakes every sender that waits for room and has some, be it for one message. It finds that
+ * room, unless another took it meanwhile. */
 void queue_unpark(struct endpoint *endpoint);
 
 /* --- for loan.c --- */

@@ -18,8 +18,10 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
         return -EDQUOT;
     int result =
         ledger_alloc(&engine->ledger, endpoint->index, page, (uint32_t)count, most, out, &fresh);
-    if (result < 0)
+    if (result < 0) {
+        queue_unpark(endpoint); /* its share was charged for a moment */
         return result;
+    }
     /* In transit: nobody else can have it while it is zeroed. */
     pool_scrub(&engine->pool, *out, fresh);
     result = window_set(&endpoint->window, pool_offset(&engine->pool, out->first),

@@ -19,6 +19,7 @@
 #include "error.h"
 #include "loan.h"
 #include "mapping.h"
+#include "queue.h"
 #include "ring.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -379,6 +380,7 @@ static void *vm_thread(void *arg)
     /* What the program had sent or written arrives, however it ended, as with
      * a pipe; unless it was told to stop. */
     loan_ignore_notes(vm->endpoint);
+    queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
     if (!vm->stop && vm_drain_all(vm) == 0)
         stream_finish(vm->endpoint->byte_stream);
     poller_remove(&vm->engine->poller, vm);

@@ -71,6 +71,36 @@ static void one_way(void **state)
     assert_int_equal(world_stats(world, a).messages_received, 0);
 }
 
+/* Two that fill each other up and wait must sleep, not wake each other for ever: the one whose
+ * time is over first finds it over, and the other that its peer is gone. */
+static void stand_off(struct world *world, const char *kind)
+{
+    world->timeout_ns = 0; /* they end by themselves */
+    int a = world_add(world, "a", "standoff", kind, "b", NULL);
+    int b = world_add(world, "b", "standoff", kind, "a", NULL);
+
+    world_link(world, a, b);
+    world_link(world, b, a);
+    world_start(world);
+    for (int i = a; i <= b; i++)
+        assert_int_equal(ferry_vm_wait(world->vm[i], PATIENCE / 3, &world->exit[i]), 0);
+    for (int i = a; i <= b; i++)
+        if (world->exit[i].how != FERRY_ENDED_EXIT ||
+            (world->exit[i].status != 0 && world->exit[i].status != 3))
+            fail_msg("%s; guests said: %s", world->exit[i].text, world_said(world));
+    assert_true(world->exit[a].status == 0 || world->exit[b].status == 0);
+}
+
+static void full_queues_wake_nobody(void **state)
+{
+    stand_off(*state, "inline");
+}
+
+static void used_up_shares_wake_nobody(void **state)
+{
+    stand_off(*state, "share");
+}
+
 static void spins_past_its_time(void **state)
 {
     struct world *world = *state;
@@ -90,8 +120,14 @@ static void spins_past_its_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(hostile_ring),    kvm_test(free_foreign), kvm_test(pool_hog),
-        kvm_test(no_link_no_peer), kvm_test(one_way),      kvm_test(spins_past_its_time),
+        kvm_test(hostile_ring),
+        kvm_test(free_foreign),
+        kvm_test(pool_hog),
+        kvm_test(no_link_no_peer),
+        kvm_test(one_way),
+        kvm_test(spins_past_its_time),
+        kvm_test(full_queues_wake_nobody),
+        kvm_test(used_up_shares_wake_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,7 +322,7 @@ static void a_release_that_cannot_be_done_wakes_nobody(void **state)
     }
     loan_collect(b);
     core_release(b, 1);
-    queue_park(a_to_b);
+    a_to_b->parked = PARKED_PAYLOAD;
     core_exhaust_mappings();
     uint32_t seen = a->events;
     loan_collect(b);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who is woken for what: a sender that waits for room is woken when all that it needs is there,
+ * and not before. So two that wait for each other sleep, however often either looks around.
+ */
+#include "core_trio.h"
+
+#include <errno.h>
+
+#include "ring.h"
+
+static struct ferry_link *a_to_b, *b_to_a, *c_to_b;
+
+static int setup(void **state)
+{
+    (void)state;
+    trio_setup();
+    a_to_b = core_link(vm_a, vm_b, 48);
+    b_to_a = core_link(vm_b, vm_a, 48);
+    c_to_b = core_link(vm_c, vm_b, 48);
+    return 0;
+}
+
+/* Queues it and drains: it must find no room. */
+static void park(struct endpoint *from, const struct ferry_desc *desc)
+{
+    core_queue(from, desc);
+    route_drain(from, core_memory);
+    assert_true(from->out_parked);
+}
+
+/* What the two do while they wait, several times over: neither tells the other of anything. */
+static void assert_sleep(struct endpoint *first, struct endpoint *second)
+{
+    unsigned seen[] = {first->events, second->events};
+
+    for (int round = 0; round < 4; round++) {
+        endpoint_prepare(first);
+        route_drain(first, core_memory);
+        endpoint_prepare(second);
+        route_drain(second, core_memory);
+    }
+    assert_int_equal(first->events, seen[0]);
+    assert_int_equal(second->events, seen[1]);
+    assert_true(first->out_parked && second->out_parked);
+    endpoint_finish(first);
+    endpoint_finish(second);
+}
+
+/* Until the queue of the receiver is full. */
+static void fill_queue(struct endpoint *from, struct endpoint *to, uint32_t count)
+{
+    struct ferry_desc desc = core_inline(to->id, 0);
+
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(core_send(from, &desc), 0);
+}
+
+static void a_copy_waits_for_an_entry(void **state)
+{
+    struct ferry_desc to_b = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
+    struct ferry_desc to_a = core_payload(FERRY_COPY, a->id, CORE_MEMORY_ADDR, 1);
+
+    (void)state;
+    fill_queue(a, b, FERRY_RING_ENTRIES / 2);
+    fill_queue(c, b, FERRY_RING_ENTRIES / 2 - 2); /* two are kept for hang-ups */
+    fill_queue(b, a, FERRY_RING_ENTRIES - 1);
+    park(a, &to_b);
+    park(b, &to_a);
+    assert_sleep(a, b);
+    unsigned seen = a->events;
+    core_take(b);
+    loan_collect(b);
+    endpoint_prepare(b);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+}
+
+/* Part of its share is free, but others have all the entries. */
+static void an_inline_message_waits_for_an_entry(void **state)
+{
+    struct ferry_desc copy = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
+    struct ferry_desc to_b = core_inline(b->id, 0), to_a = core_inline(a->id, 0);
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(core_send(c, &copy), 0);
+        assert_int_equal(core_take(b).mode, FERRY_COPY);
+    }
+    loan_collect(b);
+    fill_queue(c, b, FERRY_RING_ENTRIES / 2);
+    copy.dst = b->id;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(core_send(c, &copy), 0);
+    fill_queue(a, b, FERRY_RING_ENTRIES / 2 - 10);
+    fill_queue(b, a, FERRY_RING_ENTRIES - 1);
+    park(a, &to_b);
+    park(b, &to_a);
+    assert_sleep(a, b);
+    /* One entry is free, and with it part of the share of both. */
+    unsigned seen = a->events;
+    assert_int_equal(core_take(b).src, c->id);
+    loan_collect(b);
+    endpoint_prepare(b);
+    assert_true(a->events > seen);
+}
+
+static void a_copy_waits_for_a_token(void **state)
+{
+    struct ferry_desc copy = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
+    struct ferry_desc to_a = core_payload(FERRY_COPY, a->id, CORE_MEMORY_ADDR, 1);
+    struct ferry_desc got = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
+        assert_int_equal(core_send(i % 2 ? a : c, &copy), 0);
+        got = core_take(b);
+    }
+    fill_queue(b, a, FERRY_RING_ENTRIES - 1);
+    park(a, &copy);
+    park(b, &to_a);
+    assert_sleep(a, b);
+    unsigned seen = a->events;
+    assert_int_equal(loan_release(b, got.payload.token), 0);
+    endpoint_prepare(b);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+}
+
+/* It needs no token, so it does not wait for one. */
+static void a_move_waits_for_no_token(void **state)
+{
+    struct ferry_desc copy = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
+    struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, false));
+
+    (void)state;
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
+        assert_int_equal(core_send(i % 2 ? a : c, &copy), 0);
+        core_take(b);
+    }
+    loan_collect(b);
+    a_to_b->max_messages = a_to_b->in_flight;
+    park(a, &move);
+    a_to_b->max_messages++;
+    unsigned seen = a->events;
+    endpoint_prepare(b);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+}
+
+static void a_move_waits_for_the_receivers_share(void **state)
+{
+    struct units of_a = core_alloc(a, 2, false), of_b = core_alloc(b, 2, false);
+    struct ferry_desc to_b = core_units(FERRY_MOVE, a, b->id, of_a);
+    struct ferry_desc to_a = core_units(FERRY_MOVE, b, a->id, of_b);
+
+    (void)state;
+    a->most_extents = b->most_extents = 2;
+    park(a, &to_b);
+    park(b, &to_a);
+    assert_sleep(a, b);
+    /* Half of what it needs is not enough. */
+    unsigned seen = b->events;
+    a->most_extents = 3;
+    endpoint_prepare(a);
+    assert_int_equal(b->events, seen);
+    a->most_extents = 4;
+    endpoint_prepare(a);
+    assert_true(b->events > seen);
+    route_drain(b, core_memory);
+    assert_false(b->out_parked);
+    /* And b, which gave its own away, may own those of a: who moved them told it. */
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+}
+
+/* A program that has ended takes nothing any more: who waits for room there learns it. */
+static void the_end_of_a_program_lets_senders_go(void **state)
+{
+    struct ferry_desc to_b = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
+
+    (void)state;
+    fill_queue(a, b, FERRY_RING_ENTRIES / 2);
+    fill_queue(c, b, FERRY_RING_ENTRIES / 2 - 2);
+    park(a, &to_b);
+    unsigned seen = a->events;
+    queue_refuse_all(b);
+    assert_true(a->events > seen);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+    assert_int_equal(a->control->out_status[FERRY_RING_ENTRIES / 2], -EPIPE);
+}
+
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, trio_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_copy_waits_for_an_entry),
+        CASE(an_inline_message_waits_for_an_entry),
+        CASE(a_copy_waits_for_a_token),
+        CASE(a_move_waits_for_no_token),
+        CASE(a_move_waits_for_the_receivers_share),
+        CASE(the_end_of_a_program_lets_senders_go),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
