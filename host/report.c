@@ -114,6 +114,8 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     if (in_window) {
         describe_page(vm, addr, units.first, page, sizeof page);
         report(vm, SIGSEGV, "%s 0x%" PRIx64 " in %s", verb, addr, page);
+    } else if (space_beyond_file(&vm->space, addr)) {
+        report(vm, SIGBUS, "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
         report(vm, SIGSEGV, "%s 0x%" PRIx64 ", which %s", verb, addr,
                vm_memory(vm, addr, 1, false) ? "is read-only" : "is not mapped");
@@ -173,6 +175,11 @@ void report_exception(struct ferry_vm *vm, int vector)
                                              : "read from";
         vm->exit.address_known = true;
         vm->exit.address = sregs.cr2;
+        if (space_beyond_file(&vm->space, sregs.cr2)) {
+            report(vm, SIGBUS, "%s 0x%llx, beyond the end of the file mapped there", verb,
+                   sregs.cr2);
+            return;
+        }
         report(vm, SIGSEGV, "%s 0x%llx, which %s", verb, sregs.cr2,
                !(frame.error & 1) ? "is not mapped"
                : frame.error & 16 ? "is not executable"

@@ -30,7 +30,7 @@ static uint64_t align_up(uint64_t value, uint64_t to)
     return (value + to - 1) & ~(to - 1);
 }
 
-static bool is_range(uint64_t start, uint64_t bytes)
+bool space_is_range(uint64_t start, uint64_t bytes)
 {
     uint64_t end;
 
@@ -51,7 +51,7 @@ static int host_prot(unsigned prot)
 
 /* Host memory that is reserved and nothing else. It is not accounted for, so
  * the host has no reason to refuse and leave a hole. */
-static int host_reserve(struct space *space, uint64_t start, uint64_t bytes)
+int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
 {
     void *got = mmap(space->base + start, bytes, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -61,7 +61,7 @@ static int host_reserve(struct space *space, uint64_t start, uint64_t bytes)
 
 /* The guest's way to [start, end): memory slots and table entries. Both only
  * ever grow; what a failure leaves of them is harmless, the host mapping decides. */
-static int guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
+int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
 {
     unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : 0);
     uint64_t low = align_up(start, LARGE), high = end & ~(LARGE - 1);
@@ -103,27 +103,30 @@ void space_fini(struct space *space)
 int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
 {
     uint64_t end = start + bytes;
-    unsigned kind = prot ? rights(prot) | CHARGED : 0;
+    unsigned kind = prot & SHARED;
     int err;
 
-    if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
+    prot &= RIGHTS;
+    if (prot)
+        kind |= rights(prot) | CHARGED;
     if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
     err = space_reserve_regions(space, 3);
     if (!err && prot)
-        err = guest_reach(space, start, end, prot, true);
+        err = space_guest_reach(space, start, end, prot, true);
     if (err)
         return err;
     if (!space_is_free(space, start, end)) {
-        err = host_reserve(space, start, bytes);
+        err = space_host_reserve(space, start, bytes);
         if (err)
             return err;
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
     if (prot && mprotect(space->base + start, bytes, host_prot(kind))) {
-        host_reserve(space, start, bytes);
+        space_host_reserve(space, start, bytes);
         return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
     }
     /* Only advice: without huge pages it is slower. The stack, which ends at
@@ -135,21 +138,14 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
     return 0;
 }
 
-int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
-                   uint64_t offset)
+/* Maps the file; the list is the caller's to change, in three reserved places. */
+static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                  uint64_t offset)
 {
     uint64_t end = start + bytes;
     void *got;
-    int err;
+    int err = space_guest_reach(space, start, end, prot, false);
 
-    if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
-        offset > INT64_MAX)
-        return -EINVAL;
-    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
-        return -ENOMEM;
-    err = space_reserve_regions(space, 3);
-    if (!err)
-        err = guest_reach(space, start, end, prot, false);
     if (err)
         return err;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
@@ -160,12 +156,69 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
         /* What was there may be gone by now, if the file system refused late: never leave a hole,
          * into which some other memory of this process could come. */
         err = -errno;
-        host_reserve(space, start, bytes);
+        space_host_reserve(space, start, bytes);
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
-        return err;
     }
-    space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
+    return err;
+}
+
+int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t offset)
+{
+    uint64_t end = start + bytes;
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
+        offset > INT64_MAX)
+        return -EINVAL;
+    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    err = space_reserve_regions(space, 3);
+    if (!err)
+        err = map_fd(space, start, bytes, prot, fd, offset);
+    if (!err)
+        space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
+    return err;
+}
+
+/* Of a copy that can be written each page may exist twice. */
+static bool charged_twice(unsigned prot)
+{
+    return prot & SPACE_WRITE;
+}
+
+bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    uint64_t wanted;
+
+    return space_is_range(start, bytes) &&
+           !__builtin_mul_overflow(bytes, charged_twice(prot) ? 2 : 1, &wanted) &&
+           space_within_limit(space, space_charged_bytes(space, start, start + bytes), wanted);
+}
+
+int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t file_bytes)
+{
+    uint64_t end = start + bytes;
+    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
+    unsigned kind = rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
+                    (charged_twice(prot) ? CHARGED_TWICE : 0);
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+        return -EINVAL;
+    if (!space_has_room(space, start, bytes, prot))
+        return -ENOMEM;
+    err = space_reserve_regions(space, 4);
+    if (!err)
+        err = map_fd(space, start, bytes, prot & RIGHTS, fd, 0);
+    if (err)
+        return err;
+    if (start < file_end)
+        space_set_region(space, start, file_end, kind);
+    if (file_end < end)
+        space_set_region(space, file_end, end, kind | BEYOND);
     return 0;
 }
 
@@ -174,13 +227,13 @@ int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
     uint64_t end = start + bytes;
     int err;
 
-    if (!is_range(start, bytes))
+    if (!space_is_range(start, bytes))
         return -EINVAL;
     if (space_is_free(space, start, end))
         return 0;
     err = space_reserve_regions(space, 2);
     if (!err)
-        err = host_reserve(space, start, bytes);
+        err = space_host_reserve(space, start, bytes);
     if (err)
         return err;
     space->used_bytes -= space_charged_bytes(space, start, end);
@@ -203,6 +256,27 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
     }
 }
 
+/* What becomes of a region's `prot` by new rights. */
+static unsigned with_rights(unsigned kind, unsigned prot)
+{
+    kind = (kind & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
+    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
+}
+
+/* Whether the rights go beyond what the program may do with what was mapped there. */
+static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    const unsigned shared_file = SHARED | ALONE;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        if (space->regions[i].start >= end)
+            break;
+        if (prot & SPACE_WRITE && (space->regions[i].prot & shared_file) == shared_file)
+            return true; /* files are read-only, and a shared mapping would write to one */
+    }
+    return false;
+}
+
 int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
 {
     uint64_t end = start + bytes;
@@ -210,16 +284,18 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     size_t i, last;
     int err;
 
-    if (!is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
         return -EINVAL;
     if (!space_has_all(space, start, end, 0))
         return -ENOMEM;
-    fresh = prot ? bytes - space_charged_bytes(space, start, end) : 0;
+    if (is_forbidden(space, start, end, prot))
+        return -EACCES;
+    fresh = space_fresh_bytes(space, start, end, prot);
     if (fresh && !space_within_limit(space, 0, fresh))
         return -ENOMEM;
     err = space_reserve_regions(space, 2);
     if (!err && prot)
-        err = guest_reach(space, start, end, prot, true);
+        err = space_guest_reach(space, start, end, prot, true);
     if (err)
         return err;
     prot = rights(prot);
@@ -234,7 +310,7 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
         struct space_region *region = &space->regions[i];
         bool fresh_region = !(region->prot & CHARGED);
 
-        region->prot = (region->prot & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
+        region->prot = with_rights(region->prot, prot);
         if (fresh_region && space_merge_fresh(space, i)) {
             i--; /* another region has its place now */
             last--;
@@ -260,11 +336,18 @@ uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes)
 
     if (!bytes || bytes & (PAGE - 1) || bytes > FERRY_PROGRAM_HIGH)
         return 0;
-    if (is_range(hint, bytes) && space_is_free(space, hint, hint + bytes))
+    if (space_is_range(hint, bytes) && space_is_free(space, hint, hint + bytes))
         return hint;
     if (bytes >= LARGE)
         found = first_fit(space, MAPPINGS, bytes, LARGE);
     return found ? found : first_fit(space, MAPPINGS, bytes, PAGE);
+}
+
+uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes)
+{
+    uint64_t found = bytes && bytes <= high - low ? first_fit(space, low, bytes, PAGE) : 0;
+
+    return found && found <= high - bytes ? found : 0;
 }
 
 void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot)
@@ -278,10 +361,19 @@ void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigne
     return space->base + addr;
 }
 
-unsigned space_prot(const struct space *space, uint64_t addr)
+static unsigned kind_at(const struct space *space, uint64_t addr)
 {
     size_t i = space_first_after(space, addr);
 
-    return i < space->count && space->regions[i].start <= addr ? space->regions[i].prot & RIGHTS
-                                                               : 0;
+    return i < space->count && space->regions[i].start <= addr ? space->regions[i].prot : 0;
+}
+
+unsigned space_prot(const struct space *space, uint64_t addr)
+{
+    return space_beyond_file(space, addr) ? 0 : kind_at(space, addr) & RIGHTS;
+}
+
+bool space_beyond_file(const struct space *space, uint64_t addr)
+{
+    return kind_at(space, addr) & BEYOND;
 }

@@ -19,7 +19,12 @@
 
 #include "guest_tables.h"
 
-enum { SPACE_READ = 1, SPACE_WRITE = 2, SPACE_EXEC = 4 };
+enum {
+    SPACE_READ = 1,
+    SPACE_WRITE = 2,
+    SPACE_EXEC = 4,
+    SPACE_SHARED = 1024, /* mapped MAP_SHARED: no right, but asked for beside them */
+};
 
 struct space_backend {
     /* Registers guest-physical [gpa, gpa + bytes) at host address `host`. */
@@ -54,13 +59,22 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
  * host refuses to map leaves nothing in that place. */
 int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
                    uint64_t offset);
+/* Maps a memfd that holds a copy of (a part of) a file, file_bytes long, and that the caller
+ * closes: the mapping alone keeps it. Pages wholly beyond its end are mapped and cannot be
+ * touched. What was written is charged beside the copy. */
+int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t file_bytes);
+/* Whether the limit allows space_map_copy. */
+bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
 int space_unmap(struct space *space, uint64_t start, uint64_t bytes);
-/* -ENOMEM if part of the range is not mapped. */
+/* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
 
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
  * area for mappings; 0: none. */
 uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes);
+/* The first free range of whole pages in [low, high); 0: none. */
+uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes);
 
 /* The host address of [addr, addr + bytes) if the program has all of `prot`
  * on all of it, else NULL. The one check of guest addresses in the program. */
@@ -68,5 +82,20 @@ void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigne
 
 /* What the program may do at addr: SPACE_* or 0. */
 unsigned space_prot(const struct space *space, uint64_t addr);
+/* Whether it is mapped there to a page beyond the end of a file. */
+bool space_beyond_file(const struct space *space, uint64_t addr);
+
+/* ---- space_move.c ---------------------------------------------------------- */
+
+/* Whether all of the range is mapped, as one mapping of Linux would be: with the same rights and
+ * of one sort. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
+bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
+                      bool *file);
+/* Moves what is mapped, with its contents, in place of what is mapped at `to`; the two do not
+ * overlap. -EFAULT: not all of it is mapped. -ENOMEM: nothing moved, but `to` may be unmapped. */
+int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to);
+/* Gives the pages back: private memory reads as zero afterwards and files as they were mapped.
+ * Shared memory is emptied only if `shared`. -ENOMEM: a part was not mapped. */
+int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared);
 
 #endif

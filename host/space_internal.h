@@ -13,6 +13,13 @@ enum {
     CHARGED = 16,
     ALONE = 32, /* a file mapping: the kernel merges it with nothing */
     HUGE = 64,  /* has MADV_HUGEPAGE */
+    /* The copy of a file: a memfd that only this mapping refers to. It is charged once more
+     * when it can be written, since each page written is a page beside that of the memfd. */
+    COPIED = 128,
+    CHARGED_TWICE = 256,
+    BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
+    SHARED = SPACE_SHARED,
+    MOVED = 2048, /* the kernel may not merge it with what is mapped beside it later */
 };
 
 /* Index of the first region that ends after addr. */
@@ -21,6 +28,8 @@ bool space_is_free(const struct space *space, uint64_t start, uint64_t end);
 /* Whether all of [start, end) is mapped, with all of the rights. */
 bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
 uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end);
+/* What these rights on all of [start, end) would be charged with beyond what it is now. */
+uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
 /* Whether `more` further bytes may be charged once `less` are given back. */
 bool space_within_limit(const struct space *space, uint64_t less, uint64_t more);
 
@@ -37,5 +46,14 @@ size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end);
 bool space_merge_fresh(struct space *space, size_t i);
 /* Three. Puts [start, end) into the list in place of what was there, and charges for it. */
 void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot);
+
+/* ---- space.c --------------------------------------------------------------- */
+
+/* Page-aligned, not empty, and within the program's part. */
+bool space_is_range(uint64_t start, uint64_t bytes);
+/* Makes [start, start + bytes) host memory that is reserved and nothing else. */
+int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
+/* The guest's way to [start, end): memory slots and table entries. */
+int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large);
 
 #endif

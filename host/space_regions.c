@@ -44,13 +44,21 @@ bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsi
     for (size_t i = space_first_after(space, start); i < space->count; i++) {
         const struct space_region *region = &space->regions[i];
 
-        if (region->start > start || (region->prot & prot) != prot)
+        if (region->start > start || (region->prot & prot) != prot ||
+            (prot && region->prot & BEYOND))
             return false;
         if (region->end >= end)
             return true;
         start = region->end;
     }
     return false;
+}
+
+/* How much of the region lies in [start, end). */
+static uint64_t overlap(const struct space_region *region, uint64_t start, uint64_t end)
+{
+    return (region->end < end ? region->end : end) -
+           (region->start > start ? region->start : start);
 }
 
 uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end)
@@ -62,10 +70,27 @@ uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t
 
         if (region->start >= end)
             break;
+        if (region->prot & CHARGED)
+            bytes += overlap(region, start, end);
+        if (region->prot & CHARGED_TWICE)
+            bytes += overlap(region, start, end);
+    }
+    return bytes;
+}
+
+uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); prot && i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
         if (!(region->prot & CHARGED))
-            continue;
-        bytes += (region->end < end ? region->end : end) -
-                 (region->start > start ? region->start : start);
+            bytes += overlap(region, start, end);
+        if (prot & SPACE_WRITE && (region->prot & (COPIED | CHARGED_TWICE)) == COPIED)
+            bytes += overlap(region, start, end);
     }
     return bytes;
 }
@@ -156,6 +181,8 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 
     space->used_bytes -= space_charged_bytes(space, start, end);
     if (prot & CHARGED)
+        space->used_bytes += end - start;
+    if (prot & CHARGED_TWICE)
         space->used_bytes += end - start;
     i = space_cut_regions(space, start, end);
     space_insert_region(space, i, (struct space_region){start, end, prot});

@@ -17,9 +17,16 @@ struct linux_state;
     CALL(mmap, sys_mmap)                           \
     CALL(munmap, sys_munmap)                       \
     CALL(mprotect, sys_mprotect)                   \
+    /* remap.c */                                  \
     CALL(mremap, sys_mremap)                       \
     CALL(madvise, sys_madvise)                     \
-    CALL(msync, sys_zero)                          \
+    CALL(mlock, sys_mlock)                         \
+    CALL(munlock, sys_mlock)                       \
+    CALL(mlock2, sys_mlock2)                       \
+    CALL(mlockall, sys_mlockall)                   \
+    CALL(munlockall, sys_zero)                     \
+    CALL(mincore, sys_mincore)                     \
+    CALL(msync, sys_msync)                         \
     /* io.c */                                     \
     CALL(read, sys_read)                           \
     CALL(write, sys_write)                         \

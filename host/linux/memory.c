@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the program's memory calls (heap and mappings) and the fetching of its arguments. */
+/* Owns the program's heap and mappings, and the fetching of its arguments. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ferry/abi/layout.h>
@@ -11,16 +12,15 @@
 #include "state.h"
 
 #define PAGE FERRY_PAGE_BYTES
+/* Where a program's addresses end on Linux; what Ferry has for it ends earlier. */
+#define USER_END 0x7ffffffff000ull
+/* What MAP_32BIT means by that. */
+#define LOW_START 0x40000000ull
+#define LOW_END   0x80000000ull
 /* The heap ends where space_find begins to place mappings. */
 #define HEAP_MAX 0x200000000ull
 /* From this size on the heap grows in steps that can be huge pages. */
 #define HEAP_STEP (4ull << 20)
-
-/* Rounds up to whole pages; 0 if that overflows. */
-static uint64_t page_up(uint64_t bytes)
-{
-    return (bytes + PAGE - 1) & ~(PAGE - 1);
-}
 
 int guest_get(struct linux_state *state, uint64_t addr, void *to, size_t bytes)
 {
@@ -65,7 +65,7 @@ int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t 
 
 void memory_init(struct linux_state *state, uint64_t heap_start)
 {
-    state->heap_start = page_up(heap_start);
+    state->heap_start = memory_page_up(heap_start);
     state->heap_break = state->heap_start;
     state->heap_mapped = state->heap_start;
 }
@@ -88,7 +88,7 @@ static int heap_grow(struct linux_state *state, uint64_t end)
 /* The result is the break in any case; that it has not moved says that it could not. */
 int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t wanted = arg[0], end = page_up(wanted);
+    uint64_t wanted = arg[0], end = memory_page_up(wanted);
 
     if (wanted < state->heap_start || wanted > HEAP_MAX)
         return (int64_t)state->heap_break;
@@ -111,10 +111,8 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 _Static_assert(PROT_READ == SPACE_READ && PROT_WRITE == SPACE_WRITE && PROT_EXEC == SPACE_EXEC,
                "rights need no translation");
 
-static bool is_prot(uint64_t prot)
-{
-    return !(prot & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC));
-}
+#define PROT_ALL  (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define PROT_ATOM 8 /* PROT_SEM, which means nothing on x86 */
 
 /* Where a mapping goes, or a negative errno. */
 static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t bytes,
@@ -134,55 +132,87 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
             return -EEXIST;
         return (int64_t)addr;
     }
-    if (flags & (MAP_32BIT | MAP_HUGETLB))
+    if (flags & MAP_HUGETLB)
         return -ENOMEM; /* there is no such memory */
-    found = space_find(space, addr & ~(PAGE - 1), bytes);
+    if (flags & MAP_32BIT)
+        found = space_find_within(space, LOW_START, LOW_END, bytes);
+    else
+        found = space_find(space, addr & ~(PAGE - 1), bytes);
     return found ? (int64_t)found : -ENOMEM;
 }
 
-static int read_file(int fd, char *to, uint64_t bytes, uint64_t offset)
+/* Reads the file from `offset` on into the memfd, which has room for `bytes`; *got: how much. */
+static int read_file(int fd, int copy, uint64_t bytes, uint64_t offset, uint64_t *got)
 {
-    while (bytes) {
-        ssize_t got = pread(fd, to, bytes, (off_t)offset);
+    char *to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, copy, 0);
+    ssize_t part = 1;
 
-        if (got < 0)
-            return -EIO;
-        if (!got)
-            return 0; /* the rest is beyond the end of the file: zero */
-        to += got;
-        bytes -= (uint64_t)got;
-        offset += (uint64_t)got;
-    }
-    return 0;
+    if (to == MAP_FAILED)
+        return -ENOMEM;
+    for (*got = 0; part > 0 && *got<bytes; *got += part> 0 ? (uint64_t)part : 0)
+        part = pread(fd, to + *got, bytes - *got, (off_t)(offset + *got));
+    munmap(to, bytes);
+    return part < 0 ? -EIO : 0;
+}
+
+/* Up to `bytes` of the file in a memfd as long as what there is of them. */
+static int copy_file(int fd, uint64_t bytes, uint64_t offset, uint64_t *got)
+{
+    int copy = memfd_create("ferry-file", MFD_CLOEXEC), err = 0;
+    struct stat stat;
+
+    if (copy < 0 || fstat(fd, &stat) < 0)
+        err = -ENOMEM;
+    else if (offset >= (uint64_t)stat.st_size)
+        bytes = 0;
+    else if (bytes > (uint64_t)stat.st_size - offset)
+        bytes = (uint64_t)stat.st_size - offset;
+    *got = 0;
+    if (!err && bytes)
+        err = ftruncate(copy, (off_t)bytes) ? -ENOMEM : read_file(fd, copy, bytes, offset, got);
+    /* Somebody may have cut the file short meanwhile: then it ends there. */
+    if (!err && *got < bytes && ftruncate(copy, (off_t)*got))
+        err = -ENOMEM;
+    if (!err)
+        return copy;
+    if (copy >= 0)
+        close(copy);
+    return err;
 }
 
 /* A mapping of a file is a copy of it: were it the file itself, somebody who
- * cuts the file short could make the host fault on program memory. */
+ * cuts the file short could make the host fault on program memory. The copy is
+ * what is mapped, not read into memory of its own: so the kernel gives its
+ * bytes again where the program's own pages were given back. */
 static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
                     const struct open_file *file, uint64_t offset)
 {
     struct space *space = vm_space(state->vm);
-    int err = space_map(space, addr, bytes, SPACE_READ | SPACE_WRITE);
+    uint64_t file_bytes;
+    int copy, err;
 
-    if (err)
-        return err;
-    err = read_file(file->fd, space_at(space, addr, bytes, SPACE_WRITE), bytes, offset);
-    if (!err)
-        err = space_protect(space, addr, bytes, prot);
-    if (err)
-        space_unmap(space, addr, bytes);
+    /* Before it is read: a program must not make the host hold more than it may have. */
+    if (!space_has_room(space, addr, bytes, prot))
+        return -ENOMEM;
+    copy = copy_file(file->fd, bytes, offset, &file_bytes);
+    if (copy < 0)
+        return copy;
+    err = space_map_copy(space, addr, bytes, prot, copy, file_bytes);
+    close(copy);
     return err;
 }
 
 int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = page_up(arg[1]), prot = arg[2], flags = arg[3], type = flags & MAP_TYPE;
+    uint64_t bytes = memory_page_up(arg[1]), flags = arg[3], type = flags & MAP_TYPE;
     uint64_t offset = arg[5], end;
+    /* Linux takes any further bits of the rights, and they mean nothing. */
+    unsigned prot = (unsigned)(arg[2] & PROT_ALL);
     const struct open_file *file = NULL;
     int64_t addr;
     int err;
 
-    if (!arg[1] || !is_prot(prot) || offset & (PAGE - 1) ||
+    if (!arg[1] || offset & (PAGE - 1) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
     if (!bytes || bytes > FERRY_PROGRAM_HIGH)
@@ -201,108 +231,40 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     addr = choose_address(state, arg[0], bytes, flags);
     if (addr < 0)
         return addr;
+    if (type != MAP_PRIVATE)
+        prot |= SPACE_SHARED;
     if (file)
-        err = map_file(state, (uint64_t)addr, bytes, (unsigned)prot, file, offset);
+        err = map_file(state, (uint64_t)addr, bytes, prot, file, offset);
     else
-        err = space_map(vm_space(state->vm), (uint64_t)addr, bytes, (unsigned)prot);
+        err = space_map(vm_space(state->vm), (uint64_t)addr, bytes, prot);
     return err ? err : addr;
 }
 
+/* Where nothing can be mapped, nothing is: unmapping it succeeds. */
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = page_up(arg[1]);
+    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;
 
-    return bytes ? space_unmap(vm_space(state->vm), arg[0], bytes) : -EINVAL;
+    if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
+        end > USER_END)
+        return -EINVAL;
+    if (start < FERRY_PROGRAM_LOW)
+        start = FERRY_PROGRAM_LOW;
+    if (end > FERRY_PROGRAM_HIGH)
+        end = FERRY_PROGRAM_HIGH;
+    return start < end ? space_unmap(vm_space(state->vm), start, end - start) : 0;
 }
 
 int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = page_up(arg[1]);
+    uint64_t bytes = memory_page_up(arg[1]);
 
-    if (arg[0] & (PAGE - 1) || !is_prot(arg[2]))
+    if (arg[0] & (PAGE - 1) || arg[2] & ~(uint64_t)(PROT_ALL | PROT_ATOM))
         return -EINVAL;
     if (!arg[1])
         return 0;
     if (!bytes || arg[0] < FERRY_PROGRAM_LOW || arg[0] >= FERRY_PROGRAM_HIGH ||
         bytes > FERRY_PROGRAM_HIGH - arg[0])
         return -ENOMEM;
-    return space_protect(vm_space(state->vm), arg[0], bytes, (unsigned)arg[2]);
-}
-
-/* Moves [old, old + bytes) to a larger place by copying; growing in place was tried. */
-static int64_t move_mapping(struct linux_state *state, uint64_t old, uint64_t bytes,
-                            uint64_t new_bytes, unsigned prot)
-{
-    struct space *space = vm_space(state->vm);
-    uint64_t to = space_find(space, 0, new_bytes);
-    int err = to ? space_map(space, to, new_bytes, prot | SPACE_READ | SPACE_WRITE) : -ENOMEM;
-
-    if (err)
-        return err;
-    memcpy(space_at(space, to, bytes, SPACE_WRITE), space_at(space, old, bytes, SPACE_READ), bytes);
-    err = space_protect(space, to, new_bytes, prot);
-    if (!err)
-        err = space_unmap(space, old, bytes);
-    if (err)
-        space_unmap(space, to, new_bytes);
-    return err ? err : (int64_t)to;
-}
-
-int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
-{
-    struct space *space = vm_space(state->vm);
-    uint64_t old = arg[0], bytes = page_up(arg[1]), new_bytes = page_up(arg[2]);
-    unsigned prot = space_prot(space, old);
-
-    /* Moving to a place of the caller's choice is not offered; libraries that ask do without. */
-    if (old & (PAGE - 1) || !bytes || !new_bytes || arg[3] & ~(uint64_t)MREMAP_MAYMOVE)
-        return -EINVAL;
-    if (bytes > FERRY_PROGRAM_HIGH || new_bytes > FERRY_PROGRAM_HIGH)
-        return -ENOMEM;
-    /* One kind of memory throughout: rights are what is known of it. */
-    if (!(prot & SPACE_READ) || !space_at(space, old, bytes, prot))
-        return -EFAULT;
-    if (new_bytes <= bytes) {
-        int err = new_bytes < bytes ? space_unmap(space, old + new_bytes, bytes - new_bytes) : 0;
-
-        return err ? err : (int64_t)old;
-    }
-    if (space_find(space, old + bytes, new_bytes - bytes) == old + bytes &&
-        !space_map(space, old + bytes, new_bytes - bytes, prot))
-        return (int64_t)old;
-    return arg[3] & MREMAP_MAYMOVE ? move_mapping(state, old, bytes, new_bytes, prot) : -ENOMEM;
-}
-
-/* What allocators count on is that pages given back with MADV_DONTNEED read as
- * zero. All other advice that Linux takes may be ignored. */
-int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
-{
-    uint64_t bytes = page_up(arg[1]);
-    void *host;
-
-    if (arg[0] & (PAGE - 1) || (arg[1] && !bytes))
-        return -EINVAL;
-    switch (arg[2]) {
-    case MADV_NORMAL:
-    case MADV_RANDOM:
-    case MADV_SEQUENTIAL:
-    case MADV_WILLNEED:
-    case MADV_FREE:
-    case MADV_DONTFORK:
-    case MADV_DOFORK:
-    case MADV_HUGEPAGE:
-    case MADV_NOHUGEPAGE:
-    case MADV_DONTDUMP:
-    case MADV_DODUMP:
-    case MADV_COLD:
-    case MADV_PAGEOUT:
-        return 0;
-    case MADV_DONTNEED:
-        if (!bytes)
-            return 0;
-        host = space_at(vm_space(state->vm), arg[0], bytes, 0);
-        return host && !madvise(host, bytes, MADV_DONTNEED) ? 0 : -ENOMEM;
-    default:
-        return -EINVAL;
-    }
+    return space_protect(vm_space(state->vm), arg[0], bytes, (unsigned)arg[2] & PROT_ALL);
 }

@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <ferry/abi/layout.h>
+
 #include "../space.h"
 #include "../stream.h"
 #include "../vm_linux.h"
@@ -104,6 +106,12 @@ int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t
 int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes);
 
 void memory_init(struct linux_state *state, uint64_t heap_start);
+
+/* Rounds up to whole pages; 0 if that overflows. */
+static inline uint64_t memory_page_up(uint64_t bytes)
+{
+    return (bytes + FERRY_PAGE_BYTES - 1) & ~(FERRY_PAGE_BYTES - 1);
+}
 
 /* ---- descriptors.c ------------------------------------------------------- */
 

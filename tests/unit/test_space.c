@@ -230,6 +230,100 @@ static void test_file_is_private(void **state)
     close(fd);
 }
 
+static int copy_of(const char *text, off_t bytes)
+{
+    int fd = memfd_create("copy", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+    assert_int_equal(ftruncate(fd, bytes), 0);
+    return fd;
+}
+
+/* Written pages lie beside the copy, so a copy that can be written is charged twice. */
+static void test_copy_is_charged(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    int fd = copy_of("text", 5000);
+
+    assert_int_equal(space_map_copy(space, AREA, 4 * PAGE, SPACE_READ, fd, 5000), 0);
+    assert_int_equal(space->used_bytes, 4 * PAGE);
+    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, 5 * PAGE);
+    assert_int_equal(space_protect(space, AREA, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, 5 * PAGE);
+    assert_int_equal(space_unmap(space, AREA, 4 * PAGE), 0);
+    assert_int_equal(space->used_bytes, 0);
+    assert_int_equal(space_map_copy(space, AREA, LIMIT, SPACE_READ, fd, 5000), 0);
+    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_unmap(space, AREA, LIMIT), 0);
+    assert_int_equal(space_map_copy(space, AREA, LIMIT, READ_WRITE, fd, 5000), -ENOMEM);
+    assert_false(space_has_room(space, AREA, LIMIT, READ_WRITE));
+    assert_true(space_has_room(space, AREA, LIMIT, SPACE_READ));
+    assert_int_equal(space->used_bytes, 0);
+    /* Rights of the program, not of the host alone, end where the file ends. */
+    assert_int_equal(space_map_copy(space, AREA, 4 * PAGE, SPACE_READ | SPACE_SHARED, fd, 5000), 0);
+    assert_int_equal(space_prot(space, AREA + PAGE), SPACE_READ);
+    assert_int_equal(space_prot(space, AREA + 2 * PAGE), 0);
+    assert_true(space_beyond_file(space, AREA + 2 * PAGE));
+    assert_false(space_beyond_file(space, AREA + PAGE));
+    assert_false(host_can(space, AREA + 2 * PAGE, false));
+    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), -EACCES);
+    close(fd);
+}
+
+/* A move takes contents, rights, charge and what the kernel knows of the file along. */
+static void test_move(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t to = AREA + 64 * PAGE;
+    int fd = copy_of("text", PAGE);
+
+    assert_int_equal(space_map(space, AREA, 2 * PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map_copy(space, AREA + 2 * PAGE, 2 * PAGE, READ_WRITE, fd, PAGE), 0);
+    close(fd);
+    memset(space->base + AREA, 7, 3 * PAGE);
+    assert_int_equal(space_protect(space, AREA, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_map(space, to + PAGE, 8 * PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, 14 * PAGE);
+    assert_int_equal(space_move(space, AREA, 4 * PAGE, to), 0);
+    assert_int_equal(space->used_bytes, 11 * PAGE); /* three of those at `to` are gone */
+    assert_null(space_at(space, AREA, PAGE, 0));
+    assert_false(host_can(space, AREA, false));
+    assert_int_equal(space_prot(space, to), SPACE_READ);
+    assert_int_equal(space_prot(space, to + PAGE), READ_WRITE);
+    assert_false(host_can(space, to, true));
+    assert_true(host_can(space, to + 2 * PAGE, true));
+    assert_int_equal(space->base[to + PAGE], 7);
+    assert_int_equal(space->base[to + 3 * PAGE - 1], 7);
+    assert_true(space_beyond_file(space, to + 3 * PAGE));
+    assert_int_equal(space_discard(space, to, 4 * PAGE, false), 0);
+    assert_int_equal(space->base[to], 0);
+    assert_memory_equal(space->base + to + 2 * PAGE, "text", 5);
+    assert_int_equal(space_move(space, to, 4 * PAGE, to + PAGE), -EINVAL);
+    assert_int_equal(space_move(space, AREA, PAGE, to), -EFAULT);
+    assert_non_null(space_at(space, to, PAGE, SPACE_READ));
+}
+
+/* Memory that moved does not merge with what is mapped beside it, since the kernel keeps them
+ * apart; else it could not be moved again. */
+static void test_moves_again(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t there = AREA + 64 * PAGE;
+
+    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
+    space->base[AREA] = 7;
+    assert_int_equal(space_move(space, AREA, PAGE, there), 0);
+    assert_int_equal(space_map(space, there + PAGE, PAGE, READ_WRITE), 0);
+    space->base[there + PAGE] = 8;
+    assert_int_equal(space_move(space, there, 2 * PAGE, AREA), 0);
+    assert_int_equal(space->base[AREA], 7);
+    assert_int_equal(space->base[AREA + PAGE], 8);
+    assert_int_equal(space->used_bytes, 2 * PAGE);
+}
+
 static void test_find(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
@@ -356,6 +450,9 @@ int main(void)
         TEST(test_protect_wants_all_mapped),
         TEST(test_protect_keeps_contents),
         TEST(test_file_is_private),
+        TEST(test_copy_is_charged),
+        TEST(test_move),
+        TEST(test_moves_again),
         TEST(test_find),
         TEST(test_random_steps),
     };

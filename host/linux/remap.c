@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what a program does with memory it has mapped: moving it, advice, keeping it, writing back. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <ferry/abi/layout.h>
+
+#include "calls.h"
+#include "state.h"
+
+#define PAGE FERRY_PAGE_BYTES
+/* Of newer kernels than some C libraries know. */
+#define ADVICE_POPULATE_READ   22
+#define ADVICE_POPULATE_WRITE  23
+#define ADVICE_DONTNEED_LOCKED 24
+#define MINCORE_PAGES          512 /* looked at together */
+#define MLOCK_LATER            1   /* MLOCK_ONFAULT */
+#define MLOCKALL_LATER         4   /* MCL_ONFAULT */
+
+/* ---- mremap -------------------------------------------------------------- */
+
+struct move {
+    uint64_t old, bytes; /* what there is */
+    uint64_t new_bytes;
+    unsigned prot; /* with SPACE_SHARED */
+    bool file;
+};
+
+/* Makes the mapping longer at `to`, by copying: moved memory would never be one region with its
+ * new end. */
+static int64_t grow_by_copy(struct space *space, const struct move *move, uint64_t to)
+{
+    int err = space_map(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
+
+    if (err)
+        return err;
+    memcpy(space_at(space, to, move->bytes, SPACE_WRITE),
+           space_at(space, move->old, move->bytes, SPACE_READ), move->bytes);
+    err = space_protect(space, to, move->new_bytes, move->prot & ~(unsigned)SPACE_SHARED);
+    if (!err)
+        err = space_unmap(space, move->old, move->bytes);
+    if (err)
+        space_unmap(space, to, move->new_bytes);
+    return err ? err : (int64_t)to;
+}
+
+/* The same of memory without rights, which cannot be read. */
+static int64_t grow_by_move(struct space *space, const struct move *move, uint64_t to)
+{
+    int err = space_map(space, to, move->new_bytes, move->prot);
+
+    if (!err)
+        err = space_move(space, move->old, move->bytes, to);
+    if (err)
+        space_unmap(space, to, move->new_bytes);
+    return err ? err : (int64_t)to;
+}
+
+static int64_t grow_to(struct space *space, const struct move *move, uint64_t to)
+{
+    if (move->file)
+        return -ENOMEM; /* the rest of the file was not copied */
+    return move->prot & SPACE_READ ? grow_by_copy(space, move, to) : grow_by_move(space, move, to);
+}
+
+/* Moves to an address of the program's choice. */
+static int64_t move_fixed(struct space *space, struct move *move, uint64_t to)
+{
+    int err = 0;
+
+    if (to & (PAGE - 1) || (to < move->old + move->bytes && move->old < to + move->new_bytes))
+        return -EINVAL;
+    if (to < FERRY_PROGRAM_LOW)
+        return -EPERM;
+    if (to > FERRY_PROGRAM_HIGH || move->new_bytes > FERRY_PROGRAM_HIGH - to)
+        return -ENOMEM;
+    if (move->new_bytes > move->bytes)
+        return grow_to(space, move, to);
+    if (move->new_bytes < move->bytes)
+        err = space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
+    if (!err)
+        err = space_move(space, move->old, move->new_bytes, to);
+    return err ? err : (int64_t)to;
+}
+
+/* Stays where it is if that can be. */
+static int64_t resize(struct space *space, const struct move *move, bool may_move)
+{
+    uint64_t end = move->old + move->bytes, more = move->new_bytes - move->bytes, to;
+
+    if (move->new_bytes <= move->bytes) {
+        int err = move->new_bytes == move->bytes ? 0
+                                                 : space_unmap(space, move->old + move->new_bytes,
+                                                               move->bytes - move->new_bytes);
+
+        return err ? err : (int64_t)move->old;
+    }
+    if (!move->file && space_find(space, end, more) == end &&
+        !space_map(space, end, more, move->prot))
+        return (int64_t)move->old;
+    to = may_move ? space_find(space, 0, move->new_bytes) : 0;
+    return to ? grow_to(space, move, to) : -ENOMEM;
+}
+
+int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
+{
+    struct space *space = vm_space(state->vm);
+    struct move move = {
+        .old = arg[0], .bytes = memory_page_up(arg[1]), .new_bytes = memory_page_up(arg[2])};
+    uint64_t flags = arg[3];
+
+    if (move.old & (PAGE - 1) || !move.bytes || !move.new_bytes ||
+        flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
+        (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+        return -EINVAL;
+    if (move.bytes > FERRY_PROGRAM_HIGH || move.new_bytes > FERRY_PROGRAM_HIGH)
+        return -ENOMEM;
+    if (!space_is_uniform(space, move.old, move.bytes, &move.prot, &move.file))
+        return -EFAULT;
+    if (flags & MREMAP_FIXED)
+        return move_fixed(space, &move, arg[4]);
+    return resize(space, &move, flags & MREMAP_MAYMOVE);
+}
+
+/* ---- advice -------------------------------------------------------------- */
+
+/* Pages that are asked for beforehand come at their first use; what is said is whether they can. */
+static int64_t populate(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    return space_at(space, start, bytes, prot) ? 0 : -EFAULT;
+}
+
+static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool remove)
+{
+    unsigned prot;
+    bool file;
+
+    if (remove &&
+        (!space_is_uniform(space, start, bytes, &prot, &file) || !(prot & SPACE_SHARED) || file))
+        return -EINVAL; /* only what is shared can be emptied for all who share it */
+    return space_discard(space, start, bytes, remove);
+}
+
+int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
+{
+    struct space *space = vm_space(state->vm);
+    uint64_t start = arg[0], bytes = memory_page_up(arg[1]);
+    unsigned prot;
+    bool file;
+
+    if (start & (PAGE - 1) || (arg[1] && !bytes))
+        return -EINVAL;
+    switch (arg[2]) {
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_DONTFORK:
+    case MADV_DOFORK:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+        /* May be ignored. */
+        return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+    case MADV_FREE:
+        if (space_is_uniform(space, start, bytes, &prot, &file) && (file || prot & SPACE_SHARED))
+            return -EINVAL; /* for anonymous memory; which may keep its contents */
+        return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+    case MADV_DONTNEED:
+    case ADVICE_DONTNEED_LOCKED:
+    case MADV_REMOVE:
+        return bytes ? discard(space, start, bytes, arg[2] == MADV_REMOVE) : 0;
+    case ADVICE_POPULATE_READ:
+    case ADVICE_POPULATE_WRITE:
+        if (bytes && !space_at(space, start, bytes, 0))
+            return -ENOMEM;
+        return populate(space, start, bytes,
+                        arg[2] == ADVICE_POPULATE_READ ? SPACE_READ : SPACE_WRITE);
+    default:
+        return -EINVAL;
+    }
+}
+
+/* ---- what stays in memory ------------------------------------------------ */
+
+/* The range that a call of this family names: -ENOMEM if a part of it is not mapped. */
+static int64_t check_mapped(struct linux_state *state, uint64_t start, uint64_t bytes)
+{
+    uint64_t in_page = start & (PAGE - 1), all = memory_page_up(bytes + in_page);
+
+    if (bytes + in_page < bytes || (bytes && !all))
+        return -EINVAL;
+    return !bytes || space_at(vm_space(state->vm), start - in_page, all, 0) ? 0 : -ENOMEM;
+}
+
+/* Nothing inside a VM takes memory away from its program: it is locked as far as the VM goes. */
+int64_t sys_mlock(struct linux_state *state, const uint64_t arg[6])
+{
+    return check_mapped(state, arg[0], arg[1]);
+}
+
+int64_t sys_mlock2(struct linux_state *state, const uint64_t arg[6])
+{
+    return arg[2] & ~(uint64_t)MLOCK_LATER ? -EINVAL : check_mapped(state, arg[0], arg[1]);
+}
+
+int64_t sys_mlockall(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint64_t all = MCL_CURRENT | MCL_FUTURE | MLOCKALL_LATER;
+
+    (void)state;
+    return arg[0] & ~all || !(arg[0] & ~(uint64_t)MLOCKALL_LATER) ? -EINVAL : 0;
+}
+
+int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t start = arg[0], pages = memory_page_up(arg[1]) / PAGE;
+    unsigned char resident[MINCORE_PAGES];
+    char *host;
+
+    if (start & (PAGE - 1))
+        return -EINVAL;
+    if (!arg[1])
+        return 0;
+    host = pages ? space_at(vm_space(state->vm), start, pages * PAGE, 0) : NULL;
+    if (!host)
+        return -ENOMEM;
+    for (uint64_t done = 0; done < pages; done += MINCORE_PAGES) {
+        uint64_t count = pages - done < MINCORE_PAGES ? pages - done : MINCORE_PAGES;
+
+        if (mincore(host + done * PAGE, count * PAGE, resident) < 0)
+            return -EAGAIN;
+        if (guest_put(state, arg[2] + done, resident, count))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+/* No file can be written, so nothing waits to be. */
+int64_t sys_msync(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t flags = arg[2];
+
+    if (arg[0] & (PAGE - 1) || flags & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+        (flags & MS_ASYNC && flags & MS_SYNC))
+        return -EINVAL;
+    return check_mapped(state, arg[0], arg[1]);
+}
