@@ -156,6 +156,18 @@ bool report_refused(struct ferry_vm *vm)
     return false;
 }
 
+void report_refusal(struct ferry_vm *vm)
+{
+    struct ferry_vm_exit *end = &vm->exit;
+    const char *refused = linux_refused(vm->personality);
+    size_t used = strlen(end->text);
+    bool failed = end->how == FERRY_ENDED_CRASH || (end->how == FERRY_ENDED_EXIT && end->status) ||
+                  (end->how == FERRY_ENDED_SIGNAL && end->signo != SIGPIPE);
+
+    if (failed && refused)
+        snprintf(end->text + used, sizeof end->text - used, "; it was refused %s", refused);
+}
+
 void report_exception(struct ferry_vm *vm, int vector)
 {
     struct boot_frame frame;

@@ -18,4 +18,7 @@ bool report_refused(struct ferry_vm *vm);
 /* A crash with no more to tell than `why`. */
 void report_crash(struct ferry_vm *vm, int signo, const char *why);
 
+/* The program has ended: if it failed, says also what it was refused before. */
+void report_refusal(struct ferry_vm *vm);
+
 #endif

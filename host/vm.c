@@ -20,6 +20,7 @@
 #include "loan.h"
 #include "mapping.h"
 #include "queue.h"
+#include "report.h"
 #include "ring.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -376,6 +377,7 @@ static void *vm_thread(void *arg)
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     vcpu_run(vm);
+    report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     /* What the program had sent or written arrives, however it ended, as with
      * a pipe; unless it was told to stop. */

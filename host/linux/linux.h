@@ -37,6 +37,10 @@ struct linux_call {
     int status;
 };
 
+/* What the program was refused last and may have failed for, in words that go on from "it was
+ * refused"; NULL: nothing. */
+const char *linux_refused(const struct linux_state *state);
+
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);
 
 #endif

@@ -81,6 +81,7 @@ int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct gu
             return -ENOTDIR;
         base = file->path;
     }
+    refused_name(state, name, base == state->cwd && name[0] != '/');
     return path_join(base, name, out);
 }
 
@@ -134,7 +135,7 @@ static bool names_descriptor(const char *path, uint64_t *fd)
     return true;
 }
 
-enum place path_place(const struct linux_state *state, const char *path, uint64_t *fd)
+static enum place find_place(const struct linux_state *state, const char *path, uint64_t *fd)
 {
     const char *rest;
 
@@ -149,6 +150,16 @@ enum place path_place(const struct linux_state *state, const char *path, uint64_
             return PLACE_ABOVE;
     }
     return strcmp(path, "/") ? PLACE_OUTSIDE : PLACE_ABOVE;
+}
+
+enum place path_place(struct linux_state *state, const char *path, uint64_t *fd)
+{
+    enum place place = find_place(state, path, fd);
+    const char *rest;
+
+    if (place == PLACE_OUTSIDE || place == PLACE_ABOVE || place == PLACE_INSIDE)
+        refused_path(state, path, place != PLACE_INSIDE, find_root(state, state->cwd, &rest));
+    return place;
 }
 
 static int open_below(int root, const char *rest, bool follow)

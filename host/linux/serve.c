@@ -51,29 +51,37 @@ void linux_destroy(struct linux_state *state)
     free(state);
 }
 
+const char *linux_call_name(uint64_t number)
+{
+    const char *name = NULL;
+
+    if (number < sizeof(syscall_names) / sizeof(syscall_names[0]))
+        name = syscall_names[number];
+    return name ? name : "unknown";
+}
+
 /* Says so once for each number, so that a program cannot flood the log. */
 static int64_t not_offered(struct linux_state *state, uint64_t number)
 {
-    const char *name = NULL;
     uint64_t bit = 1ull << (number % 64);
 
     if (number >= CALLS_MAX || state->named[number / 64] & bit)
         return -ENOSYS;
     state->named[number / 64] |= bit;
-    if (number < sizeof(syscall_names) / sizeof(syscall_names[0]))
-        name = syscall_names[number];
     vm_debug(state->vm, "system call %u (%s) is not offered: ENOSYS", (unsigned)number,
-             name ? name : "unknown");
+             linux_call_name(number));
     return -ENOSYS;
 }
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
 {
+    call_handler handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
+
     state->next = LINUX_RESUME;
-    if (call->number < CALLS_MAX && handlers[call->number])
-        call->result = handlers[call->number](state, call->arg);
-    else
-        call->result = not_offered(state, call->number);
+    state->refused_last.named = false;
+    call->result = handler ? handler(state, call->arg) : not_offered(state, call->number);
+    if (call->result < 0 || call->number == SYS_brk)
+        refused_look(state, call, !handler || handler == sys_refuse || handler == sys_denied);
     if (state->next == LINUX_RESUME && call->result == -EINTR)
         return LINUX_STOPPED;
     call->status = state->status;

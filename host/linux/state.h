@@ -15,6 +15,7 @@
 #include "../stream.h"
 #include "../vm_linux.h"
 #include "linux.h"
+#include "refused.h"
 
 #define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
@@ -95,6 +96,7 @@ struct linux_state {
     enum linux_next next;
     int status;
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
+    struct refused refused_last;
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */
@@ -150,7 +152,7 @@ enum place {
     PLACE_DESCRIPTOR, /* /dev/stdin, /proc/self/fd/1, ...: an open descriptor */
 };
 /* *fd: the descriptor, for PLACE_DESCRIPTOR. */
-enum place path_place(const struct linux_state *state, const char *path, uint64_t *fd);
+enum place path_place(struct linux_state *state, const char *path, uint64_t *fd);
 /* Opens what is PLACE_INSIDE: an O_PATH descriptor of the host. Only regular files and
  * directories, and the link itself if `follow` is false. */
 int path_open(const struct linux_state *state, const struct guest_path *path, bool follow,
@@ -166,6 +168,10 @@ int64_t signal_broken_pipe(struct linux_state *state);
 /* ---- process.c ----------------------------------------------------------- */
 
 void limits_init(struct linux_state *state);
+
+/* ---- serve.c ------------------------------------------------------------- */
+
+const char *linux_call_name(uint64_t number);
 
 /* ---- time.c -------------------------------------------------------------- */
 

@@ -160,7 +160,9 @@ struct ferry_vm_exit {
     bool address_known;
     uint64_t address; /* for CRASH: what was touched */
     /* One line for people: how it ended; for a crash the signal, RIP, symbol
-     * and offset, and which page of which message it had no right to. */
+     * and offset, and which page of which message it had no right to; if it failed, also what
+     * it was refused last (a file, memory, a thread), with the option of the command that
+     * allows it. Names of the program's are cut and without control characters. */
     char text[512];
 };
 

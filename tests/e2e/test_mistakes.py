@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 
-from harness import BUSYBOX, FerryTest, box, ferry, main, pipe
+from harness import BUSYBOX, FerryTest, box, ferry, guest, main, pipe
 
 
 class Typed(FerryTest):
@@ -172,6 +172,64 @@ class Options(Typed):
     def test_end_of_options(self):
         self.assert_ends(ferry("run", "--", "busybox", "true", env=self.env), 0)
         self.assert_ends(ferry("pipe", "--", "busybox true", env=self.env), 0)
+
+
+class Refused(Typed):
+    """A program that fails says what it was refused, and which option allows it."""
+
+    def check_refused(self, text, *arguments):
+        result = ferry("run", *arguments, env=self.env)
+        self.assertNotEqual(result.status, 0)
+        last = result.errors.rstrip("\n").split("\n")[-1]
+        self.assertRegex(last, r"\Aferry: [^\n]*exit status [0-9]+; it was refused ")
+        self.assertIn(text, last)
+
+    def test_file(self):
+        self.check_refused("'/etc/passwd': --ro /etc allows it", "busybox", "cat", "/etc/passwd")
+        self.check_refused("'words': --ro . allows it", "busybox", "cat", "words")
+        self.check_refused("'/etc': --ro /etc allows it", "busybox", "ls", "/etc")
+
+    def test_advice_is_true(self):
+        result = ferry("run", "--ro", ".", "busybox", "cat", "words", env=self.env)
+        self.assert_ends(result, 0)
+        self.assertEqual(result.output, b"the one\n")
+        os.mkdir("below")
+        os.chdir("below")
+        self.check_refused("'../words': --ro .. allows it", "busybox", "cat", "../words")
+        result = ferry("run", "--ro", "..", "busybox", "cat", "../words", env=self.env)
+        self.assertEqual(result.output, b"the one\n")
+
+    def test_file_to_write(self):
+        self.check_refused("to write '/x': a VM has no files to write", "busybox", "dd", "of=/x")
+
+    def test_process_thread_and_network(self):
+        self.check_refused("another process: a VM runs one", "busybox", "xargs", "ls")
+        self.check_refused("a socket: a VM has no network", "busybox", "ping", "127.0.0.1")
+        self.check_refused("another thread: a VM runs one", guest("thread"))
+
+    def test_memory(self):
+        self.check_refused("--mem larger than 16 MiB", "--mem=16M", "busybox", "dd", "bs=64M", "count=1")
+
+    def test_name_is_fit_to_print(self):
+        self.check_refused("'/a?[2J?b': --ro / allows it", "busybox", "cat", "/a\x1b[2J\nb")
+
+    def test_of_a_crash_too(self):
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/passwd; kill -ABRT $$", env=self.env)
+        self.assertEqual(result.status, 134)
+        self.assertIn("ended by SIGABRT; it was refused '/etc/passwd': --ro", result.errors)
+
+    def test_nothing_is_said_without_need(self):
+        for command in (["grep", "none"], ["false"], ["cat", "--ro", ".", "none"]):
+            with self.subTest(command):
+                options = command[1:3] if "--ro" in command else []
+                words = [command[0], command[-1]] if command[1:] else command
+                result = ferry("run", *options, "busybox", *words, env=self.env)
+                self.assertEqual(result.status, 1)
+                self.assertRegex(result.errors, r"exit status 1\n\Z")
+        # It succeeded without the file.
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/passwd; echo on", env=self.env)
+        self.assert_ends(result, 0)
+        self.assertEqual(result.errors, "")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the memory of what a program was refused: one line, the last thing that
+ * matters, with the option that allows it. It is said if the program fails.
+ * Names are the program's own: bounded, and fit to print.
+ */
+#include "refused.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "linux.h"
+#include "state.h"
+
+static void keep(struct linux_state *state, bool probe, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void keep(struct linux_state *state, bool probe, const char *format, ...)
+{
+    struct refused *refused = &state->refused_last;
+    va_list args;
+
+    if (probe && refused->text[0] && !refused->probe)
+        return;
+    va_start(args, format);
+    vsnprintf(refused->text, sizeof(refused->text), format, args);
+    va_end(args);
+    refused->probe = probe;
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static void keep_name(struct refused *refused, const char *name)
+{
+    size_t i = 0;
+
+    for (; i < sizeof(refused->name) - 1 && name[i]; i++)
+        refused->name[i] =
+            (char)(name[i] >= ' ' && name[i] < 127 && name[i] != '\'' ? name[i] : '?');
+    refused->name[i] = '\0';
+}
+
+void refused_name(struct linux_state *state, const char *name, bool relative)
+{
+    state->refused_last.relative = relative;
+    if (relative)
+        keep_name(&state->refused_last, name);
+}
+
+void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted)
+{
+    struct refused *refused = &state->refused_last;
+
+    if (rooted)
+        refused->relative = false;
+    if (!refused->relative)
+        keep_name(refused, path);
+    refused->named = true;
+    refused->outside = outside;
+}
+
+/* The directory that --ro must name for the file to be found under the name it was asked by. */
+static void holder(const struct refused *refused, bool file, char *directory, size_t bytes)
+{
+    const char *name = refused->name, *slash = strrchr(name, '/');
+    size_t length = slash ? (size_t)(slash - name) : 0;
+
+    if (refused->relative) {
+        /* The working directory has to be in it as well, and is the program's then. */
+        length = strspn(name, "./");
+        while (length > 0 && (name[length - 1] == '/' || strncmp(name, "..", 2) != 0))
+            length--;
+        snprintf(directory, bytes, "%.*s", length ? (int)length : 1, length ? name : ".");
+    } else if (length == 0) {
+        /* What stands at the top and is not opened as a file will be a directory. */
+        snprintf(directory, bytes, "%s", file ? "/" : name);
+    } else {
+        snprintf(directory, bytes, "%.*s", (int)length, name);
+    }
+}
+
+/* Whether it is one of the files and directories, or below one. */
+static bool is_among(const struct refused *refused, const char *const *paths)
+{
+    for (size_t i = 0; paths[i] && !refused->relative; i++) {
+        size_t bytes = strlen(paths[i]);
+
+        if (strncmp(refused->name, paths[i], bytes) == 0 &&
+            (refused->name[bytes] == '\0' || refused->name[bytes] == '/'))
+            return true;
+    }
+    return false;
+}
+
+static void keep_outside(struct linux_state *state, bool file)
+{
+    static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};
+    /* C libraries and busybox look for these at each start, and nothing fails without them. */
+    static const char *const customary[] = {
+        "/etc/busybox.conf", "/etc/ld.so.cache", "/etc/ld.so.preload",      "/etc/localtime",
+        "/etc/TZ",           "/etc/suid-debug",  "/usr/share/zoneinfo",     "/usr/share/locale",
+        "/usr/lib/locale",   "/etc/terminfo",    "/lib/terminfo",           "/usr/share/terminfo",
+        "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
+    };
+    const struct refused *refused = &state->refused_last;
+    char directory[REFUSED_NAME_BYTES];
+
+    if (is_among(refused, customary))
+        return;
+    if (is_among(refused, never_there)) {
+        keep(state, true, "'%s', which a VM does not have", refused->name);
+        return;
+    }
+    holder(refused, file, directory, sizeof(directory));
+    const char *quote = directory[strcspn(directory, " \"$&();<>*?[\\`|~#")] ? "'" : "";
+
+    if (strlen(refused->name) == sizeof(refused->name) - 1)
+        keep(state, false, "'%s...': --ro of its directory allows it", refused->name);
+    else
+        keep(state, false, "'%s': --ro %s%s%s allows it", refused->name, quote, directory, quote);
+}
+
+/* The flags of a call that opens a file; O_PATH stands for none. */
+static uint64_t open_flags(const struct linux_call *call)
+{
+    switch (call->number) {
+    case SYS_open:
+        return call->arg[1];
+    case SYS_openat:
+        return call->arg[2];
+    case SYS_creat:
+        return O_WRONLY;
+    default:
+        return O_PATH;
+    }
+}
+
+static void look_at_file(struct linux_state *state, const struct linux_call *call)
+{
+    const struct refused *refused = &state->refused_last;
+    uint64_t flags = open_flags(call);
+    bool file = !(flags & (O_PATH | O_DIRECTORY));
+
+    if (file && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC)))
+        keep(state, false, "to write '%s': a VM has no files to write, only standard output",
+             refused->name);
+    else if (refused->outside && (call->result == -ENOENT || call->result == -EACCES))
+        keep_outside(state, file);
+    else if (call->result == -EACCES)
+        keep(state, false,
+             "'%s': it leads out of --ro, or is no regular file, or ferry may not read it",
+             refused->name);
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+static void look_at_memory(struct linux_state *state, uint64_t bytes)
+{
+    const struct space *space = vm_space(state->vm);
+
+    if (bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - bytes)
+        keep(state, false, "%llu KiB more of memory: a --mem larger than %llu MiB allows it",
+             (unsigned long long)bytes >> 10, (unsigned long long)space->limit_bytes >> 20);
+}
+
+/* ---- calls --------------------------------------------------------------- */
+
+static bool wants_thread(struct linux_state *state, const struct linux_call *call)
+{
+    uint64_t flags = 0;
+
+    if (call->number == SYS_clone)
+        flags = call->arg[0];
+    else if (call->number == SYS_clone3 && guest_get(state, call->arg[0], &flags, sizeof(flags)))
+        flags = 0;
+    return flags & CLONE_THREAD;
+}
+
+static void look_at_call(struct linux_state *state, const struct linux_call *call)
+{
+    switch (call->number) {
+    case SYS_clone:
+    case SYS_clone3:
+    case SYS_fork:
+    case SYS_vfork:
+        if (wants_thread(state, call))
+            keep(state, false, "another thread: a VM runs one, and no option allows more");
+        else
+            keep(state, false,
+                 "another process: a VM runs one; make each program a stage of its own");
+        break;
+    case SYS_execve:
+    case SYS_execveat:
+        keep(state, false, "another program: a VM runs one; make each a stage of its own");
+        break;
+    case SYS_pipe:
+    case SYS_pipe2:
+        keep(state, false, "a pipe: a VM runs one program; make each a stage of its own");
+        break;
+    case SYS_socket:
+    case SYS_socketpair:
+        keep(state, false, "a socket: a VM has no network, and no option gives it one");
+        break;
+    default:
+        if (call->result == -ENOSYS)
+            keep(state, false, "the system call %s, which a VM does not have",
+                 linux_call_name(call->number));
+        else
+            keep(state, false, "the system call %s: a VM has no files to write",
+                 linux_call_name(call->number));
+    }
+}
+
+void refused_look(struct linux_state *state, const struct linux_call *call, bool never)
+{
+    if (call->number == SYS_brk && call->arg[0] > (uint64_t)call->result)
+        look_at_memory(state, call->arg[0] - (uint64_t)call->result);
+    else if (call->number == SYS_mmap && call->result == -ENOMEM)
+        look_at_memory(state, call->arg[1]);
+    else if (call->number == SYS_mremap && call->result == -ENOMEM)
+        look_at_memory(state, call->arg[2]);
+    else if (never)
+        look_at_call(state, call);
+    else if (state->refused_last.named && call->result < 0)
+        look_at_file(state, call);
+}
+
+const char *linux_refused(const struct linux_state *state)
+{
+    return state->refused_last.text[0] ? state->refused_last.text : NULL;
+}
