@@ -89,8 +89,10 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     const uint64_t in = offsetof(struct ferry_control, in);
     int result = 0;
 
-    /* Rights only grow: read-only for all, then writing for the guest's pages. */
-    result |= map_pages(tables, 0, control, GUEST_USER);
+    /* Rights only grow: read-only for all, then writing for the guest's pages. The first page,
+     * which tells who its peers are, comes when the guest looks at it (identity.h). */
+    result |= map_pages(tables, sizeof(struct ferry_control_info),
+                        control - sizeof(struct ferry_control_info), GUEST_USER);
     result |= map_pages(tables, guest, in - guest, GUEST_USER | GUEST_WRITE);
     result |= map_pages(tables, AT_SEGMENTS, 2 * FERRY_PAGE_BYTES, GUEST_WRITE);
     result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
@@ -113,6 +115,11 @@ int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
     guest_tables_init(tables, (char *)host + AT_PAGETABLES, FERRY_SYSTEM_BASE + AT_PAGETABLES,
                       capacity);
     return map_system(tables, window_bytes);
+}
+
+int boot_show_info(struct guest_tables *tables)
+{
+    return map_pages(tables, 0, sizeof(struct ferry_control_info), GUEST_USER);
 }
 
 void boot_user_segments(struct kvm_sregs *sregs)

@@ -25,6 +25,9 @@
  * window's window_bytes. -ENOMEM: the tables do not fit. */
 int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables);
 
+/* Lets the guest read the first page of the control structure, which boot_system leaves out. */
+int boot_show_info(struct guest_tables *tables);
+
 /* Registers of a CPU about to run at `rip` with stack `rsp` at CPL3. */
 void boot_sregs(struct kvm_sregs *sregs);
 void boot_user_segments(struct kvm_sregs *sregs);
@@ -37,6 +40,8 @@ void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS]);
 /* RFLAGS for user code: what the program may choose of `flags`, interrupts
  * and port access on. */
 uint64_t boot_user_flags(uint64_t flags);
+
+#define BOOT_PAGE_FAULT 14
 
 /* The exception whose stub is at rip: 0 to 31, or -1. */
 int boot_vector(uint64_t rip);

@@ -88,7 +88,7 @@ struct endpoint {
     uint16_t id;             /* what peers call it; 0: the host */
     uint32_t generation;
     char name[FERRY_NAME_BYTES];
-    uint8_t digest[FERRY_DIGEST_BYTES];
+    struct image *image; /* what it runs, the engine's; NULL: nothing, as the host */
 
     struct window window;
     char *landing;                 /* FERRY_TOKENS slots of FERRY_COPY_BYTES */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "direct.h"
@@ -132,55 +132,57 @@ static void free_endpoints(struct ferry_engine *engine)
 
 /* --- images ------------------------------------------------------------------ */
 
-static struct image *find_image(struct ferry_engine *engine, const struct stat *st)
-{
-    int64_t changed = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+/* A file that was changed a moment before it was opened may be changed again within the same
+ * tick of the clock that file systems use, and would then look the same. */
+#define UNSETTLED_NS 40000000
 
+static bool is_settled(const struct image_key *key)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return key->changed_ns < now_ns - UNSETTLED_NS || key->changed_ns > now_ns + UNSETTLED_NS;
+}
+
+static struct image *find_image(struct ferry_engine *engine, const struct image_key *key)
+{
     for (struct image_entry *entry = engine->images; entry; entry = entry->next)
-        if (entry->device == st->st_dev && entry->inode == st->st_ino &&
-            entry->size_bytes == (uint64_t)st->st_size && entry->changed_ns == changed)
+        if (entry->settled && memcmp(&entry->image->source.key, key, sizeof *key) == 0)
             return entry->image;
     return NULL;
 }
 
-/* Reads the file; nothing is locked, as that may take long. NULL: *result says why. */
-static struct image_entry *load_image(const char *path, const struct stat *st, int *result,
-                                      struct ferry_error *err)
+int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
+                 struct image **out, struct ferry_error *err)
 {
-    struct image_entry *entry = calloc(1, sizeof *entry);
+    struct image_source source;
 
-    if (!entry) {
-        *result = error_set(err, -ENOMEM, "no memory to load '%s'", path);
-        return NULL;
-    }
-    *result = image_open(path, &entry->image, err);
-    if (*result < 0) {
-        free(entry);
-        return NULL;
-    }
-    entry->device = st->st_dev;
-    entry->inode = st->st_ino;
-    entry->size_bytes = (uint64_t)st->st_size;
-    entry->changed_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    return entry;
-}
-
-int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
-                 struct ferry_error *err)
-{
-    struct stat st = {0};
-    int result;
-
-    bool there = stat(path, &st) == 0;
-    pthread_mutex_lock(&engine->lock);
-    *out = there ? find_image(engine, &st) : NULL;
-    pthread_mutex_unlock(&engine->lock);
-    if (*out)
-        return 0;
-    struct image_entry *entry = load_image(path, &st, &result, err);
-    if (!entry)
+    /* The state of the file that was opened, not of what the path named before. */
+    int result = image_source_open(path, &source, err);
+    if (result < 0)
         return result;
-    /* If another thread loaded the same meanwhile, there are two of it: no harm. */
+    bool settled = is_settled(&source.key);
+    pthread_mutex_lock(&engine->lock);
+    *out = find_image(engine, &source.key);
+    pthread_mutex_unlock(&engine->lock);
+    if (*out) {
+        close(source.fd);
+        return 0;
+    }
+    struct image_entry *entry = calloc(1, sizeof *entry);
+    if (!entry) {
+        close(source.fd);
+        return error_set(err, -ENOMEM, "no memory to load '%s'", path);
+    }
+    /* Nothing is locked, as this may take long. If another thread loads the same meanwhile, there
+     * are two of it: no harm. */
+    result = image_open(path, &source, limit_bytes, &entry->image, err);
+    if (result < 0) {
+        free(entry);
+        return result;
+    }
+    entry->settled = settled;
     pthread_mutex_lock(&engine->lock);
     entry->next = engine->images;
     engine->images = entry;

@@ -27,8 +27,7 @@ struct image;
 struct image_entry {
     struct image_entry *next;
     struct image *image;
-    uint64_t device, inode, size_bytes;
-    int64_t changed_ns;
+    bool settled; /* its file had not been changed just before */
 };
 
 struct ferry_engine {
@@ -66,9 +65,10 @@ int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct
 /* The endpoint was shut down: its place may be taken by another. */
 void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoint);
 
-/* The image of a file, read once for all VMs of the engine. It lives as long as the engine. */
-int engine_image(struct ferry_engine *engine, const char *path, struct image **out,
-                 struct ferry_error *err);
+/* The image of a file, read once for all VMs of the engine. It lives as long as the engine.
+ * -ENOMEM: it takes more than limit_bytes. */
+int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
+                 struct image **out, struct ferry_error *err);
 
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

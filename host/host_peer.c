@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "engine.h"
+#include "image.h"
 #include "loan.h"
 #include "queue.h"
 #include "ring.h"
@@ -229,5 +230,9 @@ void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
 
     *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
     memcpy(out->name, peer->name, sizeof out->name);
-    memcpy(out->digest, peer->digest, sizeof out->digest);
+    if (peer->image) {
+        while (!image_digest_step(peer->image))
+            ;
+        memcpy(out->digest, peer->image->digest, sizeof out->digest);
+    }
 }

@@ -1,36 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns program files: opening them and their digest. What is in them is
- * checked by image_check.c.
- *
- * The file is copied once into a sealed memfd, and all else is done on that
- * copy. So the digest that peers are shown is that of the very bytes that
- * run, a file that is overwritten or cut short later changes nothing in a
- * running VM, and no access to image pages can raise SIGBUS. VMs of one image
- * share the copy's pages until they write to them.
+ * Owns program files: opening them, and the order of what is done with one. What
+ * is in them is checked by image_check.c, what runs of them copied by image_copy.c.
  */
 #include "image.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libelf.h>
-#include <nettle/sha2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "image_internal.h"
 
-_Static_assert(SHA256_DIGEST_SIZE == FERRY_DIGEST_BYTES, "the digest is SHA-256");
-
-#define SEAL_TRIES     20
-#define COPY_BYTES     (256u << 10)
-#define FILE_BYTES_MAX IMAGE_HIGH /* no program that fits comes in a larger file */
-#define PATH_SHOWN_MAX 120        /* leaves room in struct ferry_error for the reason */
+#define PATH_SHOWN_MAX 120 /* leaves room in struct ferry_error for the reason */
 
 int image_fail(struct ferry_error *err, int code, const char *path, const char *format, ...)
 {
@@ -49,31 +35,37 @@ int image_fail(struct ferry_error *err, int code, const char *path, const char *
     return code;
 }
 
-/* The first bytes say what the file is; libelf sees only what may be ELF. */
-static int check_ident(const char *path, const unsigned char *data, size_t bytes,
-                       struct ferry_error *err)
+/* ---- opening ---------------------------------------------------------------- */
+
+static int64_t nanoseconds(struct timespec time)
 {
-    if (bytes == 0)
-        return image_fail(err, -ENOEXEC, path, "not an ELF file but an empty one; build it again");
-    if (bytes >= 2 && data[0] == '#' && data[1] == '!')
-        return image_fail(err, -ENOEXEC, path,
-                          "not an ELF file but a script; run its interpreter, linked with "
-                          "-static, and give it the script as an argument");
-    if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
-        return image_fail(err, -ENOEXEC, path,
-                          "not an ELF file; give a Linux x86-64 program linked with -static");
-    if (data[EI_DATA] == ELFDATA2MSB)
-        return image_fail(err, -ENOEXEC, path,
-                          "built for a big-endian machine; build it for x86-64");
-    if (data[EI_CLASS] == ELFCLASS32)
-        return image_fail(err, -ENOEXEC, path, "a 32-bit program; build it for x86-64 (-m64)");
-    if (data[EI_CLASS] != ELFCLASS64 || data[EI_DATA] != ELFDATA2LSB ||
-        data[EI_VERSION] != EV_CURRENT)
-        return image_fail(err, -ENOEXEC, path, "its ELF header is malformed; build it again");
-    return 0;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static int open_source(const char *path, struct ferry_error *err)
+static struct image_key key_of(const struct stat *st)
+{
+    /* The change time too: who writes the same number of bytes can set the other one back. */
+    return (struct image_key){.device = st->st_dev,
+                              .inode = st->st_ino,
+                              .bytes = (uint64_t)st->st_size,
+                              .modified_ns = nanoseconds(st->st_mtim),
+                              .changed_ns = nanoseconds(st->st_ctim)};
+}
+
+bool image_is_whole(const struct image *image)
+{
+    struct image_key key;
+    struct stat st;
+
+    if (image->source.fd < 0)
+        return true;
+    if (fstat(image->source.fd, &st) < 0)
+        return false;
+    key = key_of(&st);
+    return memcmp(&key, &image->source.key, sizeof(key)) == 0;
+}
+
+int image_source_open(const char *path, struct image_source *out, struct ferry_error *err)
 {
     struct stat st;
     int code;
@@ -96,129 +88,126 @@ static int open_source(const char *path, struct ferry_error *err)
     } else if (!S_ISREG(st.st_mode)) {
         code = image_fail(err, -EACCES, path, "not a regular file; copy the program to one");
     } else {
-        return fd;
+        *out = (struct image_source){.fd = fd, .key = key_of(&st)};
+        return 0;
     }
     close(fd);
     return code;
 }
 
-static int write_all(int fd, const unsigned char *data, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
+/* ---- reading ---------------------------------------------------------------- */
 
+int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
+{
+    char *to = buffer;
+
+    while (bytes > 0) {
+        ssize_t n = pread(fd, to, bytes, (off_t)offset);
+
+        if (n == 0)
+            return -ENODATA;
         if (n < 0 && errno != EINTR)
             return -errno;
         if (n > 0) {
-            data += n;
+            to += n;
+            offset += (uint64_t)n;
             bytes -= (size_t)n;
         }
     }
     return 0;
 }
 
-/* The kernel itself may hold a page for a moment, as when it moves pages about. It waits a while
- * for that before it says EBUSY, and then it is worth asking again. */
-static int seal(int fd)
+/* The first bytes say what the file is. */
+static int check_ident(const char *path, const unsigned char *data, size_t bytes,
+                       struct ferry_error *err)
 {
-    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    int result = -1;
-
-    for (int i = 0; i < SEAL_TRIES && result < 0; i++) {
-        result = fcntl(fd, F_ADD_SEALS, seals);
-        if (result < 0 && errno != EBUSY)
-            break;
-    }
-    return result;
-}
-
-/* Copies the file, each byte read once, and takes the digest of what it wrote. */
-static int copy_file(struct image *image, int source, unsigned char *buffer,
-                     struct ferry_error *err)
-{
-    struct sha256_ctx sha;
-    uint64_t total = 0;
-
-    sha256_init(&sha);
-    for (;;) {
-        ssize_t n = read(source, buffer, COPY_BYTES);
-        int code = 0;
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return image_fail(err, -errno, image->path, "reading it: %s", strerror(errno));
-        if (total == 0)
-            code = check_ident(image->path, buffer, (size_t)n, err);
-        if (code)
-            return code;
-        if (n == 0)
-            break;
-        total += (uint64_t)n;
-        if (total > FILE_BYTES_MAX)
-            return image_fail(err, -EFBIG, image->path,
-                              "larger than 8 GiB; strip it of debugging information");
-        sha256_update(&sha, (size_t)n, buffer);
-        code = write_all(image->fd, buffer, (size_t)n);
-        if (code)
-            return image_fail(err, code, image->path, "making a copy in memory: %s",
-                              strerror(-code));
-    }
-    sha256_digest(&sha, sizeof(image->digest), image->digest);
-    if (seal(image->fd) < 0)
-        return image_fail(err, -errno, image->path, "sealing its copy: %s", strerror(errno));
+    if (bytes == 0)
+        return image_fail(err, -ENOEXEC, path, "not an ELF file but an empty one; build it again");
+    if (bytes >= 2 && data[0] == '#' && data[1] == '!')
+        return image_fail(err, -ENOEXEC, path,
+                          "not an ELF file but a script; run its interpreter, linked with "
+                          "-static, and give it the script as an argument");
+    if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
+        return image_fail(err, -ENOEXEC, path,
+                          "not an ELF file; give a Linux x86-64 program linked with -static");
+    if (data[EI_DATA] == ELFDATA2MSB)
+        return image_fail(err, -ENOEXEC, path,
+                          "built for a big-endian machine; build it for x86-64");
+    if (data[EI_CLASS] == ELFCLASS32)
+        return image_fail(err, -ENOEXEC, path, "a 32-bit program; build it for x86-64 (-m64)");
+    if (data[EI_CLASS] != ELFCLASS64 || data[EI_DATA] != ELFDATA2LSB ||
+        data[EI_VERSION] != EV_CURRENT || bytes < sizeof(Elf64_Ehdr))
+        return image_fail(err, -ENOEXEC, path, "its ELF header is malformed; build it again");
     return 0;
 }
 
-static int take_copy(struct image *image, struct ferry_error *err)
+static int read_error(const struct image *image, int code, struct ferry_error *err)
 {
-    unsigned char *buffer;
-    int source, code;
-
-    source = open_source(image->path, err);
-    if (source < 0)
-        return source;
-    image->fd = memfd_create("ferry-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    buffer = malloc(COPY_BYTES);
-    if (image->fd < 0)
-        code = image_fail(err, -errno, image->path, "memfd_create: %s", strerror(errno));
-    else if (!buffer)
-        code = image_fail(err, -ENOMEM, image->path, "out of memory");
-    else
-        code = copy_file(image, source, buffer, err);
-    free(buffer);
-    close(source);
-    return code;
+    if (code == -ENODATA)
+        return image_fail(err, -ENOEXEC, image->path,
+                          "malformed: its program headers lie beyond the end of the file; build it "
+                          "again");
+    return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
 }
 
-int image_open(const char *path, struct image **out, struct ferry_error *err)
+static int read_headers(struct image *image, struct image_headers *headers, struct ferry_error *err)
+{
+    Elf64_Ehdr *ehdr = &headers->file;
+    uint64_t bytes = image->source.key.bytes;
+    size_t first = bytes < sizeof(*ehdr) ? (size_t)bytes : sizeof(*ehdr);
+    int code = image_pread(image->source.fd, ehdr, first, 0);
+
+    if (code == 0)
+        code = check_ident(image->path, (const unsigned char *)ehdr, first, err);
+    else
+        return read_error(image, code, err);
+    if (code || ehdr->e_phentsize != sizeof(Elf64_Phdr) || ehdr->e_phnum > IMAGE_HEADERS_MAX)
+        return code; /* image_check looks at these two first */
+    first = ehdr->e_phnum * sizeof(Elf64_Phdr);
+    if (bytes < first || ehdr->e_phoff > bytes - first)
+        return read_error(image, -ENODATA, err);
+    code = image_pread(image->source.fd, headers->program, first, ehdr->e_phoff);
+    return code ? read_error(image, code, err) : 0;
+}
+
+static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_error *err)
+{
+    struct image_headers headers = {0};
+    int code = read_headers(image, &headers, err);
+
+    if (code == 0)
+        code = image_check(image, &headers, err);
+    if (code)
+        return code;
+    image_plan(image, &headers);
+    /* Before the first byte is copied: a file may be sparse, and far larger than any VM. */
+    if (image->memory_bytes + image->unshared_bytes > limit_bytes)
+        return image_no_room(image, err);
+    return image_copy(image, &headers, err);
+}
+
+int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
+               struct image **out, struct ferry_error *err)
 {
     struct image *image = calloc(1, sizeof(*image));
-    Elf *elf;
     int code;
 
-    if (!image)
+    if (!image) {
+        close(source->fd);
         return image_fail(err, -ENOMEM, path, "out of memory");
+    }
     image->fd = -1;
-    pthread_mutex_init(&image->symbols_lock, NULL);
+    image->source = *source;
+    pthread_mutex_init(&image->digest_lock, NULL);
     image->path = strdup(path);
-    code = image->path ? take_copy(image, err) : image_fail(err, -ENOMEM, path, "out of memory");
-    if (code)
-        goto fail;
-    elf_version(EV_CURRENT);
-    elf = elf_begin(image->fd, ELF_C_READ, NULL);
-    code = elf ? image_check(image, elf, err)
-               : image_fail(err, -ENOEXEC, path,
-                            "malformed: its ELF headers lie beyond the end of the file; build it "
-                            "again");
-    elf_end(elf);
-    if (code)
-        goto fail;
+    code = image->path ? read_image(image, limit_bytes, err)
+                       : image_fail(err, -ENOMEM, path, "out of memory");
+    if (code) {
+        image_close(image);
+        return code;
+    }
     *out = image;
     return 0;
-fail:
-    image_close(image);
-    return code;
 }
 
 void image_close(struct image *image)
@@ -227,8 +216,10 @@ void image_close(struct image *image)
         return;
     if (image->fd >= 0)
         close(image->fd);
-    pthread_mutex_destroy(&image->symbols_lock);
-    free(image->symbols); /* their names lie in the same block */
+    if (image->source.fd >= 0)
+        close(image->source.fd);
+    pthread_mutex_destroy(&image->digest_lock);
+    free(image->hashing);
     free(image->path);
     free(image);
 }

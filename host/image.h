@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A program file: its checks, segments, symbols and digest, read once and
- * shared by every VM that runs it.
+ * A program file: its checks, segments, symbols and digest. What runs of it is
+ * read once and shared by every VM that runs it; the rest is read when it is asked for.
  */
 #ifndef FERRY_HOST_IMAGE_H
 #define FERRY_HOST_IMAGE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,19 +18,38 @@
 #include "space.h"
 
 #define IMAGE_SEGMENTS_MAX 16
+#define IMAGE_RANGES_MAX   (IMAGE_SEGMENTS_MAX + 2) /* the two headers may lie apart */
+
+/* One state of one file: a file that is written to or replaced has another. */
+struct image_key {
+    uint64_t device, inode, bytes;
+    int64_t modified_ns, changed_ns;
+};
+
+/* A file that was opened. */
+struct image_source {
+    int fd;
+    struct image_key key;
+};
 
 struct image_segment {
     uint64_t addr, file_bytes, memory_bytes, offset; /* as linked, not yet biased */
     unsigned prot;                                   /* SPACE_* */
 };
 
-struct image_symbol {
-    uint64_t addr, bytes;
-    const char *name;
+/* [start, end) of a file. */
+struct image_range {
+    uint64_t start, end;
 };
 
 struct image {
-    int fd;
+    int fd; /* the copy: what runs of the file, at the same offsets, and holes between */
+    struct image_range copied[IMAGE_RANGES_MAX]; /* sorted, disjoint: what the copy has */
+    size_t copied_count;
+    /* What a VM is charged for: its pages, and what of the copy it does not share with them, or
+     * may have its own copies of. */
+    uint64_t memory_bytes, unshared_bytes;
+    struct image_source source; /* the file itself, for what the copy has not; fd -1: it has all */
     char *path;
     uint64_t entry, bias; /* bias: what a static-PIE file is moved up by, else 0 */
     uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
@@ -36,18 +57,29 @@ struct image {
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
-    pthread_mutex_t symbols_lock; /* VMs that share the image may crash at once: the two below */
-    struct image_symbol *symbols; /* functions by address, as linked; read when first asked for */
-    size_t symbol_count;
+    pthread_mutex_t digest_lock; /* the three below, of which the last is also read without */
+    struct image_hashing *hashing;
     uint8_t digest[FERRY_DIGEST_BYTES];
+    atomic_bool digest_known;
 };
 
-/* Reads and checks the file. Errors with a text that names the path, the
- * reason and the way out: not found, not readable, a directory, not an ELF
- * file, not for x86-64, dynamically linked, not executable type, no load segments,
- * linked outside what a VM has, malformed (bounds that overflow or lie beyond the file). */
-int image_open(const char *path, struct image **out, struct ferry_error *err);
+/* Opens the file and tells its state. Errors with a text: not found, not readable, a
+ * directory, not a regular file. */
+int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
+
+/* Checks the file and copies what runs of it. Takes the source over, also when it fails. Errors
+ * with a text that names the path, the reason and the way out: not an ELF file, not for x86-64,
+ * dynamically linked, not executable type, no load segments, linked outside what a VM has,
+ * malformed (bounds that overflow or lie beyond the file), more than limit_bytes of memory. */
+int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
+               struct image **out, struct ferry_error *err);
 void image_close(struct image *image);
+
+/* Goes on with the digest, a piece of the file at a time, so that the caller can look about
+ * between: true, it is there. Any thread. It is the SHA-256 of the file as it was opened: what
+ * runs comes from the copy that runs, the rest from the file. All zeros if that rest was changed
+ * before it could be read, or cannot be read. */
+bool image_digest_step(struct image *image);
 
 /* Maps the segments into an empty space: file pages private, the rest zero. */
 int image_load(const struct image *image, struct space *space, struct ferry_error *err);
@@ -61,7 +93,8 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
                 char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
                 struct ferry_error *err);
 
-/* Function at a guest address: "name+0x1f" into text, or "" without symbols. Any thread. */
-void image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
+/* Function at a guest address: "name+0x1f" into text, or "" without symbols. Looks through the
+ * symbols of the file each time, at most some 60 MiB of them. Any thread. */
+void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
 
 #endif

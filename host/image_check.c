@@ -5,9 +5,8 @@
  * made it may want to crash the VMM, or to make it slow.
  */
 #include <errno.h>
-#include <gelf.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "image_internal.h"
 
@@ -18,7 +17,7 @@ static int malformed(const struct image *image, struct ferry_error *err, const c
     return image_fail(err, -ENOEXEC, image->path, "malformed: %s; build it again", what);
 }
 
-static int check_header(const struct image *image, const GElf_Ehdr *ehdr, struct ferry_error *err)
+static int check_header(const struct image *image, const Elf64_Ehdr *ehdr, struct ferry_error *err)
 {
     if (ehdr->e_machine != EM_X86_64)
         return image_fail(err, -ENOEXEC, image->path,
@@ -36,7 +35,7 @@ static int check_header(const struct image *image, const GElf_Ehdr *ehdr, struct
     if (ehdr->e_phnum == 0)
         return image_fail(err, -ENOEXEC, image->path,
                           "it has no load segments; link it with -static");
-    if (ehdr->e_phentsize != sizeof(Elf64_Phdr) || ehdr->e_phnum >= PN_XNUM)
+    if (ehdr->e_phentsize != sizeof(Elf64_Phdr) || ehdr->e_phnum > IMAGE_HEADERS_MAX)
         return malformed(image, err, "bad program header table");
     return 0;
 }
@@ -49,43 +48,50 @@ static int dynamically_linked(const struct image *image, struct ferry_error *err
 }
 
 /* A static-PIE file has a dynamic section too, but needs no library. */
-static int check_dynamic(const struct image *image, Elf *elf, const GElf_Phdr *phdr,
-                         struct ferry_error *err)
+static int check_dynamic(const struct image *image, const Elf64_Phdr *phdr, struct ferry_error *err)
 {
-    Elf_Data *data = NULL;
-    GElf_Dyn dyn;
+    uint64_t file_bytes = image->source.key.bytes;
+    int code;
+    Elf64_Dyn *dyn;
 
     if (phdr->p_filesz == 0)
         return 0;
-    /* libelf reads the range as a whole, and refuses one that is not within the file. */
-    if (phdr->p_filesz <= DYNAMIC_BYTES_MAX && phdr->p_offset <= INT64_MAX)
-        data = elf_getdata_rawchunk(elf, (int64_t)phdr->p_offset, phdr->p_filesz, ELF_T_DYN);
-    if (!data)
+    if (phdr->p_filesz > DYNAMIC_BYTES_MAX || phdr->p_filesz > file_bytes ||
+        phdr->p_offset > file_bytes - phdr->p_filesz)
         return malformed(image, err, "bad dynamic section");
-    for (int i = 0; gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++)
-        if (dyn.d_tag == DT_NEEDED)
-            return dynamically_linked(image, err);
-    return 0;
+    dyn = malloc(phdr->p_filesz);
+    if (!dyn)
+        return image_fail(err, -ENOMEM, image->path, "out of memory");
+    code = image_pread(image->source.fd, dyn, phdr->p_filesz, phdr->p_offset);
+    if (code)
+        code = malformed(image, err, "bad dynamic section");
+    for (size_t i = 0; code == 0 && i < phdr->p_filesz / sizeof(*dyn); i++) {
+        if (dyn[i].d_tag == DT_NULL)
+            break;
+        if (dyn[i].d_tag == DT_NEEDED)
+            code = dynamically_linked(image, err);
+    }
+    free(dyn);
+    return code;
 }
 
 /* What the program headers say besides segments. */
-static int check_linkage(const struct image *image, Elf *elf, int phnum, struct ferry_error *err)
+static int check_linkage(const struct image *image, const struct image_headers *headers,
+                         struct ferry_error *err)
 {
     bool has_dynamic = false;
 
-    for (int i = 0; i < phnum; i++) {
-        GElf_Phdr phdr;
+    for (int i = 0; i < headers->file.e_phnum; i++) {
+        const Elf64_Phdr *phdr = &headers->program[i];
         int code = 0;
 
-        if (!gelf_getphdr(elf, i, &phdr))
-            return malformed(image, err, "its program headers lie beyond the end of the file");
-        if (phdr.p_type == PT_INTERP)
+        if (phdr->p_type == PT_INTERP)
             return dynamically_linked(image, err);
-        if (phdr.p_type == PT_DYNAMIC) {
+        if (phdr->p_type == PT_DYNAMIC) {
             if (has_dynamic)
                 return malformed(image, err, "two dynamic sections");
             has_dynamic = true;
-            code = check_dynamic(image, elf, &phdr, err);
+            code = check_dynamic(image, phdr, err);
         }
         if (code)
             return code;
@@ -93,7 +99,7 @@ static int check_linkage(const struct image *image, Elf *elf, int phnum, struct 
     return 0;
 }
 
-static int check_segment(const struct image *image, const GElf_Phdr *phdr, uint64_t file_bytes,
+static int check_segment(const struct image *image, const Elf64_Phdr *phdr, uint64_t file_bytes,
                          struct ferry_error *err)
 {
     const struct image_segment *last =
@@ -138,7 +144,7 @@ static unsigned segment_prot(uint32_t p_flags)
     return prot;
 }
 
-static void add_segment(struct image *image, const GElf_Ehdr *ehdr, const GElf_Phdr *phdr)
+static void add_segment(struct image *image, const Elf64_Ehdr *ehdr, const Elf64_Phdr *phdr)
 {
     uint64_t table_bytes = (uint64_t)ehdr->e_phnum * ehdr->e_phentsize;
 
@@ -155,21 +161,19 @@ static void add_segment(struct image *image, const GElf_Ehdr *ehdr, const GElf_P
         image->phdr_addr = ehdr->e_phoff - phdr->p_offset + phdr->p_vaddr + image->bias;
 }
 
-static int read_segments(struct image *image, Elf *elf, const GElf_Ehdr *ehdr, uint64_t file_bytes,
+static int read_segments(struct image *image, const struct image_headers *headers,
                          struct ferry_error *err)
 {
-    for (int i = 0; i < ehdr->e_phnum; i++) {
-        GElf_Phdr phdr;
+    for (int i = 0; i < headers->file.e_phnum; i++) {
+        const Elf64_Phdr *phdr = &headers->program[i];
         int code;
 
-        if (!gelf_getphdr(elf, i, &phdr)) /* check_linkage got them all */
-            return malformed(image, err, "its program headers cannot be read");
-        if (phdr.p_type != PT_LOAD || phdr.p_memsz == 0)
+        if (phdr->p_type != PT_LOAD || phdr->p_memsz == 0)
             continue;
-        code = check_segment(image, &phdr, file_bytes, err);
+        code = check_segment(image, phdr, image->source.key.bytes, err);
         if (code)
             return code;
-        add_segment(image, ehdr, &phdr);
+        add_segment(image, &headers->file, phdr);
     }
     if (image->segment_count == 0)
         return image_fail(err, -ENOEXEC, image->path,
@@ -177,7 +181,7 @@ static int read_segments(struct image *image, Elf *elf, const GElf_Ehdr *ehdr, u
     return 0;
 }
 
-static int check_entry(const struct image *image, const GElf_Ehdr *ehdr, struct ferry_error *err)
+static int check_entry(const struct image *image, const Elf64_Ehdr *ehdr, struct ferry_error *err)
 {
     for (size_t i = 0; i < image->segment_count; i++) {
         const struct image_segment *segment = &image->segments[i];
@@ -192,28 +196,22 @@ static int check_entry(const struct image *image, const GElf_Ehdr *ehdr, struct 
     return malformed(image, err, "its entry point is not in executable memory");
 }
 
-int image_check(struct image *image, Elf *elf, struct ferry_error *err)
+int image_check(struct image *image, const struct image_headers *headers, struct ferry_error *err)
 {
-    GElf_Ehdr ehdr;
-    struct stat st;
-    int code;
+    const Elf64_Ehdr *ehdr = &headers->file;
+    int code = check_header(image, ehdr, err);
 
-    if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &ehdr))
-        return malformed(image, err, "its ELF header cannot be read");
-    if (fstat(image->fd, &st) < 0)
-        return image_fail(err, -errno, image->path, "%s", strerror(errno));
-    code = check_header(image, &ehdr, err);
     if (code)
         return code;
-    image->bias = ehdr.e_type == ET_DYN ? IMAGE_PIE_BIAS : 0;
-    code = check_linkage(image, elf, ehdr.e_phnum, err);
+    image->bias = ehdr->e_type == ET_DYN ? IMAGE_PIE_BIAS : 0;
+    code = check_linkage(image, headers, err);
     if (!code)
-        code = read_segments(image, elf, &ehdr, (uint64_t)st.st_size, err);
+        code = read_segments(image, headers, err);
     if (!code)
-        code = check_entry(image, &ehdr, err);
+        code = check_entry(image, ehdr, err);
     if (code)
         return code;
-    image->entry = ehdr.e_entry + image->bias; /* within a checked segment */
-    image->phdr_count = ehdr.e_phnum;
+    image->entry = ehdr->e_entry + image->bias; /* within a checked segment */
+    image->phdr_count = ehdr->e_phnum;
     return 0;
 }

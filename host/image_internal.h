@@ -3,7 +3,7 @@
 #ifndef FERRY_HOST_IMAGE_INTERNAL_H
 #define FERRY_HOST_IMAGE_INTERNAL_H
 
-#include <libelf.h>
+#include <elf.h>
 #include <stdint.h>
 
 #include <ferry/abi/layout.h>
@@ -18,6 +18,9 @@
  * an int faults, and with 4 GiB for image and heap before the mappings. It is not
  * random: a run is repeatable, and an attacker gains no more than the VM. */
 #define IMAGE_PIE_BIAS 0x100000000ull
+
+/* Program headers of a file at most; real ones have some 15. */
+#define IMAGE_HEADERS_MAX 128
 
 /* The user and group a program runs as: nobody's. */
 #define IMAGE_USER 65534
@@ -37,7 +40,34 @@ static inline uint64_t page_up(uint64_t addr)
 int image_fail(struct ferry_error *err, int code, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Checks the copy and fills in entry, bias, segments and all that follows from them. */
-int image_check(struct image *image, Elf *elf, struct ferry_error *err);
+/* The two headers of an ELF file. They are read once and kept, so that what was checked is what
+ * is used; not by a library, since one would size its own tables by what the file says. */
+struct image_headers {
+    Elf64_Ehdr file;
+    Elf64_Phdr program[IMAGE_HEADERS_MAX]; /* file.e_phnum of them */
+};
+
+/* Checks the file and fills in entry, bias, segments and all that follows from them. */
+int image_check(struct image *image, const struct image_headers *headers, struct ferry_error *err);
+
+/* Chooses what is copied, and reckons what the image costs a VM. */
+void image_plan(struct image *image, const struct image_headers *headers);
+
+/* -ENOMEM, with a text that tells how much it needs. */
+int image_no_room(const struct image *image, struct ferry_error *err);
+
+/* Copies what runs of the file into a sealed memfd. */
+int image_copy(struct image *image, const struct image_headers *headers, struct ferry_error *err);
+
+/* Reads [offset, offset + bytes) of the file as it was opened: from the copy what that has, the
+ * rest from the file. False: not all of it can be had. */
+bool image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset);
+
+/* Whether what image_read reads is the file as it was opened: the copy has all of it, or the file
+ * is still in that state. */
+bool image_is_whole(const struct image *image);
+
+/* pread of all these bytes, whatever interrupts it: 0, -ENODATA beyond the end, or what failed. */
+int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
 
 #endif

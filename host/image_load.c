@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "image_internal.h"
 
@@ -48,10 +47,11 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
     if (with_file && file_end > start) {
         uint64_t from = max_u64(start, page), to = min_u64(file_end, page_end);
 
-        /* The range lies within the page and, as image_open checked, within the sealed copy. */
-        if (pread(loader->image->fd, host + (from - page), to - from,
-                  (off_t)(segment->offset + (from - start))) != (ssize_t)(to - from))
-            return -EIO;
+        /* The range lies within the page and, as image_check saw to it, within the copy. */
+        code = image_pread(loader->image->fd, host + (from - page), to - from,
+                           segment->offset + (from - start));
+        if (code)
+            return code;
     }
     if (end > file_end && page_end > zero_from)
         memset(host + (zero_from - page), 0, page_end - zero_from);
@@ -93,18 +93,13 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
 int image_load(const struct image *image, struct space *space, struct ferry_error *err)
 {
     struct loader loader = {.image = image, .space = space};
+    int code = space_charge(space, image->unshared_bytes);
 
-    for (size_t i = 0; i < image->segment_count; i++) {
-        int code = load_segment(&loader, &image->segments[i]);
-
-        if (code == -ENOMEM)
-            return image_fail(err, code, image->path,
-                              "no room for its %llu KiB; give the VM more memory (--mem)",
-                              (unsigned long long)(image->end - page_down(image->segments[0].addr +
-                                                                          image->bias)) >>
-                                  10);
-        if (code)
-            return image_fail(err, code, image->path, "mapping it: %s", strerror(-code));
-    }
+    for (size_t i = 0; i < image->segment_count && code == 0; i++)
+        code = load_segment(&loader, &image->segments[i]);
+    if (code == -ENOMEM)
+        return image_no_room(image, err);
+    if (code)
+        return image_fail(err, code, image->path, "mapping it: %s", strerror(-code));
     return 0;
 }

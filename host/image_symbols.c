@@ -1,132 +1,118 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns function names of an image, for crash reports. Read when first asked
- * for; a file whose symbols are broken simply has none.
+ * Owns function names of an image, for crash reports. The symbols are looked through
+ * when a report needs one, piece by piece, and nothing of them is kept: a program that does
+ * not crash pays nothing, and a file cannot make the VMM hold memory. A file whose
+ * symbols are broken, too many or changed since it was opened simply has none.
  */
-#include <gelf.h>
-#include <libelf.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "image_internal.h"
 
 #define NAME_SHOWN_MAX 128
+#define SECTIONS_MAX   4096u
+#define SYMBOLS_MAX    2500000u /* 60 MB of them */
+#define ALIASES_MAX    64u      /* names of one address that are looked at */
+#define PIECE          512u     /* symbols read at a time */
 
-/* A symbol table, and the strings it names symbols with. */
+/* Where a symbol table is, and the strings it names symbols with. */
 struct table {
-    Elf_Data *symbols, *strings;
-    size_t count;
+    uint64_t symbols, count, strings, strings_bytes;
 };
 
-/* Looks at the first section of that type only: a hostile file could have
- * thousands, each as large as the file. */
-static bool find_table(Elf *elf, uint32_t type, struct table *out)
+/* What was found: the function that starts last at or before an address, and how far it
+ * reaches; which of its names to show is looked for afterwards. */
+struct function {
+    uint64_t addr, bytes;
+};
+
+static bool read_section(const struct image *image, const Elf64_Ehdr *ehdr, uint32_t index,
+                         Elf64_Shdr *out)
 {
-    Elf_Scn *section = NULL;
-    GElf_Shdr shdr;
+    uint64_t bytes = image->source.key.bytes, at = (uint64_t)index * sizeof(*out);
+
+    return index < ehdr->e_shnum && ehdr->e_shoff < bytes && at < bytes - ehdr->e_shoff &&
+           sizeof(*out) <= bytes - ehdr->e_shoff - at &&
+           image_read(image, out, sizeof(*out), ehdr->e_shoff + at);
+}
+
+static bool within_file(const struct image *image, const Elf64_Shdr *section)
+{
+    uint64_t bytes = image->source.key.bytes;
+
+    return section->sh_offset <= bytes && section->sh_size <= bytes - section->sh_offset;
+}
+
+/* Looks at the first section of that type only: a hostile file could have thousands. */
+static bool find_table(const struct image *image, const Elf64_Ehdr *ehdr, uint32_t type,
+                       struct table *out)
+{
+    Elf64_Shdr symbols, strings;
+    uint32_t i = 0;
 
     do {
-        section = elf_nextscn(elf, section);
-        if (!section || !gelf_getshdr(section, &shdr))
+        if (i == SECTIONS_MAX || !read_section(image, ehdr, i++, &symbols))
             return false;
-    } while (shdr.sh_type != type);
-    out->symbols = elf_getdata(section, NULL);
-    out->strings = elf_getdata(elf_getscn(elf, shdr.sh_link), NULL);
-    if (!out->symbols || !out->symbols->d_buf || !out->strings || !out->strings->d_buf)
+    } while (symbols.sh_type != type);
+    if (!read_section(image, ehdr, symbols.sh_link, &strings) || !within_file(image, &symbols) ||
+        !within_file(image, &strings))
         return false;
-    out->count = out->symbols->d_size / sizeof(Elf64_Sym);
-    if (out->count > INT32_MAX)
-        out->count = INT32_MAX; /* gelf_getsym counts in int */
-    return out->count > 0;
+    *out = (struct table){.symbols = symbols.sh_offset,
+                          .count = symbols.sh_size / sizeof(Elf64_Sym),
+                          .strings = strings.sh_offset,
+                          .strings_bytes = strings.sh_size};
+    return out->count > 0 && out->count <= SYMBOLS_MAX;
 }
 
-static bool is_function(const struct table *table, const GElf_Sym *sym)
+static bool is_function(const struct table *table, const Elf64_Sym *sym)
 {
-    unsigned type = GELF_ST_TYPE(sym->st_info);
+    unsigned type = ELF64_ST_TYPE(sym->st_info);
 
     return (type == STT_FUNC || type == STT_GNU_IFUNC) && sym->st_shndx != SHN_UNDEF &&
-           sym->st_name > 0 && sym->st_name < table->strings->d_size;
+           sym->st_name > 0 && sym->st_name < table->strings_bytes;
 }
 
-/* 0 to 3, whatever the length of the name: sorting must not depend on that. */
-static int leading_underscores(const char *name)
+/* Calls visit with each function until it says false. */
+static bool for_each_function(const struct image *image, const struct table *table,
+                              bool (*visit)(const Elf64_Sym *sym, void *arg), void *arg)
 {
-    int n = 0;
+    Elf64_Sym piece[PIECE];
 
-    while (n < 3 && name[n] == '_')
-        n++;
-    return n;
-}
+    for (uint64_t at = 0; at < table->count; at += PIECE) {
+        size_t count = table->count - at < PIECE ? (size_t)(table->count - at) : PIECE;
 
-/* By address; of several names for one address the plainest comes first. */
-static int compare_symbols(const void *a, const void *b)
-{
-    const struct image_symbol *x = a, *y = b;
-    int ux, uy;
-
-    if (x->addr != y->addr)
-        return x->addr < y->addr ? -1 : 1;
-    ux = leading_underscores(x->name);
-    uy = leading_underscores(y->name);
-    if (ux != uy)
-        return ux - uy;
-    return x->name < y->name ? -1 : x->name > y->name;
-}
-
-/* Leaves one symbol per address, with the largest of their sizes. */
-static size_t merge_aliases(struct image_symbol *symbols, size_t count)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        struct image_symbol *last = kept ? &symbols[kept - 1] : NULL;
-
-        if (!last || last->addr != symbols[i].addr)
-            symbols[kept++] = symbols[i];
-        else if (symbols[i].bytes > last->bytes)
-            last->bytes = symbols[i].bytes;
+        if (!image_read(image, piece, count * sizeof(*piece), table->symbols + at * sizeof(*piece)))
+            return false;
+        for (size_t i = 0; i < count; i++)
+            if (is_function(table, &piece[i]) && !visit(&piece[i], arg))
+                return true;
     }
-    return kept;
+    return true;
 }
 
-static void read_table(struct image *image, const struct table *table)
+/* ---- which function ------------------------------------------------------------ */
+
+struct nearest {
+    uint64_t wanted;
+    bool found;
+    struct function function;
+};
+
+/* Several names for one address: the largest of their sizes counts. */
+static bool look_nearest(const Elf64_Sym *sym, void *arg)
 {
-    size_t functions = 0, names_bytes = table->strings->d_size;
-    struct image_symbol *symbols;
-    char *names;
-    GElf_Sym sym;
+    struct nearest *nearest = arg;
+    struct function *function = &nearest->function;
 
-    for (size_t i = 0; i < table->count; i++)
-        if (gelf_getsym(table->symbols, (int)i, &sym) && is_function(table, &sym))
-            functions++;
-    /* Both sizes are bounded by that of the file. One block: symbols, then their names. */
-    symbols = functions ? malloc(functions * sizeof(*symbols) + names_bytes + 1) : NULL;
-    if (!symbols)
-        return;
-    names = (char *)&symbols[functions];
-    memcpy(names, table->strings->d_buf, names_bytes);
-    names[names_bytes] = '\0';
-    functions = 0;
-    for (size_t i = 0; i < table->count; i++)
-        if (gelf_getsym(table->symbols, (int)i, &sym) && is_function(table, &sym))
-            symbols[functions++] = (struct image_symbol){
-                .addr = sym.st_value, .bytes = sym.st_size, .name = names + sym.st_name};
-    qsort(symbols, functions, sizeof(*symbols), compare_symbols);
-    image->symbols = symbols;
-    image->symbol_count = merge_aliases(symbols, functions);
-}
-
-static void read_symbols(struct image *image)
-{
-    struct table table;
-    Elf *elf;
-
-    elf_version(EV_CURRENT);
-    elf = elf_begin(image->fd, ELF_C_READ, NULL);
-    if (elf && (find_table(elf, SHT_SYMTAB, &table) || find_table(elf, SHT_DYNSYM, &table)))
-        read_table(image, &table);
-    elf_end(elf);
+    if (sym->st_value > nearest->wanted || (nearest->found && sym->st_value < function->addr))
+        return true;
+    if (!nearest->found || sym->st_value > function->addr)
+        *function = (struct function){.addr = sym->st_value};
+    if (sym->st_size > function->bytes)
+        function->bytes = sym->st_size;
+    nearest->found = true;
+    return true;
 }
 
 /* Where the executable segment that holds addr (as linked) ends; 0: there is none. */
@@ -142,47 +128,92 @@ static uint64_t code_end(const struct image *image, uint64_t addr)
     return 0;
 }
 
-/* The last symbol that starts at addr or before, if it reaches as far. */
-static const struct image_symbol *find_symbol(const struct image *image, uint64_t addr)
+static bool reaches(const struct image *image, const struct function *function, uint64_t addr)
 {
-    size_t low = 0, high = image->symbol_count;
     uint64_t end = code_end(image, addr);
-    const struct image_symbol *symbol;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (image->symbols[middle].addr <= addr)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0 || end == 0)
-        return NULL;
-    symbol = &image->symbols[low - 1];
-    if (symbol->bytes == 0) /* from assembly: up to the next one, in the same segment */
-        return code_end(image, symbol->addr) == end ? symbol : NULL;
-    return addr - symbol->addr < symbol->bytes ? symbol : NULL;
+    if (end == 0)
+        return false;
+    if (function->bytes == 0) /* from assembly: up to the next one, in the same segment */
+        return code_end(image, function->addr) == end;
+    return addr - function->addr < function->bytes;
 }
 
-void image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes)
+/* ---- which name ------------------------------------------------------------------ */
+
+struct naming {
+    const struct image *image;
+    const struct table *table;
+    uint64_t addr;
+    unsigned looked_at;
+    char name[NAME_SHOWN_MAX + 1];
+};
+
+static bool read_name(const struct naming *naming, uint32_t at, char name[NAME_SHOWN_MAX + 1])
 {
-    const struct image_symbol *symbol;
+    uint64_t rest = naming->table->strings_bytes - at;
+    size_t bytes = rest < NAME_SHOWN_MAX ? (size_t)rest : NAME_SHOWN_MAX;
+
+    memset(name, 0, NAME_SHOWN_MAX + 1);
+    return image_read(naming->image, name, bytes, naming->table->strings + at);
+}
+
+/* 0 to 3. */
+static int leading_underscores(const char *name)
+{
+    int n = 0;
+
+    while (n < 3 && name[n] == '_')
+        n++;
+    return n;
+}
+
+/* The plainest one. */
+static bool look_name(const Elf64_Sym *sym, void *arg)
+{
+    struct naming *naming = arg;
+    char name[NAME_SHOWN_MAX + 1];
+
+    if (sym->st_value != naming->addr)
+        return true;
+    if (!read_name(naming, sym->st_name, name))
+        return false;
+    int more = leading_underscores(name) - leading_underscores(naming->name);
+    if (!naming->looked_at || more < 0 || (more == 0 && strcmp(name, naming->name) < 0))
+        memcpy(naming->name, name, sizeof(name));
+    return ++naming->looked_at < ALIASES_MAX;
+}
+
+static bool find_tables(const struct image *image, struct table *table)
+{
+    Elf64_Ehdr ehdr;
+
+    return image_read(image, &ehdr, sizeof(ehdr), 0) && ehdr.e_shentsize == sizeof(Elf64_Shdr) &&
+           (find_table(image, &ehdr, SHT_SYMTAB, table) ||
+            find_table(image, &ehdr, SHT_DYNSYM, table));
+}
+
+void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes)
+{
+    struct nearest nearest = {.wanted = addr - image->bias};
+    struct naming naming = {.image = image};
+    struct table table;
 
     if (bytes == 0)
         return;
     text[0] = '\0';
-    if (addr < image->bias)
+    if (addr < image->bias || code_end(image, nearest.wanted) == 0)
         return;
-    pthread_mutex_lock(&image->symbols_lock);
-    if (!image->symbols)
-        read_symbols(image);
-    pthread_mutex_unlock(&image->symbols_lock);
-    symbol = image->symbols ? find_symbol(image, addr - image->bias) : NULL;
-    if (!symbol)
+    if (!image_is_whole(image) || !find_tables(image, &table) ||
+        !for_each_function(image, &table, look_nearest, &nearest) || !nearest.found ||
+        !reaches(image, &nearest.function, nearest.wanted))
         return;
-    snprintf(text, bytes, "%.*s+0x%llx", NAME_SHOWN_MAX, symbol->name,
-             (unsigned long long)(addr - image->bias - symbol->addr));
+    naming.table = &table;
+    naming.addr = nearest.function.addr;
+    if (!for_each_function(image, &table, look_name, &naming) || !naming.looked_at)
+        return;
+    snprintf(text, bytes, "%s+0x%llx", naming.name,
+             (unsigned long long)(nearest.wanted - nearest.function.addr));
     /* The name comes from the file and goes to somebody's terminal. */
     for (char *p = text; *p; p++)
         if (*p < ' ' || *p > '~')

@@ -319,6 +319,14 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     return 0;
 }
 
+int space_charge(struct space *space, uint64_t bytes)
+{
+    if (!space_within_limit(space, 0, bytes))
+        return -ENOMEM;
+    space->used_bytes += bytes;
+    return 0;
+}
+
 /* The first multiple of `align` from `at` on that has `bytes` free, or 0. */
 static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes, uint64_t align)
 {

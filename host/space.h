@@ -70,6 +70,9 @@ int space_unmap(struct space *space, uint64_t start, uint64_t bytes);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
 
+/* Counts `bytes` against the limit for good: host memory that stands behind the mappings. */
+int space_charge(struct space *space, uint64_t bytes);
+
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
  * area for mappings; 0: none. */
 uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes);

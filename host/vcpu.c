@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "direct.h"
 #include "engine.h"
+#include "identity.h"
 #include "report.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -290,6 +291,24 @@ static bool serve_syscall(struct ferry_vm *vm)
     }
 }
 
+/* A page fault at the guest's first look at who its peers are: the access is tried again. */
+static bool show_identity(struct ferry_vm *vm)
+{
+    struct kvm_regs *regs = &vm->run->s.regs.regs;
+    struct boot_frame frame;
+
+    if (boot_vector(regs->rip) != BOOT_PAGE_FAULT ||
+        !boot_exception_frame(vm->system, regs->rsp, BOOT_PAGE_FAULT, &frame) ||
+        !identity_show(vm, vm->run->s.regs.sregs.cr2))
+        return false;
+    regs->rip = frame.rip;
+    regs->rsp = frame.rsp;
+    regs->rflags = boot_user_flags(frame.rflags);
+    boot_user_segments(&vm->run->s.regs.sregs);
+    vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    return true;
+}
+
 /* True: the program goes on. */
 static bool serve_port(struct ferry_vm *vm)
 {
@@ -305,6 +324,8 @@ static bool serve_port(struct ferry_vm *vm)
     case FERRY_PORT_SYSCALL:
         return serve_syscall(vm);
     case FERRY_PORT_EXCEPTION:
+        if (show_identity(vm))
+            return true;
         report_exception(vm, boot_vector(regs->rip));
         return false;
     default:

@@ -17,6 +17,7 @@
 #include "direct.h"
 #include "engine.h"
 #include "error.h"
+#include "identity.h"
 #include "loan.h"
 #include "mapping.h"
 #include "queue.h"
@@ -174,7 +175,7 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
         return result;
     struct endpoint *endpoint = vm->endpoint;
     name_endpoint(endpoint, config);
-    memcpy(endpoint->digest, vm->image->digest, sizeof endpoint->digest);
+    endpoint->image = vm->image;
     endpoint->delivery = config->delivery;
     endpoint->transfer = config->transfer;
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
@@ -225,7 +226,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     struct ferry_engine *engine = vm->engine;
     uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
 
-    int result = engine_image(engine, config->program, &vm->image, err);
+    int result = engine_image(engine, config->program, limit, &vm->image, err);
     if (result < 0)
         return result;
     result = create_endpoint(vm, config);
@@ -376,6 +377,7 @@ static void *vm_thread(void *arg)
     poller_add(&vm->engine->poller, vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
+    identity_begin(vm);
     vcpu_run(vm);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);

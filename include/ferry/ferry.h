@@ -233,8 +233,11 @@ struct ferry_identity {
     uint16_t id;
     uint32_t generation; /* an id that is used again is another VM */
     char name[32];
-    uint8_t digest[32]; /* SHA-256 of the file it runs, as it was read */
+    /* SHA-256 of the file it runs, as it was when the VM was made. All zeros: of that file more than
+     * 256 KiB are not loaded, as debugging information, and it was changed before the first question. */
+    uint8_t digest[32];
 };
+/* Reads the file when it is asked first of all VMs of that file. */
 FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
 /* ---- the host as a peer ------------------------------------------------- */

@@ -63,7 +63,6 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
 
     struct endpoint *endpoint = vm->endpoint;
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
-    memset(endpoint->digest, endpoint->id, sizeof endpoint->digest);
     endpoint->control = (struct ferry_control *)(void *)vm->system;
     endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
     endpoint->landing_addr = SYSTEM_LANDING;

@@ -104,6 +104,14 @@ void make_pie(struct elf *elf)
     elf->dyn[2] = (Elf64_Dyn){.d_tag = DT_NEEDED}; /* after the end: not looked at */
 }
 
+int open_path(const char *path, struct image **out, struct ferry_error *err)
+{
+    struct image_source source;
+    int code = image_source_open(path, &source, err);
+
+    return code ? code : image_open(path, &source, LIMIT, out, err);
+}
+
 int open_elf(const struct elf *elf, struct image **out, struct ferry_error *err)
 {
     char path[64];
@@ -113,7 +121,7 @@ int open_elf(const struct elf *elf, struct image **out, struct ferry_error *err)
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, elf->byte, elf->bytes, 0), elf->bytes);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    code = image_open(path, out, err);
+    code = open_path(path, out, err);
     close(fd);
     return code;
 }

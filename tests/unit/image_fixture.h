@@ -58,7 +58,9 @@ struct elf {
 struct elf make_elf(void);
 /* The same as static-PIE, linked at 0, with a dynamic section. */
 void make_pie(struct elf *elf);
-/* image_open of the file as made; the file itself is gone afterwards. */
+/* Opens as an engine does, with LIMIT bytes of memory. */
+int open_path(const char *path, struct image **out, struct ferry_error *err);
+/* The same for the file as made; it is gone afterwards. */
 int open_elf(const struct elf *elf, struct image **out, struct ferry_error *err);
 struct image *must_open(const struct elf *elf);
 

@@ -151,16 +151,29 @@ static void test_only_bss(void **state)
 static void test_no_memory(void **state)
 {
     struct elf elf = make_elf();
-    struct image *image;
+    struct image *image = NULL;
     struct fixture fixture;
     struct ferry_error err = {0};
+    uint64_t bytes;
 
     (void)state;
-    elf.phdr[1].p_memsz = LIMIT;
+    elf.phdr[1].p_memsz = LIMIT; /* seen before anything of it is copied */
+    assert_int_equal(open_elf(&elf, &image, &err), -ENOMEM);
+    assert_null(image);
+    assert_non_null(strstr(err.text, "no room for its 65552 KiB; give the VM more memory (--mem)"));
+
+    /* An image that another VM has room for. */
+    elf = make_elf();
     image = must_open(&elf);
-    fixture_init(&fixture, LIMIT);
+    bytes = image->memory_bytes + image->unshared_bytes;
+    assert_int_equal(bytes, 0x5000 + 0x1000); /* its pages; the copy of the one for data */
+    fixture_init(&fixture, bytes - 1);
     assert_int_equal(image_load(image, &fixture.space, &err), -ENOMEM);
-    assert_non_null(strstr(err.text, "no room for its 65548 KiB; give the VM more memory (--mem)"));
+    assert_non_null(strstr(err.text, "no room for its 24 KiB"));
+    fixture_fini(&fixture);
+    fixture_init(&fixture, bytes);
+    assert_int_equal(image_load(image, &fixture.space, &err), 0);
+    assert_int_equal(fixture.space.used_bytes, bytes);
     fixture_fini(&fixture);
     image_close(image);
 }

@@ -134,7 +134,7 @@ static void check_program(const char *path)
     assert_true(file != MAP_FAILED);
     ehdr = (const Elf64_Ehdr *)(const void *)file;
     phdr = (const Elf64_Phdr *)(const void *)(file + ehdr->e_phoff);
-    if (image_open(path, &image, &err))
+    if (open_path(path, &image, &err))
         fail_msg("%s", err.text);
     load(&fixture, image);
     assert_int_equal(image->entry, ehdr->e_entry + image->bias);
@@ -211,16 +211,18 @@ static void test_program_symbol(void **state)
 {
     struct image *image;
     char path[300], text[64];
-    uint64_t addr = 0;
+    unsigned long long addr = 0;
+    char command[400];
 
     assert_true(build(*state, "cc", "-static-pie", path));
-    assert_int_equal(image_open(path, &image, NULL), 0);
+    assert_int_equal(open_path(path, &image, NULL), 0);
     image_symbolize(image, image->entry, text, sizeof(text));
     assert_string_equal(text, "_start+0x0");
-    for (size_t i = 0; i < image->symbol_count; i++)
-        if (!strcmp(image->symbols[i].name, "marker_function"))
-            addr = image->symbols[i].addr;
-    assert_int_not_equal(addr, 0);
+    snprintf(command, sizeof(command), "nm '%s' | grep marker_function", path);
+    FILE *names = popen(command, "r");
+    assert_non_null(names);
+    assert_int_equal(fscanf(names, "%llx", &addr), 1);
+    pclose(names);
     expect_symbol(image, image->bias + addr + 3, "marker_function+0x3");
     image_close(image);
 }

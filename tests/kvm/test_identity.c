@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of digests that are taken when somebody asks (claims 7, 14): who asks gets
+ * that of the bytes that run, who does not ask waits for none. What was read is counted.
+ */
+#include "kvm_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HUGE_FILE (1ull << 40) /* hours of hashing */
+
+/* By another program's reckoning. */
+static void digest_of(const char *path, char hex[65])
+{
+    char command[600];
+
+    snprintf(command, sizeof command, "sha256sum '%s'", path);
+    FILE *sum = popen(command, "r");
+    assert_non_null(sum);
+    assert_int_equal(fscanf(sum, "%64s", hex), 1);
+    pclose(sum);
+}
+
+static const char *guest_path(const char *name, char path[512])
+{
+    snprintf(path, 512, "%s/%s", getenv("FERRY_TEST_GUESTS"), name);
+    return path;
+}
+
+static void run(const char *command)
+{
+    if (system(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+/* A copy of a guest program that the test may change; with so many bytes, if more. */
+static void copy_guest(const char *name, uint64_t bytes, char path[512])
+{
+    char from[512], command[1200];
+
+    strcpy(path, "/tmp/ferry-test-identity-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    snprintf(command, sizeof command, "cp '%s' '%s'", guest_path(name, from), path);
+    run(command);
+    if (bytes)
+        assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+    close(fd);
+}
+
+/* Bytes that this process has read so far. */
+static uint64_t bytes_read(void)
+{
+    unsigned long long bytes;
+
+    FILE *io = fopen("/proc/self/io", "re");
+    assert_non_null(io);
+    assert_int_equal(fscanf(io, "rchar: %llu", &bytes), 1);
+    fclose(io);
+    return bytes;
+}
+
+/* Each is shown the other's, not its own. */
+static void a_guest_sees_its_peers(void **state)
+{
+    struct world *world = *state;
+    char path[512], hex[65], line[128];
+    int a = world_add(world, "a", "peers", NULL), b = world_add(world, "b", "nothing", NULL);
+
+    world_link(world, a, b);
+    world_link(world, a, -1);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    digest_of(guest_path("nothing", path), hex);
+    snprintf(line, sizeof line, "2 b %s\n", hex);
+    assert_non_null(strstr(world_said(world), line));
+    snprintf(line, sizeof line, "0 host %064d\n", 0);
+    assert_non_null(strstr(world_said(world), line));
+}
+
+/* Also when the peer is gone before it looks. */
+static void a_dead_peer_keeps_its_digest(void **state)
+{
+    struct world *world = *state;
+    char path[512], hex[65];
+    int a = world_add(world, "a", "peers", NULL), b = world_add(world, "b", "nothing", NULL);
+
+    world_link(world, b, a);
+    ferry_vm_destroy(world->vm[b]);
+    world->count = 1;
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    digest_of(guest_path("nothing", path), hex);
+    assert_non_null(strstr(world_said(world), hex));
+}
+
+static void the_table_cannot_be_written(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "peers", "write", NULL), b = world_add(world, "b", "peers", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_CRASH);
+    assert_int_equal(world->exit[a].signo, SIGSEGV);
+    assert_non_null(strstr(world->exit[a].text, "is read-only"));
+    assert_true(world->exit[a].address_known);
+    assert_int_equal(world->exit[a].address & ~0xfffull, 0x900000000);
+    world_expect_ok(world, b);
+}
+
+/* The file is overwritten in place, with as many bytes, between making the VM and the question;
+ * a VM made afterwards runs, and shows, the new ones. */
+static void replaced_in_place(void **state)
+{
+    struct world *world = *state;
+    char path[512], other[512], command[2200], before[65], after[65];
+
+    copy_guest("syscalls", 0, path);
+    digest_of(path, before);
+    int a = world_add(world, "a", "peers", NULL), b = world_add(world, "b", path, NULL);
+    world_link(world, a, b);
+    copy_guest("peers", 0, other);
+    snprintf(command, sizeof command, "truncate -r '%s' '%s' && cat '%s' > '%s'", path, other,
+             other, path);
+    run(command);
+    digest_of(path, after);
+    assert_string_not_equal(before, after);
+    int c = world_add(world, "c", "peers", NULL), d = world_add(world, "d", path, NULL);
+    world_link(world, c, d);
+    world_start(world);
+    world_wait(world);
+    for (int i = 0; i < 4; i++)
+        world_expect_ok(world, i);
+    assert_non_null(strstr(world_said(world), before));
+    assert_non_null(strstr(world_said(world), after));
+    unlink(path);
+    unlink(other);
+}
+
+/* Nobody looks, so nothing is hashed, and nothing of a file is read that does not run. */
+static void who_does_not_ask_pays_nothing(void **state)
+{
+    struct world *world = *state;
+    char path[512];
+
+    copy_guest("stdio", HUGE_FILE, path);
+    uint64_t before = bytes_read();
+    int a = world_add(world, "a", path, NULL), b = world_add(world, "b", path, NULL);
+    struct ferry_link *in = world_stream(world, -1, a);
+    world_stream(world, a, b);
+    ferry_link_hangup(in);
+    world_start(world);
+    world_wait(world);
+    assert_int_not_equal(world->exit[a].how, FERRY_ENDED_TIMEOUT);
+    assert_in_range(bytes_read() - before, 0, 4 << 20);
+    unlink(path);
+}
+
+/* Hashing this would take hours: who waits for it can be stopped. */
+static void a_question_ends_when_its_vm_is_stopped(void **state)
+{
+    struct world *world = *state;
+    char path[512];
+
+    copy_guest("spin", HUGE_FILE, path);
+    int a = world_add(world, "a", "peers", NULL), b = world_add(world, "b", path, NULL);
+    world_link(world, a, b);
+    world_start(world);
+    uint64_t before = bytes_read();
+    while (bytes_read() - before < 16u << 20) /* it is at it; bounded by the VM's time limit */
+        assert_int_equal(ferry_vm_wait(world->vm[a], 1000000, NULL), -ETIMEDOUT);
+    ferry_vm_stop(world->vm[a], SIGTERM);
+    ferry_vm_stop(world->vm[b], SIGTERM);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_STOPPED);
+    assert_string_equal(world_said(world), "");
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kvm_test(a_guest_sees_its_peers),        kvm_test(a_dead_peer_keeps_its_digest),
+        kvm_test(the_table_cannot_be_written),   kvm_test(replaced_in_place),
+        kvm_test(who_does_not_ask_pays_nothing), kvm_test(a_question_ends_when_its_vm_is_stopped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of what a program file costs and of what its digest is of: files that are
+ * large, sparse or changed while they run. Costs are counted in blocks, not in time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <nettle/sha2.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "image_fixture.h"
+
+#define FAR (3ull << 30) /* where the debugging information of a large program ends */
+
+struct file {
+    char path[300];
+    int fd;
+};
+
+static struct file make_file(const char *dir, const struct elf *elf)
+{
+    struct file file;
+
+    snprintf(file.path, sizeof(file.path), "%s/program", dir);
+    file.fd = open(file.path, O_CREAT | O_RDWR | O_CLOEXEC, 0700);
+    assert_true(file.fd >= 0);
+    assert_int_equal(pwrite(file.fd, elf->byte, elf->bytes, 0), elf->bytes);
+    return file;
+}
+
+static void remove_file(struct file *file)
+{
+    close(file->fd);
+    unlink(file->path);
+}
+
+/* What the copy of the image takes. */
+static uint64_t copied_bytes(const struct image *image)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(image->fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void hash(const void *data, size_t bytes, uint8_t digest[SHA256_DIGEST_SIZE])
+{
+    struct sha256_ctx sha;
+
+    sha256_init(&sha);
+    sha256_update(&sha, bytes, data);
+    sha256_digest(&sha, SHA256_DIGEST_SIZE, digest);
+}
+
+static const uint8_t *digest_of(struct image *image)
+{
+    while (!image_digest_step(image))
+        ;
+    return image->digest;
+}
+
+static void expect_digest(struct image *image, const void *data, size_t bytes)
+{
+    uint8_t digest[SHA256_DIGEST_SIZE];
+
+    hash(data, bytes, digest);
+    assert_memory_equal(digest_of(image), digest, sizeof(digest));
+}
+
+/* ---- cost ------------------------------------------------------------------- */
+
+/* 3 GiB of nothing behind the program: not read, not copied. */
+static void test_large_rest_costs_nothing(void **state)
+{
+    struct elf elf = make_elf();
+    struct image *image = NULL;
+    struct fixture fixture;
+    struct file file;
+    char text[64];
+
+    elf.ehdr.e_shoff = FAR - 4096; /* sections at the end, as compilers put them */
+    file = make_file(*state, &elf);
+    assert_int_equal(pwrite(file.fd, elf.shdr, sizeof(elf.shdr), FAR - 4096), sizeof(elf.shdr));
+    assert_int_equal(ftruncate(file.fd, FAR), 0);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    assert_in_range(copied_bytes(image), 0x2000, 0x3000);
+    assert_false(image_digest_step(image)); /* a piece of it, not all */
+    load(&fixture, image);
+    assert_memory_equal(look(&fixture, TEXT, 0x1800), elf.byte, 0x1800);
+    image_symbolize(image, TEXT + 0x1101, text, sizeof(text));
+    assert_string_equal(text, "alpha+0x1");
+    fixture_fini(&fixture);
+    image_close(image);
+    remove_file(&file);
+}
+
+/* A load segment that is mostly a hole, too large for the VM: refused before it is read. One
+ * that is not: its holes stay holes. */
+static void test_sparse_segment(void **state)
+{
+    struct elf elf = make_elf();
+    struct image *image = NULL;
+    struct fixture fixture;
+    struct ferry_error err = {0};
+    struct file file;
+    char last = 'z';
+
+    elf.ehdr.e_shnum = 0;
+    elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = 2ull << 30;
+    file = make_file(*state, &elf);
+    assert_int_equal(ftruncate(file.fd, FAR), 0);
+    assert_int_equal(open_path(file.path, &image, &err), -ENOMEM);
+    assert_non_null(strstr(err.text, "give the VM more memory (--mem)"));
+
+    elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = LIMIT / 4;
+    assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+    assert_int_equal(pwrite(file.fd, &last, 1, 0x1800 + LIMIT / 4 - 1), 1);
+    assert_int_equal(open_path(file.path, &image, &err), 0);
+    assert_in_range(copied_bytes(image), 0x3000, 0x8000);
+    load(&fixture, image);
+    assert_int_equal(look(&fixture, DATA, LIMIT / 4)[LIMIT / 4 - 1], last);
+    assert_zero(look(&fixture, DATA + 0x100000, 4096), 4096);
+    assert_true(fixture.space.used_bytes >= LIMIT / 2); /* each page, and its own copy */
+    fixture_fini(&fixture);
+    image_close(image);
+    remove_file(&file);
+}
+
+/* Symbol tables that a file claims to have: more than are looked through, or beyond its end. */
+static void test_symbols_are_bounded(void **state)
+{
+    static const struct {
+        uint64_t offset, bytes;
+    } claims[] = {
+        {SYMS, FAR - SYMS}, {FAR - 100, 200}, {UINT64_MAX - 100, 200}, {SYMS, UINT64_MAX}};
+
+    for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+        struct elf elf = make_elf();
+        struct image *image = NULL;
+        struct file file;
+        char text[64] = "untouched";
+
+        elf.shdr[1].sh_offset = claims[i].offset;
+        elf.shdr[1].sh_size = claims[i].bytes;
+        file = make_file(*state, &elf);
+        assert_int_equal(ftruncate(file.fd, FAR), 0);
+        assert_int_equal(open_path(file.path, &image, NULL), 0);
+        image_symbolize(image, TEXT + 0x1101, text, sizeof(text));
+        assert_string_equal(text, "");
+        image_close(image);
+        remove_file(&file);
+    }
+}
+
+/* ---- digest ------------------------------------------------------------------- */
+
+static void test_digest(void **state)
+{
+    struct elf elf = make_elf();
+    struct file file = make_file(*state, &elf);
+    size_t bytes = 5u << 20;
+    char *whole = calloc(1, bytes);
+    struct image *image = NULL;
+
+    assert_non_null(whole);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    expect_digest(image, elf.byte, elf.bytes);
+    image_close(image);
+
+    /* With a rest that is not copied: all of the file, each byte once. */
+    assert_int_equal(ftruncate(file.fd, (off_t)bytes), 0);
+    assert_int_equal(pwrite(file.fd, "debug", 5, 4 << 20), 5);
+    assert_int_equal(pread(file.fd, whole, bytes, 0), bytes);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    expect_digest(image, whole, bytes);
+    image_close(image);
+    free(whole);
+    remove_file(&file);
+}
+
+static void *take_digest(void *image)
+{
+    digest_of(image);
+    return NULL;
+}
+
+/* Several that want it at once do it together. */
+static void test_digest_by_many(void **state)
+{
+    struct elf elf = make_elf();
+    struct file file = make_file(*state, &elf);
+    size_t bytes = 20u << 20;
+    char *whole = calloc(1, bytes);
+    struct image *image = NULL;
+    pthread_t threads[4];
+
+    assert_non_null(whole);
+    assert_int_equal(ftruncate(file.fd, (off_t)bytes), 0);
+    memcpy(whole, elf.byte, elf.bytes);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_digest, image), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    expect_digest(image, whole, bytes);
+    image_close(image);
+    free(whole);
+    remove_file(&file);
+}
+
+/* The program is overwritten in place and cut short after it was opened, and only then is its
+ * digest asked for: it is that of what runs. */
+static void test_digest_is_of_what_runs(void **state)
+{
+    struct elf elf = make_elf(), other = make_elf();
+    struct file file = make_file(*state, &elf);
+    struct image *image = NULL;
+    struct fixture fixture;
+
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    memset(other.byte + 0x1000, 0x90, 0x800);
+    assert_int_equal(pwrite(file.fd, other.byte, other.bytes, 0), other.bytes);
+    assert_int_equal(ftruncate(file.fd, 0x1800), 0);
+    load(&fixture, image);
+    assert_memory_equal(look(&fixture, TEXT, 0x1800), elf.byte, 0x1800);
+    expect_digest(image, elf.byte, elf.bytes);
+    assert_int_equal(pwrite(image->fd, "x", 1, 0), -1); /* it is sealed */
+    fixture_fini(&fixture);
+    image_close(image);
+    remove_file(&file);
+}
+
+/* What is not copied was changed: no digest rather than a wrong one, and no symbols. */
+static void test_changed_rest_has_no_digest(void **state)
+{
+    static const uint8_t none[FERRY_DIGEST_BYTES];
+    struct elf elf = make_elf();
+    struct image *image = NULL;
+    struct file file;
+    char text[64];
+
+    elf.ehdr.e_shoff = 4u << 20;
+    file = make_file(*state, &elf);
+    assert_int_equal(pwrite(file.fd, elf.shdr, sizeof(elf.shdr), 4 << 20), sizeof(elf.shdr));
+    assert_int_equal(ftruncate(file.fd, 5 << 20), 0);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    image_symbolize(image, TEXT + 0x1101, text, sizeof(text));
+    assert_string_equal(text, "alpha+0x1");
+    assert_int_equal(pwrite(file.fd, "other", 5, 3 << 20), 5);
+    assert_memory_equal(digest_of(image), none, sizeof(none));
+    image_symbolize(image, TEXT + 0x1101, text, sizeof(text));
+    assert_string_equal(text, "");
+    image_close(image);
+
+    /* Or is not there any more. */
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    assert_int_equal(ftruncate(file.fd, 1 << 20), 0);
+    assert_memory_equal(digest_of(image), none, sizeof(none));
+    image_close(image);
+    remove_file(&file);
+}
+
+/* ---- which image a path means ----------------------------------------------------- */
+
+/* An engine, for its images only. */
+static void engine_begin(struct ferry_engine *engine)
+{
+    *engine = (struct ferry_engine){.kvm_fd = -1};
+    pthread_mutex_init(&engine->lock, NULL);
+}
+
+static void engine_end(struct ferry_engine *engine)
+{
+    while (engine->images) {
+        struct image_entry *entry = engine->images;
+
+        engine->images = entry->next;
+        image_close(entry->image);
+        free(entry);
+    }
+    pthread_mutex_destroy(&engine->lock);
+}
+
+static struct image *must_find(struct ferry_engine *engine, const char *path)
+{
+    struct image *image = NULL;
+    struct ferry_error err = {0};
+
+    if (engine_image(engine, path, LIMIT, &image, &err))
+        fail_msg("%s", err.text);
+    return image;
+}
+
+/* Other bytes in the same file, as many, and with the old time of modification. */
+static void test_replaced_in_place(void **state)
+{
+    struct elf elf = make_elf(), other = make_elf();
+    struct file file = make_file(*state, &elf);
+    struct ferry_engine engine;
+    struct stat st;
+
+    engine_begin(&engine);
+    struct image *first = must_find(&engine, file.path);
+    assert_int_equal(fstat(file.fd, &st), 0);
+    other.byte[0x1100] ^= 1;
+    assert_int_equal(pwrite(file.fd, other.byte, other.bytes, 0), other.bytes);
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(file.fd, times), 0);
+    struct image *second = must_find(&engine, file.path);
+    assert_ptr_not_equal(first, second);
+    expect_digest(first, elf.byte, elf.bytes);
+    expect_digest(second, other.byte, other.bytes);
+    engine_end(&engine);
+    remove_file(&file);
+}
+
+/* Two names of one file that nobody touches are one image. */
+static void test_same_file_is_one_image(void **state)
+{
+    struct ferry_engine engine;
+
+    (void)state;
+    engine_begin(&engine);
+    assert_ptr_equal(must_find(&engine, "/bin/busybox"), must_find(&engine, "/bin/../bin/busybox"));
+    engine_end(&engine);
+}
+
+static int make_dir(void **state)
+{
+    char *dir = strdup("/tmp/ferry-test-files-XXXXXX");
+
+    *state = dir;
+    return dir && mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    char *dir = *state;
+
+    rmdir(dir);
+    free(dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_large_rest_costs_nothing),
+        cmocka_unit_test(test_sparse_segment),
+        cmocka_unit_test(test_symbols_are_bounded),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_digest_by_many),
+        cmocka_unit_test(test_digest_is_of_what_runs),
+        cmocka_unit_test(test_changed_rest_has_no_digest),
+        cmocka_unit_test(test_replaced_in_place),
+        cmocka_unit_test(test_same_file_is_one_image),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
