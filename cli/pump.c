@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,23 +173,45 @@ static int input_send_copy(struct input *input, char *buffer, size_t bytes)
     return 0;
 }
 
+/* Which of its buffers it is. */
+static size_t index_of(const struct input *input, const void *buffer)
+{
+    size_t i = 0;
+
+    while (input->all[i] != buffer)
+        i++;
+    return i;
+}
+
+/* The whole buffer becomes readable, so what an earlier, longer piece left behind this one is
+ * zeroed. Here, as only we know that buffers are seldom filled less than before. */
+static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *filled)
+{
+    struct ferry_message message = {
+        .mode = FERRY_LEND, .data = buffer, .bytes = bytes, .rest_is_zero = true};
+
+    memset(buffer + bytes, 0, *filled - bytes);
+    *filled = bytes;
+    int rc = ferry_send(input->link, &message, UINT64_MAX);
+
+    if (rc == 0)
+        input->bytes += bytes;
+    return rc;
+}
+
 /* Sends the filled buffer, by a copy or whole. */
 static int input_send(struct input *input, void *buffer, size_t bytes)
 {
     bool copy = input->transfer == FERRY_TRANSFER_COPY ||
                 (input->transfer == FERRY_TRANSFER_AUTO && bytes <= input->crossover_bytes);
+    size_t *filled = &input->filled[index_of(input, buffer)];
 
-    if (copy) {
-        int rc = input_send_copy(input, buffer, bytes);
+    *filled = MAX(*filled, bytes);
+    if (!copy)
+        return input_lend(input, buffer, bytes, filled);
+    int rc = input_send_copy(input, buffer, bytes);
 
-        input->spare[input->spare_count++] = buffer;
-        return rc;
-    }
-    struct ferry_message message = {.mode = FERRY_LEND, .data = buffer, .bytes = bytes};
-    int rc = ferry_send(input->link, &message, UINT64_MAX);
-
-    if (rc == 0)
-        input->bytes += bytes;
+    input->spare[input->spare_count++] = buffer;
     return rc;
 }
 

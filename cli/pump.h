@@ -29,9 +29,10 @@ struct input {
     uint64_t crossover_bytes; /* auto: send at most so many bytes as a copy */
     atomic_bool stop;         /* read no more */
     /* The pump's, and for the owner to read when its thread has ended. */
-    size_t buffer_bytes;        /* whole extents; each goes as one message */
-    void *all[INPUT_BUFFERS];   /* every buffer it has */
-    void *spare[INPUT_BUFFERS]; /* those that are not lent out */
+    size_t buffer_bytes;          /* whole extents; each goes as one message */
+    void *all[INPUT_BUFFERS];     /* every buffer it has */
+    size_t filled[INPUT_BUFFERS]; /* bytes from its start that may hold something */
+    void *spare[INPUT_BUFFERS];   /* those that are not lent out */
     size_t all_count, spare_count;
     uint64_t bytes; /* read and sent */
     bool ended;     /* end of file was seen */

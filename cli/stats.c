@@ -101,6 +101,7 @@ static json_t *link_json(const struct ferry_link_stats *s)
     json_object_set_new(link, "extents_2m", number(s->extents_2m));
     json_object_set_new(link, "table_calls", number(s->table_calls));
     json_object_set_new(link, "shoot_downs", number(s->shoot_downs));
+    json_object_set_new(link, "bytes_cleared", number(s->bytes_cleared));
     return link;
 }
 

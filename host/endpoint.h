@@ -59,6 +59,7 @@ struct ferry_link {
     /* Figures, added to by both sides: */
     atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
     atomic_ullong pages_4k, extents_2m, table_calls, shoot_downs;
+    atomic_ullong bytes_cleared;
 };
 
 enum held_state {
@@ -77,6 +78,7 @@ struct held {
     struct ferry_link *link;
     bool lent; /* units to bring home; else a landing slot */
     struct units units;
+    uint64_t offset, bytes; /* of the payload, which alone may pass on */
 };
 
 struct endpoint {

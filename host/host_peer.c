@@ -68,8 +68,11 @@ int ferry_free(struct ferry_link *link, void *addr, size_t bytes)
 static int decode(struct ferry_link *link, const struct ferry_message *message,
                   struct transfer *out)
 {
-    *out = (struct transfer){
-        .link = link, .mode = (enum ferry_mode)message->mode, .noted = true, .tag = message->tag};
+    *out = (struct transfer){.link = link,
+                             .mode = (enum ferry_mode)message->mode,
+                             .noted = true,
+                             .clear = !message->rest_is_zero,
+                             .tag = message->tag};
     switch (message->mode) {
     case FERRY_INLINE:
         if (message->bytes > FERRY_INLINE_BYTES)

@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct ledger_share) == 64, "a share is a cache line");
 static uint64_t word_of(const struct ledger_unit *unit)
 {
     return (uint64_t)unit->owner | (uint64_t)unit->holder << 16 | (uint64_t)unit->heir << 32 |
-           (uint64_t)unit->state << 48 | (uint64_t)unit->fresh << 56;
+           (uint64_t)unit->state << 48 | (uint64_t)unit->kept << 56;
 }
 
 static struct ledger_unit unit_of(uint64_t word)
@@ -24,7 +24,7 @@ static struct ledger_unit unit_of(uint64_t word)
                                 .holder = (uint16_t)(word >> 16),
                                 .heir = (uint16_t)(word >> 32),
                                 .state = (uint8_t)(word >> 48),
-                                .fresh = word >> 56 & 1};
+                                .kept = word >> 56 & 1};
 }
 
 static uint64_t last_of(uint16_t from, uint16_t to, uint32_t message)
@@ -93,7 +93,6 @@ uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page)
 int ledger_create(struct ledger *ledger, const struct pool *pool)
 {
     uint32_t count = pool_units(pool);
-    struct ledger_unit fresh = free_unit;
 
     *ledger = (struct ledger){.pool = pool, .hint_extent = pool->pages};
     pthread_mutex_init(&ledger->lock, NULL);
@@ -103,9 +102,8 @@ int ledger_create(struct ledger *ledger, const struct pool *pool)
         ledger_destroy(ledger);
         return -ENOMEM;
     }
-    fresh.fresh = true;
     for (uint32_t i = 0; i < count; i++) {
-        atomic_init(&ledger->units[i].word, word_of(&fresh));
+        atomic_init(&ledger->units[i].word, word_of(&free_unit));
         forget_last(ledger, i);
     }
     return 0;
@@ -141,7 +139,7 @@ static int64_t find_free(struct ledger *ledger, uint32_t low, uint32_t high, uin
 
 /* Under lock: takes a free run into transit. False: there is none. */
 static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t count,
-                      struct units *out, bool *fresh)
+                      struct units *out)
 {
     uint32_t low = page ? 0 : ledger->pool->pages;
     uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
@@ -151,10 +149,8 @@ static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t
     if (first < 0)
         return false;
     *out = (struct units){(uint32_t)first, count};
-    *fresh = true;
     for (uint32_t i = out->first; i < out->first + count; i++) {
         uint64_t word = read_word(ledger, i);
-        *fresh = *fresh && unit_of(word).fresh;
         forget_last(ledger, i);
         while (!swap(
             ledger, i, &word,
@@ -167,7 +163,7 @@ static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t
 }
 
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
-                 struct units *out, bool *fresh)
+                 struct units *out)
 {
     if (count == 0)
         return -EINVAL;
@@ -176,16 +172,24 @@ int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t coun
     if (!share_reserve(ledger, owner, page, count, most))
         return -EDQUOT;
     pthread_mutex_lock(&ledger->lock);
-    bool found = take_free(ledger, owner, page, count, out, fresh);
+    bool found = take_free(ledger, owner, page, count, out);
     pthread_mutex_unlock(&ledger->lock);
     if (!found)
         share_return(ledger, owner, page, count);
     return found ? 0 : -ENOMEM;
 }
 
-void ledger_commit_owned(struct ledger *ledger, struct units units)
+void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept)
 {
-    ledger_abort(ledger, units, UNIT_OWNED);
+    for (uint32_t i = units.first; i < units.first + units.count; i++) {
+        struct ledger_unit unit = unit_of(read_word(ledger, i));
+        if (unit.state != UNIT_TRANSIT)
+            abort(); /* never begun: the books are wrong */
+        unit.state = UNIT_OWNED;
+        unit.kept = kept;
+        /* No eviction competes: somebody acts for the owner. */
+        atomic_store_explicit(&ledger->units[i].word, word_of(&unit), memory_order_release);
+    }
 }
 
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner)
@@ -397,7 +401,8 @@ int ledger_access(struct ledger *ledger, struct units units, uint16_t index)
 
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
         struct ledger_unit unit = unit_of(read_word(ledger, i));
-        if (unit.holder != index || unit.state == UNIT_TRANSIT)
+        if (unit.holder != index || unit.state == UNIT_TRANSIT ||
+            (unit.state == UNIT_OWNED && unit.kept))
             access = WINDOW_CLOSED;
         else if (unit.state == UNIT_LENT && access == WINDOW_WRITE)
             access = WINDOW_READ;

@@ -58,14 +58,14 @@ struct ledger_unit {
     uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
     uint16_t heir;          /* TRANSIT by a move: whose share it counts for, too */
     uint8_t state;          /* enum unit_state */
-    bool fresh;             /* never handed out: still zero */
+    bool kept;              /* the VMM's own use in its owner's name: closed to the owner */
     /* The last message it travelled in, kept for reports after it is over. */
     uint16_t from, to;
     uint32_t message;
 };
 
 struct ledger_entry {
-    _Atomic uint64_t word; /* owner, holder, heir, state, fresh */
+    _Atomic uint64_t word; /* owner, holder, heir, state, kept */
     _Atomic uint64_t last; /* from, to, message: for reports, in no order with the word */
 };
 
@@ -89,11 +89,13 @@ int ledger_create(struct ledger *ledger, const struct pool *pool);
 void ledger_destroy(struct ledger *ledger);
 
 /* `count` adjacent free units for `owner`, in transit until ledger_commit_owned: the
- * caller scrubs them first (`fresh`: all are still untouched). -EDQUOT: the owner would own
- * more than `most` of that size; -ENOMEM: the pool has no such run. */
+ * caller scrubs them first. -EDQUOT: the owner would own more than `most` of that size;
+ * -ENOMEM: the pool has no such run. */
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
-                 struct units *out, bool *fresh);
-void ledger_commit_owned(struct ledger *ledger, struct units units);
+                 struct units *out);
+/* `kept`: the owner itself may not touch them, as the VMM fills them for it. They stay kept until
+ * they are free again; a borrower has them as any other loan. */
+void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept);
 
 /* Begins giving units back to the pool. -EPERM unless `owner` owns and holds all. */
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner);
@@ -127,7 +129,7 @@ void ledger_evict(struct ledger *ledger, uint16_t owner);
 /* What the ledger says about a unit now, and the unit's last message. */
 struct ledger_unit ledger_look(struct ledger *ledger, uint32_t unit);
 
-/* Whether `index` holds all the units: WRITE (owns), READ (borrows) or CLOSED. */
+/* What `index` may do with all the units: WRITE (owns), READ (borrows) or CLOSED. */
 int ledger_access(struct ledger *ledger, struct units units, uint16_t index);
 
 /* How many units of that size count for the share of `index` now. */

@@ -181,6 +181,7 @@ void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
         .extents_2m = atomic_load(&link->extents_2m),
         .table_calls = atomic_load(&link->table_calls),
         .shoot_downs = atomic_load(&link->shoot_downs),
+        .bytes_cleared = atomic_load(&link->bytes_cleared),
     };
     memcpy(out->from, link->from->name, sizeof out->from);
     memcpy(out->to, link->to->name, sizeof out->to);

@@ -70,7 +70,19 @@ static struct endpoint *enter_owner(struct ferry_engine *engine, struct units un
     return NULL;
 }
 
-/* Closed at their holder, loans of one owner go back to it, or to the pool. */
+/* They are its owner's to write again. */
+static void open_owner(struct ferry_link *link, struct endpoint *owner, struct units units)
+{
+    struct pool *pool = &link->engine->pool;
+
+    pool_opened(pool, units);
+    window_set(&owner->window, pool_offset(pool, units.first), units_bytes(pool, units),
+               WINDOW_CLOSED, WINDOW_WRITE);
+    atomic_fetch_add_explicit(&link->table_calls, 1, memory_order_relaxed);
+}
+
+/* Closed at their holder, loans of one owner go back to it, or to the pool. What the VMM keeps in
+ * the owner's name stays closed. */
 static void give_home(struct ferry_link *link, uint16_t index, const struct units *units,
                       uint32_t count)
 {
@@ -78,14 +90,12 @@ static void give_home(struct ferry_link *link, uint16_t index, const struct unit
     struct units all = whole(units, count);
     struct endpoint *owner = enter_owner(engine, all, index);
 
-    if (owner)
-        window_set(&owner->window, pool_offset(&engine->pool, all.first),
-                   units_bytes(&engine->pool, all), WINDOW_CLOSED, WINDOW_WRITE);
+    if (owner && !ledger_look(&engine->ledger, all.first).kept)
+        open_owner(link, owner, all);
     for (uint32_t i = 0; i < count; i++)
         ledger_commit_home(&engine->ledger, units[i]);
     if (!owner)
         return;
-    atomic_fetch_add_explicit(&link->table_calls, 1, memory_order_relaxed);
     note_homes(owner, units, count);
     endpoint_leave(owner);
 }
@@ -106,8 +116,17 @@ static int close_holder(struct endpoint *holder, struct stretch *stretch)
     return result;
 }
 
+/* Whether two go home by the same page-table call. */
+static bool go_together(struct ledger *ledger, const struct stretch *stretch, uint32_t i,
+                        uint32_t j)
+{
+    return stretch->owner[i] == stretch->owner[j] &&
+           ledger_look(ledger, stretch->units[i].first).kept ==
+               ledger_look(ledger, stretch->units[j].first).kept;
+}
+
 /* Loans go from their holder back to their owners, or to the pool: one page-table call for the
- * holder, and one for each owner. */
+ * holder, and one for each owner that may touch them again. */
 static int bring_home(struct endpoint *holder, struct stretch *stretch)
 {
     uint32_t next;
@@ -119,7 +138,7 @@ static int bring_home(struct endpoint *holder, struct stretch *stretch)
     atomic_fetch_add_explicit(&stretch->link->shoot_downs, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < stretch->count; i = next) {
         next = i + 1;
-        while (next < stretch->count && stretch->owner[next] == stretch->owner[i])
+        while (next < stretch->count && go_together(&holder->engine->ledger, stretch, i, next))
             next++;
         give_home(stretch->link, stretch->owner[i], &stretch->units[i], next - i);
     }
@@ -261,15 +280,15 @@ void loan_release_all(struct endpoint *endpoint)
     }
 }
 
-int64_t loan_claim(struct endpoint *endpoint, struct units units)
+int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes)
 {
     int64_t found = -1;
 
     endpoint_lock(endpoint);
     for (uint32_t i = 0; i < FERRY_TOKENS && found < 0; i++) {
         struct held *held = &endpoint->held[i];
-        if (held->state == HELD_TAKEN && held->lent && held->units.first == units.first &&
-            held->units.count == units.count) {
+        if (held->state == HELD_TAKEN && held->lent && held->offset == offset &&
+            held->bytes == bytes) {
             begin_release(endpoint, i);
             found = i;
         }

@@ -24,9 +24,9 @@ int loan_release(struct endpoint *endpoint, uint32_t token);
 /* Gives back all; of an endpoint that takes part no more, after its window is gone. */
 void loan_release_all(struct endpoint *endpoint);
 
-/* Claims the token that holds exactly these units, so that nobody else
+/* Claims the token whose payload is exactly this part of the pool, so that nobody else
  * releases it; -1: there is none. */
-int64_t loan_claim(struct endpoint *endpoint, struct units units);
+int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes);
 /* Claims a token that the VMM is reading; it is the only one who can. */
 int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token);
 /* Back to HELD_TAKEN or HELD_READ. */

@@ -231,7 +231,7 @@ int measure_costs(struct ferry_engine *engine, struct costs *out)
     int result = pool_create(&pool, 0, 2);
     if (result < 0)
         return result;
-    pool_scrub(&pool, (struct units){0, 2}, true);
+    pool_make_huge(&pool, (struct units){0, 2});
     result = window_create(&window, pool.fd, pool.bytes);
     if (result == 0)
         result = measure_loan_in_vm(engine, &window, out);
@@ -264,7 +264,7 @@ uint64_t measure_crossover(const struct costs *costs, bool huge)
 
 static bool look_for_huge(struct pool *pool)
 {
-    pool_scrub(pool, (struct units){pool->pages, 1}, true);
+    pool_make_huge(pool, (struct units){pool->pages, 1});
     return pool_is_huge(pool, pool_small_bytes(pool));
 }
 

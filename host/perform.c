@@ -67,7 +67,7 @@ static int take_units(struct transfer *transfer)
     if (transfer->passes)
         transfer->passed = loan_claim_read(from, transfer->token);
     else if (transfer->mode == FERRY_LEND)
-        transfer->passed = loan_claim(from, transfer->units);
+        transfer->passed = loan_claim(from, transfer->offset, transfer->bytes);
     transfer->had = transfer->passed >= 0 ? UNIT_LENT : UNIT_OWNED;
     transfer->note_kept =
         transfer->had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
@@ -167,30 +167,59 @@ static void undo(struct transfer *transfer)
     leave_room(transfer);
 }
 
+/* What the sender may do with the units of a run until it is handed over. */
+static enum window_access access_before(const struct transfer *run)
+{
+    if (run->kept)
+        return WINDOW_CLOSED;
+    return run->had == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
+}
+
+/* Between the two windows, while nobody has the units open: the receiver gets the payload and
+ * zeros. A loan that passes on is as it was when it was first lent, and its owner's: it must come
+ * home unchanged. */
+static void clear_beside(const struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    uint64_t cleared = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (run[i].had == UNIT_OWNED && run[i].clear)
+            cleared +=
+                pool_clear_beside(&link->engine->pool, run[i].units, run[i].offset, run[i].bytes);
+    count_up(&link->bytes_cleared, cleared);
+}
+
 /* Closes the sender's window over the units of all, which lie side by side, and opens the
  * receiver's; never is a page open to both. */
 static int update_tables(const struct transfer *run, uint32_t count)
 {
     struct ferry_link *link = run->link;
-    const struct pool *pool = &link->engine->pool;
+    struct pool *pool = &link->engine->pool;
     struct units units = {run->units.first, 0};
-    enum window_access before = run->had == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
+    enum window_access before = access_before(run);
     enum window_access after = run->mode == FERRY_MOVE ? WINDOW_WRITE : WINDOW_READ;
+    int result = 0;
 
     for (uint32_t i = 0; i < count; i++)
         units.count += run[i].units.count;
     uint64_t offset = pool_offset(pool, units.first), bytes = units_bytes(pool, units);
-    int result = window_set(&link->from->window, offset, bytes, before, WINDOW_CLOSED);
+    if (before != WINDOW_CLOSED)
+        result = window_set(&link->from->window, offset, bytes, before, WINDOW_CLOSED);
     if (result < 0)
         return result;
+    clear_beside(run, count);
     result = window_set(&link->to->window, offset, bytes, WINDOW_CLOSED, after);
+    if ((result == 0 ? after : before) == WINDOW_WRITE)
+        pool_opened(pool, units); /* whoever has them now may fill all of them */
     if (result < 0) {
         /* Opening again merges what closing split: it needs no memory. */
-        window_set(&link->from->window, offset, bytes, WINDOW_CLOSED, before);
+        if (before != WINDOW_CLOSED)
+            window_set(&link->from->window, offset, bytes, WINDOW_CLOSED, before);
         return result;
     }
-    count_up(&link->table_calls, 2);
-    count_up(&link->shoot_downs, 1);
+    count_up(&link->table_calls, before == WINDOW_CLOSED ? 1 : 2);
+    count_up(&link->shoot_downs, before != WINDOW_CLOSED);
     return 0;
 }
 
@@ -210,6 +239,8 @@ static void complete(struct transfer *run, uint32_t count)
         if (run[i].mode == FERRY_LEND) {
             link->to->held[run[i].given].lent = true;
             link->to->held[run[i].given].units = run[i].units;
+            link->to->held[run[i].given].offset = run[i].offset;
+            link->to->held[run[i].given].bytes = run[i].bytes;
         }
         descs[i] = describe(&run[i]);
     } while (++i < count);
@@ -228,7 +259,7 @@ static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done
 
     while (ready < count && (result = prepare(&run[ready])) == 0) {
         /* Its own units and those it passes on have different rights: not in one call. */
-        if (ready && run[ready].had != run->had) {
+        if (ready && access_before(&run[ready]) != access_before(run)) {
             undo(&run[ready]);
             break;
         }

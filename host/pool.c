@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,9 +27,12 @@ int pool_create(struct pool *pool, uint32_t pages, uint32_t extents)
         return -EINVAL;
     pool->pages = (uint32_t)(groups * per_extent);
 
+    pool->units = calloc(pool_units(pool), sizeof *pool->units);
+    if (!pool->units)
+        return -ENOMEM;
     pool->fd = memfd_create("ferry-pool", MFD_CLOEXEC);
     if (pool->fd < 0)
-        return -errno;
+        goto fail;
     if (ftruncate(pool->fd, (off_t)pool->bytes) < 0)
         goto fail;
     pool->base = mapping_aligned(pool->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pool->fd);
@@ -36,13 +40,11 @@ int pool_create(struct pool *pool, uint32_t pages, uint32_t extents)
         goto fail;
     /* A child of fork must not share pages whose owner is tracked here. */
     madvise(pool->base, pool->bytes, MADV_DONTFORK);
-    pool->huge = true;
     return 0;
 
 fail:;
     int saved = -errno;
-    close(pool->fd);
-    pool->fd = -1;
+    pool_destroy(pool);
     return saved;
 }
 
@@ -52,8 +54,8 @@ void pool_destroy(struct pool *pool)
         munmap(pool->base, pool->bytes);
     if (pool->fd >= 0)
         close(pool->fd);
-    pool->base = NULL;
-    pool->fd = -1;
+    free(pool->units);
+    *pool = (struct pool){.fd = -1};
 }
 
 static uint32_t unit_at(const struct pool *pool, uint64_t offset)
@@ -78,22 +80,60 @@ bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, str
     return true;
 }
 
-void pool_scrub(struct pool *pool, struct units units, bool fresh)
+/* Each call makes the kernel flush the page lists of all processors, and every change of a page
+ * table in the process waits for that. So it is made once for each extent, whatever came of it:
+ * extents stay huge when they are freed and used again. */
+static void make_huge(struct pool *pool, uint32_t unit)
 {
-    char *start = pool->base + pool_offset(pool, units.first);
-    uint64_t bytes = units_bytes(pool, units);
+    char *start = pool->base + pool_offset(pool, unit);
 
-    if (!pool_is_page(pool, units.first)) {
-        /* An extent that was never touched is made one huge page here and so
-         * is zeroed once; it must hold something, or there is nothing to
-         * collapse. For one that is huge already this is a short look. */
-        for (uint64_t at = 0; at < bytes; at += FERRY_EXTENT_BYTES)
-            *(volatile char *)(start + at) = 0;
-        if (madvise(start, bytes, MADV_COLLAPSE) < 0)
-            pool->huge = false;
+    if (pool->units[unit].collapsed)
+        return;
+    pool->units[unit].collapsed = true;
+    *(volatile char *)start = *start; /* where there is nothing, there is nothing to collapse */
+    madvise(start, FERRY_EXTENT_BYTES, MADV_COLLAPSE); /* without huge pages it is only slower */
+}
+
+void pool_make_huge(struct pool *pool, struct units units)
+{
+    for (uint32_t i = units.first; i < units.first + units.count && !pool_is_page(pool, i); i++)
+        make_huge(pool, i);
+}
+
+void pool_scrub(struct pool *pool, struct units units)
+{
+    for (uint32_t i = units.first; i < units.first + units.count; i++) {
+        memset(pool->base + pool_offset(pool, i), 0, pool->units[i].filled);
+        pool->units[i].filled = 0;
     }
-    if (!fresh)
-        memset(start, 0, bytes);
+}
+
+void pool_opened(struct pool *pool, struct units units)
+{
+    for (uint32_t i = units.first; i < units.first + units.count; i++)
+        pool->units[i].filled = (uint32_t)pool_unit_bytes(pool, i);
+}
+
+void pool_filled(struct pool *pool, uint32_t unit, uint64_t end)
+{
+    if (end > pool->units[unit].filled)
+        pool->units[unit].filled = (uint32_t)end;
+}
+
+uint64_t pool_clear_beside(struct pool *pool, struct units units, uint64_t offset, uint64_t bytes)
+{
+    uint64_t start = pool_offset(pool, units.first);
+    uint32_t last = units.first + units.count - 1;
+    uint64_t end = offset + bytes, behind = end - pool_offset(pool, last);
+    uint64_t cleared = offset - start;
+
+    memset(pool->base + start, 0, cleared);
+    if (pool->units[last].filled > behind) {
+        memset(pool->base + end, 0, pool->units[last].filled - behind);
+        cleared += pool->units[last].filled - behind;
+    }
+    pool->units[last].filled = (uint32_t)behind;
+    return cleared;
 }
 
 bool pool_is_huge(const struct pool *pool, uint64_t offset)

@@ -13,13 +13,20 @@
 
 #include <ferry/abi/layout.h>
 
+/* What is known of one unit. Changed only by whoever has it in transit, or by the VMM for a unit
+ * that it keeps to itself. */
+struct pool_unit {
+    uint32_t filled; /* bytes from its start that may hold something: behind them it is zero */
+    bool collapsed;  /* an extent: it was made huge, or that was tried */
+};
+
 struct pool {
     int fd;
     char *base; /* the VMM's view, 2 MiB-aligned */
     uint64_t bytes;
     uint32_t pages;   /* units [0, pages) are 4 KiB */
     uint32_t extents; /* units [pages, pages + extents) are 2 MiB */
-    bool huge;        /* extents are huge pages, as far as was tried */
+    struct pool_unit *units;
 };
 
 /* Adjacent units of one size. */
@@ -72,9 +79,18 @@ static inline uint64_t units_bytes(const struct pool *pool, struct units units)
  * pool, or across the border between pages and extents. Safe for any input. */
 bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, struct units *out);
 
-/* Makes extents huge where they are not yet and, unless they are fresh, zeroes
- * units, which nobody may have open. */
-void pool_scrub(struct pool *pool, struct units units, bool fresh);
+/* Zeroes what units hold. Nobody may have them open. */
+void pool_scrub(struct pool *pool, struct units units);
+/* Makes extents huge pages, once for each; what they hold stays. */
+void pool_make_huge(struct pool *pool, struct units units);
+
+/* Somebody gets units open for writing: from now on all of them may hold something. */
+void pool_opened(struct pool *pool, struct units units);
+/* The VMM writes up to [0, end) of a unit that nobody else has open for writing. */
+void pool_filled(struct pool *pool, uint32_t unit, uint64_t end);
+/* Zeroes what units hold beside the payload [offset, offset + bytes), which touches all of them.
+ * Nobody may have them open. Returns how many bytes had to be zeroed. */
+uint64_t pool_clear_beside(struct pool *pool, struct units units, uint64_t offset, uint64_t bytes);
 
 /* Whether the extent that holds `offset` is mapped by one huge entry in the VMM's view now. */
 bool pool_is_huge(const struct pool *pool, uint64_t offset);

@@ -54,7 +54,7 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
 int route_decode(struct endpoint *from, const struct ferry_desc *desc, route_memory_fn memory,
                  struct transfer *out)
 {
-    *out = (struct transfer){.mode = desc->mode, .tag = desc->tag, .noted = true};
+    *out = (struct transfer){.mode = desc->mode, .tag = desc->tag, .noted = true, .clear = true};
     if (desc->flags || desc->zero2 || desc->src || desc->src_generation || desc->dst_generation)
         return -EINVAL;
     out->link = link_to(from, desc->dst);

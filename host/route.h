@@ -19,6 +19,8 @@ struct transfer {
     uint8_t inline_bytes;
     bool noted;  /* LEND: the guest or host wants a note when it comes home */
     bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool kept;   /* LEND: of an extent that the VMM keeps: closed to the sender already */
+    bool clear;  /* LEND, MOVE: what the units hold beside the payload may not be zero */
     uint32_t token;
     uint32_t turn; /* see struct ferry_desc */
     uint64_t tag;

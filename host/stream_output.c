@@ -24,7 +24,7 @@ static int take_buffer(struct stream *stream)
             stream->filling = &stream->buffers[i];
     if (!stream->filling) {
         struct buffer *buffer = &stream->buffers[count];
-        if (count == BUFFERS_MAX || units_alloc(stream->endpoint, 1, false, &buffer->units) < 0)
+        if (count == BUFFERS_MAX || units_keep(stream->endpoint, &buffer->units) < 0)
             return count ? -EAGAIN : -ENOMEM;
         stream->filling = buffer;
         atomic_store(&stream->buffer_count, count + 1);
@@ -54,6 +54,8 @@ static int send_piece(struct stream *stream)
     struct transfer transfer = {.link = stream->endpoint->stream_out,
                                 .mode = FERRY_LEND,
                                 .turn = direct_sent(stream->endpoint->stream_out),
+                                .kept = true,
+                                .clear = true,
                                 .units = stream->filling->units,
                                 .offset = offset,
                                 .bytes = stream->fill - stream->start};
@@ -122,12 +124,25 @@ static bool due(const struct stream *stream)
             (int64_t)(clock_now() - stream->sent_ns) >= GATHER_NS);
 }
 
+/* Under lock: into the buffer that is filled, where there is room. Little output is copied on, and
+ * needs no huge page. `src` cannot overlap: the extent is closed to the program, and a loan of it
+ * would not be filled. */
+static void fill(struct stream *stream, const char *src, uint64_t bytes)
+{
+    struct pool *pool = &stream->endpoint->engine->pool;
+    struct units units = stream->filling->units;
+
+    if (stream->fill + bytes > FERRY_COPY_BYTES)
+        pool_make_huge(pool, units);
+    memcpy(pool->base + pool_offset(pool, units.first) + stream->fill, src, bytes);
+    stream->fill += bytes;
+    pool_filled(pool, units.first, stream->fill);
+}
+
 /* Under lock: copies what fits of src into the buffer that is filled; sends
  * it when full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 {
-    struct endpoint *endpoint = stream->endpoint;
-    const struct pool *pool = &endpoint->engine->pool;
     int result = 0;
 
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
@@ -139,9 +154,9 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 
     uint64_t room = FERRY_EXTENT_BYTES - stream->fill;
     uint64_t now = bytes < room ? bytes : room;
-    memcpy(pool->base + pool_offset(pool, stream->filling->units.first) + stream->fill, src, now);
-    stream->fill += now;
-    atomic_fetch_add_explicit(&endpoint->stream_out->bytes_copied, now, memory_order_relaxed);
+    fill(stream, src, now);
+    atomic_fetch_add_explicit(&stream->endpoint->stream_out->bytes_copied, now,
+                              memory_order_relaxed);
     if (due(stream) && (now == bytes || stream->fill == FERRY_EXTENT_BYTES))
         stream_flush(stream); /* what finds no room stays gathered */
     return (ssize_t)now;

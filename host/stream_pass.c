@@ -15,10 +15,12 @@
 #include "stream_internal.h"
 #include "vm.h"
 
-/* Whether all of the message that is being read can pass on whole. */
+/* Whether all of the message that is being read can pass on whole. If the program read some of it,
+ * that is not for the next to see. It cannot be cleared: the loan comes home unchanged. */
 static bool can_pass(const struct stream *stream, uint64_t most)
 {
     return stream->message.mode == FERRY_LEND && stream->left <= most &&
+           stream->left == stream->message.payload.bytes &&
            stream->endpoint->transfer != FERRY_TRANSFER_COPY;
 }
 
@@ -103,7 +105,7 @@ ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
         if (result < 0 || !stream->have)
             continue;
         if (done && stream->left > bytes - done)
-            break; /* whole, and without a copy, by the next call */
+            break; /* whole, and mostly without a copy, by the next call */
         ssize_t passed = pass_waiting(stream, bytes - done);
         if (passed < 0)
             result = (int)passed;

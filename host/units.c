@@ -8,28 +8,46 @@
 #include "queue.h"
 #include "stream_internal.h"
 
-int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
+/* Zeroed and in transit: nobody else can have them meanwhile. */
+static int take_free(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
 {
     struct ferry_engine *engine = endpoint->engine;
     uint32_t most = page ? endpoint->most_pages : endpoint->most_extents;
-    bool fresh;
 
     if (count > most)
         return -EDQUOT;
-    int result =
-        ledger_alloc(&engine->ledger, endpoint->index, page, (uint32_t)count, most, out, &fresh);
-    if (result < 0) {
+    int result = ledger_alloc(&engine->ledger, endpoint->index, page, (uint32_t)count, most, out);
+    if (result == 0)
+        pool_scrub(&engine->pool, *out);
+    else
         queue_unpark(endpoint); /* its share was charged for a moment */
+    return result;
+}
+
+int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
+{
+    struct ferry_engine *engine = endpoint->engine;
+
+    int result = take_free(endpoint, count, page, out);
+    if (result < 0)
         return result;
-    }
-    /* In transit: nobody else can have it while it is zeroed. */
-    pool_scrub(&engine->pool, *out, fresh);
+    pool_make_huge(&engine->pool, *out);
+    pool_opened(&engine->pool, *out);
     result = window_set(&endpoint->window, pool_offset(&engine->pool, out->first),
                         units_bytes(&engine->pool, *out), WINDOW_CLOSED, WINDOW_WRITE);
     if (result < 0)
         ledger_commit_free(&engine->ledger, *out);
     else
-        ledger_commit_owned(&engine->ledger, *out);
+        ledger_commit_owned(&engine->ledger, *out, false);
+    return result;
+}
+
+int units_keep(struct endpoint *endpoint, struct units *out)
+{
+    int result = take_free(endpoint, 1, false, out);
+
+    if (result == 0)
+        ledger_commit_owned(&endpoint->engine->ledger, *out, true);
     return result;
 }
 
@@ -70,9 +88,8 @@ void units_reopen(struct endpoint *endpoint, struct units units)
 {
     struct ferry_engine *engine = endpoint->engine;
 
-    /* Another thread may be sending what plain writes gathered; and a loan is always open. */
-    if (stream_uses(endpoint->byte_stream, units) ||
-        ledger_access(&engine->ledger, units, endpoint->index) != WINDOW_WRITE)
+    /* A loan is always open, and what the VMM keeps stays closed. */
+    if (ledger_access(&engine->ledger, units, endpoint->index) != WINDOW_WRITE)
         return;
     window_set(&endpoint->window, pool_offset(&engine->pool, units.first),
                units_bytes(&engine->pool, units), WINDOW_CLOSED, WINDOW_WRITE);

@@ -222,8 +222,9 @@ struct ferry_link_stats {
     uint64_t bytes_inline;
     uint64_t pages_4k; /* units handed over */
     uint64_t extents_2m;
-    uint64_t table_calls; /* page-table updates made for them; units side by side share one */
-    uint64_t shoot_downs; /* those that took rights away, which other processors must follow */
+    uint64_t table_calls;   /* page-table updates made for them; units side by side share one */
+    uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
+    uint64_t bytes_cleared; /* zeroed beside payloads, so that nothing else is seen */
 };
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
@@ -258,6 +259,8 @@ struct ferry_message {
     uint32_t message; /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
     uint32_t token;   /* what ferry_release takes */
     uint8_t inline_data[32];
+    /* LEND, MOVE: the sender vouches that its units hold nothing but zeros beside the payload. */
+    bool rest_is_zero;
 };
 
 /* `count` adjacent units from the pool, zeroed, owned by the host end of this
@@ -269,7 +272,9 @@ FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
 
 /* Sends over a link from the host. All or nothing: 0, or nothing changed.
  * LEND and MOVE take payloads inside owned units; while lent they must not be
- * written (the host's view stays open: this is a promise, not a page fault).
+ * written (the host's view stays open: this is a promise, not a page fault). The
+ * receiver gets whole units: what they hold beside the payload is zeroed, for good, also if
+ * the send fails with -ENOMEM, unless the message says that it is zero already.
  * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
  * link are out or not yet taken note of by ferry_reclaim, at most timeout_ns:
  * -ETIMEDOUT. -EPIPE: the receiver is gone, or the link was hung up. -EMSGSIZE: too

@@ -91,7 +91,8 @@ const struct ferry_peer *ferry_peer_by_id(uint16_t id);
 
 /* Queues one message to msg->dst with mode, tag, data and bytes. INLINE copies
  * the payload at once; for COPY it must stay unchanged until the message was
- * taken; LEND and MOVE take units away from the caller. Returns a ticket >= 0
+ * taken; LEND and MOVE take units away from the caller, and what these hold beside the payload is
+ * zeroed for good; what was lent to the caller it can LEND on, with the same payload. Returns a ticket >= 0
  * for ferry_status, or a negative errno for what can be seen at once. Blocks only while the
  * out ring is full; while a direct ring is full it spins for microseconds and makes one exit. */
 int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when);

@@ -9,6 +9,7 @@ import tempfile
 
 from harness import (
     EXTENT,
+    KIB,
     MIB,
     FerryTest,
     Feeder,
@@ -112,6 +113,36 @@ class Inputs(FerryTest):
         result = pipe([box("awk '{ print > \"/dev/stderr\" }'")], data=b"said aside\n")
         self.assert_ends(result, 0, "said aside")
         self.assert_conserved(result)
+
+
+class OnlyWhatWasSent(FerryTest):
+    """A stage finds the payload and zeros in what it gets, whatever was there before."""
+
+    modes = ("map", "copy", "auto")
+
+    def check(self, stages, data, expected):
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            for mode in self.modes:
+                with self.subTest(mode):
+                    file.seek(0)
+                    result = pipe(stages, f"--mode={mode}", stdin=file)
+                    self.assert_clean(result)
+                    self.assertEqual(result.output, expected)
+
+    def test_a_line_that_was_kept(self):
+        for rest in (b"hello\n", text(100 * KIB), text(5 * EXTENT + 7)):
+            self.check([guest("first_line"), guest("look_around")], b"SECRET\n" + rest, rest)
+
+    def test_a_short_end_after_more_than_all_buffers(self):
+        data = text(17 * EXTENT) + b"end"
+        self.check([guest("look_around")], data, data)
+        self.check([box("cat"), guest("look_around")], data, data)
+        self.check([box("tr a b"), guest("look_around")], data, data.replace(b"a", b"b"))
+
+    def test_long_file(self):
+        data = bytes(32 * EXTENT) + text(4 * EXTENT + 5)
+        self.check([guest("look_around")], data, data)
 
 
 class Kinds(FerryTest):

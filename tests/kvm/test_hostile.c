@@ -43,6 +43,20 @@ static void pool_hog(void **state)
     world_expect_ok(world, c);
 }
 
+/* What a sender has in the units beside what it sends is not shown. */
+static void parts_of_units(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "send_parts", "b", NULL);
+    int b = world_add(world, "b", "look_around", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
 /* Without a link there is no peer to name and nothing to send to. */
 static void no_link_no_peer(void **state)
 {
@@ -120,6 +134,7 @@ static void spins_past_its_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        kvm_test(parts_of_units),
         kvm_test(hostile_ring),
         kvm_test(free_foreign),
         kvm_test(pool_hog),

@@ -27,10 +27,9 @@ static int teardown(void **state)
 static struct units owned(uint16_t owner, uint32_t count)
 {
     struct units units;
-    bool fresh;
 
-    assert_int_equal(ledger_alloc(&ledger, owner, true, count, 512, &units, &fresh), 0);
-    ledger_commit_owned(&ledger, units);
+    assert_int_equal(ledger_alloc(&ledger, owner, true, count, 512, &units), 0);
+    ledger_commit_owned(&ledger, units, false);
     return units;
 }
 
@@ -71,18 +70,16 @@ static void starts_free(void **state)
 static void alloc_is_in_transit_until_committed(void **state)
 {
     struct units units;
-    bool fresh = false;
 
     (void)state;
-    assert_int_equal(ledger_alloc(&ledger, A, false, 2, 4, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 2, 4, &units), 0);
     assert_int_equal(units.first, 512);
     assert_int_equal(units.count, 2);
-    assert_true(fresh);
     assert_count(514, 0, 0, 2);
     assert_int_equal(ledger_begin_send(&ledger, units, A, UNIT_OWNED), -EPERM);
     assert_int_equal(ledger_begin_free(&ledger, units, A), -EPERM);
     assert_int_equal(ledger_access(&ledger, units, A), WINDOW_CLOSED);
-    ledger_commit_owned(&ledger, units);
+    ledger_commit_owned(&ledger, units, false);
     assert_unit(513, UNIT_OWNED, A, A);
     assert_int_equal(ledger_access(&ledger, units, A), WINDOW_WRITE);
     assert_int_equal(ledger_access(&ledger, units, B), WINDOW_CLOSED);
@@ -91,38 +88,34 @@ static void alloc_is_in_transit_until_committed(void **state)
 static void alloc_obeys_limits(void **state)
 {
     struct units units;
-    bool fresh;
 
     (void)state;
-    assert_int_equal(ledger_alloc(&ledger, A, false, 0, 4, &units, &fresh), -EINVAL);
-    assert_int_equal(ledger_alloc(&ledger, A, false, 5, 9, &units, &fresh), -ENOMEM);
-    assert_int_equal(ledger_alloc(&ledger, A, false, UINT32_MAX, UINT32_MAX, &units, &fresh),
-                     -ENOMEM);
-    assert_int_equal(ledger_alloc(&ledger, A, false, 3, 2, &units, &fresh), -EDQUOT);
-    assert_int_equal(ledger_alloc(&ledger, A, false, 2, 2, &units, &fresh), 0);
-    assert_int_equal(ledger_alloc(&ledger, A, false, 1, 2, &units, &fresh), -EDQUOT);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 0, 4, &units), -EINVAL);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 5, 9, &units), -ENOMEM);
+    assert_int_equal(ledger_alloc(&ledger, A, false, UINT32_MAX, UINT32_MAX, &units), -ENOMEM);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 3, 2, &units), -EDQUOT);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 2, 2, &units), 0);
+    assert_int_equal(ledger_alloc(&ledger, A, false, 1, 2, &units), -EDQUOT);
     /* The share counts one size at a time, and only its own. */
-    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 2, &units, &fresh), 0);
-    assert_int_equal(ledger_alloc(&ledger, B, false, 2, 2, &units, &fresh), 0);
-    assert_int_equal(ledger_alloc(&ledger, C, false, 1, 2, &units, &fresh), -ENOMEM);
+    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 2, &units), 0);
+    assert_int_equal(ledger_alloc(&ledger, B, false, 2, 2, &units), 0);
+    assert_int_equal(ledger_alloc(&ledger, C, false, 1, 2, &units), -ENOMEM);
 }
 
 static void lent_units_count_for_their_owner(void **state)
 {
     struct units units = owned(A, 3);
-    bool fresh;
 
     (void)state;
     give(units, A, B, UNIT_OWNED, false);
-    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 3, &units, &fresh), -EDQUOT);
-    assert_int_equal(ledger_alloc(&ledger, B, true, 1, 1, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 3, &units), -EDQUOT);
+    assert_int_equal(ledger_alloc(&ledger, B, true, 1, 1, &units), 0);
 }
 
 static void alloc_finds_a_run_anywhere(void **state)
 {
     struct units units, all = owned(A, 512);
     struct units hole = {100, 5}, other = {300, 4};
-    bool fresh = true;
 
     (void)state;
     assert_int_equal(all.count, 512);
@@ -130,30 +123,27 @@ static void alloc_finds_a_run_anywhere(void **state)
     ledger_commit_free(&ledger, hole);
     assert_int_equal(ledger_begin_free(&ledger, other, A), 0);
     ledger_commit_free(&ledger, other);
-    assert_int_equal(ledger_alloc(&ledger, B, true, 6, 512, &units, &fresh), -ENOMEM);
-    assert_int_equal(ledger_alloc(&ledger, B, true, 5, 512, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, B, true, 6, 512, &units), -ENOMEM);
+    assert_int_equal(ledger_alloc(&ledger, B, true, 5, 512, &units), 0);
     assert_int_equal(units.first, 100);
-    assert_false(fresh); /* somebody had them: they must be zeroed */
     /* The search goes on behind, then from the start again. */
-    assert_int_equal(ledger_alloc(&ledger, B, true, 3, 512, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, B, true, 3, 512, &units), 0);
     assert_int_equal(units.first, 300);
     ledger_commit_free(&ledger, (struct units){100, 5});
-    assert_int_equal(ledger_alloc(&ledger, B, true, 2, 512, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, B, true, 2, 512, &units), 0);
     assert_int_equal(units.first, 100);
 }
 
-static void partly_used_run_is_not_fresh(void **state)
+static void search_wraps_to_the_start(void **state)
 {
     struct units first = owned(A, 1), units;
-    bool fresh = true;
 
     (void)state;
     assert_int_equal(ledger_begin_free(&ledger, first, A), 0);
     ledger_commit_free(&ledger, first);
     owned(A, 511); /* the search starts behind the first: it wraps to unit 0 */
-    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 512, &units, &fresh), 0);
+    assert_int_equal(ledger_alloc(&ledger, A, true, 1, 512, &units), 0);
     assert_int_equal(units.first, 0);
-    assert_false(fresh);
 }
 
 static void move_changes_the_owner(void **state)
@@ -331,7 +321,7 @@ int main(void)
         CASE(alloc_obeys_limits),
         CASE(lent_units_count_for_their_owner),
         CASE(alloc_finds_a_run_anywhere),
-        CASE(partly_used_run_is_not_fresh),
+        CASE(search_wraps_to_the_start),
         CASE(move_changes_the_owner),
         CASE(loan_is_read_only_and_comes_home),
         CASE(nobody_sends_what_is_not_his),

@@ -130,15 +130,14 @@ static void look_at(struct actor *actor, const struct item *item)
 static void allocate(struct actor *actor)
 {
     struct item item = {0};
-    bool fresh;
     int result = ledger_alloc(&ledger, actor->index, true, 1 + (uint32_t)rand_r(&actor->seed) % 3,
-                              MOST, &item.units, &fresh);
+                              MOST, &item.units);
 
     check(result == 0 || result == -EDQUOT || result == -ENOMEM);
     if (result < 0)
         return;
     mark(actor, item.units);
-    ledger_commit_owned(&ledger, item.units);
+    ledger_commit_owned(&ledger, item.units, false);
     put(&actor->has, item);
 }
 
@@ -332,11 +331,10 @@ static void a_run_is_taken_whole_or_not(void **state)
 {
     struct units all, runs[2];
     pthread_t threads[2];
-    bool fresh;
 
     (void)state;
-    assert_int_equal(ledger_alloc(&ledger, 0, true, 6, MOST, &all, &fresh), 0);
-    ledger_commit_owned(&ledger, all);
+    assert_int_equal(ledger_alloc(&ledger, 0, true, 6, MOST, &all), 0);
+    ledger_commit_owned(&ledger, all, false);
     runs[0] = (struct units){all.first, 4};
     runs[1] = (struct units){all.first + 2, 4};
     for (int i = 0; i < 2; i++)

@@ -111,7 +111,7 @@ static void lend_hands_over_and_comes_home(void **state)
     struct units units = core_alloc(a, 2, true);
 
     (void)state;
-    strcpy(core_bytes(engine, units.first), "lent");
+    strcpy(core_bytes(engine, units.first) + 100, "lent");
     uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first) + 100;
     struct ferry_desc desc = core_payload(FERRY_LEND, b->id, addr, 5000);
     assert_int_equal(core_send(a, &desc), 0);
@@ -124,7 +124,7 @@ static void lend_hands_over_and_comes_home(void **state)
         assert_int_equal(core_rights(b, unit), WINDOW_READ);
         assert_int_equal(core_rights(c, unit), WINDOW_CLOSED);
     }
-    assert_string_equal(b->window.base + pool_offset(&engine->pool, units.first), "lent");
+    assert_string_equal(b->window.base + pool_offset(&engine->pool, units.first) + 100, "lent");
     core_assert_books(engine, 514, 0, 2);
     assert_int_equal(core_home(a), 0);
 
