@@ -2,7 +2,9 @@
 /* Owns the tests of host/direct.c, but for the mapping, which needs KVM: turns, and waking. */
 #include "core_fixture.h"
 
+#include <linux/membarrier.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "direct.h"
 #include "queue.h"
@@ -12,6 +14,12 @@ static struct ferry_engine *engine;
 static struct ferry_vm *a, *b;
 static struct ferry_link *to_b;
 static struct ferry_direct ring;
+
+static unsigned barriers;
+static uint32_t shown_at_barrier; /* what the sender saw of the receiver then */
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long arg0, long arg1, long arg2, long arg3, long arg4, long arg5);
 
 static int setup(void **state)
 {
@@ -134,6 +142,29 @@ static void who_waits_is_woken(void **state)
     assert_int_equal(atomic_load(&b->endpoint->events), seen + 1);
 }
 
+long __wrap_syscall(long number, long arg0, long arg1, long arg2, long arg3, long arg4, long arg5)
+{
+    if (number == SYS_membarrier && arg0 == MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
+        barriers++;
+        shown_at_barrier = __atomic_load_n(&link_shown()->waiting, __ATOMIC_RELAXED);
+    }
+    return __real_syscall(number, arg0, arg1, arg2, arg3, arg4, arg5);
+}
+
+/* The sender has no fence, so the receiver makes all processors have one, once the sender can
+ * see that it waits and before it looks at the ring. */
+static void who_waits_stops_the_others_for_a_moment(void **state)
+{
+    (void)state;
+    barriers = 0;
+    direct_await(a->endpoint); /* nobody sends to it directly */
+    assert_int_equal(barriers, 0);
+    direct_await(b->endpoint);
+    assert_int_equal(barriers, 1);
+    assert_int_equal(shown_at_barrier, FERRY_WAITS | FERRY_WAITS_DIRECT);
+    endpoint_finish(b->endpoint);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -142,6 +173,7 @@ int main(void)
         CASE(what_was_sent_is_counted_from_the_tail),
         CASE(a_hangup_comes_after_what_is_in_the_ring),
         CASE(who_waits_is_woken),
+        CASE(who_waits_stops_the_others_for_a_moment),
     };
 
     return cmocka_run_group_tests_name("direct", tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void sizes_are_rounded_and_bounded(void **state)
 {
@@ -140,6 +141,34 @@ static void failed_update_changes_nothing(void **state)
     core_end(engine);
 }
 
+/* Two mappings, because of what the first was advised: the kernel changes the first whole and
+ * cannot split the second. */
+static void half_an_update_is_undone(void **state)
+{
+    struct ferry_engine *engine = core_engine(512, 0);
+    struct endpoint endpoint = {.engine = engine};
+    struct window *window = &endpoint.window;
+    enum window_access rights[4];
+
+    (void)state;
+    assert_int_equal(window_create(window, engine->pool.fd, engine->pool.bytes), 0);
+    assert_int_equal(madvise(window->base + 4096, 4096, MADV_RANDOM), 0);
+    core_exhaust_mappings();
+    int alone = mprotect(window->base + 4096, 4096, PROT_READ); /* so it can be changed */
+    int closed = mprotect(window->base + 4096, 4096, PROT_NONE);
+    int result = window_set(window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ);
+    for (uint32_t i = 0; i < 4; i++)
+        rights[i] = core_rights(&endpoint, i);
+    core_restore_mappings();
+    assert_int_equal(alone, 0);
+    assert_int_equal(closed, 0);
+    assert_int_equal(result, -ENOMEM);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(rights[i], WINDOW_CLOSED);
+    window_destroy(window);
+    core_end(engine);
+}
+
 static void units_come_zeroed_and_open(void **state)
 {
     struct ferry_engine *engine = core_engine(512, 2);
@@ -232,6 +261,7 @@ int main(void)
         cmocka_unit_test(scrubbing_zeroes_what_was_used),
         cmocka_unit_test(window_shows_the_pool_and_obeys),
         cmocka_unit_test(failed_update_changes_nothing),
+        cmocka_unit_test(half_an_update_is_undone),
         cmocka_unit_test(units_come_zeroed_and_open),
         cmocka_unit_test(failed_alloc_gives_the_units_back),
         cmocka_unit_test(addresses_of_whole_units),

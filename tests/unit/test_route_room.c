@@ -207,6 +207,24 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     assert_int_equal(a->control->out_status[half], -EPIPE);
 }
 
+/* The VMM takes for a plain reader, and knows at once that there is room. */
+static void a_plain_read_wakes_the_sender(void **state)
+{
+    struct ferry_desc desc = core_inline(b->id, 0), taken;
+    const uint32_t share = FERRY_RING_ENTRIES / 2;
+
+    (void)state;
+    assert_int_equal(fill(a, &desc), share);
+    uint32_t seen = a->events;
+    for (uint32_t i = 0; i < share / 2 - 1; i++)
+        assert_true(queue_take(b, &taken));
+    assert_int_equal(a->events, seen);
+    assert_true(queue_take(b, &taken));
+    assert_int_equal(a->events, seen + 1);
+    route_drain(a, core_memory);
+    assert_false(a->out_parked);
+}
+
 /* Not for each message that is taken: for half a share, or when the receiver waits. */
 static void who_is_woken_when(void **state)
 {
@@ -498,6 +516,7 @@ int main(void)
         CASE(a_sender_sees_room_that_was_made_in_memory),
         CASE(a_full_queue_parks_and_keeps_room_for_hangups),
         CASE(who_is_woken_when),
+        CASE(a_plain_read_wakes_the_sender),
         CASE(both_kinds_of_waiting_are_told),
         CASE(room_made_for_a_waiting_receiver),
         CASE(tokens_run_out_before_the_queue),

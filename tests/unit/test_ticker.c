@@ -10,6 +10,7 @@
 #include <sched.h>
 
 #include "clock.h"
+#include "direct.h"
 #include "ticker.h"
 
 #define INTERVAL_NS 20000
@@ -195,6 +196,28 @@ static void wakes_senders_to_one_that_leaves_often(void **state)
     b->entered_ns = 0;
 }
 
+/* A sender that never leaves its VM puts into a direct ring what the other waits for. */
+static void announces_what_is_in_a_direct_ring(void **state)
+{
+    static struct ferry_direct ring;
+    struct ferry_link *link = b->endpoint->in[0];
+
+    (void)state;
+    link->direct = &ring;
+    enter_guest(a);
+    for (uint32_t i = 0; i < ROUNDS / 10; i++) {
+        uint32_t seen = endpoint_prepare(b->endpoint);
+        direct_await(b->endpoint);
+        __atomic_store_n(&ring.slots[i].turn, i + 1, __ATOMIC_RELEASE);
+        assert_int_equal(endpoint_block(b->endpoint, seen, clock_deadline(TOO_LONG_NS)), 0);
+        endpoint_finish(b->endpoint);
+        __atomic_store_n(&ring.receiver.tail, i + 1, __ATOMIC_RELEASE);
+    }
+    leave_guest(a);
+    until_given_up(a);
+    link->direct = NULL;
+}
+
 static void tries_stuck_loans_again(void **state)
 {
     (void)state;
@@ -233,6 +256,7 @@ int main(void)
         CASE(watches_several),
         CASE(is_due_an_interval_after_its_entry),
         CASE(wakes_senders_to_one_that_leaves_often),
+        CASE(announces_what_is_in_a_direct_ring),
         CASE(tries_stuck_loans_again),
         CASE(ends_who_is_over_time),
     };

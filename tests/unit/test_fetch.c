@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMM reads what a guest may change at any moment once: each access to the out ring is seen,
+ * and the guest changes its message between them.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "watch.h"
+
+#define ACCESSES_MAX 64
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b;
+static struct endpoint *a, *b;
+
+static struct ferry_desc *slot;
+static struct ferry_desc later; /* what the guest makes of its message */
+static uint32_t changes_at;     /* before which access */
+static uintptr_t accesses[ACCESSES_MAX];
+static uint32_t count;
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 2);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    core_link(vm_a, vm_b, 0);
+    slot = &a->control->out[0];
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    core_end(engine);
+    return 0;
+}
+
+static void on_access(uintptr_t at, bool write)
+{
+    (void)write;
+    if (count == changes_at)
+        *slot = later;
+    if (count < ACCESSES_MAX)
+        accesses[count] = at;
+    count++;
+}
+
+/* The drain of one message that changes at the given access; its status. */
+static int drain_changing(const struct ferry_desc *first, uint32_t at)
+{
+    core_queue(a, first);
+    count = 0;
+    changes_at = at;
+    watch_begin(a->control->out, sizeof a->control->out, on_access);
+    route_drain(a, core_memory);
+    watch_end();
+    assert_int_equal(a->control->vmm.out_tail, 1);
+    return a->control->out_status[0];
+}
+
+static void a_descriptor_is_read_once(void **state)
+{
+    struct ferry_desc small = core_inline(b->id, 1);
+
+    (void)state;
+    assert_int_equal(drain_changing(&small, UINT32_MAX), 0);
+    assert_in_range(count, 1, sizeof small / sizeof(uint64_t));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            assert_int_not_equal(accesses[i], accesses[j]);
+}
+
+/* The other half of the test above, by what arrives: good, or nothing. */
+static void a_length_that_grows_is_refused_or_not_seen(void **state)
+{
+    struct ferry_desc small = core_inline(b->id, 1);
+    uint32_t refused = 0, arrived = 0;
+
+    for (uint32_t at = 0; at <= sizeof small / sizeof(uint64_t); at++) {
+        if (at) {
+            teardown(state);
+            setup(state);
+        }
+        later = small;
+        later.inline_bytes = 255;
+        int status = drain_changing(&small, at);
+        if (status == 0) {
+            assert_int_equal(core_take(b).inline_bytes, small.inline_bytes);
+            arrived++;
+        } else {
+            assert_int_equal(status, -EMSGSIZE);
+            assert_int_equal(core_waiting(b), 0);
+            refused++;
+        }
+    }
+    assert_true(refused > 0 && arrived > 0);
+}
+
+/* It turns from a page of its own into one of another. */
+static void an_address_that_changes_hands_over_only_what_is_its_own(void **state)
+{
+    uint32_t refused = 0, arrived = 0;
+
+    for (uint32_t at = 0; at <= sizeof later / sizeof(uint64_t); at++) {
+        if (at) {
+            teardown(state);
+            setup(state);
+        }
+        struct units own = core_alloc(a, 1, true), others = core_alloc(b, 1, true);
+        struct ferry_desc lend = core_units(FERRY_LEND, a, b->id, own);
+        later = core_units(FERRY_LEND, a, b->id, others);
+        int status = drain_changing(&lend, at);
+        if (status == 0) {
+            assert_int_equal(core_take(b).payload.addr, lend.payload.addr);
+            assert_int_equal(core_rights(b, own.first), WINDOW_READ);
+            arrived++;
+        } else {
+            assert_int_equal(status, -EPERM);
+            refused++;
+        }
+        assert_int_equal(core_rights(b, others.first), WINDOW_WRITE);
+    }
+    assert_true(refused > 0 && arrived > 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_descriptor_is_read_once),
+        CASE(a_length_that_grows_is_refused_or_not_seen),
+        CASE(an_address_that_changes_hands_over_only_what_is_its_own),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
