@@ -328,6 +328,14 @@ bool queue_accepts(struct ferry_link *link)
     return accepts;
 }
 
+bool queue_hung_up(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool hung_up = link->hung_up;
+    endpoint_unlock(link->to);
+    return hung_up;
+}
+
 void queue_refuse(struct ferry_link *link)
 {
     endpoint_lock(link->to);

@@ -35,6 +35,8 @@ void queue_refuse(struct ferry_link *link);
 void queue_refuse_all(struct endpoint *endpoint);
 /* Whether anything sent over it can still arrive. */
 bool queue_accepts(struct ferry_link *link);
+/* Whether either side has ended it. What was sent before may still be on its way. */
+bool queue_hung_up(struct ferry_link *link);
 
 /* Notes that the sender waits until the receiver may own so many units more. Who notes it looks
  * once more afterwards. */

@@ -61,25 +61,44 @@ bool stream_uses(const struct stream *stream, struct units units)
            units_overlap(read, units);
 }
 
-static short poll_now(struct endpoint *endpoint, short want)
+/* Input. That the sender went is told beside what is still there. */
+static short poll_input(struct endpoint *endpoint, short want)
 {
     struct stream *stream = endpoint->byte_stream;
     short events = 0;
 
+    if (!endpoint->stream_in)
+        return POLLHUP;
     if (want & POLLIN) {
-        if (endpoint->stream_in && stream_input_ready(stream) > 0)
+        if (stream_input_ready(stream) > 0)
             stream_next_message(stream);
         events |= stream->have ? POLLIN : 0;
-        events |= stream->ended || !endpoint->stream_in ? POLLHUP : 0;
     }
-    if (want & POLLOUT) {
-        if (!endpoint->stream_out)
-            events |= POLLOUT;
-        else if (stream->output_closed || !queue_accepts(endpoint->stream_out))
-            events |= POLLERR;
-        else if (stream_output_room(stream))
-            events |= POLLOUT;
-    }
+    if (stream->ended || queue_hung_up(endpoint->stream_in))
+        events |= POLLHUP;
+    return events;
+}
+
+/* Output. As with a pipe, one that nobody reads has room. */
+static short poll_output(struct endpoint *endpoint, short want)
+{
+    struct stream *stream = endpoint->byte_stream;
+
+    if (!endpoint->stream_out)
+        return want & POLLOUT;
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+        return (short)(POLLERR | (want & POLLOUT));
+    return want & POLLOUT && stream_output_room(stream) ? POLLOUT : 0;
+}
+
+static short poll_now(struct endpoint *endpoint, short want)
+{
+    short events = 0;
+
+    if (want & (POLLIN | POLLHUP))
+        events |= poll_input(endpoint, want);
+    if (want & (POLLOUT | POLLERR))
+        events |= poll_output(endpoint, want);
     return events;
 }
 

@@ -47,6 +47,7 @@ struct linux_state;
     CALL(ftruncate, sys_invalid)                   \
     /* descriptors.c */                            \
     CALL(close, sys_close)                         \
+    CALL(close_range, sys_close_range)             \
     CALL(dup, sys_dup)                             \
     CALL(dup2, sys_dup2)                           \
     CALL(dup3, sys_dup3)                           \

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -118,10 +119,17 @@ struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
     return (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
 }
 
+unsigned descriptors_limit(const struct linux_state *state)
+{
+    rlim_t limit = state->limits[RLIMIT_NOFILE].rlim_cur;
+
+    return limit < DESCRIPTORS_MAX ? (unsigned)limit : DESCRIPTORS_MAX;
+}
+
 int descriptor_install(struct linux_state *state, struct open_file *file, unsigned from,
                        bool close_on_exec)
 {
-    for (unsigned i = from; i < DESCRIPTORS_MAX; i++) {
+    for (unsigned i = from; i < descriptors_limit(state); i++) {
         if (state->descriptors[i].file)
             continue;
         file->references++;
@@ -176,7 +184,7 @@ static int64_t replace_descriptor(struct linux_state *state, uint64_t from, uint
 {
     struct open_file *file = descriptor_file(state, from), *old;
 
-    if (!file || (uint32_t)to >= DESCRIPTORS_MAX)
+    if (!file || (uint32_t)to >= descriptors_limit(state))
         return -EBADF;
     old = state->descriptors[(uint32_t)to].file;
     file->references++;
@@ -200,6 +208,22 @@ int64_t sys_dup3(struct linux_state *state, const uint64_t arg[6])
     return replace_descriptor(state, arg[0], arg[1], arg[2] & O_CLOEXEC);
 }
 
+int64_t sys_close_range(struct linux_state *state, const uint64_t arg[6])
+{
+    uint32_t first = (uint32_t)arg[0], last = (uint32_t)arg[1], flags = (uint32_t)arg[2];
+
+    /* Nobody shares the table, so CLOSE_RANGE_UNSHARE is done. */
+    if (first > last || flags & ~(uint32_t)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE))
+        return -EINVAL;
+    for (uint32_t fd = first; fd <= last && fd < DESCRIPTORS_MAX; fd++) {
+        if (flags & CLOSE_RANGE_CLOEXEC)
+            state->descriptors[fd].close_on_exec = true;
+        else
+            sys_close(state, (const uint64_t[6]){fd});
+    }
+    return 0;
+}
+
 int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
@@ -211,7 +235,7 @@ int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
     switch (arg[1]) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        if (arg[2] >= DESCRIPTORS_MAX)
+        if (arg[2] >= descriptors_limit(state))
             return -EINVAL;
         return descriptor_install(state, file, (unsigned)arg[2], arg[1] == F_DUPFD_CLOEXEC);
     case F_GETFD:

@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/select.h>
+#include <time.h>
 
+#include "../clock.h"
 #include "calls.h"
 #include "state.h"
 
@@ -12,7 +14,12 @@
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM)
 #define NS_PER_S     1000000000ull
 
-/* What the streams are asked for on behalf of one entry. */
+/* How often somebody who waits for what only the host's descriptor of standard error can tell
+ * looks at it: that it has room again, or that its reader went. */
+#define ERROR_TURN_NS 50000000ull
+
+/* What the streams are asked for on behalf of one entry: that the other side went is told always,
+ * whatever the program asked for. */
 static int stream_want(const struct open_file *file, int events)
 {
     if (file && file->kind == FILE_INPUT)
@@ -20,6 +27,25 @@ static int stream_want(const struct open_file *file, int events)
     if (file && file->kind == FILE_OUTPUT)
         return POLLERR | (events & WRITE_EVENTS ? POLLOUT : 0);
     return 0;
+}
+
+static bool is_host_error(const struct open_file *file)
+{
+    return file && file->kind == FILE_ERROR && file->fd >= 0;
+}
+
+/* Standard error is the host's, so the host knows best. It cannot be read, so only a file, which
+ * Linux calls readable always, is called so. */
+static int error_events(const struct open_file *file, int events)
+{
+    struct pollfd host = {.fd = file->fd, .events = (short)(events & WRITE_EVENTS)};
+    struct stat stat;
+
+    if (!is_host_error(file))
+        return events & WRITE_EVENTS;
+    if (events & READ_EVENTS && !fstat(file->fd, &stat) && S_ISREG(stat.st_mode))
+        host.events = (short)(events & (READ_EVENTS | WRITE_EVENTS));
+    return poll(&host, 1, 0) > 0 ? host.revents : 0;
 }
 
 /* What holds for one entry, given what holds for the streams. */
@@ -31,6 +57,8 @@ static int entry_events(const struct open_file *file, int events, int stream)
         return (stream & POLLIN ? events & READ_EVENTS : 0) | (stream & POLLHUP);
     if (file->kind == FILE_OUTPUT)
         return (stream & POLLOUT ? events & WRITE_EVENTS : 0) | (stream & POLLERR);
+    if (file->kind == FILE_ERROR)
+        return error_events(file, events);
     return events & (READ_EVENTS | WRITE_EVENTS);
 }
 
@@ -57,19 +85,29 @@ static int count_ready(struct linux_state *state, struct pollfd *entries, unsign
 static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
                       uint64_t timeout_ns)
 {
-    int want = 0, stream = 0;
+    uint64_t left_ns = count_ready(state, entries, count, 0) ? 0 : timeout_ns, turn_ns;
+    bool looks_at_error = false, last;
+    int want = 0, stream = 0, ready;
 
     for (unsigned i = 0; i < count; i++) {
-        if (entries[i].fd >= 0)
-            want |= stream_want(descriptor_file(state, (uint32_t)entries[i].fd), entries[i].events);
+        const struct open_file *file =
+            entries[i].fd >= 0 ? descriptor_file(state, (uint32_t)entries[i].fd) : NULL;
+
+        want |= stream_want(file, entries[i].events);
+        looks_at_error |= is_host_error(file);
     }
-    if (count_ready(state, entries, count, 0))
-        timeout_ns = 0;
-    if (want)
-        stream = stream_poll(state->vm, (short)want, timeout_ns);
-    else if (timeout_ns)
-        stream = vm_sleep(state->vm, timeout_ns);
-    return stream < 0 ? stream : count_ready(state, entries, count, stream);
+    do {
+        turn_ns = looks_at_error && left_ns > ERROR_TURN_NS ? ERROR_TURN_NS : left_ns;
+        if (want)
+            stream = stream_poll(state->vm, (short)want, turn_ns);
+        else if (turn_ns)
+            stream = vm_sleep(state->vm, turn_ns);
+        ready = stream < 0 ? stream : count_ready(state, entries, count, stream);
+        last = turn_ns == left_ns;
+        if (left_ns != UINT64_MAX)
+            left_ns -= turn_ns;
+    } while (!ready && !last);
+    return ready;
 }
 
 static int64_t poll_entries(struct linux_state *state, uint64_t addr, uint64_t count,
@@ -78,7 +116,7 @@ static int64_t poll_entries(struct linux_state *state, uint64_t addr, uint64_t c
     struct pollfd entries[DESCRIPTORS_MAX];
     int ready, err;
 
-    if (count > DESCRIPTORS_MAX)
+    if (count > descriptors_limit(state))
         return -EINVAL;
     err = guest_get(state, addr, entries, count * sizeof(entries[0]));
     if (err)
@@ -98,12 +136,38 @@ int64_t sys_poll(struct linux_state *state, const uint64_t arg[6])
                         timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000000);
 }
 
+/* What is left of a time limit, as those calls say that take one by reference. */
+static uint64_t time_left(uint64_t deadline)
+{
+    uint64_t now = clock_now();
+
+    return deadline > now ? deadline - now : 0;
+}
+
+/* A time limit of 0 is not written back, and neither is one to memory that cannot be written: the
+ * result of the call counts. */
+static void put_left(struct linux_state *state, uint64_t addr, uint64_t timeout_ns,
+                     uint64_t deadline)
+{
+    uint64_t left = time_left(deadline);
+    struct timespec time = {.tv_sec = (time_t)(left / NS_PER_S),
+                            .tv_nsec = (long)(left % NS_PER_S)};
+
+    if (addr && timeout_ns && timeout_ns != UINT64_MAX)
+        guest_put(state, addr, &time, sizeof(time));
+}
+
 int64_t sys_ppoll(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns;
-    int err = time_get(state, arg[2], &timeout_ns);
+    uint64_t timeout_ns, deadline;
+    int64_t result = time_get(state, arg[2], &timeout_ns);
 
-    return err ? err : poll_entries(state, arg[0], arg[1], timeout_ns);
+    if (result)
+        return result;
+    deadline = clock_deadline(timeout_ns);
+    result = poll_entries(state, arg[0], arg[1], timeout_ns);
+    put_left(state, arg[2], timeout_ns, deadline);
+    return result;
 }
 
 /* The three sets of select, in the order of its arguments. */
@@ -111,7 +175,7 @@ static const struct {
     int events; /* asked for */
     int ready;  /* which events make the bit come back */
 } select_sets[3] = {
-    {POLLIN, POLLIN | POLLHUP},
+    {POLLIN, POLLIN | POLLHUP | POLLERR},
     {POLLOUT, POLLOUT | POLLERR},
     {POLLPRI, 0},
 };
@@ -191,28 +255,50 @@ static int64_t select_fds(struct linux_state *state, const uint64_t arg[6], uint
     return bits;
 }
 
+/* The timeval at `addr` in nanoseconds, UINT64_MAX if there is none. */
+static int timeval_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds)
+{
+    struct timeval time;
+
+    *nanoseconds = UINT64_MAX;
+    if (!addr)
+        return 0;
+    if (guest_get(state, addr, &time, sizeof(time)))
+        return -EFAULT;
+    if (time.tv_sec < 0 || time.tv_usec < 0 || time.tv_usec >= 1000000)
+        return -EINVAL;
+    if (__builtin_mul_overflow((uint64_t)time.tv_sec, NS_PER_S, nanoseconds) ||
+        __builtin_add_overflow(*nanoseconds, (uint64_t)time.tv_usec * 1000, nanoseconds))
+        *nanoseconds = UINT64_MAX;
+    return 0;
+}
+
 int64_t sys_select(struct linux_state *state, const uint64_t arg[6])
 {
-    struct timeval timeout;
-    uint64_t timeout_ns = UINT64_MAX;
+    uint64_t timeout_ns, deadline, left;
+    int64_t result = timeval_get(state, arg[4], &timeout_ns);
 
-    if (arg[4]) {
-        if (guest_get(state, arg[4], &timeout, sizeof(timeout)))
-            return -EFAULT;
-        if (timeout.tv_sec < 0 || timeout.tv_usec < 0 || timeout.tv_usec >= 1000000)
-            return -EINVAL;
-        if (!__builtin_mul_overflow((uint64_t)timeout.tv_sec, NS_PER_S, &timeout_ns) &&
-            !__builtin_add_overflow(timeout_ns, (uint64_t)timeout.tv_usec * 1000, &timeout_ns))
-            return select_fds(state, arg, timeout_ns);
-        timeout_ns = UINT64_MAX;
-    }
-    return select_fds(state, arg, timeout_ns);
+    if (result)
+        return result;
+    deadline = clock_deadline(timeout_ns);
+    result = select_fds(state, arg, timeout_ns);
+    left = time_left(deadline);
+    struct timeval time = {.tv_sec = (time_t)(left / NS_PER_S),
+                           .tv_usec = (suseconds_t)(left % NS_PER_S / 1000)};
+    if (arg[4] && timeout_ns && timeout_ns != UINT64_MAX)
+        guest_put(state, arg[4], &time, sizeof(time));
+    return result;
 }
 
 int64_t sys_pselect6(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns;
-    int err = time_get(state, arg[4], &timeout_ns);
+    uint64_t timeout_ns, deadline;
+    int64_t result = time_get(state, arg[4], &timeout_ns);
 
-    return err ? err : select_fds(state, arg, timeout_ns);
+    if (result)
+        return result;
+    deadline = clock_deadline(timeout_ns);
+    result = select_fds(state, arg, timeout_ns);
+    put_left(state, arg[4], timeout_ns, deadline);
+    return result;
 }

@@ -20,8 +20,8 @@
 #define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
-#define DESCRIPTORS_MAX 256 /* what RLIMIT_NOFILE says */
-#define HOST_FILES_MAX  64  /* open files and directories, which take a descriptor of the host's */
+#define DESCRIPTORS_MAX 1024 /* what RLIMIT_NOFILE says at the start */
+#define HOST_FILES_MAX  64   /* open files and directories, which take a descriptor of the host's */
 #define SIGNALS         64
 #define CALLS_MAX       512 /* numbers from here on are no x86-64 system calls */
 
@@ -121,6 +121,8 @@ int descriptors_init(struct linux_state *state, int stderr_fd);
 void descriptors_fini(struct linux_state *state);
 /* NULL: not open. */
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
+/* One more than the highest descriptor the program may have: RLIMIT_NOFILE, as it set it. */
+unsigned descriptors_limit(const struct linux_state *state);
 /* The lowest free descriptor from `from` on now refers to the file, which gains
  * a reference; -EMFILE. */
 int descriptor_install(struct linux_state *state, struct open_file *file, unsigned from,

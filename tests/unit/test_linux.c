@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -241,7 +243,7 @@ static void test_dup(void **state)
     assert_int_equal(CALL(vm, dup, 9), -EBADF);
     assert_int_equal(CALL(vm, dup2, 1, 1), 1);
     assert_int_equal(CALL(vm, dup2, 9, 9), -EBADF);
-    assert_int_equal(CALL(vm, dup2, 1, 256), -EBADF);
+    assert_int_equal(CALL(vm, dup2, 1, 1024), -EBADF);
     assert_int_equal(CALL(vm, dup2, 1, UINT64_MAX), -EBADF);
     assert_int_equal(CALL(vm, dup3, 1, 1, 0), -EINVAL);
     assert_int_equal(CALL(vm, dup3, 1, 5, 4), -EINVAL);
@@ -250,18 +252,58 @@ static void test_dup(void **state)
     assert_int_equal(CALL(vm, fcntl, 5, F_SETFD, 0), 0);
     assert_int_equal(CALL(vm, fcntl, 5, F_GETFD), 0);
     assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, 5), 6);
-    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD_CLOEXEC, 255), 255);
-    assert_int_equal(CALL(vm, fcntl, 255, F_GETFD), FD_CLOEXEC);
-    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, 255), -EMFILE);
-    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, 256), -EINVAL);
+    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD_CLOEXEC, 1023), 1023);
+    assert_int_equal(CALL(vm, fcntl, 1023, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, 1023), -EMFILE);
+    assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, 1024), -EINVAL);
     assert_int_equal(CALL(vm, fcntl, 1, F_DUPFD, UINT64_MAX), -EINVAL);
     assert_int_equal(CALL(vm, fcntl, 1, 9999), -EINVAL);
     assert_int_equal(CALL(vm, fcntl, 1, F_GETFL) & O_ACCMODE, O_WRONLY);
-    for (int i = 3; i < 255; i++) {
+    for (int i = 3; i < 1023; i++) {
         if (i != 5 && i != 6)
             assert_int_equal(CALL(vm, dup, 0), i);
     }
     assert_int_equal(CALL(vm, dup, 0), -EMFILE);
+}
+
+static void test_close_range(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    for (uint64_t fd = 3; fd < 8; fd++)
+        assert_int_equal(CALL(vm, dup, 0), fd);
+    assert_int_equal(CALL(vm, close_range, 4, 3, 0), -EINVAL);
+    assert_int_equal(CALL(vm, close_range, 3, 4, 8), -EINVAL);
+    assert_int_equal(CALL(vm, close_range, 3, UINT32_MAX, CLOSE_RANGE_CLOEXEC), 0);
+    assert_int_equal(CALL(vm, fcntl, 7, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(CALL(vm, close_range, 4, 5, CLOSE_RANGE_UNSHARE), 0);
+    assert_int_equal(CALL(vm, fcntl, 3, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(CALL(vm, fcntl, 4, F_GETFD), -EBADF);
+    assert_int_equal(CALL(vm, fcntl, 5, F_GETFD), -EBADF);
+    assert_int_equal(CALL(vm, fcntl, 6, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(CALL(vm, close_range, 5000, UINT32_MAX, 0), 0);
+    assert_int_equal(CALL(vm, close_range, 0, UINT32_MAX, 0), 0);
+    assert_int_equal(CALL(vm, fcntl, 6, F_GETFD), -EBADF);
+    assert_true(vm->input_closed && vm->output_closed);
+}
+
+/* What is open above the limit stays so, but nothing new comes there. */
+static void test_descriptor_limit(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, dup2, 0, 20), 20);
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){4, 1024}, 16);
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), 0);
+    assert_int_equal(CALL(vm, dup, 0), 3);
+    assert_int_equal(CALL(vm, dup, 0), -EMFILE);
+    assert_int_equal(CALL(vm, dup2, 0, 4), -EBADF);
+    assert_int_equal(CALL(vm, fcntl, 0, F_DUPFD, 4), -EINVAL);
+    assert_int_equal(CALL(vm, poll, SCRATCH, 5, 0), -EINVAL);
+    assert_int_equal(CALL(vm, fcntl, 20, F_GETFD), 0);
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){1024, 1024}, 16);
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), 0);
+    assert_int_equal(CALL(vm, dup2, 0, 1023), 1023);
 }
 
 static void test_streams_look_like_pipes(void **state)
@@ -356,10 +398,58 @@ static void test_poll_of_others(void **state)
     memcpy(guest(vm, SCRATCH + PAGE), &(struct timespec){1, 5}, sizeof(struct timespec));
     assert_int_equal(CALL(vm, ppoll, 0, 0, SCRATCH + PAGE, 0, 8), 0);
     assert_int_equal(vm->slept_ns, 1000000005);
-    assert_int_equal(CALL(vm, poll, SCRATCH, 257, 0), -EINVAL);
+    assert_int_equal(CALL(vm, poll, SCRATCH, 1025, 0), -EINVAL);
     assert_int_equal(CALL(vm, poll, SCRATCH, UINT64_MAX, 0), -EINVAL);
     assert_int_equal(CALL(vm, poll, NOWHERE, 1, 0), -EFAULT);
     assert_int_equal(CALL(vm, poll, READ_ONLY, 1, 0), -EFAULT);
+}
+
+static void put_timeval(struct ferry_vm *vm, uint64_t addr, long seconds, long microseconds)
+{
+    memcpy(guest(vm, addr), &(struct timeval){seconds, microseconds}, sizeof(struct timeval));
+}
+
+/* Standard error is what the host's descriptor is: a pipe has room and cannot be read, and tells
+ * that its reader went, whatever was asked for. */
+static void test_poll_of_standard_error(void **state)
+{
+    struct pollfd *polls;
+    struct ferry_vm *vm;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    vm = linux_vm_create(NULL, ends[1]);
+    polls = put_polls(vm, (struct pollfd[]){{2, POLLIN | POLLOUT, 0}, {2, POLLIN, 0}}, 2);
+    assert_int_equal(CALL(vm, poll, SCRATCH, 1, 0), 1);
+    assert_int_equal(polls[0].revents, POLLOUT);
+    assert_int_equal(CALL(vm, poll, SCRATCH + sizeof(*polls), 1, 120), 0);
+    assert_int_equal(vm->sleeps, 3); /* it looks again now and then */
+    close(ends[0]);
+    polls[0].events = POLLRDBAND;
+    assert_int_equal(CALL(vm, poll, SCRATCH, 1, (uint32_t)-1), 1);
+    assert_int_equal(polls[0].revents, POLLERR);
+    linux_vm_destroy(vm);
+    close(ends[1]);
+}
+
+/* That the other side went is told, whatever was asked for. */
+static void test_poll_tells_of_ends(void **state)
+{
+    static const short asked[] = {0, POLLRDBAND, POLLPRI, POLLHUP};
+    struct ferry_vm *vm = *state;
+    struct pollfd *polls = put_polls(vm, (struct pollfd[]){{0, 0, 0}, {1, 0, 0}}, 2);
+
+    vm->input_ended = vm->output_broken = true;
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        polls[0].events = polls[1].events = asked[i];
+        assert_int_equal(CALL(vm, poll, SCRATCH, 2, (uint32_t)-1), 2);
+        assert_int_equal(polls[0].revents, POLLHUP);
+        assert_int_equal(polls[1].revents, POLLERR);
+    }
+    polls[1].fd = -2;
+    assert_int_equal(CALL(vm, poll, SCRATCH + sizeof(*polls), 1, 0), 0);
+    assert_int_equal(polls[1].revents, 0);
 }
 
 static void test_select(void **state)
@@ -367,19 +457,33 @@ static void test_select(void **state)
     struct ferry_vm *vm = *state;
     uint64_t *sets = guest(vm, SCRATCH);
     uint64_t timeout = SCRATCH + PAGE;
+    const int64_t *left = guest(vm, timeout);
 
     sets[0] = 1;     /* read: 0 */
     sets[1] = 2 | 4; /* write: 1 and 2 */
     sets[2] = 1;
-    memcpy(guest(vm, timeout), &(struct timeval){2, 7}, sizeof(struct timeval));
+    put_timeval(vm, timeout, 2, 7);
     assert_int_equal(CALL(vm, select, 3, SCRATCH, SCRATCH + 8, SCRATCH + 16, timeout), 2);
     assert_int_equal(sets[0], 0);
     assert_int_equal(sets[1], 2 | 4);
     assert_int_equal(sets[2], 0);
 
     sets[0] = 1;
+    put_timeval(vm, timeout, 2, 0);
     assert_int_equal(CALL(vm, select, 1, SCRATCH, 0, 0, timeout), 0);
-    assert_int_equal(vm->poll_timeout, 2000007000);
+    assert_int_equal(vm->poll_timeout, 2000000000);
+    assert_int_equal(*left, 1); /* the pretended wait took no time, but some passed */
+    put_timeval(vm, timeout, 0, 0);
+    sets[0] = 1;
+    assert_int_equal(CALL(vm, select, 1, SCRATCH, 0, 0, timeout), 0);
+    memcpy(guest(vm, timeout), &(struct timespec){2, 0}, sizeof(struct timespec));
+    sets[0] = 1;
+    assert_int_equal(CALL(vm, pselect6, 1, SCRATCH, 0, 0, timeout, 0), 0);
+    assert_int_equal(*left, 1);
+    memcpy(guest(vm, timeout), &(struct timespec){2, 0}, sizeof(struct timespec));
+    assert_int_equal(CALL(vm, ppoll, 0, 0, timeout, 0, 8), 0);
+    assert_int_equal(*left, 1);
+    put_timeval(vm, timeout, 2, 7);
     sets[0] = 1 | 0x80; /* what lies above nfds is not looked at, and comes back clear */
     vm->input_ended = true;
     assert_int_equal(CALL(vm, pselect6, 1, SCRATCH, 0, 0, 0, 0), 1);
@@ -409,9 +513,13 @@ int main(void)
         TEST(test_standard_error_discarded),
         TEST(test_last_close_ends_the_stream),
         TEST(test_dup),
+        TEST(test_close_range),
+        TEST(test_descriptor_limit),
         TEST(test_streams_look_like_pipes),
         TEST(test_poll),
         TEST(test_poll_of_others),
+        cmocka_unit_test(test_poll_of_standard_error),
+        TEST(test_poll_tells_of_ends),
         TEST(test_select),
     };
 

@@ -251,13 +251,13 @@ static void test_limits(void **state)
     struct rlimit *limit = guest(vm, SCRATCH);
 
     assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
-    assert_int_equal(limit->rlim_cur, 256);
+    assert_int_equal(limit->rlim_cur, 1024);
     limit->rlim_cur = 10;
     assert_int_equal(CALL(vm, prlimit64, 0, RLIMIT_NOFILE, SCRATCH, SCRATCH + 128), 0);
-    assert_int_equal(((struct rlimit *)guest(vm, SCRATCH + 128))->rlim_cur, 256);
+    assert_int_equal(((struct rlimit *)guest(vm, SCRATCH + 128))->rlim_cur, 1024);
     assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
     assert_int_equal(limit->rlim_cur, 10);
-    limit->rlim_max = 1000;
+    limit->rlim_max = 2000;
     assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EPERM);
     *limit = (struct rlimit){5, 4};
     assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EINVAL);

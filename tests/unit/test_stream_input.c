@@ -278,8 +278,43 @@ static void poll_output(void **state)
     assert_int_equal(stream_poll(vm_a, POLLOUT, 1000000), 0);
     assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
     assert_int_equal(stream_poll(vm_a, POLLOUT, UINT64_MAX), POLLOUT);
+    /* What wants no room waits for the reader's end alone. */
+    assert_int_equal(stream_poll(vm_a, POLLERR, 1000000), 0);
     endpoint_shutdown(b);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLERR);
+    assert_int_equal(stream_poll(vm_a, POLLERR, UINT64_MAX), POLLERR);
+    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLOUT | POLLERR);
+}
+
+/* The end is told beside what can still be read, and to those who asked for nothing else. */
+static void poll_tells_of_the_end(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_poll(vm_b, POLLHUP, 1000000), 0);
+    stream_close_output(vm_a);
+    assert_int_equal(stream_poll(vm_b, POLLHUP, UINT64_MAX), POLLHUP);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLIN | POLLHUP);
+    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLHUP);
+    assert_int_equal(stream_read(vm_b, got, 10), 0);
+}
+
+static void *close_b(void *arg)
+{
+    (void)arg;
+    stream_close_input(vm_b);
+    return NULL;
+}
+
+/* A writer that only waits for its reader to go is woken by that. */
+static void the_readers_end_wakes_the_writer(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, close_b, NULL), 0);
+    assert_int_equal(stream_poll(vm_a, POLLERR, UINT64_MAX), POLLERR);
+    pthread_join(thread, NULL);
 }
 
 static void being_stopped_ends_every_wait(void **state)
@@ -315,6 +350,8 @@ int main(void)
         CASE(a_receiver_that_closes_breaks_the_pipe),
         CASE(poll_input),
         CASE(poll_output),
+        CASE(poll_tells_of_the_end),
+        CASE(the_readers_end_wakes_the_writer),
         CASE(being_stopped_ends_every_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
