@@ -159,3 +159,21 @@ size_t instruction_accesses(const uint8_t *code, size_t length, const struct kvm
     }
     return count;
 }
+
+enum instruction_kind instruction_refused(const uint8_t *code, size_t length, uint8_t *interrupt,
+                                          uint8_t *bytes)
+{
+    struct decoded d;
+
+    if (length > INSTRUCTION_BYTES_MAX)
+        length = INSTRUCTION_BYTES_MAX;
+    if (!decode(code, length, &d))
+        return INSTRUCTION_OTHER;
+    if (d.insn.mnemonic == ZYDIS_MNEMONIC_MONITOR || d.insn.mnemonic == ZYDIS_MNEMONIC_MWAIT)
+        return INSTRUCTION_MONITOR;
+    if (d.insn.mnemonic != ZYDIS_MNEMONIC_INT || d.operands[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        return INSTRUCTION_OTHER;
+    *interrupt = (uint8_t)d.operands[0].imm.value.u;
+    *bytes = d.insn.length;
+    return INSTRUCTION_INTERRUPT;
+}

@@ -27,6 +27,8 @@ static const struct {
     [4] = {SIGSEGV, "overflow trap"},
     [5] = {SIGSEGV, "bound check"},
     [6] = {SIGILL, "invalid instruction"},
+    [11] = {SIGBUS, "segment not present"},
+    [12] = {SIGBUS, "stack fault, by an address that no memory can have"},
     [13] = {SIGSEGV, "general protection fault"},
     [14] = {SIGSEGV, "page fault"},
     [16] = {SIGFPE, "floating-point exception"},
@@ -61,6 +63,12 @@ report(struct ferry_vm *vm, int signo, const char *format, ...)
     describe_rip(vm, rip, sizeof rip);
     snprintf(vm->exit.text, sizeof vm->exit.text, "crashed by SIG%s at %s: %s", sigabbrev_np(signo),
              rip, what);
+}
+
+void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *why)
+{
+    vm->exit.rip = rip;
+    report(vm, signo, "%s", why);
 }
 
 void report_crash(struct ferry_vm *vm, int signo, const char *why)

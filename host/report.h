@@ -15,6 +15,9 @@ void report_exception(struct ferry_vm *vm, int vector);
  * was closed is open again, so the access may be tried again. */
 bool report_refused(struct ferry_vm *vm);
 
+/* A crash at `rip`, which is known. */
+void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *why);
+
 /* A crash with no more to tell than `why`. */
 void report_crash(struct ferry_vm *vm, int signo, const char *why);
 

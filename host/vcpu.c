@@ -16,10 +16,10 @@
 #include "clock.h"
 #include "direct.h"
 #include "engine.h"
-#include "identity.h"
 #include "report.h"
 #include "route.h"
 #include "stream_internal.h"
+#include "trap.h"
 #include "units.h"
 #include "vm_linux.h"
 
@@ -107,7 +107,7 @@ uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds)
 
 /* --- what the personality may ask ----------------------------------------- */
 
-/* By the synchronized registers only: return_from_syscall may write them back, and would
+/* By the synchronized registers only: resume may write them back, and would
  * undo what was set by other means. */
 uint64_t vm_fs(struct ferry_vm *vm)
 {
@@ -249,15 +249,14 @@ static void finish_signal(struct ferry_vm *vm, int signo)
                  sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
 }
 
-/* Back from the stub to the instruction after `syscall`, whatever privilege
- * level the CPU entered the stub with. */
-static void return_from_syscall(struct ferry_vm *vm, int64_t result)
+void vcpu_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *next)
 {
     struct kvm_regs *regs = &vm->run->s.regs.regs;
 
-    regs->rax = (uint64_t)result;
-    regs->rip = regs->rcx;
-    regs->rflags = boot_user_flags(regs->r11);
+    regs->rax = rax;
+    regs->rip = next->rip;
+    regs->rsp = next->rsp;
+    regs->rflags = boot_user_flags(next->rflags);
     vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
     if ((vm->run->s.regs.sregs.cs.selector & 3) != 3) {
         boot_user_segments(&vm->run->s.regs.sregs);
@@ -265,25 +264,18 @@ static void return_from_syscall(struct ferry_vm *vm, int64_t result)
     }
 }
 
-/* True: the program goes on. */
-static bool serve_syscall(struct ferry_vm *vm)
+bool vcpu_serve_linux(struct ferry_vm *vm, struct linux_call *call, const struct boot_frame *next)
 {
-    const struct kvm_regs *regs = &vm->run->s.regs.regs;
-    struct linux_call call = {
-        .number = regs->rax,
-        .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
-    };
-
-    switch (linux_serve(vm->personality, &call)) {
+    switch (linux_serve(vm->personality, call)) {
     case LINUX_RESUME:
-        return_from_syscall(vm, call.result);
+        vcpu_resume(vm, (uint64_t)call->result, next);
         return true;
     case LINUX_EXIT:
-        finish(vm, FERRY_ENDED_EXIT, call.status & 0xff, 0);
-        snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", call.status & 0xff);
+        finish(vm, FERRY_ENDED_EXIT, call->status & 0xff, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", call->status & 0xff);
         return false;
     case LINUX_SIGNAL:
-        finish_signal(vm, call.status);
+        finish_signal(vm, call->status);
         return false;
     case LINUX_STOPPED:
     default:
@@ -291,22 +283,17 @@ static bool serve_syscall(struct ferry_vm *vm)
     }
 }
 
-/* A page fault at the guest's first look at who its peers are: the access is tried again. */
-static bool show_identity(struct ferry_vm *vm)
+/* True: the program goes on, after its `syscall`. */
+static bool serve_syscall(struct ferry_vm *vm)
 {
-    struct kvm_regs *regs = &vm->run->s.regs.regs;
-    struct boot_frame frame;
+    const struct kvm_regs *regs = &vm->run->s.regs.regs;
+    const struct boot_frame next = {.rip = regs->rcx, .rsp = regs->rsp, .rflags = regs->r11};
+    struct linux_call call = {
+        .number = regs->rax,
+        .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
+    };
 
-    if (boot_vector(regs->rip) != BOOT_PAGE_FAULT ||
-        !boot_exception_frame(vm->system, regs->rsp, BOOT_PAGE_FAULT, &frame) ||
-        !identity_show(vm, vm->run->s.regs.sregs.cr2))
-        return false;
-    regs->rip = frame.rip;
-    regs->rsp = frame.rsp;
-    regs->rflags = boot_user_flags(frame.rflags);
-    boot_user_segments(&vm->run->s.regs.sregs);
-    vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    return true;
+    return vcpu_serve_linux(vm, &call, &next);
 }
 
 /* True: the program goes on. */
@@ -324,10 +311,7 @@ static bool serve_port(struct ferry_vm *vm)
     case FERRY_PORT_SYSCALL:
         return serve_syscall(vm);
     case FERRY_PORT_EXCEPTION:
-        if (show_identity(vm))
-            return true;
-        report_exception(vm, boot_vector(regs->rip));
-        return false;
+        return trap_serve(vm);
     default:
         report_crash(vm, SIGSEGV, "used a port");
         return false;

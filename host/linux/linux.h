@@ -7,6 +7,7 @@
 #ifndef FERRY_HOST_LINUX_H
 #define FERRY_HOST_LINUX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ferry_vm;
@@ -32,6 +33,7 @@ enum linux_next {
 struct linux_call {
     uint64_t number;
     uint64_t arg[6];
+    bool from_int80; /* number and arguments are those of a 32-bit program */
     /* out: */
     int64_t result;
     int status;

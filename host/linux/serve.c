@@ -75,10 +75,19 @@ static int64_t not_offered(struct linux_state *state, uint64_t number)
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
 {
-    call_handler handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
+    call_handler handler;
 
     state->next = LINUX_RESUME;
     state->refused_last.named = false;
+    if (call->from_int80 && int80_translate(call)) {
+        if (!state->said_int80)
+            vm_debug(state->vm, "32-bit system call %u is not offered: ENOSYS",
+                     (unsigned)call->number);
+        state->said_int80 = true;
+        call->result = -ENOSYS;
+        return LINUX_RESUME;
+    }
+    handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
     call->result = handler ? handler(state, call->arg) : not_offered(state, call->number);
     if (call->result < 0 || call->number == SYS_brk)
         refused_look(state, call, !handler || handler == sys_refuse || handler == sys_denied);

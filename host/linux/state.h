@@ -97,6 +97,7 @@ struct linux_state {
     int status;
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
+    bool said_int80; /* the same of a 32-bit one */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */
@@ -174,6 +175,12 @@ void limits_init(struct linux_state *state);
 /* ---- serve.c ------------------------------------------------------------- */
 
 const char *linux_call_name(uint64_t number);
+
+/* ---- int80.c ------------------------------------------------------------- */
+
+/* Turns a 32-bit call into the 64-bit one that does the same; -ENOSYS if none does, or its
+ * arguments point to what is laid out otherwise. */
+int int80_translate(struct linux_call *call);
 
 /* ---- time.c -------------------------------------------------------------- */
 

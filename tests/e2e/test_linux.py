@@ -49,5 +49,64 @@ class Memory(FerryTest):
                 self.assertRegex(errors, "SIGBUS .*beyond the end of the file")
 
 
+RESULT = "89c7b83c0000000f05"  # mov %eax, %edi; mov $60, %eax; syscall: exits with what RAX holds
+NO_STACK = "48bc0000000000000080"  # mov $0x8000000000000000, %rsp
+
+
+def vsyscall(offset):
+    """A call without arguments to the vsyscall page: exits with whether the result was not 0."""
+    address = (0xFF600000 + offset).to_bytes(4, "little").hex()
+    return f"31ff31f631d248c7c0{address}ffd085c00f95c00fb6c0{RESULT}"
+
+
+class Instructions(FerryTest):
+    """Machine code that a program should not run, or that Linux serves: how it ends."""
+
+    def compare(self, expected, code, *registers):
+        host, vm = both("instruction", code, *registers, options=["--timeout=60"])
+        with self.subTest(code=code, registers=registers):
+            self.assertEqual(host[0], expected)
+            self.assertEqual(vm[0], host[0], vm[2])
+
+    def test_interrupts(self):
+        for number in (0, 1, 2, 5, 0x0D, 0x1F, 0x20, 0x2E, 0x7F, 0x81, 0xFF):
+            self.compare(139, f"cd{number:02x}")
+        self.compare(133, "cc")
+        self.compare(133, "cd03")
+        self.compare(139, "cd04")
+        self.compare(132, "ce")
+        self.compare(132, "f0cd80")  # no lock on an interrupt
+        self.compare(133, "f1")
+
+    def test_privileged_and_unknown(self):
+        for code in ("f4", "fa", "0f20c0", "0f32", "0f07", "0f01f8", "0f06", "0f08", "6c", "e480"):
+            self.compare(139, code)
+        for code in ("0f0b", "06", "0fff", "0f01c8", "0f01c9", "f0f4"):
+            self.compare(132, code)
+
+    def test_a_stack_nowhere_is_a_bus_error(self):
+        for access in ("50", "58", "c3", "e800000000"):
+            self.compare(135, NO_STACK + access)
+        self.compare(139, "48b80000000000000080488900")
+
+    def test_calls_of_32_bit_programs(self):
+        self.compare(5, "cd80", "1", "5")
+        self.compare(6, "48cd80", "252", "6")
+        self.compare(256 - 38, "cd80" + RESULT, "400000")  # ENOSYS
+        self.compare(256 - 9, "cd80" + RESULT, "6", "99")  # close: EBADF
+        self.compare(256 - 14, "cd80" + RESULT, "5", "8")  # open: EFAULT
+        self.compare(256 - 14, "cd80" + RESULT, "5", "0x100000008")  # of half a register
+        self.compare(0, "cd80" + RESULT, "125", "0", "0", "0")  # mprotect of nothing
+
+    def test_vsyscall_page(self):
+        self.compare(0, vsyscall(0))  # gettimeofday
+        self.compare(1, vsyscall(0x400))  # time
+        self.compare(0, vsyscall(0x800))  # getcpu
+        self.compare(139, vsyscall(0xC00))
+        self.compare(139, vsyscall(1))
+        self.compare(139, vsyscall(-0x1000))
+        self.compare(139, NO_STACK[:2] + "bc0800000000000000" + vsyscall(0)[12:])
+
+
 if __name__ == "__main__":
     main()

@@ -80,6 +80,20 @@ static void privileged(void **state)
     expect_crash(*state, 0, SIGSEGV, "general protection", NULL);
 }
 
+static void interrupts(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "instruction", "cd20", NULL);
+    int b = world_add(world, "b", "instruction", "0f01c8", NULL);
+    int c = world_add(world, "c", "instruction", "48bc000000000000008050", NULL);
+
+    world_start(world);
+    world_wait(world);
+    expect_crash(world, a, SIGSEGV, "interrupt", NULL);
+    expect_crash(world, b, SIGILL, "monitor", NULL);
+    expect_crash(world, c, SIGBUS, "stack fault", NULL);
+}
+
 static void port(void **state)
 {
     crash_alone(*state, "port");
@@ -190,21 +204,14 @@ static void life_goes_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(jump_nowhere),
-        kvm_test(null_read),
-        kvm_test(exec_stack),
-        kvm_test(divide),
-        kvm_test(invalid_instruction),
-        kvm_test(privileged),
-        kvm_test(port),
-        kvm_test(stack_overrun),
-        kvm_test(aborts),
-        kvm_test(write_after_lend),
-        kvm_test(read_after_lend),
-        kvm_test(touch_after_move),
-        kvm_test(write_borrowed),
-        kvm_test(crash_midway),
-        kvm_test(life_goes_on),
+        kvm_test(jump_nowhere),        kvm_test(null_read),
+        kvm_test(exec_stack),          kvm_test(divide),
+        kvm_test(invalid_instruction), kvm_test(privileged),
+        kvm_test(interrupts),          kvm_test(port),
+        kvm_test(stack_overrun),       kvm_test(aborts),
+        kvm_test(write_after_lend),    kvm_test(read_after_lend),
+        kvm_test(touch_after_move),    kvm_test(write_borrowed),
+        kvm_test(crash_midway),        kvm_test(life_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

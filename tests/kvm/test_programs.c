@@ -232,6 +232,23 @@ static void ends_early(void **state)
     assert_int_equal(world->exit[a].status, 128 + 13);
 }
 
+/* Both arrive as exceptions, and the program goes on after them. */
+static void served_exceptions(void **state)
+{
+    struct world *world = *state;
+    /* By int 0x80 exit(5); by the vsyscall page getcpu(0, 0), whose 0 becomes the exit status. */
+    int a = world_add(world, "a", "instruction", "cd80", "1", "5", NULL);
+    int b =
+        world_add(world, "b", "instruction", "31ff31f648c7c0000860ffffd089c7b83c0000000f05", NULL);
+    int c = world_add(world, "c", "instruction", "cd80b84d000000", "20", NULL);
+
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].status, 5);
+    world_expect_ok(world, b);
+    assert_int_equal(world->exit[c].status, 77); /* returned to its caller */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +266,7 @@ int main(void)
         kvm_test(passed_on_in_pieces),
         kvm_test(images_are_shared),
         kvm_test(ends_early),
+        kvm_test(served_exceptions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

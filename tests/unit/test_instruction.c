@@ -225,12 +225,42 @@ static void test_random_bytes(void **state)
     assert_true(decoded > 10000);
 }
 
+static void test_refused(void **state)
+{
+    static const struct {
+        uint8_t code[15], length;
+        enum instruction_kind kind;
+        uint8_t interrupt, bytes;
+    } table[] = {
+        {BYTES(0xcd, 0x80), INSTRUCTION_INTERRUPT, 0x80, 2},
+        {BYTES(0xcd, 0xff, 0x90), INSTRUCTION_INTERRUPT, 0xff, 2},
+        {BYTES(0x48, 0xcd, 0x80), INSTRUCTION_INTERRUPT, 0x80, 3},
+        {BYTES(0x2e, 0x66, 0xcd, 0x21), INSTRUCTION_INTERRUPT, 0x21, 4},
+        {BYTES(0xcd), INSTRUCTION_OTHER, 0, 0}, /* its end cannot be read */
+        {BYTES(0xf0, 0xcd, 0x80), INSTRUCTION_OTHER, 0, 0},
+        {BYTES(0xcc), INSTRUCTION_OTHER, 0, 0},
+        {BYTES(0x0f, 0x0b), INSTRUCTION_OTHER, 0, 0},
+        {BYTES(0xf4), INSTRUCTION_OTHER, 0, 0},
+        {BYTES(0x0f, 0x01, 0xc8), INSTRUCTION_MONITOR, 0, 0},
+        {BYTES(0x0f, 0x01, 0xc9), INSTRUCTION_MONITOR, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        uint8_t interrupt = 0, bytes = 0;
+
+        assert_int_equal(instruction_refused(table[i].code, table[i].length, &interrupt, &bytes),
+                         table[i].kind);
+        assert_int_equal(interrupt, table[i].interrupt);
+        assert_int_equal(bytes, table[i].bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_xlat_adds_al),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_xlat_adds_al), cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exceptions of a program that Linux would serve or take for something else. */
+#ifndef FERRY_HOST_TRAP_H
+#define FERRY_HOST_TRAP_H
+
+#include <stdbool.h>
+
+#include "vm.h"
+
+/* The guest is in an exception's stub. True: the program goes on. False: it ended, and how is said. */
+bool trap_serve(struct ferry_vm *vm);
+
+#endif
