@@ -151,6 +151,7 @@ void boot_sregs(struct kvm_sregs *sregs)
                                      .limit = 0x67,
                                      .type = 11,
                                      .present = 1};
+    sregs->ldt = (struct kvm_segment){.type = 2, .unusable = 1}; /* no selector points into one */
     sregs->gdt.base = FERRY_SYSTEM_BASE + AT_SEGMENTS;
     sregs->gdt.limit = 8 * 8 - 1;
     sregs->idt.base = FERRY_SYSTEM_BASE + AT_IDT;

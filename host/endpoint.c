@@ -139,4 +139,7 @@ void endpoint_shutdown(struct endpoint *endpoint)
         show_gone(endpoint->in[i]->from, endpoint->in[i]->shown_to_sender);
         endpoint_wake(endpoint->in[i]->from);
     }
+    endpoint_lock(endpoint);
+    endpoint->settled = true;
+    endpoint_unlock(endpoint);
 }

@@ -116,6 +116,7 @@ struct endpoint {
     atomic_bool asleep; /* somebody waits on it */
     /* Under lock: */
     bool live;
+    bool settled;      /* its end is over: it owns and holds nothing, and will not again */
     uint32_t users;    /* others in the middle of a change to it */
     uint32_t leaving;  /* tokens that are being released */
     bool still;        /* no release may begin: what it holds is being read */

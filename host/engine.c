@@ -86,6 +86,8 @@ int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct
         /* A retired one stays reachable, as its links may still name it. */
         endpoint->before = engine->endpoints[place];
         engine->endpoints[place] = endpoint;
+        if (place >= engine->place_end)
+            engine->place_end = (uint32_t)place + 1;
         *out = endpoint;
     }
     pthread_mutex_unlock(&engine->lock);
@@ -249,8 +251,10 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
 int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_engine **out,
                         struct ferry_error *err)
 {
+    if (config && (unsigned)config->log_level > FERRY_LOG_DEBUG)
+        return error_set(err, -EINVAL, "%d is no value of ferry_engine_config.log_level",
+                         (int)config->log_level);
     struct ferry_engine *engine = calloc(1, sizeof *engine);
-
     if (!engine)
         return error_set(err, -ENOMEM, "no memory for an engine");
     engine->kvm_fd = -1;
@@ -288,7 +292,8 @@ void ferry_engine_destroy(struct ferry_engine *engine)
 
 /* --- books --------------------------------------------------------------------- */
 
-/* Under lock, so no endpoint begins meanwhile: which take part now. */
+/* Under lock, so no endpoint begins meanwhile: which may own or hold something. One that ends
+ * does until its end is over. */
 static void note_alive(struct ferry_engine *engine, bool alive[ENDPOINTS_MAX])
 {
     for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
@@ -296,7 +301,7 @@ static void note_alive(struct ferry_engine *engine, bool alive[ENDPOINTS_MAX])
         if (!endpoint)
             continue;
         endpoint_lock(endpoint);
-        alive[i] = endpoint->live;
+        alive[i] = !endpoint->settled;
         endpoint_unlock(endpoint);
     }
 }

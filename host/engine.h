@@ -45,6 +45,7 @@ struct ferry_engine {
     pthread_mutex_t lock; /* all below but the ticker */
     uint32_t generation;
     uint32_t place_hint; /* all places of endpoints below it are taken */
+    uint32_t place_end;  /* none from here on was ever taken */
     struct ferry_link **links;
     size_t link_count;
     struct image_entry *images;

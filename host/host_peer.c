@@ -155,9 +155,12 @@ int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, siz
     return result;
 }
 
-void ferry_link_hangup(struct ferry_link *link)
+int ferry_link_hangup(struct ferry_link *link)
 {
+    if (link->from->id)
+        return -EPERM;
     queue_hangup(link);
+    return 0;
 }
 
 static void present(const struct ferry_desc *desc, struct ferry_message *message)

@@ -79,7 +79,7 @@ static int check(const struct ferry_engine *engine, struct ferry_vm *from, struc
         return error_set(err, -EINVAL, "a link needs two different ends");
     if ((from && from->engine != engine) || (to && to->engine != engine))
         return error_set(err, -EINVAL, "a link needs ends of its own engine");
-    if ((from && from->started) || (to && to->started))
+    if ((from && vm_is_started(from)) || (to && vm_is_started(to)))
         return error_set(err, -EBUSY, "links must be made before their VMs are started");
     if (config->max_messages > MOST_MESSAGES)
         return error_set(err, -EINVAL, "a link has at most %d messages in flight", MOST_MESSAGES);

@@ -50,7 +50,7 @@ static int build(struct ferry_vm *vm, const struct window *window)
         result =
             guest_tables_map(&vm->tables, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES,
                              GUEST_USER | GUEST_WRITE | GUEST_EXEC);
-    return result < 0 ? result : vcpu_create(vm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
+    return result < 0 ? result : vcpu_create(vm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW, NULL);
 }
 
 int measure_vm_create(struct measure_vm *measure, struct ferry_engine *engine,

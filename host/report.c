@@ -80,6 +80,19 @@ void report_crash(struct ferry_vm *vm, int signo, const char *why)
     report(vm, signo, "%s", why);
 }
 
+/* The name of whoever has this place now; false: nobody. */
+static bool name_at(struct ferry_engine *engine, uint16_t index, char name[FERRY_NAME_BYTES])
+{
+    struct endpoint *endpoint = index == LEDGER_NOBODY ? NULL : engine_endpoint(engine, index);
+
+    if (!endpoint)
+        return false;
+    endpoint_lock(endpoint);
+    memcpy(name, endpoint->name, FERRY_NAME_BYTES);
+    endpoint_unlock(endpoint);
+    return true;
+}
+
 /* Who has the window page at `addr`, in words: "page 0x1000200000, lent to 'b'
  * as message 42". */
 static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, char *text,
@@ -88,17 +101,15 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
     struct ferry_engine *engine = vm->engine;
     struct ledger_unit books = ledger_look(&engine->ledger, unit);
     uint64_t page = addr & ~(FERRY_PAGE_BYTES - 1);
-    struct endpoint *from =
-        books.from == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.from);
-    struct endpoint *to = books.to == LEDGER_NOBODY ? NULL : engine_endpoint(engine, books.to);
+    char from[FERRY_NAME_BYTES], to[FERRY_NAME_BYTES];
+    bool known = name_at(engine, books.from, from) && name_at(engine, books.to, to);
 
-    if (from && from == vm->endpoint && to)
+    if (known && books.from == vm->endpoint->index)
         snprintf(text, bytes, "page 0x%" PRIx64 ", which it %s '%s' as message %" PRIu32, page,
-                 books.owner == vm->endpoint->index ? "lent to" : "sent to", to->name,
-                 books.message);
-    else if (books.holder == vm->endpoint->index && from)
+                 books.owner == vm->endpoint->index ? "lent to" : "sent to", to, books.message);
+    else if (known && books.holder == vm->endpoint->index)
         snprintf(text, bytes, "page 0x%" PRIx64 ", which '%s' lent to it as message %" PRIu32, page,
-                 from->name, books.message);
+                 from, books.message);
     else
         snprintf(text, bytes, "page 0x%" PRIx64 " of the window, which is not its own", page);
 }

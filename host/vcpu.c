@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "direct.h"
 #include "engine.h"
+#include "error.h"
 #include "report.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -48,16 +49,29 @@ static int set_signal_mask(int vcpu_fd)
     return ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, mask) < 0 ? -errno : 0;
 }
 
-static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
+/* KVM sets them one after the other, and says at how many it stopped. */
+static int set_msrs(struct ferry_vm *vm, struct ferry_error *err)
 {
     _Alignas(8) char space[sizeof(struct kvm_msrs) + BOOT_MSRS * sizeof(struct kvm_msr_entry)];
     struct kvm_msrs *msrs = (struct kvm_msrs *)space;
+
+    *msrs = (struct kvm_msrs){.nmsrs = BOOT_MSRS};
+    boot_msrs(msrs->entries);
+    int set = ioctl(vm->vcpu_fd, KVM_SET_MSRS, msrs);
+    if (set < 0)
+        return -errno;
+    if (set < BOOT_MSRS)
+        return error_set(err, -EIO, "this KVM does not set model-specific register 0x%x",
+                         msrs->entries[set].index);
+    return 0;
+}
+
+static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp, struct ferry_error *err)
+{
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = vm->engine->xcr0};
     struct kvm_sregs sregs;
     struct kvm_regs regs;
 
-    *msrs = (struct kvm_msrs){.nmsrs = BOOT_MSRS};
-    boot_msrs(msrs->entries);
     boot_regs(&regs, rip, rsp);
     /* CPUID first: newer kernels refuse it once the special registers are set. */
     if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, vm->engine->cpuid) < 0 ||
@@ -65,15 +79,17 @@ static int set_state(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
         return -errno;
     boot_sregs(&sregs);
     if (ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
-        ioctl(vm->vcpu_fd, KVM_SET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu_fd, KVM_SET_MSRS, msrs) != BOOT_MSRS)
+        ioctl(vm->vcpu_fd, KVM_SET_REGS, &regs) < 0)
         return -errno;
+    int result = set_msrs(vm, err);
+    if (result < 0)
+        return result;
     if (vm->engine->xcr0 && ioctl(vm->vcpu_fd, KVM_SET_XCRS, &xcrs) < 0)
         return -errno;
     return set_signal_mask(vm->vcpu_fd);
 }
 
-int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
+static int create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp, struct ferry_error *err)
 {
     vm->vcpu_fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, 0);
     if (vm->vcpu_fd < 0)
@@ -85,7 +101,17 @@ int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp)
     vm->run = run;
     /* Segments too: CS tells at which privilege level `syscall` arrived. */
     vm->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    return set_state(vm, rip, rsp);
+    return set_state(vm, rip, rsp, err);
+}
+
+int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp, struct ferry_error *err)
+{
+    struct ferry_error why = {""};
+    int result = create(vm, rip, rsp, &why);
+
+    return result < 0 ? error_set(err, result, "cannot make a virtual CPU: %s",
+                                  why.text[0] ? why.text : strerror(-result))
+                      : 0;
 }
 
 void vcpu_destroy(struct ferry_vm *vm)
@@ -154,9 +180,11 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
 static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
 {
     struct endpoint *endpoint = vm->endpoint;
-    uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
     int result = 0;
 
+    if (want & ~(uint64_t)FERRY_EVENTS)
+        return -EINVAL;
+    uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
     while (!events && timeout_ns && result == 0) {
         uint32_t seen = endpoint_prepare(endpoint);
         if (want & FERRY_EVENT_IN)
@@ -350,6 +378,16 @@ static void report_internal(struct ferry_vm *vm, const char *what, unsigned code
              code);
 }
 
+/* The processor would not enter the guest; its maker's manual tells what the number means. */
+static void report_entry(struct ferry_vm *vm)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text,
+             "KVM could not run it further: the processor refused to enter it, hardware reason "
+             "0x%llx",
+             vm->run->fail_entry.hardware_entry_failure_reason);
+}
+
 /* KVM may take an access that the host refused for one to a device. It cannot be tried
  * again, so it is the end also where no reason is to be seen any more. */
 static void report_mmio(struct ferry_vm *vm)
@@ -373,6 +411,8 @@ static bool serve_exit(struct ferry_vm *vm)
         report_crash(vm, SIGSEGV, "triple fault");
     else if (vm->run->exit_reason == KVM_EXIT_MMIO)
         report_mmio(vm);
+    else if (vm->run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+        report_entry(vm);
     else if (vm->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
         report_internal(vm, "internal error", vm->run->internal.suberror);
     else

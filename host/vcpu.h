@@ -12,7 +12,7 @@
 int vcpu_kick_signal(void);
 
 /* Makes the CPU and its first state. */
-int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp);
+int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp, struct ferry_error *err);
 /* Closes it and its VM, as far as they were made. */
 void vcpu_destroy(struct ferry_vm *vm);
 

@@ -20,6 +20,7 @@
 #include "identity.h"
 #include "loan.h"
 #include "mapping.h"
+#include "name.h"
 #include "queue.h"
 #include "report.h"
 #include "ring.h"
@@ -160,27 +161,23 @@ static void write_control(struct ferry_vm *vm)
     };
 }
 
-static void name_endpoint(struct endpoint *endpoint, const struct ferry_vm_config *config)
-{
-    const char *slash = strrchr(config->program, '/');
-    const char *name = config->name ? config->name : slash ? slash + 1 : config->program;
-
-    snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
-}
-
-static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config)
+static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                           struct ferry_error *err)
 {
     int result = engine_endpoint_new(vm->engine, vm, &vm->endpoint);
     if (result < 0)
-        return result;
+        return error_set(err, result, "cannot make another VM: %s", strerror(-result));
     struct endpoint *endpoint = vm->endpoint;
-    name_endpoint(endpoint, config);
+    result = name_endpoint(endpoint, config->name, config->program, err);
+    if (result < 0)
+        return result;
     endpoint->image = vm->image;
     endpoint->delivery = config->delivery;
     endpoint->transfer = config->transfer;
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
     endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
-    return stream_create(endpoint, &endpoint->byte_stream);
+    result = stream_create(endpoint, &endpoint->byte_stream);
+    return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
 static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
@@ -207,10 +204,9 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                              &rsp, err);
     if (result < 0)
         return result;
-    result = vcpu_create(vm, vm->image->entry, rsp);
+    result = vcpu_create(vm, vm->image->entry, rsp, err);
     if (result < 0)
-        return error_set(err, result, "cannot make a virtual CPU for '%s': %s", vm->endpoint->name,
-                         strerror(-result));
+        return result;
     vm->endpoint->control->info.gather_ticks =
         vcpu_ticks(vm, GATHER_EXITS * vm->engine->info.exit_ns);
     result = linux_create(vm, &linux_config, &vm->personality);
@@ -229,9 +225,9 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     int result = engine_image(engine, config->program, limit, &vm->image, err);
     if (result < 0)
         return result;
-    result = create_endpoint(vm, config);
+    result = create_endpoint(vm, config, err);
     if (result < 0)
-        return error_set(err, result, "cannot make another VM: %s", strerror(-result));
+        return result;
     vm->vm_fd = ioctl(engine->kvm_fd, KVM_CREATE_VM, 0);
     if (vm->vm_fd < 0)
         return error_set(err, -errno, "KVM cannot make another VM: %s", strerror(errno));
@@ -245,11 +241,29 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     return load_program(vm, config, err);
 }
 
-int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
-                    struct ferry_vm **out, struct ferry_error *err)
+/* What no VM can be made of. */
+static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
 {
     if (!config || !config->program)
         return error_set(err, -EINVAL, "a VM needs a program");
+    if ((unsigned)config->delivery > FERRY_DELIVER_DEFERRED)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.delivery",
+                         (int)config->delivery);
+    if ((unsigned)config->transfer > FERRY_TRANSFER_MAP)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.transfer",
+                         (int)config->transfer);
+    if (config->stderr_fd < -1)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.stderr_fd",
+                         config->stderr_fd);
+    return 0;
+}
+
+int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                    struct ferry_vm **out, struct ferry_error *err)
+{
+    int result = check_config(config, err);
+    if (result < 0)
+        return result;
     struct ferry_vm *vm = calloc(1, sizeof *vm);
     if (!vm)
         return error_set(err, -ENOMEM, "no memory for another VM");
@@ -259,7 +273,7 @@ int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *c
     pthread_mutex_init(&vm->serving, NULL);
     clock_cond_init(&vm->ended_changed);
 
-    int result = build(vm, config, err);
+    result = build(vm, config, err);
     if (result < 0) {
         ferry_vm_destroy(vm);
         return result;
@@ -372,6 +386,9 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
+    /* Whoever made this thread holds the lock until vm->thread is known: others kick by it. */
+    pthread_mutex_lock(&vm->lock);
+    pthread_mutex_unlock(&vm->lock);
     pthread_mutex_lock(&vm->serving);
     ticker_add(&vm->engine->ticker, vm);
     poller_add(&vm->engine->poller, vm);
@@ -399,19 +416,35 @@ static void *vm_thread(void *arg)
     return NULL;
 }
 
-int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
+/* Under lock. */
+static int start(struct ferry_vm *vm, struct ferry_error *err)
 {
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->deadline_ns = clock_deadline(vm->timeout_ns);
-    pthread_mutex_lock(&vm->lock); /* so that whoever kicks it finds the thread */
     int result = thread_start(&vm->thread, NULL, vm_thread, vm);
-    vm->started = result == 0;
+    if (result < 0)
+        return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
+                         strerror(-result));
+    vm->started = true;
+    return 0;
+}
+
+int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    pthread_mutex_lock(&vm->lock);
+    int result = start(vm, err);
     pthread_mutex_unlock(&vm->lock);
-    return result < 0 ? error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
-                                  strerror(-result))
-                      : 0;
+    return result;
+}
+
+bool vm_is_started(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    bool started = vm->started;
+    pthread_mutex_unlock(&vm->lock);
+    return started;
 }
 
 void vm_kick(struct ferry_vm *vm)
@@ -438,7 +471,7 @@ void vm_stop(struct ferry_vm *vm, int reason)
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)
 {
-    vm_stop(vm, signo > 0 ? signo : SIGTERM);
+    vm_stop(vm, signo > 0 && signo < NSIG ? signo : SIGTERM);
 }
 
 int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
@@ -447,27 +480,41 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
     int result = 0;
 
     pthread_mutex_lock(&vm->lock);
-    while (!vm->ended && result == 0)
+    vm->waiting++;
+    while (!vm->ended && !vm->destroyed && result == 0)
         result = clock_cond_wait(&vm->ended_changed, &vm->lock, deadline);
-    if (vm->ended) {
-        result = 0;
-        if (out)
-            *out = vm->exit;
-    }
+    if (vm->ended && out)
+        *out = vm->exit;
+    if (vm->ended || vm->destroyed)
+        result = vm->ended ? 0 : -ECANCELED;
+    if (--vm->waiting == 0 && vm->destroyed)
+        pthread_cond_broadcast(&vm->ended_changed);
     pthread_mutex_unlock(&vm->lock);
     return result;
+}
+
+/* Whoever waits for its end leaves before it goes. */
+static void let_waiters_go(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->destroyed = true;
+    pthread_cond_broadcast(&vm->ended_changed);
+    while (vm->waiting)
+        pthread_cond_wait(&vm->ended_changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
 }
 
 void ferry_vm_destroy(struct ferry_vm *vm)
 {
     if (!vm)
         return;
-    if (vm->started) {
+    if (vm_is_started(vm)) {
         vm_stop(vm, SIGKILL);
         pthread_join(vm->thread, NULL);
     } else if (vm->endpoint) {
         endpoint_shutdown(vm->endpoint);
     }
+    let_waiters_go(vm);
     linux_destroy(vm->personality);
     vcpu_destroy(vm);
     direct_unmap(vm);

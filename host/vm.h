@@ -60,9 +60,10 @@ struct ferry_vm {
     atomic_ullong exits_immediate, exits_natural;
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
-    pthread_mutex_t lock; /* the three below */
-    pthread_cond_t ended_changed;
-    bool started, ended;
+    pthread_mutex_t lock; /* all below, but for `exit`, which is the VM's thread's until it ended */
+    pthread_cond_t ended_changed; /* ended, destroyed, waiting */
+    bool started, ended, destroyed;
+    unsigned waiting; /* threads in ferry_vm_wait */
     struct ferry_vm_exit exit;
 };
 
@@ -74,6 +75,9 @@ static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
 {
     return vm->endpoint;
 }
+
+/* Whether it was started, be it that it has ended since. Any thread. */
+bool vm_is_started(struct ferry_vm *vm);
 
 /* Gives the VM another memory slot, before it runs. */
 int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host);

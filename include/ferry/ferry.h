@@ -115,7 +115,9 @@ enum ferry_delivery {
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
 struct ferry_vm_config {
-    const char *name;      /* at most 31 bytes; NULL: the last part of `program` */
+    /* 1 to 31 bytes without control characters, not "host", and no other VM of the engine has
+     * it; NULL: the last part of `program`, with a number behind it where that is taken. */
+    const char *name;
     const char *program;   /* path of a static x86-64 ELF file */
     char *const *argv;     /* NULL-terminated; NULL: { program } */
     char *const *envp;     /* NULL-terminated; NULL: empty */
@@ -131,12 +133,13 @@ struct ferry_vm_config {
 };
 
 /* Makes the VM and loads the program; runs nothing yet. Errors, each with its
- * text: -ENOENT not found, -ENOEXEC not an ELF file / dynamically linked /
+ * text: -EINVAL a name or value that cannot be, -EEXIST the name is taken, -ENOENT not found, -ENOEXEC not an ELF file / dynamically linked /
  * wrong machine / linked where Ferry cannot place it, -EACCES, -ENOMEM, ... */
 FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                               struct ferry_vm **out, struct ferry_error *err);
 
-/* Starts its thread. Links must have been made before; -EALREADY the second time. */
+/* Starts its thread. Links must have been made before; -EALREADY the second time, also if two
+ * threads start it at once. */
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Asks a running VM to end, as by signal `signo` (SIGTERM, SIGINT, ...);
@@ -167,11 +170,13 @@ struct ferry_vm_exit {
 };
 
 /* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever).
- * -ETIMEDOUT. `out` may be NULL. May be called again and by several threads. */
+ * -ETIMEDOUT; -ECANCELED: it was destroyed and had never run. `out` may be NULL. May be called
+ * again and by several threads. */
 FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
 
 /* Stops it if it runs, waits for its thread, brings its pages home, frees it.
- * Its links hang up. NULL is allowed. */
+ * Its links hang up. Nobody may begin another call on it; those that are inside ferry_vm_wait
+ * return first. NULL is allowed. */
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 struct ferry_vm_stats {
@@ -287,8 +292,9 @@ FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *me
 FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
                             size_t *bytes);
 
-/* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message. */
-FERRY_API void ferry_link_hangup(struct ferry_link *link);
+/* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message. -EPERM: not
+ * a link from the host. */
+FERRY_API int ferry_link_hangup(struct ferry_link *link);
 
 /* Next message of a link to the host. A payload that was lent or copied stays
  * valid until ferry_release; one that was moved is owned by the host end now.

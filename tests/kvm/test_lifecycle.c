@@ -2,8 +2,12 @@
 /* Engines and VMs come and go: order, errors, stopping, many of them, and what they leave behind. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +36,80 @@ static void create_errors(void **state)
     }
 }
 
+/* Names that cannot be, and those that are made up: peers and people must tell VMs apart. */
+static void names(void **state)
+{
+    static const struct {
+        const char *name;
+        int code;
+        const char *text;
+    } cases[] = {{"", -EINVAL, "empty"},
+                 {"0123456789012345678901234567890", 0, ""},
+                 {"01234567890123456789012345678901", -EINVAL, "too long"},
+                 {"host", -EINVAL, "host"},
+                 {"hosts", 0, ""},
+                 {"a\nb", -EINVAL, "control"},
+                 {"\x1b[2J", -EINVAL, "control"},
+                 {"a\x7f", -EINVAL, "control"},
+                 {"a\xc2\x9b", -EINVAL, "control"},
+                 {"caf\xc3\xa9", 0, ""},
+                 {"hosts", -EEXIST, "'hosts' already"}};
+    struct world *world = *state;
+    struct ferry_vm_config config = {0};
+    struct ferry_error err;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/spin", getenv("FERRY_TEST_GUESTS"));
+    config.program = path;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ferry_vm *vm = NULL;
+        config.name = cases[i].name;
+        int result = ferry_vm_create(world->engine, &config, &vm, &err);
+        if (result != cases[i].code || (result < 0 && !strstr(err.text, cases[i].text)))
+            fail_msg("row %zu: %d, %s", i, result, result < 0 ? err.text : "");
+        if (result == 0)
+            world->vm[world->count++] = vm;
+    }
+    config.name = NULL;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[world->count++], &err),
+                         0);
+    struct ferry_vm **made = &world->vm[world->count - 3];
+    assert_string_equal(ferry_vm_name(made[0]), "spin");
+    assert_non_null(strstr(ferry_vm_name(made[1]), "spin."));
+    assert_non_null(strstr(ferry_vm_name(made[2]), "spin."));
+    assert_string_not_equal(ferry_vm_name(made[1]), ferry_vm_name(made[2]));
+    /* A name is free again when its VM is gone. */
+    ferry_vm_destroy(made[0]);
+    world->count -= 2;
+    made[0] = made[1];
+    made[1] = made[2];
+    assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[world->count], &err), 0);
+    assert_string_equal(ferry_vm_name(world->vm[world->count++]), "spin");
+}
+
+static void values_that_are_none(void **state)
+{
+    struct world *world = *state;
+    struct ferry_vm_config configs[4] = {0};
+    struct ferry_engine_config wrong = {.log_level = (enum ferry_log_level)4};
+    struct ferry_engine *engine;
+    struct ferry_error err;
+    struct ferry_vm *vm;
+
+    configs[0].delivery = (enum ferry_delivery)3;
+    configs[1].delivery = (enum ferry_delivery) - 1;
+    configs[2].transfer = (enum ferry_transfer)3;
+    configs[3].stderr_fd = -2;
+    for (int i = 0; i < 4; i++) {
+        configs[i].program = "/proc/self/exe"; /* which would be refused otherwise */
+        assert_int_equal(ferry_vm_create(world->engine, &configs[i], &vm, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "is no value of ferry_vm_config."));
+    }
+    assert_int_equal(ferry_engine_create(&wrong, &engine, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "log_level"));
+}
+
 static void link_errors(void **state)
 {
     struct world *world = *state;
@@ -47,6 +125,7 @@ static void link_errors(void **state)
     assert_int_equal(ferry_link_create(world->engine, va, vb, &stream, &link, &err), 0);
     assert_int_equal(ferry_link_create(world->engine, va, vb, NULL, &link, &err), -EEXIST);
     assert_int_equal(ferry_link_create(world->engine, va, NULL, &stream, &link, &err), -EEXIST);
+    assert_int_equal(ferry_link_hangup(link), -EPERM);
     assert_int_equal(ferry_vm_start(va, &err), 0);
     assert_int_equal(ferry_vm_start(va, &err), -EALREADY);
     assert_int_equal(ferry_link_create(world->engine, vb, va, NULL, &link, &err), -EBUSY);
@@ -65,6 +144,112 @@ static void stop_and_wait(void **state)
     assert_int_equal(world->exit[a].how, FERRY_ENDED_STOPPED);
     assert_int_equal(world->exit[a].signo, SIGINT);
     assert_int_equal(world->exit[a].status, 128 + SIGINT);
+}
+
+#define STARTERS 4
+#define STARTS   50
+
+struct starters {
+    pthread_barrier_t go;
+    struct ferry_vm *vm;
+    int result[STARTERS];
+    atomic_int next;
+};
+
+static void *start_one(void *arg)
+{
+    struct starters *starters = arg;
+    int mine = atomic_fetch_add(&starters->next, 1);
+
+    pthread_barrier_wait(&starters->go);
+    starters->result[mine] = ferry_vm_start(starters->vm, NULL);
+    return NULL;
+}
+
+/* Of several threads that start a VM at once, one does. */
+static void starts_once(void **state)
+{
+    struct world *world = *state;
+
+    for (int round = 0; round < STARTS; round++) {
+        struct starters starters = {.vm = world->vm[world_add(world, NULL, "nothing", NULL)]};
+        pthread_t threads[STARTERS];
+        int good = 0, refused = 0;
+
+        pthread_barrier_init(&starters.go, NULL, STARTERS);
+        for (int i = 0; i < STARTERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, start_one, &starters), 0);
+        for (int i = 0; i < STARTERS; i++)
+            pthread_join(threads[i], NULL);
+        pthread_barrier_destroy(&starters.go);
+        for (int i = 0; i < STARTERS; i++) {
+            good += starters.result[i] == 0;
+            refused += starters.result[i] == -EALREADY;
+        }
+        assert_int_equal(good, 1);
+        assert_int_equal(refused, STARTERS - 1);
+        ferry_vm_destroy(starters.vm);
+        world->count = 0;
+    }
+}
+
+struct waiter {
+    struct ferry_vm *vm;
+    atomic_int tid;
+    int result;
+    struct ferry_vm_exit exit;
+};
+
+static void *wait_for_end(void *arg)
+{
+    struct waiter *waiter = arg;
+
+    atomic_store(&waiter->tid, gettid());
+    waiter->result = ferry_vm_wait(waiter->vm, UINT64_MAX, &waiter->exit);
+    return NULL;
+}
+
+/* Until the thread sleeps in the kernel. */
+static void until_asleep(const atomic_int *tid)
+{
+    char path[64], line[256] = "";
+
+    while (!*tid)
+        sched_yield();
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
+    while (!strstr(line, ") S ")) {
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        assert_non_null(fgets(line, sizeof line, file));
+        fclose(file);
+    }
+}
+
+/* A VM that goes lets go whoever waits for its end, be it that it never ran. */
+static void waiters_outlive_their_vm(void **state)
+{
+    struct world *world = *state;
+
+    for (int started = 0; started < 2; started++) {
+        struct waiter waiters[2] = {{0}};
+        pthread_t threads[2];
+        struct ferry_vm *vm = world->vm[world_add(world, "a", "spin", NULL)];
+
+        if (started)
+            world_start(world);
+        for (int i = 0; i < 2; i++) {
+            waiters[i].vm = vm;
+            assert_int_equal(pthread_create(&threads[i], NULL, wait_for_end, &waiters[i]), 0);
+            until_asleep(&waiters[i].tid);
+        }
+        ferry_vm_destroy(vm);
+        world->count = 0;
+        for (int i = 0; i < 2; i++) {
+            pthread_join(threads[i], NULL);
+            assert_int_equal(waiters[i].result, started ? 0 : -ECANCELED);
+            assert_int_equal(waiters[i].exit.how, started ? FERRY_ENDED_STOPPED : 0);
+        }
+    }
 }
 
 /* Two VMs share a standard error that nobody reads: they wait, and can still be stopped. */
@@ -173,10 +358,18 @@ static void what_the_machine_offers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(create_errors),       kvm_test(link_errors),
-        kvm_test(stop_and_wait),       kvm_test(stops_while_standard_error_is_full),
-        kvm_test(destroy_at_any_time), kvm_test(a_hundred_in_turn),
-        kvm_test(two_engines),         kvm_test(what_the_machine_offers),
+        kvm_test(names),
+        kvm_test(values_that_are_none),
+        kvm_test(starts_once),
+        kvm_test(waiters_outlive_their_vm),
+        kvm_test(create_errors),
+        kvm_test(link_errors),
+        kvm_test(stop_and_wait),
+        kvm_test(stops_while_standard_error_is_full),
+        kvm_test(destroy_at_any_time),
+        kvm_test(a_hundred_in_turn),
+        kvm_test(two_engines),
+        kvm_test(what_the_machine_offers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "core_trio.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "ring.h"
@@ -377,6 +378,38 @@ static void shutdown_hangs_up(void **state)
     assert_int_equal(core_waiting(c), 0);
 }
 
+static void *shut_down(void *arg)
+{
+    endpoint_shutdown(arg);
+    return NULL;
+}
+
+static bool takes_part(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    bool live = endpoint->live;
+    endpoint_unlock(endpoint);
+    return live;
+}
+
+/* In the middle of its end it still owns and holds what it had. */
+static void the_end_is_no_leak(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    lend();
+    core_alloc(b, 1, false);
+    assert_true(endpoint_enter(b));
+    assert_int_equal(pthread_create(&thread, NULL, shut_down, b), 0);
+    while (takes_part(b))
+        sched_yield();
+    core_assert_books(engine, 514, 1, 1);
+    endpoint_leave(b);
+    pthread_join(thread, NULL);
+    core_assert_books(engine, 515, 1, 0);
+}
+
 static void what_the_dead_lent_goes_to_the_pool(void **state)
 {
     struct units units = lend();
@@ -429,12 +462,6 @@ static void a_place_taken_again_inherits_nothing(void **state)
     assert_int_equal(loan_release(b, token), 0);
     assert_int_equal(core_rights(vm_a->endpoint, units.first), WINDOW_CLOSED);
     core_assert_books(engine, 516, 0, 0);
-}
-
-static void *shut_down(void *arg)
-{
-    endpoint_shutdown(arg);
-    return NULL;
 }
 
 static void who_is_inside_is_waited_for(void **state)
@@ -594,6 +621,7 @@ int main(void)
         CASE(what_was_left_alone_is_done_afterwards),
         CASE(a_release_that_cannot_be_done_wakes_nobody),
         CASE(shutdown_brings_loans_home_and_evicts),
+        CASE(the_end_is_no_leak),
         CASE(shutdown_hangs_up),
         CASE(what_the_dead_lent_goes_to_the_pool),
         CASE(a_loan_passed_on_outlives_its_owner_and_its_borrower),

@@ -8,12 +8,17 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <ferry/abi/call.h>
 #include <ferry/abi/layout.h>
 
+#include "boot.h"
 #include "vcpu.h"
 
 int __real_ioctl(int fd, unsigned long request, ...);
@@ -35,8 +40,23 @@ static const stay *stays;
 static void (*before_prepare)(void);
 static unsigned blocks;
 
+/* A KVM that makes a virtual CPU and sets one model-specific register. */
+static bool made_up;
+
+static int made_up_ioctl(unsigned long request)
+{
+    if (request == KVM_CREATE_VCPU) {
+        int fd = memfd_create("vcpu", MFD_CLOEXEC);
+        assert_int_equal(ftruncate(fd, 4096), 0);
+        return fd;
+    }
+    return request == KVM_SET_MSRS ? 1 : 0;
+}
+
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
+    if (made_up)
+        return made_up_ioctl(request);
     if (request != KVM_RUN)
         return __real_ioctl(fd, request, argument);
     errno = (*stays++)();
@@ -290,6 +310,81 @@ static void room_made_before_the_wait_is_found(void **state)
     assert_int_equal(a->control->vmm.out_tail, 2);
 }
 
+/* --- what KVM does not do --- */
+
+static int entry_fails(void)
+{
+    run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+    run->fail_entry.hardware_entry_failure_reason = 0x80000021;
+    return 0;
+}
+
+static void a_refused_entry_tells_its_reason(void **state)
+{
+    static const stay ends[] = {entry_fails};
+
+    (void)state;
+    run_guest(ends);
+    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+    assert_non_null(strstr(vm_a->exit.text, "hardware reason 0x80000021"));
+}
+
+/* The second of the registers is one that this KVM does not know. */
+static void registers_that_are_not_set_are_an_error(void **state)
+{
+    struct ferry_error err = {""};
+    char expected[32];
+    struct kvm_msr_entry msrs[BOOT_MSRS];
+    struct kvm_run *kept = vm_a->run;
+
+    (void)state;
+    boot_msrs(msrs);
+    snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
+    made_up = true;
+    vm_a->engine->vcpu_mmap_bytes = 4096;
+    int result = vcpu_create(vm_a, 0, 0, &err);
+    made_up = false;
+    munmap(vm_a->run, 4096);
+    vm_a->run = kept;
+    assert_int_equal(result, -EIO);
+    assert_non_null(strstr(err.text, expected));
+}
+
+static void there_is_no_local_descriptor_table(void **state)
+{
+    struct kvm_sregs sregs = {.ldt = {.present = 1, .limit = 0xffff, .type = 2}};
+
+    (void)state;
+    boot_sregs(&sregs);
+    assert_int_equal(sregs.ldt.unusable, 1);
+    assert_int_equal(sregs.ldt.present, 0);
+    assert_int_equal(sregs.ldt.limit, 0);
+}
+
+/* --- calls --- */
+
+static int wait_for_unknown(void)
+{
+    run->s.regs.regs.rax = FERRY_CALL_WAIT;
+    run->s.regs.regs.rdi = FERRY_EVENT_OUT | 8;
+    run->s.regs.regs.rsi = UINT64_MAX;
+    return leave_by_port(FERRY_PORT_CALL);
+}
+
+static int is_refused(void)
+{
+    assert_int_equal((int64_t)run->s.regs.regs.rax, -EINVAL);
+    return is_stopped();
+}
+
+static void unknown_events_are_refused(void **state)
+{
+    static const stay ends[] = {wait_for_unknown, is_refused};
+
+    (void)state;
+    run_guest(ends);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -297,6 +392,10 @@ int main(void)
         CASE(every_last_exit_drains),
         CASE(every_other_exit_drains),
         CASE(room_made_before_the_wait_is_found),
+        CASE(a_refused_entry_tells_its_reason),
+        CASE(registers_that_are_not_set_are_an_error),
+        CASE(there_is_no_local_descriptor_table),
+        CASE(unknown_events_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,8 @@
 
 enum ferry_call {
     /* wait(events, timeout_ns): block until one of the events holds; returns
-     * those that hold, 0 after the timeout (UINT64_MAX: none). */
+     * those that hold, 0 after the timeout (UINT64_MAX: none). -EINVAL: an event
+     * that is not known. */
     FERRY_CALL_WAIT = 1,
     /* alloc(count, page): `count` adjacent extents (page = 0) or 4 KiB pages
      * (page = 1), zeroed, owned by the caller; returns the address,
@@ -24,5 +25,6 @@ enum ferry_call {
 #define FERRY_EVENT_IN   1u /* the in ring holds a message not yet taken */
 #define FERRY_EVENT_HOME 2u /* a loan came home that was not yet taken note of */
 #define FERRY_EVENT_OUT  4u /* all descriptors of the out ring were taken */
+#define FERRY_EVENTS     7u /* all that are known */
 
 #endif

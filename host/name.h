@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The names that VMs go by: peers find each other by them, and people read them. */
+#ifndef FERRY_HOST_NAME_H
+#define FERRY_HOST_NAME_H
+
+#include <ferry/ferry.h>
+
+struct endpoint;
+
+/* Gives a fresh endpoint its name: `name`, or one made of the last part of `program` if that is
+ * NULL. -EINVAL, -EEXIST: `name` cannot be had; one that is made up always can. */
+int name_endpoint(struct endpoint *endpoint, const char *name, const char *program,
+                  struct ferry_error *err);
+
+#endif
