@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,7 @@
 #include "cache.h"
 #include "command.h"
 #include "pipeline.h"
+#include "rlimits.h"
 #include "stages.h"
 #include "stats.h"
 
@@ -245,6 +247,18 @@ static void *wait_main(void *arg)
     return NULL;
 }
 
+/* Its stack is small and does not depend on 'ulimit -s', which may ask for more than there is. */
+static int start_thread(pthread_t *thread, void *(*run)(void *), struct pipeline *p)
+{
+    pthread_attr_t attr;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 512 << 10);
+    int rc = pthread_create(thread, &attr, run, p);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
 static int start_threads(struct pipeline *p)
 {
     const struct {
@@ -257,10 +271,14 @@ static int start_threads(struct pipeline *p)
     };
 
     for (; p->threads < sizeof(threads) / sizeof(threads[0]); p->threads++) {
-        int rc = pthread_create(threads[p->threads].thread, NULL, threads[p->threads].run, p);
+        int rc = start_thread(threads[p->threads].thread, threads[p->threads].run, p);
 
         if (rc != 0) {
-            say("cannot start a thread: %s; raise 'ulimit -u'", strerror(rc));
+            char line[160];
+
+            snprintf(line, sizeof(line), "cannot start a thread: %s", strerror(rc));
+            rlimits_advise(line, sizeof(line), -rc);
+            say("%s", line);
             return STATUS_FERRY;
         }
     }

@@ -71,8 +71,7 @@ int direct_create(struct ferry_link *link, struct direct_place *place, struct fe
         return error_set(err, -errno, "cannot make a direct link: %s", strerror(errno));
     int result = make_ring(link, fd, place);
     close(fd);
-    return result < 0 ? error_set(err, result, "cannot make a direct link: %s%s", strerror(-result),
-                                  result == -EFBIG ? "; raise 'ulimit -f'" : "")
+    return result < 0 ? error_set(err, result, "cannot make a direct link: %s", strerror(-result))
                       : 0;
 }
 

@@ -226,9 +226,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return result;
     result = pool_create(&engine->pool, engine->config.pool_pages, engine->config.pool_extents);
     if (result < 0)
-        return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s%s",
-                         engine->config.pool_extents, engine->config.pool_pages, strerror(-result),
-                         result == -EFBIG ? "; raise 'ulimit -f'" : "");
+        return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s",
+                         engine->config.pool_extents, engine->config.pool_pages, strerror(-result));
     result = ledger_create(&engine->ledger, &engine->pool);
     if (result < 0)
         return error_set(err, result, "no memory for the ledger");

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "rlimits.h"
+
 int error_set(struct ferry_error *err, int code, const char *format, ...)
 {
     va_list args;
@@ -14,5 +16,6 @@ int error_set(struct ferry_error *err, int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    rlimits_advise(err->text, sizeof err->text, code);
     return code;
 }

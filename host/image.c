@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "image_internal.h"
+#include "rlimits.h"
 
 #define PATH_SHOWN_MAX 120 /* leaves room in struct ferry_error for the reason */
 
@@ -32,6 +33,8 @@ int image_fail(struct ferry_error *err, int code, const char *path, const char *
     va_start(args, format);
     vsnprintf(err->text + used, sizeof(err->text) - (size_t)used, format, args);
     va_end(args);
+    if (code == -EMFILE || code == -ENFILE)
+        rlimits_advise(err->text, sizeof(err->text), code);
     return code;
 }
 

@@ -180,6 +180,16 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
+/* What the program takes of its memory when it starts, less its stack. */
+static uint64_t image_bytes(const struct image *image)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < image->segment_count; i++)
+        bytes += image->segments[i].memory_bytes + FERRY_PAGE_BYTES;
+    return bytes;
+}
+
 static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
                         struct ferry_error *err)
 {
@@ -202,6 +212,10 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     if (result == 0)
         result = image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
                              &rsp, err);
+    /* There is room for it by --mem, so the host had none. */
+    if (result == -ENOMEM && image_bytes(vm->image) + stack_bytes <= vm->space.limit_bytes)
+        return error_set(err, result, "no memory for the program of VM '%s': %s",
+                         vm->endpoint->name, strerror(-result));
     if (result < 0)
         return result;
     result = vcpu_create(vm, vm->image->entry, rsp, err);
@@ -233,9 +247,8 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
         return error_set(err, -errno, "KVM cannot make another VM: %s", strerror(errno));
     result = create_memory(vm, limit);
     if (result < 0)
-        return error_set(err, result,
-                         "no memory for VM '%s': %s; fewer VMs or a smaller pool would do",
-                         vm->endpoint->name, strerror(-result));
+        return error_set(err, result, "no memory for VM '%s': %s", vm->endpoint->name,
+                         strerror(-result));
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
     return load_program(vm, config, err);

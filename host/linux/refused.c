@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../rlimits.h"
 #include "linux.h"
 #include "state.h"
 
@@ -163,9 +164,18 @@ static void look_at_memory(struct linux_state *state, uint64_t bytes)
 {
     const struct space *space = vm_space(state->vm);
 
-    if (bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - bytes)
+    if (bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - bytes) {
         keep(state, false, "%llu KiB more of memory: a --mem larger than %llu MiB allows it",
              (unsigned long long)bytes >> 10, (unsigned long long)space->limit_bytes >> 20);
+    } else if (!state->refused_last.looked_at_host) {
+        /* Once, as it takes a while, and the program chooses how often it asks. */
+        const char *advice = rlimits_of_memory();
+
+        state->refused_last.looked_at_host = true;
+        if (advice)
+            keep(state, false, "%llu KiB more of memory by the host: %s",
+                 (unsigned long long)bytes >> 10, advice);
+    }
 }
 
 /* ---- calls --------------------------------------------------------------- */

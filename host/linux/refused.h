@@ -19,7 +19,8 @@ struct refused {
     bool outside; /* of all read-only directories */
     /* What is to be said; empty: nothing was refused. */
     char text[2 * REFUSED_NAME_BYTES + 80];
-    bool probe; /* text is about something that programs look for and do without */
+    bool looked_at_host; /* for a limit of its own */
+    bool probe;          /* text is about something that programs look for and do without */
 };
 
 /* The call being served gave this name, as the program wrote it: relative to its working

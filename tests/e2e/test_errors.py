@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -64,33 +63,6 @@ class Machine(FerryTest):
         self.assertRegex(errors, r"\Aferry: [^\n]*/dev/kvm[^\n]*\n\Z")
         self.assertRegex(errors, "(?i)permission|right")
         self.assertIn("kvm", errors)
-
-    def test_no_room_for_the_pool(self):
-        """The pool is refused when the process may not map so much."""
-
-        def small_address_space():
-            resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
-
-        done = subprocess.run(
-            [FERRY, "pipe", box("cat")],
-            input=b"", capture_output=True, check=False, preexec_fn=small_address_space,
-        )  # fmt: skip
-        self.assertGreater(done.returncode, 0)
-        self.assertRegex(done.stderr.decode(), r"\Aferry: [^\n]*memory[^\n]*\n\Z")
-
-
-    def test_limit_on_the_size_of_files(self):
-        """An error, not a death by SIGXFSZ."""
-
-        def small_files():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100 << 10, 100 << 10))
-
-        done = subprocess.run(
-            [FERRY, "pipe", box("cat")],
-            input=b"", capture_output=True, check=False, preexec_fn=small_files,
-        )  # fmt: skip
-        self.assertEqual(done.returncode, 125)
-        self.assertRegex(done.stderr.decode(), r"\Aferry: [^\n]*File too large[^\n]*\n\Z")
 
 
 class Programs(FerryTest):

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A limit of the process that is too small is named, wherever it shows: none is guessed."""
+
+import os
+import resource
+import subprocess
+
+from harness import FERRY, KIB, MIB, FerryTest, Result, box, main
+
+class Limits(FerryTest):
+    def run_under(self, limit, value, *command, prefix=()):
+        done = subprocess.run(
+            [*prefix, FERRY, *command], input=b"", capture_output=True, check=False,
+            preexec_fn=lambda: resource.setrlimit(limit, (value, value)),
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def sweep(self, limit, values, option, prefix=()):
+        """Each value is enough, or the line names the option; both occur."""
+        places = set()
+        enough = 0
+        for value in values:
+            with self.subTest(value):
+                result = self.run_under(limit, value, "pipe", box("true"), box("cat"), prefix=prefix)
+                if result.status == 0:
+                    self.assertEqual(result.errors, "")
+                    enough += 1
+                    continue
+                self.assert_error(result, f"; raise 'ulimit {option}'")
+                self.assertEqual(result.status, 125)
+                places.add(result.errors)
+        self.assertGreater(enough, 0)
+        return places
+
+    def test_addresses(self):
+        places = self.sweep(resource.RLIMIT_AS, [48 * MIB << n for n in range(14)], "-v")
+        self.assertGreater(len(places), 1)
+
+    def test_data(self):
+        sizes = [MIB * n for n in (1, 2, 4, 6, 8, 11, 14, 17, 20, 24, 32, 128)]
+        places = self.sweep(resource.RLIMIT_DATA, sizes, "-d")
+        self.assertGreater(len(places), 3)
+
+    def test_descriptors(self):
+        places = self.sweep(resource.RLIMIT_NOFILE, range(4, 33), "-n")
+        self.assertGreater(len(places), 4)
+
+    def test_files(self):
+        self.sweep(resource.RLIMIT_FSIZE, (0, 100 * KIB, 1024 * MIB), "-f")
+
+    def test_threads(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs a user of its own, who may still open /dev/kvm")
+        rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        prefix = ["setpriv", "--reuid=54321", *rights]
+        places = self.sweep(resource.RLIMIT_NPROC, range(1, 12), "-u", prefix)
+        self.assertGreater(len(places), 2)
+
+    def test_stack_of_any_size(self):
+        """No thread takes its stack from this limit."""
+        for value in (512 * KIB, 1 << 37):
+            with self.subTest(value):
+                result = self.run_under(resource.RLIMIT_STACK, value, "pipe", box("true"))
+                self.assert_ends(result, 0)
+
+    def test_memory_that_a_running_program_asks_for(self):
+        command = ["run", *box("dd bs=60M count=1").split()]
+        result = self.run_under(resource.RLIMIT_DATA, 48 * MIB, *command)
+        self.assertEqual(result.status, 1)
+        self.assertRegex(result.errors, "refused [0-9]+ KiB more of memory by the host: raise 'ulimit -d'")
+
+    def test_option_is_named_where_the_option_is_too_small(self):
+        """Also under a limit that would do."""
+        command = ["run", "--mem=1M", *box("true").split()]
+        result = self.run_under(resource.RLIMIT_AS, 48 << 30, *command)
+        self.assert_error(result, "--mem")
+        self.assertNotIn("ulimit", result.errors)
+
+
+if __name__ == "__main__":
+    main()
