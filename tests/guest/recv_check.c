@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * recv_check PEER MODE COUNT BYTES [reply]: takes COUNT messages of `send` and
+ * recv_check PEER MODE COUNT BYTES: takes COUNT messages of `send` and
  * its kind, then a hang-up. Checks payload, order, mode and identity (claims 4,
- * 7). MODE `any` takes what comes. With reply each is answered by its tag.
+ * 7). MODE `any` takes what comes.
  */
 #include "guest.h"
 
@@ -33,13 +33,6 @@ static void expect_place(const struct ferry_msg *msg)
         fail("payload at %p is %sin the window", msg->data, in_window ? "" : "not ");
 }
 
-static void reply(const struct ferry_msg *msg)
-{
-    struct ferry_msg answer = {.mode = FERRY_INLINE, .dst = msg->src, .tag = msg->tag};
-
-    expect_ok("reply", ferry_send(&answer, FERRY_WHEN_AUTO));
-}
-
 static void give_back(struct ferry_msg *msg)
 {
     if (msg->mode != FERRY_MOVE) {
@@ -58,7 +51,7 @@ int main(int argc, char **argv)
     uint64_t count;
     size_t bytes;
 
-    expect_arguments(argc, 4, "recv_check PEER MODE COUNT BYTES [reply]");
+    expect_arguments(argc, 4, "recv_check PEER MODE COUNT BYTES");
     peer = peer_of(argv[1]);
     any_mode = strcmp(argv[2], "any") == 0;
     count = strtoull(argv[3], NULL, 0);
@@ -75,8 +68,6 @@ int main(int argc, char **argv)
                  (unsigned long long)msg.tag, msg.bytes);
         expect_place(&msg);
         expect_pattern(msg.data, msg.bytes, number);
-        if (argc > 5 && strcmp(argv[5], "reply") == 0)
-            reply(&msg);
         give_back(&msg);
     }
     receive(&msg);

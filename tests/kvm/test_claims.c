@@ -67,25 +67,57 @@ static void claim_6_next_natural_exit(void **state)
     assert_int_equal(world_stats(*state, 1).messages_received, 100);
 }
 
-/* Claims 7, 14: both identities travel with it; the program asks for name,
- * id, generation and digest, and a forged source is refused (test_hostile). */
+/* The tick, which would make an exit too, is off: the message stays until the guest leaves for
+ * some other reason, and goes then. */
+static void claim_6_at_the_exit_itself(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "natural", "b", "100", NULL);
+    int b = world_add(world, "b", "sink", "a", NULL);
+
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    assert_int_equal(world_stats(world, a).messages_sent, 100);
+    assert_int_equal(world_stats(world, a).exits_immediate, 0);
+}
+
+/* The next message names this VM as its sender and the host as its receiver. */
+static void expect_from(struct ferry_link *link, const char *name)
+{
+    struct ferry_message message;
+    struct ferry_identity peer;
+
+    ferry_link_peer(link, &peer);
+    assert_string_equal(peer.name, name);
+    assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+    assert_int_equal(message.mode, FERRY_INLINE);
+    assert_int_equal(message.src, peer.id);
+    assert_int_equal(message.src_generation, peer.generation);
+    assert_int_equal(message.dst, 0);
+}
+
+/* Claims 7, 14: both identities travel with it. What the message says is compared with the books;
+ * in the other direction, and between two VMs, recv_check compares it with what it was shown. A
+ * forged source is refused (test_hostile). */
 static void claim_7_identity(void **state)
 {
     struct world *world = *state;
-    struct ferry_message message;
+    struct ferry_identity peer_a, peer_b;
     int a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
     int b = world_add(world, "b", "send", "host", "inline", "auto", "1", "8", NULL);
     struct ferry_link *from_a = world_link(world, a, -1), *from_b = world_link(world, b, -1);
 
+    ferry_link_peer(from_a, &peer_a);
+    ferry_link_peer(from_b, &peer_b);
+    assert_int_not_equal(peer_a.id, 0);
+    assert_int_not_equal(peer_a.id, peer_b.id);
+    assert_int_not_equal(peer_a.generation, peer_b.generation);
     world_start(world);
-    assert_int_equal(ferry_recv(from_a, PATIENCE, &message), 0);
-    uint16_t id = message.src;
-    uint32_t generation = message.src_generation;
-    assert_int_not_equal(id, 0);
-    assert_int_equal(message.dst, 0);
-    assert_int_equal(ferry_recv(from_b, PATIENCE, &message), 0);
-    assert_int_not_equal(message.src, id);
-    assert_int_not_equal(message.src_generation, generation);
+    expect_from(from_b, "b");
+    expect_from(from_a, "a");
     world_wait(world);
     world_expect_ok(world, a);
     world_expect_ok(world, b);
@@ -209,6 +241,41 @@ static void deferred_is_bounded(void **state)
     assert_int_equal(world_stats(world, a).exits_immediate, 0);
 }
 
+/* The bound is the one that was asked for. In the second that its VM has, a guest that
+ * never leaves by itself sends one message after the other, each at the next tick: a
+ * thousand at best, hardly fewer than a hundred, ten were the bound a hundred times as long. */
+static void the_bound_on_deferral_is_kept(void **state)
+{
+    struct world *world = *state;
+
+    world->delivery = FERRY_DELIVER_DEFERRED;
+    world->timeout_ns = SECOND;
+    int a = world_add(world, "a", "no_exit", "b", "inline", "1000000", "8", NULL);
+    world->timeout_ns = PATIENCE;
+    int b = world_add(world, "b", "sink", "a", NULL);
+    world_link(world, a, b);
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_TIMEOUT);
+    assert_in_range(world_stats(world, a).messages_sent, 25, 2000);
+}
+
+static int setup_tick(void **state)
+{
+    const struct ferry_engine_config config = {
+        .pool_extents = 8, .pool_pages = 512, .max_defer_us = 1000};
+
+    return world_setup_with(state, &config);
+}
+
+static int setup_without_tick(void **state)
+{
+    const struct ferry_engine_config config = {
+        .pool_extents = 8, .pool_pages = 512, .max_defer_us = UINT32_MAX};
+
+    return world_setup_with(state, &config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +283,8 @@ int main(void)
         kvm_test(claim_3_queues_of_the_control_structures),
         kvm_test(claim_5_immediate_exit),
         kvm_test(claim_6_next_natural_exit),
+        cmocka_unit_test_setup_teardown(claim_6_at_the_exit_itself, setup_without_tick,
+                                        world_teardown),
         kvm_test(claim_7_identity),
         kvm_test(claim_7_generation),
         kvm_test(claim_7_host),
@@ -223,6 +292,7 @@ int main(void)
         kvm_test(claim_10_and_back),
         kvm_test(claim_10_every_mode),
         kvm_test(deferred_is_bounded),
+        cmocka_unit_test_setup_teardown(the_bound_on_deferral_is_kept, setup_tick, world_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

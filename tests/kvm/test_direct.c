@@ -8,6 +8,8 @@
 
 #include "kvm_fixture.h"
 
+#define SLOTS_AT offsetof(struct ferry_direct, slots)
+
 static struct ferry_link *links[2];
 
 /* Links both ways; runs both and expects them to be content. */
@@ -216,6 +218,44 @@ static void each_writes_its_own(void **state)
     run_pair(world, a, b);
 }
 
+/* The pages of direct rings as this process maps them: pages[0] of the receiver's first page,
+ * pages[1] of slots; those that can be written count in writable. */
+static void count_ring_pages(unsigned pages[2], unsigned writable[2])
+{
+    char line[512], write;
+    unsigned long start, end, offset;
+
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        if (!strstr(line, "memfd:ferry-direct"))
+            continue;
+        assert_int_equal(sscanf(line, "%lx-%lx r%c%*s %lx", &start, &end, &write, &offset), 4);
+        for (unsigned long at = offset; at < offset + (end - start); at += 4096) {
+            pages[at >= SLOTS_AT]++;
+            writable[at >= SLOTS_AT] += write == 'w';
+        }
+    }
+    fclose(maps);
+}
+
+/* Not only the tables that the guest's CPU walks keep the two apart: the host's mapping of each
+ * has the rights of its end, and the VMM's own view none to write. */
+static void the_host_maps_a_ring_with_the_rights_of_each_end(void **state)
+{
+    struct world *world = *state;
+    const unsigned slot_pages = (sizeof(struct ferry_direct) - SLOTS_AT) / 4096;
+    unsigned pages[2] = {0}, writable[2] = {0};
+    int a = world_add(world, "a", "null_read", NULL), b = world_add(world, "b", "null_read", NULL);
+
+    world_direct(world, a, b);
+    count_ring_pages(pages, writable);
+    assert_int_equal(pages[0], 3); /* at the sender, at the receiver, in the VMM's view */
+    assert_int_equal(pages[1], 3 * slot_pages);
+    assert_int_equal(writable[0], 1);
+    assert_int_equal(writable[1], slot_pages);
+}
+
 static void only_if_asked_for(void **state)
 {
     struct world *world = *state;
@@ -266,6 +306,7 @@ int main(void)
         kvm_test(receiver_cannot_write_the_first_slot),
         kvm_test(receiver_cannot_write_the_last_slot),
         kvm_test(each_writes_its_own),
+        kvm_test(the_host_maps_a_ring_with_the_rights_of_each_end),
         kvm_test(only_if_asked_for),
         kvm_test(not_with_the_host),
     };

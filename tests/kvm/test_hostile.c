@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Guests that attack the VMM and their peers: refused, and nothing else happens. */
+#include <ferry/abi/control.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kvm_fixture.h"
@@ -71,17 +73,18 @@ static void no_link_no_peer(void **state)
     assert_int_equal(world_stats(world, b).messages_received, 0);
 }
 
-/* A link is one way: the receiver may not send back over it. */
+/* A link is one way: the receiver may not send back over it, and its rights say so. */
 static void one_way(void **state)
 {
     struct world *world = *state;
     int a = world_add(world, "a", "send", "b", "inline", "auto", "1", "1", NULL);
-    int b = world_add(world, "b", "recv_check", "a", "inline", "1", "1", "reply", NULL);
+    int b = world_add(world, "b", "answers", "a", NULL);
 
     world_link(world, a, b);
     world_start(world);
     world_wait(world);
     world_expect_ok(world, a);
+    world_expect_ok(world, b);
     assert_int_equal(world_stats(world, a).messages_received, 0);
 }
 
@@ -115,6 +118,37 @@ static void used_up_shares_wake_nobody(void **state)
     stand_off(*state, "share");
 }
 
+/* Whether a guest that stores to this page of its control structure goes on. */
+static bool may_store(struct world *world, unsigned page)
+{
+    char number[8];
+
+    snprintf(number, sizeof number, "%u", page);
+    int a = world_add(world, "a", "control_page", number, NULL);
+    world_start(world);
+    world_wait(world);
+    const struct ferry_vm_exit *end = &world->exit[a];
+    bool wrote = end->how == FERRY_ENDED_EXIT && end->status == 0;
+    if (!wrote && (end->how != FERRY_ENDED_CRASH || !end->address_known ||
+                   end->address != FERRY_SYSTEM_BASE + page * 4096ull))
+        fail_msg("page %u: %s", page, end->text);
+    ferry_vm_destroy(world->vm[a]);
+    world->count = 0;
+    return wrote;
+}
+
+/* Each page has one writer. What the VMM goes by, and what tells the guest who its peers
+ * are, cannot be written by the guest, be it to itself only. */
+static void pages_of_the_control_structure(void **state)
+{
+    const unsigned guest = offsetof(struct ferry_control, guest) / 4096;
+    const unsigned in = offsetof(struct ferry_control, in) / 4096;
+
+    for (unsigned page = 0; page < sizeof(struct ferry_control) / 4096; page++)
+        if (may_store(*state, page) != (page >= guest && page < in))
+            fail_msg("page %u: a store %s", page, page >= guest && page < in ? "fails" : "works");
+}
+
 static void spins_past_its_time(void **state)
 {
     struct world *world = *state;
@@ -143,6 +177,7 @@ int main(void)
         kvm_test(spins_past_its_time),
         kvm_test(full_queues_wake_nobody),
         kvm_test(used_up_shares_wake_nobody),
+        kvm_test(pages_of_the_control_structure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

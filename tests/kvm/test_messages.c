@@ -161,6 +161,27 @@ static void operator_overrides_deferred(void **state)
     assert_int_equal(world_stats(world, 0).exits_immediate, 500);
 }
 
+/* A write that is sent at its own exit, because all is to leave at once, is an immediate exit
+ * (claim 5); stdio's buffer of 512 bytes makes three. */
+static void plain_writes_may_be_immediate(void **state)
+{
+    struct world *world = *state;
+    char text[3 * 512] = {0}, got[sizeof text + 1];
+    struct ferry_message message = {.mode = FERRY_COPY, .data = text, .bytes = sizeof text};
+
+    world->delivery = FERRY_DELIVER_IMMEDIATE;
+    int a = world_add(world, "a", "stdio", NULL);
+    struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
+    assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+    ferry_link_hangup(in);
+    world_start(world);
+    assert_int_equal(world_read_all(out, got, sizeof got), sizeof text);
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_int_equal(world_stats(world, a).messages_sent, 3);
+    assert_int_equal(world_stats(world, a).exits_immediate, 3);
+}
+
 static void musl_and_pie_guests(void **state)
 {
     struct world *world = *state;
@@ -213,6 +234,7 @@ int main(void)
         kvm_test(pointers_stay_valid),
         kvm_test(operator_overrides_immediate),
         kvm_test(operator_overrides_deferred),
+        kvm_test(plain_writes_may_be_immediate),
         kvm_test(musl_and_pie_guests),
         kvm_test(two_senders),
     };
