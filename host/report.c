@@ -17,6 +17,10 @@
 
 #define CR2_VALID_VECTOR 14
 
+/* How far from the end of the stack an overflow may show, and how large one frame may be. */
+#define STACK_NEAR_BYTES  (64ull << 10)
+#define FRAMES_MOST_BYTES (1ull << 30)
+
 static const struct {
     int signo;
     const char *text;
@@ -114,6 +118,33 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
         snprintf(text, bytes, "page 0x%" PRIx64 " of the window, which is not its own", page);
 }
 
+/* Whether an access to `addr` with this stack pointer ran out of the stack: just below it, or
+ * where a large frame has taken the pointer. */
+static bool is_below_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
+{
+    uint64_t low = FERRY_PROGRAM_HIGH - vm->stack_bytes;
+
+    if (addr >= low || space_prot(&vm->space, addr) || rsp >= low + STACK_NEAR_BYTES ||
+        rsp < low - FRAMES_MOST_BYTES)
+        return false;
+    return addr >= low - STACK_NEAR_BYTES || addr + STACK_NEAR_BYTES >= rsp;
+}
+
+/* Reports it, if that is what happened. */
+static bool check_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
+{
+    bool most = vm->stack_bytes == VM_STACK_MOST_BYTES;
+
+    if (!is_below_stack(vm, addr, rsp))
+        return false;
+    vm->exit.address_known = true;
+    vm->exit.address = addr;
+    report(vm, SIGSEGV, "overflowed its stack of %" PRIu64 " KiB, at 0x%" PRIx64 "; %s",
+           vm->stack_bytes >> 10, addr,
+           most ? "no stack is larger" : "a larger --mem gives a larger one, up to 8 MiB");
+    return true;
+}
+
 /* Whether the program may not do this; if so, reports it. */
 static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const char *verb)
 {
@@ -167,6 +198,8 @@ bool report_refused(struct ferry_vm *vm)
     for (size_t i = 0; i < count; i++) {
         const struct instruction_access *access = &accesses[i];
         const char *verb = access->write ? "wrote to" : "read from";
+        if (check_stack(vm, access->addr, regs.rsp))
+            return true;
         uint64_t last = access->addr + (access->bytes ? access->bytes - 1 : 0);
         if (check_access(vm, access->addr, access->write, verb) ||
             check_access(vm, last, access->write, verb))
@@ -204,6 +237,8 @@ void report_exception(struct ferry_vm *vm, int vector)
         const char *verb = frame.error & 16  ? "ran code at"
                            : frame.error & 2 ? "wrote to"
                                              : "read from";
+        if (check_stack(vm, sregs.cr2, frame.rsp))
+            return;
         vm->exit.address_known = true;
         vm->exit.address = sregs.cr2;
         if (space_beyond_file(&vm->space, sregs.cr2)) {

@@ -36,7 +36,6 @@
 #define DEFAULT_MEMORY_BYTES (256ull << 20)
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
-#define STACK_MOST_BYTES     (8ull << 20)
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -205,9 +204,10 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     uint64_t rsp = 0, stack_bytes = vm->space.limit_bytes / 4;
 
     /* The stack is charged in full, and must not be most of a small VM. */
-    if (stack_bytes > STACK_MOST_BYTES)
-        stack_bytes = STACK_MOST_BYTES;
+    if (stack_bytes > VM_STACK_MOST_BYTES)
+        stack_bytes = VM_STACK_MOST_BYTES;
     stack_bytes &= ~(FERRY_PAGE_BYTES - 1);
+    vm->stack_bytes = stack_bytes;
     int result = image_load(vm->image, &vm->space, err);
     if (result == 0)
         result = image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE,

@@ -37,6 +37,7 @@ struct ferry_vm {
     char *system;   /* host view of the system area */
     struct guest_tables tables;
     struct space space;
+    uint64_t stack_bytes;              /* at the top of it */
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
 
@@ -66,6 +67,8 @@ struct ferry_vm {
     unsigned waiting; /* threads in ferry_vm_wait */
     struct ferry_vm_exit exit;
 };
+
+#define VM_STACK_MOST_BYTES (8ull << 20)
 
 #define STOP_TIMEOUT   (-1)
 #define STATUS_TIMEOUT 124

@@ -210,6 +210,13 @@ class Refused(Typed):
     def test_memory(self):
         self.check_refused("--mem larger than 16 MiB", "--mem=16M", "busybox", "dd", "bs=64M", "count=1")
 
+    def test_stack(self):
+        for options, advice in (((), "no stack is larger"), (("--mem=8M",), "a larger --mem")):
+            with self.subTest(options):
+                result = ferry("run", *options, guest("overrun"))
+                self.assert_error(result, "crashed by SIGSEGV", "overflowed its stack of", advice)
+                self.assertEqual(result.status, 139)
+
     def test_name_is_fit_to_print(self):
         self.check_refused("'/a?[2J?b': --ro / allows it", "busybox", "cat", "/a\x1b[2J\nb")
 

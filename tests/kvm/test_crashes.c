@@ -102,8 +102,17 @@ static void port(void **state)
 
 static void stack_overrun(void **state)
 {
-    crash_alone(*state, "overrun");
-    expect_crash(*state, 0, SIGSEGV, "deeper+0x", NULL);
+    struct world *world = *state;
+    int small = world_add(world, "a", "overrun", NULL);
+    int large = world_add(world, "b", "overrun", "frame", NULL);
+    int beside = world_add(world, "c", "overrun", "beside", NULL);
+
+    world_start(world);
+    world_wait(world);
+    expect_crash(world, small, SIGSEGV, "deeper+0x", "overflowed its stack of 8192 KiB", NULL);
+    assert_true(world->exit[small].address_known);
+    expect_crash(world, large, SIGSEGV, "large", "overflowed its stack", NULL);
+    expect_crash(world, beside, SIGSEGV, "beside+0x", "wrote to", "is not mapped", NULL);
 }
 
 static void aborts(void **state)
