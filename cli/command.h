@@ -6,6 +6,9 @@
 #ifndef FERRY_CLI_COMMAND_H
 #define FERRY_CLI_COMMAND_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 /* Exit statuses beside those of the stages, as env(1) and timeout(1) use them. */
 enum {
     STATUS_IO = 1,           /* standard input or output failed */
@@ -19,6 +22,11 @@ enum {
 /* One line on standard error that begins with `ferry: `, in one write. Control
  * characters become '?', so that it stays one line whatever a name holds. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Text on standard error as it is. */
+void say_text(const char *text, size_t bytes);
+/* Until this moment (CLOCK_MONOTONIC) what is said waits for a reader of standard error; what
+ * finds no room from then on is dropped. At first it waits for ever. */
+void say_until(uint64_t moment_ns);
 
 /* argv[0] is the subcommand. Return the exit status. */
 int command_pipe(int argc, char **argv);

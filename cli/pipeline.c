@@ -8,20 +8,17 @@
  * are the library's.
  */
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <glib.h>
 
 #include "cache.h"
 #include "command.h"
+#include "ending.h"
 #include "pipeline.h"
 #include "rlimits.h"
 #include "stages.h"
@@ -36,23 +33,6 @@
 #define EXTENTS_PER_STAGE 8
 #define EXTENTS_SPARE     8
 _Static_assert(EXTENTS_OF_STAGES / PIPELINE_STAGES >= 2, "too few extents for a stage");
-
-/* How long output may go on after --timeout ended the VMs: what arrived may be
- * written, but a reader that takes nothing does not hold the command up. */
-#define GRACE_MS 1000
-
-/* How often a pump that was told to stop is interrupted until it does. */
-#define INTERRUPT_MS 10
-
-enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void log_line(void *arg, enum ferry_log_level level, const char *line)
 {
@@ -173,37 +153,13 @@ static int make_links(struct pipeline *p)
     return 0;
 }
 
-/* Blocks the signals that ask to end, for every thread made from here on;
- * those that are ignored (nohup) stay so. */
-static int catch_signals(struct pipeline *p)
-{
-    static const int asked[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM};
-
-    sigemptyset(&p->signals);
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        struct sigaction action;
-
-        if (sigaction(asked[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&p->signals, asked[i]);
-    }
-    pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
-    p->signal_fd = signalfd(-1, &p->signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    p->done_fd = eventfd(0, EFD_CLOEXEC);
-    if (p->signal_fd < 0 || p->done_fd < 0) {
-        say("cannot make a descriptor: %s; raise 'ulimit -n'", strerror(errno));
-        return STATUS_FERRY;
-    }
-    return 0;
-}
-
+/* Signals still do here what they do to any program: nothing is lost by ending at once. */
 static int make(struct pipeline *p)
 {
     p->links = g_new0(struct ferry_link *, p->count + 1);
     p->link_stats = g_new0(struct ferry_link_stats, p->count + 1);
-    int status = catch_signals(p);
+    int status = make_engine(p);
 
-    if (status == 0)
-        status = make_engine(p);
     if (status == 0)
         status = make_vms(p);
     if (status == 0)
@@ -213,18 +169,12 @@ static int make(struct pipeline *p)
 
 /* ---- running -------------------------------------------------------------- */
 
-static void part_ended(struct pipeline *p, enum part part)
-{
-    atomic_fetch_or(&p->done, part);
-    eventfd_write(p->done_fd, 1);
-}
-
 static void *input_main(void *arg)
 {
     struct pipeline *p = arg;
 
     input_run(&p->input);
-    part_ended(p, PART_INPUT);
+    ending_note(p, PART_INPUT);
     return NULL;
 }
 
@@ -233,7 +183,7 @@ static void *output_main(void *arg)
     struct pipeline *p = arg;
 
     output_run(&p->output);
-    part_ended(p, PART_OUTPUT);
+    ending_note(p, PART_OUTPUT);
     return NULL;
 }
 
@@ -243,7 +193,7 @@ static void *wait_main(void *arg)
 
     for (size_t i = 0; i < p->count; i++)
         (void)ferry_vm_wait(p->stages[i].vm, UINT64_MAX, &p->stages[i].exit);
-    part_ended(p, PART_VMS);
+    ending_note(p, PART_VMS);
     return NULL;
 }
 
@@ -295,6 +245,9 @@ static int start(struct pipeline *p)
     p->input.transfer = p->options->transfer;
     p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
+    int status = ending_prepare(p);
+    if (status != 0)
+        return status;
     p->start_ns = now_ns();
     for (size_t i = 0; i < p->count; i++) {
         if (ferry_vm_start(p->stages[i].vm, &error) != 0) {
@@ -305,108 +258,7 @@ static int start(struct pipeline *p)
     return start_threads(p);
 }
 
-static void stop_vms(struct pipeline *p, int signo)
-{
-    p->stopped = true;
-    for (size_t i = 0; i < p->count; i++)
-        ferry_vm_stop(p->stages[i].vm, signo);
-}
-
-static bool any_timed_out(const struct pipeline *p)
-{
-    for (size_t i = 0; i < p->count; i++)
-        if (p->stages[i].exit.how == FERRY_ENDED_TIMEOUT)
-            return true;
-    return false;
-}
-
-static void clear_done(struct pipeline *p)
-{
-    eventfd_t ignored;
-
-    eventfd_read(p->done_fd, &ignored);
-}
-
-/* Waits until all has ended, or there is a reason to end it. */
-static void watch(struct pipeline *p)
-{
-    struct pollfd fds[] = {
-        {.fd = p->signal_fd, .events = POLLIN},
-        {.fd = p->done_fd, .events = POLLIN},
-    };
-
-    for (;;) {
-        unsigned done = atomic_load(&p->done);
-        bool grace = (done & PART_VMS) && any_timed_out(p);
-        struct signalfd_siginfo info;
-
-        if ((done & PART_OUTPUT) && p->output.error != 0) {
-            /* Nobody reads our output: end as every filter does then. */
-            if (p->output.error == EPIPE && sigismember(&p->signals, SIGPIPE))
-                p->signo = SIGPIPE;
-            stop_vms(p, SIGPIPE);
-            return;
-        }
-        if ((done & PART_VMS) && (done & PART_OUTPUT))
-            return;
-        int n = poll(fds, 2, grace ? GRACE_MS : -1);
-        if (n == 0)
-            return;
-        if (fds[0].revents && read(p->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-            p->signo = (int)info.ssi_signo;
-            stop_vms(p, p->signo);
-            return;
-        }
-        if (fds[1].revents)
-            clear_done(p);
-    }
-}
-
-/* ---- taking down ---------------------------------------------------------- */
-
-static void join_pump(struct pipeline *p, pthread_t thread, enum part part)
-{
-    struct pollfd ended = {.fd = p->done_fd, .events = POLLIN};
-
-    while (!(atomic_load(&p->done) & part)) {
-        pump_interrupt(thread);
-        if (poll(&ended, 1, INTERRUPT_MS) > 0)
-            clear_done(p);
-    }
-    pthread_join(thread, NULL);
-}
-
-/* After watch: each VM has ended or was told to. The order matters: figures
- * of a VM go with it; destroying the VMs brings loans home and wakes a
- * pump that waits for one. */
-static void finish(struct pipeline *p)
-{
-    atomic_store(&p->input.stop, true);
-    atomic_store(&p->output.stop, true);
-    if (p->threads > 2)
-        pthread_join(p->wait_thread, NULL);
-    p->end_ns = now_ns();
-    for (size_t i = 0; i < p->count; i++) {
-        if (p->stages[i].vm)
-            ferry_vm_stats(p->stages[i].vm, &p->stages[i].stats);
-        ferry_vm_destroy(p->stages[i].vm);
-        p->stages[i].vm = NULL;
-    }
-    if (p->threads > 0) {
-        join_pump(p, p->input_thread, PART_INPUT);
-        input_finish(&p->input);
-    }
-    if (p->threads > 1) {
-        join_pump(p, p->output_thread, PART_OUTPUT);
-        output_finish(&p->output);
-    }
-    if (p->engine && p->threads > 2) {
-        for (size_t i = 0; i <= p->count; i++)
-            ferry_link_stats(p->links[i], &p->link_stats[i]);
-        ferry_engine_ledger(p->engine, &p->ledger);
-    }
-    ferry_engine_destroy(p->engine);
-}
+/* ---- reporting ------------------------------------------------------------ */
 
 /* Whether it ended because we stopped the VMs: at once, or by writing to one
  * that was stopped before it. */
@@ -449,6 +301,10 @@ static int report(const struct pipeline *p)
     }
     if (output_failed || (p->input.failed && status == 0))
         status = STATUS_IO;
+    if (p->output_late && status == 0) {
+        say("standard output did not take all within the time limit; the output is not complete");
+        status = STATUS_TIMEOUT;
+    }
     if (p->ledger.leaked != 0) {
         say("%llu units of the pool leaked; this is a fault in Ferry, please report it",
             (unsigned long long)p->ledger.leaked);
@@ -460,14 +316,6 @@ static int report(const struct pipeline *p)
     return status;
 }
 
-/* Ends as the signal would have ended us, so that whoever started us sees it. */
-static void die_of(struct pipeline *p)
-{
-    signal(p->signo, SIG_DFL);
-    raise(p->signo);
-    pthread_sigmask(SIG_UNBLOCK, &p->signals, NULL);
-}
-
 int pipeline_run(struct pipeline *p)
 {
     p->signal_fd = p->done_fd = -1;
@@ -476,8 +324,8 @@ int pipeline_run(struct pipeline *p)
     if (status == 0)
         status = start(p);
     if (status == 0)
-        watch(p);
-    finish(p);
+        ending_watch(p);
+    ending_finish(p);
     if (status == 0)
         status = report(p);
     g_free(p->links);
@@ -487,6 +335,6 @@ int pipeline_run(struct pipeline *p)
     if (p->done_fd >= 0)
         close(p->done_fd);
     if (p->signo != 0)
-        die_of(p);
+        ending_die(p);
     return status;
 }

@@ -244,11 +244,6 @@ void input_run(struct input *input)
 
 void input_finish(struct input *input)
 {
-    void *buffer;
-    size_t bytes;
-
-    while (ferry_reclaim(input->link, 0, &buffer, &bytes) == 0) {
-    }
     /* One that did not come home cannot be freed, and the ledger shows it. */
     for (size_t i = 0; i < input->all_count; i++)
         (void)ferry_free(input->link, input->all[i], input->buffer_bytes);

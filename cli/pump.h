@@ -56,7 +56,7 @@ void pump_interrupt(pthread_t thread);
 /* Reads fd 0 to its end and sends it; returns when that is done, when the
  * first VM takes no more, or after an error. Hangs up in each case. */
 void input_run(struct input *input);
-/* Takes loans home and frees all extents. After the VMs were destroyed. */
+/* Frees all extents. After the VMs were destroyed and output let go of what it held. */
 void input_finish(struct input *input);
 
 /* Writes what arrives to fd 1 until the link hangs up, or an error. SIGPIPE

@@ -1,11 +1,65 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One-line messages on standard error. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
+
+/* So much goes into a pipe that has any room without blocking, and as one piece. */
+#define PART_BYTES 4096
+/* How often a message that waits looks whether it still may. */
+#define TURN_MS 20
+
+static _Atomic uint64_t until_ns = UINT64_MAX;
+
+void say_until(uint64_t moment_ns)
+{
+    until_ns = moment_ns;
+}
+
+static bool too_late(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec >= until_ns;
+}
+
+/* Whether standard error takes a part now. */
+static bool wait_for_room(void)
+{
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    while (poll(&room, 1, too_late() ? 0 : TURN_MS) <= 0)
+        if (too_late())
+            return false;
+    return true;
+}
+
+/* One thread at a time, or one would take the room that another saw. */
+void say_text(const char *text, size_t bytes)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    while (bytes > 0 && wait_for_room()) {
+        ssize_t n = write(STDERR_FILENO, text, bytes < PART_BYTES ? bytes : PART_BYTES);
+
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            break; /* nobody to tell */
+        text += n > 0 ? n : 0;
+        bytes -= n > 0 ? (size_t)n : 0;
+    }
+    pthread_mutex_unlock(&lock);
+}
 
 void say(const char *format, ...)
 {
@@ -26,7 +80,5 @@ void say(const char *format, ...)
             line[i] = '?';
     }
     line[end++] = '\n';
-    /* Nobody to tell if this fails. */
-    if (write(STDERR_FILENO, line, end) < 0)
-        return;
+    say_text(line, end);
 }

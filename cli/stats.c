@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -17,25 +18,24 @@ static double seconds(const struct pipeline *p)
 
 /* ---- table ---------------------------------------------------------------- */
 
-static void print_vms(const struct pipeline *p)
+static void print_vms(FILE *out, const struct pipeline *p)
 {
-    fprintf(stderr, "%-20s %6s %15s %13s %10s %10s %13s\n", "VM", "status", "immediate exits",
+    fprintf(out, "%-20s %6s %15s %13s %10s %10s %13s\n", "VM", "status", "immediate exits",
             "natural exits", "sent", "received", "messages/exit");
     for (size_t i = 0; i < p->count; i++) {
         const struct ferry_vm_stats *s = &p->stages[i].stats;
         uint64_t exits = s->exits_immediate + s->exits_natural;
 
-        fprintf(stderr,
-                "%-20s %6d %15" PRIu64 " %13" PRIu64 " %10" PRIu64 " %10" PRIu64 " %13.2f\n",
+        fprintf(out, "%-20s %6d %15" PRIu64 " %13" PRIu64 " %10" PRIu64 " %10" PRIu64 " %13.2f\n",
                 p->stages[i].name, p->stages[i].exit.status, s->exits_immediate, s->exits_natural,
                 s->messages_sent, s->messages_received,
                 exits ? (double)(s->messages_sent + s->messages_received) / (double)exits : 0.0);
     }
 }
 
-static void print_links(const struct pipeline *p)
+static void print_links(FILE *out, const struct pipeline *p)
 {
-    fprintf(stderr, "%-20s %8s %14s %14s %10s %8s %8s %8s %9s\n", "link", "messages", "handed over",
+    fprintf(out, "%-20s %8s %14s %14s %10s %8s %8s %8s %9s\n", "link", "messages", "handed over",
             "copied", "inline", "4K", "2M", "updates", "downs/MiB");
     for (size_t i = 0; i <= p->count; i++) {
         const struct ferry_link_stats *s = &p->link_stats[i];
@@ -43,7 +43,7 @@ static void print_links(const struct pipeline *p)
         char ends[72];
 
         snprintf(ends, sizeof(ends), "%s > %s", s->from, s->to);
-        fprintf(stderr,
+        fprintf(out,
                 "%-20s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %10" PRIu64 " %8" PRIu64
                 " %8" PRIu64 " %8" PRIu64 " %9.3f\n",
                 ends, s->messages, s->bytes_handed_over, s->bytes_copied, s->bytes_inline,
@@ -52,18 +52,32 @@ static void print_links(const struct pipeline *p)
     }
 }
 
-void stats_print_table(const struct pipeline *p)
+static void print_table(FILE *out, const struct pipeline *p)
 {
     double time = seconds(p);
 
-    fprintf(stderr, "%.3f s, %" PRIu64 " bytes in, %" PRIu64 " bytes out, %.3f GB/s\n", time,
+    fprintf(out, "%.3f s, %" PRIu64 " bytes in, %" PRIu64 " bytes out, %.3f GB/s\n", time,
             p->input.bytes, p->output.bytes, time > 0 ? (double)p->input.bytes / time / 1e9 : 0.0);
-    print_vms(p);
-    print_links(p);
-    fprintf(stderr,
+    print_vms(out, p);
+    print_links(out, p);
+    fprintf(out,
             "ledger: %" PRIu64 " extents, %" PRIu64 " owned, %" PRIu64 " lent, %" PRIu64
             " leaked\n",
             p->ledger.extents, p->ledger.owned, p->ledger.lent, p->ledger.leaked);
+}
+
+void stats_print_table(const struct pipeline *p)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (!out)
+        return;
+    print_table(out, p);
+    if (fclose(out) == 0)
+        say_text(text, bytes);
+    free(text);
 }
 
 /* ---- JSON ----------------------------------------------------------------- */
@@ -135,7 +149,9 @@ void stats_print_json(const struct pipeline *p)
 
     char *text = json_dumps(root, JSON_REAL_PRECISION(9));
     if (text) {
-        fprintf(stderr, "%s\n", text);
+        char *line = g_strconcat(text, "\n", NULL);
+        say_text(line, strlen(line));
+        g_free(line);
         free(text);
     } else {
         say("out of memory for --stats=json; make memory free and try again");

@@ -60,8 +60,8 @@ bool stream_came_home(struct stream *stream, struct units units);
  * writes and reads, so that the guest must not give them away. On the VM's own thread. */
 bool stream_uses(const struct stream *stream, struct units units);
 
-/* The program has ended: sends the rest, waiting for room unless told to stop. */
-void stream_finish(struct stream *stream);
+/* The program has ended: sends the rest, waiting for room. -EINTR: told to stop before. */
+int stream_finish(struct stream *stream);
 
 /* --- among stream*.c, on the VM's own thread unless said otherwise --- */
 

@@ -235,10 +235,9 @@ static int flush_all(struct stream *stream)
     return result;
 }
 
-void stream_finish(struct stream *stream)
+int stream_finish(struct stream *stream)
 {
-    if (stream->endpoint->stream_out && !stream->output_closed)
-        flush_all(stream);
+    return stream->endpoint->stream_out && !stream->output_closed ? flush_all(stream) : 0;
 }
 
 void stream_close_output(struct ferry_vm *vm)

@@ -395,6 +395,16 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
     engine_log(vm->engine, FERRY_LOG_DEBUG, "%s: %s", vm->endpoint->name, text);
 }
 
+/* What the program had sent or written arrives, however it ended, as with a pipe; unless
+ * it was told to stop, before or while there was no room. False: something was left. On
+ * Linux the program would not have ended, but still be in that write. */
+static bool send_rest(struct ferry_vm *vm)
+{
+    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
+        return true;
+    return vm_drain_all(vm) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
+}
+
 static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
@@ -411,12 +421,10 @@ static void *vm_thread(void *arg)
     vcpu_run(vm);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
-    /* What the program had sent or written arrives, however it ended, as with
-     * a pipe; unless it was told to stop. */
     loan_ignore_notes(vm->endpoint);
     queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
-    if (!vm->stop && vm_drain_all(vm) == 0)
-        stream_finish(vm->endpoint->byte_stream);
+    if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
+        vcpu_report_stop(vm);
     poller_remove(&vm->engine->poller, vm);
     pthread_mutex_unlock(&vm->serving);
     ticker_remove(&vm->engine->ticker, vm);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a running pipeline ends: the signals and the time limit that ask it to,
+ * and taking it down. Nothing here waits for somebody who may never come: not
+ * for a reader of standard output or standard error, not for a writer of
+ * standard input.
+ */
+#ifndef FERRY_CLI_ENDING_H
+#define FERRY_CLI_ENDING_H
+
+#include "pipeline.h"
+
+/* What runs by itself and ends, each on a thread. */
+enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
+
+uint64_t now_ns(void);
+
+/* From here on signals that ask to end are seen by ending_watch. Before the first part starts.
+ * Returns 0 or an exit status, after a message. */
+int ending_prepare(struct pipeline *pipeline);
+/* The part is over. On its thread. */
+void ending_note(struct pipeline *pipeline, enum part part);
+/* Waits until all has ended, or there is a reason to end it. */
+void ending_watch(struct pipeline *pipeline);
+/* Ends what still runs, takes the figures and frees everything of the library's. A signal that
+ * comes meanwhile ends the process at once. */
+void ending_finish(struct pipeline *pipeline);
+/* Ends as the signal would have ended us, so that whoever started us sees it. */
+void ending_die(struct pipeline *pipeline);
+
+#endif
