@@ -12,8 +12,8 @@
 
 #include "engine.h"
 #include "error.h"
+#include "kvm_cpuid.h"
 
-#define CPUID_ENTRIES 256
 /* x87, SSE, AVX and AVX-512. Not AMX: its state is large and needs a
  * permission of the host process. */
 #define XCR0_OFFERED 0xe7ull
@@ -84,13 +84,14 @@ static void filter_cpuid(struct ferry_engine *engine)
 
 static int read_cpuid(struct ferry_engine *engine, struct ferry_error *err)
 {
-    engine->cpuid =
-        calloc(1, sizeof *engine->cpuid + CPUID_ENTRIES * sizeof *engine->cpuid->entries);
-    if (!engine->cpuid)
+    struct cpuid_table *table = malloc(sizeof *table);
+
+    if (!table)
         return error_set(err, -ENOMEM, "no memory for CPUID");
-    engine->cpuid->nent = CPUID_ENTRIES;
-    if (ioctl(engine->kvm_fd, KVM_GET_SUPPORTED_CPUID, engine->cpuid) < 0)
-        return error_set(err, -errno, "KVM does not tell its CPUID: %s", strerror(errno));
+    engine->cpuid = &table->head;
+    int result = cpuid_read(engine->kvm_fd, engine->config.measure_cache, table);
+    if (result < 0)
+        return error_set(err, result, "KVM does not tell its CPUID: %s", strerror(-result));
     filter_cpuid(engine);
     return 0;
 }

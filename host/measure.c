@@ -268,6 +268,20 @@ static bool look_for_huge(struct pool *pool)
     return pool_is_huge(pool, pool_small_bytes(pool));
 }
 
+/* Making a huge page takes as long as making a VM. A file of a machine that had them is believed: one
+ * that has none to give any more shows when an extent is made. */
+static bool load_costs(struct ferry_engine *engine, const char *path, char key[MEASURE_KEY_BYTES],
+                       struct costs *out)
+{
+    measure_cache_key(key, true);
+    engine->info.huge = path && measure_cache_load(path, key, out);
+    if (engine->info.huge)
+        return true;
+    engine->info.huge = look_for_huge(&engine->pool);
+    measure_cache_key(key, engine->info.huge);
+    return path && !engine->info.huge && measure_cache_load(path, key, out);
+}
+
 int measure_engine(struct ferry_engine *engine)
 {
     const char *path = engine->config.measure_cache;
@@ -276,9 +290,7 @@ int measure_engine(struct ferry_engine *engine)
     struct costs costs;
 
     info->pool_bytes = engine->pool.bytes;
-    info->huge = look_for_huge(&engine->pool);
-    measure_cache_key(key, info->huge);
-    if (!path || !measure_cache_load(path, key, &costs)) {
+    if (!load_costs(engine, path, key, &costs)) {
         int result = measure_costs(engine, &costs);
         if (result < 0)
             return result;

@@ -4,21 +4,19 @@
 
 #include <cpuid.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <ferry/ferry.h>
 
+#include "kept_file.h"
+
 #define FORMAT     1 /* also to be raised when something is measured in another way */
 #define TEXT_BYTES 1024
-#define PATH_BYTES 4096
 
 /* --- key ----------------------------------------------------------------------- */
 
@@ -95,49 +93,20 @@ static bool parse(const char *text, const char *key, struct costs *out)
 bool measure_cache_load(const char *path, const char *key, struct costs *out)
 {
     char text[TEXT_BYTES];
-    struct stat st;
+    ssize_t got = kept_file_read(path, text, sizeof text - 1);
 
-    /* Not blocking, for it might be a pipe. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    ssize_t got = -1;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        got = read(fd, text, sizeof text - 1);
-    close(fd);
     if (got < 0)
         return false;
     text[got] = '\0';
     return strlen(text) == (size_t)got && parse(text, key, out);
 }
 
-static int write_whole(int fd, const char *text, int length)
-{
-    ssize_t done = write(fd, text, (size_t)length);
-
-    if (done < 0)
-        return -errno;
-    return done == length ? 0 : -ENOSPC;
-}
-
 int measure_cache_store(const char *path, const char *key, const struct costs *costs)
 {
-    char text[TEXT_BYTES], fresh[PATH_BYTES];
+    char text[TEXT_BYTES];
 
     if (!plausible(costs))
         return -ERANGE;
     int length = format(text, key, costs);
-    if (snprintf(fresh, sizeof fresh, "%s.XXXXXX", path) >= (int)sizeof fresh)
-        return -ENAMETOOLONG;
-    int fd = mkostemp(fresh, O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = write_whole(fd, text, length);
-    if (close(fd) < 0 && result == 0)
-        result = -errno;
-    if (result == 0 && rename(fresh, path) < 0)
-        result = -errno;
-    if (result < 0)
-        unlink(fresh);
-    return result;
+    return kept_file_write(path, text, (size_t)length);
 }

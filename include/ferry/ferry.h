@@ -63,8 +63,9 @@ struct ferry_engine_config {
     void (*log)(void *arg, enum ferry_log_level level, const char *line);
     void *log_arg;
     /* Path of a file that keeps what was measured. If it fits this machine, nothing is measured;
-     * else it is written anew, as a whole. Its directory must exist. That it cannot be read or
-     * written is no error. NULL: no file, measure each time. */
+     * else it is written anew, as a whole. A second one beside it, with ".cpuid" after its name,
+     * keeps what KVM told of the processor since this system started. The directory must exist.
+     * That one cannot be read or written is no error. NULL: no files, measure each time. */
     const char *measure_cache;
 };
 

@@ -221,6 +221,34 @@ static void without_a_vm(void **state)
     assert_true(costs.handover_ns > 0 && costs.touch_ns > 0 && costs.copy_ns > 0);
 }
 
+static uint64_t pool_blocks(const struct ferry_engine *engine)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(engine->pool.fd, &st), 0);
+    return (uint64_t)st.st_blocks;
+}
+
+/* With a file that fits, making an engine makes no huge page; without one it looks. */
+static void what_is_kept_is_not_looked_at(void **state)
+{
+    struct ferry_engine engine = {.kvm_fd = -1};
+
+    (void)state;
+    unlink(path);
+    assert_int_equal(measure_cache_store(path, key, &sample), 0);
+    engine.config.measure_cache = path;
+    assert_int_equal(pool_create(&engine.pool, 0, 2), 0);
+    assert_int_equal(measure_engine(&engine), 0);
+    assert_int_equal(engine.info.copy_ns, sample.copy_ns);
+    assert_true(engine.info.huge);
+    assert_int_equal(pool_blocks(&engine), 0);
+    unlink(path);
+    assert_int_equal(measure_engine(&engine), 0);
+    assert_int_not_equal(pool_blocks(&engine), 0);
+    pool_destroy(&engine.pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +259,7 @@ int main(void)
         cmocka_unit_test(places_that_hold_no_file),
         cmocka_unit_test(the_crossover_follows),
         cmocka_unit_test(without_a_vm),
+        cmocka_unit_test(what_is_kept_is_not_looked_at),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
