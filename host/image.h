@@ -57,6 +57,7 @@ struct image {
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
+    bool stack_executable;       /* PT_GNU_STACK asks for it; without one it is not */
     pthread_mutex_t digest_lock; /* the three below, of which the last is also read without */
     struct image_hashing *hashing;
     uint8_t digest[FERRY_DIGEST_BYTES];

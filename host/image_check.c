@@ -76,7 +76,7 @@ static int check_dynamic(const struct image *image, const Elf64_Phdr *phdr, stru
 }
 
 /* What the program headers say besides segments. */
-static int check_linkage(const struct image *image, const struct image_headers *headers,
+static int check_linkage(struct image *image, const struct image_headers *headers,
                          struct ferry_error *err)
 {
     bool has_dynamic = false;
@@ -87,6 +87,8 @@ static int check_linkage(const struct image *image, const struct image_headers *
 
         if (phdr->p_type == PT_INTERP)
             return dynamically_linked(image, err);
+        if (phdr->p_type == PT_GNU_STACK)
+            image->stack_executable = phdr->p_flags & PF_X;
         if (phdr->p_type == PT_DYNAMIC) {
             if (has_dynamic)
                 return malformed(image, err, "two dynamic sections");

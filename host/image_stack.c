@@ -118,6 +118,7 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
         args.bytes + env.bytes + strlen(image->path) + 1 + sizeof(platform) + RANDOM_BYTES;
     uint64_t total = page_up(words_bytes + strings_bytes + STACK_ALIGN);
     struct writer writer = {.addr = FERRY_PROGRAM_HIGH - total, .next = FERRY_PROGRAM_HIGH};
+    unsigned prot = SPACE_READ | SPACE_WRITE;
     uint8_t random[RANDOM_BYTES];
     uint64_t *words;
     int code;
@@ -129,8 +130,9 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
                           (unsigned long long)total >> 10, (unsigned long long)stack_bytes >> 12);
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return image_fail(err, -EIO, image->path, "the kernel gives no random bytes");
-    code =
-        space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, SPACE_READ | SPACE_WRITE);
+    if (image->stack_executable)
+        prot |= SPACE_EXEC;
+    code = space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, prot);
     if (code)
         return image_fail(err, code, image->path,
                           "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",

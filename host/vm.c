@@ -223,6 +223,7 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         return result;
     vm->endpoint->control->info.gather_ticks =
         vcpu_ticks(vm, GATHER_EXITS * vm->engine->info.exit_ns);
+    linux_config.stack_bytes = stack_bytes;
     result = linux_create(vm, &linux_config, &vm->personality);
     if (result < 0)
         return error_set(err, result,

@@ -257,14 +257,20 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = memory_page_up(arg[1]);
+    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), prot = arg[2];
 
-    if (arg[0] & (PAGE - 1) || arg[2] & ~(uint64_t)(PROT_ALL | PROT_ATOM))
+    if (start & (PAGE - 1) || prot & ~(uint64_t)(PROT_ALL | PROT_ATOM | PROT_GROWSDOWN))
         return -EINVAL;
     if (!arg[1])
         return 0;
-    if (!bytes || arg[0] < FERRY_PROGRAM_LOW || arg[0] >= FERRY_PROGRAM_HIGH ||
-        bytes > FERRY_PROGRAM_HIGH - arg[0])
+    if (!bytes || start < FERRY_PROGRAM_LOW || start >= FERRY_PROGRAM_HIGH ||
+        bytes > FERRY_PROGRAM_HIGH - start)
         return -ENOMEM;
-    return space_protect(vm_space(state->vm), arg[0], bytes, (unsigned)arg[2] & PROT_ALL);
+    if (prot & PROT_GROWSDOWN) {
+        if (start < state->stack_start)
+            return -EINVAL;
+        bytes += start - state->stack_start; /* all of the stack below, too */
+        start = state->stack_start;
+    }
+    return space_protect(vm_space(state->vm), start, bytes, (unsigned)prot & PROT_ALL);
 }

@@ -26,6 +26,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
         return -ENOMEM;
     state->vm = vm;
     state->memory_bytes = config->memory_bytes;
+    state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
     memory_init(state, config->heap_start);
     state->signal_stack.flags = SS_DISABLE;

@@ -86,6 +86,7 @@ struct linux_state {
     char *cwd; /* absolute, normalised */
     uint32_t umask;
     uint64_t memory_bytes;
+    uint64_t stack_start; /* the stack reaches from here to FERRY_PROGRAM_HIGH */
     uint64_t heap_start, heap_break,
         heap_mapped;                       /* heap_mapped: page boundary at or after the break */
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */

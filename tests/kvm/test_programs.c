@@ -249,6 +249,25 @@ static void served_exceptions(void **state)
     assert_int_equal(world->exit[c].status, 77); /* returned to its caller */
 }
 
+/* Code runs on the stack of a program that asks for it, by its header or a call; on others it does
+ * not. */
+static void executable_stack(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "trampoline", NULL);
+    int b = world_add(world, "b", "trampoline_musl", NULL);
+    int c = world_add(world, "c", "trampoline_closed", NULL);
+    int d = world_add(world, "d", "trampoline_closed", "open", NULL);
+
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].status, 41);
+    assert_int_equal(world->exit[b].status, 41);
+    assert_int_equal(world->exit[c].how, FERRY_ENDED_CRASH);
+    assert_non_null(strstr(world->exit[c].text, "not executable"));
+    assert_int_equal(world->exit[d].status, 42);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +286,7 @@ int main(void)
         kvm_test(images_are_shared),
         kvm_test(ends_early),
         kvm_test(served_exceptions),
+        kvm_test(executable_stack),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,7 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
     struct space_backend backend = {.slot_add = slot_add};
     struct linux_config config = {.heap_start = HEAP_START,
                                   .memory_bytes = MEMORY,
+                                  .stack_bytes = STACK_BYTES,
                                   .read_only_dirs = directories,
                                   .stderr_fd = stderr_fd};
 

@@ -29,6 +29,7 @@
 #define READ_ONLY   0x11000000ull /* one page the program cannot write */
 #define NOWHERE     0x12000000ull /* mapped by nobody */
 #define MEMORY      (64 * MIB)
+#define STACK_BYTES (4 * MIB)
 
 struct ferry_vm {
     struct space space;
