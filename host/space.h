@@ -83,6 +83,10 @@ uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t hig
  * on all of it, else NULL. The one check of guest addresses in the program. */
 void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot);
 
+/* How much of [start, end) is mapped with all of the rights `with` and none of `without`. */
+uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
+                            unsigned without);
+
 /* What the program may do at addr: SPACE_* or 0. */
 unsigned space_prot(const struct space *space, uint64_t addr);
 /* Whether it is mapped there to a page beyond the end of a file. */

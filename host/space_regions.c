@@ -78,6 +78,22 @@ uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t
     return bytes;
 }
 
+uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
+                            unsigned without)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
+        if ((region->prot & with) == with && !(region->prot & without))
+            bytes += overlap(region, start, end);
+    }
+    return bytes;
+}
+
 uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
 {
     uint64_t bytes = 0;

@@ -145,6 +145,11 @@ uint64_t vm_gs(struct ferry_vm *vm)
     return vm->run->s.regs.sregs.gs.base;
 }
 
+uint64_t vm_stack_pointer(struct ferry_vm *vm)
+{
+    return vm->run->s.regs.regs.rsp;
+}
+
 void vm_set_fs(struct ferry_vm *vm, uint64_t base)
 {
     vm->run->s.regs.sregs.fs.base = base;
@@ -292,23 +297,32 @@ void vcpu_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *nex
     }
 }
 
-bool vcpu_serve_linux(struct ferry_vm *vm, struct linux_call *call, const struct boot_frame *next)
+/* What the personality says of the program: true, it goes on. */
+static bool goes_on(struct ferry_vm *vm, enum linux_next next, int status)
 {
-    switch (linux_serve(vm->personality, call)) {
+    switch (next) {
     case LINUX_RESUME:
-        vcpu_resume(vm, (uint64_t)call->result, next);
         return true;
     case LINUX_EXIT:
-        finish(vm, FERRY_ENDED_EXIT, call->status & 0xff, 0);
-        snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", call->status & 0xff);
+        finish(vm, FERRY_ENDED_EXIT, status & 0xff, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", status & 0xff);
         return false;
     case LINUX_SIGNAL:
-        finish_signal(vm, call->status);
+        finish_signal(vm, status);
         return false;
     case LINUX_STOPPED:
     default:
         return false; /* vm->stop says why */
     }
+}
+
+bool vcpu_serve_linux(struct ferry_vm *vm, struct linux_call *call, const struct boot_frame *next)
+{
+    enum linux_next how = linux_serve(vm->personality, call);
+
+    if (how == LINUX_RESUME)
+        vcpu_resume(vm, (uint64_t)call->result, next);
+    return goes_on(vm, how, call->status);
 }
 
 /* True: the program goes on, after its `syscall`. */
@@ -421,6 +435,15 @@ static bool serve_exit(struct ferry_vm *vm)
     return on;
 }
 
+/* Among all that interrupts a guest may be the end of its processor time. */
+static bool look_at_cpu(struct ferry_vm *vm)
+{
+    int status = 0;
+    enum linux_next next = linux_interrupted(vm->personality, &status);
+
+    return goes_on(vm, next, status);
+}
+
 /* KVM_RUN failed: true, the program goes on. */
 static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
 {
@@ -428,7 +451,7 @@ static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
     vm_drain(vm);
     if (error == EINTR || error == EAGAIN) {
         take_kick();
-        return true;
+        return !vm->cpu_watched || look_at_cpu(vm);
     }
     if (error != EFAULT) {
         report_internal(vm, "error", (unsigned)error);

@@ -537,6 +537,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         endpoint_shutdown(vm->endpoint);
     }
     let_waiters_go(vm);
+    vm_forget_cpu(vm);
     linux_destroy(vm->personality);
     vcpu_destroy(vm);
     direct_unmap(vm);

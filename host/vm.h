@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <ferry/ferry.h>
 
@@ -55,6 +56,8 @@ struct ferry_vm {
      * the program's memory and the out ring as the guest left them. */
     pthread_mutex_t serving;
     atomic_bool in_guest;
+    timer_t cpu_timer; /* of cpu_time.c, if cpu_watched */
+    bool cpu_watched;
     struct ferry_vm *next_polled;
     struct vm_marks polled; /* of the poller: what it saw last */
     atomic_int stop;        /* 0, a signal number, or STOP_TIMEOUT */
@@ -90,6 +93,9 @@ void vm_stop(struct ferry_vm *vm, int reason);
 
 /* Makes a running guest leave the VM: a natural exit. Only while it is among the running. */
 void vm_kick(struct ferry_vm *vm);
+
+/* Ends what vm_watch_cpu began. Its thread has ended. */
+void vm_forget_cpu(struct ferry_vm *vm);
 
 /* Whether descriptors wait in its out ring. Any thread. */
 bool vm_has_pending(const struct ferry_vm *vm);

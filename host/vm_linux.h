@@ -22,6 +22,14 @@ void vm_set_gs(struct ferry_vm *vm, uint64_t base);
 uint64_t vm_fs(struct ferry_vm *vm);
 uint64_t vm_gs(struct ferry_vm *vm);
 
+uint64_t vm_stack_pointer(struct ferry_vm *vm);
+
+/* Processor time that the VM's thread took, the work for the program included. */
+uint64_t vm_cpu_ns(struct ferry_vm *vm);
+/* Makes the guest leave once that is so much, and linux_interrupted be called; UINT64_MAX: never.
+ * On the VM's thread. */
+int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
+
 /* Sleeps; -EINTR when the VM is told to stop. UINT64_MAX: for ever. */
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);
 

@@ -100,6 +100,8 @@ struct linux_state;
     /* time.c */                                   \
     CALL(clock_gettime, sys_clock_gettime)         \
     CALL(clock_getres, sys_clock_getres)           \
+    CALL(clock_settime, sys_clock_settime)         \
+    CALL(settimeofday, sys_not_permitted)          \
     CALL(gettimeofday, sys_gettimeofday)           \
     CALL(time, sys_time)                           \
     CALL(times, sys_times)                         \
@@ -115,6 +117,10 @@ struct linux_state;
     CALL(kill, sys_kill)                           \
     CALL(tkill, sys_tkill)                         \
     CALL(tgkill, sys_tgkill)                       \
+    /* limits.c */                                 \
+    CALL(getrlimit, sys_getrlimit)                 \
+    CALL(setrlimit, sys_setrlimit)                 \
+    CALL(prlimit64, sys_prlimit64)                 \
     /* process.c */                                \
     CALL(exit, sys_exit)                           \
     CALL(exit_group, sys_exit)                     \
@@ -137,9 +143,6 @@ struct linux_state;
     CALL(umask, sys_umask)                         \
     CALL(uname, sys_uname)                         \
     CALL(sysinfo, sys_sysinfo)                     \
-    CALL(getrlimit, sys_getrlimit)                 \
-    CALL(setrlimit, sys_setrlimit)                 \
-    CALL(prlimit64, sys_prlimit64)                 \
     CALL(getrusage, sys_getrusage)                 \
     CALL(getpriority, sys_getpriority)             \
     CALL(arch_prctl, sys_arch_prctl)               \

@@ -77,6 +77,8 @@ static int heap_grow(struct linux_state *state, uint64_t end)
     uint64_t bytes = end - state->heap_mapped;
     int err;
 
+    if (!limits_allow(state, state->heap_mapped, bytes, SPACE_WRITE))
+        return -ENOMEM;
     if (end > HEAP_MAX || space_find(space, state->heap_mapped, bytes) != state->heap_mapped)
         return -ENOMEM;
     err = space_map(space, state->heap_mapped, bytes, SPACE_READ | SPACE_WRITE);
@@ -233,6 +235,8 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
         return addr;
     if (type != MAP_PRIVATE)
         prot |= SPACE_SHARED;
+    if (!limits_allow(state, (uint64_t)addr, bytes, prot))
+        return -ENOMEM;
     if (file)
         err = map_file(state, (uint64_t)addr, bytes, prot, file, offset);
     else
@@ -272,5 +276,8 @@ int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
         bytes += start - state->stack_start; /* all of the stack below, too */
         start = state->stack_start;
     }
+    if (prot & PROT_WRITE && start < state->stack_start &&
+        !limits_allow(state, start, bytes, (unsigned)prot & PROT_ALL))
+        return -ENOMEM;
     return space_protect(vm_space(state->vm), start, bytes, (unsigned)prot & PROT_ALL);
 }

@@ -15,21 +15,7 @@
 /* Where user addresses end, as far as a segment base goes. */
 #define USER_END 0x7ffffffff000ull
 /* getrandom gives at most so much in one call. */
-#define RANDOM_MAX  ((32ull << 20) - 1)
-#define STACK_BYTES (8ull << 20)
-
-void limits_init(struct linux_state *state)
-{
-    for (int i = 0; i < RLIM_NLIMITS; i++)
-        state->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
-    state->limits[RLIMIT_STACK] = (struct rlimit){STACK_BYTES, STACK_BYTES};
-    state->limits[RLIMIT_AS] = (struct rlimit){state->memory_bytes, state->memory_bytes};
-    state->limits[RLIMIT_DATA] = state->limits[RLIMIT_AS];
-    state->limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_MAX, DESCRIPTORS_MAX};
-    state->limits[RLIMIT_NPROC] = (struct rlimit){1, 1};
-    state->limits[RLIMIT_CORE] = (struct rlimit){0, 0};
-    state->limits[RLIMIT_FSIZE] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
-}
+#define RANDOM_MAX ((32ull << 20) - 1)
 
 int64_t sys_exit(struct linux_state *state, const uint64_t arg[6])
 {
@@ -166,52 +152,7 @@ int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)bytes;
 }
 
-/* ---- limits and use ----------------------------------------------------- */
-
-/* Limits are kept and given back; what bounds a program is the VM's own. */
-static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t addr)
-{
-    struct rlimit limit;
-
-    if (guest_get(state, addr, &limit, sizeof(limit)))
-        return -EFAULT;
-    if (limit.rlim_cur > limit.rlim_max)
-        return -EINVAL;
-    if (limit.rlim_max > state->limits[which].rlim_max)
-        return -EPERM;
-    state->limits[which] = limit;
-    return 0;
-}
-
-int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
-{
-    uint64_t which = (uint32_t)arg[1];
-    struct rlimit old;
-    int64_t err = 0;
-
-    if (which >= RLIM_NLIMITS)
-        return -EINVAL;
-    if ((int32_t)arg[0] != 0 && (int32_t)arg[0] != LINUX_PID)
-        return -ESRCH;
-    old = state->limits[which];
-    if (arg[2])
-        err = set_limit(state, which, arg[2]);
-    if (!err && arg[3])
-        err = guest_put(state, arg[3], &old, sizeof(old));
-    return err;
-}
-
-int64_t sys_getrlimit(struct linux_state *state, const uint64_t arg[6])
-{
-    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], 0, arg[1]});
-}
-
-int64_t sys_setrlimit(struct linux_state *state, const uint64_t arg[6])
-{
-    if (!arg[1])
-        return -EFAULT;
-    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], arg[1], 0});
-}
+/* ---- use ---------------------------------------------------------------- */
 
 int64_t sys_getrusage(struct linux_state *state, const uint64_t arg[6])
 {
@@ -289,6 +230,13 @@ int64_t sys_denied(struct linux_state *state, const uint64_t arg[6])
     (void)state;
     (void)arg;
     return -EACCES;
+}
+
+int64_t sys_not_permitted(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -EPERM;
 }
 
 int64_t sys_no_socket(struct linux_state *state, const uint64_t arg[6])

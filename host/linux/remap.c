@@ -118,6 +118,9 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
         return -ENOMEM;
     if (!space_is_uniform(space, move.old, move.bytes, &move.prot, &move.file))
         return -EFAULT;
+    /* The limits are about sums: it may as well lie where it was. */
+    if (move.new_bytes > move.bytes && !limits_allow(state, move.old, move.new_bytes, move.prot))
+        return -ENOMEM;
     if (flags & MREMAP_FIXED)
         return move_fixed(space, &move, arg[4]);
     return resize(space, &move, flags & MREMAP_MAYMOVE);

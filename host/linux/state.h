@@ -20,10 +20,11 @@
 #define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
-#define DESCRIPTORS_MAX 1024 /* what RLIMIT_NOFILE says at the start */
-#define HOST_FILES_MAX  64   /* open files and directories, which take a descriptor of the host's */
-#define SIGNALS         64
-#define CALLS_MAX       512 /* numbers from here on are no x86-64 system calls */
+#define DESCRIPTORS_MAX    1024 /* what RLIMIT_NOFILE says at the start */
+#define HOST_FILES_MAX     64 /* open files and directories, which take a descriptor of the host's */
+#define SIGNALS            64
+#define QUEUED_SIGNALS_MAX 64  /* what RLIMIT_SIGPENDING says */
+#define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
 
 /* What stdio libraries take as buffer size: large, since each call is a VM exit. */
 #define STREAM_BLOCK_BYTES (256 << 10)
@@ -169,9 +170,12 @@ void signal_send(struct linux_state *state, int signo);
 /* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
 
-/* ---- process.c ----------------------------------------------------------- */
+/* ---- limits.c ------------------------------------------------------------ */
 
 void limits_init(struct linux_state *state);
+/* Whether RLIMIT_AS and RLIMIT_DATA allow to map the range with these rights (and SPACE_SHARED) in
+ * place of what is mapped there. */
+bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot);
 
 /* ---- serve.c ------------------------------------------------------------- */
 

@@ -14,6 +14,19 @@
 #define NS_PER_TICK  (NS_PER_S / TICKS_PER_S)
 #define CLOCK_ABSENT (-1)
 
+#define LOCK_PI2 13 /* which headers of Linux before 5.14 do not name */
+
+/* What clock_getcpuclockid and pthread_getcpuclockid make of a process or thread: its number turned
+ * over, above three bits that say which of its times. There is only one to ask about. */
+static int cpu_clock(int32_t clock)
+{
+    int32_t pid = ~(clock >> 3);
+    bool is_time = (clock & 3) != 3; /* 3: a descriptor of a device */
+
+    return clock < 0 && is_time && (pid == 0 || pid == LINUX_PID) ? CLOCK_THREAD_CPUTIME_ID
+                                                                  : CLOCK_ABSENT;
+}
+
 /* The host's clock for one of the program's. Its processor time is that of the
  * thread that runs the VM, which is the one asking. */
 static int host_clock(uint64_t clock)
@@ -31,7 +44,7 @@ static int host_clock(uint64_t clock)
     case CLOCK_THREAD_CPUTIME_ID:
         return CLOCK_THREAD_CPUTIME_ID;
     default:
-        return CLOCK_ABSENT;
+        return cpu_clock((int32_t)clock);
     }
 }
 
@@ -79,6 +92,18 @@ int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     clock_gettime(clock, &now);
     return guest_put(state, arg[1], &now, sizeof(now));
+}
+
+int64_t sys_clock_settime(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t nanoseconds;
+    int err = arg[1] ? time_get(state, arg[1], &nanoseconds) : -EFAULT;
+
+    if (host_clock(arg[0]) == CLOCK_ABSENT)
+        return -EINVAL;
+    if (err)
+        return err;
+    return (uint32_t)arg[0] == CLOCK_REALTIME ? -EPERM : -EINVAL;
 }
 
 int64_t sys_clock_getres(struct linux_state *state, const uint64_t arg[6])
@@ -174,6 +199,36 @@ static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool
     return err ? err : -ETIMEDOUT;
 }
 
+/* A lock with priority inheritance, whose word says who has it. Nobody else is there who could
+ * have it, so nobody is waited for. */
+static int64_t futex_lock(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint32_t self = LINUX_PID;
+    uint32_t word;
+
+    if (arg[0] & 3)
+        return -EINVAL;
+    if (guest_get(state, arg[0], &word, sizeof(word)))
+        return -EFAULT;
+    if (word & FUTEX_TID_MASK)
+        return (word & FUTEX_TID_MASK) == self ? -EDEADLK : -ESRCH;
+    return guest_put(state, arg[0], &self, sizeof(self));
+}
+
+static int64_t futex_unlock(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint32_t nobody = 0;
+    uint32_t word;
+
+    if (arg[0] & 3)
+        return -EINVAL;
+    if (guest_get(state, arg[0], &word, sizeof(word)))
+        return -EFAULT;
+    if ((word & FUTEX_TID_MASK) != LINUX_PID)
+        return -EPERM;
+    return guest_put(state, arg[0], &nobody, sizeof(nobody));
+}
+
 int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
 {
     switch (arg[1] & FUTEX_CMD_MASK) {
@@ -187,6 +242,12 @@ int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
     case FUTEX_REQUEUE:
     case FUTEX_CMP_REQUEUE:
         return 0;
+    case FUTEX_LOCK_PI:
+    case LOCK_PI2:
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock(state, arg);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock(state, arg);
     default:
         return -ENOSYS;
     }

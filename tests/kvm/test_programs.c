@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ordinary programs in VMs: every kind of static executable, arguments, registers, streams. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,37 @@ static void executable_stack(void **state)
     assert_int_equal(world->exit[d].status, 42);
 }
 
+/* A program that computes leaves the VM for nothing else, and yet its time ends. */
+static void processor_time_is_limited(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "limited", "cpu", "1", "5", NULL);
+    int b = world_add(world, "b", "limited", "cpu", "1", "1", NULL);
+
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_SIGNAL);
+    assert_int_equal(world->exit[a].signo, SIGXCPU);
+    assert_int_equal(world->exit[b].how, FERRY_ENDED_SIGNAL);
+    assert_int_equal(world->exit[b].signo, SIGKILL);
+}
+
+/* The stack grows to what was asked for, and no further. */
+static void stack_is_limited(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "limited", "stack", "32", NULL);
+    int b = world_add(world, "b", "limited", "stack", "2", NULL);
+    int c = world_add(world, "c", "limited", "stack", "200", NULL);
+
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_CRASH);
+    assert_int_equal(world->exit[b].how, FERRY_ENDED_CRASH);
+    assert_int_equal(world->exit[c].status, 1); /* above the hard limit */
+    assert_non_null(strstr(world_said(world), "setrlimit: Invalid argument"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +319,8 @@ int main(void)
         kvm_test(ends_early),
         kvm_test(served_exceptions),
         kvm_test(executable_stack),
+        kvm_test(processor_time_is_limited),
+        kvm_test(stack_is_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

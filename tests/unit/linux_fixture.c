@@ -44,6 +44,22 @@ uint64_t vm_gs(struct ferry_vm *vm)
     return vm->gs;
 }
 
+uint64_t vm_stack_pointer(struct ferry_vm *vm)
+{
+    return vm->sp;
+}
+
+uint64_t vm_cpu_ns(struct ferry_vm *vm)
+{
+    return vm->cpu_ns;
+}
+
+int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    vm->cpu_watch_ns = nanoseconds;
+    return 0;
+}
+
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
 {
     vm->slept_ns = nanoseconds;

@@ -31,7 +31,16 @@ static void test_clocks(void **state)
     assert_true(got->tv_sec >= before.tv_sec && got->tv_sec <= after.tv_sec);
     assert_int_equal(CALL(vm, clock_gettime, CLOCK_PROCESS_CPUTIME_ID, SCRATCH), 0);
     assert_int_equal(CALL(vm, clock_gettime, 99, SCRATCH), -EINVAL);
-    assert_int_equal(CALL(vm, clock_gettime, (uint64_t)-6, SCRATCH), -EINVAL);
+    /* Of this process and thread, by 0 and by number; of another; of a device. */
+    assert_int_equal(CALL(vm, clock_gettime, (uint64_t)-6, SCRATCH), 0);
+    assert_int_equal(CALL(vm, clock_gettime, (uint64_t)-2, SCRATCH), 0);
+    assert_int_equal(CALL(vm, clock_getres, ~2ull << 3 | 6, SCRATCH), 0);
+    assert_int_equal(CALL(vm, clock_gettime, ~3ull << 3 | 6, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, clock_gettime, ~2ull << 3 | 3, SCRATCH), -EINVAL);
+    memset(got, 0, sizeof(*got));
+    assert_int_equal(CALL(vm, clock_settime, CLOCK_REALTIME, SCRATCH), -EPERM);
+    assert_int_equal(CALL(vm, clock_settime, CLOCK_MONOTONIC, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, clock_settime, CLOCK_REALTIME, 0), -EFAULT);
     assert_int_equal(CALL(vm, clock_gettime, CLOCK_REALTIME, NOWHERE), -EFAULT);
     assert_int_equal(CALL(vm, clock_getres, CLOCK_REALTIME, SCRATCH), 0);
     assert_true(CALL(vm, time, 0) >= before.tv_sec);
@@ -81,11 +90,30 @@ static void test_futex(void **state)
     assert_int_equal(vm->sleeps, 1); /* that moment is past */
     assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAIT, 7, 0), -EINVAL);
     assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAIT, 7, 0), -EFAULT);
-    assert_int_equal(CALL(vm, futex, word, FUTEX_LOCK_PI, 0, 0), -ENOSYS);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 0, 0), -ENOSYS);
     vm->stop = true;
     CALL(vm, futex, word, FUTEX_WAIT, 7, 0);
     assert_int_equal(vm->next, LINUX_STOPPED);
     assert_true(vm->slept_ns == UINT64_MAX);
+}
+
+/* Locks with priority inheritance, of the only thread there is. */
+static void test_futex_lock(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t word = SCRATCH + PAGE;
+    uint32_t *value = guest(vm, word);
+
+    assert_int_equal(CALL(vm, futex, word, FUTEX_LOCK_PI_PRIVATE, 0, 0), 0);
+    assert_int_equal(*value, CALL(vm, gettid));
+    assert_int_equal(CALL(vm, futex, word, FUTEX_LOCK_PI, 0, 0), -EDEADLK);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_UNLOCK_PI, 0, 0), 0);
+    assert_int_equal(*value, 0);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_UNLOCK_PI, 0, 0), -EPERM);
+    *value = 77;
+    assert_int_equal(CALL(vm, futex, word, FUTEX_TRYLOCK_PI, 0, 0), -ESRCH);
+    assert_int_equal(CALL(vm, futex, READ_ONLY, FUTEX_LOCK_PI, 0, 0), -EFAULT);
+    assert_int_equal(CALL(vm, futex, word + 2, FUTEX_LOCK_PI, 0, 0), -EINVAL);
 }
 
 /* ---- signals ------------------------------------------------------------- */
@@ -245,28 +273,6 @@ static void test_what_a_program_asks(void **state)
     assert_int_equal(CALL(vm, getrusage, 7, SCRATCH), -EINVAL);
 }
 
-static void test_limits(void **state)
-{
-    struct ferry_vm *vm = *state;
-    struct rlimit *limit = guest(vm, SCRATCH);
-
-    assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
-    assert_int_equal(limit->rlim_cur, 1024);
-    limit->rlim_cur = 10;
-    assert_int_equal(CALL(vm, prlimit64, 0, RLIMIT_NOFILE, SCRATCH, SCRATCH + 128), 0);
-    assert_int_equal(((struct rlimit *)guest(vm, SCRATCH + 128))->rlim_cur, 1024);
-    assert_int_equal(CALL(vm, getrlimit, RLIMIT_NOFILE, SCRATCH), 0);
-    assert_int_equal(limit->rlim_cur, 10);
-    limit->rlim_max = 2000;
-    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EPERM);
-    *limit = (struct rlimit){5, 4};
-    assert_int_equal(CALL(vm, setrlimit, RLIMIT_NOFILE, SCRATCH), -EINVAL);
-    assert_int_equal(CALL(vm, getrlimit, 16, SCRATCH), -EINVAL);
-    assert_int_equal(CALL(vm, prlimit64, 99, RLIMIT_AS, 0, SCRATCH), -ESRCH);
-    assert_int_equal(CALL(vm, getrlimit, RLIMIT_AS, SCRATCH), 0);
-    assert_int_equal(limit->rlim_cur, MEMORY);
-}
-
 static void test_segments(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -302,13 +308,13 @@ int main(void)
         TEST(test_clocks),
         TEST(test_sleep),
         TEST(test_futex),
+        TEST(test_futex_lock),
         TEST(test_broken_pipe),
         TEST(test_dispositions_are_kept),
         TEST(test_signal_to_itself),
         TEST(test_blocked_signal_waits),
         TEST(test_exit),
         TEST(test_what_a_program_asks),
-        TEST(test_limits),
         TEST(test_segments),
         TEST(test_random),
     };

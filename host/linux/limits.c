@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the program's resource limits. One that can be lowered is enforced:
+ * descriptors in descriptors.c, queued signals in signals.c, the rest here. Those
+ * of files written, core dumps, processes and real-time priorities bound what
+ * there is not.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "calls.h"
+#include "state.h"
+
+#define NS_PER_S 1000000000ull
+/* As much of the memory may become stack. */
+#define STACK_SHARE 2
+/* Bytes below RSP that a function may use without moving it. */
+#define RED_ZONE 128
+
+void limits_init(struct linux_state *state)
+{
+    uint64_t stack = FERRY_PROGRAM_HIGH - state->stack_start;
+    uint64_t most = state->memory_bytes / STACK_SHARE & ~(FERRY_PAGE_BYTES - 1);
+
+    for (int i = 0; i < RLIM_NLIMITS; i++)
+        state->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    state->limits[RLIMIT_STACK] = (struct rlimit){stack, most > stack ? most : stack};
+    /* Addresses without memory cost nothing. */
+    state->limits[RLIMIT_DATA] = (struct rlimit){state->memory_bytes, state->memory_bytes};
+    state->limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_MAX, DESCRIPTORS_MAX};
+    state->limits[RLIMIT_SIGPENDING] = (struct rlimit){QUEUED_SIGNALS_MAX, QUEUED_SIGNALS_MAX};
+    state->limits[RLIMIT_NPROC] = (struct rlimit){1, 1};
+    state->limits[RLIMIT_CORE] = (struct rlimit){0, 0};
+    state->limits[RLIMIT_NICE] = (struct rlimit){0, 0};
+    state->limits[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+static bool fits(const struct linux_state *state, int which, uint64_t used, uint64_t more)
+{
+    uint64_t limit = state->limits[which].rlim_cur;
+
+    return more <= limit && used <= limit - more;
+}
+
+bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    const struct space *space = vm_space(state->vm);
+    const unsigned data = SPACE_WRITE | SPACE_SHARED;
+    uint64_t end = start + bytes, low = FERRY_PROGRAM_LOW;
+
+    if (state->limits[RLIMIT_AS].rlim_cur != RLIM_INFINITY &&
+        !fits(state, RLIMIT_AS,
+              space_mapped_bytes(space, low, FERRY_PROGRAM_HIGH, 0, 0) -
+                  space_mapped_bytes(space, start, end, 0, 0),
+              bytes))
+        return false;
+    /* From memory_bytes on the space's own limit is the stricter one. */
+    return (prot & data) != SPACE_WRITE ||
+           state->limits[RLIMIT_DATA].rlim_cur >= state->memory_bytes ||
+           fits(state, RLIMIT_DATA,
+                space_mapped_bytes(space, low, state->stack_start, SPACE_WRITE, SPACE_SHARED) -
+                    space_mapped_bytes(space, start, end, SPACE_WRITE, SPACE_SHARED),
+                bytes);
+}
+
+/* The stack is mapped in full: a larger one is mapped now, or refused. Of a smaller one what the
+ * program does not stand on is taken away. */
+static int set_stack(struct linux_state *state, uint64_t bytes)
+{
+    struct space *space = vm_space(state->vm);
+    uint64_t start = FERRY_PROGRAM_HIGH - (bytes & ~(FERRY_PAGE_BYTES - 1));
+    uint64_t sp = vm_stack_pointer(state->vm);
+    int err = 0;
+
+    if (start < state->stack_start) {
+        uint64_t more = state->stack_start - start;
+
+        if (space_find(space, start, more) != start ||
+            space_map(space, start, more, space_prot(space, state->stack_start)))
+            return -EPERM;
+    } else {
+        if (sp < state->stack_start || sp > FERRY_PROGRAM_HIGH)
+            return 0; /* it stands elsewhere: nobody knows what it uses of the stack */
+        if (start > sp - RED_ZONE)
+            start = (sp - RED_ZONE) & ~(FERRY_PAGE_BYTES - 1);
+        if (start > state->stack_start)
+            err = space_unmap(space, state->stack_start, start - state->stack_start);
+        else
+            start = state->stack_start;
+    }
+    if (!err)
+        state->stack_start = start;
+    return err;
+}
+
+/* ---- processor time ------------------------------------------------------ */
+
+/* The moment, in processor time, at which the next signal is due. */
+static uint64_t due_ns(const struct rlimit *limit)
+{
+    uint64_t seconds = limit->rlim_cur < limit->rlim_max ? limit->rlim_cur : limit->rlim_max, due;
+
+    if (seconds == RLIM_INFINITY || __builtin_mul_overflow(seconds, NS_PER_S, &due))
+        return UINT64_MAX;
+    return due ? due : NS_PER_S; /* Linux takes 0 for a second */
+}
+
+static int set_cpu(struct linux_state *state, const struct rlimit *limit)
+{
+    return vm_watch_cpu(state->vm, due_ns(limit)) ? -EPERM : 0;
+}
+
+enum linux_next linux_interrupted(struct linux_state *state, int *status)
+{
+    struct rlimit *limit = &state->limits[RLIMIT_CPU];
+    uint64_t used = vm_cpu_ns(state->vm);
+
+    state->next = LINUX_RESUME;
+    if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
+        state->next = LINUX_SIGNAL;
+        state->status = SIGKILL;
+    } else if (used >= due_ns(limit)) {
+        signal_send(state, SIGXCPU);
+        limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
+        set_cpu(state, limit);
+    }
+    *status = state->status;
+    return state->next;
+}
+
+/* ---- the calls ----------------------------------------------------------- */
+
+static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t addr)
+{
+    struct rlimit limit;
+    int err = 0;
+
+    if (guest_get(state, addr, &limit, sizeof(limit)))
+        return -EFAULT;
+    if (limit.rlim_cur > limit.rlim_max)
+        return -EINVAL;
+    if (limit.rlim_max > state->limits[which].rlim_max)
+        return -EPERM;
+    if (which == RLIMIT_STACK)
+        err = set_stack(state, limit.rlim_cur);
+    else if (which == RLIMIT_CPU)
+        err = set_cpu(state, &limit);
+    if (!err)
+        state->limits[which] = limit;
+    return err;
+}
+
+int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t which = (uint32_t)arg[1];
+    struct rlimit old;
+    int64_t err = 0;
+
+    if (which >= RLIM_NLIMITS)
+        return -EINVAL;
+    if ((int32_t)arg[0] != 0 && (int32_t)arg[0] != LINUX_PID)
+        return -ESRCH;
+    old = state->limits[which];
+    if (arg[2])
+        err = set_limit(state, which, arg[2]);
+    if (!err && arg[3])
+        err = guest_put(state, arg[3], &old, sizeof(old));
+    return err;
+}
+
+int64_t sys_getrlimit(struct linux_state *state, const uint64_t arg[6])
+{
+    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], 0, arg[1]});
+}
+
+int64_t sys_setrlimit(struct linux_state *state, const uint64_t arg[6])
+{
+    if (!arg[1])
+        return -EFAULT;
+    return sys_prlimit64(state, (const uint64_t[6]){0, arg[0], arg[1], 0});
+}
