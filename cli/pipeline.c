@@ -268,6 +268,16 @@ static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *en
                           (end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE));
 }
 
+/* Whether a stage ended because the next one had all it wanted: how that one ended is what
+ * counts. Who leaves standard output is outside of the pipeline, and is told. */
+static bool was_enough(const struct pipeline *p, size_t i)
+{
+    const struct ferry_vm_exit *end = &p->stages[i].exit;
+
+    return i + 1 < p->count && end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE &&
+           end->output_unread;
+}
+
 /* One line for each stage that failed by itself. Returns the status of the
  * last one. */
 static int report_stages(const struct pipeline *p)
@@ -278,7 +288,7 @@ static int report_stages(const struct pipeline *p)
         const struct stage *stage = &p->stages[i];
         const struct ferry_vm_exit *end = &stage->exit;
 
-        if (was_stopped(p, end))
+        if (was_stopped(p, end) || was_enough(p, i))
             continue;
         if (end->how == FERRY_ENDED_EXIT && end->status == 0)
             continue;

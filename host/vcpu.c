@@ -17,6 +17,7 @@
 #include "direct.h"
 #include "engine.h"
 #include "error.h"
+#include "queue.h"
 #include "report.h"
 #include "route.h"
 #include "stream_internal.h"
@@ -273,8 +274,11 @@ void vcpu_report_stop(struct ferry_vm *vm)
 
 static void finish_signal(struct ferry_vm *vm, int signo)
 {
+    struct ferry_link *out = vm->endpoint->stream_out;
+
     finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
-    if (signo == SIGPIPE)
+    vm->exit.output_unread = out && !queue_accepts(out);
+    if (signo == SIGPIPE && vm->exit.output_unread)
         snprintf(vm->exit.text, sizeof vm->exit.text,
                  "ended by SIGPIPE: what it writes is read no more");
     else

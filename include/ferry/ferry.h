@@ -158,8 +158,10 @@ enum ferry_ended {
 
 struct ferry_vm_exit {
     enum ferry_ended how;
-    int status;   /* exit code, or 128 + signo */
-    int signo;    /* for SIGNAL, CRASH, STOPPED */
+    int status; /* exit code, or 128 + signo */
+    int signo;  /* for SIGNAL, CRASH, STOPPED */
+    /* For SIGNAL: nobody reads its standard output any more, as is why SIGPIPE ends a program. */
+    bool output_unread;
     uint64_t rip; /* for CRASH */
     bool address_known;
     uint64_t address; /* for CRASH: what was touched */

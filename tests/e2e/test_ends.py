@@ -36,12 +36,34 @@ class EarlyClose(FerryTest):
         result = pipe([box("yes"), box("head -c 10")])
         self.assertEqual(result.output, b"y\ny\ny\ny\ny\n")
         self.assertEqual(result.vm(0)["exit_status"], SIGPIPE_STATUS)
-        self.assert_conserved(result)
+        self.assert_clean(result)
 
     def test_head_in_the_middle(self):
         result = pipe([box("yes"), box("head -c 1000001"), box("wc -c")])
         self.assertEqual(result.output, b"1000001\n")
-        self.assert_conserved(result)
+        self.assert_clean(result)
+
+    def test_head_ends_all_before_it(self):
+        result = pipe([box("yes"), box("cat"), box("sed p"), box("head -n 1")])
+        self.assertEqual(result.output, b"y\n")
+        self.assert_clean(result)
+
+    def test_reader_that_fails(self):
+        """The writer did nothing wrong, and the reader is told of."""
+        result = pipe([box("yes"), box("awk '{ exit 3 }'"), box("cat")])
+        self.assert_ends(result, 3, "exit status 3")
+        self.assertEqual(len(result.errors.splitlines()), 1, result.errors)
+
+    def test_other_failures_of_a_writer_whose_reader_had_enough(self):
+        """It is the signal that is excused: not a status, and not one that the program sent itself."""
+        for stage, status in (
+            (box("""awk 'BEGIN { while (n++ < 9e5) print "y"; exit 4 }'"""), 4),
+            (box("sh -c 'kill -PIPE $$'"), SIGPIPE_STATUS),
+        ):
+            with self.subTest(stage):
+                result = pipe([stage, box("cat")])
+                self.assert_ends(result, status)
+                self.assertEqual(len(result.errors.splitlines()), 1, result.errors)
 
     def test_stage_that_never_reads(self):
         result = pipe([box("cat"), box("true")], data=text(8 * EXTENT))
