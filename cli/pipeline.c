@@ -8,7 +8,6 @@
  * are the library's.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,25 +48,6 @@ static uint32_t stage_extents(const struct pipeline *p)
     return (uint32_t)MIN(EXTENTS_OF_STAGES / p->count, EXTENTS_PER_STAGE);
 }
 
-/* A thread may run where the one that made it may: the polling one is made on its CPU. */
-static int create_engine(struct pipeline *p, const struct ferry_engine_config *config,
-                         struct ferry_error *error)
-{
-    cpu_set_t before, only;
-    bool pinned = p->options->polled && p->options->polled_cpu >= 0 &&
-                  sched_getaffinity(0, sizeof before, &before) == 0;
-
-    if (pinned) {
-        CPU_ZERO(&only);
-        CPU_SET(p->options->polled_cpu, &only);
-        sched_setaffinity(0, sizeof only, &only);
-    }
-    int result = ferry_engine_create(config, &p->engine, error);
-    if (pinned)
-        sched_setaffinity(0, sizeof before, &before);
-    return result;
-}
-
 static int make_engine(struct pipeline *p)
 {
     struct ferry_error error;
@@ -77,9 +57,10 @@ static int make_engine(struct pipeline *p)
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
         .polled = p->options->polled,
+        .polled_cpu = p->options->polled_cpu >= 0 ? &p->options->polled_cpu : NULL,
         .measure_cache = cache,
     };
-    int rc = create_engine(p, &config, &error);
+    int rc = ferry_engine_create(&config, &p->engine, &error);
 
     g_free(cache);
     if (rc != 0) {

@@ -241,7 +241,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
                    "extents are not huge pages here, so hand-overs are slower; try: "
                    "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
     if (engine->config.polled)
-        result = poller_start(&engine->poller);
+        result = poller_start(&engine->poller, engine->config.polled_cpu);
+    engine->config.polled_cpu = NULL;
     if (result == 0)
         result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull);
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;

@@ -2,6 +2,7 @@
 /* The polled engine's thread. */
 #include "poller.h"
 
+#include <errno.h>
 #include <immintrin.h>
 
 #include "clock.h"
@@ -57,10 +58,17 @@ static void *poll_thread(void *arg)
     return NULL;
 }
 
-int poller_start(struct poller *poller)
+int poller_start(struct poller *poller, const int *cpu)
 {
+    cpu_set_t only;
+
+    CPU_ZERO(&only);
+    if (cpu && (*cpu < 0 || *cpu >= CPU_SETSIZE))
+        return -EINVAL;
+    if (cpu)
+        CPU_SET(*cpu, &only);
     pthread_mutex_init(&poller->lock, NULL);
-    int result = thread_start(&poller->thread, NULL, poll_thread, poller);
+    int result = thread_start(&poller->thread, cpu ? &only : NULL, poll_thread, poller);
     poller->running = result == 0;
     return result;
 }

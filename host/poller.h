@@ -28,7 +28,8 @@ struct poller {
     struct ferry_vm *vms;
 };
 
-int poller_start(struct poller *poller);
+/* `cpu`: where it runs; NULL: as its maker may. */
+int poller_start(struct poller *poller, const int *cpu);
 void poller_stop(struct poller *poller);
 
 /* A VM's thread begins and ends to take part; nothing is done where there is no poller. */

@@ -54,9 +54,11 @@ struct ferry_engine_config {
     uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
     uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
     /* One more thread watches the rings of all VMs, so that their messages need no exits.
-     * It takes a whole core while a guest runs: the one it may run on, as the thread that
-     * makes the engine may. */
+     * It takes a whole core while a guest runs. */
     bool polled;
+    /* The number of the CPU which that thread runs on, and only it; NULL: it may run where the
+     * thread that makes the engine may, as all others of the library. */
+    const int *polled_cpu;
     enum ferry_log_level log_level; /* 0: warnings */
     /* Called with one line, from any thread, never with a lock held that a
      * ferry call takes; NULL: nothing is logged. */

@@ -89,9 +89,9 @@ def pipe(stages, *options, data=b"", stdin=None, timeout=PATIENCE, env=None):
 class Running:
     """`ferry pipe` on its way: what it prints can be read and signals sent. For `with`."""
 
-    def __init__(self, stages, stdin=subprocess.DEVNULL):
+    def __init__(self, stages, *options, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen(
-            pipe_command(stages),
+            pipe_command(stages, *options),
             stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from harness import (
     EXTENT,
     MIB,
     FerryTest,
+    Running,
     box,
     example,
     ferry,
@@ -169,6 +170,19 @@ class Modes(FerryTest):
             for vm in result.stats["vms"]:
                 self.assertGreater(vm["messages_sent"], 0)
                 self.assertEqual(vm["exits_immediate"], 0)
+
+    def test_polled_on_a_processor_of_its_own(self):
+        """One thread is bound to it; all others may run where the command may."""
+        cpus = os.sched_getaffinity(0)
+        if len(cpus) < 2:
+            self.skipTest("one processor only")
+        with Running([box("yes"), box("cat")], f"--polled={max(cpus)}") as running:
+            running.read(1)
+            tasks = os.listdir(f"/proc/{running.process.pid}/task")
+            allowed = [os.sched_getaffinity(int(task)) for task in tasks]
+        self.assertGreater(len(allowed), 4)
+        self.assertEqual(allowed.count({max(cpus)}), 1)
+        self.assertEqual(allowed.count(cpus), len(allowed) - 1)
 
     def test_direct(self):
         """Short messages go from stage to stage; bytes and pages still pass as ever."""

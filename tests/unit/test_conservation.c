@@ -330,7 +330,7 @@ static void traffic_with_a_poller(void **state)
     uint64_t pages = 0;
 
     (void)state;
-    assert_int_equal(poller_start(&engine->poller), 0);
+    assert_int_equal(poller_start(&engine->poller, NULL), 0);
     for (int i = 0; i < VMS; i++) {
         guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 123 + (uint64_t)i};
         assert_int_equal(pthread_create(&threads[i], NULL, polled_thread, &guests[i]), 0);

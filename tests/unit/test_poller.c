@@ -7,7 +7,7 @@ static int setup(void **state)
     (void)state;
     trio_setup();
     core_link(vm_a, vm_b, 8);
-    assert_int_equal(poller_start(&engine->poller), 0);
+    assert_int_equal(poller_start(&engine->poller, NULL), 0);
     poller_add(&engine->poller, vm_a);
     poller_add(&engine->poller, vm_b);
     return 0;
