@@ -17,12 +17,18 @@ MESON_FLAGS ?=
 
 .PHONY: all setup demo check with-tests bench bench-quick lab check-lab install clean
 
+# Empty, or make ends with one line.
+need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
+    $(error ferry: '$(BUILD)' cannot be written; build elsewhere: make BUILD=/tmp/ferry-build))
+
 # A line for each file only where somebody watches.
 all: $(BUILD)/build.ninja
+	$(need_build)
 	@[ -t 1 ] || quiet=$$(ninja --quiet --version >/dev/null 2>&1 && echo --quiet); \
 	    ninja -C $(BUILD) $$quiet
 
 $(BUILD)/build.ninja:
+	$(need_build)
 	@command -v meson >/dev/null && command -v ninja >/dev/null || \
 	    { echo "ferry: meson or ninja is missing: run 'make setup'" >&2; exit 1; }
 	@said=$$(meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(MESON_FLAGS) 2>&1) || { \
