@@ -4,7 +4,8 @@
 #define FERRY_CLI_CACHE_H
 
 /* The file, by the XDG base directories; its directory is made if need be, and if that fails, so
- * will writing the file, which is no harm. To be freed by g_free. */
+ * will writing the file, which is no harm. NULL: there is none, and nothing is kept. To be freed by
+ * g_free. */
 char *cache_path(void);
 
 #endif

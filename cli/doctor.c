@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <glib.h>
 
@@ -31,9 +32,36 @@ static void line(bool ok, const char *what, const char *found)
     printf("%-8s %-22s %s\n", ok ? "ok" : "missing", what, found);
 }
 
-static void remedy(const char *type)
+/* Whether there is such a command, also among those that only root has along PATH. */
+static bool have(const char *command)
 {
-    printf("%-8s type: %s\n", "", type);
+    static const char *const others[] = {"/usr/sbin", "/sbin", "/usr/local/sbin"};
+    char *found = g_find_program_in_path(command);
+
+    for (size_t i = 0; !found && i < G_N_ELEMENTS(others); i++) {
+        found = g_build_filename(others[i], command, NULL);
+        if (access(found, X_OK) != 0)
+            g_clear_pointer(&found, g_free);
+    }
+    g_free(found);
+    return found != NULL;
+}
+
+/* The line by which root, or whoever may become root here, has a shell run this command. */
+static void remedy(const char *command, const char *note)
+{
+    bool simple = !strchr(command, '>');
+
+    printf("%-8s ", "");
+    if (geteuid() == 0)
+        printf("type: %s", command);
+    else if (have("sudo"))
+        printf(simple ? "type: sudo %s" : "type: sudo sh -c \"%s\"", command);
+    else if (have("su"))
+        printf("type: su -c \"%s\"", command);
+    else
+        printf("as root type: %s", command);
+    printf("%s\n", note);
 }
 
 /* How to get the right to /dev/kvm depends on who has it. */
@@ -45,14 +73,29 @@ static void remedy_rights(void)
     if (stat(KVM_DEVICE, &st) == 0 && st.st_gid != 0 && (st.st_mode & 0060) == 0060) {
         const struct group *group = getgrgid(st.st_gid);
 
-        if (group) {
-            snprintf(text, sizeof(text), "sudo usermod -aG %s $USER   (then log in again)",
-                     group->gr_name);
-            remedy(text);
+        if (group && have("usermod")) {
+            snprintf(text, sizeof(text), "usermod -aG %s $USER", group->gr_name);
+            remedy(text, "   (then log in again)");
             return;
         }
     }
-    remedy("sudo setfacl -m u:$USER:rw " KVM_DEVICE);
+    remedy(have("setfacl") ? "setfacl -m u:$USER:rw " KVM_DEVICE : "chmod o+rw " KVM_DEVICE, "");
+}
+
+/* The module of this processor. */
+static void remedy_module(void)
+{
+    char *text = NULL;
+    bool intel = g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL) &&
+                 strstr(text, "GenuineIntel") != NULL;
+
+    if (have("modprobe"))
+        remedy(intel ? "modprobe kvm_intel" : "modprobe kvm_amd", "");
+    g_free(text);
+    printf("%-8s %sswitch virtualisation on in the firmware;\n"
+           "%-8s in a virtual machine, nested virtualisation in its hypervisor;\n"
+           "%-8s in a container, let it have the device " KVM_DEVICE "\n",
+           "", have("modprobe") ? "if that fails: " : "", "", "");
 }
 
 /* Returns whether KVM can be used. */
@@ -65,11 +108,7 @@ static bool check_kvm(const struct ferry_machine *m)
 
     line(present, "KVM", present ? KVM_DEVICE : "no working " KVM_DEVICE);
     if (!present) {
-        remedy("sudo modprobe kvm_intel || sudo modprobe kvm_amd");
-        printf("%-8s if that fails: switch virtualisation on in the firmware; in a virtual "
-               "machine, nested\n%-8s virtualisation in its hypervisor; in a container, pass "
-               "--device " KVM_DEVICE "\n",
-               "", "");
+        remedy_module();
         return false;
     }
     if (m->kvm_errno != 0) {
@@ -91,13 +130,16 @@ static void check_memory(const struct ferry_machine *m)
 
     line(m->huge, "huge pages in a memfd", m->huge ? "yes" : "no: it works, but slower");
     if (!m->huge)
-        remedy("echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+        remedy("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled", "");
     snprintf(text, sizeof(text), "%ld%s", m->max_map_count,
              enough ? "" : ": long pipelines may run out of mappings");
     line(enough, "vm.max_map_count", text);
     if (!enough) {
-        snprintf(text, sizeof(text), "sudo sysctl vm.max_map_count=%d", MAP_COUNT_WANTED);
-        remedy(text);
+        snprintf(text, sizeof(text),
+                 have("sysctl") ? "sysctl vm.max_map_count=%d"
+                                : "echo %d > /proc/sys/vm/max_map_count",
+                 MAP_COUNT_WANTED);
+        remedy(text, "");
     }
 }
 
@@ -135,7 +177,10 @@ static void keep_costs(const struct ferry_machine *m)
     char *path = cache_path();
     uint64_t held = 0;
 
-    if (m->copy_ns != 0) {
+    if (m->copy_ns != 0 && !path) {
+        printf("%-8s %-22s not kept: no XDG_CACHE_HOME or HOME that can be used\n", "-",
+               "crossover");
+    } else if (m->copy_ns != 0) {
         int rc = ferry_machine_keep(m, path, &held);
 
         printf("%-8s %-22s ", rc == 0 ? "kept" : "-", "crossover");
@@ -161,8 +206,9 @@ static void print_verdict(bool usable)
     printf("Ferry cannot run here yet. There are two ways on:\n"
            "  1. make KVM usable, as said above;\n"
            "  2. run Ferry in an emulated machine, slow but complete, without KVM and its rights:\n"
-           "     in Ferry's source, 'make demo' and 'make check' do so by themselves,\n"
-           "     and type: make lab, then lab/run -- ferry run busybox uname -a\n");
+           "     in Ferry's source%s type: %s, then lab/run -- ferry run busybox uname -a\n",
+           have("make") ? ", 'make demo' and 'make check' do so by themselves,\n     and" : "",
+           have("make") ? "make lab" : "scripts/setup --lab");
 }
 
 /* --help and --version only. Returns 1: go on. */

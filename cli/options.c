@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <ferry/abi/layout.h>
+
 #include "command.h"
 #include "options.h"
 #include "words.h"
@@ -152,6 +154,11 @@ static int set_option(struct options *options, int option, const char *word)
     case OPT_MEM:
         if (!words_size(word, &options->memory_bytes)) {
             say("--mem '%s': not a size; write a number of bytes, or 64K, 256M, 2G", word);
+            return STATUS_USAGE;
+        }
+        if (options->memory_bytes > FERRY_PROGRAM_HIGH) {
+            say("--mem %s: a program has addresses for %lluG; write that at most", word,
+                FERRY_PROGRAM_HIGH >> 30);
             return STATUS_USAGE;
         }
         return 0;

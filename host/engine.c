@@ -238,8 +238,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
                          strerror(-result));
     if (!engine->info.huge) /* no warning: nothing is wrong, and each run would say it again */
         engine_log(engine, FERRY_LOG_INFO,
-                   "extents are not huge pages here, so hand-overs are slower; try: "
-                   "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                   "extents are not huge pages here, so hand-overs are slower; "
+                   "for what to type here, see: ferry doctor");
     if (engine->config.polled)
         result = poller_start(&engine->poller, engine->config.polled_cpu);
     engine->config.polled_cpu = NULL;

@@ -25,8 +25,8 @@ static int open_error(struct ferry_error *err, int code)
     case ENODEV:
     case ENXIO:
         return error_set(err, -code,
-                         "no /dev/kvm: KVM is not loaded or this machine does not offer it; try: "
-                         "sudo modprobe kvm_intel (or kvm_amd)");
+                         "no /dev/kvm: KVM is not loaded or this machine does not offer it; "
+                         "for what to type here, see: ferry doctor");
     case EACCES:
     case EPERM:
         return error_set(err, -code,

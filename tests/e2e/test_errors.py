@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -184,6 +185,7 @@ class Usage(FerryTest):
 
     def test_values_that_make_no_sense(self):
         for option in ("--mem=lots", "--mem=-1", "--mem=0", "--mem=99999999999999999999",
+                       "--mem=100G", "--mem=33G",
                        "--timeout=soon", "--timeout=-1", "--mode=fast", "--stats=xml",
                        "--env==x"):  # fmt: skip
             with self.subTest(option):
@@ -338,15 +340,119 @@ class Help(FerryTest):
         self.assert_clean(result)
         self.assertEqual(result.output, b"through")
 
-    def test_doctor_without_kvm_says_what_to_type(self):
+
+class Doctor(FerryTest):
+    """Without KVM, for root and others, with few commands and with many."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = directory.name
+        os.chmod(self.path, 0o755)
+
+    def doctor(self, *prefix):
         unshare = can_unshare()
         if not unshare:
             self.skipTest("no right to a mount namespace")
-        prefix = [*unshare, "sh", "-c", 'mount -t tmpfs none /dev && exec "$0" "$@"']
-        result = ferry("doctor", prefix=prefix)
-        self.assertEqual(result.status, 1)
-        for needle in ("no working /dev/kvm", "type: sudo modprobe", "two ways on", "lab/run -- "):
-            self.assertIn(needle, result.output.decode())
+        script = 'mount -t tmpfs none /dev && PATH=$0 exec "$@"'
+        whole = [shutil.which(prefix[0]), *prefix[1:]] if prefix else []
+        result = ferry("doctor", prefix=[*unshare, "sh", "-c", script, self.path, *whole])
+        self.assertEqual(result.status, 1, result.errors)
+        return result.output.decode()
+
+    def commands(self, text):
+        """What it says to type: the commands, without what makes root of one."""
+        found = set()
+        for line in re.findall(r"type: ([^\n]*)", text):
+            for part in re.split(r"\|\|?|&&|, then|>", line):
+                words = part.replace("sudo ", "").replace('su -c "', "").split()
+                found.update(words[:1])
+        return found
+
+    def assert_exist(self, text):
+        path = f"{self.path}:/usr/sbin:/sbin:/usr/local/sbin"
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+        for command in self.commands(text) - {"echo"}:
+            there = shutil.which(command, path=path) or os.path.exists(f"{source}/{command}")
+            self.assertTrue(there, f"{command}: in {text}")
+        for command in ("sudo", "make"):
+            if not shutil.which(command, path=path):
+                self.assertNotIn(f"{command} ", text.replace("make KVM usable", ""))
+
+    def stub(self, name):
+        path = os.path.join(self.path, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\n")
+        os.chmod(path, 0o755)
+
+    def test_names_only_commands_that_exist(self):
+        text = self.doctor()
+        for needle in ("no working /dev/kvm", "nested virtualisation", "two ways on", "lab/run -- "):
+            self.assertIn(needle, text)
+        self.assert_exist(text)
+        for name in ("modprobe", "make", "sudo"):
+            self.stub(name)
+            text = self.doctor()
+            self.assert_exist(text)
+        self.assertRegex(text, "type: modprobe kvm_(intel|amd)\n" if os.geteuid() == 0 else "sudo")
+        self.assertIn("make lab", text)
+
+    def test_how_to_become_root(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become somebody else")
+        nobody = ["setpriv", "--reuid=54321", "--inh-caps=+dac_override",
+                  "--ambient-caps=+dac_override"]  # fmt: skip
+        self.stub("modprobe")
+        self.assertRegex(self.doctor(*nobody), "as root type: modprobe kvm")
+        self.stub("su")
+        self.assertRegex(self.doctor(*nobody), 'type: su -c "modprobe kvm_[a-z]*"')
+        self.stub("sudo")
+        self.assertRegex(self.doctor(*nobody), "type: sudo modprobe kvm")
+
+
+class Cache(FerryTest):
+    """Where the command keeps what it measured."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        before = os.getcwd()
+        os.chdir(self.directory)
+        self.addCleanup(os.chdir, before)
+
+    def files(self):
+        return [os.path.join(place, name) for place, _, names in os.walk(".") for name in names]
+
+    def run_with(self, **variables):
+        env = {"PATH": os.environ["PATH"], **variables}
+        for name in ("HOME", "XDG_CACHE_HOME"):
+            env.setdefault(name, "")
+        self.assert_clean(pipe([box("true")], env=env))
+
+    def test_relative_and_empty_ones_are_ignored(self):
+        self.run_with(HOME="home", XDG_CACHE_HOME="cache")
+        os.mkdir("home")
+        self.run_with(HOME="home", XDG_CACHE_HOME="./cache")
+        self.run_with()
+        self.assertEqual(sorted(os.listdir()), ["home"])
+        self.assertEqual(self.files(), [])
+
+    def test_home_that_is_not_there_is_not_made(self):
+        self.run_with(HOME=os.path.join(self.directory, "none"))
+        self.assertEqual(os.listdir(), [])
+
+    def test_missing_variables(self):
+        env = {"PATH": os.environ["PATH"]}
+        self.assert_clean(pipe([box("true")], env=env))
+
+    def test_home_in_place_of_a_relative_cache(self):
+        os.mkdir("home")
+        env = {"PATH": os.environ["PATH"], "HOME": os.path.join(self.directory, "home")}
+        env["XDG_CACHE_HOME"] = "relative"
+        while not self.files():  # it is not kept while others need all cores
+            self.assertIn(env["HOME"], ferry("doctor", env=env).output.decode())
+        self.assertEqual(self.files(), ["./home/.cache/ferry/crossover"])
 
 
 if __name__ == "__main__":
