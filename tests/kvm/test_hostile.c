@@ -59,6 +59,20 @@ static void parts_of_units(void **state)
     world_expect_ok(world, b);
 }
 
+/* The VMM gathers output in an extent of the window; it does not copy out of that one. */
+static void output_from_all_of_the_window(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "write_window", NULL);
+    int b = world_add(world, "b", "sink", "a", NULL);
+
+    world_stream(world, a, b);
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+}
+
 /* Without a link there is no peer to name and nothing to send to. */
 static void no_link_no_peer(void **state)
 {
@@ -169,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         kvm_test(parts_of_units),
+        kvm_test(output_from_all_of_the_window),
         kvm_test(hostile_ring),
         kvm_test(free_foreign),
         kvm_test(pool_hog),

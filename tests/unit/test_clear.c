@@ -311,6 +311,20 @@ static void plain_output_clears_what_was_longer_before(void **state)
     assert_int_equal(a_to_b->table_calls, 2 * 8); /* its owner's window is never changed */
 }
 
+/* The extent that it gathers in is not the program's to write from: no copy has two sides that
+ * overlap. */
+static void output_is_not_made_of_itself(void **state)
+{
+    char some[1000] = {0};
+
+    (void)state;
+    assert_int_equal(stream_write(vm_a, some, sizeof some), sizeof some);
+    const char *extent = core_bytes(engine, a->byte_stream->buffers[0].units.first);
+    assert_int_equal(stream_write(vm_a, extent, 2 * sizeof some), -EFAULT);
+    assert_int_equal(stream_write(vm_a, extent + sizeof some, 1), -EFAULT);
+    assert_int_equal(a->byte_stream->fill, sizeof some);
+}
+
 /* What was not sent is not found by whoever gets the extent next. */
 static void the_output_of_the_dead_is_gone(void **state)
 {
@@ -371,6 +385,7 @@ int main(void)
         CASE(a_loan_passes_on_as_it_came),
         CASE(a_partly_read_loan_is_copied),
         CASE(plain_output_clears_what_was_longer_before),
+        CASE(output_is_not_made_of_itself),
         CASE(the_output_of_the_dead_is_gone),
         CASE(the_host_sends_part),
     };
