@@ -31,6 +31,8 @@
 #define EXTENTS_OF_STAGES 256
 #define EXTENTS_PER_STAGE 8
 #define EXTENTS_SPARE     8
+/* What the last stage moves to the host counts there, up to what a stage may own. */
+_Static_assert(EXTENTS_SPARE >= EXTENTS_PER_STAGE, "the last stage can take from others");
 _Static_assert(EXTENTS_OF_STAGES / PIPELINE_STAGES >= 2, "too few extents for a stage");
 
 static void log_line(void *arg, enum ferry_log_level level, const char *line)

@@ -8,7 +8,6 @@
 #include "page_table.h"
 
 _Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "a unit's word is changed without a lock");
-_Static_assert(sizeof(struct ledger_share) == 64, "a share is a cache line");
 
 /* --- the word ---------------------------------------------------------------- */
 
@@ -53,41 +52,6 @@ static void forget_last(struct ledger *ledger, uint32_t unit)
                           memory_order_relaxed);
 }
 
-/* --- shares -------------------------------------------------------------------- */
-
-static atomic_uint *share(struct ledger *ledger, uint16_t index, bool page)
-{
-    if (index >= LEDGER_OWNERS)
-        abort(); /* no endpoint has such an index */
-    return page ? &ledger->shares[index].pages : &ledger->shares[index].extents;
-}
-
-/* Counts `count` units for `index`, before it has them. False: it would have too many. */
-static bool share_reserve(struct ledger *ledger, uint16_t index, bool page, uint32_t count,
-                          uint32_t most)
-{
-    atomic_uint *owned = share(ledger, index, page);
-    unsigned now = atomic_load_explicit(owned, memory_order_relaxed);
-
-    do {
-        if ((uint64_t)now + count > most)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(owned, &now, now + count, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return true;
-}
-
-/* After it had them. */
-static void share_return(struct ledger *ledger, uint16_t index, bool page, uint32_t count)
-{
-    atomic_fetch_sub_explicit(share(ledger, index, page), count, memory_order_relaxed);
-}
-
-uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page)
-{
-    return atomic_load_explicit(share(ledger, index, page), memory_order_relaxed);
-}
-
 /* --- making ---------------------------------------------------------------------- */
 
 int ledger_create(struct ledger *ledger, const struct pool *pool)
@@ -97,8 +61,7 @@ int ledger_create(struct ledger *ledger, const struct pool *pool)
     *ledger = (struct ledger){.pool = pool, .hint_extent = pool->pages};
     pthread_mutex_init(&ledger->lock, NULL);
     ledger->units = calloc(count, sizeof *ledger->units);
-    ledger->shares = calloc(LEDGER_OWNERS, sizeof *ledger->shares);
-    if (!ledger->units || !ledger->shares) {
+    if (shares_create(&ledger->shares, pool) < 0 || !ledger->units) {
         ledger_destroy(ledger);
         return -ENOMEM;
     }
@@ -115,7 +78,7 @@ void ledger_destroy(struct ledger *ledger)
         return;
     pthread_mutex_destroy(&ledger->lock);
     free(ledger->units);
-    free(ledger->shares);
+    shares_destroy(&ledger->shares);
     *ledger = (struct ledger){0};
 }
 
@@ -169,13 +132,14 @@ int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t coun
         return -EINVAL;
     if (count > (page ? ledger->pool->pages : ledger->pool->extents))
         return -ENOMEM;
-    if (!share_reserve(ledger, owner, page, count, most))
-        return -EDQUOT;
+    int result = shares_take(&ledger->shares, owner, page, count, most);
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&ledger->lock);
     bool found = take_free(ledger, owner, page, count, out);
     pthread_mutex_unlock(&ledger->lock);
     if (!found)
-        share_return(ledger, owner, page, count);
+        shares_give_back(&ledger->shares, owner, page, count);
     return found ? 0 : -ENOMEM;
 }
 
@@ -208,7 +172,7 @@ void ledger_commit_free(struct ledger *ledger, struct units units)
                 abort(); /* never begun: the books are wrong */
         } while (!swap(ledger, i, &word, free_unit));
     }
-    share_return(ledger, owner, pool_is_page(ledger->pool, units.first), units.count);
+    shares_give_back(&ledger->shares, owner, pool_is_page(ledger->pool, units.first), units.count);
 }
 
 /* --- hand-overs ---------------------------------------------------------------------- */
@@ -247,7 +211,8 @@ static int take_all(struct ledger *ledger, struct units units, uint16_t holder, 
             continue;
         ledger_abort(ledger, (struct units){units.first, i}, had);
         if (heir != LEDGER_NOBODY)
-            share_return(ledger, heir, pool_is_page(ledger->pool, units.first), units.count - i);
+            shares_break(&ledger->shares, heir, pool_is_page(ledger->pool, units.first),
+                         units.count - i);
         return -EPERM;
     }
     return 0;
@@ -268,7 +233,7 @@ int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder
         return -EMSGSIZE;
     if (ledger_access(ledger, units, holder) != WINDOW_WRITE)
         return -EPERM; /* not -EAGAIN: waiting would not help */
-    if (!share_reserve(ledger, to, page, units.count, most))
+    if (!shares_promise(&ledger->shares, to, page, units.count, most))
         return -EAGAIN;
     return take_all(ledger, units, holder, UNIT_OWNED, to);
 }
@@ -303,7 +268,8 @@ void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, 
         commit_one(ledger, i, to, move);
     }
     if (move) /* which only an owner does */
-        share_return(ledger, from, pool_is_page(ledger->pool, units.first), units.count);
+        shares_moved(&ledger->shares, from, to, pool_is_page(ledger->pool, units.first),
+                     units.count);
 }
 
 void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had)
@@ -320,7 +286,7 @@ void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had
             unit.heir = LEDGER_NOBODY;
         } while (!swap(ledger, i, &word, unit));
         if (heir != LEDGER_NOBODY)
-            share_return(ledger, heir, pool_is_page(ledger->pool, i), 1);
+            shares_break(&ledger->shares, heir, pool_is_page(ledger->pool, i), 1);
     }
 }
 
@@ -335,6 +301,8 @@ void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holde
 
 void ledger_commit_home(struct ledger *ledger, struct units units)
 {
+    uint32_t orphans = 0;
+
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
         uint64_t word = read_word(ledger, i);
         struct ledger_unit unit;
@@ -349,19 +317,22 @@ void ledger_commit_home(struct ledger *ledger, struct units units)
                 unit.state = UNIT_OWNED;
             }
         } while (!swap(ledger, i, &word, unit));
+        orphans += unit.state == UNIT_FREE;
     }
+    shares_orphans_home(&ledger->shares, pool_is_page(ledger->pool, units.first), orphans);
 }
 
-/* Takes `owner` out of one unit's books. False: it was not its owner. */
-static bool evict_one(struct ledger *ledger, uint32_t i, uint16_t owner)
+/* Takes `owner` out of one unit's books. */
+static void evict_one(struct ledger *ledger, uint32_t i, uint16_t owner)
 {
+    bool page = pool_is_page(ledger->pool, i);
     uint64_t word = read_word(ledger, i);
     struct ledger_unit unit;
 
     do {
         unit = unit_of(word);
         if (unit.owner != owner)
-            return false;
+            return;
         if (unit.holder == owner && unit.state != UNIT_OWNED)
             abort(); /* somebody acts for it still, or it holds a loan */
         if (unit.holder == owner)
@@ -369,7 +340,10 @@ static bool evict_one(struct ledger *ledger, uint32_t i, uint16_t owner)
         else
             unit.owner = LEDGER_NOBODY;
     } while (!swap(ledger, i, &word, unit));
-    return true;
+    if (unit.state == UNIT_FREE)
+        shares_give_back(&ledger->shares, owner, page, 1);
+    else
+        shares_orphan(&ledger->shares, owner, page);
 }
 
 void ledger_evict(struct ledger *ledger, uint16_t owner)
@@ -378,8 +352,13 @@ void ledger_evict(struct ledger *ledger, uint16_t owner)
     for (uint32_t i = 0; i < pool_units(ledger->pool) &&
                          (ledger_owned(ledger, owner, true) || ledger_owned(ledger, owner, false));
          i++)
-        if (evict_one(ledger, i, owner))
-            share_return(ledger, owner, pool_is_page(ledger->pool, i), 1);
+        evict_one(ledger, i, owner);
+    shares_forget(&ledger->shares, owner);
+}
+
+uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page)
+{
+    return shares_owned(&ledger->shares, index, page);
 }
 
 /* --- looking ------------------------------------------------------------------------------ */

@@ -42,9 +42,10 @@
 #include <stdint.h>
 
 #include "pool.h"
+#include "shares.h"
 
 #define LEDGER_NOBODY 0xffffu
-#define LEDGER_OWNERS 8192u /* endpoint indexes are below this */
+#define LEDGER_OWNERS SHARES /* endpoint indexes are below this */
 
 enum unit_state {
     UNIT_FREE,    /* in the pool: no owner, no holder */
@@ -69,19 +70,12 @@ struct ledger_entry {
     _Atomic uint64_t last; /* from, to, message: for reports, in no order with the word */
 };
 
-/* How much an endpoint owns, what is moving to it included: never less than the truth.
- * A cache line each, as all VMs change theirs. */
-struct ledger_share {
-    atomic_uint pages, extents;
-    char pad[56];
-};
-
 struct ledger {
     const struct pool *pool;
     struct ledger_entry *units;
-    struct ledger_share *shares; /* by endpoint index */
-    char pad[64];                /* what is above is read by all and never written */
-    pthread_mutex_t lock;        /* of the search for free units; a leaf: */
+    struct shares shares;
+    char pad[64];
+    pthread_mutex_t lock; /* of the search for free units; a leaf: */
     uint32_t hint_page, hint_extent;
 };
 
@@ -90,7 +84,7 @@ void ledger_destroy(struct ledger *ledger);
 
 /* `count` adjacent free units for `owner`, in transit until ledger_commit_owned: the
  * caller scrubs them first. -EDQUOT: the owner would own more than `most` of that size;
- * -ENOMEM: the pool has no such run. */
+ * -ENOMEM: the pool has no such run, or keeps what it has for the host. */
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
                  struct units *out);
 /* `kept`: the owner itself may not touch them, as the VMM fills them for it. They stay kept until

@@ -14,8 +14,11 @@
 #define DEFAULT_MESSAGES 16
 #define MOST_MESSAGES    48
 
-/* The host's end of a link: an endpoint whose window is the VMM's own view. */
-static int host_endpoint(struct ferry_engine *engine, struct endpoint **out)
+/* The host's end of a link with `vm`: an endpoint whose window is the VMM's own view. One that sends
+ * gets units from the pool, and something is kept for that. One that receives owns no more than
+ * the VM may: what is moved beyond that waits until some is freed. */
+static int host_endpoint(struct ferry_engine *engine, const struct ferry_vm *vm, bool sends,
+                         struct endpoint **out)
 {
     int result = engine_endpoint_new(engine, NULL, out);
     if (result < 0)
@@ -23,8 +26,10 @@ static int host_endpoint(struct ferry_engine *engine, struct endpoint **out)
     struct endpoint *endpoint = *out;
     snprintf(endpoint->name, sizeof endpoint->name, "host");
     endpoint->window_addr = (uint64_t)engine->pool.base;
-    endpoint->most_extents = engine->pool.extents;
-    endpoint->most_pages = engine->pool.pages;
+    endpoint->most_extents = sends ? engine->pool.extents : vm->endpoint->most_extents;
+    endpoint->most_pages = sends ? engine->pool.pages : vm->endpoint->most_pages;
+    if (sends)
+        shares_keep_for(&engine->ledger.shares, endpoint->index);
     void *landing = mmap(NULL, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (landing == MAP_FAILED)
@@ -160,7 +165,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
     link->from = from ? from->endpoint : NULL;
     link->to = to ? to->endpoint : NULL;
     if (!from || !to)
-        result = host_endpoint(engine, from ? &link->to : &link->from);
+        result = host_endpoint(engine, from ? from : to, !from, from ? &link->to : &link->from);
     if (result < 0)
         return error_set(err, result, "no memory for another link");
     if (config->direct && (result = direct_create(link, &direct, err)) < 0)

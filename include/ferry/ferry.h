@@ -50,6 +50,8 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
+    /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_alloc as soon as
+     * there is a link from the host: VMs do not get it, whatever they own or moved to the host. */
     uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
     uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
     uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
@@ -256,6 +258,9 @@ FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *o
  * The host end of each link is a peer of its own with id 0: what was allocated or
  * received on one link cannot be sent, released or freed on another. One thread may
  * send while another receives; two threads must not send on one link at once.
+ *
+ * An end that receives owns at most as many units as the VM at the other end may: what that moves to
+ * the host beyond them waits until the host frees some.
  */
 
 /* Messages name memory by host pointers; identity is that of the sender. */

@@ -23,6 +23,69 @@ static void expect_pattern(const unsigned char *data, size_t bytes, uint64_t see
             fail_msg("byte %zu of message %llu", i, (unsigned long long)seed);
 }
 
+/* Eight VMs that take and move what they can leave the host what is kept for it. */
+static void guests_leave_the_host_some(void **state)
+{
+    struct world *world = *state;
+    struct ferry_link *to[8], *from[8];
+    struct ferry_message message;
+    void *extents[8], *more;
+
+    for (int i = 0; i < 8; i++) {
+        char name[] = {(char)('a' + i), 0};
+        world_add(world, name, "take_and_move", "8", NULL);
+        from[i] = world_link(world, -1, i);
+        to[i] = world_link(world, i, -1);
+    }
+    world_start(world);
+    for (int i = 0; i < 8; i++) {
+        do
+            assert_int_equal(ferry_recv(to[i], PATIENCE, &message), 0);
+        while (message.mode == FERRY_MOVE);
+        assert_int_equal(message.mode, FERRY_INLINE);
+    }
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(ferry_alloc(from[i], 1, false, &extents[i]), 0);
+    assert_int_equal(ferry_alloc(from[0], 1, false, &more), -ENOMEM); /* the guests have the rest */
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(ferry_free(from[i], extents[i], EXTENT), 0);
+        ferry_link_hangup(from[i]);
+    }
+    world_wait(world);
+    for (int i = 0; i < world->count; i++)
+        world_expect_ok(world, i);
+}
+
+/* A guest moves more than the host may own for it: the rest waits until the host frees some. */
+static void moved_beyond_the_share_waits(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "take_and_move", "24", NULL);
+    struct ferry_link *to = world_link(world, a, -1), *from = world_link(world, -1, a);
+    struct ferry_message held[8], message;
+    struct ferry_ledger books;
+
+    world_start(world);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(ferry_recv(to, PATIENCE, &held[i]), 0);
+        assert_int_equal(held[i].mode, FERRY_MOVE);
+    }
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(ferry_free(to, held[i % 8].data, EXTENT), 0);
+        assert_int_equal(ferry_recv(to, PATIENCE, &held[i % 8]), 0);
+        assert_int_equal(held[i % 8].mode, FERRY_MOVE);
+        ferry_engine_ledger(world->engine, &books);
+        assert_true(books.owned <= 8 + 8);
+    }
+    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_int_equal(message.mode, FERRY_INLINE);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(ferry_free(to, held[i].data, EXTENT), 0);
+    ferry_link_hangup(from);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
 static void receive_modes(void **state)
 {
     static const struct {
@@ -209,8 +272,14 @@ static void cancelled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(receive_modes), kvm_test(receive_moved), kvm_test(send_modes),
-        kvm_test(refusals),      kvm_test(back_pressure), kvm_test(loans_of_the_dead),
+        kvm_test(guests_leave_the_host_some),
+        kvm_test(moved_beyond_the_share_waits),
+        kvm_test(receive_modes),
+        kvm_test(receive_moved),
+        kvm_test(send_modes),
+        kvm_test(refusals),
+        kvm_test(back_pressure),
+        kvm_test(loans_of_the_dead),
         kvm_test(cancelled),
     };
 

@@ -3,10 +3,10 @@
 #include "core_trio.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "loan.h"
@@ -176,49 +176,28 @@ static void after_a_failed_opening(void **state)
 
 /* --- a sender that stores until the last moment ---------------------------------- */
 
-static struct {
-    atomic_bool stop;
-    int fd;
-    char *at;
-} late;
+static char *stored_at; /* a page of the sender's window, or NULL */
 
-/* The kernel stores by the rights of the window, and fails where they end. */
-static void *store(void *arg)
+/* The library's own calls come here: the guest's last store is just before its window closes. */
+int mprotect(void *addr, size_t bytes, int rights)
 {
-    while (!atomic_load(&late.stop))
-        if (pread(late.fd, late.at, PAGE, 0) < 0 && errno != EFAULT)
-            abort();
-    return arg;
+    if (addr == stored_at && rights == PROT_NONE)
+        memset(stored_at, 'x', PAGE);
+    return (int)syscall(SYS_mprotect, addr, bytes, rights);
 }
 
 static void stores_until_it_is_closed(void **state)
 {
-    struct units units = core_alloc(a, 1, true);
-    char page[PAGE];
-    pthread_t thread;
-    unsigned seen = 0;
+    const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
 
     (void)state;
-    late.stop = false;
-    late.at = a->window.base + pool_offset(&engine->pool, units.first);
-    late.fd = memfd_create("late", MFD_CLOEXEC);
-    memset(page, 'x', sizeof page);
-    assert_int_equal(write(late.fd, page, sizeof page), sizeof page);
-    assert_int_equal(pthread_create(&thread, NULL, store, NULL), 0);
-    for (unsigned i = 0; i < 20000; i++) {
-        struct ferry_desc desc = part(FERRY_LEND, b, units, PAGE - 1, 1);
-        if (core_send(a, &desc) != 0)
-            break;
-        seen += !all_are(b->window.base + pool_offset(&engine->pool, units.first), PAGE - 1, 0);
-        core_release(b, core_take(b).payload.token);
-        loan_collect(b);
-        a->control->guest.home_tail++;
+    for (int i = 0; i < 2; i++) {
+        struct units units = core_alloc(a, 1, true);
+        stored_at = a->window.base + pool_offset(&engine->pool, units.first);
+        assert_int_equal(send_part(modes[i], a, b, units, 7, 3), 0);
+        stored_at = NULL;
+        assert_only(b, units, 7, 3, 'x');
     }
-    atomic_store(&late.stop, true);
-    pthread_join(thread, NULL);
-    close(late.fd);
-    assert_int_equal(seen, 0);
-    assert_int_equal(a_to_b->messages, 20000);
 }
 
 /* --- loans that pass on ------------------------------------------------------------- */
