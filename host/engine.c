@@ -150,7 +150,8 @@ static bool is_settled(const struct image_key *key)
 static struct image *find_image(struct ferry_engine *engine, const struct image_key *key)
 {
     for (struct image_entry *entry = engine->images; entry; entry = entry->next)
-        if (entry->settled && memcmp(&entry->image->source.key, key, sizeof *key) == 0)
+        if (entry->settled && atomic_load(&entry->image->copy_code) == 0 &&
+            memcmp(&entry->image->source.key, key, sizeof *key) == 0)
             return entry->image;
     return NULL;
 }

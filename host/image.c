@@ -186,7 +186,7 @@ static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_er
     /* Before the first byte is copied: a file may be sparse, and far larger than any VM. */
     if (image->memory_bytes + image->unshared_bytes > limit_bytes)
         return image_no_room(image, err);
-    return image_copy(image, &headers, err);
+    return image_copy_begin(image, &headers, err);
 }
 
 int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
@@ -201,6 +201,7 @@ int image_open(const char *path, const struct image_source *source, uint64_t lim
     }
     image->fd = -1;
     image->source = *source;
+    pthread_mutex_init(&image->copy_lock, NULL);
     pthread_mutex_init(&image->digest_lock, NULL);
     image->path = strdup(path);
     code = image->path ? read_image(image, limit_bytes, err)
@@ -217,10 +218,12 @@ void image_close(struct image *image)
 {
     if (!image)
         return;
+    image_copy_wait(image, NULL);
     if (image->fd >= 0)
         close(image->fd);
     if (image->source.fd >= 0)
         close(image->source.fd);
+    pthread_mutex_destroy(&image->copy_lock);
     pthread_mutex_destroy(&image->digest_lock);
     free(image->hashing);
     free(image->path);

@@ -57,7 +57,10 @@ struct image {
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
-    bool stack_executable;       /* PT_GNU_STACK asks for it; without one it is not */
+    bool stack_executable;     /* PT_GNU_STACK asks for it; without one it is not */
+    pthread_mutex_t copy_lock; /* the two below, of which the last is also read without */
+    struct image_copying *copying;
+    atomic_int copy_code;        /* why there is no copy, a negative errno */
     pthread_mutex_t digest_lock; /* the three below, of which the last is also read without */
     struct image_hashing *hashing;
     uint8_t digest[FERRY_DIGEST_BYTES];
@@ -68,22 +71,26 @@ struct image {
  * directory, not a regular file. */
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
 
-/* Checks the file and copies what runs of it. Takes the source over, also when it fails. Errors
- * with a text that names the path, the reason and the way out: not an ELF file, not for x86-64,
+/* Checks the file and begins to copy what runs of it, which another thread goes on with. Takes the
+ * source over, also when it fails. Errors with a text that names the path, the reason and the way out: not an ELF file, not for x86-64,
  * dynamically linked, not executable type, no load segments, linked outside what a VM has,
  * malformed (bounds that overflow or lie beyond the file), more than limit_bytes of memory. */
 int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
                struct image **out, struct ferry_error *err);
 void image_close(struct image *image);
 
-/* Goes on with the digest, a piece of the file at a time, so that the caller can look about
- * between: true, it is there. Any thread. It is the SHA-256 of the file as it was opened: what
+/* Until all is copied, and sealed: 0, or why it is not. Any thread. */
+int image_copy_wait(struct image *image, struct ferry_error *err);
+
+/* Goes on with the digest of an image that was loaded, a piece of the file at a time, so that the
+ * caller can look about between: true, it is there. Any thread. It is the SHA-256 of the file as it was opened: what
  * runs comes from the copy that runs, the rest from the file. All zeros if that rest was changed
  * before it could be read, or cannot be read. */
 bool image_digest_step(struct image *image);
 
-/* Maps the segments into an empty space: file pages private, the rest zero. */
-int image_load(const struct image *image, struct space *space, struct ferry_error *err);
+/* Waits for the copy, and maps the segments into a space that has nothing in their place: file pages
+ * private, the rest zero. */
+int image_load(struct image *image, struct space *space, struct ferry_error *err);
 
 /* Builds the initial stack of the System V x86-64 ABI (argc, argv, envp,
  * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_UID.., AT_SECURE,
@@ -94,7 +101,7 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
                 char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
                 struct ferry_error *err);
 
-/* Function at a guest address: "name+0x1f" into text, or "" without symbols. Looks through the
+/* Function at a guest address, the image being loaded: "name+0x1f" into text, or "" without symbols. Looks through the
  * symbols of the file each time, at most some 60 MiB of them. Any thread. */
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
 

@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "image_internal.h"
+#include "thread.h"
 
 #define SEAL_TRIES 20
-#define COPY_BYTES (64u << 10)
+#define COPY_BYTES (32u << 10)
+#define LONG_BYTES (256u << 10) /* a tenth of a millisecond */
 
 /* What is not loaded is copied too where it is so short: symbols and section headers of an
  * ordinary program. Then its digest and symbols are there whatever happens to the file. */
@@ -205,23 +207,27 @@ static int copy_headers(const struct image *image, const struct image_headers *h
                              headers->file.e_phnum * sizeof(Elf64_Phdr), headers->file.e_phoff);
 }
 
-int image_copy(struct image *image, const struct image_headers *headers, struct ferry_error *err)
-{
-    uint64_t bytes = image->copied[image->copied_count - 1].end;
-    char *buffer = malloc(COPY_BYTES);
-    int code = buffer ? 0 : image_fail(err, -ENOMEM, image->path, "out of memory");
+/* A long copy is made by a thread of its own, while the VM is made: it takes as long as that. */
+struct image_copying {
+    struct image *image;
+    struct image_headers headers;
+    struct ferry_error error;
+    pthread_t thread;
+    bool started;
+    char buffer[COPY_BYTES];
+};
 
-    image->fd = memfd_create("ferry-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (image->fd < 0 && code == 0)
-        code = image_fail(err, -errno, image->path, "memfd_create: %s", strerror(errno));
-    if (code == 0 && ftruncate(image->fd, (off_t)bytes) < 0)
-        code = image_fail(err, -errno, image->path, "making a copy in memory: %s", strerror(errno));
+static int copy(struct image_copying *copying)
+{
+    struct image *image = copying->image;
+    struct ferry_error *err = &copying->error;
+    int code = 0;
+
     for (size_t i = 0; i < image->copied_count && code == 0; i++)
-        code = copy_range(image, image->copied[i], buffer, err);
-    free(buffer);
+        code = copy_range(image, image->copied[i], copying->buffer, err);
     if (code)
         return code;
-    code = copy_headers(image, headers);
+    code = copy_headers(image, &copying->headers);
     if (code)
         return image_fail(err, code, image->path, "making a copy in memory: %s", strerror(-code));
     if (seal(image->fd) < 0)
@@ -231,6 +237,56 @@ int image_copy(struct image *image, const struct image_headers *headers, struct 
         image->source.fd = -1;
     }
     return 0;
+}
+
+static void *copy_main(void *arg)
+{
+    struct image_copying *copying = arg;
+
+    atomic_store(&copying->image->copy_code, copy(copying));
+    return NULL;
+}
+
+int image_copy_begin(struct image *image, const struct image_headers *headers,
+                     struct ferry_error *err)
+{
+    uint64_t bytes = image->copied[image->copied_count - 1].end;
+    struct image_copying *copying = calloc(1, sizeof(*copying));
+
+    if (!copying)
+        return image_fail(err, -ENOMEM, image->path, "out of memory");
+    copying->image = image;
+    copying->headers = *headers;
+    image->copying = copying;
+    image->fd = memfd_create("ferry-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (image->fd < 0)
+        return image_fail(err, -errno, image->path, "memfd_create: %s", strerror(errno));
+    if (ftruncate(image->fd, (off_t)bytes) < 0)
+        return image_fail(err, -errno, image->path, "making a copy in memory: %s", strerror(errno));
+    copying->started =
+        bytes >= LONG_BYTES && thread_start(&copying->thread, NULL, copy_main, copying) == 0;
+    if (copying->started)
+        return 0;
+    copy_main(copying);
+    return image_copy_wait(image, err);
+}
+
+int image_copy_wait(struct image *image, struct ferry_error *err)
+{
+    int code;
+
+    pthread_mutex_lock(&image->copy_lock);
+    if (image->copying && image->copying->started)
+        pthread_join(image->copying->thread, NULL);
+    code = atomic_load(&image->copy_code);
+    if (code && image->copying && err)
+        *err = image->copying->error;
+    else if (code)
+        image_fail(err, code, image->path, "%s", strerror(-code));
+    free(image->copying);
+    image->copying = NULL;
+    pthread_mutex_unlock(&image->copy_lock);
+    return code;
 }
 
 /* ---- reading the file as it was opened ------------------------------------------ */

@@ -56,8 +56,9 @@ void image_plan(struct image *image, const struct image_headers *headers);
 /* -ENOMEM, with a text that tells how much it needs. */
 int image_no_room(const struct image *image, struct ferry_error *err);
 
-/* Copies what runs of the file into a sealed memfd. */
-int image_copy(struct image *image, const struct image_headers *headers, struct ferry_error *err);
+/* Makes the copy of what runs, a memfd, and fills it, by a thread of its own if it is long. */
+int image_copy_begin(struct image *image, const struct image_headers *headers,
+                     struct ferry_error *err);
 
 /* Reads [offset, offset + bytes) of the file as it was opened: from the copy what that has, the
  * rest from the file. False: not all of it can be had. */

@@ -90,10 +90,14 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
     return code;
 }
 
-int image_load(const struct image *image, struct space *space, struct ferry_error *err)
+int image_load(struct image *image, struct space *space, struct ferry_error *err)
 {
     struct loader loader = {.image = image, .space = space};
-    int code = space_charge(space, image->unshared_bytes);
+    int code = image_copy_wait(image, err);
+
+    if (code)
+        return code;
+    code = space_charge(space, image->unshared_bytes);
 
     for (size_t i = 0; i < image->segment_count && code == 0; i++)
         code = load_segment(&loader, &image->segments[i]);

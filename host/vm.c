@@ -179,14 +179,15 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
-/* What the program takes of its memory when it starts, less its stack. */
-static uint64_t image_bytes(const struct image *image)
+/* A refusal that --mem would not mend: there was room for the program by that, so the host had none. */
+static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = vm->image->memory_bytes + vm->image->unshared_bytes + vm->stack_bytes;
 
-    for (size_t i = 0; i < image->segment_count; i++)
-        bytes += image->segments[i].memory_bytes + FERRY_PAGE_BYTES;
-    return bytes;
+    if (result == -ENOMEM && bytes <= vm->space.limit_bytes)
+        return error_set(err, result, "no memory for the program of VM '%s': %s",
+                         vm->endpoint->name, strerror(-result));
+    return result;
 }
 
 static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
@@ -208,16 +209,10 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         stack_bytes = VM_STACK_MOST_BYTES;
     stack_bytes &= ~(FERRY_PAGE_BYTES - 1);
     vm->stack_bytes = stack_bytes;
-    int result = image_load(vm->image, &vm->space, err);
-    if (result == 0)
-        result = image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
-                             &rsp, err);
-    /* There is room for it by --mem, so the host had none. */
-    if (result == -ENOMEM && image_bytes(vm->image) + stack_bytes <= vm->space.limit_bytes)
-        return error_set(err, result, "no memory for the program of VM '%s': %s",
-                         vm->endpoint->name, strerror(-result));
+    int result =
+        image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE, &rsp, err);
     if (result < 0)
-        return result;
+        return explain_refusal(vm, result, err);
     result = vcpu_create(vm, vm->image->entry, rsp, err);
     if (result < 0)
         return result;
@@ -229,7 +224,8 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         return error_set(err, result,
                          "cannot prepare '%s': a read-only directory cannot be opened: %s",
                          vm->endpoint->name, strerror(-result));
-    return 0;
+    /* Last: the image may still be being copied. */
+    return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
 }
 
 static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)

@@ -13,8 +13,8 @@
  * Life cycle: engine_create, vm_create, link_create, vm_start, vm_wait,
  * vm_destroy, engine_destroy. Links die with their engine.
  *
- * Threads: the library starts one thread for each running VM, one ticker, and one that polls
- * where the engine was made so.
+ * Threads: the library starts one thread for each running VM, one ticker, one that polls
+ * where the engine was made so, and one that copies while a VM of a new program is made.
  * They block all signals; the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H

@@ -109,7 +109,9 @@ int open_path(const char *path, struct image **out, struct ferry_error *err)
     struct image_source source;
     int code = image_source_open(path, &source, err);
 
-    return code ? code : image_open(path, &source, LIMIT, out, err);
+    if (code == 0)
+        code = image_open(path, &source, LIMIT, out, err);
+    return code ? code : image_copy_wait(*out, err);
 }
 
 int open_elf(const struct elf *elf, struct image **out, struct ferry_error *err)
@@ -161,7 +163,7 @@ void fixture_fini(struct fixture *fixture)
     free(fixture->table_pages);
 }
 
-void load(struct fixture *fixture, const struct image *image)
+void load(struct fixture *fixture, struct image *image)
 {
     struct ferry_error err = {0};
 

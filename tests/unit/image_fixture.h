@@ -58,7 +58,7 @@ struct elf {
 struct elf make_elf(void);
 /* The same as static-PIE, linked at 0, with a dynamic section. */
 void make_pie(struct elf *elf);
-/* Opens as an engine does, with LIMIT bytes of memory. */
+/* Opens as an engine does, with LIMIT bytes of memory, and waits until all is copied. */
 int open_path(const char *path, struct image **out, struct ferry_error *err);
 /* The same for the file as made; it is gone afterwards. */
 int open_elf(const struct elf *elf, struct image **out, struct ferry_error *err);
@@ -73,7 +73,7 @@ struct fixture {
 void fixture_init(struct fixture *fixture, uint64_t limit);
 void fixture_fini(struct fixture *fixture);
 /* Initialises the fixture, loads the image into it. */
-void load(struct fixture *fixture, const struct image *image);
+void load(struct fixture *fixture, struct image *image);
 /* Host view of memory that must be readable. */
 const uint8_t *look(const struct fixture *fixture, uint64_t addr, uint64_t bytes);
 void assert_zero(const uint8_t *p, size_t bytes);

@@ -80,6 +80,25 @@ static void expect_digest(struct image *image, const void *data, size_t bytes)
     assert_memory_equal(digest_of(image), digest, sizeof(digest));
 }
 
+/* An engine, for its images only. */
+static void engine_begin(struct ferry_engine *engine)
+{
+    *engine = (struct ferry_engine){.kvm_fd = -1};
+    pthread_mutex_init(&engine->lock, NULL);
+}
+
+static void engine_end(struct ferry_engine *engine)
+{
+    while (engine->images) {
+        struct image_entry *entry = engine->images;
+
+        engine->images = entry->next;
+        image_close(entry->image);
+        free(entry);
+    }
+    pthread_mutex_destroy(&engine->lock);
+}
+
 /* ---- cost ------------------------------------------------------------------- */
 
 /* 3 GiB of nothing behind the program: not read, not copied. */
@@ -163,6 +182,46 @@ static void test_symbols_are_bounded(void **state)
         image_close(image);
         remove_file(&file);
     }
+}
+
+/* A file that is cut short while it is copied: whoever waits for it is told, and the next that asks
+ * for it gets another copy. Whether the copy is late enough to see it is a matter of luck. */
+static void test_cut_short_while_copied(void **state)
+{
+    struct elf elf = make_elf();
+    struct ferry_error err = {0};
+    struct ferry_engine engine;
+    int code = 0;
+
+    elf.ehdr.e_shnum = 0;
+    elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = 16 << 20;
+    for (int tries = 0; code == 0; tries++) {
+        struct file file = make_file(*state, &elf);
+        struct image *image = NULL, *again = NULL;
+        struct fixture fixture;
+
+        assert_in_range(tries, 0, 200);
+        for (uint64_t at = elf.bytes; at < 17 << 20; at += sizeof(elf.byte))
+            assert_int_equal(pwrite(file.fd, elf.byte, sizeof(elf.byte), (off_t)at),
+                             sizeof(elf.byte));
+        engine_begin(&engine);
+        assert_int_equal(engine_image(&engine, file.path, LIMIT, &image, NULL), 0);
+        assert_int_equal(ftruncate(file.fd, 0x2000), 0);
+        fixture_init(&fixture, LIMIT);
+        code = image_load(image, &fixture.space, &err);
+        fixture_fini(&fixture);
+        if (code) {
+            assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+            assert_int_equal(ftruncate(file.fd, 17 << 20), 0);
+            assert_int_equal(image_load(image, &fixture.space, NULL), code);
+            assert_int_equal(engine_image(&engine, file.path, LIMIT, &again, NULL), 0);
+            assert_int_equal(image_copy_wait(again, NULL), 0);
+        }
+        engine_end(&engine);
+        remove_file(&file);
+    }
+    assert_int_equal(code, -EAGAIN);
+    assert_non_null(strstr(err.text, "cut short while it was read; try again"));
 }
 
 /* ---- digest ------------------------------------------------------------------- */
@@ -275,25 +334,6 @@ static void test_changed_rest_has_no_digest(void **state)
 
 /* ---- which image a path means ----------------------------------------------------- */
 
-/* An engine, for its images only. */
-static void engine_begin(struct ferry_engine *engine)
-{
-    *engine = (struct ferry_engine){.kvm_fd = -1};
-    pthread_mutex_init(&engine->lock, NULL);
-}
-
-static void engine_end(struct ferry_engine *engine)
-{
-    while (engine->images) {
-        struct image_entry *entry = engine->images;
-
-        engine->images = entry->next;
-        image_close(entry->image);
-        free(entry);
-    }
-    pthread_mutex_destroy(&engine->lock);
-}
-
 static struct image *must_find(struct ferry_engine *engine, const char *path)
 {
     struct image *image = NULL;
@@ -361,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_large_rest_costs_nothing),
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_symbols_are_bounded),
+        cmocka_unit_test(test_cut_short_while_copied),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_digest_by_many),
         cmocka_unit_test(test_digest_is_of_what_runs),
