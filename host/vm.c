@@ -379,6 +379,29 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
     return result == -ETIMEDOUT ? 0 : result;
 }
 
+bool vm_stopping(struct ferry_vm *vm)
+{
+    return vm->endpoint->stopping;
+}
+
+int vm_await(struct ferry_vm *vm, const atomic_bool *done)
+{
+    int result = 0;
+
+    while (result == 0 && !atomic_load(done)) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        if (!atomic_load(done))
+            result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
+        endpoint_finish(vm->endpoint);
+    }
+    return result;
+}
+
+void vm_wake(struct ferry_vm *vm)
+{
+    endpoint_wake(vm->endpoint);
+}
+
 void vm_debug(struct ferry_vm *vm, const char *format, ...)
 {
     char text[256];

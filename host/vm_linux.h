@@ -3,6 +3,7 @@
 #ifndef FERRY_HOST_VM_LINUX_H
 #define FERRY_HOST_VM_LINUX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,6 +33,14 @@ int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 
 /* Sleeps; -EINTR when the VM is told to stop. UINT64_MAX: for ever. */
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);
+
+/* Whether the VM was told to stop: for work that is long and never waits. */
+bool vm_stopping(struct ferry_vm *vm);
+
+/* Waits until *done, which another thread sets and then calls vm_wake; -EINTR when the VM is told
+ * to stop first. */
+int vm_await(struct ferry_vm *vm, const atomic_bool *done);
+void vm_wake(struct ferry_vm *vm);
 
 /* A line for the log at debug level (the command's --verbose). */
 void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));

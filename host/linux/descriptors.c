@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "host_file.h"
 #include "state.h"
 
 /* What the kernel says of every file a 64-bit program opens; libc's own O_LARGEFILE is 0. */
@@ -19,37 +20,40 @@
 /* What F_SETFL may change. */
 #define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
 
-int file_create(struct linux_state *state, enum file_kind kind, int status, int fd, char *path,
-                struct open_file **out)
+static bool is_host_file(const struct open_file *file)
 {
-    bool takes_host = kind == FILE_REGULAR || kind == FILE_DIRECTORY;
-    struct open_file *file = NULL;
-    int err = -EMFILE;
+    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY;
+}
 
-    if (!takes_host || state->host_files < HOST_FILES_MAX) {
-        file = malloc(sizeof(*file));
-        err = -ENOMEM;
-    }
+/* Gives back what the file holds of the host's. */
+static void give_back(const struct open_file *file)
+{
+    if (is_host_file(file))
+        close(file->fd);
+    free(file->path);
+}
+
+int file_create(struct linux_state *state, struct open_file like, struct open_file **out)
+{
+    bool fits = !is_host_file(&like) || state->host_files < HOST_FILES_MAX;
+    struct open_file *file = fits ? malloc(sizeof(*file)) : NULL;
+
     if (!file) {
-        if (takes_host)
-            close(fd);
-        free(path);
-        return err;
+        give_back(&like);
+        return fits ? -ENOMEM : -EMFILE;
     }
-    *file = (struct open_file){kind, 1, status | STATUS_LARGEFILE, fd, path};
-    state->host_files += takes_host;
+    *file = like;
+    file->references = 1;
+    file->status |= STATUS_LARGEFILE;
+    state->host_files += is_host_file(file);
     *out = file;
     return 0;
 }
 
-/* Gives back what the file holds of the host's. */
 static void file_free(struct linux_state *state, struct open_file *file)
 {
-    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY) {
-        close(file->fd);
-        state->host_files--;
-    }
-    free(file->path);
+    state->host_files -= is_host_file(file);
+    give_back(file);
     free(file);
 }
 
@@ -90,9 +94,10 @@ int descriptors_init(struct linux_state *state, int stderr_fd)
     } standard[] = {{FILE_INPUT, O_RDONLY}, {FILE_OUTPUT, O_WRONLY}, {FILE_ERROR, O_WRONLY}};
 
     for (unsigned i = 0; i < 3; i++) {
-        int err =
-            file_create(state, standard[i].kind, standard[i].status,
-                        i == STDERR_FILENO ? stderr_fd : -1, NULL, &state->descriptors[i].file);
+        const struct open_file like = {.kind = standard[i].kind,
+                                       .status = standard[i].status,
+                                       .fd = i == STDERR_FILENO ? stderr_fd : -1};
+        int err = file_create(state, like, &state->descriptors[i].file);
 
         if (err)
             return err;
@@ -139,11 +144,14 @@ int descriptor_install(struct linux_state *state, struct open_file *file, unsign
     return -EMFILE;
 }
 
-void file_stat(const struct open_file *file, struct stat *out)
+int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
 {
-    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY) {
-        if (!fstat(file->fd, out))
-            return;
+    if (is_host_file(file)) {
+        struct host_call call = {.op = HOST_STAT, .fd = file->fd};
+        int64_t err = host_file_call(state, file->local, &call);
+
+        *out = call.stat;
+        return (int)err;
     }
     *out = (struct stat){
         .st_ino = 1 + (ino_t)file->kind,
@@ -158,6 +166,7 @@ void file_stat(const struct open_file *file, struct stat *out)
         out->st_rdev = makedev(1, 3);
         out->st_blksize = 4096;
     }
+    return 0;
 }
 
 int64_t sys_close(struct linux_state *state, const uint64_t arg[6])
@@ -264,10 +273,10 @@ static int64_t readable_bytes(struct linux_state *state, const struct open_file 
     if (file->kind == FILE_INPUT) {
         bytes = stream_available(state->vm);
     } else if (file->kind == FILE_REGULAR) {
-        off_t at = lseek(file->fd, 0, SEEK_CUR);
-
-        file_stat(file, &stat);
-        bytes = at >= 0 && at < stat.st_size ? (uint64_t)(stat.st_size - at) : 0;
+        answer = file_stat(state, file, &stat);
+        if (answer)
+            return answer;
+        bytes = file->position < stat.st_size ? (uint64_t)(stat.st_size - file->position) : 0;
     } else if (file->kind != FILE_OUTPUT) {
         return -ENOTTY;
     }

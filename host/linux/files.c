@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "host_file.h"
 #include "state.h"
 
 #define REFUSED_MENTIONED_MAX 32
@@ -26,8 +27,9 @@ static int64_t install(struct linux_state *state, struct open_file *file, uint64
 static int64_t open_null(struct linux_state *state, uint64_t flags)
 {
     struct open_file *file;
-    int err = file_create(state, FILE_NULL, (int)(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)), -1,
-                          NULL, &file);
+    const struct open_file like = {
+        .kind = FILE_NULL, .status = (int)(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)), .fd = -1};
+    int err = file_create(state, like, &file);
 
     return err ? err : install(state, file, flags);
 }
@@ -45,46 +47,57 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
     return descriptor_install(state, file, 0, flags & O_CLOEXEC);
 }
 
-/* Opens for reading what an O_PATH descriptor stands for. */
-static int reopen(int fd)
+/* Opens for reading what was found: it becomes the descriptor, if its file system answers always,
+ * else what was found remains that. */
+static int64_t open_found(struct linux_state *state, struct found *found)
 {
-    char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
-    int opened;
+    struct host_call call = {.op = HOST_OPEN, .fd = found->fd, .number = O_NONBLOCK};
+    int64_t opened = host_file_call(state, found->local, &call);
 
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    opened = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (opened >= 0)
-        return opened;
-    return errno == EINTR ? -EIO : -errno;
+    /* Somebody has a lease on it and is asked to give it up, which may take a while. */
+    if (opened == -EAGAIN) {
+        call.number = 0;
+        opened = host_file_call(state, false, &call);
+        call.number = O_NONBLOCK;
+        if (opened == 0 && found->local)
+            opened = host_file_call(state, true, &call);
+    }
+    if (opened >= 0 && found->local) {
+        close(found->fd);
+        found->fd = (int)opened;
+    }
+    return opened;
 }
 
 static int64_t open_inside(struct linux_state *state, const struct guest_path *path, uint64_t flags)
 {
-    struct open_file *file;
-    struct stat stat;
-    char *copy = NULL;
-    int fd = path_open(state, path, !(flags & O_NOFOLLOW), &stat);
-    int opened, err;
+    struct open_file *file, like = {.kind = FILE_REGULAR, .status = O_RDONLY};
+    struct found found;
+    int64_t opened;
+    int err = path_open(state, path, !(flags & O_NOFOLLOW), &found);
 
-    if (fd < 0)
-        return fd;
-    if (S_ISLNK(stat.st_mode))
+    if (err)
+        return err;
+    if (S_ISLNK(found.stat.st_mode))
         opened = -ELOOP;
-    else if (flags & O_DIRECTORY && !S_ISDIR(stat.st_mode))
+    else if (flags & O_DIRECTORY && !S_ISDIR(found.stat.st_mode))
         opened = -ENOTDIR;
     else
-        opened = reopen(fd);
-    close(fd);
-    if (opened < 0)
+        opened = open_found(state, &found);
+    if (opened < 0) {
+        close(found.fd);
         return opened;
-    if (S_ISDIR(stat.st_mode)) {
-        copy = strdup(path->text);
-        if (!copy) {
-            close(opened);
-            return -ENOMEM;
-        }
     }
-    err = file_create(state, copy ? FILE_DIRECTORY : FILE_REGULAR, O_RDONLY, opened, copy, &file);
+    like.fd = found.fd;
+    like.local = found.local;
+    if (S_ISDIR(found.stat.st_mode))
+        like.kind = FILE_DIRECTORY;
+    like.path = strdup(path->text);
+    if (!like.path) {
+        close(like.fd);
+        return -ENOMEM;
+    }
+    err = file_create(state, like, &file);
     return err ? err : install(state, file, flags);
 }
 
@@ -144,20 +157,18 @@ int64_t sys_creat(struct linux_state *state, const uint64_t arg[6])
     return open_at(state, (uint64_t)AT_FDCWD, arg[0], O_CREAT | O_WRONLY | O_TRUNC);
 }
 
-static int access_inside(const struct linux_state *state, const struct guest_path *path, int mode,
-                         bool follow)
+static int64_t access_inside(struct linux_state *state, const struct guest_path *path, int mode,
+                             bool follow)
 {
-    struct stat stat;
-    int fd = path_open(state, path, follow, &stat);
-    int err = 0;
+    struct host_call call = {.op = HOST_ACCESS, .number = mode};
+    struct found found;
+    int64_t err = path_open(state, path, follow, &found);
 
-    if (fd < 0)
-        return fd;
-    if (mode & W_OK)
-        err = -EROFS;
-    else if (syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH))
-        err = -errno;
-    close(fd);
+    if (err)
+        return err;
+    call.fd = found.fd;
+    err = mode & W_OK ? -EROFS : host_file_call(state, found.local, &call);
+    close(found.fd);
     return err;
 }
 
@@ -208,19 +219,20 @@ static int64_t readlink_inside(struct linux_state *state, const struct guest_pat
                                uint64_t addr, size_t bytes)
 {
     char text[PATH_MAX];
-    struct stat stat;
-    int fd = path_open(state, path, false, &stat);
-    ssize_t got;
+    struct host_call call = {.op = HOST_READLINK, .to = text, .bytes = sizeof(text)};
+    struct found found;
+    int64_t got = path_open(state, path, false, &found);
     int err;
 
-    if (fd < 0)
-        return fd;
-    got = S_ISLNK(stat.st_mode) ? readlinkat(fd, "", text, sizeof(text)) : -1;
-    close(fd);
     if (got < 0)
-        return -EINVAL;
+        return got;
+    call.fd = found.fd;
+    got = S_ISLNK(found.stat.st_mode) ? host_file_call(state, found.local, &call) : -EINVAL;
+    close(found.fd);
+    if (got < 0)
+        return got;
     if ((size_t)got > bytes)
-        got = (ssize_t)bytes;
+        got = (int64_t)bytes;
     err = guest_put(state, addr, text, (size_t)got);
     return err ? err : got;
 }
@@ -279,9 +291,9 @@ static int64_t set_cwd(struct linux_state *state, const char *path)
 int64_t sys_chdir(struct linux_state *state, const uint64_t arg[6])
 {
     struct guest_path path;
-    struct stat stat;
+    struct found found;
     uint64_t unused;
-    int fd, err = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+    int err = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
 
     if (err)
         return err;
@@ -290,10 +302,10 @@ int64_t sys_chdir(struct linux_state *state, const uint64_t arg[6])
         return set_cwd(state, path.text);
     case PLACE_INSIDE:
         path.directory = true;
-        fd = path_open(state, &path, true, &stat);
-        if (fd < 0)
-            return fd;
-        close(fd);
+        err = path_open(state, &path, true, &found);
+        if (err)
+            return err;
+        close(found.fd);
         return set_cwd(state, path.text);
     case PLACE_OUTSIDE:
         return -ENOENT;

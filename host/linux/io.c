@@ -5,11 +5,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "calls.h"
+#include "host_file.h"
 #include "state.h"
 
 /* Linux moves at most so much in one call. */
@@ -29,12 +30,13 @@ static bool can_write(const struct open_file *file)
     return file && (file->status & O_ACCMODE) != O_RDONLY;
 }
 
-/* A host call on a file never returns -EINTR here: that means the VM is to stop. */
-static int64_t host_result(int64_t result)
+int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
+                  off_t offset)
 {
-    if (result >= 0)
-        return result;
-    return errno == EINTR ? -EIO : -errno;
+    struct host_call call = {
+        .op = HOST_READ, .fd = file->fd, .offset = offset, .to = to, .bytes = bytes};
+
+    return host_file_call(state, file->local, &call);
 }
 
 static int64_t read_input(struct linux_state *state, const struct open_file *file, void *to,
@@ -49,7 +51,16 @@ static int64_t read_input(struct linux_state *state, const struct open_file *fil
     return stream_read(state->vm, to, bytes);
 }
 
-static int64_t read_file(struct linux_state *state, const struct open_file *file, uint64_t addr,
+/* From its position on. */
+static int64_t read_on(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
+{
+    int64_t got = file_read(state, file, to, bytes, file->position);
+
+    file->position += got > 0 ? got : 0;
+    return got;
+}
+
+static int64_t read_file(struct linux_state *state, struct open_file *file, uint64_t addr,
                          uint64_t bytes)
 {
     void *to;
@@ -65,7 +76,7 @@ static int64_t read_file(struct linux_state *state, const struct open_file *file
         return -EFAULT;
     if (file->kind == FILE_INPUT)
         return read_input(state, file, to, bytes);
-    return host_result(read(file->fd, to, bytes));
+    return read_on(state, file, to, bytes);
 }
 
 /* The thread of a VM takes no signals, so it must not block in write(2): it
@@ -80,6 +91,8 @@ static int64_t write_error(struct linux_state *state, const struct open_file *fi
         size_t part = bytes - done < ERROR_PART ? bytes - done : ERROR_PART;
         ssize_t put;
 
+        if (vm_stopping(state->vm))
+            return -EINTR;
         if (poll(&ready, 1, 0) <= 0) {
             /* Before it blocks, as before any wait: others get what they wait for. */
             if (vm_sleep(state->vm, 0) == -EINTR)
@@ -87,7 +100,11 @@ static int64_t write_error(struct linux_state *state, const struct open_file *fi
             poll(&ready, 1, ERROR_POLL_MS);
             continue;
         }
-        put = write(file->fd, from + done, part);
+        /* A socket is full again if somebody else was faster; pipes and terminals were opened anew
+         * so as not to wait. */
+        put = send(file->fd, from + done, part, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put < 0 && errno == ENOTSOCK)
+            put = write(file->fd, from + done, part);
         if (put > 0)
             done += (size_t)put;
         else if (put < 0 && errno != EINTR && errno != EAGAIN)
@@ -114,7 +131,7 @@ static int64_t write_file(struct linux_state *state, const struct open_file *fil
 
 int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
 
     return can_read(file) ? read_file(state, file, arg[1], arg[2]) : -EBADF;
 }
@@ -187,7 +204,7 @@ static bool reads_on(struct linux_state *state, const struct open_file *file)
 
 int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
     struct iovec pieces[IOV_MAX];
     int64_t done = 0;
     int err;
@@ -281,7 +298,7 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_DIRECTORY ? -EISDIR : 0;
     to = vm_memory(state->vm, arg[1], bytes, true);
-    return to ? host_result(pread(file->fd, to, bytes, (off_t)arg[3])) : -EFAULT;
+    return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
 }
 
 /* Nothing that can be written to has positions, /dev/null aside. */
@@ -296,9 +313,26 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)(arg[2] > TRANSFER_MAX ? TRANSFER_MAX : arg[2]);
 }
 
+static int64_t seek_file(struct linux_state *state, struct open_file *file, off_t offset,
+                         int whence)
+{
+    struct host_call call = {.op = HOST_SEEK, .fd = file->fd, .offset = offset, .number = whence};
+    int64_t position;
+
+    if (whence == SEEK_CUR) {
+        if (__builtin_add_overflow(offset, file->position, &call.offset))
+            return -EOVERFLOW;
+        call.number = SEEK_SET;
+    }
+    position = host_file_call(state, file->local, &call);
+    if (position >= 0)
+        file->position = position;
+    return position;
+}
+
 int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
 
     if (!file)
         return -EBADF;
@@ -308,21 +342,26 @@ int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
         return -ESPIPE;
     if (arg[2] > SEEK_HOLE)
         return -EINVAL;
-    return host_result(lseek(file->fd, (off_t)arg[1], (int)arg[2]));
+    return seek_file(state, file, (off_t)arg[1], (int)arg[2]);
 }
 
 int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
-    uint64_t bytes = (uint32_t)arg[2];
-    void *to;
+    struct open_file *file = descriptor_file(state, arg[0]);
+    struct host_call call = {.op = HOST_ENTRIES, .bytes = (uint32_t)arg[2]};
+    int64_t got;
 
     if (!file)
         return -EBADF;
     if (file->kind != FILE_DIRECTORY)
         return -ENOTDIR;
-    to = vm_memory(state->vm, arg[1], bytes, true);
-    return to ? host_result(syscall(SYS_getdents64, file->fd, to, bytes)) : -EFAULT;
+    call.fd = file->fd;
+    call.offset = file->position;
+    call.to = vm_memory(state->vm, arg[1], call.bytes, true);
+    got = call.to ? host_file_call(state, file->local, &call) : -EFAULT;
+    if (got >= 0)
+        file->position = call.offset;
+    return got;
 }
 
 /* Advice may be ignored. */

@@ -143,35 +143,48 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
     return found ? (int64_t)found : -ENOMEM;
 }
 
+/* Between parts like that it looks whether to stop. */
+#define READ_PART (64ull << 20)
+
 /* Reads the file from `offset` on into the memfd, which has room for `bytes`; *got: how much. */
-static int read_file(int fd, int copy, uint64_t bytes, uint64_t offset, uint64_t *got)
+static int read_file(struct linux_state *state, const struct open_file *file, int copy,
+                     uint64_t bytes, uint64_t offset, uint64_t *got)
 {
     char *to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, copy, 0);
-    ssize_t part = 1;
+    int64_t part = 1;
 
     if (to == MAP_FAILED)
         return -ENOMEM;
-    for (*got = 0; part > 0 && *got<bytes; *got += part> 0 ? (uint64_t)part : 0)
-        part = pread(fd, to + *got, bytes - *got, (off_t)(offset + *got));
+    for (*got = 0; part > 0 && *got<bytes; *got += part> 0 ? (uint64_t)part : 0) {
+        uint64_t left = bytes - *got;
+
+        part = vm_stopping(state->vm)
+                   ? -EINTR
+                   : file_read(state, file, to + *got, left < READ_PART ? left : READ_PART,
+                               (off_t)(offset + *got));
+    }
     munmap(to, bytes);
-    return part < 0 ? -EIO : 0;
+    return part < 0 ? (int)part : 0;
 }
 
 /* Up to `bytes` of the file in a memfd as long as what there is of them. */
-static int copy_file(int fd, uint64_t bytes, uint64_t offset, uint64_t *got)
+static int copy_file(struct linux_state *state, const struct open_file *file, uint64_t bytes,
+                     uint64_t offset, uint64_t *got)
 {
-    int copy = memfd_create("ferry-file", MFD_CLOEXEC), err = 0;
+    int copy = memfd_create("ferry-file", MFD_CLOEXEC);
     struct stat stat;
+    int err = copy < 0 ? -ENOMEM : file_stat(state, file, &stat);
 
-    if (copy < 0 || fstat(fd, &stat) < 0)
-        err = -ENOMEM;
+    if (err)
+        bytes = 0;
     else if (offset >= (uint64_t)stat.st_size)
         bytes = 0;
     else if (bytes > (uint64_t)stat.st_size - offset)
         bytes = (uint64_t)stat.st_size - offset;
     *got = 0;
     if (!err && bytes)
-        err = ftruncate(copy, (off_t)bytes) ? -ENOMEM : read_file(fd, copy, bytes, offset, got);
+        err = ftruncate(copy, (off_t)bytes) ? -ENOMEM
+                                            : read_file(state, file, copy, bytes, offset, got);
     /* Somebody may have cut the file short meanwhile: then it ends there. */
     if (!err && *got < bytes && ftruncate(copy, (off_t)*got))
         err = -ENOMEM;
@@ -196,7 +209,7 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     /* Before it is read: a program must not make the host hold more than it may have. */
     if (!space_has_room(space, addr, bytes, prot))
         return -ENOMEM;
-    copy = copy_file(file->fd, bytes, offset, &file_bytes);
+    copy = copy_file(state, file, bytes, offset, &file_bytes);
     if (copy < 0)
         return copy;
     err = space_map_copy(space, addr, bytes, prot, copy, file_bytes);

@@ -7,14 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "host_file.h"
 #include "state.h"
 
 _Static_assert(sizeof(((struct guest_path *)0)->text) == PATH_MAX, "a path fits");
@@ -97,13 +94,12 @@ static bool is_below(const char *root, const char *path, const char **rest)
 }
 
 /* The innermost read-only directory the path is at or below. */
-static const struct root *find_root(const struct linux_state *state, const char *path,
-                                    const char **rest)
+static struct root *find_root(const struct linux_state *state, const char *path, const char **rest)
 {
-    const struct root *found = NULL;
+    struct root *found = NULL;
 
     for (size_t i = 0; i < state->root_count; i++) {
-        const struct root *root = &state->roots[i];
+        struct root *root = &state->roots[i];
         const char *left;
 
         if (is_below(root->path, path, &left) &&
@@ -162,63 +158,63 @@ enum place path_place(struct linux_state *state, const char *path, uint64_t *fd)
     return place;
 }
 
-static int open_below(int root, const char *rest, bool follow)
+/* Whether the root's file system answers always. Asked once, when it matters. */
+static int learn_root(struct linux_state *state, struct root *root)
 {
-    const struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
+    struct host_call call = {.op = HOST_LOOK_UP, .fd = root->fd, .path = "", .follow = true};
+    int64_t fd = root->known ? -EALREADY : host_file_call(state, false, &call);
 
-    /* EAGAIN: something was renamed on the way, so the kernel could not be sure. */
-    for (int attempt = 0; attempt < 16; attempt++) {
-        long fd = syscall(SYS_openat2, root, *rest ? rest : ".", &how, sizeof(how));
-
-        if (fd >= 0)
-            return (int)fd;
-        if (errno != EAGAIN)
-            break;
+    if (fd == -EINTR)
+        return -EINTR;
+    root->known = true;
+    if (fd >= 0) {
+        root->local = call.local;
+        close((int)fd);
     }
-    if (errno == EXDEV || errno == EAGAIN)
-        return -EACCES; /* a link that leads out */
-    return errno == EINTR ? -EIO : -errno;
+    return 0;
 }
 
-/* Only files and directories: no devices, FIFOs or sockets, and nothing of
- * procfs, whose "files" are the host's processes, Ferry's own among them. */
-static int check_kind(int fd, bool follow, bool directory, struct stat *stat)
+/* First what cannot wait: within the file system of the root, by what the kernel has in memory.
+ * All else by the long way. */
+static int64_t find(struct linux_state *state, struct root *root, struct host_call *call)
 {
-    struct statfs fs;
+    int64_t fd = learn_root(state, root);
 
-    if (fstat(fd, stat) || fstatfs(fd, &fs))
-        return -EIO;
-    if (fs.f_type == PROC_SUPER_MAGIC)
-        return -EACCES;
-    if (S_ISDIR(stat->st_mode))
-        return 0;
-    if (!S_ISREG(stat->st_mode) && (follow || !S_ISLNK(stat->st_mode)))
-        return -EACCES;
-    return directory ? -ENOTDIR : 0;
+    if (fd)
+        return fd;
+    call->here = root->local;
+    if (call->here) {
+        fd = host_file_call(state, true, call);
+        /* EINVAL: a kernel that does not know how to look without waiting. */
+        if (fd != -EAGAIN && fd != -EXDEV && fd != -EINVAL)
+            return fd;
+    }
+    call->here = false;
+    fd = host_file_call(state, false, call);
+    return fd == -EXDEV || fd == -EAGAIN ? -EACCES : fd; /* a link that leads out */
 }
 
-int path_open(const struct linux_state *state, const struct guest_path *path, bool follow,
-              struct stat *stat)
+int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
+              struct found *found)
 {
     const char *rest = NULL;
-    const struct root *root = find_root(state, path->text, &rest);
-    int fd, err;
+    struct root *root = find_root(state, path->text, &rest);
+    struct host_call call = {.op = HOST_LOOK_UP, .follow = follow || path->directory};
+    int64_t fd;
 
     if (!root)
         return -ENOENT;
-    follow |= path->directory;
-    fd = open_below(root->fd, rest, follow);
+    call.fd = root->fd;
+    call.path = rest;
+    fd = find(state, root, &call);
     if (fd < 0)
-        return fd;
-    err = check_kind(fd, follow, path->directory, stat);
-    if (err) {
-        close(fd);
-        return err;
+        return (int)fd;
+    if (path->directory && !S_ISDIR(call.stat.st_mode)) {
+        close((int)fd);
+        return -ENOTDIR;
     }
-    return fd;
+    *found = (struct found){(int)fd, call.local, call.stat};
+    return 0;
 }
 
 /* There is room for it. */
@@ -234,7 +230,7 @@ static int add_root(struct linux_state *state, const char *path)
         close(fd);
         return -ENOMEM;
     }
-    state->roots[state->root_count++] = (struct root){copy, fd};
+    state->roots[state->root_count++] = (struct root){.path = copy, .fd = fd};
     return 0;
 }
 

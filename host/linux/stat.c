@@ -14,14 +14,16 @@ static void stat_above(struct stat *out)
     *out = (struct stat){.st_ino = 1, .st_nlink = 2, .st_mode = S_IFDIR | 0555, .st_blksize = 4096};
 }
 
-static int stat_inside(const struct linux_state *state, const struct guest_path *path, bool follow,
+static int stat_inside(struct linux_state *state, const struct guest_path *path, bool follow,
                        struct stat *out)
 {
-    int fd = path_open(state, path, follow, out);
+    struct found found;
+    int err = path_open(state, path, follow, &found);
 
-    if (fd < 0)
-        return fd;
-    close(fd);
+    if (err)
+        return err;
+    close(found.fd);
+    *out = found.stat;
     return 0;
 }
 
@@ -42,13 +44,10 @@ static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, b
         stat_above(out);
         return 0;
     case PLACE_NULL:
-        file_stat(&null, out);
-        return 0;
+        return file_stat(state, &null, out);
     case PLACE_DESCRIPTOR:
         file = descriptor_file(state, fd);
-        if (file)
-            file_stat(file, out);
-        return file ? 0 : -ENOENT;
+        return file ? file_stat(state, file, out) : -ENOENT;
     default:
         return -ENOENT;
     }
@@ -58,10 +57,7 @@ static int stat_descriptor(struct linux_state *state, uint64_t fd, struct stat *
 {
     const struct open_file *file = descriptor_file(state, fd);
 
-    if (!file)
-        return -EBADF;
-    file_stat(file, out);
-    return 0;
+    return file ? file_stat(state, file, out) : -EBADF;
 }
 
 /* With AT_EMPTY_PATH an empty name means the descriptor itself; newer libcs make fstat of it. */

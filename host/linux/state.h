@@ -44,9 +44,11 @@ enum file_kind {
 struct open_file {
     enum file_kind kind;
     unsigned references;
-    int status; /* access mode, O_NONBLOCK, O_APPEND */
-    int fd;     /* of the host; -1 for kinds without one */
-    char *path; /* FILE_DIRECTORY: absolute, for names relative to it */
+    int status;     /* access mode, O_NONBLOCK, O_APPEND */
+    int fd;         /* of the host; -1 for kinds without one */
+    bool local;     /* its file system answers always; else fd is O_PATH: see host_file.h */
+    off_t position; /* of FILE_REGULAR and FILE_DIRECTORY */
+    char *path;     /* FILE_DIRECTORY: absolute, for names relative to it */
 };
 
 struct descriptor {
@@ -72,8 +74,9 @@ struct signal_stack {
 /* ---- read-only directories (paths.c) ------------------------------------- */
 
 struct root {
-    char *path; /* absolute, normalised; a directory named through a link has two of these */
-    int fd;     /* O_PATH */
+    char *path;        /* absolute, normalised; a directory named through a link has two of these */
+    int fd;            /* O_PATH */
+    bool known, local; /* as in struct open_file; asked for once */
 };
 
 struct linux_state {
@@ -130,11 +133,15 @@ unsigned descriptors_limit(const struct linux_state *state);
  * a reference; -EMFILE. */
 int descriptor_install(struct linux_state *state, struct open_file *file, unsigned from,
                        bool close_on_exec);
-/* A file with one reference, the caller's. Takes over `fd` and `path`, also when it fails. */
-int file_create(struct linux_state *state, enum file_kind kind, int status, int fd, char *path,
-                struct open_file **out);
+/* A file like that with one reference, the caller's. Takes over its `fd` and `path`, also when it
+ * fails. */
+int file_create(struct linux_state *state, struct open_file like, struct open_file **out);
 void file_release(struct linux_state *state, struct open_file *file);
-void file_stat(const struct open_file *file, struct stat *out);
+/* 0, or -EINTR. */
+int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out);
+/* Up to `bytes` at that offset of a FILE_REGULAR. */
+int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
+                  off_t offset);
 
 /* ---- paths.c ------------------------------------------------------------- */
 
@@ -158,10 +165,16 @@ enum place {
 };
 /* *fd: the descriptor, for PLACE_DESCRIPTOR. */
 enum place path_place(struct linux_state *state, const char *path, uint64_t *fd);
-/* Opens what is PLACE_INSIDE: an O_PATH descriptor of the host. Only regular files and
- * directories, and the link itself if `follow` is false. */
-int path_open(const struct linux_state *state, const struct guest_path *path, bool follow,
-              struct stat *stat);
+/* What path_open found: fd is an O_PATH descriptor of the host, to be closed. */
+struct found {
+    int fd;
+    bool local;
+    struct stat stat;
+};
+/* Finds what is PLACE_INSIDE. Only regular files and directories, and the link itself if `follow`
+ * is false. */
+int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
+              struct found *found);
 
 /* ---- signals.c ----------------------------------------------------------- */
 

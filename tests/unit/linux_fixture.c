@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +67,23 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
     vm->slept_ns = nanoseconds;
     vm->sleeps++;
     return vm->stop ? -EINTR : 0;
+}
+
+bool vm_stopping(struct ferry_vm *vm)
+{
+    return vm->stop;
+}
+
+int vm_await(struct ferry_vm *vm, const atomic_bool *done)
+{
+    while (!atomic_load(done) && !vm->stop)
+        sched_yield();
+    return atomic_load(done) ? 0 : -EINTR;
+}
+
+void vm_wake(struct ferry_vm *vm)
+{
+    atomic_fetch_add(&vm->wakes, 1);
 }
 
 void vm_debug(struct ferry_vm *vm, const char *format, ...)

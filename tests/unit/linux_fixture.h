@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -48,6 +49,7 @@ struct ferry_vm {
     char output[8192];
     size_t output_bytes;
     bool output_broken, output_closed;
+    atomic_uint wakes;     /* calls that a thread of its own made */
     bool stop;             /* what blocks returns -EINTR */
     bool stop_after_write; /* the next write is the last that works */
     uint64_t slept_ns;

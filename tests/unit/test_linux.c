@@ -186,6 +186,21 @@ static void test_standard_error(void **state)
     close(ends[1]);
 }
 
+/* A stop ends a long write also where everything is taken at once. */
+static void test_standard_error_that_never_waits(void **state)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct ferry_vm *vm = linux_vm_create(NULL, null);
+
+    (void)state;
+    assert_int_equal(CALL(vm, write, 2, SCRATCH, 16 * PAGE), 16 * PAGE);
+    vm->stop = true;
+    CALL(vm, write, 2, SCRATCH, 16 * PAGE);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+    linux_vm_destroy(vm);
+    close(null);
+}
+
 /* The pieces of a message leave in one write: this pipe keeps writes apart. */
 static void test_standard_error_in_pieces(void **state)
 {
@@ -510,6 +525,7 @@ int main(void)
         TEST(test_stop_ends_what_blocks),
         cmocka_unit_test(test_standard_error),
         cmocka_unit_test(test_standard_error_in_pieces),
+        cmocka_unit_test(test_standard_error_that_never_waits),
         TEST(test_standard_error_discarded),
         TEST(test_last_close_ends_the_stream),
         TEST(test_dup),

@@ -480,6 +480,57 @@ static void test_root_directory(void **state)
     assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/"), 0), 3);
 }
 
+/* Its files are asked for by a process of their own, as those of any file system that is not known
+ * to answer. */
+static void test_files_that_may_not_answer(void **state)
+{
+    const char *directories[] = {"/sys", NULL}, *file = "/sys/devices/system/cpu/online";
+    struct tree *tree = *state;
+    struct ferry_vm *vm;
+    struct stat *stat;
+    char text[100] = {0};
+    uint64_t fd, out = SCRATCH + PAGE;
+    int64_t bytes;
+    int host = open(file, O_RDONLY | O_CLOEXEC);
+
+    assert_true(read(host, text, sizeof(text) - 1) > 0);
+    close(host);
+    linux_vm_destroy(tree->vm);
+    vm = tree->vm = linux_vm_create(directories, -1);
+    fd = (uint64_t)CALL(vm, open, guest_string(vm, SCRATCH, file), O_RDONLY);
+    assert_int_equal(fd, 3);
+    assert_true(vm->wakes > 0);
+    bytes = CALL(vm, read, fd, out, 1);
+    assert_int_equal(bytes, 1);
+    bytes += CALL(vm, read, fd, out + 1, 99);
+    assert_int_equal(bytes, strlen(text));
+    assert_memory_equal(guest(vm, out), text, strlen(text));
+    assert_int_equal(CALL(vm, read, fd, out, 99), 0);
+    assert_int_equal(CALL(vm, lseek, fd, 1, SEEK_SET), 1);
+    assert_int_equal(CALL(vm, read, fd, out, 99), strlen(text) - 1);
+    assert_int_equal(CALL(vm, pread64, fd, out, 99, 2), strlen(text) - 2);
+    stat = guest(vm, out);
+    assert_int_equal(CALL(vm, fstat, fd, out), 0);
+    assert_true(S_ISREG(stat->st_mode));
+    assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/sys/none"), out), -ENOENT);
+    assert_int_equal(CALL(vm, access, guest_string(vm, SCRATCH, "/sys/devices"), R_OK), 0);
+
+    fd = (uint64_t)CALL(vm, open, guest_string(vm, SCRATCH, "/sys/devices/system/cpu"), 0);
+    for (int i = 0; i < 2; i++) { /* to its end, and once more from the start */
+        int64_t all = 0;
+
+        while ((bytes = CALL(vm, getdents64, fd, out, 512)) > 0)
+            all += bytes;
+        assert_int_equal(bytes, 0);
+        assert_true(all > 512);
+        assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_SET), 0);
+    }
+    /* Told to stop, it waits no longer. */
+    vm->stop = true;
+    CALL(vm, open, guest_string(vm, SCRATCH, file), O_RDONLY);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+}
+
 static void test_bad_directories(void **state)
 {
     static const struct {
@@ -517,6 +568,7 @@ int main(void)
         TEST(test_host_files_are_bounded),
         TEST(test_directory_behind_a_link),
         TEST(test_root_directory),
+        TEST(test_files_that_may_not_answer),
         TEST(test_bad_directories),
     };
 

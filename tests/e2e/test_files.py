@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Files below --ro, above all those that never answer."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from harness import FERRY, PATIENCE, FerryTest, box, ferry, main
+from hung_files import GETATTR, LOOKUP, OPEN, READ, STATFS, HungFiles, mount, unmount
+
+AS_ROOT = unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
+
+
+class FilesThatNeverAnswer(FerryTest):
+    @AS_ROOT
+    def test_one_that_answers(self):
+        with tempfile.TemporaryDirectory() as where, HungFiles(where, None):
+            result = ferry("run", f"--ro={where}", "--", *box(f"cat {where}/file").split())
+            self.assert_ends(result, 0)
+            self.assertEqual(result.output, b"content\n")
+
+    @AS_ROOT
+    def test_timeout(self):
+        for call in (LOOKUP, GETATTR, STATFS, OPEN, READ):
+            with self.subTest(call=call), tempfile.TemporaryDirectory() as where:
+                # Above the mount, so that making the VM asks nothing.
+                os.mkdir(f"{where}/mount")
+                with HungFiles(f"{where}/mount", call) as files:
+                    result = ferry(
+                        "run", f"--ro={where}", "--timeout=1", "--",
+                        *box(f"cat {where}/mount/file").split(),
+                    )  # fmt: skip
+                    self.assertTrue(files.asked.is_set())
+                    self.assert_ends(result, 124, "time limit")
+
+    @AS_ROOT
+    def test_signals(self):
+        for signo in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signo=signo), tempfile.TemporaryDirectory() as where:
+                with HungFiles(where, READ) as files:
+                    command = [FERRY, "run", f"--ro={where}", "--", *box(f"wc {where}/file").split()]
+                    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+                        self.assertTrue(files.asked.wait(PATIENCE))
+                        process.send_signal(signo)
+                        self.assertEqual(process.wait(PATIENCE), -signo)
+
+
+class FilesOfTheKernel(FerryTest):
+    @AS_ROOT
+    def test_its_own_are_not_opened(self):
+        for kind, name in (("tracefs", "trace_pipe"), ("proc", "uptime"), ("debugfs", ".")):
+            with self.subTest(kind=kind), tempfile.TemporaryDirectory() as where:
+                mount("test", where, kind)
+                try:
+                    self.assertTrue(os.path.exists(f"{where}/{name}"))
+                    result = ferry(
+                        "run", f"--ro={where}", "--timeout=5", "--",
+                        *box(f"cat {where}/{name}").split(),
+                    )  # fmt: skip
+                finally:
+                    unmount(where)
+                self.assert_ends(result, 1, "Permission denied")
+
+    def test_sysfs_can_be_read(self):
+        name = "/sys/devices/system/cpu/online"
+        result = ferry("run", "--ro=/sys", "--", *box(f"cat {name}").split())
+        with open(name, "rb") as file:
+            self.assertEqual(result.output, file.read())
+
+
+if __name__ == "__main__":
+    main()
