@@ -35,6 +35,13 @@ uint64_t now_ns(void)
 
 /* ---- signals -------------------------------------------------------------- */
 
+bool ending_ignores(int signo)
+{
+    struct sigaction action;
+
+    return sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /* Blocks the signals that ask to end, for every thread made from here on;
  * those that are ignored (nohup) stay so. */
 int ending_prepare(struct pipeline *p)
@@ -43,9 +50,7 @@ int ending_prepare(struct pipeline *p)
 
     sigemptyset(&p->signals);
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        struct sigaction action;
-
-        if (sigaction(asked[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+        if (!ending_ignores(asked[i]))
             sigaddset(&p->signals, asked[i]);
     }
     pthread_sigmask(SIG_BLOCK, &p->signals, NULL);

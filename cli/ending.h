@@ -8,6 +8,8 @@
 #ifndef FERRY_CLI_ENDING_H
 #define FERRY_CLI_ENDING_H
 
+#include <stdbool.h>
+
 #include "pipeline.h"
 
 /* What runs by itself and ends, each on a thread. */
@@ -15,6 +17,8 @@ enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
 
 uint64_t now_ns(void);
 
+/* Whether this process was started with the signal ignored. */
+bool ending_ignores(int signo);
 /* From here on signals that ask to end are seen by ending_watch. Before the first part starts.
  * Returns 0 or an exit status, after a message. */
 int ending_prepare(struct pipeline *pipeline);

@@ -103,6 +103,7 @@ static int make_vms(struct pipeline *p)
             .delivery = options->delivery,
             .transfer = options->transfer,
             .timeout_ns = options->timeout_ns,
+            .ignore_sigpipe = ending_ignores(SIGPIPE),
         };
         int rc = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 

@@ -63,6 +63,11 @@ struct space *vm_space(struct ferry_vm *vm)
     return &vm->space;
 }
 
+void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
+{
+    vm->stack_bytes = bytes;
+}
+
 static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     struct pool *pool = &vm->engine->pool;
@@ -199,6 +204,8 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     struct linux_config linux_config = {
         .heap_start = vm->image->end,
         .memory_bytes = vm->space.limit_bytes,
+        .program = config->program,
+        .ignore_sigpipe = config->ignore_sigpipe,
         .read_only_dirs = config->read_only_dirs,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
     };

@@ -24,6 +24,8 @@ uint64_t vm_fs(struct ferry_vm *vm);
 uint64_t vm_gs(struct ferry_vm *vm);
 
 uint64_t vm_stack_pointer(struct ferry_vm *vm);
+/* The stack has another size now; for reports. */
+void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);
 
 /* Processor time that the VM's thread took, the work for the program included. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);

@@ -113,7 +113,14 @@ struct linux_state;
     CALL(rt_sigaction, sys_rt_sigaction)           \
     CALL(rt_sigprocmask, sys_rt_sigprocmask)       \
     CALL(rt_sigpending, sys_rt_sigpending)         \
+    CALL(rt_sigsuspend, sys_rt_sigsuspend)         \
+    CALL(rt_sigtimedwait, sys_rt_sigtimedwait)     \
+    CALL(rt_sigqueueinfo, sys_rt_sigqueueinfo)     \
+    CALL(rt_tgsigqueueinfo, sys_rt_tgsigqueueinfo) \
     CALL(sigaltstack, sys_sigaltstack)             \
+    CALL(alarm, sys_alarm)                         \
+    CALL(getitimer, sys_getitimer)                 \
+    CALL(setitimer, sys_setitimer)                 \
     CALL(kill, sys_kill)                           \
     CALL(tkill, sys_tkill)                         \
     CALL(tgkill, sys_tgkill)                       \
@@ -121,6 +128,29 @@ struct linux_state;
     CALL(getrlimit, sys_getrlimit)                 \
     CALL(setrlimit, sys_setrlimit)                 \
     CALL(prlimit64, sys_prlimit64)                 \
+    /* task.c */                                   \
+    CALL(prctl, sys_prctl)                         \
+    CALL(capget, sys_capget)                       \
+    CALL(capset, sys_capset)                       \
+    CALL(personality, sys_personality)             \
+    CALL(sched_getaffinity, sys_sched_getaffinity) \
+    CALL(sched_setaffinity, sys_sched_setaffinity) \
+    CALL(sched_getscheduler, sys_get_scheduler)    \
+    CALL(sched_setscheduler, sys_set_scheduler)    \
+    CALL(sched_getparam, sys_sched_getparam)       \
+    CALL(sched_setparam, sys_sched_setparam)       \
+    CALL(sched_get_priority_max, sys_priority_max) \
+    CALL(sched_get_priority_min, sys_priority_min) \
+    CALL(sched_rr_get_interval, sys_rr_interval)   \
+    CALL(getpriority, sys_getpriority)             \
+    CALL(setpriority, sys_setpriority)             \
+    CALL(ioprio_get, sys_ioprio_get)               \
+    CALL(get_mempolicy, sys_get_mempolicy)         \
+    CALL(set_mempolicy, sys_set_mempolicy)         \
+    CALL(mbind, sys_mbind)                         \
+    CALL(membarrier, sys_membarrier)               \
+    CALL(set_robust_list, sys_set_robust_list)     \
+    CALL(get_robust_list, sys_get_robust_list)     \
     /* process.c */                                \
     CALL(exit, sys_exit)                           \
     CALL(exit_group, sys_exit)                     \
@@ -139,18 +169,21 @@ struct linux_state;
     CALL(setgid, sys_set_user)                     \
     CALL(getresuid, sys_three_users)               \
     CALL(getresgid, sys_three_users)               \
-    CALL(getgroups, sys_zero)                      \
+    CALL(setresuid, sys_set_three_users)           \
+    CALL(setresgid, sys_set_three_users)           \
+    CALL(setreuid, sys_set_two_users)              \
+    CALL(setregid, sys_set_two_users)              \
+    CALL(setfsuid, sys_user)                       \
+    CALL(setfsgid, sys_user)                       \
+    CALL(getgroups, sys_getgroups)                 \
+    CALL(setgroups, sys_setgroups)                 \
     CALL(umask, sys_umask)                         \
     CALL(uname, sys_uname)                         \
     CALL(sysinfo, sys_sysinfo)                     \
     CALL(getrusage, sys_getrusage)                 \
-    CALL(getpriority, sys_getpriority)             \
     CALL(arch_prctl, sys_arch_prctl)               \
-    CALL(prctl, sys_prctl)                         \
-    CALL(set_robust_list, sys_zero)                \
     CALL(rseq, sys_no_rseq)                        \
     CALL(sched_yield, sys_zero)                    \
-    CALL(sched_getaffinity, sys_sched_getaffinity) \
     CALL(getcpu, sys_getcpu)                       \
     CALL(getrandom, sys_getrandom)                 \
     CALL(wait4, sys_no_child)                      \

@@ -91,9 +91,11 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
         else
             start = state->stack_start;
     }
-    if (!err)
-        state->stack_start = start;
-    return err;
+    if (err)
+        return err;
+    state->stack_start = start;
+    vm_stack_is(state->vm, FERRY_PROGRAM_HIGH - start);
+    return 0;
 }
 
 /* ---- processor time ------------------------------------------------------ */

@@ -17,6 +17,8 @@ struct linux_config {
     uint64_t heap_start;   /* end of the image: the heap begins here */
     uint64_t memory_bytes; /* what limits and sysinfo say */
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
+    const char *program;   /* its path, for the name of its only thread */
+    bool ignore_sigpipe;
     const char *const *read_only_dirs;
     int stderr_fd; /* -1: discard */
 };

@@ -3,7 +3,6 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -60,6 +59,41 @@ int64_t sys_set_user(struct linux_state *state, const uint64_t arg[6])
     return (uint32_t)arg[0] == LINUX_USER ? 0 : -EPERM;
 }
 
+/* The same for two or three of the kind at once, of which -1 leaves one as it is. */
+static int64_t set_users(const uint64_t *user, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if ((uint32_t)user[i] != LINUX_USER && (uint32_t)user[i] != UINT32_MAX)
+            return -EPERM;
+    }
+    return 0;
+}
+
+int64_t sys_set_two_users(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return set_users(arg, 2);
+}
+
+int64_t sys_set_three_users(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return set_users(arg, 3);
+}
+
+/* It has no further groups. */
+int64_t sys_getgroups(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (int32_t)arg[0] < 0 ? -EINVAL : 0;
+}
+
+int64_t sys_setgroups(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (int32_t)arg[0] == 0 ? 0 : -EPERM;
+}
+
 int64_t sys_three_users(struct linux_state *state, const uint64_t arg[6])
 {
     const uint32_t user = LINUX_USER;
@@ -111,15 +145,6 @@ int64_t sys_sysinfo(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[0], &info, sizeof(info));
 }
 
-int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
-{
-    const uint64_t one_cpu = 1;
-
-    if ((uint32_t)arg[1] < sizeof(one_cpu) || arg[1] % sizeof(one_cpu))
-        return -EINVAL;
-    return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
-}
-
 int64_t sys_getcpu(struct linux_state *state, const uint64_t arg[6])
 {
     const uint32_t zero = 0;
@@ -136,7 +161,8 @@ int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
     size_t bytes = arg[1] < RANDOM_MAX ? arg[1] : RANDOM_MAX, done = 0;
     char *to;
 
-    if (arg[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+    if (arg[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+        (arg[2] & GRND_RANDOM && arg[2] & GRND_INSECURE))
         return -EINVAL;
     to = vm_memory(state->vm, arg[0], bytes, true);
     if (!to)
@@ -172,14 +198,6 @@ int64_t sys_getrusage(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[1], &usage, sizeof(usage));
 }
 
-/* Nice value 0, as the kernel encodes it. */
-int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    (void)arg;
-    return 20;
-}
-
 /* ---- the thread --------------------------------------------------------- */
 
 int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])
@@ -200,13 +218,6 @@ int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])
     default:
         return -EINVAL;
     }
-}
-
-/* The name of the only thread matters to nobody. */
-int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    return arg[0] == PR_SET_NAME ? 0 : -EINVAL;
 }
 
 /* ---- answers that never change ------------------------------------------ */

@@ -30,6 +30,8 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->umask = 022;
     memory_init(state, config->heap_start);
     state->signal_stack.flags = SS_DISABLE;
+    signals_init(state, config->ignore_sigpipe);
+    task_init(state, config->program);
     limits_init(state);
     err = descriptors_init(state, config->stderr_fd);
     if (!err)

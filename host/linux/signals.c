@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns signals: dispositions and masks are kept and given back as set, but no
- * handler ever runs. A program can end itself by a signal, no more.
+ * handler ever runs. A program can end itself by a signal, or block it and take
+ * it by a call that waits for it.
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/time.h>
 
 #include "calls.h"
 #include "state.h"
@@ -13,6 +16,16 @@
 #define HANDLER_IGNORE  1
 #define MASK_BYTES      8
 #define ONSTACK_MIN     2048 /* MINSIGSTKSZ of the kernel's ABI; libc's is no constant */
+#define AUTODISARM      ((int32_t)(1u << 31)) /* SS_AUTODISARM */
+#define CODE_LOWEST     (-7)                  /* SI_DETHREAD */
+#define REAL_TIME       32                    /* the first signal of which several may be pending */
+#define NEVER_BLOCKED   (mask_of(SIGKILL) | mask_of(SIGSTOP))
+
+void signals_init(struct linux_state *state, bool ignore_sigpipe)
+{
+    if (ignore_sigpipe)
+        state->actions[SIGPIPE - 1].handler = HANDLER_IGNORE;
+}
 
 static uint64_t mask_of(int signo)
 {
@@ -27,16 +40,13 @@ static bool harmless(int signo)
             mask_of(SIGSTOP) | mask_of(SIGTSTP) | mask_of(SIGTTIN) | mask_of(SIGTTOU));
 }
 
-void signal_send(struct linux_state *state, int signo)
+/* A signal that is sent, or was blocked and is no more. */
+static void take_effect(struct linux_state *state, int signo)
 {
     uint64_t handler = state->actions[signo - 1].handler;
 
     if (handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && harmless(signo)))
         return;
-    if (state->blocked & mask_of(signo)) {
-        state->pending |= mask_of(signo);
-        return;
-    }
     /* abort() ends the program whatever its handler does. */
     if (handler != HANDLER_DEFAULT && signo != SIGABRT) {
         if (!(state->unhandled & mask_of(signo)))
@@ -46,6 +56,90 @@ void signal_send(struct linux_state *state, int signo)
     }
     state->next = LINUX_SIGNAL;
     state->status = signo;
+}
+
+/* Keeps what is blocked. -EAGAIN: no room for what comes with it. */
+static int enqueue(struct linux_state *state, const struct signal_info *info)
+{
+    uint64_t bit = mask_of(info->signo);
+
+    if (info->signo < REAL_TIME && state->pending & bit)
+        return 0;
+    state->pending |= bit;
+    if (state->queued >= QUEUED_SIGNALS_MAX ||
+        state->queued >= state->limits[RLIMIT_SIGPENDING].rlim_cur)
+        return -EAGAIN;
+    state->queue[state->queued++] = *info;
+    return 0;
+}
+
+/* Sends it with what is to be told to whoever waits for it. */
+static int64_t send_info(struct linux_state *state, const struct signal_info *info)
+{
+    uint64_t bit = mask_of(info->signo);
+
+    /* What is blocked is pending even if it is ignored: that may change before it is looked at. */
+    if (!(state->blocked & bit)) {
+        take_effect(state, info->signo);
+        return 0;
+    }
+    /* Linux delivers what the kernel or kill() sends without its particulars then. */
+    return enqueue(state, info) && info->code < 0 && info->signo >= REAL_TIME ? -EAGAIN : 0;
+}
+
+static struct signal_info from_itself(int signo, int code)
+{
+    return (struct signal_info){.signo = signo, .code = code, .pid = LINUX_PID, .uid = LINUX_USER};
+}
+
+void signal_send(struct linux_state *state, int signo)
+{
+    struct signal_info info = from_itself(signo, SI_USER);
+
+    send_info(state, &info);
+}
+
+/* Takes the first pending one of that number. */
+static struct signal_info dequeue(struct linux_state *state, int signo)
+{
+    struct signal_info info = {.signo = signo, .code = SI_USER};
+    bool found = false, more = false;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < state->queued; i++) {
+        if (state->queue[i].signo == signo && !found) {
+            info = state->queue[i];
+            found = true;
+            continue;
+        }
+        more |= state->queue[i].signo == signo;
+        state->queue[kept++] = state->queue[i];
+    }
+    state->queued = kept;
+    if (!more)
+        state->pending &= ~mask_of(signo);
+    return info;
+}
+
+/* The lowest of these that is pending; 0: none. */
+static int first_pending(const struct linux_state *state, uint64_t set)
+{
+    uint64_t pending = state->pending & set;
+
+    return pending ? __builtin_ctzll(pending) + 1 : 0;
+}
+
+/* What is pending and nobody would look at goes, as in Linux, when it becomes ignored. */
+static void flush_ignored(struct linux_state *state, int signo)
+{
+    const uint64_t ignored =
+        mask_of(SIGCHLD) | mask_of(SIGURG) | mask_of(SIGWINCH) | mask_of(SIGCONT);
+    uint64_t handler = state->actions[signo - 1].handler;
+
+    if (handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && ignored & mask_of(signo))) {
+        while (state->pending & mask_of(signo))
+            dequeue(state, signo);
+    }
 }
 
 int64_t signal_broken_pipe(struct linux_state *state)
@@ -68,6 +162,7 @@ int64_t sys_rt_sigaction(struct linux_state *state, const uint64_t arg[6])
         if (guest_get(state, arg[1], &action, sizeof(action)))
             return -EFAULT;
         state->actions[signo - 1] = action;
+        flush_ignored(state, (int)signo);
     }
     return arg[2] ? guest_put(state, arg[2], &old, sizeof(old)) : 0;
 }
@@ -75,11 +170,11 @@ int64_t sys_rt_sigaction(struct linux_state *state, const uint64_t arg[6])
 /* Signals that were blocked and are no more take effect. */
 static void deliver_pending(struct linux_state *state)
 {
-    for (int signo = 1; signo <= SIGNALS && state->next == LINUX_RESUME; signo++) {
-        if (!(state->pending & ~state->blocked & mask_of(signo)))
-            continue;
-        state->pending &= ~mask_of(signo);
-        signal_send(state, signo);
+    int signo;
+
+    while (state->next == LINUX_RESUME && (signo = first_pending(state, ~state->blocked)) != 0) {
+        dequeue(state, signo);
+        take_effect(state, signo);
     }
 }
 
@@ -105,7 +200,7 @@ int64_t sys_rt_sigprocmask(struct linux_state *state, const uint64_t arg[6])
         default:
             return -EINVAL;
         }
-        state->blocked = blocked & ~(mask_of(SIGKILL) | mask_of(SIGSTOP));
+        state->blocked = blocked & ~NEVER_BLOCKED;
         deliver_pending(state);
     }
     return arg[2] ? guest_put(state, arg[2], &old, sizeof(old)) : 0;
@@ -118,6 +213,44 @@ int64_t sys_rt_sigpending(struct linux_state *state, const uint64_t arg[6])
     return arg[1] == MASK_BYTES ? guest_put(state, arg[0], &set, sizeof(set)) : -EINVAL;
 }
 
+/* Until the VM is stopped, or a signal that is let through ends the program: no handler runs that
+ * the call could return from. */
+int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t blocked;
+
+    if (arg[1] != MASK_BYTES)
+        return -EINVAL;
+    if (guest_get(state, arg[0], &blocked, sizeof(blocked)))
+        return -EFAULT;
+    state->blocked = blocked & ~NEVER_BLOCKED;
+    deliver_pending(state);
+    return state->next == LINUX_RESUME ? vm_sleep(state->vm, UINT64_MAX) : 0;
+}
+
+/* Takes what is pending. Nothing becomes so while the only thread waits, so waiting is sleeping. */
+int64_t sys_rt_sigtimedwait(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t set, nanoseconds;
+    struct signal_info info;
+    int signo, err;
+
+    if (arg[3] != MASK_BYTES)
+        return -EINVAL;
+    if (guest_get(state, arg[0], &set, sizeof(set)))
+        return -EFAULT;
+    err = time_get(state, arg[2], &nanoseconds);
+    if (err)
+        return err;
+    signo = first_pending(state, set & ~NEVER_BLOCKED);
+    if (!signo) {
+        err = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+        return err ? err : -EAGAIN;
+    }
+    info = dequeue(state, signo);
+    return arg[1] && guest_put(state, arg[1], &info, sizeof(info)) ? -EFAULT : signo;
+}
+
 int64_t sys_sigaltstack(struct linux_state *state, const uint64_t arg[6])
 {
     struct signal_stack old = state->signal_stack, stack;
@@ -126,6 +259,9 @@ int64_t sys_sigaltstack(struct linux_state *state, const uint64_t arg[6])
         if (guest_get(state, arg[0], &stack, sizeof(stack)))
             return -EFAULT;
         stack.zero = 0;
+        if (stack.flags & ~(AUTODISARM | SS_DISABLE | SS_ONSTACK) ||
+            (stack.flags & SS_DISABLE && stack.flags & SS_ONSTACK))
+            return -EINVAL;
         if (stack.flags & SS_DISABLE)
             stack = (struct signal_stack){.flags = SS_DISABLE};
         else if (stack.bytes < ONSTACK_MIN)
@@ -136,32 +272,104 @@ int64_t sys_sigaltstack(struct linux_state *state, const uint64_t arg[6])
 }
 
 /* There is only one to send to. */
-static int64_t send_to(struct linux_state *state, bool self, uint64_t number)
+static int64_t send_to(struct linux_state *state, bool self, uint64_t number, int code)
 {
-    int signo = (int)(uint32_t)number;
+    struct signal_info info = from_itself((int)(uint32_t)number, code);
 
-    if (signo < 0 || signo > SIGNALS)
+    if (info.signo < 0 || info.signo > SIGNALS)
         return -EINVAL;
     if (!self)
         return -ESRCH;
-    if (signo)
-        signal_send(state, signo);
-    return 0;
+    return info.signo ? send_info(state, &info) : 0;
 }
 
 int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 {
     int32_t pid = (int32_t)arg[0];
 
-    return send_to(state, pid == LINUX_PID || pid == 0 || pid == -LINUX_PID, arg[1]);
+    return send_to(state, pid == LINUX_PID || pid == 0 || pid == -LINUX_PID, arg[1], SI_USER);
 }
 
 int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
 {
-    return send_to(state, (int32_t)arg[0] == LINUX_PID, arg[1]);
+    if ((int32_t)arg[0] <= 0)
+        return -EINVAL;
+    return send_to(state, (int32_t)arg[0] == LINUX_PID, arg[1], SI_TKILL);
 }
 
 int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
 {
-    return send_to(state, (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2]);
+    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
+        return -EINVAL;
+    return send_to(state, (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2],
+                   SI_TKILL);
+}
+
+/* What follows the first fields means something only with the codes Linux knows. */
+static bool is_known(const struct signal_info *info)
+{
+    static const struct signal_info none;
+
+    return (info->code <= SI_USER && info->code >= CODE_LOWEST) || info->code == SI_KERNEL ||
+           memcmp(info->rest, none.rest, sizeof(none.rest)) == 0;
+}
+
+/* Sends what the program says about it along; as if it were from the kernel, to itself only. */
+static int64_t queue_to(struct linux_state *state, bool self, uint64_t number, uint64_t addr)
+{
+    struct signal_info info;
+
+    if (guest_get(state, addr, &info, sizeof(info)))
+        return -EFAULT;
+    if (!is_known(&info))
+        return -E2BIG;
+    if (!self)
+        return info.code >= 0 || info.code == SI_TKILL ? -EPERM : -ESRCH;
+    info.signo = (int)(uint32_t)number;
+    if (info.signo < 0 || info.signo > SIGNALS)
+        return -EINVAL;
+    return info.signo ? send_info(state, &info) : 0;
+}
+
+int64_t sys_rt_sigqueueinfo(struct linux_state *state, const uint64_t arg[6])
+{
+    return queue_to(state, (int32_t)arg[0] == LINUX_PID, arg[1], arg[2]);
+}
+
+int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
+        return -EINVAL;
+    return queue_to(state, (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2],
+                    arg[3]);
+}
+
+/* ---- timers -------------------------------------------------------------- */
+
+/* A timer that is not running can be asked for and stopped. To start one would be to promise a
+ * signal whose handler does not run. */
+int64_t sys_getitimer(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct itimerval none = {0};
+
+    return (uint32_t)arg[0] > ITIMER_PROF ? -EINVAL : guest_put(state, arg[1], &none, sizeof(none));
+}
+
+int64_t sys_setitimer(struct linux_state *state, const uint64_t arg[6])
+{
+    struct itimerval timer = {0};
+
+    if ((uint32_t)arg[0] > ITIMER_PROF)
+        return -EINVAL;
+    if (arg[1] && guest_get(state, arg[1], &timer, sizeof(timer)))
+        return -EFAULT;
+    if (timer.it_value.tv_sec || timer.it_value.tv_usec)
+        return -ENOSYS;
+    return arg[2] ? sys_getitimer(state, (const uint64_t[6]){arg[0], arg[2]}) : 0;
+}
+
+int64_t sys_alarm(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (uint32_t)arg[0] ? -ENOSYS : 0;
 }

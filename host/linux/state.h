@@ -63,12 +63,35 @@ struct signal_action {
     uint64_t handler, flags, restorer, mask;
 };
 
+/* As the kernel's siginfo_t, as far as it is made here. */
+struct signal_info {
+    int32_t signo, error, code, zero, pid;
+    uint32_t uid;
+    uint64_t value;
+    uint8_t rest[96];
+};
+_Static_assert(sizeof(struct signal_info) == 128, "the kernel copies so many bytes");
+
 /* As the kernel's stack_t. */
 struct signal_stack {
     uint64_t sp;
     int32_t flags;
     uint32_t zero;
     uint64_t bytes;
+};
+
+/* ---- the only thread (task.c) -------------------------------------------- */
+
+#define TASK_NAME_BYTES 16
+
+/* What can be set and asked for, and changes nothing in a VM. */
+struct task {
+    char name[TASK_NAME_BYTES];
+    uint32_t dumpable, death_signal, keep_capabilities, child_subreaper, no_huge_pages;
+    uint32_t persona;
+    bool no_new_privileges;
+    bool membarrier_registered;
+    uint64_t timer_slack_ns, robust_list;
 };
 
 /* ---- read-only directories (paths.c) ------------------------------------- */
@@ -95,8 +118,11 @@ struct linux_state {
         heap_mapped;                       /* heap_mapped: page boundary at or after the break */
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
     uint64_t blocked, pending, unhandled;
+    struct signal_info queue[QUEUED_SIGNALS_MAX]; /* what came with those pending, oldest first */
+    unsigned queued;
     struct signal_stack signal_stack;
     struct rlimit limits[RLIM_NLIMITS];
+    struct task task;
     /* How the program goes on after the call being served. */
     enum linux_next next;
     int status;
@@ -178,10 +204,15 @@ int path_open(struct linux_state *state, const struct guest_path *path, bool fol
 
 /* ---- signals.c ----------------------------------------------------------- */
 
+void signals_init(struct linux_state *state, bool ignore_sigpipe);
 /* Sends the program a signal: it may end by it (state->next). */
 void signal_send(struct linux_state *state, int signo);
 /* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
+
+/* ---- task.c -------------------------------------------------------------- */
+
+void task_init(struct linux_state *state, const char *program);
 
 /* ---- limits.c ------------------------------------------------------------ */
 

@@ -135,6 +135,7 @@ struct ferry_vm_config {
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
     uint64_t timeout_ns; /* stop it after so long from its start; 0: never */
+    bool ignore_sigpipe; /* it starts with SIGPIPE ignored, as after exec by one who ignores it */
 };
 
 /* Makes the VM and loads the program; runs nothing yet. Errors, each with its

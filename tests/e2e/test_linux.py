@@ -2,10 +2,11 @@
 """What Linux answers to a program: each program runs on the host and in a VM, and says the same."""
 
 import os
+import signal
 import subprocess
 import tempfile
 
-from harness import FERRY, PATIENCE, FerryTest, guest, main
+from harness import FERRY, PATIENCE, FerryTest, Result, box, guest, main, pipe_command
 
 
 def both(program, *arguments, options=()):
@@ -47,6 +48,26 @@ class Memory(FerryTest):
                 status, _, errors = self.compare(how)
                 self.assertEqual(status, 135)
                 self.assertRegex(errors, "SIGBUS .*beyond the end of the file")
+
+
+class Process(FerryTest):
+    def test_a_process_is_answered_as_on_the_host(self):
+        host, vm = both("asks_process")
+        self.assertGreater(len(host[1].splitlines()), 90)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual(vm[0], host[0], vm[2])
+
+    def test_an_ignored_sigpipe_stays_ignored(self):
+        """The writer is told by an error, as after exec; by default it is ended."""
+        for ignored, status in ((True, 1), (False, 128 + signal.SIGPIPE)):
+            done = subprocess.run(
+                pipe_command([box("yes"), box("head -n1")]),
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE,
+                restore_signals=not ignored,
+            )  # fmt: skip
+            result = Result(done.returncode, done.stdout, done.stderr)
+            self.assertEqual(result.output, b"y\n")
+            self.assertEqual(result.vm(0)["exit_status"], status)
 
 
 RESULT = "89c7b83c0000000f05"  # mov %eax, %edi; mov $60, %eax; syscall: exits with what RAX holds

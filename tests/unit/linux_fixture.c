@@ -51,6 +51,11 @@ uint64_t vm_stack_pointer(struct ferry_vm *vm)
     return vm->sp;
 }
 
+void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
+{
+    vm->stack_bytes = bytes;
+}
+
 uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
     return vm->cpu_ns;
@@ -184,6 +189,7 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
     struct linux_config config = {.heap_start = HEAP_START,
                                   .memory_bytes = MEMORY,
                                   .stack_bytes = STACK_BYTES,
+                                  .program = "/a/program-with-a-long-name",
                                   .read_only_dirs = directories,
                                   .stderr_fd = stderr_fd};
 

@@ -37,7 +37,7 @@ struct ferry_vm {
     struct guest_tables tables;
     void *table_pages;
     struct linux_state *linux_state;
-    uint64_t fs, gs, sp;
+    uint64_t fs, gs, sp, stack_bytes;
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;

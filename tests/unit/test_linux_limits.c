@@ -115,6 +115,7 @@ static void test_stack(void **state)
     assert_int_equal(get_limit(vm, RLIMIT_STACK).rlim_cur, 2 * STACK_BYTES);
     /* Less takes away what the program does not stand on. */
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 16 * PAGE, MEMORY / 2), 0);
+    assert_int_equal(vm->stack_bytes, 16 * PAGE);
     assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 17 * PAGE, 1, 0));
     assert_non_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 16 * PAGE, 16 * PAGE, SPACE_WRITE));
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 0, MEMORY / 2), 0);

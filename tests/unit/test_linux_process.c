@@ -7,8 +7,10 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -231,6 +233,101 @@ static void test_blocked_signal_waits(void **state)
     assert_int_equal(vm->status, SIGUSR1);
 }
 
+static void queue(struct ferry_vm *vm, int signo, int code, uint64_t value, int64_t result)
+{
+    struct {
+        int32_t signo, error, code, zero, pid, uid;
+        uint64_t value;
+        uint8_t rest[96];
+    } *info = guest(vm, SCRATCH);
+
+    memset(info, 0, sizeof(*info));
+    info->code = code;
+    info->value = value;
+    assert_int_equal(
+        CALL(vm, rt_sigqueueinfo, (uint64_t)CALL(vm, getpid), (uint64_t)signo, SCRATCH), result);
+}
+
+static int64_t take(struct ferry_vm *vm, uint64_t mask)
+{
+    memcpy(guest(vm, SCRATCH + PAGE), &mask, sizeof(mask));
+    return CALL(vm, rt_sigtimedwait, SCRATCH + PAGE, SCRATCH, 0, 8);
+}
+
+/* Real-time signals queue, up to a limit, and are taken in order; what is taken is gone. */
+static void test_queued_signals(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t mask = 1ull << (40 - 1);
+    uint64_t *value = guest(vm, SCRATCH + 24);
+
+    set_blocked(vm, UINT64_MAX);
+    for (uint64_t i = 0; i < 64; i++)
+        queue(vm, 40, SI_QUEUE, i, 0);
+    queue(vm, 40, SI_QUEUE, 64, -EAGAIN);
+    queue(vm, SIGUSR1, SI_QUEUE, 0, 0); /* pending all the same, as Linux does it */
+    for (uint64_t i = 0; i < 64; i++) {
+        assert_int_equal(take(vm, mask), 40);
+        assert_int_equal(*value, i);
+    }
+    assert_int_equal(take(vm, 1 << (SIGUSR1 - 1)), SIGUSR1);
+    assert_int_equal(CALL(vm, rt_sigpending, SCRATCH, 8), 0);
+    assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), 0);
+    /* The last bytes mean something to Linux with codes it knows only. */
+    queue(vm, SIGUSR1, SI_QUEUE, 0, 0);
+    ((uint8_t *)guest(vm, SCRATCH))[127] = 1;
+    assert_int_equal(CALL(vm, rt_sigqueueinfo, (uint64_t)CALL(vm, getpid), SIGUSR1, SCRATCH), 0);
+    ((int32_t *)guest(vm, SCRATCH))[2] = 5000;
+    assert_int_equal(CALL(vm, rt_sigqueueinfo, (uint64_t)CALL(vm, getpid), SIGUSR1, SCRATCH),
+                     -E2BIG);
+}
+
+/* A wait for what is not pending lasts as long as it says, or until the VM is stopped. */
+static void test_wait_for_a_signal(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    *(uint64_t *)guest(vm, SCRATCH + PAGE) = 1;
+    assert_int_equal(CALL(vm, rt_sigtimedwait, SCRATCH + PAGE, 0, put_time(vm, 2, 0), 8), -EAGAIN);
+    assert_int_equal(vm->slept_ns, 2000000000);
+    assert_int_equal(CALL(vm, rt_sigtimedwait, NOWHERE, 0, 0, 8), -EFAULT);
+    vm->stop = true;
+    take(vm, 1);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+    assert_true(vm->slept_ns == UINT64_MAX);
+    *(uint64_t *)guest(vm, SCRATCH) = 0;
+    CALL(vm, rt_sigsuspend, SCRATCH, 8);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+    assert_int_equal(CALL(vm, rt_sigsuspend, SCRATCH, 4), -EINVAL);
+}
+
+static void test_suspend_lets_a_signal_through(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    set_blocked(vm, UINT64_MAX);
+    CALL(vm, kill, (uint64_t)CALL(vm, getpid), SIGTERM);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    *(uint64_t *)guest(vm, SCRATCH) = ~(1ull << (SIGTERM - 1));
+    CALL(vm, rt_sigsuspend, SCRATCH, 8);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGTERM);
+    assert_int_equal(vm->sleeps, 0);
+}
+
+/* A promise of a signal whose handler would not run is not made. */
+static void test_timers(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    memset(guest(vm, SCRATCH), 0, 32);
+    assert_int_equal(CALL(vm, setitimer, ITIMER_REAL, SCRATCH, SCRATCH + 32), 0);
+    ((uint64_t *)guest(vm, SCRATCH))[2] = 1;
+    assert_int_equal(CALL(vm, setitimer, ITIMER_REAL, SCRATCH, 0), -ENOSYS);
+    assert_int_equal(CALL(vm, alarm, 1), -ENOSYS);
+    assert_int_equal(CALL(vm, alarm, 0), 0);
+}
+
 /* ---- the process --------------------------------------------------------- */
 
 static void test_exit(void **state)
@@ -267,6 +364,20 @@ static void test_what_a_program_asks(void **state)
     assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
     assert_int_equal(CALL(vm, setuid, (uint64_t)CALL(vm, getuid)), 0);
     assert_int_equal(CALL(vm, setuid, 0), -EPERM);
+    assert_int_equal(CALL(vm, setresuid, UINT32_MAX, (uint64_t)CALL(vm, getuid), UINT32_MAX), 0);
+    assert_int_equal(CALL(vm, setresuid, UINT32_MAX, UINT32_MAX, 0), -EPERM);
+    assert_int_equal(CALL(vm, setregid, UINT32_MAX, 0), -EPERM);
+    assert_int_equal(CALL(vm, setgroups, 0, 0), 0);
+    assert_int_equal(CALL(vm, setgroups, 1, SCRATCH), -EPERM);
+    assert_int_equal(CALL(vm, setpriority, 0, 0, 5), -EPERM);
+    memset(guest(vm, SCRATCH), 0, 64);
+    *(uint32_t *)guest(vm, SCRATCH) = 0x20080522; /* the version of capabilities */
+    assert_int_equal(CALL(vm, capget, SCRATCH, SCRATCH + 64), 0);
+    assert_int_equal(CALL(vm, capset, SCRATCH, SCRATCH + 64), 0);
+    *(uint32_t *)guest(vm, SCRATCH + 64) = 1;
+    assert_int_equal(CALL(vm, capset, SCRATCH, SCRATCH + 64), -EPERM);
+    assert_int_equal(CALL(vm, prctl, PR_GET_NAME, SCRATCH), 0);
+    assert_string_equal(guest(vm, SCRATCH), "program-with-a-");
     assert_int_equal(CALL(vm, umask, 077), 022);
     assert_int_equal(CALL(vm, umask, 0), 077);
     assert_int_equal(CALL(vm, getrusage, 0, SCRATCH), 0);
@@ -313,6 +424,10 @@ int main(void)
         TEST(test_dispositions_are_kept),
         TEST(test_signal_to_itself),
         TEST(test_blocked_signal_waits),
+        TEST(test_queued_signals),
+        TEST(test_wait_for_a_signal),
+        TEST(test_suspend_lets_a_signal_through),
+        TEST(test_timers),
         TEST(test_exit),
         TEST(test_what_a_program_asks),
         TEST(test_segments),

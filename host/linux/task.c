@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns what a program may set and ask of its only thread, and of how it is
+ * scheduled. Yes is said to what is true in a VM: nobody dumps it or gives it new
+ * rights, and it has one processor with a plain share.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <linux/mempolicy.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "calls.h"
+#include "state.h"
+
+#define TIMER_SLACK_NS      50000 /* Linux's default */
+#define REAL_TIME_MOST      99
+#define ROBUST_LIST_BYTES   24
+#define NICE_ZERO           20 /* nice value 0, as getpriority encodes it */
+#define CPU_SET_BYTES_MAX   1024
+#define CAPABILITY_VERSION3 _LINUX_CAPABILITY_VERSION_3
+
+void task_init(struct linux_state *state, const char *program)
+{
+    const char *slash = program ? strrchr(program, '/') : NULL;
+    const char *name = slash ? slash + 1 : program ? program : "";
+
+    state->task = (struct task){.dumpable = 1, .timer_slack_ns = TIMER_SLACK_NS};
+    strncpy(state->task.name, name, TASK_NAME_BYTES - 1);
+}
+
+/* Whose thread a call is about; 0 or -ESRCH. */
+static int check_self(uint64_t pid)
+{
+    int32_t id = (int32_t)pid;
+
+    if (id < 0)
+        return -EINVAL;
+    return id == 0 || id == LINUX_PID ? 0 : -ESRCH;
+}
+
+/* ---- prctl --------------------------------------------------------------- */
+
+static int64_t set_flag(uint32_t *flag, uint64_t value, uint64_t most)
+{
+    if (value > most)
+        return -EINVAL;
+    *flag = (uint32_t)value;
+    return 0;
+}
+
+static int64_t set_name(struct linux_state *state, uint64_t addr)
+{
+    char name[TASK_NAME_BYTES] = {0};
+    int err = guest_get_string(state, addr, name, sizeof(name));
+
+    if (err == -EFAULT)
+        return err;
+    name[TASK_NAME_BYTES - 1] = 0; /* a longer one is cut */
+    memcpy(state->task.name, name, sizeof(name));
+    return 0;
+}
+
+static int64_t get_into(struct linux_state *state, uint64_t addr, uint32_t value)
+{
+    return guest_put(state, addr, &value, sizeof(value));
+}
+
+static bool any(const uint64_t arg[6], int from)
+{
+    uint64_t all = 0;
+
+    for (int i = from; i < 5; i++)
+        all |= arg[i];
+    return all != 0;
+}
+
+/* Of rights and capabilities: there are none, and none can be had. */
+static int64_t prctl_rights(struct linux_state *state, const uint64_t arg[6])
+{
+    struct task *task = &state->task;
+
+    switch (arg[0]) {
+    case PR_SET_NO_NEW_PRIVS:
+        if (arg[1] != 1 || any(arg, 2))
+            return -EINVAL;
+        task->no_new_privileges = true;
+        return 0;
+    case PR_GET_NO_NEW_PRIVS:
+        return any(arg, 1) ? -EINVAL : task->no_new_privileges;
+    case PR_SET_KEEPCAPS:
+        return set_flag(&task->keep_capabilities, arg[1], 1);
+    case PR_GET_KEEPCAPS:
+        return task->keep_capabilities;
+    case PR_CAPBSET_READ:
+        return arg[1] > CAP_LAST_CAP ? -EINVAL : 0;
+    case PR_CAPBSET_DROP:
+        return -EPERM;
+    case PR_CAP_AMBIENT:
+        if (any(arg, 3) ||
+            (arg[1] == PR_CAP_AMBIENT_CLEAR_ALL ? arg[2] != 0 : arg[2] > CAP_LAST_CAP))
+            return -EINVAL;
+        if (arg[1] == PR_CAP_AMBIENT_RAISE)
+            return -EPERM;
+        return arg[1] >= PR_CAP_AMBIENT_IS_SET && arg[1] <= PR_CAP_AMBIENT_CLEAR_ALL ? 0 : -EINVAL;
+    case PR_GET_SECUREBITS:
+    case PR_GET_SECCOMP:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
+{
+    struct task *task = &state->task;
+
+    switch (arg[0]) {
+    case PR_SET_NAME:
+        return set_name(state, arg[1]);
+    case PR_GET_NAME:
+        return guest_put(state, arg[1], task->name, sizeof(task->name));
+    case PR_SET_DUMPABLE:
+        return set_flag(&task->dumpable, arg[1], 1);
+    case PR_GET_DUMPABLE:
+        return task->dumpable;
+    case PR_SET_PDEATHSIG: /* the parent outlives it */
+        return set_flag(&task->death_signal, arg[1], SIGNALS);
+    case PR_GET_PDEATHSIG:
+        return get_into(state, arg[1], task->death_signal);
+    case PR_SET_CHILD_SUBREAPER:
+        task->child_subreaper = arg[1] != 0;
+        return 0;
+    case PR_GET_CHILD_SUBREAPER:
+        return get_into(state, arg[1], task->child_subreaper);
+    case PR_SET_TIMERSLACK:
+        task->timer_slack_ns = (int64_t)arg[1] > 0 ? arg[1] : TIMER_SLACK_NS;
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return (int64_t)task->timer_slack_ns;
+    case PR_SET_THP_DISABLE:
+        if (any(arg, 2))
+            return -EINVAL;
+        task->no_huge_pages = arg[1] != 0;
+        return 0;
+    case PR_GET_THP_DISABLE:
+        return any(arg, 1) ? -EINVAL : (int)task->no_huge_pages;
+    case PR_GET_TSC:
+        return get_into(state, arg[1], PR_TSC_ENABLE);
+    case PR_SET_TSC:
+        return arg[1] == PR_TSC_ENABLE ? 0 : -EINVAL;
+    default:
+        return prctl_rights(state, arg);
+    }
+}
+
+/* ---- capabilities -------------------------------------------------------- */
+
+/* Checks the header; *words: how many times 32 capabilities follow. */
+static int64_t capability_header(struct linux_state *state, uint64_t addr, size_t *words)
+{
+    struct __user_cap_header_struct header;
+
+    if (guest_get(state, addr, &header, sizeof(header)))
+        return -EFAULT;
+    *words = 2;
+    switch (header.version) {
+    case _LINUX_CAPABILITY_VERSION_1:
+        *words = 1;
+        break;
+    case _LINUX_CAPABILITY_VERSION_2:
+    case _LINUX_CAPABILITY_VERSION_3:
+        break;
+    default:
+        *words = 0;
+        header.version = CAPABILITY_VERSION3;
+        return guest_put(state, addr, &header, sizeof(header)) ? -EFAULT : -EINVAL;
+    }
+    return check_self((uint32_t)header.pid);
+}
+
+int64_t sys_capget(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct __user_cap_data_struct none[2] = {{0}, {0}};
+    size_t words;
+    int64_t err = capability_header(state, arg[0], &words);
+
+    if (!arg[1])
+        return err == -EINVAL && !words ? 0 : err; /* a question for the version */
+    return err ? err : guest_put(state, arg[1], none, words * sizeof(none[0]));
+}
+
+int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
+{
+    struct __user_cap_data_struct data[2] = {{0}, {0}};
+    size_t words;
+    int64_t err = capability_header(state, arg[0], &words);
+
+    if (err)
+        return err;
+    if (guest_get(state, arg[1], data, words * sizeof(data[0])))
+        return -EFAULT;
+    for (size_t i = 0; i < words; i++) {
+        if (data[i].effective | data[i].permitted | data[i].inheritable)
+            return -EPERM;
+    }
+    return 0;
+}
+
+/* ---- scheduling ---------------------------------------------------------- */
+
+int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint64_t one_cpu = 1;
+    int err = check_self(arg[0]);
+
+    if ((uint32_t)arg[1] < sizeof(one_cpu) || arg[1] % sizeof(one_cpu))
+        return -EINVAL;
+    if (err)
+        return err;
+    return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
+}
+
+/* Any set that has its only processor in it is what it has already. */
+int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
+{
+    uint8_t first = 0;
+    int err = check_self(arg[0]);
+
+    if (arg[1] && guest_get(state, arg[2], &first, sizeof(first)))
+        return -EFAULT;
+    if (err)
+        return err;
+    return first & 1 ? 0 : -EINVAL;
+}
+
+int64_t sys_get_scheduler(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return check_self(arg[0]); /* SCHED_OTHER is 0 */
+}
+
+static int64_t set_scheduler(struct linux_state *state, uint64_t pid, uint64_t policy,
+                             uint64_t addr)
+{
+    int32_t priority;
+    int err = check_self(pid);
+
+    if (!addr)
+        return -EINVAL;
+    if (guest_get(state, addr, &priority, sizeof(priority)))
+        return -EFAULT;
+    if (err)
+        return err;
+    if (policy == SCHED_OTHER || policy == SCHED_BATCH)
+        return priority ? -EINVAL : 0; /* a batch is what every VM is to the host */
+    return policy == SCHED_FIFO || policy == SCHED_RR ? -EPERM : -EINVAL;
+}
+
+int64_t sys_set_scheduler(struct linux_state *state, const uint64_t arg[6])
+{
+    return set_scheduler(state, arg[0], (uint32_t)arg[1], arg[2]);
+}
+
+int64_t sys_sched_setparam(struct linux_state *state, const uint64_t arg[6])
+{
+    return set_scheduler(state, arg[0], SCHED_OTHER, arg[1]);
+}
+
+int64_t sys_sched_getparam(struct linux_state *state, const uint64_t arg[6])
+{
+    int err = check_self(arg[0]);
+
+    if (!arg[1])
+        return -EINVAL;
+    return err ? err : get_into(state, arg[1], 0);
+}
+
+static int64_t priority_bound(uint64_t policy, int real_time)
+{
+    switch ((uint32_t)policy) {
+    case SCHED_FIFO:
+    case SCHED_RR:
+        return real_time;
+    case SCHED_OTHER:
+    case SCHED_BATCH:
+    case SCHED_IDLE:
+    case SCHED_DEADLINE:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int64_t sys_priority_max(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return priority_bound(arg[0], REAL_TIME_MOST);
+}
+
+int64_t sys_priority_min(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return priority_bound(arg[0], 1);
+}
+
+/* What the host gives the thread that runs the VM. */
+int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
+{
+    struct timespec slice = {0};
+    int err = check_self(arg[0]);
+
+    if (err)
+        return err;
+    sched_rr_get_interval(0, &slice);
+    return guest_put(state, arg[1], &slice, sizeof(slice));
+}
+
+static int check_priority(uint64_t which, uint64_t who)
+{
+    if ((uint32_t)which > PRIO_USER)
+        return -EINVAL;
+    return !who || (uint32_t)who == ((uint32_t)which == PRIO_USER ? LINUX_USER : LINUX_PID)
+               ? 0
+               : -ESRCH;
+}
+
+int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
+{
+    int err = check_priority(arg[0], arg[1]);
+
+    (void)state;
+    return err ? err : NICE_ZERO;
+}
+
+/* A VM that steps back would hold up those that wait for what it has in its hands. */
+int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
+{
+    int err = check_priority(arg[0], arg[1]);
+
+    (void)state;
+    if (err)
+        return err;
+    return (int32_t)arg[2] == 0 ? 0 : (int32_t)arg[2] < 0 ? -EACCES : -EPERM;
+}
+
+/* No class was set. */
+int64_t sys_ioprio_get(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_self(arg[1]) : 0;
+}
+
+/* ---- memory of several nodes and threads --------------------------------- */
+
+/* There is one node. */
+int64_t sys_get_mempolicy(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t words = (arg[2] + 63) / 64;
+    const uint64_t none = 0;
+
+    if (arg[4])
+        return -EINVAL;
+    if (arg[0] && get_into(state, arg[0], MPOL_DEFAULT))
+        return -EFAULT;
+    if (!arg[1])
+        return 0;
+    if (arg[2] > CPU_SET_BYTES_MAX * 8ull)
+        return -EINVAL;
+    for (uint64_t i = 0; i < words; i++) {
+        if (guest_put(state, arg[1] + i * sizeof(none), &none, sizeof(none)))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+int64_t sys_set_mempolicy(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return arg[0] == MPOL_DEFAULT && !arg[1] ? 0 : -EINVAL;
+}
+
+int64_t sys_mbind(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t bytes = memory_page_up(arg[1]);
+
+    if (arg[0] & (FERRY_PAGE_BYTES - 1) || arg[2] != MPOL_DEFAULT || arg[3] || arg[5])
+        return -EINVAL;
+    return !bytes || space_at(vm_space(state->vm), arg[0], bytes, 0) ? 0 : -EFAULT;
+}
+
+/* Nobody else runs in this memory, so there is always order. */
+int64_t sys_membarrier(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint32_t registrations =
+        MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    const uint32_t all = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+                         MEMBARRIER_CMD_PRIVATE_EXPEDITED | registrations;
+    uint32_t command = (uint32_t)arg[0];
+
+    if (arg[1] || command & ~all || command & (command - 1))
+        return -EINVAL;
+    if (command == MEMBARRIER_CMD_QUERY)
+        return all;
+    if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED && !state->task.membarrier_registered)
+        return -EPERM;
+    if (command == MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+        state->task.membarrier_registered = true;
+    return 0;
+}
+
+int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
+{
+    if (arg[1] != ROBUST_LIST_BYTES)
+        return -EINVAL;
+    state->task.robust_list = arg[0];
+    return 0;
+}
+
+int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
+{
+    const uint64_t bytes = ROBUST_LIST_BYTES;
+    int err = check_self(arg[0]);
+
+    if (err)
+        return err;
+    if (guest_put(state, arg[2], &bytes, sizeof(bytes)) ||
+        guest_put(state, arg[1], &state->task.robust_list, sizeof(uint64_t)))
+        return -EFAULT;
+    return 0;
+}
+
+/* ---- personality --------------------------------------------------------- */
+
+/* Addresses are not random as it is. */
+int64_t sys_personality(struct linux_state *state, const uint64_t arg[6])
+{
+    uint32_t old = state->task.persona, wanted = (uint32_t)arg[0];
+
+    if (wanted == UINT32_MAX)
+        return old;
+    if (wanted & ~(uint32_t)ADDR_NO_RANDOMIZE)
+        return -EINVAL;
+    state->task.persona = wanted;
+    return old;
+}
