@@ -50,6 +50,9 @@ static void print_links(FILE *out, const struct pipeline *p)
                 s->pages_4k, s->extents_2m, s->table_calls,
                 mib > 0 ? (double)s->shoot_downs / mib : 0.0);
     }
+    fprintf(out,
+            "copied: bytes that Ferry copied, counted at each copy: out of a program's write, on "
+            "to the receiver, into its read\n");
 }
 
 static void print_table(FILE *out, const struct pipeline *p)

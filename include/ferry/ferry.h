@@ -230,8 +230,9 @@ struct ferry_link_stats {
     char from[32], to[32];      /* names; "host" for the host */
     uint64_t messages;          /* delivered */
     uint64_t bytes_handed_over; /* payload whose pages changed hands */
-    uint64_t
-        bytes_copied; /* payload bytes the VMM copied, each copy counted, inline ones left out */
+    /* Payload bytes the VMM copied, each copy counted: out of an unmodified program's write, on to
+     * the receiver unless pages change hands, into its read. Inline ones are left out. */
+    uint64_t bytes_copied;
     uint64_t bytes_inline;
     uint64_t pages_4k; /* units handed over */
     uint64_t extents_2m;

@@ -253,9 +253,20 @@ class Figures(FerryTest):
                 self.assertIsInstance(link[key], int, key)
         self.assertEqual(stats["ledger"]["owned"] + stats["ledger"]["lent"], 0)
 
+    def test_copied_counts_each_copy(self):
+        """Out of write, on to the receiver unless pages change hands, into read; as documented."""
+        stages = [box("tr a b"), box("tr b c"), box("cat")]
+        for mode, data, copies in (
+            ("copy", b"a" * 100, 3), ("copy", text(MIB), 3), ("map", text(MIB), 2),
+        ):  # fmt: skip
+            with self.subTest(mode=mode, bytes=len(data)):
+                result = pipe(stages, "--mode", mode, data=data)
+                self.assert_clean(result)
+                self.assertEqual(result.link("tr", "tr.2")["bytes_copied"], copies * len(data))
+
     def test_table(self):
         result = ferry("pipe", "--stats", box("cat"), data=b"x")
-        self.assert_ends(result, 0, "messages")
+        self.assert_ends(result, 0, "messages", "\ncopied: bytes that Ferry copied, counted at each")
         self.assertEqual(result.output, b"x")
 
     def test_nothing_is_said_without_being_asked(self):
