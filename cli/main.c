@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
+#include "words.h"
 
 static const struct {
     const char *name;
@@ -54,6 +57,32 @@ static int command_help(int argc, char **argv)
     return help_print(argc == 2 ? argv[1] : NULL);
 }
 
+/* A program, an option or a stage where a command is expected, or a command nearly right. */
+static int say_unknown(const char *name)
+{
+    const char *names[sizeof(commands) / sizeof(commands[0]) + 1] = {NULL};
+    char *file = NULL;
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        names[i] = commands[i].name;
+    const char *nearest = words_nearest(name, names, 2);
+
+    if (options_know(name))
+        say("'%s' is an option of a command, and comes after it: ferry run %s ...", name, name);
+    else if (name[0] == '-')
+        say("unknown option '%s'; 'ferry help' lists the commands", name);
+    else if (nearest)
+        say("unknown command '%s'; did you mean 'ferry %s'?", name, nearest);
+    else if (strpbrk(name, " |"))
+        say("unknown command '%s'; if these are stages, write ferry pipe '%s'", name, name);
+    else if (words_find_program(name, getenv("PATH"), &file) == 0)
+        say("unknown command '%s'; to run the program, write ferry run %s ...", name, name);
+    else
+        say("unknown command '%s'; 'ferry help' lists the commands", name);
+    g_free(file);
+    return STATUS_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     if (keep_standard_descriptors() != 0)
@@ -73,7 +102,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    say("unknown %s '%s'; 'ferry help' lists the commands", name[0] == '-' ? "option" : "command",
-        name);
-    return STATUS_USAGE;
+    return say_unknown(name);
 }

@@ -49,12 +49,26 @@ static const struct option long_options[] = {
 /* In this order getopt_long ends at the first operand, and tells a missing value. */
 static const char short_options[] = "+:hV";
 
+/* What to do about a directory that cannot be opened. */
+static const char *advise_directory(const char *dir, int error)
+{
+    if (error == ENOTDIR && g_file_test(dir, G_FILE_TEST_EXISTS))
+        return "give the directory that it is in";
+    if (dir[0] == '~')
+        return "shells replace ~ only where it begins a word: write --ro ~/... without '='";
+    if (strpbrk(dir, ":,"))
+        return "give --ro once for each directory";
+    return "give a directory that you may read";
+}
+
 static int add_read_only(struct options *options, const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
-        say("--ro '%s': %s; give a directory that you may read", dir, strerror(errno));
+        int error = errno;
+
+        say("--ro '%s': %s; %s", dir, strerror(error), advise_directory(dir, error));
         return STATUS_USAGE;
     }
     close(fd);
@@ -148,20 +162,32 @@ static int set_polled(struct options *options, const char *word)
     return 0;
 }
 
+static int set_memory(struct options *options, const char *word)
+{
+    uint64_t bytes = 0;
+
+    if (!words_size(word, &bytes)) {
+        say("--mem '%s': not a size; write a number of bytes, or 64K, 256M, 2G", word);
+        return STATUS_USAGE;
+    }
+    if (bytes < FERRY_PAGE_BYTES) {
+        say("--mem %s: that many bytes hold no program; if it is megabytes, write %sM", word, word);
+        return STATUS_USAGE;
+    }
+    if (bytes > FERRY_PROGRAM_HIGH) {
+        say("--mem %s: a program has addresses for %lluG; write that at most", word,
+            FERRY_PROGRAM_HIGH >> 30);
+        return STATUS_USAGE;
+    }
+    options->memory_bytes = bytes;
+    return 0;
+}
+
 static int set_option(struct options *options, int option, const char *word)
 {
     switch (option) {
     case OPT_MEM:
-        if (!words_size(word, &options->memory_bytes)) {
-            say("--mem '%s': not a size; write a number of bytes, or 64K, 256M, 2G", word);
-            return STATUS_USAGE;
-        }
-        if (options->memory_bytes > FERRY_PROGRAM_HIGH) {
-            say("--mem %s: a program has addresses for %lluG; write that at most", word,
-                FERRY_PROGRAM_HIGH >> 30);
-            return STATUS_USAGE;
-        }
-        return 0;
+        return set_memory(options, word);
     case OPT_TIMEOUT:
         if (!words_duration(word, &options->timeout_ns)) {
             say("--timeout '%s': not a time; write seconds, as 10 or 0.5, or 300ms, 5m, 2h", word);
@@ -222,7 +248,7 @@ static const char *nearest_option(const char *word)
     names[count] = NULL;
     if (name_length(begin) > 1) {
         char *name = g_strndup(begin, name_length(begin));
-        const char *nearest = words_nearest(name, names);
+        const char *nearest = words_nearest(name, names, 2);
 
         g_free(name);
         return nearest;

@@ -277,6 +277,42 @@ int stages_of_run(struct pipeline *pipeline, char *const *operands, const char *
 
 /* ---- programs ------------------------------------------------------------- */
 
+/* The program along PATH whose name differs by one slip, or NULL: to be freed by g_free. */
+static char *nearest_program(const char *word)
+{
+    const char *path = getenv("PATH");
+    char **dirs = g_strsplit(path ? path : "", ":", -1);
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+    for (size_t i = 0; dirs[i]; i++) {
+        GDir *dir = g_path_is_absolute(dirs[i]) ? g_dir_open(dirs[i], 0, NULL) : NULL;
+
+        for (const char *name; dir && (name = g_dir_read_name(dir));)
+            if (strlen(name) + 1 >= strlen(word) && strlen(name) <= strlen(word) + 1)
+                g_ptr_array_add(names, g_strdup(name));
+        if (dir)
+            g_dir_close(dir);
+    }
+    g_ptr_array_add(names, NULL);
+    char *nearest = g_strdup(words_nearest(word, (const char *const *)names->pdata, 1));
+    g_ptr_array_unref(names);
+    g_strfreev(dirs);
+    return nearest;
+}
+
+/* The program is nowhere along PATH, and nothing else is known of it. */
+static void say_nowhere(const struct stage *stage, const char *advice)
+{
+    const char *word = stage->argv[0];
+    char *nearest = strlen(word) > 3 ? nearest_program(word) : NULL;
+
+    if (nearest)
+        say("%s: '%s' was not found along PATH; did you mean '%s'?", stage->label, word, nearest);
+    else
+        say("%s: '%s' was not found along PATH; %s", stage->label, word, advice);
+    g_free(nearest);
+}
+
 static int find_program(struct stage *stage)
 {
     const char *word = stage->argv[0];
@@ -292,7 +328,7 @@ static int find_program(struct stage *stage)
         if (strchr(word, '/'))
             say("%s: there is no file '%s'; %s", stage->label, word, advice);
         else
-            say("%s: '%s' was not found along PATH; %s", stage->label, word, advice);
+            say_nowhere(stage, advice);
         return STATUS_NOT_FOUND;
     case -EACCES:
         if (stage->advice)

@@ -209,16 +209,17 @@ static size_t distance(const char *a, const char *b)
     return rows[la % 3][lb];
 }
 
-const char *words_nearest(const char *word, const char *const *list)
+const char *words_nearest(const char *word, const char *const *list, size_t slips)
 {
     const char *best = NULL;
-    size_t least = 3; /* two slips at most */
+    size_t least = slips + 1;
 
     for (size_t i = 0; list[i]; i++) {
         size_t length = strlen(list[i]), d = distance(word, list[i]);
 
-        /* Cut short, or written out; but one letter is like anything. */
-        if (strlen(word) > 1 && strncmp(word, list[i], MIN(strlen(word), length)) == 0)
+        /* Cut short, or written out; but a letter or two are like anything. */
+        size_t common = MIN(strlen(word), length);
+        if (common > 2 && strncmp(word, list[i], common) == 0)
             d = MIN(d, 1);
         if (d < least && d < length && d < strlen(word)) {
             least = d;

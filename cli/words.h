@@ -36,8 +36,9 @@ bool words_is_builtin(const char *word);
 /* Whether it is NAME=..., which shells take for the program's environment. */
 bool words_is_assignment(const char *word);
 
-/* The word of the NULL-terminated list that `word` may have been meant for; NULL: none. */
-const char *words_nearest(const char *word, const char *const *list);
+/* The word of the NULL-terminated list that `word` may have been meant for: cut short, written out,
+ * or with so many letters wrong, missing, too many or swapped with the next. NULL: none. */
+const char *words_nearest(const char *word, const char *const *list, size_t slips);
 
 /* The file that `program` stands for: itself when it has a slash, else the
  * first executable file of that name in `path` (as PATH; NULL: the default of

@@ -129,7 +129,7 @@ static int check_ident(const char *path, const unsigned char *data, size_t bytes
     if (bytes >= 2 && data[0] == '#' && data[1] == '!')
         return image_fail(err, -ENOEXEC, path,
                           "not an ELF file but a script; run its interpreter, linked with "
-                          "-static, and give it the script as an argument");
+                          "-static, with --ro for where the script is");
     if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
         return image_fail(err, -ENOEXEC, path,
                           "not an ELF file; give a Linux x86-64 program linked with -static");

@@ -44,7 +44,7 @@ static int dynamically_linked(const struct image *image, struct ferry_error *err
 {
     return image_fail(err, -ENOEXEC, image->path,
                       "dynamically linked, and a VM has no shared libraries; link it with -static "
-                      "or build it with ferry-cc");
+                      "or build it with ferry-cc, or take a static one, such as busybox");
 }
 
 /* A static-PIE file has a dynamic section too, but needs no library. */

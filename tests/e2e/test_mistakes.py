@@ -157,7 +157,39 @@ class Shell(Typed):
         self.assertNotIn("as it is", result.errors)
 
 
+class Commands(Typed):
+    def test_program_or_stage_in_place_of_a_command(self):
+        self.check(2, ["busybox", "wc"], "ferry run busybox ...")
+        self.check(2, ["busybox wc | busybox cat"], "ferry pipe 'busybox wc \\| busybox cat'")
+
+    def test_command_nearly_right(self):
+        for word, meant in (("rum", "run"), ("pip", "pipe"), ("docter", "doctor")):
+            with self.subTest(word):
+                self.check(2, [word], f"did you mean 'ferry {meant}'")
+        self.check(2, ["xyzzy"], "'ferry help' lists the commands")
+
+    def test_option_before_the_command(self):
+        self.check(2, ["--stats", "pipe", "busybox wc"], "ferry run --stats ...")
+        self.check(2, ["--frobnicate"], "unknown option")
+
+    def test_program_nearly_right(self):
+        self.check(127, ["run", "bussybox", "wc"], "did you mean 'busybox'")
+        self.check(127, ["pipe", "busybxo wc"], "did you mean 'busybox'")
+        self.check(127, ["pipe", "nothing-of-this-name"], "give the path of a static program")
+
+
 class Options(Typed):
+    def test_directory(self):
+        for given, advice in (("~/x", "without '='"), ("/etc:/usr", "once for each"),
+                              (os.path.join(self.directory, "words"), "that it is in"),
+                              ("/none", "that you may read")):  # fmt: skip
+            with self.subTest(given):
+                self.check(2, ["run", f"--ro={given}", "busybox", "true"], advice)
+
+    def test_memory_without_its_unit(self):
+        self.check(2, ["run", "--mem=256", "busybox", "true"], "write 256M")
+        self.check(125, ["run", "--mem=64K", "busybox", "true"], "--mem")
+
     def test_option_nearly_right(self):
         for option, meant in (("--memory=1G", "--mem"), ("--timeot=3", "--timeout"),
                               ("--stat=json", None), ("-v", "--verbose"), ("-e", "--env"),

@@ -209,7 +209,7 @@ static void test_nearest(void **state)
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const char *nearest = words_nearest(rows[i].word, list);
+        const char *nearest = words_nearest(rows[i].word, list, 2);
 
         if (!rows[i].nearest)
             assert_null(nearest);
