@@ -339,6 +339,16 @@ const char *bench_guest(struct bench *bench, const char *name)
     return bench->guest->str;
 }
 
+char *bench_command(struct bench *bench)
+{
+    char *built = g_strdup(bench_guest(bench, "../ferry"));
+
+    if (g_file_test(built, G_FILE_TEST_IS_REGULAR))
+        return built;
+    g_free(built);
+    return g_strdup(bench_guest(bench, FERRY_COMMAND));
+}
+
 void bench_pin(int core)
 {
     static cpu_set_t allowed; /* as it was at the first call */

@@ -59,6 +59,9 @@ bool bench_quick(const struct bench *bench);
 /* Path of a guest program of the benchmark; static. */
 const char *bench_guest(struct bench *bench, const char *name);
 
+/* Path of the command this benchmark was built or installed with; for g_free. */
+char *bench_command(struct bench *bench);
+
 /* Pins the calling thread to core 0 or 1 of those this process may use; -1: to any of them. */
 void bench_pin(int core);
 
@@ -72,6 +75,7 @@ void part_latency(struct bench *bench);   /* round trips of 64 bytes */
 void part_messages(struct bench *bench);  /* small messages a second */
 void part_crossover(struct bench *bench); /* copy, map and auto over sizes */
 void part_start(struct bench *bench);     /* start and footprint of a VM */
+void start_commands(struct bench *bench); /* of it: starts of whole commands */
 void part_scale(struct bench *bench);     /* cost per message over number of VMs */
 void part_pipeline(struct bench *bench);  /* whole commands over a file */
 

@@ -110,20 +110,9 @@ static char *stage_text(char **argv)
     return g_string_free(text, FALSE);
 }
 
-/* The command this benchmark was built or installed with. */
-static char *ferry_command(struct bench *bench)
-{
-    char *built = g_strdup(bench_guest(bench, "../ferry"));
-
-    if (g_file_test(built, G_FILE_TEST_IS_REGULAR))
-        return built;
-    g_free(built);
-    return g_strdup(bench_guest(bench, FERRY_COMMAND));
-}
-
 static int run_vms(struct bench *bench, const struct chain *chain, int out)
 {
-    char *argv[STAGES_MAX + 3] = {ferry_command(bench), g_strdup("pipe")};
+    char *argv[STAGES_MAX + 3] = {bench_command(bench), g_strdup("pipe")};
     pid_t child;
 
     for (size_t i = 0; i < chain->count; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Start and footprint of a VM: from ferry_vm_start to the program's first
- * instruction, against bare KVM from the first ioctl to the first exit.
+ * instruction, against bare KVM from the first ioctl to the first exit. Whole
+ * commands are start_commands.c's.
  */
 #include <errno.h>
 #include <math.h>
@@ -315,6 +316,7 @@ void part_start(struct bench *bench)
         bench_figure(bench, PART, "create and start / bare KVM",
                      bench_median(bench, PART, first.label, ALL) / bare, "x");
     }
+    start_commands(bench);
     int result = bench_wants(bench, PART, "idle VM") ? footprint(bench) : 0;
     if (result < 0)
         fprintf(stderr, "ferry: bench: %s: idle VMs: %s\n", PART, strerror(-result));

@@ -59,12 +59,13 @@ static uint64_t *put_vector(struct writer *writer, uint64_t *words, char *const 
     return words;
 }
 
-/* What Linux calls the feature word of AT_HWCAP: CPUID leaf 1, EDX. */
+/* What Linux calls the feature word of AT_HWCAP: CPUID leaf 1, EDX, which every x86-64 has. The C
+ * library's getauxval gives another. */
 static uint64_t hardware_capabilities(void)
 {
-    unsigned eax, ebx, ecx, edx = 0;
+    unsigned eax, ebx, ecx, edx;
 
-    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+    __cpuid(1, eax, ebx, ecx, edx);
     return edx;
 }
 

@@ -101,7 +101,7 @@ int cpuid_read(int kvm_fd, const char *kept_path, struct cpuid_table *out)
                 snprintf(path, sizeof path, "%s.cpuid", kept_path) < (int)sizeof path &&
                 fill_head(kvm_fd, &head);
 
-    memset(out, 0, sizeof *out);
+    memset(&out->head, 0, sizeof out->head);
     if (keep && load(path, &head, out))
         return 0;
     out->head.nent = CPUID_ENTRIES;
