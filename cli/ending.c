@@ -213,23 +213,26 @@ static void await(struct pipeline *p, unsigned parts)
 static void destroy_vms(struct pipeline *p)
 {
     for (size_t i = 0; i < p->count; i++) {
-        if (p->stages[i].vm)
-            ferry_vm_stats(p->stages[i].vm, &p->stages[i].stats);
         ferry_vm_destroy(p->stages[i].vm);
         p->stages[i].vm = NULL;
     }
 }
 
+/* Before what they are of goes. */
 static void take_figures(struct pipeline *p)
 {
+    for (size_t i = 0; i < p->count; i++)
+        if (p->stages[i].vm)
+            ferry_vm_stats(p->stages[i].vm, &p->stages[i].stats);
     for (size_t i = 0; i <= p->count; i++)
-        ferry_link_stats(p->links[i], &p->link_stats[i]);
-    ferry_engine_ledger(p->engine, &p->ledger);
+        if (p->links[i])
+            ferry_link_stats(p->links[i], &p->link_stats[i]);
 }
 
 /* After watch each VM has ended or was told to, so none of them waits for a pump. The input
  * pump may wait for loans that lie in the queue of the output pump, which takes no more: so
- * its waits are called off. What output holds goes home before input frees it. */
+ * the waits of both are called off. What output holds goes home before input frees it; and the
+ * links, which go with the VMs, are used until then. */
 void ending_finish(struct pipeline *p)
 {
     unsigned pumps = (p->threads > 0 ? PART_INPUT : 0) | (p->threads > 1 ? PART_OUTPUT : 0);
@@ -240,15 +243,18 @@ void ending_finish(struct pipeline *p)
     atomic_store(&p->output.stop, true);
     if (p->links[0])
         ferry_link_cancel(p->links[0]);
+    if (p->links[p->count])
+        ferry_link_cancel(p->links[p->count]);
     await(p, p->threads > 2 ? PART_VMS : 0);
     p->end_ns = now_ns();
-    destroy_vms(p);
     await(p, pumps);
     if (p->threads > 1)
         output_finish(&p->output);
     if (p->threads > 0)
         input_finish(&p->input);
+    take_figures(p);
+    destroy_vms(p);
     if (p->threads > 2)
-        take_figures(p);
+        ferry_engine_ledger(p->engine, &p->ledger);
     ferry_engine_destroy(p->engine);
 }

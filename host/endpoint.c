@@ -3,6 +3,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "clock.h"
@@ -11,13 +12,22 @@
 #include "queue.h"
 #include "stream_internal.h"
 
-int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index)
+int endpoint_init(struct endpoint *endpoint)
 {
+    pthread_mutex_init(&endpoint->lock, NULL);
+    return clock_cond_init(&endpoint->changed);
+}
+
+void endpoint_begin(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index)
+{
+    const size_t from = offsetof(struct endpoint, engine);
+
+    endpoint_lock(endpoint); /* who comes late for the one before finds this one whole */
+    memset((char *)endpoint + from, 0, offsetof(struct endpoint, queue) - from);
     endpoint->engine = engine;
     endpoint->index = index;
     endpoint->live = true;
-    pthread_mutex_init(&endpoint->lock, NULL);
-    return clock_cond_init(&endpoint->changed);
+    endpoint_unlock(endpoint);
 }
 
 void endpoint_fini(struct endpoint *endpoint)
@@ -108,21 +118,43 @@ void endpoint_wake(struct endpoint *endpoint)
 
 /* --- the end --------------------------------------------------------------- */
 
-/* Writes into the control structure of `viewer` that the peer is no more. */
-static void show_gone(struct endpoint *viewer, struct ferry_peer *shown)
+static bool is_live(struct endpoint *endpoint)
 {
+    endpoint_lock(endpoint);
+    bool live = endpoint->live;
+    endpoint_unlock(endpoint);
+    return live;
+}
+
+/* The host is one peer to a guest, and has an end for each link: whether another of them is
+ * there. Both may end at once: each says first that it is not live, so the later one sees it. */
+static bool host_stays(const struct endpoint *viewer, const struct endpoint *end)
+{
+    for (uint32_t i = 0; i < viewer->out_count; i++)
+        if (!viewer->out[i]->to->id && viewer->out[i]->to != end && is_live(viewer->out[i]->to))
+            return true;
+    for (uint32_t i = 0; i < viewer->in_count; i++)
+        if (!viewer->in[i]->from->id && viewer->in[i]->from != end && is_live(viewer->in[i]->from))
+            return true;
+    return false;
+}
+
+/* Writes into the control structure of `viewer` that `peer`, which is not live, is no more. */
+static void show_gone(struct endpoint *viewer, const struct endpoint *peer,
+                      struct ferry_peer *shown)
+{
+    if (!shown || (!peer->id && host_stays(viewer, peer)))
+        return;
     endpoint_lock(viewer);
-    if (shown && viewer->live)
+    if (viewer->live)
         __atomic_store_n(&shown->state, FERRY_PEER_GONE, __ATOMIC_RELEASE);
     endpoint_unlock(viewer);
 }
 
 void endpoint_shutdown(struct endpoint *endpoint)
 {
-    for (uint32_t i = 0; i < endpoint->out_count; i++) {
-        show_gone(endpoint->out[i]->to, endpoint->out[i]->shown_to_receiver);
+    for (uint32_t i = 0; i < endpoint->out_count; i++)
         queue_hangup(endpoint->out[i]);
-    }
 
     endpoint_lock(endpoint);
     endpoint->live = false;
@@ -135,8 +167,10 @@ void endpoint_shutdown(struct endpoint *endpoint)
     window_destroy(&endpoint->window);
     loan_release_all(endpoint);
     ledger_evict(&endpoint->engine->ledger, endpoint->index);
+    for (uint32_t i = 0; i < endpoint->out_count; i++)
+        show_gone(endpoint->out[i]->to, endpoint, endpoint->out[i]->shown_to_receiver);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
-        show_gone(endpoint->in[i]->from, endpoint->in[i]->shown_to_sender);
+        show_gone(endpoint->in[i]->from, endpoint, endpoint->in[i]->shown_to_sender);
         endpoint_wake(endpoint->in[i]->from);
     }
     endpoint_lock(endpoint);

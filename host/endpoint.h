@@ -6,9 +6,9 @@
  * is shown to the guest in its control structure (claims 3, 8).
  *
  * Lock order: engine->lock, then a stream's lock, then one endpoint's lock or
- * the ledger's; no two of the last kind are ever held together. Endpoints are not freed before
- * their engine, so a pointer to one never dangles; `live` says whether it
- * still takes part.
+ * the ledger's; no two of the last kind are ever held together. The memory of an endpoint is
+ * not freed before its engine, so a pointer to one never dangles; `live` says whether it
+ * still takes part. It becomes another endpoint when no link leads to it any more.
  */
 #ifndef FERRY_HOST_ENDPOINT_H
 #define FERRY_HOST_ENDPOINT_H
@@ -48,7 +48,9 @@ struct ferry_link {
     struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
     const struct ferry_direct *direct;    /* the VMM's view of its direct ring, or NULL */
     uint32_t place;                       /* in to->in[] */
-    atomic_uint sequence;                 /* numbers its messages */
+    atomic_uint callers;  /* threads in a call of the host on it; see LINK_CLOSING */
+    bool given_up;        /* by the embedder; under the engine's lock */
+    atomic_uint sequence; /* numbers its messages */
     /* Under to->lock: */
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */
@@ -82,12 +84,22 @@ struct held {
 };
 
 struct endpoint {
+    /* These outlive it: its memory is used again for another, and is there until the engine goes.
+     * So whoever comes late, by an index or to wake it, finds an endpoint that does not concern
+     * him, but never something else. */
+    struct endpoint *next_made; /* of all there ever were, by this and the next: the engine's */
+    struct endpoint *next_spare;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* users, leaving */
+    atomic_uint events;     /* counts up whenever there may be something new: a futex */
+    atomic_bool asleep;     /* somebody waits on it */
+
+    /* From here to `queue` all is zero when it begins. */
     struct ferry_engine *engine;
-    struct endpoint *before; /* the one that had this index earlier; the engine's */
-    bool retired;            /* its VM was destroyed; likewise */
-    struct ferry_vm *vm;     /* NULL: the host */
-    uint16_t index;          /* what the ledger calls it */
-    uint16_t id;             /* what peers call it; 0: the host */
+    bool retired;        /* no thread acts for it any more, for good; under the engine's lock */
+    struct ferry_vm *vm; /* NULL: the host */
+    uint16_t index;      /* what the ledger calls it */
+    uint16_t id;         /* what peers call it; 0: the host */
     uint32_t generation;
     char name[FERRY_NAME_BYTES];
     struct image *image; /* what it runs, the engine's; NULL: nothing, as the host */
@@ -107,13 +119,9 @@ struct endpoint {
     enum ferry_transfer transfer;
     uint32_t most_extents, most_pages; /* it may own */
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;   /* users, leaving */
     atomic_bool waiting;      /* blocked: a hint to senders, no promise */
     atomic_bool wants_direct; /* blocked until one of its direct rings holds something */
     atomic_bool stopping;
-    atomic_uint events; /* counts up whenever there may be something new: a futex */
-    atomic_bool asleep; /* somebody waits on it */
     /* Under lock: */
     bool live;
     bool settled;      /* its end is over: it owns and holds nothing, and will not again */
@@ -123,8 +131,6 @@ struct endpoint {
     bool skipped;      /* somebody wanted to meanwhile */
     uint32_t promised; /* queue entries reserved, not yet filled */
     uint32_t in_head, in_tail, release_tail;
-    struct ferry_desc queue[FERRY_RING_ENTRIES];
-    uint8_t queue_link[FERRY_RING_ENTRIES]; /* index of in[] */
     struct held held[FERRY_TOKENS];
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
@@ -135,11 +141,16 @@ struct endpoint {
     bool out_parked; /* the next descriptor waits for room */
 
     atomic_ullong messages_sent, messages_received;
+
+    struct ferry_desc queue[FERRY_RING_ENTRIES]; /* between in_tail and in_head, under lock */
+    uint8_t queue_link[FERRY_RING_ENTRIES];      /* index of in[] */
 };
 
-/* `endpoint` is zeroed memory. */
-int endpoint_init(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index);
+/* What outlives it, once; `endpoint` is zeroed memory. */
+int endpoint_init(struct endpoint *endpoint);
 void endpoint_fini(struct endpoint *endpoint);
+/* A new endpoint begins in this memory. Under the engine's lock. */
+void endpoint_begin(struct endpoint *endpoint, struct ferry_engine *engine, uint16_t index);
 
 /* Keeps it from being torn down for the length of a change by another thread;
  * false: it is no more. */
@@ -170,6 +181,14 @@ int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_n
 /* There may be something new for whoever waits. Any lock may be held; one system call at most,
  * and only if somebody sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
+
+/* Takes the link out of the tables of both ends; no thread uses it. Under the engine's lock. */
+void link_disconnect(struct ferry_link *link);
+/* Ends the host's ends of all links of a VM that is being destroyed; calls on them return. */
+void link_close_all(struct endpoint *endpoint);
+/* Around each call of the host on a link; false: it is being destroyed. */
+bool link_enter(struct ferry_link *link);
+void link_leave(struct ferry_link *link);
 
 /* No more takes part: hangs up its links, brings home what it was lent, leaves what it
  * owned to the pool. Its own thread, or the thread that owns it, once. */

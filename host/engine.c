@@ -57,43 +57,93 @@ static int64_t free_place(struct ferry_engine *engine)
 
 /* Zeroed, and not touched before it is used: most of an endpoint is its queue, and most
  * queues are short. */
-static struct endpoint *endpoint_memory(void)
+static struct endpoint *make_endpoint(void)
 {
-    void *memory = mmap(NULL, sizeof(struct endpoint), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct endpoint *endpoint =
+        mmap(NULL, sizeof *endpoint, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (memory == MAP_FAILED)
+    if (endpoint == MAP_FAILED)
         return NULL;
-    madvise(memory, sizeof(struct endpoint), MADV_NOHUGEPAGE);
-    return memory;
+    madvise(endpoint, sizeof *endpoint, MADV_NOHUGEPAGE);
+    if (endpoint_init(endpoint) == 0)
+        return endpoint;
+    munmap(endpoint, sizeof *endpoint);
+    return NULL;
+}
+
+/* Under lock: memory for one, that of one that is over if there is any. */
+static struct endpoint *endpoint_memory(struct ferry_engine *engine)
+{
+    struct endpoint *endpoint = engine->spare_endpoints;
+
+    if (endpoint) {
+        engine->spare_endpoints = endpoint->next_spare;
+        return endpoint;
+    }
+    endpoint = make_endpoint();
+    if (endpoint) {
+        endpoint->next_made = engine->made_endpoints;
+        engine->made_endpoints = endpoint;
+    }
+    return endpoint;
 }
 
 int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out)
 {
-    struct endpoint *endpoint = endpoint_memory();
-    int result = -ENOMEM;
-
-    if (!endpoint)
-        return -ENOMEM;
     pthread_mutex_lock(&engine->lock);
     int64_t place = free_place(engine);
-    if (place >= 0)
-        result = endpoint_init(endpoint, engine, (uint16_t)place);
-    if (result == 0) {
+    struct endpoint *endpoint = place >= 0 ? endpoint_memory(engine) : NULL;
+    if (endpoint) {
+        endpoint_begin(endpoint, engine, (uint16_t)place);
         endpoint->vm = vm;
         endpoint->id = vm ? (uint16_t)(place + 1) : 0;
         endpoint->generation = vm ? ++engine->generation : 0;
-        /* A retired one stays reachable, as its links may still name it. */
-        endpoint->before = engine->endpoints[place];
         engine->endpoints[place] = endpoint;
         if (place >= engine->place_end)
             engine->place_end = (uint32_t)place + 1;
         *out = endpoint;
     }
     pthread_mutex_unlock(&engine->lock);
-    if (result < 0)
-        munmap(endpoint, sizeof *endpoint);
-    return result;
+    return endpoint ? 0 : -ENOMEM;
+}
+
+/* Under lock: what it had of its own goes, and if no link leads to it, so does it: nobody who
+ * is not late knows it any more. */
+static void recycle(struct ferry_engine *engine, struct endpoint *endpoint)
+{
+    if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
+        return;
+    if (!endpoint->id && endpoint->landing)
+        munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
+    stream_destroy(endpoint->byte_stream);
+    endpoint->byte_stream = NULL;
+    endpoint->landing = NULL;
+    if (engine->endpoints[endpoint->index] == endpoint)
+        engine->endpoints[endpoint->index] = NULL;
+    endpoint->next_spare = engine->spare_endpoints;
+    engine->spare_endpoints = endpoint;
+}
+
+void engine_link_free(struct ferry_engine *engine, struct ferry_link *link)
+{
+    struct endpoint *from = link->from, *to = link->to;
+
+    link_disconnect(link);
+    direct_destroy(link);
+    free(link);
+    recycle(engine, from);
+    recycle(engine, to);
+}
+
+/* Under lock: frees its links of which the other end is over, too. */
+static void free_links(struct ferry_engine *engine, struct endpoint *endpoint)
+{
+    for (uint32_t i = endpoint->out_count; i-- > 0;)
+        if (endpoint->out[i]->to->retired)
+            engine_link_free(engine, endpoint->out[i]);
+    for (uint32_t i = endpoint->in_count; i-- > 0;)
+        if (endpoint->in[i]->from->retired)
+            engine_link_free(engine, endpoint->in[i]);
 }
 
 void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoint)
@@ -104,31 +154,20 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
         engine->place_hint = endpoint->index;
     endpoint->control = NULL;
     endpoint->vm = NULL;
+    if (endpoint->out_count || endpoint->in_count)
+        free_links(engine, endpoint);
+    else
+        recycle(engine, endpoint);
     pthread_mutex_unlock(&engine->lock);
-}
-
-static void free_endpoint(struct endpoint *endpoint)
-{
-    if (!endpoint->id && endpoint->landing)
-        munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
-    stream_destroy(endpoint->byte_stream);
-    endpoint_fini(endpoint);
-    munmap(endpoint, sizeof *endpoint);
 }
 
 static void free_endpoints(struct ferry_engine *engine)
 {
-    /* All end before the first is freed: each tells its peers. */
-    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++)
-        if (engine->endpoints[i] && engine->endpoints[i]->live)
-            endpoint_shutdown(engine->endpoints[i]);
-    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
-        struct endpoint *endpoint = engine->endpoints[i];
-        while (endpoint) {
-            struct endpoint *before = endpoint->before;
-            free_endpoint(endpoint);
-            endpoint = before;
-        }
+    while (engine->made_endpoints) {
+        struct endpoint *endpoint = engine->made_endpoints;
+        engine->made_endpoints = endpoint->next_made;
+        endpoint_fini(endpoint);
+        munmap(endpoint, sizeof *endpoint);
     }
 }
 
@@ -278,11 +317,6 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     ticker_stop(&engine->ticker);
     poller_stop(&engine->poller);
     free_endpoints(engine);
-    for (size_t i = 0; i < engine->link_count; i++) {
-        direct_destroy(engine->links[i]);
-        free(engine->links[i]);
-    }
-    free(engine->links);
     free_images(engine);
     ledger_destroy(&engine->ledger);
     pool_destroy(&engine->pool);

@@ -46,8 +46,7 @@ struct ferry_engine {
     uint32_t generation;
     uint32_t place_hint; /* all places of endpoints below it are taken */
     uint32_t place_end;  /* none from here on was ever taken */
-    struct ferry_link **links;
-    size_t link_count;
+    struct endpoint *made_endpoints, *spare_endpoints;
     struct image_entry *images;
     char pad2[64];
     struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
@@ -63,8 +62,11 @@ static inline struct endpoint *engine_endpoint(struct ferry_engine *engine, uint
 
 /* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
 int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out);
-/* The endpoint was shut down: its place may be taken by another. */
+/* The endpoint was shut down, and nobody acts for it any more: its place may be taken by another.
+ * Those of its links that lead to such a one are freed, and endpoints without a link used again. */
 void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoint);
+/* Under lock: frees a link that no thread can be using. */
+void engine_link_free(struct ferry_engine *engine, struct ferry_link *link);
 
 /* The image of a file, read once for all VMs of the engine. It lives as long as the engine.
  * -ENOMEM: it takes more than limit_bytes. */

@@ -25,9 +25,17 @@ static struct endpoint *far_end(const struct ferry_link *link)
     return link->from->id ? link->from : link->to;
 }
 
+/* 0 of either is a look: no clock is asked. */
+static uint64_t deadline_of(uint64_t timeout_ns)
+{
+    return timeout_ns ? clock_deadline(timeout_ns) : 0;
+}
+
 /* Blocks until something changed; the public code for why it did not. */
 static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline)
 {
+    if (!deadline)
+        return -ETIMEDOUT;
     int result = endpoint_block(endpoint, seen, deadline);
 
     return result == -EINTR ? -ECANCELED : result;
@@ -95,14 +103,13 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
     }
 }
 
-int ferry_send(struct ferry_link *link, const struct ferry_message *message, uint64_t timeout_ns)
+static int send_message(struct ferry_link *link, const struct ferry_message *message,
+                        uint64_t timeout_ns)
 {
     struct endpoint *host = link->from;
-    uint64_t deadline = clock_deadline(timeout_ns);
+    uint64_t deadline = deadline_of(timeout_ns);
     struct transfer transfer;
 
-    if (host->id)
-        return -EPERM;
     int result = decode(link, message, &transfer);
     if (result < 0)
         return result;
@@ -113,6 +120,17 @@ int ferry_send(struct ferry_link *link, const struct ferry_message *message, uin
             result = again(block(host, seen, deadline));
     } while (result == -EAGAIN);
     endpoint_finish(host);
+    return result;
+}
+
+int ferry_send(struct ferry_link *link, const struct ferry_message *message, uint64_t timeout_ns)
+{
+    if (link->from->id)
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = send_message(link, message, timeout_ns);
+    link_leave(link);
     return result;
 }
 
@@ -132,14 +150,12 @@ static int take_home(struct endpoint *host, struct units *units)
     return result;
 }
 
-int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+static int reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
 {
     struct endpoint *host = link->from;
-    uint64_t deadline = clock_deadline(timeout_ns);
+    uint64_t deadline = deadline_of(timeout_ns);
     struct units units = {0};
 
-    if (host->id)
-        return -EPERM;
     int result = -EAGAIN;
     while (result == -EAGAIN) {
         uint32_t seen = endpoint_prepare(host);
@@ -152,6 +168,17 @@ int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, siz
         *addr = link->engine->pool.base + pool_offset(&link->engine->pool, units.first);
         *bytes = units_bytes(&link->engine->pool, units);
     }
+    return result;
+}
+
+int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+{
+    if (link->from->id)
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = reclaim(link, timeout_ns, addr, bytes);
+    link_leave(link);
     return result;
 }
 
@@ -191,14 +218,12 @@ static bool take_message(struct endpoint *host, struct ferry_desc *desc)
     return desc->mode == FERRY_HANGUP || queue_take(host, desc);
 }
 
-int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
 {
     struct endpoint *host = link->to;
-    uint64_t deadline = clock_deadline(timeout_ns);
+    uint64_t deadline = deadline_of(timeout_ns);
     struct ferry_desc desc;
 
-    if (host->id)
-        return -EPERM;
     int result = -EAGAIN;
     while (result == -EAGAIN) {
         uint32_t seen = endpoint_prepare(host);
@@ -212,6 +237,17 @@ int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_messag
     }
     if (result == 0)
         present(&desc, message);
+    return result;
+}
+
+int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+{
+    if (link->to->id)
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = receive(link, timeout_ns, message);
+    link_leave(link);
     return result;
 }
 

@@ -227,9 +227,10 @@ static bool share_again(const struct ferry_link *link)
 {
     const struct endpoint *to = link->to;
     uint32_t most = link->wants_pages ? to->most_pages : to->most_extents;
-    uint32_t owned = ledger_owned(&link->engine->ledger, to->index, link->wants_pages);
+    /* As the ledger counts: for a moment it may be less than nothing. */
+    int32_t owned = (int32_t)ledger_owned(&link->engine->ledger, to->index, link->wants_pages);
 
-    return owned <= most && link->wants_units <= most - owned;
+    return (int64_t)owned + link->wants_units <= most;
 }
 
 /* Under lock: of what a sender waits for, that which is there again. All that it needs must be
@@ -342,6 +343,17 @@ void queue_refuse(struct ferry_link *link)
     link->hung_up = true;
     endpoint_unlock(link->to);
     endpoint_wake(link->from);
+}
+
+bool queue_abandon(struct ferry_link *link)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    bool unused = !to->live || (!link->hung_up && !link->in_flight && !link->inline_in_flight);
+    link->hung_up = link->hung_up || unused;
+    endpoint_unlock(to);
+    return unused;
 }
 
 void queue_refuse_all(struct endpoint *endpoint)

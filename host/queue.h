@@ -33,6 +33,8 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
 void queue_refuse(struct ferry_link *link);
 /* The same over all links to this endpoint, whose program has ended. */
 void queue_refuse_all(struct endpoint *endpoint);
+/* Before it is destroyed: whether nothing of it is in the queue, and now nothing will be. */
+bool queue_abandon(struct ferry_link *link);
 /* Whether anything sent over it can still arrive. */
 bool queue_accepts(struct ferry_link *link);
 /* Whether either side has ended it. What was sent before may still be on its way. */

@@ -487,6 +487,14 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
     return result;
 }
 
+bool vm_is_quiet(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    bool quiet = !vm->started || vm->ended;
+    pthread_mutex_unlock(&vm->lock);
+    return quiet;
+}
+
 bool vm_is_started(struct ferry_vm *vm)
 {
     pthread_mutex_lock(&vm->lock);
@@ -524,13 +532,14 @@ void ferry_vm_stop(struct ferry_vm *vm, int signo)
 
 int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
 {
-    uint64_t deadline = clock_deadline(timeout_ns);
+    uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
     int result = 0;
 
     pthread_mutex_lock(&vm->lock);
     vm->waiting++;
     while (!vm->ended && !vm->destroyed && result == 0)
-        result = clock_cond_wait(&vm->ended_changed, &vm->lock, deadline);
+        result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
+                            : -ETIMEDOUT; /* a look, and no system call */
     if (vm->ended && out)
         *out = vm->exit;
     if (vm->ended || vm->destroyed)
@@ -564,6 +573,8 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     }
     let_waiters_go(vm);
     vm_forget_cpu(vm);
+    if (vm->endpoint)
+        link_close_all(vm->endpoint);
     linux_destroy(vm->personality);
     vcpu_destroy(vm);
     direct_unmap(vm);

@@ -85,6 +85,9 @@ static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
 /* Whether it was started, be it that it has ended since. Any thread. */
 bool vm_is_started(struct ferry_vm *vm);
 
+/* Whether it has no thread: it was not started, or has ended. Any thread. */
+bool vm_is_quiet(struct ferry_vm *vm);
+
 /* Gives the VM another memory slot, before it runs. */
 int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host);
 

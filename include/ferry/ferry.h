@@ -11,7 +11,9 @@
  * not block. Memory given in is read during the call only.
  *
  * Life cycle: engine_create, vm_create, link_create, vm_start, vm_wait,
- * vm_destroy, engine_destroy. Links die with their engine.
+ * vm_destroy, engine_destroy. A link with the host goes with its VM, one between two VMs with the
+ * second of them, or either earlier by link_destroy. Places are used again: an engine may make
+ * and destroy VMs and links without end.
  *
  * Threads: the library starts one thread for each running VM, one ticker, one that polls
  * where the engine was made so, and one that copies while a VM of a new program is made.
@@ -79,8 +81,7 @@ struct ferry_engine_config {
 FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
                                   struct ferry_engine **out, struct ferry_error *err);
 
-/* All VMs must have been destroyed, and nobody may be inside a call on one of
- * its links. Messages still held by the host become invalid. NULL is allowed. */
+/* All VMs must have been destroyed, and with them their links. NULL is allowed. */
 FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
 
 /* The books. Each unit is looked at once, one after the other: exact while no
@@ -177,14 +178,16 @@ struct ferry_vm_exit {
     char text[512];
 };
 
-/* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever).
+/* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever; 0: a look).
  * -ETIMEDOUT; -ECANCELED: it was destroyed and had never run. `out` may be NULL. May be called
  * again and by several threads. */
 FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
 
-/* Stops it if it runs, waits for its thread, brings its pages home, frees it.
- * Its links hang up. Nobody may begin another call on it; those that are inside ferry_vm_wait
- * return first. NULL is allowed. */
+/* Stops it if it runs, waits for its thread, brings its pages home, frees it and its links (see
+ * the life cycle above; a link that stays hangs up). Take messages and figures that are still
+ * wanted before: what the host has of its links, allocated or received, becomes invalid. Nobody
+ * may begin another call on it or on such a link; those that are inside ferry_vm_wait or blocked
+ * on the link return first, with a hang-up or -ECANCELED. NULL is allowed. */
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 struct ferry_vm_stats {
@@ -215,7 +218,7 @@ struct ferry_link_config {
  * the VMM applies to it; and the sender can read a page that the receiver writes, so it is
  * not one-way in the strict sense. Everything else goes as over any link, in order with it;
  * only between INLINE messages and what a program writes to fd 1 there is no order. Needs
- * membarrier (Linux 4.14 or newer). Each ring takes 68 KiB until the engine goes.
+ * membarrier (Linux 4.14 or newer). Each ring takes 68 KiB.
  */
 
 /* Lets `from` send to `to`: nothing may talk without a link, and a two-way
@@ -225,6 +228,14 @@ struct ferry_link_config {
 FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
                                 struct ferry_vm *to, const struct ferry_link_config *config,
                                 struct ferry_link **out, struct ferry_error *err);
+
+/* Ends a link, at any time: its receiver gets what was sent and a hang-up, its sender -EPIPE, the
+ * host end gives back all it has, as ferry_vm_destroy says. A guest that runs is shown that the
+ * host is gone when its last link with the host is. Before its VMs are started, and when they
+ * have ended, the place at each end is free for another link, unless the link is direct or
+ * messages on it wait; else that comes with the VMs. Not while another thread links or starts one
+ * of the two. The link may not be used after this; NULL is allowed. */
+FERRY_API void ferry_link_destroy(struct ferry_link *link);
 
 struct ferry_link_stats {
     char from[32], to[32];      /* names; "host" for the host */
@@ -260,6 +271,7 @@ FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *o
  * The host end of each link is a peer of its own with id 0: what was allocated or
  * received on one link cannot be sent, released or freed on another. One thread may
  * send while another receives; two threads must not send on one link at once.
+ * A timeout of 0 is a look, and makes no system call unless there is something to do.
  *
  * An end that receives owns at most as many units as the VM at the other end may: what that moves to
  * the host beyond them waits until the host frees some.

@@ -165,8 +165,8 @@ static struct ferry_link_stats send_pieces(struct world *world, uint64_t bytes)
     char text[32];
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
-    int a = world_add(world, "a", "flushes", "10", text, NULL);
-    int b = world_add(world, "b", "pieces", text, NULL);
+    int a = world_add(world, NULL, "flushes", "10", text, NULL);
+    int b = world_add(world, NULL, "pieces", text, NULL);
     struct ferry_link *link = world_stream(world, a, b);
     assert_int_equal(ferry_vm_start(world->vm[b], NULL), 0);
     assert_int_equal(ferry_vm_start(world->vm[a], NULL), 0);

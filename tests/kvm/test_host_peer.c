@@ -100,7 +100,7 @@ static void receive_modes(void **state)
     struct ferry_message message;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int a = world_add(world, "a", "send", "host", cases[i].mode, "auto", "10", cases[i].bytes,
+        int a = world_add(world, NULL, "send", "host", cases[i].mode, "auto", "10", cases[i].bytes,
                           NULL);
         struct ferry_link *link = world_link(world, a, -1);
         assert_int_equal(ferry_vm_start(world->vm[a], NULL), 0);
@@ -158,7 +158,7 @@ static void send_modes(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int b =
-            world_add(world, "b", "recv_check", "host", cases[i].mode, "10", cases[i].bytes, NULL);
+            world_add(world, NULL, "recv_check", "host", cases[i].mode, "10", cases[i].bytes, NULL);
         struct ferry_link *link = world_link(world, -1, b);
         void *data, *home;
         size_t bytes;

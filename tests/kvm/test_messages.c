@@ -186,10 +186,13 @@ static void musl_and_pie_guests(void **state)
 {
     struct world *world = *state;
     static const char *const kinds[] = {"send_pie", "send_musl"};
+    static const char *const names[][2] = {{"a", "b"}, {"c", "d"}};
 
     for (int i = 0; i < 2; i++) {
-        int a = world_add(world, "a", kinds[i], "b", "lend", "auto", "20", "4096", NULL);
-        int b = world_add(world, "b", "recv_check", "a", "lend", "20", "4096", NULL);
+        int a = world_add(world, names[i][0], kinds[i], names[i][1], "lend", "auto", "20", "4096",
+                          NULL);
+        int b =
+            world_add(world, names[i][1], "recv_check", names[i][0], "lend", "20", "4096", NULL);
         world_link(world, a, b);
     }
     world_start(world);

@@ -205,7 +205,7 @@ static void images_are_shared(void **state)
     struct world *world = *state;
 
     for (int i = 0; i < 6; i++)
-        world_add(world, "same", "syscalls", NULL);
+        world_add(world, NULL, "syscalls", NULL);
     world_start(world);
     world_wait(world);
     for (int i = 0; i < 6; i++)

@@ -346,8 +346,10 @@ static void the_host_sends_part(void **state)
     core_take(vm->endpoint);
     assert_only(vm->endpoint, units, 7, 9, 'h');
     assert_int_equal(link->bytes_cleared, EXTENT - 9);
-    ferry_vm_destroy(vm);
+    loan_collect(vm->endpoint);
+    assert_int_equal(loan_release(vm->endpoint, 0), 0);
     assert_int_equal(ferry_free(link, extent, EXTENT), 0);
+    ferry_vm_destroy(vm);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)

@@ -133,6 +133,7 @@ static void loans_of_the_dead_are_counted(void **state)
     assert_int_equal(send_units(FERRY_LEND, b, c, lent), 0);
     ferry_vm_destroy(vm_b);
     vm_b = core_vm(engine, "b");
+    from_host = core_link(NULL, vm_b, 0); /* the other went with its VM */
     assert_int_equal(units_alloc(c, 1, false, &units), -ENOMEM);
     assert_int_equal(ferry_alloc(from_host, 2, false, &extents), 0);
     assert_int_equal(ferry_free(from_host, extents, 2 * FERRY_EXTENT_BYTES), 0);
