@@ -100,7 +100,15 @@ void space_fini(struct space *space)
     *space = (struct space){0};
 }
 
-int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+/* Whether to ask for huge pages. Only advice: without it is slower. The stack, which ends at the
+ * top, is mostly never touched: a huge page there would be waste. */
+static bool wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
+{
+    return prot && bytes >= HUGE_BYTES && end != FERRY_PROGRAM_HIGH;
+}
+
+/* With so many of the regions that are kept for the heap. */
+static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, size_t kept)
 {
     uint64_t end = start + bytes;
     unsigned kind = prot & SHARED;
@@ -113,7 +121,8 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
         kind |= rights(prot) | CHARGED;
     if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = space_reserve_regions(space, 3);
+    err = space_reserve_fresh(space, start, end, kind | (wants_huge(end, bytes, prot) ? HUGE : 0),
+                              kept);
     if (!err && prot)
         err = space_guest_reach(space, start, end, prot, true);
     if (err)
@@ -129,13 +138,20 @@ int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot
         space_host_reserve(space, start, bytes);
         return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
     }
-    /* Only advice: without huge pages it is slower. The stack, which ends at
-     * the top, is mostly never touched: a huge page there would be waste. */
-    if (prot && bytes >= HUGE_BYTES && end != FERRY_PROGRAM_HIGH &&
-        !madvise(space->base + start, bytes, MADV_HUGEPAGE))
+    if (wants_huge(end, bytes, prot) && !madvise(space->base + start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
     return 0;
+}
+
+int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    return map(space, start, bytes, prot, 0);
+}
+
+int space_map_heap(struct space *space, uint64_t start, uint64_t bytes)
+{
+    return map(space, start, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
 }
 
 /* Maps the file; the list is the caller's to change, in three reserved places. */
@@ -174,7 +190,7 @@ int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned
         return -EINVAL;
     if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = space_reserve_regions(space, 3);
+    err = space_reserve_fresh(space, start, end, ALONE, 0);
     if (!err)
         err = map_fd(space, start, bytes, prot, fd, offset);
     if (!err)
@@ -231,7 +247,7 @@ int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
         return -EINVAL;
     if (space_is_free(space, start, end))
         return 0;
-    err = space_reserve_regions(space, 2);
+    err = space_reserve_cut(space, start, end);
     if (!err)
         err = space_host_reserve(space, start, bytes);
     if (err)
@@ -293,7 +309,7 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     fresh = space_fresh_bytes(space, start, end, prot);
     if (fresh && !space_within_limit(space, 0, fresh))
         return -ENOMEM;
-    err = space_reserve_regions(space, 2);
+    err = space_reserve_split(space, start, end);
     if (!err && prot)
         err = space_guest_reach(space, start, end, prot, true);
     if (err)

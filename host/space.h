@@ -55,6 +55,8 @@ void space_fini(struct space *space);
  * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
  * then nothing changed. */
 int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+/* The same for the heap, for which some regions are kept when the program has used all others. */
+int space_map_heap(struct space *space, uint64_t start, uint64_t bytes);
 /* Private file mapping; the part beyond the end of the file must not be asked for. What the
  * host refuses to map leaves nothing in that place. */
 int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,

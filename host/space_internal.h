@@ -33,8 +33,17 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
 /* Whether `more` further bytes may be charged once `less` are given back. */
 bool space_within_limit(const struct space *space, uint64_t less, uint64_t more);
 
-/* Makes room for `more` further regions, so that changing the list afterwards cannot fail. */
+/* Regions that only the heap may take, so that it can begin and grow when all others are used. */
+#define REGIONS_KEPT 2
+
+/* Make room for further regions, so that changing the list afterwards cannot fail: for `more`, */
 int space_reserve_regions(struct space *space, size_t more);
+/* for mapping the range as a region of this kind (three places), with `kept` of REGIONS_KEPT, */
+int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsigned kind,
+                        size_t kept);
+/* for unmapping it (two places), and for giving it other rights (two). */
+int space_reserve_cut(struct space *space, uint64_t start, uint64_t end);
+int space_reserve_split(struct space *space, uint64_t start, uint64_t end);
 /* The rest takes reserved places. One: */
 void space_insert_region(struct space *space, size_t at, struct space_region region);
 /* One. Index of the region that begins at addr, or of the first one after it; a region that addr

@@ -111,13 +111,14 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
     return bytes;
 }
 
-/* Makes room for `more` further regions, so that changing the list afterwards cannot fail. */
-int space_reserve_regions(struct space *space, size_t more)
+/* Room in memory for `places` more regions, of which `more` will be left in the end, if `most` are
+ * not exceeded by them: whoever has many may still change what adds none. */
+static int reserve(struct space *space, size_t places, size_t more, size_t most)
 {
-    size_t want = space->count + more;
+    size_t want = space->count + places;
     struct space_region *grown;
 
-    if (want > REGIONS_MAX)
+    if (more && space->count + more > most)
         return -ENOMEM;
     if (want <= space->capacity)
         return 0;
@@ -128,6 +129,69 @@ int space_reserve_regions(struct space *space, size_t more)
     space->regions = grown;
     space->capacity = want;
     return 0;
+}
+
+int space_reserve_regions(struct space *space, size_t more)
+{
+    return reserve(space, more, more, REGIONS_MAX - REGIONS_KEPT);
+}
+
+/* Whether a region would be split there. */
+static size_t is_split(const struct space *space, uint64_t addr)
+{
+    size_t i = space_first_after(space, addr);
+
+    return i < space->count && space->regions[i].start < addr;
+}
+
+/* Whether it lies within one region and touches neither end: then two are left when it is cut. */
+static size_t is_inside(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    return i < space->count && space->regions[i].start < start && space->regions[i].end > end;
+}
+
+/* Whether a region would be taken out whole. */
+static size_t is_replaced(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    i += is_split(space, start);
+    return i < space->count && space->regions[i].end <= end;
+}
+
+/* Whether a fresh region of this kind has a neighbour that it joins. */
+static bool is_joined(const struct space *space, uint64_t start, uint64_t end, unsigned kind)
+{
+    size_t i = space_first_after(space, start);
+    const struct space_region *region = &space->regions[i];
+
+    if (kind & ALONE)
+        return false;
+    return (i > 0 && region[-1].end == start && region[-1].prot == kind) ||
+           (i < space->count && region->start == end && region->prot == kind);
+}
+
+int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsigned kind,
+                        size_t kept)
+{
+    size_t more = 1 + is_inside(space, start, end) - is_replaced(space, start, end);
+
+    if (space_is_free(space, start, end) && is_joined(space, start, end, kind))
+        more = 0;
+    return reserve(space, 3, more, REGIONS_MAX - REGIONS_KEPT + kept);
+}
+
+int space_reserve_cut(struct space *space, uint64_t start, uint64_t end)
+{
+    return reserve(space, 2, is_inside(space, start, end), REGIONS_MAX - REGIONS_KEPT);
+}
+
+int space_reserve_split(struct space *space, uint64_t start, uint64_t end)
+{
+    return reserve(space, 2, is_split(space, start) + is_split(space, end),
+                   REGIONS_MAX - REGIONS_KEPT);
 }
 
 /* Room was reserved. */

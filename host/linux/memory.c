@@ -81,7 +81,7 @@ static int heap_grow(struct linux_state *state, uint64_t end)
         return -ENOMEM;
     if (end > HEAP_MAX || space_find(space, state->heap_mapped, bytes) != state->heap_mapped)
         return -ENOMEM;
-    err = space_map(space, state->heap_mapped, bytes, SPACE_READ | SPACE_WRITE);
+    err = space_map_heap(space, state->heap_mapped, bytes);
     if (!err)
         state->heap_mapped = end;
     return err;

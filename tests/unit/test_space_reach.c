@@ -178,6 +178,36 @@ static void test_fresh_neighbours_merge(void **state)
     assert_int_equal(space->count, 2);
 }
 
+/* Of a program that has used up its regions: what needs no further one still works, and the heap. */
+static void test_full_list(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t heap = FERRY_PROGRAM_LOW;
+    uint64_t at = AREA;
+
+    while (space_map(space, at, PAGE, SPACE_READ) == 0)
+        at += 2 * PAGE;
+    assert_true(at > AREA + 1000 * PAGE);
+    at -= 2 * PAGE; /* the last one */
+    /* Beside one that is there, of its kind and of another. */
+    assert_int_equal(space_map(space, at + PAGE, PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_map(space, at + PAGE, 2 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, at + PAGE, PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_protect(space, at, 3 * PAGE, READ_WRITE), 0);
+    /* A hole makes two of one; an end does not. */
+    assert_int_equal(space_unmap(space, at + PAGE, PAGE), -ENOMEM);
+    assert_int_equal(space_unmap(space, at + 2 * PAGE, PAGE), 0);
+    assert_int_equal(space_map(space, at + PAGE, PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_map(space, at, 2 * PAGE, SPACE_READ), 0);
+    for (uint64_t end = heap; end < heap + 12 * MIB; end += end < heap + 4 * MIB ? PAGE : 4 * MIB)
+        assert_int_equal(space_map_heap(space, end, end < heap + 4 * MIB ? PAGE : 4 * MIB), 0);
+    assert_int_equal(space_map(space, heap + 64 * MIB, PAGE, SPACE_READ), -ENOMEM);
+    /* Taken away whole, one leaves a place for another. */
+    assert_int_equal(space_unmap(space, AREA, 5 * PAGE), 0);
+    assert_int_equal(space_map(space, heap + 64 * MIB, PAGE, SPACE_READ), 0);
+    assert_non_null(space_at(space, heap, 12 * MIB, READ_WRITE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +218,7 @@ int main(void)
         TEST(test_leaves),
         TEST(test_host_mappings_are_bounded),
         TEST(test_fresh_neighbours_merge),
+        TEST(test_full_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
