@@ -154,7 +154,8 @@ static void look_at_file(struct linux_state *state, const struct linux_call *cal
         keep_outside(state, file);
     else if (call->result == -EACCES)
         keep(state, false,
-             "'%s': it leads out of --ro, or is no regular file, or ferry may not read it",
+             "'%s': a link that leads out of --ro (name what it leads to), no regular file, or "
+             "none that you may read",
              refused->name);
 }
 
@@ -215,6 +216,11 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
     case SYS_socket:
     case SYS_socketpair:
         keep(state, false, "a socket: a VM has no network, and no option gives it one");
+        break;
+    case SYS_unlink:
+    case SYS_unlinkat:
+        /* Programs clean up with it after what they failed for. */
+        keep(state, true, "to remove a file: a VM has no files to write");
         break;
     default:
         if (call->result == -ENOSYS)

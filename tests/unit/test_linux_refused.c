@@ -132,8 +132,10 @@ static void test_calls(void **state)
     check(vm, "another program: a VM runs one; make each a stage of its own");
     assert_int_equal(CALL(vm, socket, 2, 1, 0), -EACCES);
     check(vm, "a socket: a VM has no network, and no option gives it one");
+    assert_int_equal(CALL(vm, rename, SCRATCH, SCRATCH), -EACCES);
+    check(vm, "the system call rename: a VM has no files to write");
     assert_int_equal(CALL(vm, unlink, guest_string(vm, SCRATCH, "/x")), -EACCES);
-    check(vm, "the system call unlink: a VM has no files to write");
+    check(vm, "the system call rename: a VM has no files to write");
     assert_int_equal(CALL(vm, io_uring_setup, 1, SCRATCH), -ENOSYS);
     check(vm, "the system call io_uring_setup, which a VM does not have");
     assert_int_equal(linux_call(vm, 1ull << 40, (uint64_t[6]){0}), -ENOSYS);
@@ -173,7 +175,8 @@ static void test_below_read_only(void **state)
     check(vm, NULL);
     open_for(vm, "out", O_RDONLY);
     snprintf(text, sizeof(text),
-             "'%s/out': it leads out of --ro, or is no regular file, or ferry may not read it",
+             "'%s/out': a link that leads out of --ro (name what it leads to), no regular file, or "
+             "none that you may read",
              top);
     check(vm, text);
     open_for(vm, "new", O_WRONLY | O_CREAT);
