@@ -24,7 +24,8 @@ static int take_buffer(struct stream *stream)
             stream->filling = &stream->buffers[i];
     if (!stream->filling) {
         struct buffer *buffer = &stream->buffers[count];
-        if (count == BUFFERS_MAX || units_keep(stream->endpoint, &buffer->units) < 0)
+        /* The first in any case: who sends to the program can fill its share by MOVE. */
+        if (count == BUFFERS_MAX || units_keep(stream->endpoint, count == 0, &buffer->units) < 0)
             return count ? -EAGAIN : -ENOMEM;
         stream->filling = buffer;
         atomic_store(&stream->buffer_count, count + 1);

@@ -9,10 +9,10 @@
 #include "stream_internal.h"
 
 /* Zeroed and in transit: nobody else can have them meanwhile. */
-static int take_free(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
+static int take_free(struct endpoint *endpoint, uint64_t count, bool page, uint32_t most,
+                     struct units *out)
 {
     struct ferry_engine *engine = endpoint->engine;
-    uint32_t most = page ? endpoint->most_pages : endpoint->most_extents;
 
     if (count > most)
         return -EDQUOT;
@@ -27,8 +27,9 @@ static int take_free(struct endpoint *endpoint, uint64_t count, bool page, struc
 int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out)
 {
     struct ferry_engine *engine = endpoint->engine;
+    uint32_t most = page ? endpoint->most_pages : endpoint->most_extents;
 
-    int result = take_free(endpoint, count, page, out);
+    int result = take_free(endpoint, count, page, most, out);
     if (result < 0)
         return result;
     pool_make_huge(&engine->pool, *out);
@@ -42,9 +43,11 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
     return result;
 }
 
-int units_keep(struct endpoint *endpoint, struct units *out)
+int units_keep(struct endpoint *endpoint, bool beyond, struct units *out)
 {
-    int result = take_free(endpoint, 1, false, out);
+    uint32_t most = endpoint->most_extents;
+
+    int result = take_free(endpoint, 1, false, most + (beyond && most < UINT32_MAX), out);
 
     if (result == 0)
         ledger_commit_owned(&endpoint->engine->ledger, *out, true);

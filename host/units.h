@@ -9,8 +9,8 @@
 /* `count` adjacent units, zeroed, owned and open. -EDQUOT, -ENOMEM. */
 int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct units *out);
 /* One extent, zeroed and owned, but closed: the VMM fills it in the endpoint's name. It is not
- * made huge yet. */
-int units_keep(struct endpoint *endpoint, struct units *out);
+ * made huge yet. `beyond`: even if that is one more than it may own. */
+int units_keep(struct endpoint *endpoint, bool beyond, struct units *out);
 
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);

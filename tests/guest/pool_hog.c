@@ -2,33 +2,26 @@
 /* Takes extents, then pages, until it is refused; says how many and why. */
 #include "guest.h"
 
-static void *hog(const char *what, void *(*alloc)(size_t), uint32_t least)
+static void hog(const char *what, void *(*alloc)(size_t), uint32_t least)
 {
     uint32_t count = 0;
-    void *next, *last = NULL;
 
-    while ((next = alloc(1)) != NULL) {
-        last = next;
+    while (alloc(1) != NULL)
         count++;
-    }
     if (errno != EDQUOT && errno != ENOMEM)
         fail("%s: %s", what, strerror(errno));
     if (count < least)
         fail("%u %s only", count, what);
     printf("%u %s, then %s\n", count, what, errno == EDQUOT ? "EDQUOT" : "ENOMEM");
-    return last;
 }
 
 int main(void)
 {
-    void *extent;
-
     if (ferry_control() == NULL)
         fail("not in a Ferry VM");
-    extent = hog("extents", ferry_alloc_extents, 1);
+    hog("extents", ferry_alloc_extents, 1);
     hog("pages", ferry_alloc_pages, 1);
-    /* Plain output needs one too. */
-    expect_ok("free", ferry_free(extent, FERRY_EXTENT_BYTES));
+    /* Plain output is not kept from its extent. */
     if (fflush(stdout) != 0)
         fail("write: %s", strerror(errno));
     return 0;

@@ -9,6 +9,7 @@
 
 #include "stream.h"
 #include "stream_internal.h"
+#include "units.h"
 
 static size_t read_all_there_is(size_t bytes)
 {
@@ -54,6 +55,28 @@ static void a_full_extent_leaves_by_itself(void **state)
     assert_int_equal(link_ab->messages, 3);
     assert_int_equal(read_all_there_is(8 * EXTENT), 2 * EXTENT + 5);
     assert_memory_equal(got, sent, 2 * EXTENT + 5);
+}
+
+/* What others moved to a program, or it took itself, does not keep it from writing. */
+static void a_full_share_does_not_stop_output(void **state)
+{
+    struct ferry_vm *vm_c = core_vm(engine, "c");
+    struct units units = core_alloc(b, 1, false), more;
+
+    (void)state;
+    core_stream_link(vm_b, vm_c);
+    b->most_extents = 2;
+    struct units moved = core_alloc(a, 1, false);
+    struct ferry_desc desc = core_units(FERRY_MOVE, a, b->id, moved);
+    assert_int_equal(core_send(a, &desc), 0);
+    assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
+    assert_int_equal(stream_write(vm_b, sent, 1000), 1000);
+    assert_int_equal(stream_write(vm_b, sent, EXTENT - 1000), EXTENT - 1000);
+    /* That one only. */
+    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), 0);
+    assert_int_equal(units_free(b, units), 0);
+    assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
+    ferry_vm_destroy(vm_c);
 }
 
 static void a_waiting_receiver_gets_it_at_once(void **state)
@@ -294,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(output_gathers_until_it_is_pulled),
         CASE(a_full_extent_leaves_by_itself),
+        CASE(a_full_share_does_not_stop_output),
         CASE(a_waiting_receiver_gets_it_at_once),
         CASE(a_flood_of_pieces_gathers),
         CASE(nothing_is_sent_early_to_who_does_not_wait),
