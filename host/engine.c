@@ -171,78 +171,6 @@ static void free_endpoints(struct ferry_engine *engine)
     }
 }
 
-/* --- images ------------------------------------------------------------------ */
-
-/* A file that was changed a moment before it was opened may be changed again within the same
- * tick of the clock that file systems use, and would then look the same. */
-#define UNSETTLED_NS 40000000
-
-static bool is_settled(const struct image_key *key)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    return key->changed_ns < now_ns - UNSETTLED_NS || key->changed_ns > now_ns + UNSETTLED_NS;
-}
-
-static struct image *find_image(struct ferry_engine *engine, const struct image_key *key)
-{
-    for (struct image_entry *entry = engine->images; entry; entry = entry->next)
-        if (entry->settled && atomic_load(&entry->image->copy_code) == 0 &&
-            memcmp(&entry->image->source.key, key, sizeof *key) == 0)
-            return entry->image;
-    return NULL;
-}
-
-int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
-                 struct image **out, struct ferry_error *err)
-{
-    struct image_source source;
-
-    /* The state of the file that was opened, not of what the path named before. */
-    int result = image_source_open(path, &source, err);
-    if (result < 0)
-        return result;
-    bool settled = is_settled(&source.key);
-    pthread_mutex_lock(&engine->lock);
-    *out = find_image(engine, &source.key);
-    pthread_mutex_unlock(&engine->lock);
-    if (*out) {
-        close(source.fd);
-        return 0;
-    }
-    struct image_entry *entry = calloc(1, sizeof *entry);
-    if (!entry) {
-        close(source.fd);
-        return error_set(err, -ENOMEM, "no memory to load '%s'", path);
-    }
-    /* Nothing is locked, as this may take long. If another thread loads the same meanwhile, there
-     * are two of it: no harm. */
-    result = image_open(path, &source, limit_bytes, &entry->image, err);
-    if (result < 0) {
-        free(entry);
-        return result;
-    }
-    entry->settled = settled;
-    pthread_mutex_lock(&engine->lock);
-    entry->next = engine->images;
-    engine->images = entry;
-    pthread_mutex_unlock(&engine->lock);
-    *out = entry->image;
-    return 0;
-}
-
-static void free_images(struct ferry_engine *engine)
-{
-    while (engine->images) {
-        struct image_entry *entry = engine->images;
-        engine->images = entry->next;
-        image_close(entry->image);
-        free(entry);
-    }
-}
-
 /* --- making ------------------------------------------------------------------- */
 
 static void set_config(struct ferry_engine *engine, const struct ferry_engine_config *config)
@@ -317,7 +245,7 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     ticker_stop(&engine->ticker);
     poller_stop(&engine->poller);
     free_endpoints(engine);
-    free_images(engine);
+    engine_images_free(engine);
     ledger_destroy(&engine->ledger);
     pool_destroy(&engine->pool);
     kvm_close(engine);

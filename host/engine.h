@@ -68,10 +68,15 @@ void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoi
 /* Under lock: frees a link that no thread can be using. */
 void engine_link_free(struct ferry_engine *engine, struct ferry_link *link);
 
-/* The image of a file, read once for all VMs of the engine. It lives as long as the engine.
+/* The image of a file, read once for all VMs of the engine; for engine_image_release.
  * -ENOMEM: it takes more than limit_bytes. */
 int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
                  struct image **out, struct ferry_error *err);
+/* One more user of it; NULL is allowed, as below. */
+void engine_image_hold(struct ferry_engine *engine, struct image *image);
+void engine_image_release(struct ferry_engine *engine, struct image *image);
+/* All: nobody uses one. */
+void engine_images_free(struct ferry_engine *engine);
 
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

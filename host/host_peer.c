@@ -272,9 +272,12 @@ void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
 
     *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
     memcpy(out->name, peer->name, sizeof out->name);
+    if (!link_enter(link)) /* its VM is being destroyed, and the image with it */
+        return;
     if (peer->image) {
         while (!image_digest_step(peer->image))
             ;
         memcpy(out->digest, peer->image->digest, sizeof out->digest);
     }
+    link_leave(link);
 }

@@ -11,6 +11,14 @@
 #include <stdint.h>
 
 struct ferry_vm;
+struct image;
+
+/* Entry `place` of the guest's table is a peer that runs this image; NULL: the host. Its digest
+ * is put there when the guest looks, also if the peer is gone by then. */
+void identity_set_peer(struct ferry_vm *vm, uint32_t place, struct image *image);
+
+/* With the VM. */
+void identity_forget(struct ferry_vm *vm);
 
 /* Before the guest runs, its links made: shows the page now if it has no digests in it. Not also
  * if all of them are known already: how many exits a program makes must not depend on what ran before. */

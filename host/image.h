@@ -43,7 +43,8 @@ struct image_range {
 };
 
 struct image {
-    int fd; /* the copy: what runs of the file, at the same offsets, and holes between */
+    uint32_t users; /* the engine's, under its lock */
+    int fd;         /* the copy: what runs of the file, at the same offsets, and holes between */
     struct image_range copied[IMAGE_RANGES_MAX]; /* sorted, disjoint: what the copy has */
     size_t copied_count;
     /* What a VM is charged for: its pages, and what of the copy it does not share with them, or

@@ -10,6 +10,7 @@
 #include "direct.h"
 #include "engine.h"
 #include "error.h"
+#include "identity.h"
 #include "queue.h"
 #include "ring.h"
 #include "vm.h"
@@ -84,7 +85,7 @@ static struct ferry_peer *show_peer(struct endpoint *viewer, const struct endpoi
         *shown = (struct ferry_peer){
             .id = peer->id, .state = FERRY_PEER_LIVE, .generation = peer->generation};
         memcpy(shown->name, peer->name, sizeof shown->name);
-        viewer->vm->peer_images[i] = peer->image; /* its digest comes when the guest looks */
+        identity_set_peer(viewer->vm, i, peer->image);
     }
     shown->rights |= right;
     return shown;

@@ -582,6 +582,8 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         space_fini(&vm->space);
     if (vm->endpoint)
         engine_endpoint_retire(vm->engine, vm->endpoint);
+    identity_forget(vm);
+    engine_image_release(vm->engine, vm->image);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     pthread_cond_destroy(&vm->ended_changed);

@@ -26,8 +26,8 @@ struct vm_marks {
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
-    struct image *image; /* the engine's */
-    /* Of the peers in the table that its guest sees; NULL: the host. */
+    struct image *image; /* the engine's, held */
+    /* Of the peers in the table that its guest sees, held; NULL: the host. */
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown; /* its guest has that table */
     struct linux_state *personality;

@@ -89,13 +89,7 @@ static void engine_begin(struct ferry_engine *engine)
 
 static void engine_end(struct ferry_engine *engine)
 {
-    while (engine->images) {
-        struct image_entry *entry = engine->images;
-
-        engine->images = entry->next;
-        image_close(entry->image);
-        free(entry);
-    }
+    engine_images_free(engine);
     pthread_mutex_destroy(&engine->lock);
 }
 
@@ -378,6 +372,40 @@ static void test_same_file_is_one_image(void **state)
     engine_end(&engine);
 }
 
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* A file that changes a hundred times, each state run by a VM that then goes: what nobody uses is
+ * not kept for ever, what somebody uses is. */
+static void test_images_do_not_pile_up(void **state)
+{
+    struct elf elf = make_elf();
+    struct file file = make_file(*state, &elf);
+    struct ferry_engine engine;
+    unsigned before = open_files();
+
+    engine_begin(&engine);
+    struct image *used = must_find(&engine, file.path);
+    for (unsigned i = 0; i < 100; i++) {
+        memset(elf.byte + 0x1100, (int)i, 4);
+        assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+        engine_image_release(&engine, must_find(&engine, file.path));
+    }
+    assert_in_range(open_files(), before + 1, before + 12);
+    elf = make_elf();
+    expect_digest(used, elf.byte, elf.bytes);
+    engine_image_release(&engine, used);
+    engine_end(&engine);
+    assert_int_equal(open_files(), before);
+    remove_file(&file);
+}
+
 static int make_dir(void **state)
 {
     char *dir = strdup("/tmp/ferry-test-files-XXXXXX");
@@ -408,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_changed_rest_has_no_digest),
         cmocka_unit_test(test_replaced_in_place),
         cmocka_unit_test(test_same_file_is_one_image),
+        cmocka_unit_test(test_images_do_not_pile_up),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The images of an engine: which file is which image, and how long one is kept. One that no VM
+ * uses is kept for the next VM, the latest few of them: an engine may see its files change without end.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "error.h"
+#include "image.h"
+
+#define IDLE_MOST 8 /* that nobody uses */
+
+/* A file that was changed a moment before it was opened may be changed again within the same
+ * tick of the clock that file systems use, and would then look the same. */
+#define UNSETTLED_NS 40000000
+
+static bool is_settled(const struct image_key *key)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return key->changed_ns < now_ns - UNSETTLED_NS || key->changed_ns > now_ns + UNSETTLED_NS;
+}
+
+/* Under lock. */
+static struct image *find_image(struct ferry_engine *engine, const struct image_key *key)
+{
+    for (struct image_entry *entry = engine->images; entry; entry = entry->next)
+        if (entry->settled && atomic_load(&entry->image->copy_code) == 0 &&
+            memcmp(&entry->image->source.key, key, sizeof *key) == 0)
+            return entry->image;
+    return NULL;
+}
+
+int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
+                 struct image **out, struct ferry_error *err)
+{
+    struct image_source source;
+
+    /* The state of the file that was opened, not of what the path named before. */
+    int result = image_source_open(path, &source, err);
+    if (result < 0)
+        return result;
+    bool settled = is_settled(&source.key);
+    pthread_mutex_lock(&engine->lock);
+    *out = find_image(engine, &source.key);
+    if (*out)
+        (*out)->users++;
+    pthread_mutex_unlock(&engine->lock);
+    if (*out) {
+        close(source.fd);
+        return 0;
+    }
+    struct image_entry *entry = calloc(1, sizeof *entry);
+    if (!entry) {
+        close(source.fd);
+        return error_set(err, -ENOMEM, "no memory to load '%s'", path);
+    }
+    /* Nothing is locked, as this may take long. If another thread loads the same meanwhile, there
+     * are two of it: no harm. */
+    result = image_open(path, &source, limit_bytes, &entry->image, err);
+    if (result < 0) {
+        free(entry);
+        return result;
+    }
+    entry->settled = settled;
+    entry->image->users = 1;
+    pthread_mutex_lock(&engine->lock);
+    entry->next = engine->images;
+    engine->images = entry;
+    pthread_mutex_unlock(&engine->lock);
+    *out = entry->image;
+    return 0;
+}
+
+void engine_image_hold(struct ferry_engine *engine, struct image *image)
+{
+    if (!image)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    image->users++;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* Under lock: takes those off the list that are too many. */
+static struct image_entry *take_surplus(struct ferry_engine *engine)
+{
+    struct image_entry *surplus = NULL, **link = &engine->images;
+    unsigned idle = 0;
+
+    while (*link) {
+        struct image_entry *entry = *link;
+
+        if (entry->image->users == 0 && ++idle > IDLE_MOST) {
+            *link = entry->next;
+            entry->next = surplus;
+            surplus = entry;
+        } else {
+            link = &entry->next;
+        }
+    }
+    return surplus;
+}
+
+static void free_entries(struct image_entry *entries)
+{
+    while (entries) {
+        struct image_entry *entry = entries;
+
+        entries = entry->next;
+        image_close(entry->image);
+        free(entry);
+    }
+}
+
+void engine_image_release(struct ferry_engine *engine, struct image *image)
+{
+    if (!image)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    image->users--;
+    struct image_entry *surplus = take_surplus(engine);
+    pthread_mutex_unlock(&engine->lock);
+    free_entries(surplus); /* takes long: not under the lock */
+}
+
+void engine_images_free(struct ferry_engine *engine)
+{
+    free_entries(engine->images);
+    engine->images = NULL;
+}
