@@ -20,10 +20,11 @@
     "  --polled[=CPU]      a thread polls for messages, on CPU: no exits, but a core\n"
 #define OPTION_DIRECT \
     "  --direct            short messages go from stage to stage without a VM exit\n"
-#define OPTIONS_LAST                                                     \
-    "  --stats[=json]      print figures on standard error at the end\n" \
-    "  --verbose           say what happens on standard error\n"         \
-    "  -h, --help          print this help\n"                            \
+#define OPTIONS_LAST                                                                 \
+    "  -n, --no-stdin      leave standard input alone: the programs find it empty\n" \
+    "  --stats[=json]      print figures on standard error at the end\n"             \
+    "  --verbose           say what happens on standard error\n"                     \
+    "  -h, --help          print this help\n"                                        \
     "  -V, --version       print the version\n"
 
 static const struct {

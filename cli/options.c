@@ -39,6 +39,7 @@ static const struct option long_options[] = {
     {"deferred", no_argument, NULL, OPT_DEFERRED},
     {"polled", optional_argument, NULL, OPT_POLLED},
     {"direct", no_argument, NULL, OPT_DIRECT},
+    {"no-stdin", no_argument, NULL, 'n'},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
@@ -47,7 +48,7 @@ static const struct option long_options[] = {
 };
 
 /* In this order getopt_long ends at the first operand, and tells a missing value. */
-static const char short_options[] = "+:hV";
+static const char short_options[] = "+:hnV";
 
 /* What to do about a directory that cannot be opened. */
 static const char *advise_directory(const char *dir, int error)
@@ -210,6 +211,9 @@ static int set_option(struct options *options, int option, const char *word)
         return 0;
     case OPT_POLLED:
         return set_polled(options, word);
+    case 'n':
+        options->no_stdin = true;
+        return 0;
     case OPT_DIRECT:
         options->direct = true;
         return 0;

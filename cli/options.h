@@ -23,6 +23,7 @@ struct options {
     int polled_cpu; /* where the polling thread runs; -1: anywhere */
     enum stats_format stats;
     bool direct;
+    bool no_stdin;
     bool verbose;
 };
 

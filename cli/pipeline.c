@@ -227,6 +227,7 @@ static int start(struct pipeline *p)
     ferry_engine_info(p->engine, &info);
     p->input.link = p->links[0];
     p->input.transfer = p->options->transfer;
+    p->input.none = p->options->no_stdin;
     p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
     int status = ending_prepare(p);

@@ -150,6 +150,7 @@ static size_t input_fill(struct input *input, char *buffer)
             break;
         }
         bytes += (size_t)got;
+        input->read += (uint64_t)got;
     }
     return bytes;
 }
@@ -221,7 +222,10 @@ void input_run(struct input *input)
 
     pump_begin();
     input->buffer_bytes = choose_buffer_bytes();
-    while (!input->ended) {
+    /* Whoever started us may have a use for what no stage wants. */
+    rc = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
+    input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    while (rc == 0 && !input->ended) {
         void *buffer;
 
         rc = input_take(input, &buffer);
@@ -242,8 +246,22 @@ void input_run(struct input *input)
     ferry_link_hangup(input->link);
 }
 
+/* A file that can be positioned goes on after the last byte that the first stage took, for
+ * whoever reads it next; unless somebody else moved it meanwhile. */
+static void put_back(const struct input *input)
+{
+    struct ferry_link_stats stats;
+    uint64_t end = (uint64_t)input->start + input->read;
+
+    ferry_link_stats(input->link, &stats);
+    if (input->start >= 0 && stats.bytes_taken < input->read &&
+        lseek(STDIN_FILENO, 0, SEEK_CUR) == (off_t)end)
+        (void)lseek(STDIN_FILENO, input->start + (off_t)stats.bytes_taken, SEEK_SET);
+}
+
 void input_finish(struct input *input)
 {
+    put_back(input);
     /* One that did not come home cannot be freed, and the ledger shows it. */
     for (size_t i = 0; i < input->all_count; i++)
         (void)ferry_free(input->link, input->all[i], input->buffer_bytes);

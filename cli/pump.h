@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <ferry/ferry.h>
 
@@ -27,6 +28,7 @@ struct input {
     struct ferry_link *link;
     enum ferry_transfer transfer;
     uint64_t crossover_bytes; /* auto: send at most so many bytes as a copy */
+    bool none;                /* nothing is read: the first stage finds the end at once */
     atomic_bool stop;         /* read no more */
     /* The pump's, and for the owner to read when its thread has ended. */
     size_t buffer_bytes;          /* whole extents; each goes as one message */
@@ -34,6 +36,8 @@ struct input {
     size_t filled[INPUT_BUFFERS]; /* bytes from its start that may hold something */
     void *spare[INPUT_BUFFERS];   /* those that are not lent out */
     size_t all_count, spare_count;
+    off_t start;    /* where a file was when the first byte of it was wanted; -1: it has no place */
+    uint64_t read;  /* bytes taken from it */
     uint64_t bytes; /* read and sent */
     bool ended;     /* end of file was seen */
     bool failed;    /* and a message was printed */
@@ -53,10 +57,10 @@ struct output {
  * until it has ended. */
 void pump_interrupt(pthread_t thread);
 
-/* Reads fd 0 to its end and sends it; returns when that is done, when the
+/* Waits until the first VM looks for input, reads fd 0 to its end and sends it; returns when that is done, when the
  * first VM takes no more, or after an error. Hangs up in each case. */
 void input_run(struct input *input);
-/* Frees all extents. After the VMs were destroyed and output let go of what it held. */
+/* Puts a file back to where the first VM had enough, and frees all extents. After the VMs were destroyed and output let go of what it held. */
 void input_finish(struct input *input);
 
 /* Writes what arrives to fd 1 until the link hangs up, or an error. SIGPIPE

@@ -25,6 +25,7 @@ static struct {
     /* What the stream layer met and was not for it, in order. */
     struct ferry_msg kept[FERRY_RING_ENTRIES];
     uint32_t kept_head, kept_tail;
+    bool looked; /* for a message, by an exit */
     struct ferry_home homes[FERRY_TOKENS];
     uint32_t homes_head, homes_tail;
 } state;
@@ -417,8 +418,10 @@ int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
     while (!take(control, msg)) {
         int64_t events;
 
-        if (timeout_ns == 0)
+        /* The first look leaves the VM even if it must not wait: a sender may begin only then. */
+        if (timeout_ns == 0 && state.looked)
             return -ETIMEDOUT;
+        state.looked = true;
         if (state.hooks.flush != NULL)
             state.hooks.flush();
         events = ferry_guest_wait(FERRY_EVENT_IN, timeout_ns);

@@ -51,6 +51,7 @@ struct ferry_link {
     atomic_uint callers;  /* threads in a call of the host on it; see LINK_CLOSING */
     bool given_up;        /* by the embedder; under the engine's lock */
     atomic_uint sequence; /* numbers its messages */
+    atomic_bool wanted;   /* the receiver has looked for messages of it */
     /* Under to->lock: */
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */
@@ -59,6 +60,7 @@ struct ferry_link {
     bool wants_pages;          /* PARKED_SHARE: 4 KiB units, not extents */
     uint32_t wants_units;      /* PARKED_SHARE: how many */
     /* Figures, added to by both sides: */
+    atomic_ullong bytes_taken;
     atomic_ullong messages, bytes_handed_over, bytes_copied, bytes_inline;
     atomic_ullong pages_4k, extents_2m, table_calls, shoot_downs;
     atomic_ullong bytes_cleared;

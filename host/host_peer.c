@@ -134,6 +134,40 @@ int ferry_send(struct ferry_link *link, const struct ferry_message *message, uin
     return result;
 }
 
+static int look_for_receiver(struct ferry_link *link)
+{
+    if (atomic_load(&link->wanted))
+        return 0;
+    return queue_accepts(link) ? -EAGAIN : -EPIPE;
+}
+
+static int await_receiver(struct ferry_link *link, uint64_t timeout_ns)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint32_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : look_for_receiver(link);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    return result;
+}
+
+int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns)
+{
+    if (link->from->id)
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = await_receiver(link, timeout_ns);
+    link_leave(link);
+    return result;
+}
+
 static int take_home(struct endpoint *host, struct units *units)
 {
     int result = -EAGAIN;

@@ -316,6 +316,7 @@ void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
         .bytes_handed_over = atomic_load(&link->bytes_handed_over),
         .bytes_copied = atomic_load(&link->bytes_copied),
         .bytes_inline = atomic_load(&link->bytes_inline),
+        .bytes_taken = atomic_load(&link->bytes_taken),
         .pages_4k = atomic_load(&link->pages_4k),
         .extents_2m = atomic_load(&link->extents_2m),
         .table_calls = atomic_load(&link->table_calls),

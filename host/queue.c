@@ -208,6 +208,13 @@ void queue_hangup(struct ferry_link *link)
     endpoint_wake(to);
 }
 
+static uint64_t payload_bytes(const struct ferry_desc *desc)
+{
+    if (desc->mode == FERRY_INLINE)
+        return desc->inline_bytes;
+    return desc->mode == FERRY_HANGUP ? 0 : desc->payload.bytes;
+}
+
 void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
 {
     uint32_t slot = endpoint->in_tail++ & RING_MASK;
@@ -220,6 +227,18 @@ void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
         link->inline_in_flight--;
     else if (desc->mode == FERRY_MOVE)
         link->in_flight--;
+    /* What plain reads take counts as it is read. */
+    if (state == HELD_TAKEN)
+        atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
+}
+
+bool queue_want(struct ferry_link *link)
+{
+    if (atomic_load_explicit(&link->wanted, memory_order_relaxed) ||
+        atomic_exchange(&link->wanted, true))
+        return false;
+    endpoint_wake(link->from);
+    return true;
 }
 
 /* Under lock: whether the receiver may own what a MOVE waits to give it. */

@@ -47,6 +47,10 @@ void queue_park_share(struct ferry_link *link, bool pages, uint32_t units);
  * room, unless another took it meanwhile. */
 void queue_unpark(struct endpoint *endpoint);
 
+/* The receiver looks for messages of this link. True: for the first time; its sender may have
+ * waited for that. */
+bool queue_want(struct ferry_link *link);
+
 /* --- for loan.c --- */
 
 /* Under lock: the entry at in_tail was taken; a payload becomes `state`. */

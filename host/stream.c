@@ -105,6 +105,9 @@ static short poll_now(struct endpoint *endpoint, short want)
 int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
 {
     struct endpoint *endpoint = vm_endpoint(vm);
+
+    if (want & (POLLIN | POLLHUP))
+        stream_first_look(endpoint->byte_stream);
     uint64_t deadline = clock_deadline(timeout_ns);
     short events = poll_now(endpoint, want);
     int result = 0;

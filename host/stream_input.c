@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "loan.h"
 #include "queue.h"
@@ -92,21 +93,48 @@ void stream_next_message(struct stream *stream)
     }
 }
 
-int stream_await_input(struct stream *stream)
+/* Waits for a message, or the end of input: 1. 0: none came in time; -EBUSY, -EINTR. */
+static int await_until(struct stream *stream, uint64_t deadline)
 {
     struct endpoint *endpoint = stream->endpoint;
-    int ready = stream_input_ready(stream);
+    int ready = stream_input_ready(stream), blocked = 0;
 
-    while (ready == 0) {
+    while (ready == 0 && blocked == 0) {
         uint32_t seen = endpoint_prepare(endpoint);
         ready = stream_input_ready(stream);
         if (ready == 0)
-            ready = endpoint_block(endpoint, seen, UINT64_MAX);
+            blocked = endpoint_block(endpoint, seen, deadline);
         endpoint_finish(endpoint);
         if (ready == 0)
             ready = stream_input_ready(stream);
     }
+    return ready == 0 && blocked == -EINTR ? -EINTR : ready;
+}
+
+int stream_await_input(struct stream *stream)
+{
+    queue_want(stream->endpoint->stream_in);
+    int ready = await_until(stream, UINT64_MAX);
     return ready < 0 ? ready : 0;
+}
+
+/* Long for a host that has something, short for a program that need not wait. */
+#define FIRST_LOOK_NS 5000000
+
+void stream_first_look(struct stream *stream)
+{
+    struct ferry_link *in = stream->endpoint->stream_in;
+
+    if (in && queue_want(in) && in->from->id == 0)
+        await_until(stream, clock_deadline(FIRST_LOOK_NS));
+}
+
+void stream_consume(struct stream *stream, uint64_t bytes)
+{
+    stream->data += bytes;
+    stream->left -= bytes;
+    atomic_fetch_add_explicit(&stream->endpoint->stream_in->bytes_taken, bytes,
+                              memory_order_relaxed);
 }
 
 /* What can be had at once, out of as many messages as there are. The last of them is one
@@ -123,8 +151,7 @@ static size_t read_now(struct stream *stream, char *dst, size_t bytes)
         uint64_t now = bytes - done < stream->left ? bytes - done : stream->left;
         memmove(dst + done, stream->data, now); /* the two may be the same page */
         done += now;
-        stream->data += now;
-        stream->left -= now;
+        stream_consume(stream, now);
         if (stream->left == 0)
             stream_drop_message(stream);
         if (moved)
@@ -156,7 +183,10 @@ size_t stream_available(struct ferry_vm *vm)
     struct endpoint *endpoint = vm_endpoint(vm);
     struct stream *stream = endpoint->byte_stream;
 
-    if (endpoint->stream_in && stream_input_ready(stream) > 0)
+    if (!endpoint->stream_in)
+        return 0;
+    stream_first_look(stream);
+    if (stream_input_ready(stream) > 0)
         stream_next_message(stream);
     return stream->have ? stream->left : 0;
 }

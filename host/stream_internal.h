@@ -79,9 +79,15 @@ bool stream_output_room(struct stream *stream);
 int stream_input_ready(struct stream *stream);
 /* Waits for that. */
 int stream_await_input(struct stream *stream);
+/* The program looks for input and need not wait. The host may begin to send only at the
+ * first look: a program that looks just once shall find what is there, so that look waits a
+ * moment. */
+void stream_first_look(struct stream *stream);
 /* Takes the next message that holds anything, if it has none and there is one. There may be
  * none even after stream_input_ready: another thread may find that the guest took it. */
 void stream_next_message(struct stream *stream);
+/* The program got so many more bytes of it. */
+void stream_consume(struct stream *stream, uint64_t bytes);
 /* Done with it: it goes home. */
 void stream_drop_message(struct stream *stream);
 

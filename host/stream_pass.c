@@ -55,12 +55,14 @@ static ssize_t pass_some(struct stream *stream, uint64_t most)
 
     if (can_pass(stream, most)) {
         int result = pass_loan(stream);
-        return result < 0 ? result : (ssize_t)bytes;
+        if (result < 0)
+            return result;
+        stream_consume(stream, bytes);
+        return (ssize_t)bytes;
     }
     ssize_t taken = stream_gather(stream, stream->data, bytes);
     if (taken > 0) {
-        stream->data += taken;
-        stream->left -= (uint64_t)taken;
+        stream_consume(stream, (uint64_t)taken);
         if (stream->left == 0)
             stream_drop_message(stream);
     }

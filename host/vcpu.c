@@ -190,6 +190,8 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
 
     if (want & ~(uint64_t)FERRY_EVENTS)
         return -EINVAL;
+    for (uint32_t i = 0; want & FERRY_EVENT_IN && i < endpoint->in_count; i++)
+        queue_want(endpoint->in[i]);
     uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
     while (!events && timeout_ns && result == 0) {
         uint32_t seen = endpoint_prepare(endpoint);

@@ -245,7 +245,8 @@ struct ferry_link_stats {
      * the receiver unless pages change hands, into its read. Inline ones are left out. */
     uint64_t bytes_copied;
     uint64_t bytes_inline;
-    uint64_t pages_4k; /* units handed over */
+    uint64_t bytes_taken; /* payload that the receiver has read, or received as a message */
+    uint64_t pages_4k;    /* units handed over */
     uint64_t extents_2m;
     uint64_t table_calls;   /* page-table updates made for them; units side by side share one */
     uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
@@ -310,6 +311,12 @@ FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
  * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here. */
 FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *message,
                          uint64_t timeout_ns);
+
+/* Blocks until the receiver has looked for messages of this link for the first time: by a read,
+ * poll or splice of its standard input, or by receiving with libferry-guest. A sender that
+ * must take its data from elsewhere first learns by it that any is wanted. -EPIPE: the receiver
+ * is gone, or takes none; -ETIMEDOUT and -ECANCELED as above. */
+FERRY_API int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns);
 
 /* The next loan of this link that came home: its units may be written again.
  * Blocks as above; -ENOENT when nothing is lent out. */

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -273,16 +272,25 @@ class NoRoom(FerryTest):
 
 
 class Making(FerryTest):
-    def test_signal_while_a_program_is_opened(self):
-        """A lease keeps whoever opens the file waiting, up to 45 s."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
-        with tempfile.TemporaryDirectory() as folder:
-            program = shutil.copy(BUSYBOX, os.path.join(folder, "program"))
-            with open(program, "rb") as file:
-                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-                with Stuck(["run", program, "true"]) as run:
-                    self.assertIsNotNone(signal.sigtimedwait([signal.SIGIO], 30))
-                    self.assertEqual(run.ends(signal.SIGINT)[0], -signal.SIGINT)
+    def test_signal_while_a_vm_is_made(self):
+        """It has not begun to watch for signals yet, and nothing holds them up."""
+        for signo in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=signo), contextlib.ExitStack() as stack:
+                reader, writer = os.pipe()
+                stack.callback(os.close, reader)
+                stack.callback(os.close, writer)
+                environment = os.environ | {
+                    "LD_PRELOAD": os.environ["FERRY_STALL"],
+                    "ASAN_OPTIONS": "verify_asan_link_order=0",
+                    "STALL_FD": str(writer),
+                }
+                process = subprocess.Popen(
+                    [FERRY, "run", BUSYBOX, "true"], env=environment, pass_fds=[writer]
+                )
+                stack.callback(process.kill)
+                self.assertEqual(os.read(reader, 1), b"x")
+                process.send_signal(signo)
+                self.assertEqual(process.wait(SOON), -signo)
 
 
 if __name__ == "__main__":

@@ -257,6 +257,31 @@ static void loans_of_the_dead(void **state)
     world_wait(world);
 }
 
+/* A sender learns that somebody looks for its messages, and how much of them was received. */
+static void first_look(void **state)
+{
+    struct world *world = *state;
+    int b = world_add(world, "b", "sink", "host", NULL), c = world_add(world, "c", "nothing", NULL);
+    struct ferry_link *to_b = world_link(world, -1, b), *to_c = world_link(world, -1, c);
+    struct ferry_message inlined = {.mode = FERRY_INLINE, .data = "x", .bytes = 1};
+    struct ferry_message copied = {.mode = FERRY_COPY, .data = "0123456789", .bytes = 10};
+    struct ferry_link_stats stats;
+
+    assert_int_equal(ferry_link_await_receiver(to_b, 0), -ETIMEDOUT);
+    world_start(world);
+    assert_int_equal(ferry_link_await_receiver(to_b, PATIENCE), 0);
+    assert_int_equal(ferry_link_await_receiver(to_b, 0), 0);
+    assert_int_equal(ferry_link_await_receiver(to_c, PATIENCE), -EPIPE);
+    ferry_link_stats(to_b, &stats);
+    assert_int_equal(stats.bytes_taken, 0);
+    assert_int_equal(ferry_send(to_b, &inlined, PATIENCE), 0);
+    assert_int_equal(ferry_send(to_b, &copied, PATIENCE), 0);
+    ferry_link_hangup(to_b);
+    world_wait(world);
+    ferry_link_stats(to_b, &stats);
+    assert_int_equal(stats.bytes_taken, 11);
+}
+
 static void cancelled(void **state)
 {
     struct world *world = *state;
@@ -267,6 +292,10 @@ static void cancelled(void **state)
     ferry_link_cancel(link);
     assert_int_equal(ferry_recv(link, PATIENCE, &message), -ECANCELED);
     assert_int_equal(ferry_recv(link, PATIENCE, &message), -ECANCELED);
+
+    struct ferry_link *back = world_link(world, -1, b);
+    ferry_link_cancel(back);
+    assert_int_equal(ferry_link_await_receiver(back, PATIENCE), -ECANCELED);
 }
 
 int main(void)
@@ -280,6 +309,7 @@ int main(void)
         kvm_test(refusals),
         kvm_test(back_pressure),
         kvm_test(loans_of_the_dead),
+        kvm_test(first_look),
         kvm_test(cancelled),
     };
 

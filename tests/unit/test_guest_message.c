@@ -216,10 +216,13 @@ static void receiving_polls_or_waits(void **context)
     struct ferry_msg msg;
 
     (void)context;
-    assert_int_equal(ferry_recv(&msg, 0), -ETIMEDOUT);
-    assert_int_equal(fake.waits, 0);
+    /* The first look tells whoever sends that somebody looks; those after it are free. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ferry_recv(&msg, 0), -ETIMEDOUT);
+        assert_int_equal(fake.waits, 1);
+    }
     assert_int_equal(ferry_recv(&msg, 1000), -ETIMEDOUT);
-    assert_int_equal(fake.waits, 1);
+    assert_int_equal(fake.waits, 2);
 }
 
 static void feed_one(void)
