@@ -300,6 +300,17 @@ void ferry_link_cancel(struct ferry_link *link)
     endpoint_wake(host);
 }
 
+/* False: it was called off. */
+static bool await_digest(const struct ferry_link *link, struct image *image)
+{
+    const struct endpoint *host = host_end(link);
+
+    while (!image_digest_step(image))
+        if (host && host->stopping)
+            return false;
+    return true;
+}
+
 void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
 {
     const struct endpoint *peer = far_end(link);
@@ -308,10 +319,7 @@ void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
     memcpy(out->name, peer->name, sizeof out->name);
     if (!link_enter(link)) /* its VM is being destroyed, and the image with it */
         return;
-    if (peer->image) {
-        while (!image_digest_step(peer->image))
-            ;
+    if (peer->image && await_digest(link, peer->image))
         memcpy(out->digest, peer->image->digest, sizeof out->digest);
-    }
     link_leave(link);
 }

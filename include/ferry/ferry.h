@@ -264,7 +264,8 @@ struct ferry_identity {
      * 256 KiB are not loaded, as debugging information, and it was changed before the first question. */
     uint8_t digest[32];
 };
-/* Reads the file when it is asked first of all VMs of that file. */
+/* Reads the file when it is asked first of all VMs of that file; ferry_link_cancel calls that off,
+ * and then the digest is all zeros too. */
 FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
 /* ---- the host as a peer ------------------------------------------------- */

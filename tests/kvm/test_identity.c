@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,12 +204,58 @@ static void a_question_ends_when_its_vm_is_stopped(void **state)
     unlink(path);
 }
 
+static void *ask(void *link)
+{
+    static struct ferry_identity identity;
+
+    ferry_link_peer(link, &identity);
+    return &identity;
+}
+
+/* The same for the host: who cancels the link, or destroys the VM, does not wait for it. */
+static void a_question_of_the_host_can_be_called_off(void **state)
+{
+    static const uint8_t none[32];
+    struct world *world = *state;
+    char path[512];
+
+    copy_guest("spin", HUGE_FILE, path);
+    for (int destroy = 0; destroy <= 1; destroy++) {
+        int a = world_add(world, destroy ? "b" : "a", path, NULL);
+        struct ferry_link *link = world_link(world, a, -1);
+        uint64_t before = bytes_read();
+        pthread_t thread;
+        void *answer;
+
+        assert_int_equal(pthread_create(&thread, NULL, ask, link), 0);
+        for (int looks = 0; bytes_read() - before < 16u << 20; looks++) {
+            assert_in_range(looks, 0, 60000);
+            assert_int_equal(ferry_vm_wait(world->vm[a], 1000000, NULL), -ETIMEDOUT);
+        }
+        if (destroy) {
+            ferry_vm_destroy(world->vm[a]);
+            world->count--;
+        } else {
+            ferry_link_cancel(link);
+        }
+        pthread_join(thread, &answer);
+        const struct ferry_identity *identity = answer;
+        assert_string_equal(identity->name, destroy ? "b" : "a");
+        assert_memory_equal(identity->digest, none, sizeof none);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(a_guest_sees_its_peers),        kvm_test(a_dead_peer_keeps_its_digest),
-        kvm_test(the_table_cannot_be_written),   kvm_test(replaced_in_place),
-        kvm_test(who_does_not_ask_pays_nothing), kvm_test(a_question_ends_when_its_vm_is_stopped),
+        kvm_test(a_guest_sees_its_peers),
+        kvm_test(a_dead_peer_keeps_its_digest),
+        kvm_test(the_table_cannot_be_written),
+        kvm_test(replaced_in_place),
+        kvm_test(who_does_not_ask_pays_nothing),
+        kvm_test(a_question_ends_when_its_vm_is_stopped),
+        kvm_test(a_question_of_the_host_can_be_called_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
