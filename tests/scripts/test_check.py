@@ -14,6 +14,7 @@ sys.path += [os.path.join(HERE, ".."), os.path.join(HERE, "../../scripts")]
 import tap  # noqa: E402
 
 CHECK = os.path.join(HERE, "../../scripts/check")
+MUTATE = os.path.join(HERE, "../../scripts/mutate")
 CI = os.path.join(HERE, "../../.ci/run")
 
 
@@ -155,6 +156,16 @@ class Ci(unittest.TestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertRegex(done.stdout, "nosuchstep.*headers format")
         self.assertNotRegex(done.stdout, "passed")
+
+
+class Mutations(unittest.TestCase):
+    def test_the_entries_fit_the_source(self):
+        """Who changes a line that an entry of tests/mutations/ changes, changes the entry too."""
+        done = subprocess.run([MUTATE, "--list"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False)  # fmt: skip
+        bad = [line for line in done.stdout.splitlines() if "does not fit" in line]
+        self.assertEqual(bad, [])
+        self.assertEqual(done.returncode, 0, done.stdout)
 
 
 if __name__ == "__main__":
