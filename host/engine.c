@@ -24,6 +24,10 @@
 #define DEFAULT_PAGES    512
 #define DEFAULT_DEFER_US 1000
 
+/* What each VM is sure of where there are few: of mappings and descriptors. */
+#define MAPPINGS_SURE 512
+#define FILES_SURE    64
+
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
 {
     char line[400];
@@ -208,6 +212,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         engine_log(engine, FERRY_LOG_INFO,
                    "extents are not huge pages here, so hand-overs are slower; "
                    "for what to type here, see: ferry doctor");
+    budget_init(&engine->mappings, budget_mappings(pool_units(&engine->pool)), MAPPINGS_SURE);
+    budget_init(&engine->files, budget_files(), FILES_SURE);
     if (engine->config.polled)
         result = poller_start(&engine->poller, engine->config.polled_cpu);
     engine->config.polled_cpu = NULL;
@@ -249,6 +255,8 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     ledger_destroy(&engine->ledger);
     pool_destroy(&engine->pool);
     kvm_close(engine);
+    budget_fini(&engine->mappings);
+    budget_fini(&engine->files);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }

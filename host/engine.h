@@ -13,6 +13,7 @@
 
 #include <ferry/ferry.h>
 
+#include "budget.h"
 #include "endpoint.h"
 #include "ledger.h"
 #include "poller.h"
@@ -50,6 +51,7 @@ struct ferry_engine {
     struct image_entry *images;
     char pad2[64];
     struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
+    struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */
     struct poller poller;
     char pad3[64];
     struct ticker ticker;

@@ -254,6 +254,7 @@ int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
         return err;
     space->used_bytes -= space_charged_bytes(space, start, end);
     space_cut_regions(space, start, end);
+    space_settle(space);
     return 0;
 }
 

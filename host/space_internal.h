@@ -44,6 +44,8 @@ int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsig
 /* for unmapping it (two places), and for giving it other rights (two). */
 int space_reserve_cut(struct space *space, uint64_t start, uint64_t end);
 int space_reserve_split(struct space *space, uint64_t start, uint64_t end);
+/* Gives back what was reserved of the host's mappings and is not needed. */
+void space_settle(struct space *space);
 /* The rest takes reserved places. One: */
 void space_insert_region(struct space *space, size_t at, struct space_region region);
 /* One. Index of the region that begins at addr, or of the first one after it; a region that addr

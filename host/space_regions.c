@@ -111,6 +111,18 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
     return bytes;
 }
 
+/* Each region is a mapping of the host's at most, and so is each gap. */
+static bool allow(struct space *space, size_t regions)
+{
+    return !space->backend.allow_mappings ||
+           space->backend.allow_mappings(space->backend.arg, 2 * regions + 1);
+}
+
+void space_settle(struct space *space)
+{
+    allow(space, space->count);
+}
+
 /* Room in memory for `places` more regions, of which `more` will be left in the end, if `most` are
  * not exceeded by them: whoever has many may still change what adds none. */
 static int reserve(struct space *space, size_t places, size_t more, size_t most)
@@ -119,6 +131,8 @@ static int reserve(struct space *space, size_t places, size_t more, size_t most)
     struct space_region *grown;
 
     if (more && space->count + more > most)
+        return -ENOMEM;
+    if (!allow(space, space->count + more))
         return -ENOMEM;
     if (want <= space->capacity)
         return 0;

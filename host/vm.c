@@ -107,6 +107,46 @@ void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
+/* Besides those of the program: system area, window, shared page, stack and endpoint. */
+#define OWN_MAPPINGS 8
+/* The VM, its virtual CPU and standard error. */
+#define OWN_FILES 3
+
+static bool allow_mappings(void *arg, uint64_t mappings)
+{
+    struct ferry_vm *vm = arg;
+
+    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings + OWN_MAPPINGS);
+}
+
+bool vm_file_take(struct ferry_vm *vm)
+{
+    return budget_set(&vm->engine->files, &vm->files, vm->files.used + 1);
+}
+
+void vm_file_give_back(struct ferry_vm *vm)
+{
+    budget_set(&vm->engine->files, &vm->files, vm->files.used - 1);
+}
+
+static int join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                        struct ferry_error *err)
+{
+    uint32_t files = OWN_FILES;
+
+    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
+        files++;
+    if (!budget_join(&vm->engine->files, &vm->files, files))
+        return error_set(err, -EMFILE,
+                         "no descriptors are left for VM '%s'; fewer VMs, or raise 'ulimit -n'",
+                         vm->endpoint->name);
+    if (!budget_join(&vm->engine->mappings, &vm->mappings, OWN_MAPPINGS))
+        return error_set(err, -ENOMEM,
+                         "no mappings are left for VM '%s'; fewer VMs, or raise vm.max_map_count",
+                         vm->endpoint->name);
+    return 0;
+}
+
 static int create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
 {
     struct pool *pool = &vm->engine->pool;
@@ -128,7 +168,8 @@ static int create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     if (result < 0)
         return result;
 
-    struct space_backend backend = {.slot_add = slot_add, .arg = vm, .tables = &vm->tables};
+    struct space_backend backend = {
+        .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
     result = space_init(&vm->space, &backend, limit_bytes);
     if (result == 0)
         result = slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
@@ -244,6 +285,9 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     if (result < 0)
         return result;
     result = create_endpoint(vm, config, err);
+    if (result < 0)
+        return result;
+    result = join_budgets(vm, config, err);
     if (result < 0)
         return result;
     vm->vm_fd = ioctl(engine->kvm_fd, KVM_CREATE_VM, 0);
@@ -580,6 +624,8 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     direct_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
+    budget_leave(&vm->engine->mappings, &vm->mappings);
+    budget_leave(&vm->engine->files, &vm->files);
     if (vm->endpoint)
         engine_endpoint_retire(vm->engine, vm->endpoint);
     identity_forget(vm);

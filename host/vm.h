@@ -12,6 +12,7 @@
 
 #include <ferry/ferry.h>
 
+#include "budget.h"
 #include "endpoint.h"
 #include "guest_tables.h"
 #include "image.h"
@@ -41,6 +42,8 @@ struct ferry_vm {
     uint64_t stack_bytes;              /* at the top of it */
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
+
+    struct budget_share mappings, files; /* of this process; each counts what it may take */
 
     uint64_t timeout_ns;
     uint64_t deadline_ns;                           /* set at start */

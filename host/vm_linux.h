@@ -17,6 +17,10 @@ struct space *vm_space(struct ferry_vm *vm);
  * window pages alike. Valid until the guest runs again. bytes 0: any non-NULL. */
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
 
+/* Before it keeps one more descriptor of the host's; false: it may not. And after it closed it. */
+bool vm_file_take(struct ferry_vm *vm);
+void vm_file_give_back(struct ferry_vm *vm);
+
 /* Segment base of FS (TLS). */
 void vm_set_fs(struct ferry_vm *vm, uint64_t base);
 void vm_set_gs(struct ferry_vm *vm, uint64_t base);

@@ -35,10 +35,13 @@ static void give_back(const struct open_file *file)
 
 int file_create(struct linux_state *state, struct open_file like, struct open_file **out)
 {
-    bool fits = !is_host_file(&like) || state->host_files < HOST_FILES_MAX;
+    bool fits =
+        !is_host_file(&like) || (state->host_files < HOST_FILES_MAX && vm_file_take(state->vm));
     struct open_file *file = fits ? malloc(sizeof(*file)) : NULL;
 
     if (!file) {
+        if (fits && is_host_file(&like))
+            vm_file_give_back(state->vm);
         give_back(&like);
         return fits ? -ENOMEM : -EMFILE;
     }
@@ -52,7 +55,10 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
 
 static void file_free(struct linux_state *state, struct open_file *file)
 {
-    state->host_files -= is_host_file(file);
+    if (is_host_file(file)) {
+        state->host_files--;
+        vm_file_give_back(state->vm);
+    }
     give_back(file);
     free(file);
 }

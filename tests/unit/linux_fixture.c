@@ -26,6 +26,17 @@ void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
+bool vm_file_take(struct ferry_vm *vm)
+{
+    (void)vm;
+    return true;
+}
+
+void vm_file_give_back(struct ferry_vm *vm)
+{
+    (void)vm;
+}
+
 void vm_set_fs(struct ferry_vm *vm, uint64_t base)
 {
     vm->fs = base;
