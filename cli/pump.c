@@ -130,13 +130,12 @@ static ssize_t read_some(struct input *input, void *to, size_t room, int timeout
 
 /* Fills a buffer with what can be had at once, after waiting for the first
  * byte: a line that was typed must not wait for more. Returns the bytes. */
-static size_t input_fill(struct input *input, char *buffer)
+static size_t input_fill(struct input *input, char *buffer, size_t room)
 {
     size_t bytes = 0;
 
-    while (bytes < input->buffer_bytes) {
-        ssize_t got =
-            read_some(input, buffer + bytes, input->buffer_bytes - bytes, bytes == 0 ? -1 : 0);
+    while (bytes < room) {
+        ssize_t got = read_some(input, buffer + bytes, room - bytes, bytes == 0 ? -1 : 0);
 
         if (got == -EAGAIN)
             break;
@@ -200,19 +199,42 @@ static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *f
     return rc;
 }
 
+static bool copies(const struct input *input, size_t bytes)
+{
+    return input->transfer == FERRY_TRANSFER_COPY ||
+           (input->transfer == FERRY_TRANSFER_AUTO && bytes <= input->crossover_bytes);
+}
+
 /* Sends the filled buffer, by a copy or whole. */
 static int input_send(struct input *input, void *buffer, size_t bytes)
 {
-    bool copy = input->transfer == FERRY_TRANSFER_COPY ||
-                (input->transfer == FERRY_TRANSFER_AUTO && bytes <= input->crossover_bytes);
     size_t *filled = &input->filled[index_of(input, buffer)];
 
     *filled = MAX(*filled, bytes);
-    if (!copy)
+    if (!copies(input, bytes))
         return input_lend(input, buffer, bytes, filled);
     int rc = input_send_copy(input, buffer, bytes);
 
     input->spare[input->spare_count++] = buffer;
+    return rc;
+}
+
+/* Most input is short. While no more is there at once than is copied anyway, no extent is got for
+ * it: making one huge takes milliseconds. */
+static int input_run_small(struct input *input)
+{
+    char buffer[FERRY_COPY_BYTES];
+    struct stat st;
+    size_t bytes = 0;
+    int rc = 0;
+
+    if (!copies(input, sizeof buffer) ||
+        (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > FERRY_COPY_BYTES))
+        return 0;
+    while (rc == 0 && !input->ended && bytes < sizeof buffer) {
+        bytes = input_fill(input, buffer, sizeof buffer);
+        rc = input_send_copy(input, buffer, bytes);
+    }
     return rc;
 }
 
@@ -225,13 +247,15 @@ void input_run(struct input *input)
     /* Whoever started us may have a use for what no stage wants. */
     rc = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
     input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    if (rc == 0)
+        rc = input_run_small(input);
     while (rc == 0 && !input->ended) {
         void *buffer;
 
         rc = input_take(input, &buffer);
         if (rc != 0)
             break;
-        size_t bytes = input_fill(input, buffer);
+        size_t bytes = input_fill(input, buffer, input->buffer_bytes);
         if (bytes == 0)
             break;
         rc = input_send(input, buffer, bytes);

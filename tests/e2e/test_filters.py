@@ -5,14 +5,18 @@ Each case runs in VMs and as ordinary processes; both must print the same bytes.
 """
 
 import os
+import re
 import tempfile
+import time
 
 from harness import (
     EXTENT,
     KIB,
     MIB,
+    PATIENCE,
     FerryTest,
     Feeder,
+    Running,
     box,
     ferry,
     guest,
@@ -143,6 +147,45 @@ class OnlyWhatWasSent(FerryTest):
     def test_long_file(self):
         data = bytes(32 * EXTENT) + text(4 * EXTENT + 5)
         self.check([guest("look_around")], data, data)
+
+
+def pool_pages(pid):
+    """Bytes that a process has of the pool by its own view, and of them in huge pages."""
+    resident, huge, inside = 0, 0, False
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as lines:
+        for line in lines:
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                inside = "ferry-pool" in line
+            elif inside and line.startswith("Rss:"):
+                resident += int(line.split()[1]) * KIB
+            elif inside and line.startswith(("ShmemPmdMapped:", "FilePmdMapped:")):
+                huge += int(line.split()[1]) * KIB
+    return resident, huge
+
+
+class Short(FerryTest):
+    """What is not long costs no huge page, which takes milliseconds to make."""
+
+    def test_no_huge_page(self):
+        # Where other work goes on, measuring may not be sure of itself, and tries an extent each
+        # time.
+        kept = os.path.join(os.environ["XDG_CACHE_HOME"], "ferry", "crossover")
+        deadline = time.monotonic() + PATIENCE
+        while not os.path.exists(kept) and time.monotonic() < deadline:
+            ferry("doctor")
+        self.assertTrue(os.path.exists(kept))
+        reader, writer = os.pipe()
+        with Running([box("cat")] * 2, stdin=reader) as running, os.fdopen(writer, "wb") as sender:
+            os.close(reader)
+            for line in (b"one\n", b"two\n"):
+                sender.write(line)
+                sender.flush()
+                self.assertEqual(running.read(4), line)
+            resident, huge = pool_pages(running.process.pid)
+            self.assertEqual(huge, 0)
+            self.assertLess(resident, MIB)
+            sender.close()
+            self.assert_clean(running.end())
 
 
 class Kinds(FerryTest):
