@@ -161,6 +161,8 @@ struct linux_state;
     CALL(getpgid, sys_pid_of)                      \
     CALL(getsid, sys_pid_of)                       \
     CALL(getppid, sys_ppid)                        \
+    CALL(setsid, sys_not_permitted)                \
+    CALL(setpgid, sys_not_permitted)               \
     CALL(getuid, sys_user)                         \
     CALL(geteuid, sys_user)                        \
     CALL(getgid, sys_user)                         \
@@ -184,10 +186,11 @@ struct linux_state;
     CALL(arch_prctl, sys_arch_prctl)               \
     CALL(rseq, sys_no_rseq)                        \
     CALL(sched_yield, sys_zero)                    \
+    CALL(sync, sys_zero)                           \
     CALL(getcpu, sys_getcpu)                       \
     CALL(getrandom, sys_getrandom)                 \
     CALL(wait4, sys_no_child)                      \
-    CALL(waitid, sys_no_child)                     \
+    CALL(waitid, sys_waitid)                       \
     CALL(socket, sys_denied)                       \
     CALL(socketpair, sys_denied)                   \
     CALL(connect, sys_no_socket)                   \

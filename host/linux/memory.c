@@ -12,8 +12,6 @@
 #include "state.h"
 
 #define PAGE FERRY_PAGE_BYTES
-/* Where a program's addresses end on Linux; what Ferry has for it ends earlier. */
-#define USER_END 0x7ffffffff000ull
 /* What MAP_32BIT means by that. */
 #define LOW_START 0x40000000ull
 #define LOW_END   0x80000000ull
@@ -112,6 +110,12 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 /* The bits of PROT_READ, PROT_WRITE and PROT_EXEC are those of SPACE_*. */
 _Static_assert(PROT_READ == SPACE_READ && PROT_WRITE == SPACE_WRITE && PROT_EXEC == SPACE_EXEC,
                "rights need no translation");
+
+/* Flags that MAP_SHARED_VALIDATE knows: those from before it. */
+#define FLAGS_OF_OLD                                                                              \
+    (uint64_t)(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE | \
+               MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |        \
+               MAP_STACK | MAP_HUGETLB)
 
 #define PROT_ALL  (PROT_READ | PROT_WRITE | PROT_EXEC)
 #define PROT_ATOM 8 /* PROT_SEM, which means nothing on x86 */
@@ -217,41 +221,52 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     return err;
 }
 
-int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
+/* Checks what is asked for. *file: NULL for anonymous memory. */
+static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                         const struct open_file **file)
 {
-    uint64_t bytes = memory_page_up(arg[1]), flags = arg[3], type = flags & MAP_TYPE;
-    uint64_t offset = arg[5], end;
-    /* Linux takes any further bits of the rights, and they mean nothing. */
-    unsigned prot = (unsigned)(arg[2] & PROT_ALL);
-    const struct open_file *file = NULL;
-    int64_t addr;
-    int err;
+    uint64_t flags = arg[3], type = flags & MAP_TYPE, offset = arg[5], end;
 
     if (!arg[1] || offset & (PAGE - 1) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
     if (!bytes || bytes > FERRY_PROGRAM_HIGH)
         return -ENOMEM;
-    if (!(flags & MAP_ANONYMOUS)) {
-        file = descriptor_file(state, arg[4]);
-        if (!file)
-            return -EBADF;
-        if (file->kind != FILE_REGULAR)
-            return -ENODEV;
-        if (type != MAP_PRIVATE && prot & PROT_WRITE)
-            return -EACCES;
-        if (__builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX)
-            return -EOVERFLOW;
-    }
-    addr = choose_address(state, arg[0], bytes, flags);
+    *file = NULL;
+    if (flags & MAP_ANONYMOUS)
+        return type == MAP_SHARED_VALIDATE ? -EINVAL : 0;
+    *file = descriptor_file(state, arg[4]);
+    if (!*file)
+        return -EBADF;
+    if ((*file)->kind != FILE_REGULAR)
+        return -ENODEV;
+    if (type == MAP_SHARED_VALIDATE && flags & ~FLAGS_OF_OLD)
+        return -EOPNOTSUPP;
+    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE)
+        return -EACCES;
+    return __builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX ? -EOVERFLOW : 0;
+}
+
+int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t bytes = memory_page_up(arg[1]);
+    /* Linux takes any further bits of the rights, and they mean nothing. */
+    unsigned prot = (unsigned)(arg[2] & PROT_ALL);
+    const struct open_file *file;
+    int err = check_mapping(state, arg, bytes, &file);
+    int64_t addr;
+
+    if (err)
+        return err;
+    addr = choose_address(state, arg[0], bytes, arg[3]);
     if (addr < 0)
         return addr;
-    if (type != MAP_PRIVATE)
+    if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
         prot |= SPACE_SHARED;
     if (!limits_allow(state, (uint64_t)addr, bytes, prot))
         return -ENOMEM;
     if (file)
-        err = map_file(state, (uint64_t)addr, bytes, prot, file, offset);
+        err = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
     else
         err = space_map(vm_space(state->vm), (uint64_t)addr, bytes, prot);
     return err ? err : addr;
@@ -263,7 +278,7 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
     uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;
 
     if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
-        end > USER_END)
+        end > MEMORY_USER_END)
         return -EINVAL;
     if (start < FERRY_PROGRAM_LOW)
         start = FERRY_PROGRAM_LOW;
@@ -276,10 +291,12 @@ int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t start = arg[0], bytes = memory_page_up(arg[1]), prot = arg[2];
 
-    if (start & (PAGE - 1) || prot & ~(uint64_t)(PROT_ALL | PROT_ATOM | PROT_GROWSDOWN))
+    if (start & (PAGE - 1))
         return -EINVAL;
     if (!arg[1])
         return 0;
+    if (prot & ~(uint64_t)(PROT_ALL | PROT_ATOM | PROT_GROWSDOWN))
+        return -EINVAL;
     if (!bytes || start < FERRY_PROGRAM_LOW || start >= FERRY_PROGRAM_HIGH ||
         bytes > FERRY_PROGRAM_HIGH - start)
         return -ENOMEM;

@@ -6,13 +6,12 @@
 #include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "calls.h"
 #include "state.h"
 
-/* Where user addresses end, as far as a segment base goes. */
-#define USER_END 0x7ffffffff000ull
 /* getrandom gives at most so much in one call. */
 #define RANDOM_MAX ((32ull << 20) - 1)
 
@@ -207,7 +206,7 @@ int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])
     switch (arg[0]) {
     case ARCH_SET_FS:
     case ARCH_SET_GS:
-        if (arg[1] >= USER_END)
+        if (arg[1] >= MEMORY_USER_END)
             return -EPERM;
         (arg[0] == ARCH_SET_FS ? vm_set_fs : vm_set_gs)(state->vm, arg[1]);
         return 0;
@@ -253,6 +252,12 @@ int64_t sys_not_permitted(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_no_socket(struct linux_state *state, const uint64_t arg[6])
 {
     return descriptor_file(state, arg[0]) ? -ENOTSOCK : -EBADF;
+}
+
+int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return arg[3] & (WEXITED | WSTOPPED | WCONTINUED) ? -ECHILD : -EINVAL;
 }
 
 int64_t sys_no_child(struct linux_state *state, const uint64_t arg[6])

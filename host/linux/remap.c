@@ -114,6 +114,8 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
         flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
         (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
+    if (move.new_bytes > MEMORY_USER_END)
+        return -EINVAL;
     if (move.bytes > FERRY_PROGRAM_HIGH || move.new_bytes > FERRY_PROGRAM_HIGH)
         return -ENOMEM;
     if (!space_is_uniform(space, move.old, move.bytes, &move.prot, &move.file))
@@ -131,7 +133,28 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 /* Pages that are asked for beforehand come at their first use; what is said is whether they can. */
 static int64_t populate(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
 {
-    return space_at(space, start, bytes, prot) ? 0 : -EFAULT;
+    if (!bytes || space_at(space, start, bytes, prot))
+        return 0;
+    if (!space_at(space, start, bytes, 0))
+        return -ENOMEM;
+    return space_beyond_file(space, start + bytes - 1) ? -EFAULT : -EINVAL;
+}
+
+/* Advice that may be ignored. */
+static int64_t ignore(struct space *space, uint64_t start, uint64_t bytes)
+{
+    return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+}
+
+/* Advice for private memory that is no file's, which may be ignored too. */
+static int64_t ignore_anonymous(struct space *space, uint64_t start, uint64_t bytes)
+{
+    unsigned prot;
+    bool file;
+
+    if (space_is_uniform(space, start, bytes, &prot, &file) && (file || prot & SPACE_SHARED))
+        return -EINVAL;
+    return ignore(space, start, bytes);
 }
 
 static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool remove)
@@ -148,11 +171,9 @@ static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool
 int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
-    uint64_t start = arg[0], bytes = memory_page_up(arg[1]);
-    unsigned prot;
-    bool file;
+    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;
 
-    if (start & (PAGE - 1) || (arg[1] && !bytes))
+    if (start & (PAGE - 1) || (arg[1] && !bytes) || __builtin_add_overflow(start, bytes, &end))
         return -EINVAL;
     switch (arg[2]) {
     case MADV_NORMAL:
@@ -167,24 +188,21 @@ int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
     case MADV_NOHUGEPAGE:
     case MADV_DONTDUMP:
     case MADV_DODUMP:
+    case MADV_KEEPONFORK:
     case MADV_COLD:
     case MADV_PAGEOUT:
-        /* May be ignored. */
-        return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+        return ignore(space, start, bytes);
     case MADV_FREE:
-        if (space_is_uniform(space, start, bytes, &prot, &file) && (file || prot & SPACE_SHARED))
-            return -EINVAL; /* for anonymous memory; which may keep its contents */
-        return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+    case MADV_WIPEONFORK: /* nothing forks */
+        return ignore_anonymous(space, start, bytes);
     case MADV_DONTNEED:
     case ADVICE_DONTNEED_LOCKED:
     case MADV_REMOVE:
         return bytes ? discard(space, start, bytes, arg[2] == MADV_REMOVE) : 0;
     case ADVICE_POPULATE_READ:
+        return populate(space, start, bytes, SPACE_READ);
     case ADVICE_POPULATE_WRITE:
-        if (bytes && !space_at(space, start, bytes, 0))
-            return -ENOMEM;
-        return populate(space, start, bytes,
-                        arg[2] == ADVICE_POPULATE_READ ? SPACE_READ : SPACE_WRITE);
+        return populate(space, start, bytes, SPACE_WRITE);
     default:
         return -EINVAL;
     }
@@ -197,7 +215,7 @@ static int64_t check_mapped(struct linux_state *state, uint64_t start, uint64_t 
 {
     uint64_t in_page = start & (PAGE - 1), all = memory_page_up(bytes + in_page);
 
-    if (bytes + in_page < bytes || (bytes && !all))
+    if (bytes + in_page < bytes || (bytes && !all) || start - in_page + all < start - in_page)
         return -EINVAL;
     return !bytes || space_at(vm_space(state->vm), start - in_page, all, 0) ? 0 : -ENOMEM;
 }

@@ -210,7 +210,7 @@ int64_t sys_rt_sigpending(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set = state->pending & state->blocked;
 
-    return arg[1] == MASK_BYTES ? guest_put(state, arg[0], &set, sizeof(set)) : -EINVAL;
+    return arg[1] <= MASK_BYTES ? guest_put(state, arg[0], &set, arg[1]) : -EINVAL;
 }
 
 /* Until the VM is stopped, or a signal that is let through ends the program: no handler runs that

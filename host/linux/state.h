@@ -141,6 +141,9 @@ int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t 
 
 void memory_init(struct linux_state *state, uint64_t heap_start);
 
+/* Where a program's addresses end on Linux; what Ferry has for it ends earlier. */
+#define MEMORY_USER_END 0x7ffffffff000ull
+
 /* Rounds up to whole pages; 0 if that overflows. */
 static inline uint64_t memory_page_up(uint64_t bytes)
 {

@@ -162,6 +162,9 @@ int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
 
     if (clock == CLOCK_ABSENT || clock == CLOCK_THREAD_CPUTIME_ID)
         return -EINVAL;
+    if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
+        clock == CLOCK_MONOTONIC_COARSE)
+        return -EOPNOTSUPP; /* they have no timers */
     err = arg[2] ? time_get(state, arg[2], &nanoseconds) : -EFAULT;
     if (err)
         return err;
@@ -229,19 +232,42 @@ static int64_t futex_unlock(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[0], &nobody, sizeof(nobody));
 }
 
+/* What the calls that wake have in common: nobody waits. */
+static int64_t futex_wake(struct linux_state *state, const uint64_t arg[6])
+{
+    uint32_t value;
+
+    if (arg[0] & 3)
+        return -EINVAL;
+    /* One that threads alone share is known by its address and not looked at. */
+    if (!(arg[1] & FUTEX_PRIVATE_FLAG) && guest_get(state, arg[0], &value, sizeof(value)))
+        return -EFAULT;
+    if ((arg[1] & FUTEX_CMD_MASK) != FUTEX_CMP_REQUEUE)
+        return 0;
+    if (guest_get(state, arg[0], &value, sizeof(value)))
+        return -EFAULT;
+    return value == (uint32_t)arg[5] ? 0 : -EAGAIN;
+}
+
 int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
 {
-    switch (arg[1] & FUTEX_CMD_MASK) {
+    uint32_t command = (uint32_t)(arg[1] & FUTEX_CMD_MASK);
+    bool timed = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == LOCK_PI2;
+
+    if (arg[1] & FUTEX_CLOCK_REALTIME && !timed)
+        return -ENOSYS;
+    switch (command) {
     case FUTEX_WAIT:
         return futex_wait(state, arg, false);
     case FUTEX_WAIT_BITSET:
-        return futex_wait(state, arg, true);
-    case FUTEX_WAKE:
+        return (uint32_t)arg[5] ? futex_wait(state, arg, true) : -EINVAL;
     case FUTEX_WAKE_BITSET:
+        return (uint32_t)arg[5] ? futex_wake(state, arg) : -EINVAL;
+    case FUTEX_WAKE:
     case FUTEX_WAKE_OP:
     case FUTEX_REQUEUE:
     case FUTEX_CMP_REQUEUE:
-        return 0;
+        return futex_wake(state, arg);
     case FUTEX_LOCK_PI:
     case LOCK_PI2:
     case FUTEX_TRYLOCK_PI:

@@ -118,6 +118,18 @@ static void asked(int fd)
     say("low", (unsigned long)map(1, RW, ANONYMOUS | MAP_32BIT, -1, 0) < 0x80000000);
     say("odd rights", (map(1, PROT_READ | 0x100, ANONYMOUS, -1, 0), 0));
     say("past the end", (map(1, PROT_READ, MAP_PRIVATE, fd, 1 << 20), 0));
+    say("no pages, no rights", mprotect(at, 0, 99));
+    say("further than there is", madvise(at, (size_t)-PAGE, MADV_NORMAL));
+    say("wiped", madvise(at, PAGE, MADV_WIPEONFORK));
+    mprotect(at, PAGE, PROT_READ);
+    say("written beforehand", madvise(at, PAGE, 23));
+    say("read beforehand", madvise(at, 2 * PAGE, 22));
+    say("unknown flags",
+        mmap(NULL, PAGE, PROT_READ, MAP_SHARED_VALIDATE | 0x80000, fd, 0) == MAP_FAILED ? -1 : 0);
+    say("shared and private",
+        mmap(NULL, PAGE, RW, MAP_SHARED | ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    say("larger than all", mremap(at, PAGE, 1UL << 48, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0);
+    say("mlock around the end", mlock((void *)-(uintptr_t)PAGE, 2 * PAGE));
     say("unmapping what nobody has", munmap((void *)0x7d0000000000, PAGE));
 }
 

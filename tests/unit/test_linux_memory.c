@@ -237,7 +237,8 @@ static void test_mremap(void **state)
     assert_int_equal(CALL(vm, mremap, AREA, PAGE, 2 * PAGE, 3, AREA), -EINVAL);
     assert_int_equal(CALL(vm, mremap, AREA, PAGE, PAGE, 3, 0), -EPERM);
     assert_int_equal(CALL(vm, mremap, AREA, PAGE, PAGE, 3, 0x1000000000), -ENOMEM);
-    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 1ull << 50, 1), -ENOMEM);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 1ull << 50, 1), -EINVAL);
+    assert_int_equal(CALL(vm, mremap, AREA, PAGE, 1ull << 40, 1), -ENOMEM);
     assert_int_equal(CALL(vm, mremap, AREA, 1ull << 50, PAGE, 1), -ENOMEM);
     assert_int_equal(CALL(vm, mremap, AREA, PAGE, MEMORY, 1), -ENOMEM);
 }

@@ -61,6 +61,8 @@ static void test_sleep(void **state)
     assert_int_equal(CALL(vm, nanosleep, put_time(vm, 0, 1000000000), 0), -EINVAL);
     assert_int_equal(CALL(vm, nanosleep, put_time(vm, -1, 0), 0), -EINVAL);
     assert_int_equal(CALL(vm, nanosleep, 0, 0), -EFAULT);
+    assert_int_equal(CALL(vm, clock_nanosleep, CLOCK_MONOTONIC_RAW, 0, put_time(vm, 1, 0), 0),
+                     -EOPNOTSUPP);
     assert_int_equal(CALL(vm, nanosleep, put_time(vm, INT64_MAX, 0), 0), 0);
     assert_true(vm->slept_ns == UINT64_MAX);
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -91,6 +93,13 @@ static void test_futex(void **state)
                      -ETIMEDOUT);
     assert_int_equal(vm->sleeps, 1); /* that moment is past */
     assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAIT, 7, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAKE_PRIVATE, 1), -EINVAL);
+    assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAKE, 1), -EFAULT);
+    assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAKE_PRIVATE, 1), 0);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE, 1, 1, word + 4, 8), -EAGAIN);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE, 1, 1, word + 4, 7), 0);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_BITSET, 7, 0, 0, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1), -ENOSYS);
     assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAIT, 7, 0), -EFAULT);
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 0, 0), -ENOSYS);
     vm->stop = true;
@@ -362,6 +371,8 @@ static void test_what_a_program_asks(void **state)
     assert_int_equal(CALL(vm, sched_getaffinity, 0, 4, SCRATCH), -EINVAL);
     assert_int_equal(CALL(vm, gettid), CALL(vm, getpid));
     assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
+    assert_int_equal(CALL(vm, waitid, 0, 0, SCRATCH, 4), -ECHILD);
+    assert_int_equal(CALL(vm, waitid, 0, 0, SCRATCH, 0), -EINVAL);
     assert_int_equal(CALL(vm, setuid, (uint64_t)CALL(vm, getuid)), 0);
     assert_int_equal(CALL(vm, setuid, 0), -EPERM);
     assert_int_equal(CALL(vm, setresuid, UINT32_MAX, (uint64_t)CALL(vm, getuid), UINT32_MAX), 0);
