@@ -320,7 +320,9 @@ FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *me
 FERRY_API int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns);
 
 /* The next loan of this link that came home: its units may be written again.
- * Blocks as above; -ENOENT when nothing is lent out. */
+ * Blocks as above; -ENOENT when nothing is lent out. A loan that was passed on is out until its
+ * last borrower releases it, which may be the host's end of another link: one that receives no more
+ * must be destroyed, or this wait cancelled. */
 FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
                             size_t *bytes);
 

@@ -15,7 +15,7 @@ import time
 from harness import BUSYBOX, EXTENT, FERRY, MIB, FerryTest, box, guest, main
 
 SOON = 10  # seconds; in milliseconds as a rule, but the machine may be loaded
-FULL = 60000  # bytes in a pipe of 64 KiB: a write of a whole extent does not end any more
+FULL = 30000  # bytes in a pipe of 64 KiB: even of small pieces it takes little more than that
 
 
 def waiting(descriptor):
