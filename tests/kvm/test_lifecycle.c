@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "kvm_fixture.h"
 
 static void create_errors(void **state)
@@ -209,20 +209,24 @@ static void *wait_for_end(void *arg)
     return NULL;
 }
 
+static const char *stat_line(const char *path, char *line, int bytes)
+{
+    FILE *file = fopen(path, "re");
+
+    assert_non_null(file);
+    assert_non_null(fgets(line, bytes, file));
+    fclose(file);
+    return line;
+}
+
 /* Until the thread sleeps in the kernel. */
 static void until_asleep(const atomic_int *tid)
 {
-    char path[64], line[256] = "";
+    char path[64], line[256];
 
-    while (!*tid)
-        sched_yield();
+    until(*tid != 0);
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
-    while (!strstr(line, ") S ")) {
-        FILE *file = fopen(path, "r");
-        assert_non_null(file);
-        assert_non_null(fgets(line, sizeof line, file));
-        fclose(file);
-    }
+    until(strstr(stat_line(path, line, sizeof line), ") S "));
 }
 
 /* A VM that goes lets go whoever waits for its end, be it that it never ran. */

@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "kvm_fixture.h"
 
 /* --- nothing is used up --- */
@@ -112,19 +112,23 @@ static void *receive(void *arg)
     return NULL;
 }
 
+static const char *stat_line(const char *path, char *line, int bytes)
+{
+    FILE *file = fopen(path, "re");
+
+    assert_non_null(file);
+    assert_non_null(fgets(line, bytes, file));
+    fclose(file);
+    return line;
+}
+
 static void until_asleep(const atomic_int *tid)
 {
-    char path[64], line[256] = "";
+    char path[64], line[256];
 
-    while (!*tid)
-        sched_yield();
+    until(*tid != 0);
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
-    while (!strstr(line, ") S ")) {
-        FILE *file = fopen(path, "r");
-        assert_non_null(file);
-        assert_non_null(fgets(line, sizeof line, file));
-        fclose(file);
-    }
+    until(strstr(stat_line(path, line, sizeof line), ") S "));
 }
 
 static void callers_return_first(void **state)

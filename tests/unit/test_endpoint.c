@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "../until.h"
 #include "ring.h"
 #include "vm_linux.h"
 
@@ -415,8 +416,7 @@ static void the_end_is_no_leak(void **state)
     core_alloc(b, 1, false);
     assert_true(endpoint_enter(b));
     assert_int_equal(pthread_create(&thread, NULL, shut_down, b), 0);
-    while (takes_part(b))
-        sched_yield();
+    until(!takes_part(b));
     core_assert_books(engine, 514, 1, 1);
     endpoint_leave(b);
     pthread_join(thread, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The polled engine's thread, with VMs that only look as if they ran. */
+#include "../until.h"
 #include "core_trio.h"
 
 static int setup(void **state)
@@ -28,18 +29,15 @@ static void enter(struct ferry_vm *vm)
     poller_guest_runs(&engine->poller);
 }
 
-/* The test's time limit is the bound. */
 static void wait_until_taken(void)
 {
-    while (__atomic_load_n(&a->control->vmm.out_tail, __ATOMIC_ACQUIRE) !=
-           a->control->guest.out_head)
-        ;
+    until(__atomic_load_n(&a->control->vmm.out_tail, __ATOMIC_ACQUIRE) ==
+          a->control->guest.out_head);
 }
 
 static void wait_until_asleep(void)
 {
-    while (!atomic_load(&engine->poller.asleep))
-        ;
+    until(atomic_load(&engine->poller.asleep));
 }
 
 static void a_store_is_enough(void **state)
@@ -66,8 +64,7 @@ static void a_release_is_seen(void **state)
     core_queue(a, &desc);
     wait_until_taken();
     core_release(b, core_take(b).payload.token);
-    while (core_home(a) == 0)
-        ;
+    until(core_home(a) != 0);
     assert_int_equal(core_rights(a, page.first), WINDOW_WRITE);
 }
 
@@ -82,8 +79,7 @@ static void a_parked_message_goes_on(void **state)
     }
     enter(vm_a);
     enter(vm_b);
-    while (core_waiting(b) == 0)
-        ;
+    until(core_waiting(b) != 0);
     core_take(b);
     wait_until_taken();
     core_take(b);
@@ -101,8 +97,7 @@ static void who_serves_himself_is_left_alone(void **state)
     core_queue(a, &desc);
     core_queue(c, &other);
     /* The other's message was taken in a later pass over both. */
-    while (__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) == 0)
-        ;
+    until(__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) != 0);
     assert_int_equal(a->control->vmm.out_tail, 0);
     pthread_mutex_unlock(&vm_a->serving);
     wait_until_taken();
