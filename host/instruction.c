@@ -14,6 +14,10 @@
 
 #define INSTRUCTION_BYTES_MAX 15
 
+/* Not there in a static program where Zydis is a shared library only: then no instruction can be
+ * told, and reports name no address. */
+#pragma weak ZydisDecoderInit
+
 struct decoded {
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -28,6 +32,9 @@ struct machine {
 static bool decode(const uint8_t *code, size_t length, struct decoded *out)
 {
     ZydisDecoder decoder;
+
+    if (!ZydisDecoderInit)
+        return false;
 #ifdef ZYDIS_MAX_OPERAND_COUNT_VISIBLE /* Zydis 4; its version macros do not work in #if */
     return ZYAN_SUCCESS(
                ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&

@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 
-from harness import FERRY, FerryTest, main, pipe
+from harness import FERRY, FerryTest, guest, main, pipe
 
 FERRY_CC = os.environ["FERRY_CC"]
 HEADER = os.environ["FERRY_HEADER"]
@@ -23,18 +23,79 @@ int main(void)
 """
 
 
+# Runs each program it is given in a VM, and says how that ended.
+EMBEDDER = r"""
+#include <ferry/ferry.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    struct ferry_engine *engine;
+    struct ferry_error error;
+    if (ferry_engine_create(NULL, &engine, &error) < 0)
+        return puts(error.text), 1;
+    for (int i = 1; i < argc; i++) {
+        struct ferry_vm_config config = {.program = argv[i]};
+        struct ferry_vm_exit end;
+        struct ferry_vm *vm;
+        if (ferry_vm_create(engine, &config, &vm, &error) < 0 || ferry_vm_start(vm, &error) < 0)
+            return puts(error.text), 1;
+        ferry_vm_wait(vm, UINT64_MAX, &end);
+        puts(end.text);
+        ferry_vm_destroy(vm);
+    }
+    ferry_engine_destroy(engine);
+    return 0;
+}
+"""
+
+
 class Library(FerryTest):
-    def test_exports_the_functions_of_its_header_and_no_more(self):
+    build = os.path.dirname(FERRY)
+
+    def declared(self):
         with open(HEADER, encoding="utf-8") as file:
             declared = set(re.findall(r"^FERRY_API[^(;]*?(\w+)\(", file.read(), re.MULTILINE))
         self.assertGreater(len(declared), 20)
-        library = os.path.join(os.path.dirname(FERRY), "libferry.so")
+        return sorted(declared)
+
+    def test_the_archive_shows_the_functions_of_its_header_and_no_more(self):
+        listing = subprocess.run(
+            ["nm", "-g", "--defined-only", os.path.join(self.build, "libferry.a")],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        self.assertEqual(sorted(re.findall(r" [A-Z] (\w+)$", listing, re.MULTILINE)), self.declared())
+
+    def test_a_static_program_runs_vms(self):
+        env = dict(os.environ, PKG_CONFIG_PATH=os.path.join(self.build, "meson-uninstalled"))
+        flags = subprocess.run(
+            ["pkg-config", "--static", "--libs", "ferry"],
+            capture_output=True, text=True, check=True, env=env,
+        ).stdout.split()  # fmt: skip
+        with tempfile.TemporaryDirectory() as directory:
+            source, program = (os.path.join(directory, name) for name in ("host.c", "host"))
+            with open(source, "w", encoding="ascii") as file:
+                file.write(EMBEDDER)
+            include = os.path.dirname(os.path.dirname(HEADER))
+            subprocess.run(
+                ["gcc", "-static", "-I", include, "-o", program, source, *flags], check=True
+            )
+            said = subprocess.run(
+                [program, guest("nothing"), guest("null_read")],
+                capture_output=True, text=True, check=True,
+            ).stdout.splitlines()  # fmt: skip
+        self.assertEqual(said[0], "exit status 0")
+        self.assertIn("crashed by SIGSEGV at rip 0x", said[1])
+        self.assertEqual(len(said), 2)
+
+    def test_exports_the_functions_of_its_header_and_no_more(self):
+        declared = self.declared()
+        library = os.path.join(self.build, "libferry.so")
         listing = subprocess.run(
             ["nm", "-D", "--defined-only", "--with-symbol-versions", library],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         exported = re.findall(r" T (\w+)@@FERRY_0\.1$", listing, re.MULTILINE)
-        self.assertEqual(sorted(exported), sorted(declared))
+        self.assertEqual(sorted(exported), declared)
         self.assertEqual(len(re.findall(r" [TDBRVW] ", listing)), len(exported))
 
 
