@@ -17,6 +17,11 @@ static bool is_one_word(const char *operand)
     return operand[0] && !operand[strcspn(operand, " \t\n|'\"\\")];
 }
 
+static bool is_blank(const char *text)
+{
+    return !text[strspn(text, " \t\n")];
+}
+
 /* The words as one quoted stage, 'a b c'; where they would need more care, a general one. */
 static char *quoted(char *const *words, size_t count)
 {
@@ -75,9 +80,14 @@ static int say_operator(size_t number, const char *operator)
 static int say_empty(size_t number, char *const *parts, size_t part)
 {
     size_t count = g_strv_length((char **)parts);
+    bool bar_alone = count == 2 && is_blank(parts[0]) && is_blank(parts[1]);
 
     if (count == 1)
         say("stage %zu is empty; write a program and its arguments", number);
+    else if (bar_alone)
+        say("stage %zu is empty: an argument is '|' alone; leave it out between stages that are "
+            "quoted, or quote a whole pipeline as one argument, 'PROGRAM ARGS | PROGRAM ARGS'",
+            number);
     else
         say("stage %zu is empty: there is nothing %s '|'; quote a whole pipeline as one argument, "
             "'PROGRAM ARGS | PROGRAM ARGS'",

@@ -50,7 +50,7 @@ class Limits(FerryTest):
 
     def test_threads(self):
         if os.geteuid() != 0:
-            self.skipTest("needs a user of its own, who may still open /dev/kvm")
+            self.skipTest("only root can become somebody who may still open /dev/kvm")
         rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         prefix = ["setpriv", "--reuid=54321", *rights]
         places = self.sweep(resource.RLIMIT_NPROC, range(1, 12), "-u", prefix)

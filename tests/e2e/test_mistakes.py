@@ -111,6 +111,14 @@ class Shell(Typed):
             with self.subTest(stages):
                 self.check(2, ["pipe", *stages], f"stage {number} is empty", "one argument")
 
+    def test_bar_between_quoted_stages(self):
+        self.check(2, ["pipe", "busybox cat", "|", "busybox wc"], "leave it out between stages")
+
+    def test_line_that_goes_on(self):
+        result = pipe([f"{box('echo')} a \\\n b # don't | \n | \\\n {box('cat')} # |"])
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"a b\n")
+
     def test_what_only_a_shell_acts_on(self):
         for stage, operator, advice in (
             ("cat > out", ">", "redirect ferry itself"),
