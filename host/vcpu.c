@@ -19,6 +19,7 @@
 #include "error.h"
 #include "queue.h"
 #include "report.h"
+#include "rlimits.h"
 #include "route.h"
 #include "stream_internal.h"
 #include "trap.h"
@@ -408,6 +409,14 @@ static void report_entry(struct ferry_vm *vm)
              vm->run->fail_entry.hardware_entry_failure_reason);
 }
 
+static void report_error(struct ferry_vm *vm, int error)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s",
+             strerror(error));
+    rlimits_advise(vm->exit.text, sizeof vm->exit.text, -error);
+}
+
 /* KVM may take an access that the host refused for one to a device. It cannot be tried
  * again, so it is the end also where no reason is to be seen any more. */
 static void report_mmio(struct ferry_vm *vm)
@@ -450,17 +459,18 @@ static bool look_at_cpu(struct ferry_vm *vm)
     return goes_on(vm, next, status);
 }
 
-/* KVM_RUN failed: true, the program goes on. */
+/* KVM_RUN failed: true, the program goes on. KVM makes a thread for each VM when that first runs:
+ * where it may not, all tries give EAGAIN. */
 static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
 {
     atomic_fetch_add_explicit(&vm->exits_natural, 1, memory_order_relaxed);
     vm_drain(vm);
-    if (error == EINTR || error == EAGAIN) {
+    if (error == EINTR || (error == EAGAIN && ++*refused < REFUSED_RETRIES)) {
         take_kick();
         return !vm->cpu_watched || look_at_cpu(vm);
     }
     if (error != EFAULT) {
-        report_internal(vm, "error", (unsigned)error);
+        report_error(vm, error);
         return false;
     }
     if (report_refused(vm))

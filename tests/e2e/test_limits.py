@@ -5,12 +5,12 @@ import os
 import resource
 import subprocess
 
-from harness import FERRY, KIB, MIB, FerryTest, Result, box, main
+from harness import FERRY, KIB, MIB, PATIENCE, FerryTest, Result, box, main
 
 class Limits(FerryTest):
     def run_under(self, limit, value, *command, prefix=()):
         done = subprocess.run(
-            [*prefix, FERRY, *command], input=b"", capture_output=True, check=False,
+            [*prefix, FERRY, *command], input=b"", capture_output=True, check=False, timeout=PATIENCE,
             preexec_fn=lambda: resource.setrlimit(limit, (value, value)),
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
@@ -26,7 +26,8 @@ class Limits(FerryTest):
                     self.assertEqual(result.errors, "")
                     enough += 1
                     continue
-                self.assert_error(result, f"; raise 'ulimit {option}'")
+                # Two VMs may meet it at once.
+                self.assertRegex(result.errors, rf"\A(ferry: [^\n]*; raise 'ulimit {option}'[^\n]*\n)+\Z")
                 self.assertEqual(result.status, 125)
                 places.add(result.errors)
         self.assertGreater(enough, 0)
@@ -53,7 +54,9 @@ class Limits(FerryTest):
             self.skipTest("only root can become somebody who may still open /dev/kvm")
         rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         prefix = ["setpriv", "--reuid=54321", *rights]
-        places = self.sweep(resource.RLIMIT_NPROC, range(1, 12), "-u", prefix)
+        places = set()
+        for _ in range(4):  # which thread meets the limit, KVM's own among them, depends on time
+            places |= self.sweep(resource.RLIMIT_NPROC, range(1, 12), "-u", prefix)
         self.assertGreater(len(places), 2)
 
     def test_stack_of_any_size(self):

@@ -312,6 +312,30 @@ static void room_made_before_the_wait_is_found(void **state)
 
 /* --- what KVM does not do --- */
 
+/* --- a KVM that may not make its thread --- */
+
+static unsigned tries;
+
+static int has_no_thread(void)
+{
+    tries++;
+    return tries < 1000 ? EAGAIN : is_stopped();
+}
+
+static void a_run_that_is_always_to_be_tried_again_ends(void **state)
+{
+    stay without_end[1001];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof without_end / sizeof *without_end; i++)
+        without_end[i] = has_no_thread;
+    tries = 0;
+    run_guest(without_end);
+    assert_true(tries > 1 && tries < 100);
+    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+    assert_non_null(strstr(vm_a->exit.text, "Resource temporarily unavailable; raise "));
+}
+
 static int entry_fails(void)
 {
     run->exit_reason = KVM_EXIT_FAIL_ENTRY;
@@ -393,6 +417,7 @@ int main(void)
         CASE(every_other_exit_drains),
         CASE(room_made_before_the_wait_is_found),
         CASE(a_refused_entry_tells_its_reason),
+        CASE(a_run_that_is_always_to_be_tried_again_ends),
         CASE(registers_that_are_not_set_are_an_error),
         CASE(there_is_no_local_descriptor_table),
         CASE(unknown_events_are_refused),
