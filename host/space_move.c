@@ -48,7 +48,7 @@ static struct space_region *pieces_of(const struct space *space, uint64_t from, 
     while (last < space->count && space->regions[last].start < from + bytes)
         last++;
     *count = last - first;
-    pieces = malloc((*count ? *count : 1) * sizeof(*pieces));
+    pieces = calloc(*count ? *count : 1, sizeof(*pieces));
     for (size_t i = 0; pieces && i < *count; i++) {
         pieces[i] = space->regions[first + i];
         if (pieces[i].start < from)

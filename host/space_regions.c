@@ -13,7 +13,7 @@
 
 #include "space_internal.h"
 
-#define REGIONS_MAX 2048
+#define REGIONS_MAX 12288
 
 /* Index of the first region that ends after addr. */
 size_t space_first_after(const struct space *space, uint64_t addr)

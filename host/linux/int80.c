@@ -17,7 +17,7 @@
 #define MMAP2_32 192
 
 /* By the 32-bit number; one more than the 64-bit number, so that 0 says none. */
-#define SAME(number, name) [number] = SYS_##name + 1
+#define SAME(number, name) [(number)] = (SYS_##name + 1)
 static const uint16_t calls[] = {
     SAME(1, exit),
     SAME(3, read),

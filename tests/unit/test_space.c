@@ -317,6 +317,7 @@ static void test_moves_again(void **state)
     space->base[AREA] = 7;
     assert_int_equal(space_move(space, AREA, PAGE, there), 0);
     assert_int_equal(space_map(space, there + PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->count, 2);
     space->base[there + PAGE] = 8;
     assert_int_equal(space_move(space, there, 2 * PAGE, AREA), 0);
     assert_int_equal(space->base[AREA], 7);
