@@ -2,6 +2,7 @@
 """scripts/check and .ci/run judge what they are given: made-up TAP, and real runs of Meson."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -156,6 +157,21 @@ class Ci(unittest.TestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertRegex(done.stdout, "nosuchstep.*headers format")
         self.assertNotRegex(done.stdout, "passed")
+
+
+class Registered(unittest.TestCase):
+    def test_every_test_is_run(self):
+        """A file that no list names is a test that never fails."""
+        found = subprocess.run(
+            ["meson", "introspect", "--tests", os.environ["FERRY_BUILD"]],
+            stdout=subprocess.PIPE, check=True,
+        ).stdout  # fmt: skip
+        names = {test["name"] for test in json.loads(found)}
+        for directory, prefix in (("unit", ""), ("kvm", "kvm_"), ("e2e", ""), ("scripts", "")):
+            for file in os.listdir(os.path.join(HERE, "..", directory)):
+                if file.startswith("test_") and file.endswith((".c", ".py")):
+                    name = prefix + os.path.splitext(file)[0].removeprefix("test_")
+                    self.assertIn(name, names, f"tests/{directory}/{file} is in no meson.build")
 
 
 class Mutations(unittest.TestCase):
