@@ -283,6 +283,16 @@ static void say_bad_option(int found, char **argv)
             nearest ? "'? " : "", command);
 }
 
+/* Programs that look for their user's files fail without. */
+static void add_home(struct options *options)
+{
+    for (guint i = 0; i < options->env->len; i++) {
+        if (g_str_has_prefix(g_ptr_array_index(options->env, i), "HOME="))
+            return;
+    }
+    g_ptr_array_add(options->env, g_strdup("HOME=/"));
+}
+
 int options_parse(struct options *options, int argc, char **argv, int *status)
 {
     int option;
@@ -309,6 +319,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
         if (*status != 0)
             return -1;
     }
+    add_home(options);
     g_ptr_array_add(options->env, NULL);
     g_ptr_array_add(options->read_only, NULL);
     return optind;

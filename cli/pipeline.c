@@ -8,6 +8,7 @@
  * are the library's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,28 @@ static int status_of_create(int rc)
     }
 }
 
+/* Whether a descriptor of ours can be used for what it is there for: main() put something in its
+ * place if it was closed. */
+static bool is_usable(int fd)
+{
+    int status = fcntl(fd, F_GETFL);
+    int wrong = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+
+    return status >= 0 && (status & O_ACCMODE) != wrong;
+}
+
+/* What is closed for us is closed for the stages that have it from us. */
+static uint32_t closed_fds(const struct pipeline *p, size_t stage)
+{
+    uint32_t closed = is_usable(STDERR_FILENO) ? 0 : 1u << STDERR_FILENO;
+
+    if (stage == 0 && !is_usable(STDIN_FILENO))
+        closed |= 1u << STDIN_FILENO;
+    if (stage == p->count - 1 && !is_usable(STDOUT_FILENO))
+        closed |= 1u << STDOUT_FILENO;
+    return closed;
+}
+
 static int make_vms(struct pipeline *p)
 {
     const struct options *options = p->options;
@@ -99,6 +122,7 @@ static int make_vms(struct pipeline *p)
             .envp = (char *const *)options->env->pdata,
             .memory_bytes = options->memory_bytes,
             .pool_extents = stage_extents(p),
+            .closed_fds = closed_fds(p, i),
             .read_only_dirs = (const char *const *)options->read_only->pdata,
             .delivery = options->delivery,
             .transfer = options->transfer,

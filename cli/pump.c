@@ -141,7 +141,8 @@ static size_t input_fill(struct input *input, char *buffer, size_t room)
             break;
         if (got <= 0) {
             input->ended = true;
-            if (got < 0 && got != -ECANCELED) {
+            /* EBADF: it is closed, and so is that of the first stage. */
+            if (got < 0 && got != -ECANCELED && got != -EBADF) {
                 say("cannot read standard input: %s; redirect it from a file or a pipe",
                     strerror((int)-got));
                 input->failed = true;

@@ -24,6 +24,11 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes);
 /* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
  * Without a receiver (no link) output is discarded. */
 ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes);
+/* As a write to a pipe with O_NONBLOCK: what there is room for now, short pieces all or nothing;
+ * -EAGAIN. */
+ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes);
+/* What can be read of one message without blocking, left there; *data is good until it is read. */
+size_t stream_peek(struct ferry_vm *vm, const void **data);
 /* Input becomes output, up to `bytes`, as splice(2) between two pipes: whole messages pass
  * on without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of
  * the two is not linked. */

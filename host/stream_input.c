@@ -191,6 +191,14 @@ size_t stream_available(struct ferry_vm *vm)
     return stream->have ? stream->left : 0;
 }
 
+size_t stream_peek(struct ferry_vm *vm, const void **data)
+{
+    size_t bytes = stream_available(vm);
+
+    *data = vm_endpoint(vm)->byte_stream->data;
+    return bytes;
+}
+
 void stream_close_input(struct ferry_vm *vm)
 {
     struct endpoint *endpoint = vm_endpoint(vm);

@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "clock.h"
@@ -184,6 +185,46 @@ static bool still_has(const struct endpoint *endpoint, const char *src, size_t b
            ledger_access(&endpoint->engine->ledger, units, endpoint->index) >= WINDOW_READ;
 }
 
+/* 0: it may be written; what was queued before has gone before. */
+static int prepare_write(struct ferry_vm *vm, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = vm_endpoint(vm);
+
+    if (endpoint->byte_stream->output_closed || !queue_accepts(endpoint->stream_out))
+        return -EPIPE;
+    int result = vm_drain_all(vm);
+    return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
+}
+
+/* Whether a short piece finds room as a whole: only this thread fills what there is. */
+static bool fits_whole(struct stream *stream, size_t bytes)
+{
+    pthread_mutex_lock(&stream->lock);
+    if (stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
+        stream_flush(stream);
+    bool any = stream->filling || take_buffer(stream) == 0;
+    bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
+    pthread_mutex_unlock(&stream->lock);
+    return fits;
+}
+
+ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = vm_endpoint(vm);
+    size_t done = 0;
+
+    if (!endpoint->stream_out)
+        return (ssize_t)bytes;
+    ssize_t taken = prepare_write(vm, src, bytes);
+    if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(endpoint->byte_stream, bytes))
+        return -EAGAIN;
+    while (done < bytes && taken >= 0) {
+        taken = stream_gather(endpoint->byte_stream, (const char *)src + done, bytes - done);
+        done += taken > 0 ? (size_t)taken : 0;
+    }
+    return done ? (ssize_t)done : taken;
+}
+
 ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
 {
     struct endpoint *endpoint = vm_endpoint(vm);
@@ -192,12 +233,12 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
 
     if (!endpoint->stream_out)
         return (ssize_t)bytes;
-    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
-        return -EPIPE;
-    int result = vm_drain_all(vm); /* what was queued before goes before */
-    if (result == 0 && !still_has(endpoint, src, bytes))
-        return -EFAULT;
+    int result = prepare_write(vm, src, bytes);
+    if (result < 0)
+        return result;
     while (done < bytes && result == 0) {
+        if (endpoint->stopping)
+            return -EINTR; /* a reader that keeps up would let it go on to the end */
         ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
         if (taken == -EAGAIN) {
             uint32_t seen = endpoint_prepare(endpoint);
@@ -255,8 +296,5 @@ void stream_close_output(struct ferry_vm *vm)
 
 bool stream_output_room(struct stream *stream)
 {
-    pthread_mutex_lock(&stream->lock);
-    bool room = (stream->filling && stream->fill < FERRY_EXTENT_BYTES) || take_buffer(stream) == 0;
-    pthread_mutex_unlock(&stream->lock);
-    return room;
+    return fits_whole(stream, PIPE_BUF); /* as a pipe has room when a page of it is free */
 }

@@ -108,7 +108,9 @@ ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
             continue;
         if (done && stream->left > bytes - done)
             break; /* whole, and mostly without a copy, by the next call */
-        ssize_t passed = pass_waiting(stream, bytes - done);
+        ssize_t passed = done ? pass_some(stream, bytes - done) : pass_waiting(stream, bytes);
+        if (passed == -EAGAIN)
+            break;
         if (passed < 0)
             result = (int)passed;
         else

@@ -249,6 +249,7 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         .ignore_sigpipe = config->ignore_sigpipe,
         .read_only_dirs = config->read_only_dirs,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
+        .closed = config->closed_fds,
     };
     uint64_t rsp = 0, stack_bytes = vm->space.limit_bytes / 4;
 
@@ -313,6 +314,11 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
     if ((unsigned)config->transfer > FERRY_TRANSFER_MAP)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.transfer",
                          (int)config->transfer);
+    if (config->closed_fds > 7)
+        return error_set(err, -EINVAL,
+                         "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "
+                         "1 and 2 are",
+                         config->closed_fds);
     if (config->stderr_fd < -1)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.stderr_fd",
                          config->stderr_fd);

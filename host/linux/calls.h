@@ -30,29 +30,45 @@ struct linux_state;
     /* io.c */                                     \
     CALL(read, sys_read)                           \
     CALL(write, sys_write)                         \
-    CALL(readv, sys_readv)                         \
-    CALL(writev, sys_writev)                       \
     CALL(pread64, sys_pread64)                     \
     CALL(pwrite64, sys_pwrite64)                   \
     CALL(lseek, sys_lseek)                         \
     CALL(getdents64, sys_getdents64)               \
-    CALL(fadvise64, sys_fadvise64)                 \
+    /* vectors.c */                                \
+    CALL(readv, sys_readv)                         \
+    CALL(writev, sys_writev)                       \
+    CALL(preadv, sys_preadv)                       \
+    CALL(pwritev, sys_pwritev)                     \
+    CALL(preadv2, sys_preadv2)                     \
+    CALL(pwritev2, sys_pwritev2)                   \
+    /* splice.c */                                 \
     CALL(sendfile, sys_sendfile)                   \
     CALL(splice, sys_splice)                       \
-    CALL(tee, sys_invalid)                         \
-    CALL(vmsplice, sys_invalid)                    \
-    CALL(copy_file_range, sys_invalid)             \
-    CALL(fsync, sys_invalid)                       \
-    CALL(fdatasync, sys_invalid)                   \
-    CALL(ftruncate, sys_invalid)                   \
+    CALL(tee, sys_tee)                             \
+    CALL(vmsplice, sys_vmsplice)                   \
+    CALL(copy_file_range, sys_copy_file_range)     \
+    /* fcntl.c */                                  \
+    CALL(fcntl, sys_fcntl)                         \
+    CALL(ioctl, sys_ioctl)                         \
+    CALL(flock, sys_flock)                         \
+    CALL(statfs, sys_statfs)                       \
+    CALL(fstatfs, sys_fstatfs)                     \
+    CALL(syncfs, sys_syncfs)                       \
+    CALL(fchmod, sys_fchmod)                       \
+    CALL(fchown, sys_fchown)                       \
+    CALL(fsync, sys_fsync)                         \
+    CALL(fdatasync, sys_fsync)                     \
+    CALL(sync_file_range, sys_sync_file_range)     \
+    CALL(readahead, sys_readahead)                 \
+    CALL(fallocate, sys_fallocate)                 \
+    CALL(ftruncate, sys_ftruncate)                 \
+    CALL(fadvise64, sys_fadvise64)                 \
     /* descriptors.c */                            \
     CALL(close, sys_close)                         \
     CALL(close_range, sys_close_range)             \
     CALL(dup, sys_dup)                             \
     CALL(dup2, sys_dup2)                           \
     CALL(dup3, sys_dup3)                           \
-    CALL(fcntl, sys_fcntl)                         \
-    CALL(ioctl, sys_ioctl)                         \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \

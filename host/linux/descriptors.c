@@ -2,11 +2,9 @@
 /* Owns the table of descriptors and the open files behind it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -14,11 +12,6 @@
 #include "calls.h"
 #include "host_file.h"
 #include "state.h"
-
-/* What the kernel says of every file a 64-bit program opens; libc's own O_LARGEFILE is 0. */
-#define STATUS_LARGEFILE 0100000
-/* What F_SETFL may change. */
-#define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
 
 static bool is_host_file(const struct open_file *file)
 {
@@ -47,8 +40,8 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
     }
     *file = like;
     file->references = 1;
-    file->status |= STATUS_LARGEFILE;
     state->host_files += is_host_file(file);
+    state->files[file->kind]++;
     *out = file;
     return 0;
 }
@@ -59,6 +52,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
         state->host_files--;
         vm_file_give_back(state->vm);
     }
+    state->files[file->kind]--;
     give_back(file);
     free(file);
 }
@@ -67,9 +61,10 @@ void file_release(struct linux_state *state, struct open_file *file)
 {
     if (--file->references)
         return;
-    if (file->kind == FILE_INPUT)
+    /* A stream ends with the last open file of it: opening /dev/stdin makes another one. */
+    if (file->kind == FILE_INPUT && state->files[FILE_INPUT] == 1)
         stream_close_input(state->vm);
-    else if (file->kind == FILE_OUTPUT)
+    else if (file->kind == FILE_OUTPUT && state->files[FILE_OUTPUT] == 1)
         stream_close_output(state->vm);
     file_free(state, file);
 }
@@ -88,7 +83,7 @@ static int open_error(int stderr_fd)
     return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-int descriptors_init(struct linux_state *state, int stderr_fd)
+int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)
 {
     state->error_fd = open_error(stderr_fd);
     if (state->error_fd >= 0)
@@ -107,6 +102,8 @@ int descriptors_init(struct linux_state *state, int stderr_fd)
 
         if (err)
             return err;
+        if (closed & 1u << i)
+            sys_close(state, (const uint64_t[6]){i});
     }
     return 0;
 }
@@ -150,6 +147,21 @@ int descriptor_install(struct linux_state *state, struct open_file *file, unsign
     return -EMFILE;
 }
 
+bool file_can_read(const struct open_file *file)
+{
+    return file && !(file->status & O_PATH) && (file->status & O_ACCMODE) != O_WRONLY;
+}
+
+bool file_can_write(const struct open_file *file)
+{
+    return file && !(file->status & O_PATH) && (file->status & O_ACCMODE) != O_RDONLY;
+}
+
+bool file_is_pipe(const struct open_file *file)
+{
+    return file->kind == FILE_INPUT || file->kind == FILE_OUTPUT || file->kind == FILE_ERROR;
+}
+
 int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
 {
     if (is_host_file(file)) {
@@ -160,17 +172,24 @@ int file_stat(struct linux_state *state, const struct open_file *file, struct st
         return (int)err;
     }
     *out = (struct stat){
+        .st_dev = makedev(0, 14), /* of no file system that can be seen */
         .st_ino = 1 + (ino_t)file->kind,
         .st_nlink = 1,
         .st_mode = S_IFIFO | 0600,
         .st_uid = LINUX_USER,
         .st_gid = LINUX_USER,
-        .st_blksize = STREAM_BLOCK_BYTES,
+        .st_blksize = file_is_pipe(file) ? STREAM_BLOCK_BYTES : 4096,
+        .st_atim = state->started,
+        .st_mtim = state->started,
+        .st_ctim = state->started,
     };
-    if (file->kind == FILE_NULL) {
+    if (file->kind == FILE_DEVICE) {
+        out->st_ino = 16 + (ino_t)file->device;
         out->st_mode = S_IFCHR | 0666;
-        out->st_rdev = makedev(1, 3);
-        out->st_blksize = 4096;
+        out->st_rdev = makedev(1, file->device);
+    } else if (file->kind == FILE_LIST) {
+        out->st_mode = S_IFDIR | 0500;
+        out->st_nlink = 2;
     }
     return 0;
 }
@@ -237,80 +256,4 @@ int64_t sys_close_range(struct linux_state *state, const uint64_t arg[6])
             sys_close(state, (const uint64_t[6]){fd});
     }
     return 0;
-}
-
-int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
-{
-    struct open_file *file = descriptor_file(state, arg[0]);
-    struct descriptor *descriptor;
-
-    if (!file)
-        return -EBADF;
-    descriptor = &state->descriptors[(uint32_t)arg[0]];
-    switch (arg[1]) {
-    case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
-        if (arg[2] >= descriptors_limit(state))
-            return -EINVAL;
-        return descriptor_install(state, file, (unsigned)arg[2], arg[1] == F_DUPFD_CLOEXEC);
-    case F_GETFD:
-        return descriptor->close_on_exec ? FD_CLOEXEC : 0;
-    case F_SETFD:
-        descriptor->close_on_exec = arg[2] & FD_CLOEXEC;
-        return 0;
-    case F_GETFL:
-        return file->status;
-    case F_SETFL:
-        file->status = (file->status & ~STATUS_SETTABLE) | (int)(arg[2] & STATUS_SETTABLE);
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
-/* FIONREAD: how much can be read at once. */
-static int64_t readable_bytes(struct linux_state *state, const struct open_file *file,
-                              uint64_t addr)
-{
-    struct stat stat;
-    uint64_t bytes = 0;
-    int answer;
-
-    if (file->kind == FILE_INPUT) {
-        bytes = stream_available(state->vm);
-    } else if (file->kind == FILE_REGULAR) {
-        answer = file_stat(state, file, &stat);
-        if (answer)
-            return answer;
-        bytes = file->position < stat.st_size ? (uint64_t)(stat.st_size - file->position) : 0;
-    } else if (file->kind != FILE_OUTPUT) {
-        return -ENOTTY;
-    }
-    answer = bytes > INT_MAX ? INT_MAX : (int)bytes;
-    return guest_put(state, addr, &answer, sizeof(answer));
-}
-
-/* As a pipe answers: it is no terminal. */
-int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
-{
-    struct open_file *file = descriptor_file(state, arg[0]);
-    int on;
-
-    if (!file)
-        return -EBADF;
-    switch ((uint32_t)arg[1]) {
-    case FIONREAD:
-        return readable_bytes(state, file, arg[2]);
-    case FIONBIO:
-        if (guest_get(state, arg[2], &on, sizeof(on)))
-            return -EFAULT;
-        file->status = on ? file->status | O_NONBLOCK : file->status & ~O_NONBLOCK;
-        return 0;
-    case FIOCLEX:
-    case FIONCLEX:
-        state->descriptors[(uint32_t)arg[0]].close_on_exec = (uint32_t)arg[1] == FIOCLEX;
-        return 0;
-    default:
-        return -ENOTTY;
-    }
 }

@@ -24,27 +24,61 @@ static int64_t install(struct linux_state *state, struct open_file *file, uint64
     return fd;
 }
 
-static int64_t open_null(struct linux_state *state, uint64_t flags)
+/* What the kernel says of every file a 64-bit program opens; libc's own O_LARGEFILE is 0. */
+#define STATUS_LARGEFILE 0100000
+
+/* What F_GETFL says of a file that was opened so. */
+static int status_of(uint64_t flags)
+{
+    if (flags & O_PATH)
+        return O_PATH;
+    return (int)(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | STATUS_LARGEFILE;
+}
+
+static int64_t open_kind(struct linux_state *state, const struct open_file *like, uint64_t flags)
 {
     struct open_file *file;
-    const struct open_file like = {
-        .kind = FILE_NULL, .status = (int)(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)), .fd = -1};
-    int err = file_create(state, like, &file);
+    int err = file_create(state, *like, &file);
 
     return err ? err : install(state, file, flags);
 }
 
-/* Opening "/dev/stdin" and its like is duplicating the descriptor. */
-static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t flags)
+static int64_t open_device(struct linux_state *state, enum device device, uint64_t flags)
 {
-    struct open_file *file = descriptor_file(state, fd);
+    const struct open_file like = {
+        .kind = FILE_DEVICE, .status = status_of(flags), .fd = -1, .device = device};
 
-    if (!file)
-        return -ENOENT;
-    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY ||
-        (file->status & O_ACCMODE) != (int)(flags & O_ACCMODE))
+    return flags & O_DIRECTORY ? -ENOTDIR : open_kind(state, &like, flags);
+}
+
+static int64_t open_list(struct linux_state *state, uint64_t flags)
+{
+    struct open_file like = {.kind = FILE_LIST, .status = status_of(flags), .fd = -1};
+
+    if ((flags & O_ACCMODE) != O_RDONLY)
+        return -EISDIR;
+    like.path = strdup("/proc/self/fd");
+    return like.path ? open_kind(state, &like, flags) : -ENOMEM;
+}
+
+static int64_t open_made(struct linux_state *state, uint64_t which, const char *path,
+                         uint64_t flags)
+{
+    struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags), .local = true};
+
+    if ((flags & O_ACCMODE) != O_RDONLY)
         return -EACCES;
-    return descriptor_install(state, file, 0, flags & O_CLOEXEC);
+    if (flags & O_DIRECTORY)
+        return -ENOTDIR;
+    like.fd = special_open_made(state, which);
+    if (like.fd < 0)
+        return like.fd;
+    like.path = strdup(path);
+    if (!like.path) {
+        close(like.fd);
+        return -ENOMEM;
+    }
+    return open_kind(state, &like, flags);
 }
 
 /* Opens for reading what was found: it becomes the descriptor, if its file system answers always,
@@ -71,7 +105,7 @@ static int64_t open_found(struct linux_state *state, struct found *found)
 
 static int64_t open_inside(struct linux_state *state, const struct guest_path *path, uint64_t flags)
 {
-    struct open_file *file, like = {.kind = FILE_REGULAR, .status = O_RDONLY};
+    struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags)};
     struct found found;
     int64_t opened;
     int err = path_open(state, path, !(flags & O_NOFOLLOW), &found);
@@ -97,8 +131,51 @@ static int64_t open_inside(struct linux_state *state, const struct guest_path *p
         close(like.fd);
         return -ENOMEM;
     }
-    err = file_create(state, like, &file);
-    return err ? err : install(state, file, flags);
+    return open_kind(state, &like, flags);
+}
+
+static int64_t reopen_path(struct linux_state *state, const struct guest_path *path, uint64_t flags)
+{
+    uint64_t which = 0;
+
+    switch (path_place(state, path->text, &which)) {
+    case PLACE_MADE:
+        return open_made(state, which, path->text, flags);
+    case PLACE_INSIDE:
+        return (flags & O_ACCMODE) != O_RDONLY ? -EROFS : open_inside(state, path, flags);
+    default:
+        return -EACCES;
+    }
+}
+
+/* Opening "/dev/stdin" and its like makes another open file of the same stream, with flags of its
+ * own. */
+static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t flags)
+{
+    const struct open_file *file = descriptor_file(state, fd);
+    int mode = (int)(flags & O_ACCMODE);
+    struct guest_path path;
+    struct open_file like;
+
+    if (!file)
+        return -ENOENT;
+    if (flags & O_NOFOLLOW)
+        return -ELOOP;
+    if (file->kind == FILE_DEVICE)
+        return open_device(state, file->device, flags);
+    if (file->kind == FILE_LIST)
+        return open_list(state, flags);
+    if (!file_is_pipe(file)) {
+        path.directory = false;
+        snprintf(path.text, sizeof(path.text), "%s", file->path);
+        return reopen_path(state, &path, flags);
+    }
+    if (flags & O_DIRECTORY)
+        return -ENOTDIR;
+    if (mode == (file->kind == FILE_INPUT ? O_WRONLY : O_RDONLY) && !(flags & O_PATH))
+        return -EACCES; /* the other end is not here */
+    like = (struct open_file){.kind = file->kind, .status = status_of(flags), .fd = file->fd};
+    return open_kind(state, &like, flags);
 }
 
 /* For --verbose: which files a program misses. Bounded, and fit to print, as the
@@ -127,10 +204,14 @@ static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr,
     if (err)
         return err;
     switch (path_place(state, path.text, &fd)) {
-    case PLACE_NULL:
-        return open_null(state, flags);
+    case PLACE_DEVICE:
+        return open_device(state, (enum device)fd, flags);
     case PLACE_DESCRIPTOR:
         return open_descriptor(state, fd, flags);
+    case PLACE_LIST:
+        return open_list(state, flags);
+    case PLACE_MADE:
+        return open_made(state, fd, path.text, flags);
     case PLACE_INSIDE:
         return writes ? -EROFS : open_inside(state, &path, flags);
     case PLACE_ABOVE:
@@ -187,8 +268,12 @@ static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t add
     switch (path_place(state, path.text, &fd)) {
     case PLACE_INSIDE:
         return access_inside(state, &path, (int)mode, follow);
-    case PLACE_NULL:
+    case PLACE_DEVICE:
         return mode & X_OK ? -EACCES : 0;
+    case PLACE_LIST:
+        return mode & W_OK ? -EACCES : 0;
+    case PLACE_MADE:
+        return mode & (W_OK | X_OK) ? -EACCES : 0;
     case PLACE_DESCRIPTOR:
         if (!descriptor_file(state, fd))
             return -ENOENT;
@@ -240,22 +325,30 @@ static int64_t readlink_inside(struct linux_state *state, const struct guest_pat
 static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint64_t arg[3])
 {
     struct guest_path path;
-    uint64_t fd;
-    int err;
+    enum place place;
+    char text[PATH_MAX];
+    uint64_t fd = 0;
+    int err, bytes;
 
     if ((int32_t)arg[2] <= 0)
         return -EINVAL;
     err = path_get(state, dirfd, arg[0], &path);
     if (err)
         return err;
-    switch (path_place(state, path.text, &fd)) {
-    case PLACE_INSIDE:
+    place = path_place(state, path.text, &fd);
+    if (place == PLACE_INSIDE)
         return readlink_inside(state, &path, arg[1], (uint32_t)arg[2]);
-    case PLACE_OUTSIDE:
-        return -ENOENT;
-    default:
-        return -EINVAL; /* there, but not a link */
-    }
+    if (place == PLACE_DESCRIPTOR || place == PLACE_LIST)
+        bytes = special_link(state, path.text, place, fd, text, sizeof(text));
+    else if (strcmp(path.text, "/proc/self/exe") == 0 && state->program)
+        bytes = snprintf(text, sizeof(text), "%s", state->program);
+    else
+        bytes = place == PLACE_OUTSIDE ? -ENOENT : -EINVAL; /* there, but not a link */
+    if (bytes < 0)
+        return bytes;
+    if ((uint32_t)bytes > (uint32_t)arg[2])
+        bytes = (int)arg[2];
+    return guest_put(state, arg[1], text, (size_t)bytes) ? -EFAULT : bytes;
 }
 
 int64_t sys_readlink(struct linux_state *state, const uint64_t arg[6])
@@ -299,6 +392,7 @@ int64_t sys_chdir(struct linux_state *state, const uint64_t arg[6])
         return err;
     switch (path_place(state, path.text, &unused)) {
     case PLACE_ABOVE:
+    case PLACE_LIST:
         return set_cwd(state, path.text);
     case PLACE_INSIDE:
         path.directory = true;
@@ -320,7 +414,8 @@ int64_t sys_fchdir(struct linux_state *state, const uint64_t arg[6])
 
     if (!file)
         return -EBADF;
-    return file->kind == FILE_DIRECTORY ? set_cwd(state, file->path) : -ENOTDIR;
+    return file->kind == FILE_DIRECTORY || file->kind == FILE_LIST ? set_cwd(state, file->path)
+                                                                   : -ENOTDIR;
 }
 
 /* Whatever would change a file system. */

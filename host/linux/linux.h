@@ -17,10 +17,11 @@ struct linux_config {
     uint64_t heap_start;   /* end of the image: the heap begins here */
     uint64_t memory_bytes; /* what limits and sysinfo say */
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
-    const char *program;   /* its path, for the name of its only thread */
+    const char *program;   /* its path, for /proc/self/exe and the name of its only thread */
     bool ignore_sigpipe;
     const char *const *read_only_dirs;
-    int stderr_fd; /* -1: discard */
+    int stderr_fd;   /* -1: discard */
+    unsigned closed; /* bit n: descriptor n is closed at the start */
 };
 
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the program's heap and mappings, and the fetching of its arguments. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -236,8 +237,12 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
     if (flags & MAP_ANONYMOUS)
         return type == MAP_SHARED_VALIDATE ? -EINVAL : 0;
     *file = descriptor_file(state, arg[4]);
-    if (!*file)
+    if (!*file || (*file)->status & O_PATH)
         return -EBADF;
+    if ((*file)->kind == FILE_DEVICE && (*file)->device == DEVICE_ZERO) {
+        *file = NULL; /* as good as no file */
+        return 0;
+    }
     if ((*file)->kind != FILE_REGULAR)
         return -ENODEV;
     if (type == MAP_SHARED_VALIDATE && flags & ~FLAGS_OF_OLD)

@@ -74,7 +74,7 @@ int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct gu
 
         if (!file)
             return -EBADF;
-        if (file->kind != FILE_DIRECTORY)
+        if (file->kind != FILE_DIRECTORY && file->kind != FILE_LIST)
             return -ENOTDIR;
         base = file->path;
     }
@@ -111,46 +111,26 @@ static struct root *find_root(const struct linux_state *state, const char *path,
     return found;
 }
 
-/* The descriptor that a name like "/proc/self/fd/1" stands for. */
-static bool names_descriptor(const char *path, uint64_t *fd)
-{
-    static const char *const standard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
-    const char *digits;
-
-    for (unsigned i = 0; i < 3; i++) {
-        if (strcmp(path, standard[i]) == 0) {
-            *fd = i;
-            return true;
-        }
-    }
-    if (!is_below("/proc/self/fd", path, &digits) && !is_below("/dev/fd", path, &digits))
-        return false;
-    if (!digits[0] || strlen(digits) > 3 || digits[strspn(digits, "0123456789")])
-        return false;
-    *fd = strtoul(digits, NULL, 10);
-    return true;
-}
-
-static enum place find_place(const struct linux_state *state, const char *path, uint64_t *fd)
+static enum place find_place(const struct linux_state *state, const char *path, uint64_t *which)
 {
     const char *rest;
+    bool rooted = find_root(state, path, &rest);
+    enum place place;
 
-    if (!strcmp(path, "/dev/null"))
-        return PLACE_NULL;
-    if (names_descriptor(path, fd))
-        return PLACE_DESCRIPTOR;
-    if (find_root(state, path, &rest))
+    if (special_place(path, rooted, &place, which))
+        return place;
+    if (rooted)
         return PLACE_INSIDE;
     for (size_t i = 0; i < state->root_count; i++) {
         if (is_below(path, state->roots[i].path, &rest))
             return PLACE_ABOVE;
     }
-    return strcmp(path, "/") ? PLACE_OUTSIDE : PLACE_ABOVE;
+    return special_above(path) ? PLACE_ABOVE : PLACE_OUTSIDE;
 }
 
-enum place path_place(struct linux_state *state, const char *path, uint64_t *fd)
+enum place path_place(struct linux_state *state, const char *path, uint64_t *which)
 {
-    enum place place = find_place(state, path, fd);
+    enum place place = find_place(state, path, which);
     const char *rest;
 
     if (place == PLACE_OUTSIDE || place == PLACE_ABOVE || place == PLACE_INSIDE)

@@ -228,13 +228,6 @@ int64_t sys_zero(struct linux_state *state, const uint64_t arg[6])
     return 0;
 }
 
-int64_t sys_invalid(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    (void)arg;
-    return -EINVAL; /* what makes programs fall back to read and write */
-}
-
 int64_t sys_denied(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "calls.h"
 #include "state.h"
@@ -16,6 +19,14 @@ typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]
 #define ENTRY(name, handler) [SYS_##name] = (handler),
 static const call_handler handlers[CALLS_MAX] = {LINUX_CALLS(ENTRY)};
 #undef ENTRY
+
+/* NULL, as if it had none, also where there is no memory. */
+static char *real_path(const char *name)
+{
+    char *real = name ? realpath(name, NULL) : NULL;
+
+    return real || !name ? real : strdup(name);
+}
 
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out)
 {
@@ -28,12 +39,16 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->memory_bytes = config->memory_bytes;
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
+    state->program = real_path(config->program);
+    clock_gettime(CLOCK_REALTIME, &state->started);
+    for (unsigned i = 0; i < MADE_FILES; i++)
+        state->made[i] = -1;
     memory_init(state, config->heap_start);
     state->signal_stack.flags = SS_DISABLE;
     signals_init(state, config->ignore_sigpipe);
     task_init(state, config->program);
     limits_init(state);
-    err = descriptors_init(state, config->stderr_fd);
+    err = descriptors_init(state, config->stderr_fd, config->closed);
     if (!err)
         err = paths_init(state, config->read_only_dirs);
     if (err) {
@@ -51,6 +66,11 @@ void linux_destroy(struct linux_state *state)
         return;
     descriptors_fini(state);
     paths_fini(state);
+    free(state->program);
+    for (unsigned i = 0; i < MADE_FILES; i++) {
+        if (state->made[i] >= 0)
+            close(state->made[i]);
+    }
     free(state);
 }
 

@@ -27,12 +27,20 @@ static int stat_inside(struct linux_state *state, const struct guest_path *path,
     return 0;
 }
 
+static int stat_link(struct stat *out, off_t bytes)
+{
+    *out = (struct stat){.st_ino = 2, .st_nlink = 1, .st_mode = S_IFLNK | 0777, .st_size = bytes};
+    return 0;
+}
+
 static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, bool follow,
                      struct stat *out)
 {
-    const struct open_file null = {.kind = FILE_NULL}, *file;
+    struct open_file like = {.kind = FILE_DEVICE};
+    const struct open_file *file;
     struct guest_path path;
-    uint64_t fd;
+    char text[32];
+    uint64_t fd = 0;
     int err = path_get(state, dirfd, addr, &path);
 
     if (err)
@@ -43,10 +51,25 @@ static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, b
     case PLACE_ABOVE:
         stat_above(out);
         return 0;
-    case PLACE_NULL:
-        return file_stat(state, &null, out);
+    case PLACE_DEVICE:
+        like.device = (enum device)fd;
+        return file_stat(state, &like, out);
+    case PLACE_MADE:
+        like = (struct open_file){.kind = FILE_REGULAR, .local = true};
+        like.fd = special_open_made(state, fd);
+        err = like.fd < 0 ? like.fd : file_stat(state, &like, out);
+        if (like.fd >= 0)
+            close(like.fd);
+        return err;
+    case PLACE_LIST:
+        like.kind = FILE_LIST;
+        if (follow || special_link(state, path.text, PLACE_LIST, 0, text, sizeof(text)) < 0)
+            return file_stat(state, &like, out);
+        return stat_link(out, sizeof("/proc/self/fd") - 1);
     case PLACE_DESCRIPTOR:
         file = descriptor_file(state, fd);
+        if (file && !follow)
+            return stat_link(out, 64); /* what Linux says of all of them */
         return file ? file_stat(state, file, out) : -ENOENT;
     default:
         return -ENOENT;

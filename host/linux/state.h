@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <ferry/abi/layout.h>
 
@@ -35,10 +36,15 @@ enum file_kind {
     FILE_INPUT,     /* the VM's input stream */
     FILE_OUTPUT,    /* its output stream */
     FILE_ERROR,     /* the host's descriptor for standard error */
-    FILE_NULL,      /* /dev/null */
-    FILE_REGULAR,   /* a file below a read-only directory */
+    FILE_DEVICE,    /* /dev/null and its like: enum device */
+    FILE_REGULAR,   /* a file below a read-only directory, or one that is made up */
     FILE_DIRECTORY, /* a directory there */
+    FILE_LIST,      /* /proc/self/fd */
+    FILE_KINDS,
 };
+
+/* By their minor numbers on Linux. */
+enum device { DEVICE_NULL = 3, DEVICE_ZERO = 5, DEVICE_FULL = 7, DEVICE_RANDOM, DEVICE_URANDOM };
 
 /* An open file description: shared by the descriptors that were duplicated from one. */
 struct open_file {
@@ -47,8 +53,10 @@ struct open_file {
     int status;     /* access mode, O_NONBLOCK, O_APPEND */
     int fd;         /* of the host; -1 for kinds without one */
     bool local;     /* its file system answers always; else fd is O_PATH: see host_file.h */
-    off_t position; /* of FILE_REGULAR and FILE_DIRECTORY */
-    char *path;     /* FILE_DIRECTORY: absolute, for names relative to it */
+    off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
+    char *path;     /* absolute; NULL for streams and devices */
+    enum device device;
+    uint32_t pipe_bytes; /* what F_SETPIPE_SZ said; 0: nothing */
 };
 
 struct descriptor {
@@ -102,10 +110,17 @@ struct root {
     bool known, local; /* as in struct open_file; asked for once */
 };
 
+/* /etc/passwd and its like. */
+#define MADE_FILES 3
+
 struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
     unsigned host_files;
+    unsigned files[FILE_KINDS]; /* open files of each kind */
+    int made[MADE_FILES];       /* memfds of the files that are made up, or -1 */
+    struct timespec started;
+    char *program;    /* its path, or NULL */
     int error_fd;     /* standard error opened anew, or -1 */
     unsigned refused; /* files that were refused and mentioned */
     struct root *roots;
@@ -152,7 +167,8 @@ static inline uint64_t memory_page_up(uint64_t bytes)
 
 /* ---- descriptors.c ------------------------------------------------------- */
 
-int descriptors_init(struct linux_state *state, int stderr_fd);
+/* closed: bit n says that descriptor n is closed at the start. */
+int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed);
 void descriptors_fini(struct linux_state *state);
 /* NULL: not open. */
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
@@ -168,6 +184,22 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
 void file_release(struct linux_state *state, struct open_file *file);
 /* 0, or -EINTR. */
 int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out);
+/* Whether the access mode allows it. False also for NULL. */
+bool file_can_read(const struct open_file *file);
+bool file_can_write(const struct open_file *file);
+bool file_is_pipe(const struct open_file *file);
+
+/* ---- io.c ---------------------------------------------------------------- */
+
+/* As read(2) and write(2), with memory of ours or of the program's that was looked at. -EPIPE
+ * without the signal. */
+int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes);
+int64_t file_put(struct linux_state *state, const struct open_file *file, const void *from,
+                 size_t bytes);
+/* Linux moves at most so much in one call. */
+#define TRANSFER_MAX 0x7ffff000ull
+/* Standard error goes out in parts that a pipe with any room takes without blocking. */
+#define ERROR_PART 4096
 /* Up to `bytes` at that offset of a FILE_REGULAR. */
 int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
                   off_t offset);
@@ -189,11 +221,13 @@ enum place {
     PLACE_OUTSIDE,    /* nothing the program may know of */
     PLACE_ABOVE,      /* a directory on the way to a read-only one: exists, cannot be read */
     PLACE_INSIDE,     /* at or below a read-only directory */
-    PLACE_NULL,       /* /dev/null */
+    PLACE_DEVICE,     /* /dev/null and its like */
     PLACE_DESCRIPTOR, /* /dev/stdin, /proc/self/fd/1, ...: an open descriptor */
+    PLACE_LIST,       /* /proc/self/fd, /dev/fd */
+    PLACE_MADE,       /* /etc/passwd and its like, where no real one can be seen */
 };
-/* *fd: the descriptor, for PLACE_DESCRIPTOR. */
-enum place path_place(struct linux_state *state, const char *path, uint64_t *fd);
+/* *which: the device, the descriptor, or the file that is made up. */
+enum place path_place(struct linux_state *state, const char *path, uint64_t *which);
 /* What path_open found: fd is an O_PATH descriptor of the host, to be closed. */
 struct found {
     int fd;
@@ -204,6 +238,22 @@ struct found {
  * is false. */
 int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
               struct found *found);
+
+/* ---- special.c ----------------------------------------------------------- */
+
+/* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to one. */
+bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which);
+bool special_above(const char *path);
+/* The program's name for the device. */
+const char *special_device_name(enum device device);
+/* What the link says that this name is, or -EINVAL: it is none, -ENOENT. */
+int special_link(struct linux_state *state, const char *path, enum place place, uint64_t fd,
+                 char *text, size_t bytes);
+/* getdents64 of FILE_LIST. */
+int64_t special_entries(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        uint64_t bytes);
+/* A descriptor of a file that is made up. */
+int special_open_made(struct linux_state *state, uint64_t which);
 
 /* ---- signals.c ----------------------------------------------------------- */
 

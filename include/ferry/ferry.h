@@ -133,6 +133,7 @@ struct ferry_vm_config {
     const char *const
         *read_only_dirs; /* NULL-terminated: what open() may read, under the same path */
     int stderr_fd;       /* where fd 2 of the program goes; 0: 2 of this process; -1: nowhere */
+    uint32_t closed_fds; /* bit n: fd n (0, 1, 2) of the program is closed at its start */
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
     uint64_t timeout_ns; /* stop it after so long from its start; 0: never */

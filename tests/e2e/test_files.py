@@ -71,5 +71,44 @@ class FilesOfTheKernel(FerryTest):
             self.assertEqual(result.output, file.read())
 
 
+class Users(FerryTest):
+    def test_the_user_has_a_name(self):
+        self.assertIn(b"uid=65534(nobody)", ferry("run", "--", *box("id").split()).output)
+        self.assertEqual(ferry("run", "--", *box("whoami").split()).output, b"nobody\n")
+
+    def test_home_is_set_unless_it_is_given(self):
+        stage = box("env").split()
+        self.assertEqual(ferry("run", "--", *stage).output, b"HOME=/\n")
+        self.assertEqual(ferry("run", "--env=HOME=/x", "--", *stage).output, b"HOME=/x\n")
+
+
+class Closed(FerryTest):
+    """A descriptor that is closed for the command is closed in the VM, and is no failure."""
+
+    def run_with(self, stage, redirections):
+        words = [FERRY, "run", "--", *box(stage).split()]
+        return subprocess.run(
+            ["sh", "-c", f'"$@" {redirections}', "sh", *words],
+            capture_output=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+
+    def test_input(self):
+        done = self.run_with("echo hi", "<&-")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"hi\n", b""))
+        done = self.run_with("cat", "<&-")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"Bad file descriptor", done.stderr)
+
+    def test_output(self):
+        done = self.run_with("true", ">&-")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        done = self.run_with("echo hi", ">&-")
+        self.assertEqual(done.returncode, 1)
+
+    def test_errors(self):
+        done = self.run_with("echo hi", "2>&-")
+        self.assertEqual((done.returncode, done.stdout), (0, b"hi\n"))
+
+
 if __name__ == "__main__":
     main()

@@ -154,6 +154,19 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     return (ssize_t)bytes;
 }
 
+ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes)
+{
+    if (!vm->output_room && !vm->output_broken)
+        return -EAGAIN;
+    return stream_write(vm, src, bytes < vm->output_room ? bytes : vm->output_room);
+}
+
+size_t stream_peek(struct ferry_vm *vm, const void **data)
+{
+    *data = vm->input;
+    return strlen(vm->input);
+}
+
 int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
 {
     short have = POLLOUT;

@@ -48,6 +48,7 @@ struct ferry_vm {
     /* The output stream. */
     char output[8192];
     size_t output_bytes;
+    size_t output_room; /* for writes that do not wait */
     bool output_broken, output_closed;
     atomic_uint wakes;     /* calls that a thread of its own made */
     bool stop;             /* what blocks returns -EINTR */

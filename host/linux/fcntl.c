@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what can be asked and set of an open file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "host_file.h"
+#include "state.h"
+
+/* What F_SETFL may change. */
+#define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
+/* What a pipe of Linux holds at first, and at most without privileges. */
+#define PIPE_BYTES     65536
+#define PIPE_BYTES_MAX (1u << 20)
+
+/* What may be done with a descriptor that only stands for a file. */
+static bool allowed_by_path(uint64_t command)
+{
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD ||
+           command == F_SETFD || command == F_GETFL;
+}
+
+/* Nobody else is there to hold a lock: each is granted, and none is in the way. */
+static int64_t record_lock(struct linux_state *state, const struct open_file *file,
+                           uint64_t command, uint64_t addr)
+{
+    struct flock lock;
+
+    if (guest_get(state, addr, &lock, sizeof(lock)))
+        return -EFAULT;
+    if ((lock.l_type != F_RDLCK && lock.l_type != F_WRLCK && lock.l_type != F_UNLCK) ||
+        (lock.l_whence != SEEK_SET && lock.l_whence != SEEK_CUR && lock.l_whence != SEEK_END))
+        return -EINVAL;
+    if (command == F_GETLK || command == F_OFD_GETLK) {
+        if (lock.l_type == F_UNLCK)
+            return -EINVAL;
+        lock.l_type = F_UNLCK;
+        return guest_put(state, addr, &lock, sizeof(lock));
+    }
+    if ((lock.l_type == F_RDLCK && !file_can_read(file)) ||
+        (lock.l_type == F_WRLCK && !file_can_write(file)))
+        return -EBADF;
+    return 0;
+}
+
+/* The streams hold more than any pipe, so each size that a pipe may have is granted. */
+static int64_t pipe_size(struct open_file *file, uint64_t command, uint32_t wanted)
+{
+    uint32_t bytes = FERRY_PAGE_BYTES;
+
+    if (!file_is_pipe(file))
+        return -EBADF;
+    if (command == F_SETPIPE_SZ) {
+        if (wanted > INT_MAX)
+            return -EINVAL;
+        if (wanted > PIPE_BYTES_MAX)
+            return -EPERM;
+        while (bytes < wanted)
+            bytes *= 2;
+        file->pipe_bytes = bytes;
+    }
+    return file->pipe_bytes ? file->pipe_bytes : PIPE_BYTES;
+}
+
+int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    struct descriptor *descriptor;
+
+    if (!file || (file->status & O_PATH && !allowed_by_path(arg[1])))
+        return -EBADF;
+    descriptor = &state->descriptors[(uint32_t)arg[0]];
+    switch (arg[1]) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        if (arg[2] >= descriptors_limit(state))
+            return -EINVAL;
+        return descriptor_install(state, file, (unsigned)arg[2], arg[1] == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+        return descriptor->close_on_exec ? FD_CLOEXEC : 0;
+    case F_SETFD:
+        descriptor->close_on_exec = arg[2] & FD_CLOEXEC;
+        return 0;
+    case F_GETFL:
+        return file->status;
+    case F_SETFL:
+        file->status = (file->status & ~STATUS_SETTABLE) | (int)(arg[2] & STATUS_SETTABLE);
+        return 0;
+    case F_GETLK:
+    case F_OFD_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return record_lock(state, file, arg[1], arg[2]);
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return pipe_size(file, arg[1], (uint32_t)arg[2]);
+    case F_GETOWN:
+    case F_SETOWN: /* no signal is sent to anybody */
+    case F_GETSIG:
+        return 0;
+    case F_GETOWN_EX:
+        return guest_put(state, arg[2], &(const struct f_owner_ex){F_OWNER_PID, 0},
+                         sizeof(struct f_owner_ex));
+    default:
+        return -EINVAL;
+    }
+}
+
+/* FIONREAD: how much can be read at once. */
+static int64_t readable_bytes(struct linux_state *state, const struct open_file *file,
+                              uint64_t addr)
+{
+    struct stat stat;
+    uint64_t bytes = 0;
+    int answer;
+
+    if (file->kind == FILE_INPUT) {
+        bytes = stream_available(state->vm);
+    } else if (file->kind == FILE_REGULAR) {
+        answer = file_stat(state, file, &stat);
+        if (answer)
+            return answer;
+        bytes = file->position < stat.st_size ? (uint64_t)(stat.st_size - file->position) : 0;
+    } else if (file->kind != FILE_OUTPUT) {
+        return -ENOTTY;
+    }
+    answer = bytes > INT_MAX ? INT_MAX : (int)bytes;
+    return guest_put(state, addr, &answer, sizeof(answer));
+}
+
+/* As a pipe answers: it is no terminal. */
+int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int on;
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    switch ((uint32_t)arg[1]) {
+    case FIONREAD:
+        return readable_bytes(state, file, arg[2]);
+    case FIONBIO:
+        if (guest_get(state, arg[2], &on, sizeof(on)))
+            return -EFAULT;
+        file->status = on ? file->status | O_NONBLOCK : file->status & ~O_NONBLOCK;
+        return 0;
+    case FIOCLEX:
+    case FIONCLEX:
+        state->descriptors[(uint32_t)arg[0]].close_on_exec = (uint32_t)arg[1] == FIOCLEX;
+        return 0;
+    default:
+        return -ENOTTY;
+    }
+}
+
+/* As with records, there is nobody to wait for. */
+int64_t sys_flock(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t what = arg[1] & ~(uint64_t)LOCK_NB;
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (what != LOCK_SH && what != LOCK_EX && what != LOCK_UN)
+        return -EINVAL;
+    return file && !(file->status & O_PATH) ? 0 : -EBADF;
+}
+
+/* ---- its file system ----------------------------------------------------- */
+
+static int64_t put_statfs(struct linux_state *state, uint64_t addr, const struct open_file *file)
+{
+    struct host_call call = {.op = HOST_STATFS, .fd = file->fd};
+    int64_t err = 0;
+
+    call.fs = (struct statfs){.f_type = file_is_pipe(file)        ? PIPEFS_MAGIC
+                                        : file->kind == FILE_LIST ? PROC_SUPER_MAGIC
+                                                                  : TMPFS_MAGIC,
+                              .f_bsize = 4096,
+                              .f_frsize = 4096,
+                              .f_namelen = 255};
+    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY)
+        err = host_file_call(state, file->local, &call);
+    return err ? err : guest_put(state, addr, &call.fs, sizeof(call.fs));
+}
+
+int64_t sys_fstatfs(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    return file ? put_statfs(state, arg[1], file) : -EBADF;
+}
+
+int64_t sys_statfs(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file like = {.kind = FILE_DEVICE};
+    struct guest_path path;
+    struct found found;
+    uint64_t which;
+    int64_t err = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+
+    if (err)
+        return err;
+    switch (path_place(state, path.text, &which)) {
+    case PLACE_INSIDE:
+        err = path_open(state, &path, true, &found);
+        if (err)
+            return err;
+        like = (struct open_file){.kind = FILE_REGULAR, .fd = found.fd, .local = found.local};
+        err = put_statfs(state, arg[1], &like);
+        close(found.fd);
+        return err;
+    case PLACE_DESCRIPTOR:
+        return sys_fstatfs(state, (const uint64_t[6]){which, arg[1]});
+    case PLACE_OUTSIDE:
+        return -ENOENT;
+    default:
+        return put_statfs(state, arg[1], &like);
+    }
+}
+
+int64_t sys_syncfs(struct linux_state *state, const uint64_t arg[6])
+{
+    return descriptor_file(state, arg[0]) ? 0 : -EBADF;
+}
+
+/* ---- what is for files alone --------------------------------------------- */
+
+int64_t sys_fchmod(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file)
+        return -EBADF;
+    return file_is_pipe(file) ? 0 : file->kind == FILE_DEVICE ? -EPERM : -EROFS;
+}
+
+/* To whom it belongs already, or to nobody named. */
+int64_t sys_fchown(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+    bool same = ((uint32_t)arg[1] == UINT32_MAX || (uint32_t)arg[1] == LINUX_USER) &&
+                ((uint32_t)arg[2] == UINT32_MAX || (uint32_t)arg[2] == LINUX_USER);
+
+    if (!file)
+        return -EBADF;
+    if (!file_is_pipe(file) && file->kind != FILE_DEVICE)
+        return -EROFS;
+    return same ? 0 : -EPERM;
+}
+
+int64_t sys_fsync(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file)
+        return -EBADF;
+    return file_is_pipe(file) || file->kind == FILE_DEVICE ? -EINVAL : 0;
+}
+
+int64_t sys_sync_file_range(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file)
+        return -EBADF;
+    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY ? 0 : -ESPIPE;
+}
+
+int64_t sys_readahead(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file_can_read(file))
+        return -EBADF;
+    return file->kind == FILE_REGULAR ? 0 : -EINVAL;
+}
+
+int64_t sys_fallocate(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file)
+        return -EBADF;
+    if ((int64_t)arg[2] < 0 || (int64_t)arg[3] <= 0)
+        return -EINVAL;
+    if (!file_can_write(file))
+        return -EBADF;
+    return file_is_pipe(file) ? -ESPIPE : -ENODEV;
+}
+
+int64_t sys_ftruncate(struct linux_state *state, const uint64_t arg[6])
+{
+    return descriptor_file(state, arg[0]) ? -EINVAL : -EBADF;
+}
+
+/* Advice may be ignored. */
+int64_t sys_fadvise64(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    if (file_is_pipe(file))
+        return -ESPIPE;
+    return (int64_t)arg[2] < 0 || arg[3] > POSIX_FADV_NOREUSE ? -EINVAL : 0;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what moves bytes from one descriptor to another without passing through the program. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include <ferry/abi/layout.h>
+
+#include "calls.h"
+#include "state.h"
+
+#define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
+/* What goes through memory of ours goes in parts like that, which are a pipe's. */
+#define THROUGH_BYTES 65536
+
+/* Of the files that streams take, and from which one may start anywhere. */
+static bool has_positions(const struct open_file *file)
+{
+    return file->kind == FILE_REGULAR || file->kind == FILE_DEVICE;
+}
+
+/* Without waiting: whether input is there (1), has ended (0), or -EAGAIN. */
+static int64_t input_now(struct linux_state *state)
+{
+    int ready = stream_poll(state->vm, POLLIN | POLLHUP, 0);
+
+    return ready < 0 ? ready : !ready ? -EAGAIN : ready & POLLIN ? 1 : 0;
+}
+
+/* Stream to stream: whole messages pass on. */
+static int64_t pass_on(struct linux_state *state, uint64_t bytes, bool waits)
+{
+    if (!waits) {
+        int64_t ready = input_now(state);
+
+        if (ready <= 0)
+            return ready;
+        ready = stream_poll(state->vm, POLLOUT | POLLERR, 0);
+        if (ready <= 0)
+            return ready ? ready : -EAGAIN;
+    }
+    return stream_pass(state->vm, bytes);
+}
+
+/* What is written to a copy of the file is nonblocking if the call is. */
+static int64_t put_some(struct linux_state *state, const struct open_file *out, const void *from,
+                        size_t bytes, bool waits)
+{
+    struct open_file like = *out;
+
+    like.status |= waits ? 0 : O_NONBLOCK;
+    return file_put(state, &like, from, bytes);
+}
+
+/* Input to what is no stream: what is there, up to one part. */
+static int64_t from_input(struct linux_state *state, struct open_file *in,
+                          const struct open_file *out, uint64_t bytes, bool waits)
+{
+    char through[THROUGH_BYTES];
+    int64_t got = waits && !(in->status & O_NONBLOCK) ? 1 : input_now(state);
+
+    if (got > 0)
+        got = file_get(state, in, through, bytes < THROUGH_BYTES ? bytes : THROUGH_BYTES);
+    return got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
+}
+
+/* From a file, part after part. What is not taken is read again, so the position is moved by what
+ * was. */
+static int64_t from_file(struct linux_state *state, struct open_file *in,
+                         const struct open_file *out, uint64_t bytes, bool waits)
+{
+    char through[THROUGH_BYTES];
+    uint64_t done = 0;
+
+    while (done < bytes) {
+        off_t position = in->position;
+        uint64_t left = bytes - done;
+        int64_t got =
+            vm_stopping(state->vm)
+                ? -EINTR
+                : file_get(state, in, through, left < THROUGH_BYTES ? left : THROUGH_BYTES);
+        int64_t put = got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
+
+        if (in->kind == FILE_REGULAR && got > 0)
+            in->position = position + (put > 0 ? put : 0);
+        if (put <= 0)
+            return done && put != -EINTR ? (int64_t)done : put;
+        done += (uint64_t)put;
+        if (put < got || got < THROUGH_BYTES)
+            break;
+    }
+    return (int64_t)done;
+}
+
+/* As from_file, from an offset in the program's memory on, which is moved instead. */
+static int64_t from_offset(struct linux_state *state, struct open_file *in,
+                           const struct open_file *out, uint64_t addr, uint64_t bytes, bool waits)
+{
+    off_t own = in->position, offset;
+    int64_t result;
+
+    if (!addr)
+        return from_file(state, in, out, bytes, waits);
+    if (guest_get(state, addr, &offset, sizeof(offset)))
+        return -EFAULT;
+    if (offset < 0)
+        return -EINVAL;
+    in->position = offset;
+    result = from_file(state, in, out, bytes, waits);
+    offset = in->kind == FILE_REGULAR ? in->position : offset + (result > 0 ? result : 0);
+    in->position = own;
+    return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
+}
+
+static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[2]);
+    uint64_t bytes = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
+    bool waits = !(arg[5] & SPLICE_F_NONBLOCK);
+
+    if (!bytes)
+        return 0;
+    if (arg[5] & ~(uint64_t)SPLICE_ALL)
+        return -EINVAL;
+    if (!file_can_read(in) || !file_can_write(out))
+        return -EBADF;
+    if ((file_is_pipe(in) && arg[1]) || (file_is_pipe(out) && arg[3]))
+        return -ESPIPE;
+    if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT)
+        return pass_on(state, bytes, waits && !((in->status | out->status) & O_NONBLOCK));
+    if (in->kind == FILE_INPUT)
+        return out->kind == FILE_INPUT ? -EINVAL : from_input(state, in, out, bytes, waits);
+    if (!file_is_pipe(out) || !has_positions(in))
+        return -EINVAL;
+    return from_offset(state, in, out, arg[1], bytes, waits);
+}
+
+int64_t sys_splice(struct linux_state *state, const uint64_t arg[6])
+{
+    int64_t result = splice_some(state, arg);
+
+    return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+/* Linux wants a file to send from. A stream is as good where whole messages can pass on without a
+ * copy; with less a program is better off to read and write, as on Linux. */
+static int64_t send_file(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *in = descriptor_file(state, arg[1]), *out = descriptor_file(state, arg[0]);
+    uint64_t bytes = arg[3] < TRANSFER_MAX ? arg[3] : TRANSFER_MAX;
+
+    if (!file_can_read(in))
+        return -EBADF;
+    if (file_is_pipe(in) && arg[2])
+        return -ESPIPE;
+    if (!file_can_write(out))
+        return -EBADF;
+    if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT && bytes >= FERRY_EXTENT_BYTES)
+        return pass_on(state, bytes, !((in->status | out->status) & O_NONBLOCK));
+    if (!has_positions(in))
+        return -EINVAL;
+    return bytes ? from_offset(state, in, out, arg[2], bytes, true) : 0;
+}
+
+int64_t sys_sendfile(struct linux_state *state, const uint64_t arg[6])
+{
+    int64_t result = send_file(state, arg);
+
+    return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+/* What input holds goes to output as well as to the next read. */
+int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[1]);
+    bool waits = !(arg[3] & SPLICE_F_NONBLOCK);
+    const void *data;
+    size_t there;
+    int64_t result;
+
+    if (arg[3] & ~(uint64_t)SPLICE_ALL)
+        return -EINVAL;
+    if (!arg[2])
+        return 0;
+    if (!file_can_read(in) || !file_can_write(out))
+        return -EBADF;
+    if (in->kind != FILE_INPUT || !file_is_pipe(out) || out->kind == FILE_INPUT)
+        return -EINVAL;
+    result = waits && !(in->status & O_NONBLOCK)
+                 ? stream_poll(state->vm, POLLIN | POLLHUP, UINT64_MAX)
+                 : input_now(state);
+    if (result <= 0)
+        return result;
+    there = stream_peek(state->vm, &data);
+    if (there > arg[2])
+        there = arg[2];
+    result = there ? put_some(state, out, data, there, waits) : 0;
+    return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+int64_t sys_vmsplice(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (arg[3] & ~(uint64_t)SPLICE_ALL)
+        return -EINVAL;
+    if (!file || file->status & O_PATH || !file_is_pipe(file))
+        return -EBADF;
+    return file_can_write(file) ? sys_writev(state, arg) : sys_readv(state, arg);
+}
+
+/* Both must be files, and none can be written. */
+int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *in = descriptor_file(state, arg[0]);
+    const struct open_file *out = descriptor_file(state, arg[2]);
+
+    if (arg[5])
+        return -EINVAL;
+    if (!in || !out)
+        return -EBADF;
+    if (in->kind == FILE_DIRECTORY || out->kind == FILE_DIRECTORY)
+        return -EISDIR;
+    if (in->kind != FILE_REGULAR || out->kind != FILE_REGULAR)
+        return -EINVAL;
+    return -EBADF;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns reading and writing in pieces. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "calls.h"
+#include "state.h"
+
+#ifndef RWF_APPEND
+#define RWF_APPEND 0x10
+#endif
+#define RWF_ALL (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
+
+/* Fetches `count` pieces; their lengths together fit one transfer. Where the program has no
+ * addresses at all, not even nothing may be read or written. */
+static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
+                      struct iovec pieces[IOV_MAX])
+{
+    uint64_t left = TRANSFER_MAX;
+
+    if (count > IOV_MAX)
+        return -EINVAL;
+    if (guest_get(state, addr, pieces, count * sizeof(pieces[0])))
+        return -EFAULT;
+    for (uint64_t i = 0; i < count; i++) {
+        if (pieces[i].iov_len > SSIZE_MAX)
+            return -EINVAL;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        if ((uintptr_t)pieces[i].iov_base > MEMORY_USER_END - pieces[i].iov_len)
+            return -EFAULT;
+        if (pieces[i].iov_len > left)
+            pieces[i].iov_len = left;
+        left -= pieces[i].iov_len;
+    }
+    return 0;
+}
+
+/* Whether reading on after a full piece is sure not to block. */
+static bool reads_on(struct linux_state *state, const struct open_file *file)
+{
+    return file->kind != FILE_INPUT || stream_available(state->vm);
+}
+
+static int64_t read_pieces(struct linux_state *state, struct open_file *file,
+                           const struct iovec *pieces, uint64_t count)
+{
+    int64_t done = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        void *to;
+        int64_t got;
+
+        if (!pieces[i].iov_len)
+            continue;
+        if (done && !reads_on(state, file))
+            break;
+        if (vm_stopping(state->vm))
+            return -EINTR;
+        to = vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, true);
+        got = to ? file_get(state, file, to, pieces[i].iov_len) : -EFAULT;
+        if (got < 0)
+            return done && got != -EINTR ? done : got;
+        done += got;
+        if ((uint64_t)got < pieces[i].iov_len)
+            break;
+    }
+    return done;
+}
+
+/* Pieces of a short message to standard error go out as one, so that lines of
+ * several VMs do not mix. False: not a short one, or not all readable. */
+static bool write_gathered(struct linux_state *state, const struct open_file *file,
+                           const struct iovec *pieces, uint64_t count, int64_t *result)
+{
+    char line[ERROR_PART];
+    size_t bytes = 0;
+
+    if (file->kind != FILE_ERROR)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        if (pieces[i].iov_len > sizeof(line) - bytes ||
+            guest_get(state, (uintptr_t)pieces[i].iov_base, line + bytes, pieces[i].iov_len))
+            return false;
+        bytes += pieces[i].iov_len;
+    }
+    *result = file_put(state, file, line, bytes);
+    return true;
+}
+
+/* How much of the pieces a pipe of Linux takes: it copies page by page, and a page that cannot be
+ * read to its end is not sent. */
+static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pieces,
+                               uint64_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        if (pieces[i].iov_len &&
+            !vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, false))
+            return bytes & ~(uint64_t)(FERRY_PAGE_BYTES - 1);
+        bytes += pieces[i].iov_len;
+    }
+    return bytes;
+}
+
+static int64_t write_pieces(struct linux_state *state, const struct open_file *file,
+                            const struct iovec *pieces, uint64_t count)
+{
+    uint64_t bytes = 0, may;
+    int64_t done = 0, put;
+
+    for (uint64_t i = 0; i < count; i++)
+        bytes += pieces[i].iov_len;
+    if (file->kind == FILE_DEVICE)
+        return file_put(state, file, NULL, bytes);
+    if (write_gathered(state, file, pieces, count, &put))
+        return put;
+    may = readable_bytes(state, pieces, count);
+    if (!may && bytes)
+        return -EFAULT;
+    for (uint64_t i = 0; i < count && (uint64_t)done < may; i++) {
+        uint64_t left = may - (uint64_t)done;
+        uint64_t part = pieces[i].iov_len < left ? pieces[i].iov_len : left;
+        const void *from = vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, part, false);
+
+        if (vm_stopping(state->vm))
+            return -EINTR;
+        put = from ? file_put(state, file, from, part) : -EFAULT;
+        if (put < 0)
+            return done && put != -EINTR ? done : put;
+        done += put;
+        if ((uint64_t)put < part)
+            break;
+    }
+    return done;
+}
+
+int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    struct iovec pieces[IOV_MAX];
+    int err;
+
+    if (!file_can_read(file))
+        return -EBADF;
+    err = get_pieces(state, arg[1], arg[2], pieces);
+    return err ? err : read_pieces(state, file, pieces, arg[2]);
+}
+
+int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct iovec pieces[IOV_MAX];
+    int64_t result;
+
+    if (!file_can_write(file))
+        return -EBADF;
+    result = get_pieces(state, arg[1], arg[2], pieces);
+    if (!result)
+        result = write_pieces(state, file, pieces, arg[2]);
+    return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+/* At an offset: that of files which have positions. Their own one stays as it is. */
+static int check_offset(const struct open_file *file, int64_t offset)
+{
+    if (offset < 0)
+        return -EINVAL;
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    return file_is_pipe(file) ? -ESPIPE : 0;
+}
+
+int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t result = check_offset(file, (int64_t)arg[3]);
+    off_t position;
+
+    if (result)
+        return result;
+    position = file->position;
+    file->position = (off_t)arg[3];
+    result = sys_readv(state, arg);
+    file->position = position;
+    return result;
+}
+
+int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])
+{
+    int err = check_offset(descriptor_file(state, arg[0]), (int64_t)arg[3]);
+
+    return err ? err : sys_writev(state, arg);
+}
+
+/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT means something here. */
+static int64_t with_flags(struct linux_state *state, const uint64_t arg[6],
+                          int64_t (*at)(struct linux_state *, const uint64_t *),
+                          int64_t (*on)(struct linux_state *, const uint64_t *))
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t result;
+    int status;
+
+    if (arg[5] & ~(uint64_t)RWF_ALL)
+        return -EOPNOTSUPP;
+    if (!file)
+        return -EBADF;
+    status = file->status;
+    if (arg[5] & RWF_NOWAIT)
+        file->status |= O_NONBLOCK;
+    result = (int64_t)arg[3] == -1 ? on(state, arg) : at(state, arg);
+    file->status = status;
+    return result;
+}
+
+int64_t sys_preadv2(struct linux_state *state, const uint64_t arg[6])
+{
+    return with_flags(state, arg, sys_preadv, sys_readv);
+}
+
+int64_t sys_pwritev2(struct linux_state *state, const uint64_t arg[6])
+{
+    return with_flags(state, arg, sys_pwritev, sys_writev);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: bytes from one descriptor to another, and reading and writing at offsets. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define OUT    (SCRATCH + PAGE)
+#define OFFSET (SCRATCH + 2 * PAGE)
+#define EXTENT (2ull << 20)
+
+/* Descriptor 3: a file that begins with "root:x:0:0:root:". */
+static struct ferry_vm *with_file(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/etc/passwd"), O_RDONLY), 3);
+    return vm;
+}
+
+static void test_splice_of_streams(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    vm->input = "four";
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 0, 0), 0);
+    assert_int_equal(CALL(vm, splice, 77, 0, 1, 0, 0, 0x1000), 0); /* nothing to do comes first */
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 5, 0x1000), -EINVAL);
+    assert_int_equal(CALL(vm, splice, 0, OFFSET, 1, 0, 5, 0), -ESPIPE);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, OFFSET, 5, 0), -ESPIPE);
+    assert_int_equal(CALL(vm, splice, 0, 0, 9, 0, 3, 0), -EBADF);
+    assert_int_equal(CALL(vm, splice, 1, 0, 0, 0, 3, 0), -EBADF);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, SPLICE_F_NONBLOCK), 4);
+    assert_memory_equal(vm->output, "four", 4);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, SPLICE_F_NONBLOCK), -EAGAIN);
+    vm->input_ended = true;
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, SPLICE_F_NONBLOCK), 0);
+    vm->input = "more";
+    vm->output_broken = true;
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, 0), -EPIPE);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+}
+
+static void test_splice_with_files(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    int64_t *offset = guest(vm, OFFSET);
+
+    vm->input = "thrown away";
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/dev/null"), O_WRONLY), 4);
+    assert_int_equal(CALL(vm, splice, 0, 0, 4, 0, 3, 0), 3);
+    assert_string_equal(vm->input, "own away");
+    assert_int_equal(CALL(vm, splice, 3, 0, 1, 0, 4, 0), 4);
+    *offset = 5;
+    assert_int_equal(CALL(vm, splice, 3, OFFSET, 1, 0, 3, 0), 3);
+    assert_int_equal(*offset, 8);
+    assert_int_equal(CALL(vm, splice, 3, 0, 1, 0, 2, 0), 2); /* its own position is another */
+    assert_memory_equal(vm->output, "rootx:0:x", 9);
+    *offset = -1;
+    assert_int_equal(CALL(vm, splice, 3, OFFSET, 1, 0, 3, 0), -EINVAL);
+    assert_int_equal(CALL(vm, splice, 3, NOWHERE, 1, 0, 3, 0), -EFAULT);
+    assert_int_equal(CALL(vm, splice, 3, 0, 4, 0, 3, 0), -EINVAL); /* no pipe */
+    /* What was not taken is not lost. */
+    vm->output_room = 2;
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_SET), 0);
+    assert_int_equal(CALL(vm, splice, 3, 0, 1, 0, 4, SPLICE_F_NONBLOCK), 2);
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_CUR), 2);
+}
+
+static void test_sendfile(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    int64_t *offset = guest(vm, OFFSET);
+
+    vm->input = "input";
+    assert_int_equal(CALL(vm, sendfile, 1, 3, 0, 4), 4);
+    *offset = 5;
+    assert_int_equal(CALL(vm, sendfile, 1, 3, OFFSET, 3), 3);
+    assert_int_equal(*offset, 8);
+    assert_memory_equal(vm->output, "rootx:0", 7);
+    assert_int_equal(CALL(vm, sendfile, 1, 3, 0, 0), 0);
+    assert_int_equal(CALL(vm, sendfile, 1, 0, OFFSET, 3), -ESPIPE);
+    assert_int_equal(CALL(vm, sendfile, 0, 3, 0, 3), -EBADF);
+    assert_int_equal(CALL(vm, sendfile, 1, 1, 0, 3), -EBADF);
+    /* A stream is no file, but whole messages of it pass on. */
+    assert_int_equal(CALL(vm, sendfile, 1, 0, 0, 3), -EINVAL);
+    assert_int_equal(CALL(vm, sendfile, 1, 0, 0, EXTENT), 5);
+    /* To its end, and there. */
+    assert_true(CALL(vm, sendfile, 1, 3, 0, 4000) > 0);
+    assert_int_equal(CALL(vm, sendfile, 1, 3, 0, 4000), 0);
+}
+
+static void test_tee_and_vmsplice(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+
+    vm->input = "four";
+    assert_int_equal(CALL(vm, tee, 0, 1, 0, 0), 0);
+    assert_int_equal(CALL(vm, tee, 0, 1, 3, 0), 3);
+    assert_memory_equal(vm->output, "fou", 3);
+    assert_string_equal(vm->input, "four");
+    assert_int_equal(CALL(vm, tee, 0, 1, 3, 0x100), -EINVAL);
+    assert_int_equal(CALL(vm, tee, 3, 1, 3, 0), -EINVAL);
+    assert_int_equal(CALL(vm, tee, 0, 9, 3, 0), -EBADF);
+    vm->input = "";
+    assert_int_equal(CALL(vm, tee, 0, 1, 3, SPLICE_F_NONBLOCK), -EAGAIN);
+
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){OUT, 3}, 16);
+    memcpy(guest(vm, OUT), "abc", 3);
+    assert_int_equal(CALL(vm, vmsplice, 1, SCRATCH, 1, 0), 3);
+    assert_memory_equal(vm->output + 3, "abc", 3);
+    assert_int_equal(CALL(vm, vmsplice, 1, SCRATCH, 1, 0x100), -EINVAL);
+    assert_int_equal(CALL(vm, vmsplice, 3, SCRATCH, 1, 0), -EBADF);
+    vm->input = "xyz";
+    assert_int_equal(CALL(vm, vmsplice, 0, SCRATCH, 1, 0), 3);
+    assert_memory_equal(guest(vm, OUT), "xyz", 3);
+    assert_int_equal(CALL(vm, copy_file_range, 0, 0, 1, 0, 4, 0), -EINVAL);
+    assert_int_equal(CALL(vm, copy_file_range, 3, 0, 1, 0, 4, 0), -EINVAL);
+    assert_int_equal(CALL(vm, copy_file_range, 3, 0, 9, 0, 4, 0), -EBADF);
+    assert_int_equal(CALL(vm, copy_file_range, 3, 0, 3, 0, 4, 1), -EINVAL);
+}
+
+static void test_pieces_at_offsets(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    char *got = guest(vm, OUT);
+
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){OUT, 2, OUT + 10, 3}, 32);
+    assert_int_equal(CALL(vm, preadv, 3, SCRATCH, 2, 5), 5);
+    assert_memory_equal(got, "x:", 2);
+    assert_memory_equal(got + 10, "0:0", 3);
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_CUR), 0);
+    assert_int_equal(CALL(vm, preadv2, 3, SCRATCH, 1, (uint64_t)-1, 0, 0), 2);
+    assert_memory_equal(got, "ro", 2);
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_CUR), 2);
+    assert_int_equal(CALL(vm, preadv2, 3, SCRATCH, 1, 0, 0, 0x1000), -EOPNOTSUPP);
+    assert_int_equal(CALL(vm, preadv, 3, SCRATCH, 1, (uint64_t)-1), -EINVAL);
+    assert_int_equal(CALL(vm, preadv, 0, SCRATCH, 1, 0), -ESPIPE);
+    assert_int_equal(CALL(vm, pwritev, 1, SCRATCH, 1, 0), -ESPIPE);
+    assert_int_equal(CALL(vm, pwritev, 3, SCRATCH, 1, 0), -EBADF);
+    assert_int_equal(CALL(vm, preadv2, 0, SCRATCH, 1, (uint64_t)-1, 0, RWF_NOWAIT), -EAGAIN);
+    assert_int_equal(CALL(vm, fcntl, 0, F_GETFL), O_RDONLY); /* for that call alone */
+    assert_int_equal(CALL(vm, pwritev2, 1, SCRATCH, 1, (uint64_t)-1, 0, 0), 2);
+    assert_memory_equal(vm->output, "ro", 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_splice_of_streams), TEST(test_splice_with_files), TEST(test_sendfile),
+        TEST(test_tee_and_vmsplice),  TEST(test_pieces_at_offsets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
