@@ -250,6 +250,39 @@ static void a_receiver_that_closes_breaks_the_pipe(void **state)
     stream_close_input(vm_b);
 }
 
+/* What the program read counts; what it left does not, though it goes home as well. */
+static void what_was_read_is_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_a, sent, 3 * EXTENT), 3 * EXTENT);
+    assert_int_equal(link_ab->bytes_taken, 0);
+    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(link_ab->bytes_taken, 10);
+    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
+    stream_close_input(vm_b);
+    assert_int_equal(link_ab->bytes_taken, 10 + EXTENT);
+}
+
+/* Each kind of look, once; and its sender hears of the first. */
+static void the_first_look_is_told(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        link_ab->wanted = false;
+        uint64_t seen = a->events;
+        if (how == 0)
+            assert_int_equal(stream_available(vm_b), 0);
+        else if (how == 1)
+            assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+        else
+            assert_int_equal(stream_poll(vm_b, POLLHUP, 0), 0);
+        assert_true(link_ab->wanted);
+        assert_int_equal(a->events, seen + 1);
+        assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+        assert_int_equal(a->events, seen + 1);
+    }
+}
+
 /* --- poll -------------------------------------------------------------------------- */
 
 static void poll_input(void **state)
@@ -341,6 +374,8 @@ int main(void)
         CASE(input_that_was_given_away_is_not_read),
         CASE(input_that_became_output_is_not_given_back),
         CASE(an_empty_message_is_no_input),
+        CASE(what_was_read_is_counted),
+        CASE(the_first_look_is_told),
         CASE(a_page_read_into_itself_is_let_go),
         CASE(a_message_of_another_peer_is_not_input),
         CASE(the_end_comes_after_the_last_byte_and_stays),
