@@ -109,6 +109,7 @@ struct endpoint {
     struct window window;
     char *landing;                 /* FERRY_TOKENS slots of FERRY_COPY_BYTES */
     uint64_t landing_addr;         /* as its messages name it */
+    uint32_t landed[FERRY_TOKENS]; /* bytes from the start of each slot that may hold something */
     uint64_t window_addr;          /* likewise */
     struct ferry_control *control; /* NULL: the host */
 

@@ -80,14 +80,21 @@ static int take_units(struct transfer *transfer)
     return result;
 }
 
-/* Payload of a COPY into the landing slot of its token. */
+/* Payload of a COPY into the landing slot of its token, and nothing else of longer ones before. */
 static void copy_payload(const struct transfer *transfer)
 {
     struct endpoint *to = transfer->link->to;
+    char *slot = to->landing + (uint64_t)transfer->given * FERRY_COPY_BYTES;
+    uint32_t *landed = &to->landed[transfer->given];
 
-    /* In bounds: decode limits bytes to one slot, and token to the slots. */
-    memcpy(to->landing + (uint64_t)transfer->given * FERRY_COPY_BYTES, transfer->source,
-           transfer->bytes);
+    /* In bounds: decode limits bytes to one slot, and token to the slots. The slot is the
+     * receiver's, the source never is. */
+    memcpy(slot, transfer->source, transfer->bytes);
+    if (*landed > transfer->bytes) {
+        memset(slot + transfer->bytes, 0, *landed - transfer->bytes);
+        count_up(&transfer->link->bytes_cleared, *landed - transfer->bytes);
+    }
+    *landed = (uint32_t)transfer->bytes;
     count_up(&transfer->link->bytes_copied, transfer->bytes);
 }
 

@@ -251,7 +251,7 @@ struct ferry_link_stats {
     uint64_t extents_2m;
     uint64_t table_calls;   /* page-table updates made for them; units side by side share one */
     uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
-    uint64_t bytes_cleared; /* zeroed beside payloads, so that nothing else is seen */
+    uint64_t bytes_cleared; /* zeroed beside or behind payloads, so that nothing else is seen */
 };
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 

@@ -200,6 +200,34 @@ static void stores_until_it_is_closed(void **state)
     }
 }
 
+/* --- copies ------------------------------------------------------------------------ */
+
+static void copy_and_check(uint64_t bytes, uint64_t cleared)
+{
+    struct ferry_desc desc = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, bytes);
+
+    a_to_b->bytes_cleared = 0;
+    assert_int_equal(core_send(a, &desc), 0);
+    desc = core_take(b);
+    assert_int_equal(desc.payload.addr, b->landing_addr); /* always the same slot */
+    assert_true(all_are(b->landing, bytes, 'c'));
+    assert_true(all_are(b->landing + bytes, FERRY_COPY_BYTES - bytes, 0));
+    assert_int_equal(a_to_b->bytes_cleared, cleared);
+    core_release(b, desc.payload.token);
+    loan_collect(b);
+}
+
+static void a_slot_holds_one_message(void **state)
+{
+    (void)state;
+    memset(core_memory_bytes, 'c', CORE_MEMORY_BYTES);
+    copy_and_check(1000, 0);
+    copy_and_check(FERRY_COPY_BYTES, 0);
+    copy_and_check(30000, FERRY_COPY_BYTES - 30000);
+    copy_and_check(0, 30000);
+    copy_and_check(5, 0);
+}
+
 /* --- loans that pass on ------------------------------------------------------------- */
 
 /* Only as they came: their owner gets them back as they were. */
@@ -363,6 +391,7 @@ int main(void)
         CASE(nothing_is_cleared_for_a_refused_one),
         CASE(after_a_failed_opening),
         CASE(stores_until_it_is_closed),
+        CASE(a_slot_holds_one_message),
         CASE(a_loan_passes_on_as_it_came),
         CASE(a_partly_read_loan_is_copied),
         CASE(plain_output_clears_what_was_longer_before),
