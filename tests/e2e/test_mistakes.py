@@ -225,7 +225,7 @@ class Refused(Typed):
         self.assertIn(text, last)
 
     def test_file(self):
-        self.check_refused("'/etc/passwd': --ro /etc allows it", "busybox", "cat", "/etc/passwd")
+        self.check_refused("'/etc/hosts': --ro /etc allows it", "busybox", "cat", "/etc/hosts")
         self.check_refused("'words': --ro . allows it", "busybox", "cat", "words")
         self.check_refused("'/etc': --ro /etc allows it", "busybox", "ls", "/etc")
 
@@ -261,9 +261,9 @@ class Refused(Typed):
         self.check_refused("'/a?[2J?b': --ro / allows it", "busybox", "cat", "/a\x1b[2J\nb")
 
     def test_of_a_crash_too(self):
-        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/passwd; kill -ABRT $$", env=self.env)
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/hosts; kill -ABRT $$", env=self.env)
         self.assertEqual(result.status, 134)
-        self.assertIn("ended by SIGABRT; it was refused '/etc/passwd': --ro", result.errors)
+        self.assertIn("ended by SIGABRT; it was refused '/etc/hosts': --ro", result.errors)
 
     def test_nothing_is_said_without_need(self):
         for command in (["grep", "none"], ["false"], ["cat", "--ro", ".", "none"]):
@@ -274,7 +274,7 @@ class Refused(Typed):
                 self.assertEqual(result.status, 1)
                 self.assertRegex(result.errors, r"exit status 1\n\Z")
         # It succeeded without the file.
-        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/passwd; echo on", env=self.env)
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/hosts; echo on", env=self.env)
         self.assert_ends(result, 0)
         self.assertEqual(result.errors, "")
 
