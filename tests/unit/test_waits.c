@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Everybody who waits looks once more after he is known to wait: what comes after his last look and
+ * before that wakes nobody. Here it always comes at that moment, and nobody may sleep.
+ */
+#include "core_fixture.h"
+
+#include <errno.h>
+
+uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
+uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);
+int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+
+static struct ferry_engine *engine;
+static struct ferry_vm *vm_a, *vm_b;
+static struct endpoint *a, *b;
+static struct ferry_link *link_ab, *to_host, *from_host;
+
+static void (*before_prepare)(void);
+static unsigned blocks;
+
+uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint)
+{
+    void (*act)(void) = before_prepare;
+
+    before_prepare = NULL;
+    if (act)
+        act();
+    return __real_endpoint_prepare(endpoint);
+}
+
+/* Nobody here wakes a thread that sleeps. */
+int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+{
+    (void)endpoint;
+    (void)seen;
+    (void)deadline_ns;
+    blocks++;
+    return -ETIMEDOUT;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    engine = core_engine(512, 2);
+    vm_a = core_vm(engine, "a");
+    vm_b = core_vm(engine, "b");
+    a = vm_a->endpoint;
+    b = vm_b->endpoint;
+    link_ab = core_link(vm_a, vm_b, 1);
+    to_host = core_link(vm_a, NULL, 1);
+    from_host = core_link(NULL, vm_b, 1);
+    blocks = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    assert_null(before_prepare); /* somebody waited */
+    assert_int_equal(blocks, 0);
+    ferry_vm_destroy(vm_a);
+    ferry_vm_destroy(vm_b);
+    core_end(engine);
+    return 0;
+}
+
+static void a_sends_to_the_host(void)
+{
+    struct ferry_desc desc = core_inline(0, 7);
+
+    assert_int_equal(core_send(a, &desc), 0);
+}
+
+static void the_host_receives(void **state)
+{
+    struct ferry_message message;
+
+    (void)state;
+    before_prepare = a_sends_to_the_host;
+    assert_int_equal(ferry_recv(to_host, UINT64_MAX, &message), 0);
+    assert_int_equal(message.tag, 7);
+}
+
+static void b_gives_back(void)
+{
+    core_release(b, core_take(b).payload.token);
+    loan_collect(b);
+}
+
+/* The one page that may be on its way comes back, then the next is sent. */
+static void the_host_sends(void **state)
+{
+    struct ferry_message message = {.mode = FERRY_COPY, .data = core_memory_bytes, .bytes = 8};
+
+    (void)state;
+    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+    before_prepare = b_gives_back;
+    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+}
+
+static void the_host_reclaims(void **state)
+{
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = 8};
+    void *addr;
+    size_t bytes;
+
+    (void)state;
+    assert_int_equal(ferry_alloc(from_host, 1, true, &message.data), 0);
+    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+    before_prepare = b_gives_back;
+    assert_int_equal(ferry_reclaim(from_host, UINT64_MAX, &addr, &bytes), 0);
+    assert_ptr_equal(addr, message.data);
+    assert_int_equal(ferry_free(from_host, addr, bytes), 0);
+}
+
+static void b_takes(void)
+{
+    core_take(b);
+    loan_collect(b);
+}
+
+/* At its end a VM waits until all that it queued was taken. */
+static void a_vm_waits_for_its_last_messages(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
+        core_queue(a, &move);
+    }
+    vm_drain(vm_a);
+    assert_true(a->out_parked);
+    before_prepare = b_takes;
+    assert_int_equal(vm_drain_all(vm_a), 0);
+    assert_int_equal(a->control->vmm.out_tail, 2);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(the_host_receives),
+        CASE(the_host_sends),
+        CASE(the_host_reclaims),
+        CASE(a_vm_waits_for_its_last_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
