@@ -59,6 +59,14 @@ static void set_leaf(uint64_t *entry, uint64_t addr, unsigned flags, uint64_t si
         *entry = addr | rights | no_exec | size_bit;
 }
 
+/* Tables that are kept for what cannot do with a large leaf: code, and the levels above. */
+#define TABLES_KEPT 64
+
+static bool is_scarce(const struct guest_tables *tables)
+{
+    return tables->capacity - tables->used <= TABLES_KEPT;
+}
+
 int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags)
 {
     bool large = flags & GUEST_LARGE;
@@ -72,7 +80,8 @@ int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, 
         }
         uint64_t *entry = &table[index_at(addr, 1)];
         bool empty = !(*entry & PRESENT);
-        if ((empty && large) || (!empty && *entry & LARGE_LEAF)) {
+        bool coarse = flags & GUEST_COARSE && is_scarce(tables);
+        if ((empty && (large || coarse)) || (!empty && *entry & LARGE_LEAF)) {
             set_leaf(entry, addr & ~(LARGE - 1), flags, LARGE_LEAF);
             addr = (addr & ~(LARGE - 1)) + LARGE;
             continue;

@@ -16,6 +16,9 @@ enum {
     GUEST_WRITE = 2,
     GUEST_EXEC = 4,
     GUEST_LARGE = 8, /* 2 MiB leaves; start and end must be aligned to it */
+    /* A 2 MiB leaf will do if few tables are left, though it gives rights to what lies beside:
+     * where the host's mapping decides anyhow. */
+    GUEST_COARSE = 16,
 };
 
 struct guest_tables {

@@ -63,12 +63,14 @@ int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
  * ever grow; what a failure leaves of them is harmless, the host mapping decides. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
 {
-    unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : 0);
+    unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : GUEST_COARSE);
     uint64_t low = align_up(start, LARGE), high = end & ~(LARGE - 1);
     int err = space_slots_cover(space, start, end);
 
     if (err)
         return err;
+    if (start < LARGE)
+        flags &= ~(unsigned)GUEST_COARSE; /* nothing is ever at address 0 */
     if (!large || prot & SPACE_EXEC || low >= high)
         return guest_tables_map(space->backend.tables, start, end, flags);
     if (start < low)

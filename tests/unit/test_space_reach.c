@@ -87,6 +87,28 @@ static void test_out_of_tables_changes_nothing(void **state)
     assert_false(host_can(&f->space, AREA, false));
 }
 
+/* Many small mappings far apart do not use up the tables: the last ones are mapped coarsely, but
+ * neither code nor what the host forbids. */
+static void test_tables_last(void **state)
+{
+    struct space_fixture *f = *state;
+    bool large;
+
+    for (uint64_t i = 0; i < 300; i++)
+        assert_int_equal(space_map(&f->space, AREA + i * 2 * MIB, PAGE, READ_WRITE), 0);
+    leaf_of(f, AREA, &large);
+    assert_false(large);
+    assert_true(leaf_of(f, AREA + 598 * MIB, &large) & LEAF_NO_EXEC);
+    assert_true(large);
+    assert_false(host_can(&f->space, AREA + 598 * MIB + PAGE, false));
+    assert_int_equal(space_map(&f->space, AREA + 600 * MIB, PAGE, SPACE_READ | SPACE_EXEC), 0);
+    assert_false(leaf_of(f, AREA + 600 * MIB, &large) & LEAF_NO_EXEC);
+    assert_false(large);
+    assert_int_equal(space_map(&f->space, FERRY_PROGRAM_LOW, PAGE, READ_WRITE), 0);
+    leaf_of(f, FERRY_PROGRAM_LOW, &large);
+    assert_false(large);
+}
+
 static void test_leaves(void **state)
 {
     struct space_fixture *f = *state;
@@ -217,6 +239,7 @@ int main(void)
         TEST(test_slots_have_a_budget),
         TEST(test_failed_slot_changes_nothing),
         TEST(test_out_of_tables_changes_nothing),
+        TEST(test_tables_last),
         TEST(test_leaves),
         TEST(test_host_mappings_are_bounded),
         TEST(test_fresh_neighbours_merge),
