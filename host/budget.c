@@ -49,7 +49,7 @@ static uint64_t borrowed_with(const struct budget *budget, uint32_t floor)
 
 static bool may_borrow(const struct budget *budget, uint64_t borrowed)
 {
-    return borrowed <= budget->whole - budget->whole / 4;
+    return borrowed <= budget->whole / 2;
 }
 
 bool budget_join(struct budget *budget, struct budget_share *share, uint32_t used)
@@ -57,7 +57,8 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t use
     pthread_mutex_lock(&budget->lock);
     uint32_t floor = floor_for(budget, budget->count + 1);
     uint64_t borrowed = borrowed_with(budget, floor) + beyond(used, floor);
-    bool joins = may_borrow(budget, borrowed);
+    /* What all have or are sure of must be there. */
+    bool joins = borrowed + (uint64_t)floor * (budget->count + 1) <= budget->whole;
     if (joins) {
         *share =
             (struct budget_share){.next = budget->shares, .link = &budget->shares, .used = used};

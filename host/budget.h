@@ -4,9 +4,10 @@
  * shared so that none can leave the others without.
  *
  * Each VM is sure of a floor: a quarter of the whole for all of them, and not more than `most`.
- * Beyond its floor a VM borrows, and all together borrow three quarters at most. So whatever
- * others borrowed, the floor of each is there. The floor sinks when VMs are made and rises when they
- * go; one more VM is refused where it would sink so far that too much is borrowed.
+ * Beyond its floor a VM borrows, and all together borrow half of the whole at most. So whatever
+ * others borrowed, the floor of each is there. The floor sinks when VMs are made, and then more of
+ * what they have counts as borrowed: the last quarter is for that, so that VMs which came first
+ * and took all they could do not keep others from being made.
  */
 #ifndef FERRY_HOST_BUDGET_H
 #define FERRY_HOST_BUDGET_H

@@ -72,7 +72,12 @@ static void vms_leave_nothing_behind(void **state)
     for (unsigned i = 0; i < world_many(400); i++)
         run_one(world);
     assert_true(count_maps() <= maps + 2);
-    assert_true(field("RssAnon:") - kib < 256); /* one VM and its links took 30 before */
+    long grown = field("RssAnon:") - kib; /* one VM and its links took 30 before */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    (void)grown; /* sanitizers keep what was freed */
+#else
+    assert_true(grown < 256);
+#endif
 }
 
 /* There are 8192 places for ends of links. */
@@ -236,6 +241,9 @@ static void *look(void *arg)
 static void a_look_makes_no_system_call(void **state)
 {
     struct world *world = *state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it holds signals back, so a call cannot be counted */
+#endif
     int a = world_add(world, "a", "spin", NULL);
     struct looker looker = {
         .vm = world->vm[a], .in = world_link(world, -1, a), .out = world_link(world, a, -1)};

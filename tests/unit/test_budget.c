@@ -46,18 +46,34 @@ static void one_takes_what_is_not_sure_to_others(void **state)
     (void)state;
     for (int i = 0; i < 4; i++)
         assert_true(budget_join(&budget, &shares[i], 10));
-    assert_int_equal(take_all(&shares[0]), 3250);
+    assert_int_equal(take_all(&shares[0]), 2250);
     for (int i = 1; i < 4; i++)
         assert_int_equal(take_all(&shares[i]), 250);
     /* What one gives back another may have. */
-    assert_true(budget_set(&budget, &shares[0], 3150));
+    assert_true(budget_set(&budget, &shares[0], 2150));
     assert_int_equal(take_all(&shares[3]), 350);
-    assert_false(budget_set(&budget, &shares[0], 3151));
+    assert_false(budget_set(&budget, &shares[0], 2151));
     budget_leave(&budget, &shares[3]);
     budget_leave(&budget, &shares[3]); /* twice does nothing */
     assert_int_equal(budget.count, 3);
     assert_int_equal(budget.floor, 333);
-    assert_true(budget_set(&budget, &shares[0], 3151));
+    assert_true(budget_set(&budget, &shares[0], 2151));
+}
+
+/* Those that came first and took all they could do not keep others away. */
+static void who_comes_late_has_a_floor(void **state)
+{
+    (void)state;
+    budget.most = 100;
+    for (int i = 0; i < 4; i++) {
+        assert_true(budget_join(&budget, &shares[i], 10));
+        take_all(&shares[i]);
+    }
+    for (int i = 4; i < 20; i++)
+        assert_true(budget_join(&budget, &shares[i], 10));
+    assert_int_equal(budget.floor, 50);
+    for (int i = 4; i < 20; i++)
+        assert_int_equal(take_all(&shares[i]), 50);
 }
 
 static void a_floor_is_bounded(void **state)
@@ -70,18 +86,18 @@ static void a_floor_is_bounded(void **state)
     assert_int_equal(budget.borrowed, 0);
 }
 
-/* One more would take from the floors of those that are there. */
+/* One more would have what is sure to those that are there. */
 static void too_many_are_refused(void **state)
 {
     (void)state;
     assert_true(budget_join(&budget, &shares[0], 10));
-    assert_int_equal(take_all(&shares[0]), 3512);
-    assert_false(budget_join(&budget, &shares[1], 600));
+    assert_int_equal(take_all(&shares[0]), 2512);
+    assert_false(budget_join(&budget, &shares[1], 2000));
     assert_null(shares[1].link);
     assert_int_equal(budget.floor, 512);
-    assert_false(budget_set(&budget, &shares[0], 3513));
-    assert_true(budget_set(&budget, &shares[0], 3000));
-    assert_true(budget_join(&budget, &shares[1], 400));
+    assert_false(budget_set(&budget, &shares[0], 2513));
+    assert_true(budget_set(&budget, &shares[0], 2000));
+    assert_true(budget_join(&budget, &shares[1], 2000));
 }
 
 static uint32_t below(uint64_t *seed, uint32_t bound)
@@ -141,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(one_takes_what_is_not_sure_to_others),
+        CASE(who_comes_late_has_a_floor),
         CASE(a_floor_is_bounded),
         CASE(too_many_are_refused),
         CASE(it_is_never_more_than_there_is),
