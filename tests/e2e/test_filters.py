@@ -215,7 +215,8 @@ class Kinds(FerryTest):
                 self.assert_ends(result, 0)
                 self.assertEqual(
                     result.output.decode().splitlines(),
-                    [f"argv[0]={program}", "argv[1]=one", "argv[2]=two words", "argv[3]=", "KEY=value"],
+                    [f"argv[0]={program}", "argv[1]=one", "argv[2]=two words", "argv[3]="]
+                    + ["KEY=value", "HOME=/"],
                 )
 
 
