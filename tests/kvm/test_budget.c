@@ -108,6 +108,9 @@ static void greedy_beside_modest(struct world *world, const char *what)
 
 static void mappings(void **state)
 {
+#ifdef __SANITIZE_THREAD__
+    skip(); /* ThreadSanitizer takes mappings itself */
+#endif
     greedy_beside_modest(*state, "regions");
 }
 
