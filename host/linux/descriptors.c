@@ -178,7 +178,7 @@ int file_stat(struct linux_state *state, const struct open_file *file, struct st
         .st_mode = S_IFIFO | 0600,
         .st_uid = LINUX_USER,
         .st_gid = LINUX_USER,
-        .st_blksize = file_is_pipe(file) ? STREAM_BLOCK_BYTES : 4096,
+        .st_blksize = file->kind == FILE_INPUT ? INPUT_BLOCK_BYTES : 4096,
         .st_atim = state->started,
         .st_mtim = state->started,
         .st_ctim = state->started,

@@ -27,8 +27,10 @@
 #define QUEUED_SIGNALS_MAX 64  /* what RLIMIT_SIGPENDING says */
 #define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
 
-/* What stdio libraries take as buffer size: large, since each call is a VM exit. */
-#define STREAM_BLOCK_BYTES (256 << 10)
+/* What stdio libraries take as buffer size. Large for input, since each call is a VM exit and a
+ * read waits for the first byte only. Output has that of a pipe: what gathers in a larger buffer
+ * arrives late, and is lost when the program crashes. */
+#define INPUT_BLOCK_BYTES (256 << 10)
 
 /* ---- descriptors (descriptors.c) ---------------------------------------- */
 
