@@ -55,25 +55,24 @@ static char *advise_quotes(char *const *operands, size_t at)
 }
 
 /* What would serve in the place of something that only a shell does. */
-static const char *instead_of(const char *operator)
+static const char *instead_of(const char *op)
 {
-    if (strpbrk(operator, "<>"))
+    if (strpbrk(op, "<>"))
         return "redirect ferry itself, outside the quotes of the stage";
-    if (strpbrk(operator, "(`"))
+    if (strpbrk(op, "(`"))
         return "let your shell do it before, outside the quotes";
-    if (strcmp(operator, "|&") == 0)
+    if (strcmp(op, "|&") == 0)
         return "write '|'; what stages say on standard error goes to that of ferry";
-    if (strcmp(operator, "&") == 0)
+    if (strcmp(op, "&") == 0)
         return "put it behind the whole command";
     return "start ferry once for each command";
 }
 
-static int say_operator(size_t number, const char *operator)
+static int say_operator(size_t number, const char *op)
 {
     say("stage %zu has '%s', which only a shell acts on, and none reads it; %s; or quote it, if "
-        "the "
-        "program is to see it",
-        number, operator, instead_of(operator));
+        "the program is to see it",
+        number, op, instead_of(op));
     return STATUS_USAGE;
 }
 
@@ -141,12 +140,12 @@ static bool say_not_found(const struct stage *stage)
 
 static int split_stage(size_t number, const char *text, struct stage *stage)
 {
-    char *operator= words_operator(text);
+    char *op = words_operator(text);
     int rc;
 
-    if (operator) {
-        rc = say_operator(number, operator);
-        g_free(operator);
+    if (op) {
+        rc = say_operator(number, op);
+        g_free(op);
         return rc;
     }
     rc = words_split(text, &stage->argv);
@@ -180,12 +179,12 @@ static int add_parts(struct pipeline *pipeline, char *const *operands, size_t at
 static int add_operand(struct pipeline *pipeline, char *const *operands, size_t at)
 {
     char **parts = words_stages(operands[at]);
-    char *operator= words_operator(operands[at]);
+    char *op = words_operator(operands[at]);
     /* What has a bar in it would look like an empty stage. */
-    int status = operator&& operator[0] == '|' ? say_operator(pipeline->count + 1, operator)
-                                               : add_parts(pipeline, operands, at, parts);
+    int status = op && op[0] == '|' ? say_operator(pipeline->count + 1, op)
+                                    : add_parts(pipeline, operands, at, parts);
 
-    g_free(operator);
+    g_free(op);
     g_strfreev(parts);
     return status;
 }
