@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image_internal.h"
@@ -136,6 +137,11 @@ static int pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset)
     return 0;
 }
 
+static int cut_short(const struct image *image, struct ferry_error *err)
+{
+    return image_fail(err, -EAGAIN, image->path, "it was cut short while it was read; try again");
+}
+
 static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *buffer,
                       struct ferry_error *err)
 {
@@ -144,8 +150,7 @@ static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *b
         int code = image_pread(image->source.fd, buffer, bytes, start);
 
         if (code == -ENODATA)
-            return image_fail(err, -EAGAIN, image->path,
-                              "it was cut short while it was read; try again");
+            return cut_short(image, err);
         if (code)
             return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
         code = pwrite_all(image->fd, buffer, bytes, start);
@@ -221,12 +226,16 @@ static int copy(struct image_copying *copying)
 {
     struct image *image = copying->image;
     struct ferry_error *err = &copying->error;
+    struct stat st;
     int code = 0;
 
     for (size_t i = 0; i < image->copied_count && code == 0; i++)
         code = copy_range(image, image->copied[i], copying->buffer, err);
     if (code)
         return code;
+    /* What is missing at the end looks like a hole. */
+    if (fstat(image->source.fd, &st) < 0 || (uint64_t)st.st_size < image->source.key.bytes)
+        return cut_short(image, err);
     code = copy_headers(image, &copying->headers);
     if (code)
         return image_fail(err, code, image->path, "making a copy in memory: %s", strerror(-code));

@@ -22,6 +22,7 @@
 
 #include "engine.h"
 #include "image_fixture.h"
+#include "image_internal.h"
 
 #define FAR (3ull << 30) /* where the debugging information of a large program ends */
 
@@ -178,44 +179,83 @@ static void test_symbols_are_bounded(void **state)
     }
 }
 
+/* The file that is cut short at the moment the test chooses; see cut_now. */
+static struct {
+    int fd; /* -1: none */
+    bool before_copy;
+} cut = {.fd = -1};
+
+static void cut_now(void)
+{
+    assert_int_equal(ftruncate(cut.fd, 0x2000), 0);
+    cut.fd = -1;
+}
+
+int __real_image_copy_begin(struct image *image, const struct image_headers *headers,
+                            struct ferry_error *err);
+int __wrap_image_copy_begin(struct image *image, const struct image_headers *headers,
+                            struct ferry_error *err);
+int __real_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
+int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
+
+/* The file was checked, and nothing of it was copied yet. */
+int __wrap_image_copy_begin(struct image *image, const struct image_headers *headers,
+                            struct ferry_error *err)
+{
+    if (cut.fd >= 0 && cut.before_copy)
+        cut_now();
+    return __real_image_copy_begin(image, headers, err);
+}
+
+/* The copy knows that there are data at `offset`, and is about to read them. */
+int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
+{
+    if (cut.fd >= 0 && !cut.before_copy && offset >= 1 << 20)
+        cut_now();
+    return __real_image_pread(fd, buffer, bytes, offset);
+}
+
 /* A file that is cut short while it is copied: whoever waits for it is told, and the next that asks
- * for it gets another copy. Whether the copy is late enough to see it is a matter of luck. */
-static void test_cut_short_while_copied(void **state)
+ * for it gets another copy. */
+static void cut_short(const char *dir, bool before_copy)
 {
     struct elf elf = make_elf();
     struct ferry_error err = {0};
     struct ferry_engine engine;
-    int code = 0;
+    struct image *image = NULL, *again = NULL;
+    struct fixture fixture;
 
     elf.ehdr.e_shnum = 0;
     elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = 16 << 20;
-    for (int tries = 0; code == 0; tries++) {
-        struct file file = make_file(*state, &elf);
-        struct image *image = NULL, *again = NULL;
-        struct fixture fixture;
-
-        assert_in_range(tries, 0, 200);
-        for (uint64_t at = elf.bytes; at < 17 << 20; at += sizeof(elf.byte))
-            assert_int_equal(pwrite(file.fd, elf.byte, sizeof(elf.byte), (off_t)at),
-                             sizeof(elf.byte));
-        engine_begin(&engine);
-        assert_int_equal(engine_image(&engine, file.path, LIMIT, &image, NULL), 0);
-        assert_int_equal(ftruncate(file.fd, 0x2000), 0);
-        fixture_init(&fixture, LIMIT);
-        code = image_load(image, &fixture.space, &err);
-        fixture_fini(&fixture);
-        if (code) {
-            assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
-            assert_int_equal(ftruncate(file.fd, 17 << 20), 0);
-            assert_int_equal(image_load(image, &fixture.space, NULL), code);
-            assert_int_equal(engine_image(&engine, file.path, LIMIT, &again, NULL), 0);
-            assert_int_equal(image_copy_wait(again, NULL), 0);
-        }
-        engine_end(&engine);
-        remove_file(&file);
-    }
-    assert_int_equal(code, -EAGAIN);
+    struct file file = make_file(dir, &elf);
+    for (uint64_t at = elf.bytes; at < 17 << 20; at += sizeof(elf.byte))
+        assert_int_equal(pwrite(file.fd, elf.byte, sizeof(elf.byte), (off_t)at), sizeof(elf.byte));
+    engine_begin(&engine);
+    cut.before_copy = before_copy;
+    cut.fd = file.fd;
+    assert_int_equal(engine_image(&engine, file.path, LIMIT, &image, NULL), 0);
+    fixture_init(&fixture, LIMIT);
+    assert_int_equal(image_load(image, &fixture.space, &err), -EAGAIN);
     assert_non_null(strstr(err.text, "cut short while it was read; try again"));
+
+    assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+    assert_int_equal(ftruncate(file.fd, 17 << 20), 0);
+    assert_int_equal(image_load(image, &fixture.space, NULL), -EAGAIN);
+    fixture_fini(&fixture);
+    assert_int_equal(engine_image(&engine, file.path, LIMIT, &again, NULL), 0);
+    assert_int_equal(image_copy_wait(again, NULL), 0);
+    engine_end(&engine);
+    remove_file(&file);
+}
+
+static void test_cut_short_before_it_is_copied(void **state)
+{
+    cut_short(*state, true);
+}
+
+static void test_cut_short_while_copied(void **state)
+{
+    cut_short(*state, false);
 }
 
 /* ---- digest ------------------------------------------------------------------- */
@@ -429,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_large_rest_costs_nothing),
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_symbols_are_bounded),
+        cmocka_unit_test(test_cut_short_before_it_is_copied),
         cmocka_unit_test(test_cut_short_while_copied),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_digest_by_many),
