@@ -10,20 +10,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <ferry/abi/call.h>
-
 #include "boot.h"
 #include "clock.h"
-#include "direct.h"
 #include "engine.h"
 #include "error.h"
+#include "guest_calls.h"
 #include "queue.h"
 #include "report.h"
 #include "rlimits.h"
-#include "route.h"
 #include "stream_internal.h"
 #include "trap.h"
-#include "units.h"
 #include "vm_linux.h"
 
 /* How often a refused access with no visible reason is tried again: a page
@@ -164,92 +160,6 @@ void vm_set_gs(struct ferry_vm *vm, uint64_t base)
     vm->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
-/* --- calls of the guest library ------------------------------------------- */
-
-static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
-{
-    struct endpoint *endpoint = vm->endpoint;
-    uint64_t events = 0;
-
-    endpoint_lock(endpoint);
-    if (endpoint->in_head != endpoint->in_tail)
-        events |= FERRY_EVENT_IN;
-    if (endpoint->home_head != endpoint->home_tail)
-        events |= FERRY_EVENT_HOME;
-    endpoint_unlock(endpoint);
-    if (direct_waiting(endpoint))
-        events |= FERRY_EVENT_IN;
-    if (!route_pending(endpoint))
-        events |= FERRY_EVENT_OUT;
-    return events & want;
-}
-
-static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
-{
-    struct endpoint *endpoint = vm->endpoint;
-    int result = 0;
-
-    if (want & ~(uint64_t)FERRY_EVENTS)
-        return -EINVAL;
-    for (uint32_t i = 0; want & FERRY_EVENT_IN && i < endpoint->in_count; i++)
-        queue_want(endpoint->in[i]);
-    uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
-    while (!events && timeout_ns && result == 0) {
-        uint32_t seen = endpoint_prepare(endpoint);
-        if (want & FERRY_EVENT_IN)
-            direct_await(endpoint);
-        vm_drain(vm);
-        events = events_now(vm, want);
-        if (!events)
-            result = endpoint_block(endpoint, seen, deadline);
-        endpoint_finish(endpoint);
-        vm_drain(vm);
-        events = events_now(vm, want);
-    }
-    return (int64_t)events;
-}
-
-static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
-{
-    struct units units;
-
-    if (page > 1 || count == 0)
-        return -EINVAL;
-    int result = units_alloc(vm->endpoint, count, page, &units);
-    if (result == -ENOMEM && !vm->said_out_of_pool) {
-        vm->said_out_of_pool = true;
-        engine_log(
-            vm->engine, FERRY_LOG_WARNING,
-            "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
-            vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
-    }
-    if (result < 0)
-        return result;
-    return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->pool, units.first));
-}
-
-static int64_t call_free(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
-{
-    struct units units;
-    int result = units_at(vm->endpoint, addr, bytes, &units);
-
-    return result < 0 ? result : units_free(vm->endpoint, units);
-}
-
-static int64_t serve_call(struct ferry_vm *vm, const struct kvm_regs *regs)
-{
-    switch (regs->rax) {
-    case FERRY_CALL_WAIT:
-        return call_wait(vm, regs->rdi, regs->rsi);
-    case FERRY_CALL_ALLOC:
-        return call_alloc(vm, regs->rdi, regs->rsi);
-    case FERRY_CALL_FREE:
-        return call_free(vm, regs->rdi, regs->rsi);
-    default:
-        return -ENOSYS;
-    }
-}
-
 /* --- exits ------------------------------------------------------------------ */
 
 static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
@@ -354,7 +264,7 @@ static bool serve_port(struct ferry_vm *vm)
     case FERRY_PORT_DOORBELL:
         return true;
     case FERRY_PORT_CALL:
-        regs->rax = (uint64_t)serve_call(vm, regs);
+        regs->rax = (uint64_t)guest_calls_serve(vm, regs);
         vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
         return true;
     case FERRY_PORT_SYSCALL:

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One virtual machine: making it, its thread, its end. */
-#include "vm.h"
-
+/* One virtual machine: making it from its program, and taking it apart. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,17 +14,10 @@
 #include "engine.h"
 #include "error.h"
 #include "identity.h"
-#include "loan.h"
-#include "mapping.h"
 #include "name.h"
-#include "queue.h"
-#include "report.h"
-#include "ring.h"
-#include "route.h"
 #include "stream_internal.h"
-#include "thread.h"
 #include "vcpu.h"
-#include "vm_linux.h"
+#include "vm_internal.h"
 
 /* A stream gathers for so many times the cost of an exit at most: then exits are a small
  * part of its time. */
@@ -37,148 +26,7 @@
 #define DEFAULT_EXTENTS      8
 #define DEFAULT_PAGES        64
 
-/* --- memory --------------------------------------------------------------- */
-
-static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
-{
-    struct ferry_vm *vm = arg;
-    struct kvm_userspace_memory_region region = {.slot = vm->slots,
-                                                 .guest_phys_addr = gpa,
-                                                 .memory_size = bytes,
-                                                 .userspace_addr = (uint64_t)host};
-
-    if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-        return -errno;
-    vm->slots++;
-    return 0;
-}
-
-int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
-{
-    return slot_add(vm, gpa, bytes, host);
-}
-
-struct space *vm_space(struct ferry_vm *vm)
-{
-    return &vm->space;
-}
-
-void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
-{
-    vm->stack_bytes = bytes;
-}
-
-static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
-{
-    struct pool *pool = &vm->engine->pool;
-    uint64_t offset = addr - FERRY_WINDOW_BASE;
-    struct units units;
-
-    if (!pool_covering(pool, offset, bytes, &units))
-        return NULL;
-    /* Neither may change hands while the caller uses it: another thread sends what
-     * plain writes gathered, or brings a loan home that was released. */
-    if ((write && stream_uses(vm->endpoint->byte_stream, units)) ||
-        loan_is_leaving(vm->endpoint, units))
-        return NULL;
-    int access = ledger_access(&vm->engine->ledger, units, vm->endpoint->index);
-    return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
-}
-
-/* Of the system area only copied payloads are the program's to pass on. */
-static void *landing_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
-{
-    uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
-
-    if (write || offset < SYSTEM_TABLES_BYTES || __builtin_add_overflow(offset, bytes, &end) ||
-        end > SYSTEM_BYTES)
-        return NULL;
-    return vm->system + offset;
-}
-
-void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
-{
-    if (bytes == 0)
-        return vm->system;
-    if (addr >= FERRY_WINDOW_BASE)
-        return window_memory(vm, addr, bytes, write);
-    if (addr >= FERRY_SYSTEM_BASE)
-        return landing_memory(vm, addr, bytes, write);
-    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
-}
-
-/* Besides those of the program: system area, window, shared page, stack and endpoint. */
-#define OWN_MAPPINGS 8
-/* The VM, its virtual CPU and standard error. */
-#define OWN_FILES 3
-
-static bool allow_mappings(void *arg, uint64_t mappings)
-{
-    struct ferry_vm *vm = arg;
-
-    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings + OWN_MAPPINGS);
-}
-
-bool vm_file_take(struct ferry_vm *vm)
-{
-    return budget_set(&vm->engine->files, &vm->files, vm->files.used + 1);
-}
-
-void vm_file_give_back(struct ferry_vm *vm)
-{
-    budget_set(&vm->engine->files, &vm->files, vm->files.used - 1);
-}
-
-static int join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                        struct ferry_error *err)
-{
-    uint32_t files = OWN_FILES;
-
-    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
-        files++;
-    if (!budget_join(&vm->engine->files, &vm->files, files))
-        return error_set(err, -EMFILE,
-                         "no descriptors are left for VM '%s'; fewer VMs, or raise 'ulimit -n'",
-                         vm->endpoint->name);
-    if (!budget_join(&vm->engine->mappings, &vm->mappings, OWN_MAPPINGS))
-        return error_set(err, -ENOMEM,
-                         "no mappings are left for VM '%s'; fewer VMs, or raise vm.max_map_count",
-                         vm->endpoint->name);
-    return 0;
-}
-
-static int create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
-{
-    struct pool *pool = &vm->engine->pool;
-    struct endpoint *endpoint = vm->endpoint;
-
-    vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!vm->system)
-        return -errno;
-    madvise(vm->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
-    int result = boot_system(vm->system, pool->bytes, &vm->tables);
-    if (result < 0)
-        return result;
-    endpoint->control = (struct ferry_control *)(void *)vm->system;
-    endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
-    endpoint->landing_addr = SYSTEM_LANDING;
-    endpoint->window_addr = FERRY_WINDOW_BASE;
-    result = window_create(&endpoint->window, pool->fd, pool->bytes);
-    if (result < 0)
-        return result;
-
-    struct space_backend backend = {
-        .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
-    result = space_init(&vm->space, &backend, limit_bytes);
-    if (result == 0)
-        result = slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
-    if (result == 0)
-        result = slot_add(vm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
-    return result;
-}
-
-/* --- making ----------------------------------------------------------------- */
+/* --- making --------------------------------------------------------------------- */
 
 static void write_control(struct ferry_vm *vm)
 {
@@ -225,7 +73,8 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
-/* A refusal that --mem would not mend: there was room for the program by that, so the host had none. */
+/* The program has room by the limit of the VM, so it was the host that had none: a larger limit
+ * would not help. */
 static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
 {
     uint64_t bytes = vm->image->memory_bytes + vm->image->unshared_bytes + vm->stack_bytes;
@@ -236,14 +85,22 @@ static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_e
     return result;
 }
 
-static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                        struct ferry_error *err)
+/* The stack is charged in full, and must not be most of a small VM. */
+static uint64_t stack_size(uint64_t limit_bytes)
 {
-    char *default_argv[] = {(char *)config->program, NULL}, *default_envp[] = {NULL};
-    char *const *argv = config->argv ? config->argv : default_argv;
-    char *const *envp = config->envp ? config->envp : default_envp;
+    uint64_t bytes = limit_bytes / 4;
+
+    if (bytes > VM_STACK_MOST_BYTES)
+        bytes = VM_STACK_MOST_BYTES;
+    return bytes & ~(FERRY_PAGE_BYTES - 1);
+}
+
+static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                              struct ferry_error *err)
+{
     struct linux_config linux_config = {
         .heap_start = vm->image->end,
+        .stack_bytes = vm->stack_bytes,
         .memory_bytes = vm->space.limit_bytes,
         .program = config->program,
         .ignore_sigpipe = config->ignore_sigpipe,
@@ -251,15 +108,25 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
     };
-    uint64_t rsp = 0, stack_bytes = vm->space.limit_bytes / 4;
+    int result = linux_create(vm, &linux_config, &vm->personality);
 
-    /* The stack is charged in full, and must not be most of a small VM. */
-    if (stack_bytes > VM_STACK_MOST_BYTES)
-        stack_bytes = VM_STACK_MOST_BYTES;
-    stack_bytes &= ~(FERRY_PAGE_BYTES - 1);
-    vm->stack_bytes = stack_bytes;
-    int result =
-        image_stack(vm->image, &vm->space, stack_bytes, argv, envp, FERRY_SYSTEM_BASE, &rsp, err);
+    return result < 0 ? error_set(err, result,
+                                  "cannot prepare '%s': a read-only directory cannot be opened: %s",
+                                  vm->endpoint->name, strerror(-result))
+                      : 0;
+}
+
+static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                        struct ferry_error *err)
+{
+    char *default_argv[] = {(char *)config->program, NULL}, *default_envp[] = {NULL};
+    char *const *argv = config->argv ? config->argv : default_argv;
+    char *const *envp = config->envp ? config->envp : default_envp;
+    uint64_t rsp = 0;
+
+    vm->stack_bytes = stack_size(vm->space.limit_bytes);
+    int result = image_stack(vm->image, &vm->space, vm->stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
+                             &rsp, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
     result = vcpu_create(vm, vm->image->entry, rsp, err);
@@ -267,12 +134,9 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         return result;
     vm->endpoint->control->info.gather_ticks =
         vcpu_ticks(vm, GATHER_EXITS * vm->engine->info.exit_ns);
-    linux_config.stack_bytes = stack_bytes;
-    result = linux_create(vm, &linux_config, &vm->personality);
+    result = create_personality(vm, config, err);
     if (result < 0)
-        return error_set(err, result,
-                         "cannot prepare '%s': a read-only directory cannot be opened: %s",
-                         vm->endpoint->name, strerror(-result));
+        return result;
     /* Last: the image may still be being copied. */
     return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
 }
@@ -288,13 +152,13 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = create_endpoint(vm, config, err);
     if (result < 0)
         return result;
-    result = join_budgets(vm, config, err);
+    result = vm_join_budgets(vm, config, err);
     if (result < 0)
         return result;
     vm->vm_fd = ioctl(engine->kvm_fd, KVM_CREATE_VM, 0);
     if (vm->vm_fd < 0)
         return error_set(err, -errno, "KVM cannot make another VM: %s", strerror(errno));
-    result = create_memory(vm, limit);
+    result = vm_create_memory(vm, limit);
     if (result < 0)
         return error_set(err, result, "no memory for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
@@ -303,7 +167,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     return load_program(vm, config, err);
 }
 
-/* What no VM can be made of. */
+/* Refuses values that no VM can be made of. */
 static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
 {
     if (!config || !config->program)
@@ -349,267 +213,7 @@ int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *c
     return 0;
 }
 
-/* --- draining ----------------------------------------------------------------- */
-
-bool vm_has_pending(const struct ferry_vm *vm)
-{
-    const struct ferry_control *control = vm->endpoint->control;
-
-    return __atomic_load_n(&control->guest.out_head, __ATOMIC_RELAXED) !=
-           __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
-}
-
-void vm_send_gathered(struct ferry_vm *vm)
-{
-    const struct ferry_link *out = vm->endpoint->stream_out;
-
-    if (out && atomic_load(&out->to->waiting))
-        stream_pull(vm->endpoint->byte_stream);
-}
-
-void vm_drain(struct ferry_vm *vm)
-{
-    struct endpoint *endpoint = vm->endpoint;
-
-    /* Plain output that was written before goes before. */
-    if (endpoint->stream_out && route_pending(endpoint))
-        stream_pull(endpoint->byte_stream);
-    route_drain(endpoint, vm_memory);
-    direct_announce(endpoint);
-}
-
-static struct vm_marks look(const struct ferry_vm *vm)
-{
-    const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
-
-    return (struct vm_marks){
-        .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
-        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
-        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
-        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_ACQUIRE),
-        .events = atomic_load(&vm->endpoint->events),
-    };
-}
-
-void vm_poll(struct ferry_vm *vm)
-{
-    struct vm_marks now = look(vm);
-
-    direct_announce(vm->endpoint);
-    if (memcmp(&now, &vm->polled, sizeof now) == 0)
-        return;
-    if (pthread_mutex_trylock(&vm->serving) != 0)
-        return;
-    /* Looked at before the drain: what comes during it is seen next time. */
-    vm->polled = now;
-    vm_drain(vm);
-    pthread_mutex_unlock(&vm->serving);
-}
-
-int vm_drain_all(struct ferry_vm *vm)
-{
-    struct endpoint *endpoint = vm->endpoint;
-    int result = 0;
-
-    while (result == 0 && route_pending(endpoint)) {
-        uint32_t seen = endpoint_prepare(endpoint);
-        vm_drain(vm);
-        if (route_pending(endpoint))
-            result = endpoint_block(endpoint, seen, UINT64_MAX);
-        endpoint_finish(endpoint);
-    }
-    return result;
-}
-
-/* --- running -------------------------------------------------------------------- */
-
-int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
-{
-    uint64_t deadline = clock_deadline(nanoseconds);
-    int result = 0;
-
-    while (result == 0) {
-        uint32_t seen = endpoint_prepare(vm->endpoint);
-        result = endpoint_block(vm->endpoint, seen, deadline);
-        endpoint_finish(vm->endpoint);
-    }
-    return result == -ETIMEDOUT ? 0 : result;
-}
-
-bool vm_stopping(struct ferry_vm *vm)
-{
-    return vm->endpoint->stopping;
-}
-
-int vm_await(struct ferry_vm *vm, const atomic_bool *done)
-{
-    int result = 0;
-
-    while (result == 0 && !atomic_load(done)) {
-        uint32_t seen = endpoint_prepare(vm->endpoint);
-        if (!atomic_load(done))
-            result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
-        endpoint_finish(vm->endpoint);
-    }
-    return result;
-}
-
-void vm_wake(struct ferry_vm *vm)
-{
-    endpoint_wake(vm->endpoint);
-}
-
-void vm_debug(struct ferry_vm *vm, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-
-    if (vm->engine->config.log_level < FERRY_LOG_DEBUG)
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    engine_log(vm->engine, FERRY_LOG_DEBUG, "%s: %s", vm->endpoint->name, text);
-}
-
-/* What the program had sent or written arrives, however it ended, as with a pipe; unless
- * it was told to stop, before or while there was no room. False: something was left. On
- * Linux the program would not have ended, but still be in that write. */
-static bool send_rest(struct ferry_vm *vm)
-{
-    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
-        return true;
-    return vm_drain_all(vm) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
-}
-
-static void *vm_thread(void *arg)
-{
-    struct ferry_vm *vm = arg;
-
-    /* Whoever made this thread holds the lock until vm->thread is known: others kick by it. */
-    pthread_mutex_lock(&vm->lock);
-    pthread_mutex_unlock(&vm->lock);
-    pthread_mutex_lock(&vm->serving);
-    ticker_add(&vm->engine->ticker, vm);
-    poller_add(&vm->engine->poller, vm);
-    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
-               vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
-    identity_begin(vm);
-    vcpu_run(vm);
-    report_refusal(vm);
-    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
-    loan_ignore_notes(vm->endpoint);
-    queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
-    if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
-        vcpu_report_stop(vm);
-    poller_remove(&vm->engine->poller, vm);
-    pthread_mutex_unlock(&vm->serving);
-    ticker_remove(&vm->engine->ticker, vm);
-    endpoint_shutdown(vm->endpoint);
-
-    pthread_mutex_lock(&vm->lock);
-    vm->ended = true;
-    pthread_cond_broadcast(&vm->ended_changed);
-    pthread_mutex_unlock(&vm->lock);
-    return NULL;
-}
-
-/* Under lock. */
-static int start(struct ferry_vm *vm, struct ferry_error *err)
-{
-    if (vm->started)
-        return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
-    if (vm->timeout_ns)
-        vm->deadline_ns = clock_deadline(vm->timeout_ns);
-    int result = thread_start(&vm->thread, NULL, vm_thread, vm);
-    if (result < 0)
-        return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
-                         strerror(-result));
-    vm->started = true;
-    return 0;
-}
-
-int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
-{
-    pthread_mutex_lock(&vm->lock);
-    int result = start(vm, err);
-    pthread_mutex_unlock(&vm->lock);
-    return result;
-}
-
-bool vm_is_quiet(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    bool quiet = !vm->started || vm->ended;
-    pthread_mutex_unlock(&vm->lock);
-    return quiet;
-}
-
-bool vm_is_started(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    bool started = vm->started;
-    pthread_mutex_unlock(&vm->lock);
-    return started;
-}
-
-void vm_kick(struct ferry_vm *vm)
-{
-    if (atomic_load(&vm->in_guest))
-        pthread_kill(vm->thread, vcpu_kick_signal());
-}
-
-void vm_stop(struct ferry_vm *vm, int reason)
-{
-    int none = 0;
-
-    if (!atomic_compare_exchange_strong(&vm->stop, &none, reason))
-        return;
-    vm->endpoint->stopping = true;
-    endpoint_wake(vm->endpoint);
-    pthread_mutex_lock(&vm->lock);
-    /* Always: the guest may be about to be entered. The signal stays pending
-     * in the thread until KVM_RUN sees it. */
-    if (vm->started && !vm->ended)
-        pthread_kill(vm->thread, vcpu_kick_signal());
-    pthread_mutex_unlock(&vm->lock);
-}
-
-void ferry_vm_stop(struct ferry_vm *vm, int signo)
-{
-    vm_stop(vm, signo > 0 && signo < NSIG ? signo : SIGTERM);
-}
-
-int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
-{
-    uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
-    int result = 0;
-
-    pthread_mutex_lock(&vm->lock);
-    vm->waiting++;
-    while (!vm->ended && !vm->destroyed && result == 0)
-        result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
-                            : -ETIMEDOUT; /* a look, and no system call */
-    if (vm->ended && out)
-        *out = vm->exit;
-    if (vm->ended || vm->destroyed)
-        result = vm->ended ? 0 : -ECANCELED;
-    if (--vm->waiting == 0 && vm->destroyed)
-        pthread_cond_broadcast(&vm->ended_changed);
-    pthread_mutex_unlock(&vm->lock);
-    return result;
-}
-
-/* Whoever waits for its end leaves before it goes. */
-static void let_waiters_go(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    vm->destroyed = true;
-    pthread_cond_broadcast(&vm->ended_changed);
-    while (vm->waiting)
-        pthread_cond_wait(&vm->ended_changed, &vm->lock);
-    pthread_mutex_unlock(&vm->lock);
-}
+/* --- taking apart, and what may be asked ----------------------------------------- */
 
 void ferry_vm_destroy(struct ferry_vm *vm)
 {
@@ -621,7 +225,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     } else if (vm->endpoint) {
         endpoint_shutdown(vm->endpoint);
     }
-    let_waiters_go(vm);
+    vm_let_waiters_go(vm);
     vm_forget_cpu(vm);
     if (vm->endpoint)
         link_close_all(vm->endpoint);

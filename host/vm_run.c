@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM that runs: its thread, draining, waiting, stopping, its end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "direct.h"
+#include "engine.h"
+#include "error.h"
+#include "identity.h"
+#include "loan.h"
+#include "queue.h"
+#include "report.h"
+#include "route.h"
+#include "stream_internal.h"
+#include "thread.h"
+#include "vcpu.h"
+#include "vm_internal.h"
+#include "vm_linux.h"
+
+/* --- draining ----------------------------------------------------------------- */
+
+bool vm_has_pending(const struct ferry_vm *vm)
+{
+    const struct ferry_control *control = vm->endpoint->control;
+
+    return __atomic_load_n(&control->guest.out_head, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
+}
+
+void vm_send_gathered(struct ferry_vm *vm)
+{
+    const struct ferry_link *out = vm->endpoint->stream_out;
+
+    if (out && atomic_load(&out->to->waiting))
+        stream_pull(vm->endpoint->byte_stream);
+}
+
+void vm_drain(struct ferry_vm *vm)
+{
+    struct endpoint *endpoint = vm->endpoint;
+
+    /* Plain output that was written before goes before. */
+    if (endpoint->stream_out && route_pending(endpoint))
+        stream_pull(endpoint->byte_stream);
+    route_drain(endpoint, vm_memory);
+    direct_announce(endpoint);
+}
+
+static struct vm_marks look(const struct ferry_vm *vm)
+{
+    const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
+
+    return (struct vm_marks){
+        .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
+        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
+        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
+        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_ACQUIRE),
+        .events = atomic_load(&vm->endpoint->events),
+    };
+}
+
+void vm_poll(struct ferry_vm *vm)
+{
+    struct vm_marks now = look(vm);
+
+    direct_announce(vm->endpoint);
+    if (memcmp(&now, &vm->polled, sizeof now) == 0)
+        return;
+    if (pthread_mutex_trylock(&vm->serving) != 0)
+        return;
+    /* Looked at before the drain: what comes during it is seen next time. */
+    vm->polled = now;
+    vm_drain(vm);
+    pthread_mutex_unlock(&vm->serving);
+}
+
+int vm_drain_all(struct ferry_vm *vm)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    int result = 0;
+
+    while (result == 0 && route_pending(endpoint)) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        vm_drain(vm);
+        if (route_pending(endpoint))
+            result = endpoint_block(endpoint, seen, UINT64_MAX);
+        endpoint_finish(endpoint);
+    }
+    return result;
+}
+
+/* --- what the personality may ask ---------------------------------------------- */
+
+int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    uint64_t deadline = clock_deadline(nanoseconds);
+    int result = 0;
+
+    while (result == 0) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        result = endpoint_block(vm->endpoint, seen, deadline);
+        endpoint_finish(vm->endpoint);
+    }
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+bool vm_stopping(struct ferry_vm *vm)
+{
+    return vm->endpoint->stopping;
+}
+
+int vm_await(struct ferry_vm *vm, const atomic_bool *done)
+{
+    int result = 0;
+
+    while (result == 0 && !atomic_load(done)) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        if (!atomic_load(done))
+            result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
+        endpoint_finish(vm->endpoint);
+    }
+    return result;
+}
+
+void vm_wake(struct ferry_vm *vm)
+{
+    endpoint_wake(vm->endpoint);
+}
+
+void vm_debug(struct ferry_vm *vm, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    if (vm->engine->config.log_level < FERRY_LOG_DEBUG)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    engine_log(vm->engine, FERRY_LOG_DEBUG, "%s: %s", vm->endpoint->name, text);
+}
+
+/* --- the thread ---------------------------------------------------------------- */
+
+/* What the program had sent or written arrives, however it ended, as with a pipe; unless
+ * it was told to stop, before or while there was no room. False: something was left. On
+ * Linux the program would not have ended, but still be in that write. */
+static bool send_rest(struct ferry_vm *vm)
+{
+    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
+        return true;
+    return vm_drain_all(vm) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
+}
+
+static void *vm_thread(void *arg)
+{
+    struct ferry_vm *vm = arg;
+
+    /* Whoever made this thread holds the lock until vm->thread is known: others kick by it. */
+    pthread_mutex_lock(&vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+    pthread_mutex_lock(&vm->serving);
+    ticker_add(&vm->engine->ticker, vm);
+    poller_add(&vm->engine->poller, vm);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
+               vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
+    identity_begin(vm);
+    vcpu_run(vm);
+    report_refusal(vm);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
+    loan_ignore_notes(vm->endpoint);
+    queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
+    if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
+        vcpu_report_stop(vm);
+    poller_remove(&vm->engine->poller, vm);
+    pthread_mutex_unlock(&vm->serving);
+    ticker_remove(&vm->engine->ticker, vm);
+    endpoint_shutdown(vm->endpoint);
+
+    pthread_mutex_lock(&vm->lock);
+    vm->ended = true;
+    pthread_cond_broadcast(&vm->ended_changed);
+    pthread_mutex_unlock(&vm->lock);
+    return NULL;
+}
+
+/* Under lock. */
+static int start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    if (vm->started)
+        return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
+    if (vm->timeout_ns)
+        vm->deadline_ns = clock_deadline(vm->timeout_ns);
+    int result = thread_start(&vm->thread, NULL, vm_thread, vm);
+    if (result < 0)
+        return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
+                         strerror(-result));
+    vm->started = true;
+    return 0;
+}
+
+int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    pthread_mutex_lock(&vm->lock);
+    int result = start(vm, err);
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
+
+bool vm_is_quiet(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    bool quiet = !vm->started || vm->ended;
+    pthread_mutex_unlock(&vm->lock);
+    return quiet;
+}
+
+bool vm_is_started(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    bool started = vm->started;
+    pthread_mutex_unlock(&vm->lock);
+    return started;
+}
+
+/* --- the end, from other threads ----------------------------------------------- */
+
+void vm_kick(struct ferry_vm *vm)
+{
+    if (atomic_load(&vm->in_guest))
+        pthread_kill(vm->thread, vcpu_kick_signal());
+}
+
+void vm_stop(struct ferry_vm *vm, int reason)
+{
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&vm->stop, &none, reason))
+        return;
+    vm->endpoint->stopping = true;
+    endpoint_wake(vm->endpoint);
+    pthread_mutex_lock(&vm->lock);
+    /* Always: the guest may be about to be entered. The signal stays pending
+     * in the thread until KVM_RUN sees it. */
+    if (vm->started && !vm->ended)
+        pthread_kill(vm->thread, vcpu_kick_signal());
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void ferry_vm_stop(struct ferry_vm *vm, int signo)
+{
+    vm_stop(vm, signo > 0 && signo < NSIG ? signo : SIGTERM);
+}
+
+int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
+{
+    uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
+    int result = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    vm->waiting++;
+    while (!vm->ended && !vm->destroyed && result == 0)
+        result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
+                            : -ETIMEDOUT; /* a look, and no system call */
+    if (vm->ended && out)
+        *out = vm->exit;
+    if (vm->ended || vm->destroyed)
+        result = vm->ended ? 0 : -ECANCELED;
+    if (--vm->waiting == 0 && vm->destroyed)
+        pthread_cond_broadcast(&vm->ended_changed);
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
+
+void vm_let_waiters_go(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->destroyed = true;
+    pthread_cond_broadcast(&vm->ended_changed);
+    while (vm->waiting)
+        pthread_cond_wait(&vm->ended_changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+}
