@@ -13,7 +13,7 @@ _Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "a unit's word is changed without a l
 
 static uint64_t word_of(const struct ledger_unit *unit)
 {
-    return (uint64_t)unit->owner | (uint64_t)unit->holder << 16 | (uint64_t)unit->heir << 32 |
+    return (uint64_t)unit->owner | (uint64_t)unit->holder << 16 | (uint64_t)unit->recipient << 32 |
            (uint64_t)unit->state << 48 | (uint64_t)unit->kept << 56;
 }
 
@@ -21,7 +21,7 @@ static struct ledger_unit unit_of(uint64_t word)
 {
     return (struct ledger_unit){.owner = (uint16_t)word,
                                 .holder = (uint16_t)(word >> 16),
-                                .heir = (uint16_t)(word >> 32),
+                                .recipient = (uint16_t)(word >> 32),
                                 .state = (uint8_t)(word >> 48),
                                 .kept = word >> 56 & 1};
 }
@@ -31,8 +31,10 @@ static uint64_t last_of(uint16_t from, uint16_t to, uint32_t message)
     return (uint64_t)from | (uint64_t)to << 16 | (uint64_t)message << 32;
 }
 
-static const struct ledger_unit free_unit = {
-    .owner = LEDGER_NOBODY, .holder = LEDGER_NOBODY, .heir = LEDGER_NOBODY, .state = UNIT_FREE};
+static const struct ledger_unit free_unit = {.owner = LEDGER_NOBODY,
+                                             .holder = LEDGER_NOBODY,
+                                             .recipient = LEDGER_NOBODY,
+                                             .state = UNIT_FREE};
 
 static uint64_t read_word(struct ledger *ledger, uint32_t unit)
 {
@@ -115,10 +117,11 @@ static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t
     for (uint32_t i = out->first; i < out->first + count; i++) {
         uint64_t word = read_word(ledger, i);
         forget_last(ledger, i);
-        while (!swap(
-            ledger, i, &word,
-            (struct ledger_unit){
-                .owner = owner, .holder = owner, .heir = LEDGER_NOBODY, .state = UNIT_TRANSIT}))
+        while (!swap(ledger, i, &word,
+                     (struct ledger_unit){.owner = owner,
+                                          .holder = owner,
+                                          .recipient = LEDGER_NOBODY,
+                                          .state = UNIT_TRANSIT}))
             ;
     }
     *hint = out->first + count < high ? out->first + count : low;
@@ -185,7 +188,7 @@ static bool of_one_owner(uint16_t a, uint16_t b)
 
 /* Takes one unit into transit, if `holder` has it so. */
 static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_state had,
-                 uint16_t heir, uint16_t owner)
+                 uint16_t recipient, uint16_t owner)
 {
     uint64_t word = read_word(ledger, i);
     struct ledger_unit unit;
@@ -195,23 +198,23 @@ static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_s
         if (unit.holder != holder || unit.state != had || !of_one_owner(unit.owner, owner))
             return false;
         unit.state = UNIT_TRANSIT;
-        unit.heir = heir;
+        unit.recipient = recipient;
     } while (!swap(ledger, i, &word, unit));
     return true;
 }
 
-/* Takes all of them, or none: -EPERM, and what was counted for the heir is not any more. */
+/* Takes all of them, or none: -EPERM, and what was counted for the recipient is not any more. */
 static int take_all(struct ledger *ledger, struct units units, uint16_t holder, enum unit_state had,
-                    uint16_t heir)
+                    uint16_t recipient)
 {
     uint16_t owner = unit_of(read_word(ledger, units.first)).owner;
 
     for (uint32_t i = 0; i < units.count; i++) {
-        if (take(ledger, units.first + i, holder, had, heir, owner))
+        if (take(ledger, units.first + i, holder, had, recipient, owner))
             continue;
         ledger_abort(ledger, (struct units){units.first, i}, had);
-        if (heir != LEDGER_NOBODY)
-            shares_break(&ledger->shares, heir, pool_is_page(ledger->pool, units.first),
+        if (recipient != LEDGER_NOBODY)
+            shares_break(&ledger->shares, recipient, pool_is_page(ledger->pool, units.first),
                          units.count - i);
         return -EPERM;
     }
@@ -246,11 +249,11 @@ static void commit_one(struct ledger *ledger, uint32_t i, uint16_t to, bool move
 
     do {
         unit = unit_of(word);
-        if (unit.state != UNIT_TRANSIT || unit.heir != (move ? to : LEDGER_NOBODY))
+        if (unit.state != UNIT_TRANSIT || unit.recipient != (move ? to : LEDGER_NOBODY))
             abort(); /* never begun, or not as this: the books are wrong */
         unit.holder = to;
         unit.owner = move ? to : unit.owner;
-        unit.heir = LEDGER_NOBODY;
+        unit.recipient = LEDGER_NOBODY;
         unit.state = move ? UNIT_OWNED : UNIT_LENT;
     } while (!swap(ledger, i, &word, unit));
 }
@@ -276,17 +279,17 @@ void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had
 {
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
         uint64_t word = read_word(ledger, i);
-        uint16_t heir = unit_of(word).heir;
+        uint16_t recipient = unit_of(word).recipient;
         struct ledger_unit unit;
         do {
             unit = unit_of(word);
             if (unit.state != UNIT_TRANSIT)
                 abort(); /* never begun: the books are wrong */
             unit.state = (uint8_t)had;
-            unit.heir = LEDGER_NOBODY;
+            unit.recipient = LEDGER_NOBODY;
         } while (!swap(ledger, i, &word, unit));
-        if (heir != LEDGER_NOBODY)
-            shares_break(&ledger->shares, heir, pool_is_page(ledger->pool, i), 1);
+        if (recipient != LEDGER_NOBODY)
+            shares_break(&ledger->shares, recipient, pool_is_page(ledger->pool, i), 1);
     }
 }
 
@@ -391,7 +394,7 @@ int ledger_access(struct ledger *ledger, struct units units, uint16_t index)
 
 static bool consistent(const struct ledger_unit *unit)
 {
-    if (unit->heir != LEDGER_NOBODY && unit->state != UNIT_TRANSIT)
+    if (unit->recipient != LEDGER_NOBODY && unit->state != UNIT_TRANSIT)
         return false;
     switch (unit->state) {
     case UNIT_FREE:

@@ -57,7 +57,7 @@ enum unit_state {
 /* A copy of what the ledger says about a unit. */
 struct ledger_unit {
     uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
-    uint16_t heir;          /* TRANSIT by a move: whose share it counts for, too */
+    uint16_t recipient;     /* TRANSIT by a move: whose share it counts for, too */
     uint8_t state;          /* enum unit_state */
     bool kept;              /* the VMM's own use in its owner's name: closed to the owner */
     /* The last message it travelled in, kept for reports after it is over. */
@@ -66,7 +66,7 @@ struct ledger_unit {
 };
 
 struct ledger_entry {
-    _Atomic uint64_t word; /* owner, holder, heir, state, kept */
+    _Atomic uint64_t word; /* owner, holder, recipient, state, kept */
     _Atomic uint64_t last; /* from, to, message: for reports, in no order with the word */
 };
 

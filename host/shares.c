@@ -97,20 +97,22 @@ void shares_give_back(struct shares *shares, uint16_t owner, bool page, uint32_t
         down(count_of(&shares->others, page), count);
 }
 
-bool shares_promise(struct shares *shares, uint16_t heir, bool page, uint32_t count, uint32_t most)
+bool shares_promise(struct shares *shares, uint16_t recipient, bool page, uint32_t count,
+                    uint32_t most)
 {
-    return up(owned(shares, heir, page), count, most);
+    return up(owned(shares, recipient, page), count, most);
 }
 
-void shares_break(struct shares *shares, uint16_t heir, bool page, uint32_t count)
+void shares_break(struct shares *shares, uint16_t recipient, bool page, uint32_t count)
 {
-    down(owned(shares, heir, page), count);
+    down(owned(shares, recipient, page), count);
 }
 
-void shares_moved(struct shares *shares, uint16_t from, uint16_t heir, bool page, uint32_t count)
+void shares_moved(struct shares *shares, uint16_t from, uint16_t recipient, bool page,
+                  uint32_t count)
 {
     down(owned(shares, from, page), count);
-    if (is_host(shares, from) && !is_host(shares, heir))
+    if (is_host(shares, from) && !is_host(shares, recipient))
         up(count_of(&shares->others, page), count, UINT32_MAX);
 }
 

@@ -40,26 +40,30 @@ void shares_destroy(struct shares *shares);
 /* `owner` is an end of the host that gets units from the pool. From now on an eighth of the pool
  * is kept for those like it, at most 16 extents and 64 pages. */
 void shares_keep_for(struct shares *shares, uint16_t owner);
-/* Its index may be another's next. */
+/* The end is gone, and its index may be given to another endpoint. */
 void shares_forget(struct shares *shares, uint16_t owner);
 
 uint32_t shares_owned(struct shares *shares, uint16_t owner, bool page);
 
-/* For units of the pool. -EDQUOT: the owner would have more than `most`; -ENOMEM: of the rest
- * of the pool is left what is kept for the host. */
+/* Counts units that come from the pool. -EDQUOT: the owner would have more than `most`; -ENOMEM:
+ * nothing is left in the pool but what is kept for the host. */
 int shares_take(struct shares *shares, uint16_t owner, bool page, uint32_t count, uint32_t most);
 void shares_give_back(struct shares *shares, uint16_t owner, bool page, uint32_t count);
 
-/* For units that another still owns and moves to the heir. False: it would have more than `most`. */
-bool shares_promise(struct shares *shares, uint16_t heir, bool page, uint32_t count, uint32_t most);
+/* Counts units for the recipient while another still owns them and is about to move them. False:
+ * the recipient would have more than `most`. */
+bool shares_promise(struct shares *shares, uint16_t recipient, bool page, uint32_t count,
+                    uint32_t most);
 /* They are not moved after all. */
-void shares_break(struct shares *shares, uint16_t heir, bool page, uint32_t count);
-/* They were. What the host gives away is its own to miss. */
-void shares_moved(struct shares *shares, uint16_t from, uint16_t heir, bool page, uint32_t count);
+void shares_break(struct shares *shares, uint16_t recipient, bool page, uint32_t count);
+/* They were moved. Units that the host moves to a VM count for the VMs from now on, even beyond the
+ * part of the pool that is theirs. */
+void shares_moved(struct shares *shares, uint16_t from, uint16_t recipient, bool page,
+                  uint32_t count);
 
-/* The owner of a unit is no more while another holds it. */
+/* The owner of a unit has ended while another holds the unit. */
 void shares_orphan(struct shares *shares, uint16_t owner, bool page);
-/* Those are in the pool again. */
+/* Such units are in the pool again. */
 void shares_orphans_home(struct shares *shares, bool page, uint32_t count);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the calls of the host on files of its file systems, and the processes that make those which
- * may never be answered. */
+/* Owns the calls of the host on files of its file systems, and the helper processes. A helper makes
+ * one call that may never be answered. */
 #include "host_file.h"
 
 #include <errno.h>
@@ -21,10 +21,10 @@
 #include "../thread.h"
 #include "state.h"
 
-/* What one call of a process reads at most. */
-#define ERRAND_BYTES (1u << 20)
+/* What one call of a helper reads at most. */
+#define HELPER_BYTES (1u << 20)
 
-/* Newer than the headers of Debian 12, or in none. */
+/* These are newer than the headers of Debian 12, or are in no header. */
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20
 #endif
@@ -72,10 +72,10 @@ static bool type_is_local(uint32_t type)
     return false;
 }
 
-/* The file systems that hold no files but the kernel's own state have no blocks at all. Reading
- * there may wait, take away what others want to read, or show the host's processes. Of real ones
- * only some tell no size. sysfs is let through: programs count processors there, and its files
- * are plain values. */
+/* A file system that shows the kernel's own state has no blocks at all. Reading there may wait,
+ * take away what others want to read, or show the host's processes. Some real file systems tell
+ * no size either: those are listed. sysfs is let through, since programs count processors there
+ * and its files are plain values. */
 static bool is_pseudo(const struct statfs *fs)
 {
     static const uint32_t without_size[] = {
@@ -105,8 +105,8 @@ static int open_below(const struct host_call *call)
                    (call->here ? RESOLVE_NO_XDEV | RESOLVE_CACHED : 0),
     };
 
-    /* EAGAIN: something was renamed on the way, so the kernel could not be sure; or it would
-     * have to wait. */
+    /* EAGAIN: something was renamed on the way, so the kernel could not be sure; or, with
+     * RESOLVE_CACHED, the call would have to wait. */
     for (int attempt = 0; attempt < (call->here ? 1 : 16); attempt++) {
         long fd = syscall(SYS_openat2, call->fd, *call->path ? call->path : ".", &how, sizeof(how));
 
@@ -181,7 +181,7 @@ static int64_t call_on_open(struct host_call *call, int fd)
     }
 }
 
-static int64_t make_call(struct host_call *call, bool apart)
+static int64_t dispatch(struct host_call *call, bool in_helper)
 {
     int64_t result = -1;
     int fd;
@@ -202,44 +202,44 @@ static int64_t make_call(struct host_call *call, bool apart)
         result = fstatfs(call->fd, &call->fs);
         break;
     default:
-        fd = apart || call->op == HOST_OPEN ? open_anew(call) : call->fd;
+        fd = in_helper || call->op == HOST_OPEN ? open_anew(call) : call->fd;
         if (fd >= 0)
-            result = call->op == HOST_OPEN && !apart ? fd : call_on_open(call, fd);
+            result = call->op == HOST_OPEN && !in_helper ? fd : call_on_open(call, fd);
     }
     return result < 0 ? -errno : result;
 }
 
-static void perform(struct host_call *call, bool apart)
+static void make_call(struct host_call *call, bool in_helper)
 {
-    call->result = make_call(call, apart);
+    call->result = dispatch(call, in_helper);
     if (call->result == -EINTR)
         call->result = -EIO; /* here -EINTR means that the VM is to stop */
 }
 
-/* ---- the processes ------------------------------------------------------- */
+/* ---- helper processes ---------------------------------------------------- */
 
-#define APART_STACK_BYTES (64u << 10)
+#define HELPER_STACK_BYTES (64u << 10)
 
-/* A call that a process makes and a thread waits for. It belongs to the thread once the VM has
- * given it up. */
-struct errand {
+/* A call that a helper process makes. A thread waits for the process, and the VM for the thread.
+ * Once the VM has abandoned the call, the thread frees this. */
+struct helper {
     struct host_call call;
     struct ferry_vm *vm;
     int ends[2];          /* a descriptor that was found comes through here */
-    pthread_mutex_t lock; /* given_up; done is set under it */
+    pthread_mutex_t lock; /* abandoned; done is set under it */
     atomic_bool done;
-    bool given_up;
-    _Alignas(16) char stack[APART_STACK_BYTES];
+    bool abandoned;
+    _Alignas(16) char stack[HELPER_STACK_BYTES];
     char memory[]; /* the path, and what is read */
 };
 
-static void errand_free(struct errand *errand)
+static void helper_free(struct helper *helper)
 {
-    pthread_mutex_destroy(&errand->lock);
-    close(errand->ends[0]);
-    close(errand->ends[1]);
-    close(errand->call.fd);
-    free(errand);
+    pthread_mutex_destroy(&helper->lock);
+    close(helper->ends[0]);
+    close(helper->ends[1]);
+    close(helper->call.fd);
+    free(helper);
 }
 
 union descriptor_space {
@@ -277,11 +277,12 @@ static int receive_descriptor(int socket)
     return fd;
 }
 
-/* The process. If it is never answered it stays behind, so it holds none of our pipes or VMs. */
-static int apart_main(void *arg)
+/* The helper process. If its call is never answered it stays behind, so it must hold none of our
+ * pipes or VMs. */
+static int helper_main(void *arg)
 {
-    struct errand *errand = arg;
-    unsigned fd = (unsigned)errand->call.fd, end = (unsigned)errand->ends[1];
+    struct helper *helper = arg;
+    unsigned fd = (unsigned)helper->call.fd, end = (unsigned)helper->ends[1];
     unsigned first = fd < end ? fd : end, second = fd < end ? end : fd;
 
     if (first)
@@ -289,118 +290,120 @@ static int apart_main(void *arg)
     if (first + 1 < second)
         syscall(SYS_close_range, first + 1, second - 1, 0);
     syscall(SYS_close_range, second + 1, ~0u, 0);
-    perform(&errand->call, true);
-    if (errand->call.op == HOST_LOOK_UP && errand->call.result >= 0)
-        send_descriptor(errand->ends[1], (int)errand->call.result);
+    make_call(&helper->call, true);
+    if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+        send_descriptor(helper->ends[1], (int)helper->call.result);
     _exit(0);
 }
 
-/* The thread sleeps while the process is there, as after vfork: until then it lends it its errno,
- * and is ended at once when our process is. */
-static void perform_apart(struct errand *errand)
+/* The thread sleeps until the helper ends, as after vfork. Meanwhile the helper uses the errno of
+ * this thread. The thread does not keep our process from ending. */
+static void run_helper(struct helper *helper)
 {
-    int pid = clone(apart_main, errand->stack + APART_STACK_BYTES, CLONE_VM | CLONE_VFORK, errand);
+    int pid =
+        clone(helper_main, helper->stack + HELPER_STACK_BYTES, CLONE_VM | CLONE_VFORK, helper);
 
     if (pid < 0) {
-        errand->call.result = -ENOMEM;
+        helper->call.result = -ENOMEM;
         return;
     }
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         ;
-    if (errand->call.op == HOST_LOOK_UP && errand->call.result >= 0)
-        errand->call.result = receive_descriptor(errand->ends[0]);
+    if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+        helper->call.result = receive_descriptor(helper->ends[0]);
 }
 
-static void *errand_run(void *arg)
+static void *helper_thread(void *arg)
 {
-    struct errand *errand = arg;
+    struct helper *helper = arg;
 
-    perform_apart(errand);
-    pthread_mutex_lock(&errand->lock);
-    bool given_up = errand->given_up;
-    if (!given_up) {
-        atomic_store(&errand->done, true);
-        vm_wake(errand->vm); /* it is there until it takes the lock */
+    run_helper(helper);
+    pthread_mutex_lock(&helper->lock);
+    bool abandoned = helper->abandoned;
+    if (!abandoned) {
+        atomic_store(&helper->done, true);
+        vm_wake(helper->vm); /* the VM is there: it takes the lock before it goes on */
     }
-    pthread_mutex_unlock(&errand->lock);
-    if (given_up) {
-        if (errand->call.op == HOST_LOOK_UP && errand->call.result >= 0)
-            close((int)errand->call.result);
-        errand_free(errand);
+    pthread_mutex_unlock(&helper->lock);
+    if (abandoned) {
+        if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+            close((int)helper->call.result);
+        helper_free(helper);
     }
     return NULL;
 }
 
-/* With a descriptor of its own: the program may have closed the file when the thread gets to it. */
-static struct errand *errand_new(struct ferry_vm *vm, const struct host_call *call)
+/* The helper gets a descriptor of its own: the program may close the file before the thread gets
+ * to it. */
+static struct helper *helper_new(struct ferry_vm *vm, const struct host_call *call)
 {
     size_t path_bytes = call->path ? strlen(call->path) + 1 : 0;
-    size_t bytes = call->bytes < ERRAND_BYTES ? call->bytes : ERRAND_BYTES;
-    struct errand *errand = malloc(sizeof(*errand) + path_bytes + bytes);
+    size_t bytes = call->bytes < HELPER_BYTES ? call->bytes : HELPER_BYTES;
+    struct helper *helper = malloc(sizeof(*helper) + path_bytes + bytes);
 
-    if (!errand)
+    if (!helper)
         return NULL;
-    errand->call = *call;
-    errand->vm = vm;
-    errand->given_up = false;
-    atomic_init(&errand->done, false);
-    errand->call.fd = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
-    if (errand->call.fd < 0 ||
-        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, errand->ends) < 0) {
-        if (errand->call.fd >= 0)
-            close(errand->call.fd);
-        free(errand);
+    helper->call = *call;
+    helper->vm = vm;
+    helper->abandoned = false;
+    atomic_init(&helper->done, false);
+    helper->call.fd = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
+    if (helper->call.fd < 0 ||
+        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, helper->ends) < 0) {
+        if (helper->call.fd >= 0)
+            close(helper->call.fd);
+        free(helper);
         return NULL;
     }
     if (path_bytes)
-        errand->call.path = memcpy(errand->memory, call->path, path_bytes);
-    errand->call.to = errand->memory + path_bytes;
-    errand->call.bytes = bytes;
-    pthread_mutex_init(&errand->lock, NULL);
-    return errand;
+        helper->call.path = memcpy(helper->memory, call->path, path_bytes);
+    helper->call.to = helper->memory + path_bytes;
+    helper->call.bytes = bytes;
+    pthread_mutex_init(&helper->lock, NULL);
+    return helper;
 }
 
-/* It is done: what it found becomes the caller's. */
-static void take_result(struct host_call *call, const struct errand *errand)
+/* The call is done: its results become the caller's. */
+static void take_result(struct host_call *call, const struct helper *helper)
 {
-    call->result = errand->call.result;
-    call->local = errand->call.local;
-    call->offset = errand->call.offset;
-    call->stat = errand->call.stat;
-    call->fs = errand->call.fs;
-    /* Within call->bytes, which the errand's are at most. */
+    call->result = helper->call.result;
+    call->local = helper->call.local;
+    call->offset = helper->call.offset;
+    call->stat = helper->call.stat;
+    call->fs = helper->call.fs;
+    /* Within call->bytes, which the helper's are at most. */
     if (call->to && call->result > 0)
-        memcpy(call->to, errand->call.to, (size_t)call->result);
+        memcpy(call->to, helper->call.to, (size_t)call->result);
 }
 
-static int64_t send_errand(struct linux_state *state, struct host_call *call)
+static int64_t call_by_helper(struct linux_state *state, struct host_call *call)
 {
-    struct errand *errand = errand_new(state->vm, call);
+    struct helper *helper = helper_new(state->vm, call);
     pthread_t thread;
 
-    if (!errand)
+    if (!helper)
         return -ENOMEM;
-    if (thread_start(&thread, NULL, errand_run, errand) < 0) {
-        errand_free(errand);
+    if (thread_start(&thread, NULL, helper_thread, helper) < 0) {
+        helper_free(helper);
         return -ENOMEM;
     }
     pthread_detach(thread);
-    vm_await(state->vm, &errand->done);
-    pthread_mutex_lock(&errand->lock);
-    errand->given_up = !atomic_load(&errand->done);
-    bool given_up = errand->given_up;
-    pthread_mutex_unlock(&errand->lock);
-    if (given_up)
+    vm_await(state->vm, &helper->done);
+    pthread_mutex_lock(&helper->lock);
+    helper->abandoned = !atomic_load(&helper->done);
+    bool abandoned = helper->abandoned;
+    pthread_mutex_unlock(&helper->lock);
+    if (abandoned)
         return -EINTR; /* the thread frees it */
-    take_result(call, errand);
-    errand_free(errand);
+    take_result(call, helper);
+    helper_free(helper);
     return call->result;
 }
 
 int64_t host_file_call(struct linux_state *state, bool local, struct host_call *call)
 {
     if (!local)
-        return send_errand(state, call);
-    perform(call, false);
+        return call_by_helper(state, call);
+    make_call(call, false);
     return call->result;
 }
