@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../until.h"
+
 #define ARGS_MAX 16
 #define FEWEST   100 /* messages that a part still has */
 
@@ -184,4 +186,23 @@ size_t world_read_all(struct ferry_link *link, char *text, size_t bytes)
         if (message.mode == FERRY_COPY || message.mode == FERRY_LEND)
             assert_int_equal(ferry_release(link, message.token), 0);
     }
+}
+
+static const char *stat_line(const char *path, char *line, int bytes)
+{
+    FILE *file = fopen(path, "re");
+
+    assert_non_null(file);
+    assert_non_null(fgets(line, bytes, file));
+    fclose(file);
+    return line;
+}
+
+void until_asleep(const atomic_int *tid)
+{
+    char path[64], line[256];
+
+    until(*tid != 0);
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
+    until(strstr(stat_line(path, line, sizeof line), ") S "));
 }

@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,9 @@ struct ferry_vm_stats world_stats(struct world *world, int place);
 struct ferry_link_stats link_stats(struct ferry_link *link);
 /* All of a stream to the host, into text; the link's hang-up ends it. */
 size_t world_read_all(struct ferry_link *link, char *text, size_t bytes);
+
+/* Waits until the thread has put its number there and sleeps in the kernel. On the main thread. */
+void until_asleep(const atomic_int *tid);
 
 #define kvm_test(function) cmocka_unit_test_setup_teardown(function, world_setup, world_teardown)
 

@@ -209,26 +209,6 @@ static void *wait_for_end(void *arg)
     return NULL;
 }
 
-static const char *stat_line(const char *path, char *line, int bytes)
-{
-    FILE *file = fopen(path, "re");
-
-    assert_non_null(file);
-    assert_non_null(fgets(line, bytes, file));
-    fclose(file);
-    return line;
-}
-
-/* Until the thread sleeps in the kernel. */
-static void until_asleep(const atomic_int *tid)
-{
-    char path[64], line[256];
-
-    until(*tid != 0);
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
-    until(strstr(stat_line(path, line, sizeof line), ") S "));
-}
-
 /* A VM that goes lets go whoever waits for its end, be it that it never ran. */
 static void waiters_outlive_their_vm(void **state)
 {

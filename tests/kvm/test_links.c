@@ -117,25 +117,6 @@ static void *receive(void *arg)
     return NULL;
 }
 
-static const char *stat_line(const char *path, char *line, int bytes)
-{
-    FILE *file = fopen(path, "re");
-
-    assert_non_null(file);
-    assert_non_null(fgets(line, bytes, file));
-    fclose(file);
-    return line;
-}
-
-static void until_asleep(const atomic_int *tid)
-{
-    char path[64], line[256];
-
-    until(*tid != 0);
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
-    until(strstr(stat_line(path, line, sizeof line), ") S "));
-}
-
 static void callers_return_first(void **state)
 {
     struct world *world = *state;

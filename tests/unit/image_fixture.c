@@ -185,3 +185,20 @@ void assert_zero(const uint8_t *p, size_t bytes)
     for (size_t i = 0; i < bytes; i++)
         assert_int_equal(p[i], 0);
 }
+
+int make_dir(void **state)
+{
+    char *dir = strdup("/tmp/ferry-test-image-XXXXXX");
+
+    *state = dir;
+    return dir && mkdtemp(dir) ? 0 : -1;
+}
+
+int remove_dir(void **state)
+{
+    char *dir = *state;
+
+    rmdir(dir);
+    free(dir);
+    return 0;
+}

@@ -78,4 +78,8 @@ void load(struct fixture *fixture, struct image *image);
 const uint8_t *look(const struct fixture *fixture, uint64_t addr, uint64_t bytes);
 void assert_zero(const uint8_t *p, size_t bytes);
 
+/* Setup and teardown of a group: *state is the path of a directory, empty at the end. */
+int make_dir(void **state);
+int remove_dir(void **state);
+
 #endif

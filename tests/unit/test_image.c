@@ -431,23 +431,6 @@ static void test_random_damage(void **state)
     assert_in_range(opened, 1000, 19000); /* else it tests only one half */
 }
 
-static int make_dir(void **state)
-{
-    char *dir = strdup("/tmp/ferry-test-image-XXXXXX");
-
-    *state = dir;
-    return dir && mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    char *dir = *state;
-
-    rmdir(dir);
-    free(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

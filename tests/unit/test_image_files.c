@@ -446,23 +446,6 @@ static void test_images_do_not_pile_up(void **state)
     remove_file(&file);
 }
 
-static int make_dir(void **state)
-{
-    char *dir = strdup("/tmp/ferry-test-files-XXXXXX");
-
-    *state = dir;
-    return dir && mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    char *dir = *state;
-
-    rmdir(dir);
-    free(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

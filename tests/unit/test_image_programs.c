@@ -227,25 +227,16 @@ static void test_program_symbol(void **state)
     image_close(image);
 }
 
-static int make_dir(void **state)
+static int remove_all(void **state)
 {
-    char *dir = strdup("/tmp/ferry-test-image-XXXXXX");
-
-    *state = dir;
-    return dir && mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    char *dir = *state, path[300];
+    const char *dir = *state;
+    char path[300];
 
     snprintf(path, sizeof(path), "%s/program", dir);
     unlink(path);
     snprintf(path, sizeof(path), "%s/program.c", dir);
     unlink(path);
-    rmdir(dir);
-    free(dir);
-    return 0;
+    return remove_dir(state);
 }
 
 int main(void)
@@ -255,5 +246,5 @@ int main(void)
         cmocka_unit_test(test_no_symbols),     cmocka_unit_test(test_programs),
         cmocka_unit_test(test_program_symbol),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, remove_all);
 }

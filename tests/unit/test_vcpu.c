@@ -20,12 +20,10 @@
 
 #include "boot.h"
 #include "vcpu.h"
+#include "wait_calls.h"
 
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
-uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
-uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);
-int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 
 static struct ferry_engine *engine;
@@ -37,8 +35,6 @@ static struct kvm_run *run;
 /* One stay in the guest: what it does, then the exit, 0 or a positive errno. */
 typedef int (*stay)(void);
 static const stay *stays;
-static void (*before_prepare)(void);
-static unsigned blocks;
 
 /* A KVM that makes a virtual CPU and sets one model-specific register. */
 static bool made_up;
@@ -61,26 +57,6 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
         return __real_ioctl(fd, request, argument);
     errno = (*stays++)();
     return errno ? -1 : 0;
-}
-
-uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint)
-{
-    void (*act)(void) = before_prepare;
-
-    before_prepare = NULL;
-    if (act)
-        act();
-    return __real_endpoint_prepare(endpoint);
-}
-
-/* Nobody here wakes a thread that sleeps. */
-int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
-{
-    (void)endpoint;
-    (void)seen;
-    (void)deadline_ns;
-    blocks++;
-    return -ETIMEDOUT;
 }
 
 /* The made-up guest has no program. */

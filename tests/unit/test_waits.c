@@ -7,37 +7,12 @@
 
 #include <errno.h>
 
-uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
-uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);
-int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+#include "wait_calls.h"
 
 static struct ferry_engine *engine;
 static struct ferry_vm *vm_a, *vm_b;
 static struct endpoint *a, *b;
 static struct ferry_link *link_ab, *to_host, *from_host;
-
-static void (*before_prepare)(void);
-static unsigned blocks;
-
-uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint)
-{
-    void (*act)(void) = before_prepare;
-
-    before_prepare = NULL;
-    if (act)
-        act();
-    return __real_endpoint_prepare(endpoint);
-}
-
-/* Nobody here wakes a thread that sleeps. */
-int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
-{
-    (void)endpoint;
-    (void)seen;
-    (void)deadline_ns;
-    blocks++;
-    return -ETIMEDOUT;
-}
 
 static int setup(void **state)
 {
