@@ -18,11 +18,19 @@
 #include <unistd.h>
 
 #include "image_internal.h"
+#include "mapping.h"
 #include "thread.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; older C libraries lack the name */
+#endif
 
 #define SEAL_TRIES 20
 #define COPY_BYTES (32u << 10)
 #define LONG_BYTES (256u << 10) /* a tenth of a millisecond */
+
+/* So much of the last huge page may stay unused. */
+#define SLACK_BYTES (FERRY_EXTENT_BYTES / 16)
 
 /* What is not loaded is copied too where it is so short: symbols and section headers of an
  * ordinary program. Then its digest and symbols are there whatever happens to the file. */
@@ -142,17 +150,25 @@ static int cut_short(const struct image *image, struct ferry_error *err)
     return image_fail(err, -EAGAIN, image->path, "it was cut short while it was read; try again");
 }
 
+static int read_file(const struct image *image, void *buffer, size_t bytes, uint64_t at,
+                     struct ferry_error *err)
+{
+    int code = image_pread(image->source.fd, buffer, bytes, at);
+
+    if (code == -ENODATA)
+        return cut_short(image, err);
+    return code ? image_fail(err, code, image->path, "reading it: %s", strerror(-code)) : 0;
+}
+
 static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *buffer,
                       struct ferry_error *err)
 {
     while (start < end) {
         size_t bytes = end - start < COPY_BYTES ? (size_t)(end - start) : COPY_BYTES;
-        int code = image_pread(image->source.fd, buffer, bytes, start);
+        int code = read_file(image, buffer, bytes, start, err);
 
-        if (code == -ENODATA)
-            return cut_short(image, err);
         if (code)
-            return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
+            return code;
         code = pwrite_all(image->fd, buffer, bytes, start);
         if (code)
             return image_fail(err, code, image->path, "making a copy in memory: %s",
@@ -160,6 +176,49 @@ static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *b
         start += bytes;
     }
     return 0;
+}
+
+/* Makes [from, to) of the copy huge pages; false where they are not to be had. */
+static bool make_huge(const struct image *image, char *host, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at < to; at += FERRY_EXTENT_BYTES)
+        if (pwrite_all(image->fd, "", 1, at)) /* where there is nothing, nothing is made huge */
+            return false;
+    return madvise(host + from, to - from, MADV_COLLAPSE) == 0;
+}
+
+/* Reads [from, to) into huge pages: that is one copy instead of two, and one allocation where
+ * there were 512. 1: it was done, 0: there are none. */
+static int read_huge(const struct image *image, uint64_t from, uint64_t to, uint64_t end,
+                     struct ferry_error *err)
+{
+    int code = 0;
+    char *host = mapping_aligned(to, PROT_READ | PROT_WRITE, MAP_SHARED, image->fd);
+
+    if (!host)
+        return 0;
+    madvise(host, to, MADV_DONTFORK); /* in a child it would keep the copy from being sealed */
+    if (make_huge(image, host, from, to)) {
+        code = read_file(image, host + from, (to < end ? to : end) - from, from, err);
+        code = code ? code : 1;
+    }
+    munmap(host, to);
+    return code;
+}
+
+static int copy_data(struct image *image, uint64_t start, uint64_t end, char *buffer,
+                     struct ferry_error *err)
+{
+    uint64_t from = (start + FERRY_EXTENT_BYTES - 1) & ~(FERRY_EXTENT_BYTES - 1);
+    uint64_t to = (end + SLACK_BYTES) & ~(FERRY_EXTENT_BYTES - 1);
+    int code = from < to ? read_huge(image, from, to, end, err) : 0;
+
+    if (code < 0)
+        return code;
+    if (code == 0)
+        return copy_bytes(image, start, end, buffer, err);
+    code = copy_bytes(image, start, from, buffer, err);
+    return code ? code : copy_bytes(image, to, end, buffer, err);
 }
 
 /* Leaves holes of the file holes of the copy, so that a sparse file costs what it holds. */
@@ -182,7 +241,7 @@ static int copy_range(struct image *image, struct image_range range, char *buffe
         if ((uint64_t)data >= range.end)
             break;
         at = (uint64_t)hole < range.end ? (uint64_t)hole : range.end;
-        code = copy_bytes(image, (uint64_t)data, at, buffer, err);
+        code = copy_data(image, (uint64_t)data, at, buffer, err);
     }
     return code;
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,6 +152,84 @@ static void test_sparse_segment(void **state)
     fixture_fini(&fixture);
     image_close(image);
     remove_file(&file);
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static bool no_huge;
+static unsigned asked_huge;
+
+int __real_madvise(void *start, size_t bytes, int advice);
+int __wrap_madvise(void *start, size_t bytes, int advice);
+int __wrap_madvise(void *start, size_t bytes, int advice)
+{
+    if (advice != MADV_COLLAPSE)
+        return __real_madvise(start, bytes, advice);
+    asked_huge++;
+    if (!no_huge)
+        return __real_madvise(start, bytes, advice);
+    errno = EINVAL;
+    return -1;
+}
+
+/* A file of `bytes`, each word of which is another, with a segment that is all behind 0x1800. */
+static struct file make_long(const char *dir, struct elf *elf, size_t bytes)
+{
+    uint64_t words[512];
+
+    elf->ehdr.e_shnum = 0;
+    elf->phdr[1].p_filesz = elf->phdr[1].p_memsz = bytes - 0x1800;
+    struct file file = make_file(dir, elf);
+    for (uint64_t at = elf->bytes & ~7ull; at < bytes; at += sizeof(words)) {
+        size_t part = bytes - at < sizeof(words) ? bytes - at : sizeof(words);
+
+        for (size_t i = 0; i < 512; i++)
+            words[i] = at + i;
+        assert_int_equal(pwrite(file.fd, words, part, (off_t)at), part);
+    }
+    return file;
+}
+
+static void expect_long(const char *dir, size_t bytes)
+{
+    struct elf elf = make_elf();
+    struct image *image = NULL;
+    struct fixture fixture;
+    char *whole = malloc(bytes);
+    struct file file = make_long(dir, &elf, bytes);
+
+    assert_non_null(whole);
+    assert_int_equal(pread(file.fd, whole, bytes, 0), bytes);
+    assert_int_equal(open_path(file.path, &image, NULL), 0);
+    assert_int_equal(pwrite(image->fd, "x", 1, 0), -1); /* it is sealed */
+    load(&fixture, image);
+    assert_memory_equal(look(&fixture, TEXT, 0x1800), whole, 0x1800);
+    assert_memory_equal(look(&fixture, DATA, bytes - 0x1800), whole + 0x1800, bytes - 0x1800);
+    expect_digest(image, whole, bytes);
+    fixture_fini(&fixture);
+    image_close(image);
+    remove_file(&file);
+    free(whole);
+}
+
+/* One that fills most of its huge pages is copied into such, once for all of them; where there
+ * are none, as before. What would fill too little of the last one has small pages there. */
+static void test_long_in_huge_pages(void **state)
+{
+    const size_t huge = FERRY_EXTENT_BYTES;
+
+    expect_long(*state, huge - 0x30000); /* too short */
+    assert_int_equal(asked_huge, 0);
+    no_huge = true;
+    expect_long(*state, 2 * huge - 0x1003);
+    assert_int_equal(asked_huge, 1);
+    no_huge = false;
+    expect_long(*state, 2 * huge - 0x1003);
+    expect_long(*state, 2 * huge);
+    expect_long(*state, 2 * huge + 0x5003);
+    assert_int_equal(asked_huge, 4);
 }
 
 /* Symbol tables that a file claims to have: more than are looked through, or beyond its end. */
@@ -451,6 +530,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_rest_costs_nothing),
         cmocka_unit_test(test_sparse_segment),
+        cmocka_unit_test(test_long_in_huge_pages),
         cmocka_unit_test(test_symbols_are_bounded),
         cmocka_unit_test(test_cut_short_before_it_is_copied),
         cmocka_unit_test(test_cut_short_while_copied),
