@@ -172,7 +172,11 @@ static int set_memory(struct options *options, const char *word)
         return STATUS_USAGE;
     }
     if (bytes < FERRY_PAGE_BYTES) {
-        say("--mem %s: that many bytes hold no program; if it is megabytes, write %sM", word, word);
+        if (word[strspn(word, "0123456789")] == '\0')
+            say("--mem %s: that many bytes hold no program; if it is megabytes, write %sM", word,
+                word);
+        else
+            say("--mem %s: holds no program; write more, such as 256M", word);
         return STATUS_USAGE;
     }
     if (bytes > FERRY_PROGRAM_HIGH) {

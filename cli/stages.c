@@ -279,8 +279,12 @@ int stages_of_run(struct pipeline *pipeline, char *const *operands, const char *
     snprintf(stage->label, sizeof(stage->label), "%s", stage->name);
     words_make_unique(stage->name, NULL, 0, 0);
     stage->advice = advise_value(before, operands[0]);
-    if (!stage->advice)
+    if (!stage->advice) {
         stage->advice = advise_no_quotes(operands);
+        /* The name of such a program would be a riddle: several words with marks between them. */
+        if (stage->advice)
+            snprintf(stage->label, sizeof(stage->label), "run");
+    }
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "rlimits.h"
 
@@ -16,6 +17,8 @@ int error_set(struct ferry_error *err, int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    rlimits_advise(err->text, sizeof err->text, code);
+    /* A text with a semicolon says itself what to do. */
+    if (!strchr(format, ';'))
+        rlimits_advise(err->text, sizeof err->text, code);
     return code;
 }

@@ -116,13 +116,15 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
     for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
         files++;
     if (!budget_join(&vm->engine->files, &vm->files, files))
-        return error_set(err, -EMFILE,
-                         "no descriptors are left for VM '%s'; fewer VMs, or raise 'ulimit -n'",
-                         vm->endpoint->name);
+        return error_set(
+            err, -EMFILE,
+            "no descriptors are left for VM '%s'; raise 'ulimit -n', or make fewer VMs",
+            vm->endpoint->name);
     if (!budget_join(&vm->engine->mappings, &vm->mappings, OWN_MAPPINGS))
-        return error_set(err, -ENOMEM,
-                         "no mappings are left for VM '%s'; fewer VMs, or raise vm.max_map_count",
-                         vm->endpoint->name);
+        return error_set(
+            err, -ENOMEM,
+            "no mappings are left for VM '%s'; raise vm.max_map_count, or make fewer VMs",
+            vm->endpoint->name);
     return 0;
 }
 

@@ -28,6 +28,7 @@ class Limits(FerryTest):
                     continue
                 # Two VMs may meet it at once.
                 self.assertRegex(result.errors, rf"\A(ferry: [^\n]*; raise 'ulimit {option}'[^\n]*\n)+\Z")
+                self.assertEqual(result.errors.count("raise"), result.errors.count("\n"))
                 self.assertEqual(result.status, 125)
                 places.add(result.errors)
         self.assertGreater(enough, 0)

@@ -53,7 +53,7 @@ class Quotes(Typed):
         self.check(126, ["pipe", "busybox", shutil.which("ls")], "dynamic", "quote it whole")
 
     def test_program_that_is_quoted_with_its_arguments(self):
-        self.check(127, ["run", "busybox wc"], "do not quote", "ferry run busybox wc$")
+        self.check(127, ["run", "busybox wc"], "ferry: run: there is", "do not quote", "ferry run busybox wc$")
         self.check(127, ["run", "busybox wc | busybox cat"], "ferry pipe 'busybox wc \\| busybox cat'")
 
     def test_file_with_a_blank_in_its_name_runs(self):
@@ -195,7 +195,8 @@ class Options(Typed):
                 self.check(2, ["run", f"--ro={given}", "busybox", "true"], advice)
 
     def test_memory_without_its_unit(self):
-        self.check(2, ["run", "--mem=256", "busybox", "true"], "write 256M")
+        self.check(2, ["run", "--mem=256", "busybox", "true"], "write 256M$")
+        self.check(2, ["run", "--mem=1K", "busybox", "true"], "holds no program; write more")
         self.check(125, ["run", "--mem=64K", "busybox", "true"], "--mem")
 
     def test_option_nearly_right(self):
