@@ -141,8 +141,9 @@ struct ferry_vm_config {
 };
 
 /* Makes the VM and loads the program; runs nothing yet. Errors, each with its
- * text: -EINVAL a name or value that cannot be, -EEXIST the name is taken, -ENOENT not found, -ENOEXEC not an ELF file / dynamically linked /
- * wrong machine / linked where Ferry cannot place it, -EACCES, -ENOMEM, ... */
+ * text: -EINVAL a name or value that cannot be, -EEXIST the name is taken, -ENOENT not found,
+ * -ENOEXEC not an ELF file / dynamically linked / wrong machine / linked where Ferry cannot
+ * place it, -EACCES, -ENOMEM, ... */
 FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                               struct ferry_vm **out, struct ferry_error *err);
 
@@ -205,7 +206,10 @@ FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as th
 /* ---- links ------------------------------------------------------------- */
 
 struct ferry_link_config {
-    bool stream;           /* fd 1 of `from` is fd 0 of `to`; at most one link each */
+    /* fd 1 of `from` is fd 0 of `to`; at most one link each. What the host sends there, in any
+     * mode, is what the program reads, and a hang-up its end of file; what the program writes
+     * comes to the host as messages, in whatever modes and pieces Ferry finds best. */
+    bool stream;
     bool direct;           /* INLINE messages go from VM to VM without an exit; see below */
     uint32_t max_messages; /* in flight: LEND and COPY until released, MOVE until taken;
                               0: 16; at most 48. INLINE ones have an even share of the 1024
@@ -280,13 +284,14 @@ FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *o
  * the host beyond them waits until the host frees some.
  */
 
-/* Messages name memory by host pointers; identity is that of the sender. */
+/* Messages name memory by host pointers; identity is that of the sender. Whoever sends fills mode,
+ * tag, data and bytes, perhaps rest_is_zero, and leaves the rest 0. */
 struct ferry_message {
     int mode; /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
     uint64_t tag;
-    void *data; /* payload; for INLINE received, points into `inline_data` */
+    void *data; /* payload; for INLINE received, points into this `inline_data` */
     size_t bytes;
-    uint16_t src, dst; /* the rest is filled by ferry_recv only */
+    uint16_t src, dst; /* these, up to inline_data, are filled by ferry_recv only */
     uint32_t src_generation, dst_generation;
     uint32_t message; /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
     uint32_t token;   /* what ferry_release takes */
@@ -303,6 +308,8 @@ FERRY_API int ferry_alloc(struct ferry_link *link, size_t count, bool page, void
 FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
 
 /* Sends over a link from the host. All or nothing: 0, or nothing changed.
+ * INLINE (at most 32 bytes) and COPY (at most 65536) take payloads from any memory, which is the
+ * caller's again when this returns.
  * LEND and MOVE take payloads inside owned units; while lent they must not be
  * written (the host's view stays open: this is a promise, not a page fault). The
  * receiver gets whole units: what they hold beside the payload is zeroed, for good, also if
@@ -310,7 +317,8 @@ FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
  * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
  * link are out or not yet taken note of by ferry_reclaim, at most timeout_ns:
  * -ETIMEDOUT. -EPIPE: the receiver is gone, or the link was hung up. -EMSGSIZE: too
- * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here. */
+ * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here, or not a
+ * link from the host. */
 FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *message,
                          uint64_t timeout_ns);
 
@@ -332,8 +340,9 @@ FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void *
 FERRY_API int ferry_link_hangup(struct ferry_link *link);
 
 /* Next message of a link to the host. A payload that was lent or copied stays
- * valid until ferry_release; one that was moved is owned by the host end now.
- * FERRY_HANGUP comes last, and again each time. -ETIMEDOUT. */
+ * valid until ferry_release; one that was moved is owned by the host end now, until ferry_free.
+ * INLINE ones need no release.
+ * FERRY_HANGUP comes last, and again each time; -ETIMEDOUT; -EPERM: not a link to the host. */
 FERRY_API int ferry_recv(struct ferry_link *link, uint64_t timeout_ns,
                          struct ferry_message *message);
 FERRY_API int ferry_release(struct ferry_link *link, uint32_t token);
