@@ -62,10 +62,10 @@ bool stream_uses(const struct stream *stream, struct units units)
 }
 
 /* Input. That the sender went is told beside what is still there. */
-static short poll_input(struct endpoint *endpoint, short want)
+static int poll_input(struct endpoint *endpoint, int want)
 {
     struct stream *stream = endpoint->byte_stream;
-    short events = 0;
+    int events = 0;
 
     if (!endpoint->stream_in)
         return POLLHUP;
@@ -80,20 +80,20 @@ static short poll_input(struct endpoint *endpoint, short want)
 }
 
 /* Output. As with a pipe, one that nobody reads has room. */
-static short poll_output(struct endpoint *endpoint, short want)
+static int poll_output(struct endpoint *endpoint, int want)
 {
     struct stream *stream = endpoint->byte_stream;
 
     if (!endpoint->stream_out)
         return want & POLLOUT;
     if (stream->output_closed || !queue_accepts(endpoint->stream_out))
-        return (short)(POLLERR | (want & POLLOUT));
+        return POLLERR | (want & POLLOUT);
     return want & POLLOUT && stream_output_room(stream) ? POLLOUT : 0;
 }
 
-static short poll_now(struct endpoint *endpoint, short want)
+static int poll_now(struct endpoint *endpoint, int want)
 {
-    short events = 0;
+    int events = 0;
 
     if (want & (POLLIN | POLLHUP))
         events |= poll_input(endpoint, want);
@@ -109,7 +109,7 @@ int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
     if (want & (POLLIN | POLLHUP))
         stream_first_look(endpoint->byte_stream);
     uint64_t deadline = clock_deadline(timeout_ns);
-    short events = poll_now(endpoint, want);
+    int events = poll_now(endpoint, want);
     int result = 0;
 
     while (!events && timeout_ns && result == 0) {
