@@ -15,9 +15,10 @@
  * second of them, or either earlier by link_destroy. Places are used again: an engine may make
  * and destroy VMs and links without end.
  *
- * Threads: the library starts one thread for each running VM, one ticker, one that polls
- * where the engine was made so, and one that copies while a VM of a new program is made.
- * They block all signals; the library installs no signal handler.
+ * Threads: the library starts one thread for each running VM, one ticker, and one that polls where
+ * the engine was made so; for a while also one that copies the program of a VM that is made, and one
+ * for each call of a program on a file whose file system may never answer. They block all signals;
+ * the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H
 #define FERRY_FERRY_H
