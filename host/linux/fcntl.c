@@ -26,19 +26,40 @@ static bool allowed_by_path(uint64_t command)
            command == F_SETFD || command == F_GETFL;
 }
 
+/* Whether the range is one that Linux takes. From the end of a file on anything may be. */
+static int check_range(const struct open_file *file, const struct flock *lock)
+{
+    int64_t start = lock->l_whence == SEEK_CUR && file->kind == FILE_REGULAR ? file->position : 0;
+    int64_t end;
+
+    if (lock->l_whence == SEEK_END)
+        return 0;
+    if (__builtin_add_overflow(start, lock->l_start, &start))
+        return -EOVERFLOW;
+    if (start < 0)
+        return -EINVAL;
+    if (lock->l_len > 0)
+        return __builtin_add_overflow(start, lock->l_len - 1, &end) ? -EOVERFLOW : 0;
+    return start + lock->l_len < 0 ? -EINVAL : 0;
+}
+
 /* Nobody else is there to hold a lock: each is granted, and none is in the way. */
 static int64_t record_lock(struct linux_state *state, const struct open_file *file,
                            uint64_t command, uint64_t addr)
 {
     struct flock lock;
+    int err;
 
     if (guest_get(state, addr, &lock, sizeof(lock)))
         return -EFAULT;
     if ((lock.l_type != F_RDLCK && lock.l_type != F_WRLCK && lock.l_type != F_UNLCK) ||
         (lock.l_whence != SEEK_SET && lock.l_whence != SEEK_CUR && lock.l_whence != SEEK_END))
         return -EINVAL;
+    err = check_range(file, &lock);
+    if (err)
+        return err;
     if (command == F_GETLK || command == F_OFD_GETLK) {
-        if (lock.l_type == F_UNLCK)
+        if (lock.l_type == F_UNLCK || (lock.l_pid && command == F_OFD_GETLK))
             return -EINVAL;
         lock.l_type = F_UNLCK;
         return guest_put(state, addr, &lock, sizeof(lock));
@@ -46,7 +67,7 @@ static int64_t record_lock(struct linux_state *state, const struct open_file *fi
     if ((lock.l_type == F_RDLCK && !file_can_read(file)) ||
         (lock.l_type == F_WRLCK && !file_can_write(file)))
         return -EBADF;
-    return 0;
+    return lock.l_pid && (command == F_OFD_SETLK || command == F_OFD_SETLKW) ? -EINVAL : 0;
 }
 
 /* The streams hold more than any pipe, so each size that a pipe may have is granted. */

@@ -147,7 +147,7 @@ int64_t file_put(struct linux_state *state, const struct open_file *file, const 
     case FILE_ERROR:
         return write_error(state, file, from, bytes);
     case FILE_DEVICE:
-        return file->device == DEVICE_FULL && bytes ? -ENOSPC : (int64_t)bytes;
+        return file->device == DEVICE_FULL ? -ENOSPC : (int64_t)bytes;
     default:
         return -EBADF;
     }
@@ -198,6 +198,8 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return -ESPIPE;
     if (!file_can_read(file))
         return -EBADF;
+    if (!has_positions_for(arg[3], bytes))
+        return -EINVAL;
     if (file->kind == FILE_DEVICE)
         return sys_read(state, arg);
     if (file->kind != FILE_REGULAR || !bytes)
@@ -217,6 +219,9 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
         return -EBADF;
     if (file_is_pipe(file))
         return -ESPIPE;
+    if (file_can_write(file) &&
+        !has_positions_for(arg[3], arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX))
+        return -EINVAL;
     return sys_write(state, arg);
 }
 

@@ -58,18 +58,21 @@ static void take_effect(struct linux_state *state, int signo)
     state->status = signo;
 }
 
-/* Keeps what is blocked. -EAGAIN: no room for what comes with it. */
+/* Keeps what is blocked. -EAGAIN: no room for what comes with it, and it is not sent. */
 static int enqueue(struct linux_state *state, const struct signal_info *info)
 {
     uint64_t bit = mask_of(info->signo);
+    bool full = state->queued >= QUEUED_SIGNALS_MAX ||
+                state->queued >= state->limits[RLIMIT_SIGPENDING].rlim_cur;
 
     if (info->signo < REAL_TIME && state->pending & bit)
         return 0;
-    state->pending |= bit;
-    if (state->queued >= QUEUED_SIGNALS_MAX ||
-        state->queued >= state->limits[RLIMIT_SIGPENDING].rlim_cur)
+    /* What the kernel or kill() sends is delivered without its particulars then. */
+    if (full && info->code < 0 && info->signo >= REAL_TIME)
         return -EAGAIN;
-    state->queue[state->queued++] = *info;
+    state->pending |= bit;
+    if (!full)
+        state->queue[state->queued++] = *info;
     return 0;
 }
 
@@ -83,8 +86,7 @@ static int64_t send_info(struct linux_state *state, const struct signal_info *in
         take_effect(state, info->signo);
         return 0;
     }
-    /* Linux delivers what the kernel or kill() sends without its particulars then. */
-    return enqueue(state, info) && info->code < 0 && info->signo >= REAL_TIME ? -EAGAIN : 0;
+    return enqueue(state, info);
 }
 
 static struct signal_info from_itself(int signo, int code)
@@ -213,19 +215,31 @@ int64_t sys_rt_sigpending(struct linux_state *state, const uint64_t arg[6])
     return arg[1] <= MASK_BYTES ? guest_put(state, arg[0], &set, arg[1]) : -EINVAL;
 }
 
+int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes)
+{
+    uint64_t blocked;
+
+    if (!addr)
+        return 0;
+    if (bytes != MASK_BYTES)
+        return -EINVAL;
+    if (guest_get(state, addr, &blocked, sizeof(blocked)))
+        return -EFAULT;
+    state->blocked = blocked & ~NEVER_BLOCKED;
+    deliver_pending(state);
+    return 0;
+}
+
 /* Until the VM is stopped, or a signal that is let through ends the program: no handler runs that
  * the call could return from. */
 int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t blocked;
+    int64_t err;
 
-    if (arg[1] != MASK_BYTES)
-        return -EINVAL;
-    if (guest_get(state, arg[0], &blocked, sizeof(blocked)))
-        return -EFAULT;
-    state->blocked = blocked & ~NEVER_BLOCKED;
-    deliver_pending(state);
-    return state->next == LINUX_RESUME ? vm_sleep(state->vm, UINT64_MAX) : 0;
+    if (!arg[0])
+        return arg[1] == MASK_BYTES ? -EFAULT : -EINVAL;
+    err = signals_let_through(state, arg[0], arg[1]);
+    return err || state->next != LINUX_RESUME ? err : vm_sleep(state->vm, UINT64_MAX);
 }
 
 /* Takes what is pending. Nothing becomes so while the only thread waits, so waiting is sleeping. */

@@ -103,7 +103,7 @@ static int64_t from_offset(struct linux_state *state, struct open_file *in,
         return from_file(state, in, out, bytes, waits);
     if (guest_get(state, addr, &offset, sizeof(offset)))
         return -EFAULT;
-    if (offset < 0)
+    if (!has_positions_for((uint64_t)offset, bytes))
         return -EINVAL;
     in->position = offset;
     result = from_file(state, in, out, bytes, waits);

@@ -200,6 +200,12 @@ int64_t file_put(struct linux_state *state, const struct open_file *file, const 
                  size_t bytes);
 /* Linux moves at most so much in one call. */
 #define TRANSFER_MAX 0x7ffff000ull
+
+/* Whether a file can have so many bytes from that offset on. */
+static inline bool has_positions_for(uint64_t offset, uint64_t bytes)
+{
+    return offset <= INT64_MAX && bytes <= INT64_MAX - offset;
+}
 /* Standard error goes out in parts that a pipe with any room takes without blocking. */
 #define ERROR_PART 4096
 /* Up to `bytes` at that offset of a FILE_REGULAR. */
@@ -264,6 +270,9 @@ void signals_init(struct linux_state *state, bool ignore_sigpipe);
 void signal_send(struct linux_state *state, int signo);
 /* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
+/* Blocks what the mask at `addr` says, if there is one, and delivers what is no more: for the time
+ * of a wait, after which the caller puts state->blocked back. -EINVAL, -EFAULT. */
+int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 
 /* ---- task.c -------------------------------------------------------------- */
 

@@ -117,7 +117,7 @@ static int64_t write_pieces(struct linux_state *state, const struct open_file *f
     for (uint64_t i = 0; i < count; i++)
         bytes += pieces[i].iov_len;
     if (file->kind == FILE_DEVICE)
-        return file_put(state, file, NULL, bytes);
+        return bytes ? file_put(state, file, NULL, bytes) : 0;
     if (write_gathered(state, file, pieces, count, &put))
         return put;
     may = readable_bytes(state, pieces, count);

@@ -282,6 +282,16 @@ static void test_queued_signals(void **state)
     assert_int_equal(take(vm, 1 << (SIGUSR1 - 1)), SIGUSR1);
     assert_int_equal(CALL(vm, rt_sigpending, SCRATCH, 8), 0);
     assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), 0);
+    /* Without room one that is refused is not pending; what kill() sends is. */
+    for (uint64_t i = 0; i < 64; i++)
+        queue(vm, 40, SI_QUEUE, i, 0);
+    queue(vm, 41, SI_QUEUE, 0, -EAGAIN);
+    assert_int_equal(CALL(vm, rt_sigpending, SCRATCH, 8), 0);
+    assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), mask);
+    CALL(vm, kill, (uint64_t)CALL(vm, getpid), 42);
+    assert_int_equal(take(vm, 1ull << (42 - 1)), 42);
+    while (take(vm, mask) == 40)
+        ;
     /* The last bytes mean something to Linux with codes it knows only. */
     queue(vm, SIGUSR1, SI_QUEUE, 0, 0);
     ((uint8_t *)guest(vm, SCRATCH))[127] = 1;
@@ -308,6 +318,30 @@ static void test_wait_for_a_signal(void **state)
     CALL(vm, rt_sigsuspend, SCRATCH, 8);
     assert_int_equal(vm->next, LINUX_STOPPED);
     assert_int_equal(CALL(vm, rt_sigsuspend, SCRATCH, 4), -EINVAL);
+}
+
+/* A mask for the time of a wait: what it lets through ends the program, else the one before is
+ * back after it. */
+static void test_masks_of_waits(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t *mask = guest(vm, SCRATCH + 2 * PAGE), *pack = guest(vm, SCRATCH + PAGE);
+
+    set_blocked(vm, 1ull << (SIGTERM - 1));
+    assert_int_equal(CALL(vm, ppoll, 0, 0, put_time(vm, 0, 1), NOWHERE, 8), -EFAULT);
+    assert_int_equal(CALL(vm, ppoll, 0, 0, put_time(vm, 0, 1), SCRATCH + 2 * PAGE, 4), -EINVAL);
+    assert_int_equal(CALL(vm, pselect6, 0, 0, 0, 0, put_time(vm, 0, 1), NOWHERE), -EFAULT);
+    CALL(vm, kill, (uint64_t)CALL(vm, getpid), SIGTERM);
+    *mask = UINT64_MAX;
+    pack[0] = SCRATCH + 2 * PAGE;
+    pack[1] = 8;
+    assert_int_equal(CALL(vm, pselect6, 0, 0, 0, 0, put_time(vm, 0, 1), SCRATCH + PAGE), 0);
+    assert_int_equal(CALL(vm, rt_sigprocmask, SIG_BLOCK, 0, SCRATCH + 2 * PAGE, 8), 0);
+    assert_int_equal(*mask, 1ull << (SIGTERM - 1));
+    assert_int_equal(vm->next, LINUX_RESUME);
+    *mask = 0;
+    CALL(vm, ppoll, 0, 0, 0, SCRATCH + 2 * PAGE, 8);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
 }
 
 static void test_suspend_lets_a_signal_through(void **state)
@@ -437,6 +471,7 @@ int main(void)
         TEST(test_blocked_signal_waits),
         TEST(test_queued_signals),
         TEST(test_wait_for_a_signal),
+        TEST(test_masks_of_waits),
         TEST(test_suspend_lets_a_signal_through),
         TEST(test_timers),
         TEST(test_exit),

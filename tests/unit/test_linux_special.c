@@ -29,6 +29,7 @@ static void test_devices(void **state)
     struct ferry_vm *vm = *state;
     char *got = guest(vm, OUT), zero[64] = {0};
     struct stat *stat = guest(vm, OUT);
+    int64_t *offset = guest(vm, OUT);
     int64_t at;
 
     assert_int_equal(open_it(vm, "/dev/zero", O_RDWR), 3);
@@ -39,13 +40,21 @@ static void test_devices(void **state)
     assert_int_equal(CALL(vm, fstat, 3, OUT), 0);
     assert_true(S_ISCHR(stat->st_mode));
     assert_int_equal(stat->st_rdev, makedev(1, 5));
+    /* It goes on as long as there are offsets. */
+    *offset = INT64_MAX - 64;
+    assert_int_equal(CALL(vm, sendfile, 1, 3, OUT, 64), 64);
+    assert_int_equal(*offset, INT64_MAX);
+    assert_int_equal(CALL(vm, sendfile, 1, 3, OUT, 1), -EINVAL);
+    assert_int_equal(CALL(vm, splice, 3, OUT, 1, 0, 1, 0), -EINVAL);
+    assert_int_equal(CALL(vm, pread64, 3, OUT, 64, INT64_MAX - 63), -EINVAL);
+    assert_int_equal(CALL(vm, pwrite64, 3, OUT, 64, INT64_MAX - 63), -EINVAL);
     at = CALL(vm, mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, 3, 0);
     assert_true(at > 0);
     assert_memory_equal(guest(vm, (uint64_t)at), zero, 64);
 
     assert_int_equal(open_it(vm, "/dev/full", O_WRONLY), 4);
     assert_int_equal(CALL(vm, write, 4, SCRATCH, 1), -ENOSPC);
-    assert_int_equal(CALL(vm, write, 4, SCRATCH, 0), 0);
+    assert_int_equal(CALL(vm, write, 4, SCRATCH, 0), -ENOSPC);
     assert_int_equal(CALL(vm, read, 4, OUT, 1), -EBADF);
 
     assert_int_equal(open_it(vm, "/dev/urandom", O_RDONLY), 5);
@@ -216,6 +225,16 @@ static void test_locks_and_sizes(void **state)
     lock->l_type = 9;
     assert_int_equal(CALL(vm, fcntl, 0, F_OFD_SETLK, OUT), -EINVAL);
     assert_int_equal(CALL(vm, fcntl, 0, F_SETLK, NOWHERE), -EFAULT);
+    *lock = (struct flock){.l_type = F_RDLCK, .l_start = 10, .l_len = -10};
+    assert_int_equal(CALL(vm, fcntl, 0, F_SETLK, OUT), 0);
+    lock->l_len = -11;
+    assert_int_equal(CALL(vm, fcntl, 0, F_SETLK, OUT), -EINVAL);
+    *lock = (struct flock){.l_type = F_RDLCK, .l_start = INT64_MAX, .l_len = 1};
+    assert_int_equal(CALL(vm, fcntl, 0, F_GETLK, OUT), 0);
+    *lock = (struct flock){.l_type = F_RDLCK, .l_start = INT64_MAX, .l_len = 2};
+    assert_int_equal(CALL(vm, fcntl, 0, F_GETLK, OUT), -EOVERFLOW);
+    *lock = (struct flock){.l_type = F_RDLCK, .l_pid = 1};
+    assert_int_equal(CALL(vm, fcntl, 0, F_OFD_SETLK, OUT), -EINVAL);
     assert_int_equal(CALL(vm, flock, 1, LOCK_EX | LOCK_NB), 0);
     assert_int_equal(CALL(vm, flock, 1, 16), -EINVAL);
     assert_int_equal(CALL(vm, flock, 9, LOCK_EX), -EBADF);
