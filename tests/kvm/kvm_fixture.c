@@ -2,6 +2,7 @@
 /* What the tests under KVM share. */
 #include "kvm_fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,8 @@ int world_setup_with(void **state, const struct ferry_engine_config *config)
     }
     world->stderr_fd = memfd_create("stderr", MFD_CLOEXEC);
     assert_true(world->stderr_fd >= 0);
+    /* Several VMs write to it, and the position of a memfd has no lock. */
+    assert_int_equal(fcntl(world->stderr_fd, F_SETFL, O_APPEND), 0);
     world->timeout_ns = PATIENCE;
     *state = world;
     return 0;

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "kvm_fixture.h"
 
 #define GREEDY     4
@@ -98,9 +99,7 @@ static void greedy_beside_modest(struct world *world, const char *what)
         assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[place], NULL), 0);
         assert_int_equal(ferry_vm_start(world->vm[place], NULL), 0);
     }
-    while (said_full(world) < GREEDY) /* a greedy one that ends says why */
-        if (ferry_vm_wait(world->vm[modest + 1], 10000000, &world->exit[1]) == 0)
-            fail_msg("%s: %s", world->exit[1].text, world_said(world));
+    until(said_full(world) == GREEDY);
     assert_int_equal(ferry_vm_start(world->vm[modest], NULL), 0);
     assert_int_equal(ferry_vm_wait(world->vm[modest], PATIENCE, &world->exit[modest]), 0);
     world_expect_ok(world, modest);

@@ -148,7 +148,8 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     if (vm->output_broken)
         return -EPIPE;
     assert_true(bytes <= sizeof(vm->output) - vm->output_bytes);
-    memcpy(vm->output + vm->output_bytes, src, bytes);
+    if (bytes)
+        memcpy(vm->output + vm->output_bytes, src, bytes);
     vm->output_bytes += bytes;
     vm->stop |= vm->stop_after_write;
     return (ssize_t)bytes;
