@@ -57,7 +57,7 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t use
     pthread_mutex_lock(&budget->lock);
     uint32_t floor = floor_for(budget, budget->count + 1);
     uint64_t borrowed = borrowed_with(budget, floor) + beyond(used, floor);
-    /* What all have or are sure of must be there. */
+    /* There must be enough for the floors of all, and for what they have beyond. */
     bool joins = borrowed + (uint64_t)floor * (budget->count + 1) <= budget->whole;
     if (joins) {
         *share =
@@ -106,7 +106,7 @@ bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used
 
 static uint32_t left(uint64_t all, uint64_t taken)
 {
-    /* Never nothing: then it is the kernel that refuses. */
+    /* At least something: where even that is not there, the kernel refuses it. */
     uint64_t least = all / 16, rest = all > taken ? all - taken : 0;
 
     rest = rest > least ? rest : least;

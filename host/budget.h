@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Budgets: what the process has of something that all VMs take from (mappings, descriptors),
- * shared so that none can leave the others without.
+ * shared so that no VM can leave the others without any.
  *
- * Each VM is sure of a floor: a quarter of the whole for all of them, and not more than `most`.
+ * Each VM can always have its floor: an equal share of a quarter of the whole, at most `most`.
  * Beyond its floor a VM borrows, and all together borrow half of the whole at most. So whatever
- * others borrowed, the floor of each is there. The floor sinks when VMs are made, and then more of
- * what they have counts as borrowed: the last quarter is for that, so that VMs which came first
- * and took all they could do not keep others from being made.
+ * others borrowed, the floor of each is there. When more VMs are made the floor sinks, and more of
+ * what the first ones have counts as borrowed. The last quarter is for that: VMs that came first and
+ * took all they could do not keep others from being made.
  */
 #ifndef FERRY_HOST_BUDGET_H
 #define FERRY_HOST_BUDGET_H
@@ -33,15 +33,15 @@ struct budget {
 void budget_init(struct budget *budget, uint32_t whole, uint32_t most);
 void budget_fini(struct budget *budget);
 
-/* One more VM, which uses so much by itself. False: there is not enough left. */
+/* A VM joins, which uses so much from the start. False: there is not enough left. */
 bool budget_join(struct budget *budget, struct budget_share *share, uint32_t used);
-/* It gives back all it has; nothing happens if it never joined. */
+/* The VM gives back all it has. Nothing happens if it never joined. */
 void budget_leave(struct budget *budget, struct budget_share *share);
 
-/* The VM uses so much from now on. False: it may not; less than before it always may. */
+/* The VM uses so much from now on. False: it may not. It may always use less than before. */
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used);
 
-/* What this process can still have, less what it keeps for itself: read when an engine is made. */
+/* What this process can still have, less what is kept for itself; read when an engine is made. */
 uint32_t budget_mappings(uint64_t pool_units);
 uint32_t budget_files(void);
 

@@ -22,7 +22,8 @@ void endpoint_begin(struct endpoint *endpoint, struct ferry_engine *engine, uint
 {
     const size_t from = offsetof(struct endpoint, engine);
 
-    endpoint_lock(endpoint); /* who comes late for the one before finds this one whole */
+    endpoint_lock(
+        endpoint); /* a thread that comes late for the endpoint before finds this one whole */
     memset((char *)endpoint + from, 0, offsetof(struct endpoint, queue) - from);
     endpoint->engine = engine;
     endpoint->index = index;
@@ -126,8 +127,8 @@ static bool is_live(struct endpoint *endpoint)
     return live;
 }
 
-/* The host is one peer to a guest, and has an end for each link: whether another of them is
- * there. Both may end at once: each says first that it is not live, so the later one sees it. */
+/* To a guest the host is one peer, though it has an end for each link. Tells whether another end is
+ * still there. Two may end at once: each says first that it is not live, so the later one sees it. */
 static bool host_stays(const struct endpoint *viewer, const struct endpoint *end)
 {
     for (uint32_t i = 0; i < viewer->out_count; i++)
@@ -139,7 +140,7 @@ static bool host_stays(const struct endpoint *viewer, const struct endpoint *end
     return false;
 }
 
-/* Writes into the control structure of `viewer` that `peer`, which is not live, is no more. */
+/* Writes into the control structure of `viewer` that `peer`, which is not live, is gone. */
 static void show_gone(struct endpoint *viewer, const struct endpoint *peer,
                       struct ferry_peer *shown)
 {

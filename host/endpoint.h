@@ -35,7 +35,7 @@ enum {
     PARKED_PAYLOAD = 1, /* an entry of the queue, and one of the link's messages in flight */
     PARKED_INLINE = 2,  /* an entry of the queue, and part of the link's share of them */
     PARKED_TOKEN = 4,   /* as for a payload, and a token */
-    PARKED_SHARE = 8,   /* to own so many units: a MOVE */
+    PARKED_SHARE = 8,   /* the right to own so many more units, for a MOVE */
 };
 
 /* The right to send from one endpoint to another, and its figures. */
@@ -86,17 +86,17 @@ struct held {
 };
 
 struct endpoint {
-    /* These outlive it: its memory is used again for another, and is there until the engine goes.
-     * So whoever comes late, by an index or to wake it, finds an endpoint that does not concern
-     * him, but never something else. */
-    struct endpoint *next_made; /* of all there ever were, by this and the next: the engine's */
+    /* These stay when the endpoint is retired: its memory is used for another endpoint, and is freed
+     * with the engine only. A thread that comes late, by an index or to wake it, may so find an
+     * endpoint that it does not mean, but always an endpoint. */
+    struct endpoint *next_made; /* links all that were ever made; the engine's */
     struct endpoint *next_spare;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* users, leaving */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
     atomic_bool asleep;     /* somebody waits on it */
 
-    /* From here to `queue` all is zero when it begins. */
+    /* All from here to `queue` is zero when an endpoint begins. */
     struct ferry_engine *engine;
     bool retired;        /* no thread acts for it any more, for good; under the engine's lock */
     struct ferry_vm *vm; /* NULL: the host */
@@ -127,7 +127,7 @@ struct endpoint {
     atomic_bool stopping;
     /* Under lock: */
     bool live;
-    bool settled;      /* its end is over: it owns and holds nothing, and will not again */
+    bool settled;      /* it has ended, and owns and holds nothing for good */
     uint32_t users;    /* others in the middle of a change to it */
     uint32_t leaving;  /* tokens that are being released */
     bool still;        /* no release may begin: what it holds is being read */
@@ -149,7 +149,7 @@ struct endpoint {
     uint8_t queue_link[FERRY_RING_ENTRIES];      /* index of in[] */
 };
 
-/* What outlives it, once; `endpoint` is zeroed memory. */
+/* Once for this memory, which is zeroed: initialises what stays when an endpoint is retired. */
 int endpoint_init(struct endpoint *endpoint);
 void endpoint_fini(struct endpoint *endpoint);
 /* A new endpoint begins in this memory. Under the engine's lock. */
@@ -185,11 +185,11 @@ int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_n
  * and only if somebody sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
 
-/* Takes the link out of the tables of both ends; no thread uses it. Under the engine's lock. */
+/* Takes the link out of the tables of both ends. No thread uses the link. Under the engine's lock. */
 void link_disconnect(struct ferry_link *link);
 /* Ends the host's ends of all links of a VM that is being destroyed; calls on them return. */
 void link_close_all(struct endpoint *endpoint);
-/* Around each call of the host on a link; false: it is being destroyed. */
+/* To be called around each call of the host on a link; false: the link is being destroyed. */
 bool link_enter(struct ferry_link *link);
 void link_leave(struct ferry_link *link);
 

@@ -24,7 +24,7 @@
 #define DEFAULT_PAGES    512
 #define DEFAULT_DEFER_US 1000
 
-/* What each VM is sure of where there are few: of mappings and descriptors. */
+/* Where there are few VMs, each may always have so many mappings and descriptors. */
 #define MAPPINGS_SURE 512
 #define FILES_SURE    64
 
@@ -75,7 +75,7 @@ static struct endpoint *make_endpoint(void)
     return NULL;
 }
 
-/* Under lock: memory for one, that of one that is over if there is any. */
+/* Under lock: memory for an endpoint, that of a retired one if there is any. */
 static struct endpoint *endpoint_memory(struct ferry_engine *engine)
 {
     struct endpoint *endpoint = engine->spare_endpoints;
@@ -111,8 +111,8 @@ int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct
     return endpoint ? 0 : -ENOMEM;
 }
 
-/* Under lock: what it had of its own goes, and if no link leads to it, so does it: nobody who
- * is not late knows it any more. */
+/* Under lock: frees what a retired endpoint had of its own. If no link leads to it, its memory may
+ * also be used for another: only a thread that comes late can still know it. */
 static void recycle(struct ferry_engine *engine, struct endpoint *endpoint)
 {
     if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
@@ -139,7 +139,7 @@ void engine_link_free(struct ferry_engine *engine, struct ferry_link *link)
     recycle(engine, to);
 }
 
-/* Under lock: frees its links of which the other end is over, too. */
+/* Under lock: frees those of its links whose other end is retired as well. */
 static void free_links(struct ferry_engine *engine, struct endpoint *endpoint)
 {
     for (uint32_t i = endpoint->out_count; i-- > 0;)
@@ -263,8 +263,8 @@ void ferry_engine_destroy(struct ferry_engine *engine)
 
 /* --- books --------------------------------------------------------------------- */
 
-/* Under lock, so no endpoint begins meanwhile: which may own or hold something. One that ends
- * does until its end is over. */
+/* Under lock, so that no endpoint begins meanwhile: tells which endpoints may own or hold something.
+ * One that is ending may, until it is settled. */
 static void note_alive(struct ferry_engine *engine, bool alive[ENDPOINTS_MAX])
 {
     for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {

@@ -46,7 +46,7 @@ struct ferry_engine {
     pthread_mutex_t lock; /* all below but the ticker */
     uint32_t generation;
     uint32_t place_hint; /* all places of endpoints below it are taken */
-    uint32_t place_end;  /* none from here on was ever taken */
+    uint32_t place_end;  /* no place from here on was ever taken */
     struct endpoint *made_endpoints, *spare_endpoints;
     struct image_entry *images;
     char pad2[64];
@@ -64,8 +64,9 @@ static inline struct endpoint *engine_endpoint(struct ferry_engine *engine, uint
 
 /* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
 int engine_endpoint_new(struct ferry_engine *engine, struct ferry_vm *vm, struct endpoint **out);
-/* The endpoint was shut down, and nobody acts for it any more: its place may be taken by another.
- * Those of its links that lead to such a one are freed, and endpoints without a link used again. */
+/* The endpoint was shut down and no thread acts for it any more, so another may take its place.
+ * Frees its links to endpoints that are retired too; the memory of an endpoint without links is
+ * used again. */
 void engine_endpoint_retire(struct ferry_engine *engine, struct endpoint *endpoint);
 /* Under lock: frees a link that no thread can be using. */
 void engine_link_free(struct ferry_engine *engine, struct ferry_link *link);
@@ -74,10 +75,10 @@ void engine_link_free(struct ferry_engine *engine, struct ferry_link *link);
  * -ENOMEM: it takes more than limit_bytes. */
 int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
                  struct image **out, struct ferry_error *err);
-/* One more user of it; NULL is allowed, as below. */
+/* Counts one more user of the image; NULL is allowed, as below. */
 void engine_image_hold(struct ferry_engine *engine, struct image *image);
 void engine_image_release(struct ferry_engine *engine, struct image *image);
-/* All: nobody uses one. */
+/* Frees all images; no VM uses one any more. */
 void engine_images_free(struct ferry_engine *engine);
 
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The images of an engine: which file is which image, and how long one is kept. One that no VM
- * uses is kept for the next VM, the latest few of them: an engine may see its files change without end.
+ * The images of an engine: which file is which image, and how long an image is kept. Of
+ * those that no VM uses the latest few are kept for the next VM, and no more: the files of an
+ * engine may change without end.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "error.h"
 #include "image.h"
 
-#define IDLE_MOST 8 /* that nobody uses */
+#define IDLE_MOST 8 /* images that no VM uses */
 
 /* A file that was changed a moment before it was opened may be changed again within the same
  * tick of the clock that file systems use, and would then look the same. */
@@ -62,8 +63,8 @@ int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_b
         close(source.fd);
         return error_set(err, -ENOMEM, "no memory to load '%s'", path);
     }
-    /* Nothing is locked, as this may take long. If another thread loads the same meanwhile, there
-     * are two of it: no harm. */
+    /* Nothing is locked, as this may take long. If another thread loads the same file
+     * meanwhile, there are two images of it, which does no harm. */
     result = image_open(path, &source, limit_bytes, &entry->image, err);
     if (result < 0) {
         free(entry);
@@ -88,7 +89,7 @@ void engine_image_hold(struct ferry_engine *engine, struct image *image)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Under lock: takes those off the list that are too many. */
+/* Under lock: takes those unused images off the list that are too many. */
 static struct image_entry *take_surplus(struct ferry_engine *engine)
 {
     struct image_entry *surplus = NULL, **link = &engine->images;

@@ -37,20 +37,20 @@ struct image_segment {
     unsigned prot;                                   /* SPACE_* */
 };
 
-/* [start, end) of a file. */
+/* The bytes [start, end) of a file. */
 struct image_range {
     uint64_t start, end;
 };
 
 struct image {
     uint32_t users; /* the engine's, under its lock */
-    int fd;         /* the copy: what runs of the file, at the same offsets, and holes between */
-    struct image_range copied[IMAGE_RANGES_MAX]; /* sorted, disjoint: what the copy has */
+    int fd;         /* the copy of what runs, at the offsets of the file, with holes between */
+    struct image_range copied[IMAGE_RANGES_MAX]; /* what the copy has; sorted, disjoint */
     size_t copied_count;
-    /* What a VM is charged for: its pages, and what of the copy it does not share with them, or
-     * may have its own copies of. */
+    /* What a VM is charged for: the pages of its segments, and that part of the copy which it does
+     * not share with others for certain. */
     uint64_t memory_bytes, unshared_bytes;
-    struct image_source source; /* the file itself, for what the copy has not; fd -1: it has all */
+    struct image_source source; /* the file, for what is not in the copy; fd -1: all is in it */
     char *path;
     uint64_t entry, bias; /* bias: what a static-PIE file is moved up by, else 0 */
     uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
@@ -72,38 +72,41 @@ struct image {
  * directory, not a regular file. */
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
 
-/* Checks the file and begins to copy what runs of it, which another thread goes on with. Takes the
- * source over, also when it fails. Errors with a text that names the path, the reason and the way out: not an ELF file, not for x86-64,
- * dynamically linked, not executable type, no load segments, linked outside what a VM has,
- * malformed (bounds that overflow or lie beyond the file), more than limit_bytes of memory. */
+/* Checks the file and begins to copy what runs of it; a thread of its own goes on with a long copy.
+ * Takes the source over, also on an error. The text of an error names the path, the reason and the
+ * way out: not an ELF file, not for x86-64, dynamically linked, not executable type, no load
+ * segments, linked outside what a VM has, malformed (bounds that overflow or lie beyond the file),
+ * more than limit_bytes of memory. */
 int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
                struct image **out, struct ferry_error *err);
 void image_close(struct image *image);
 
-/* Until all is copied, and sealed: 0, or why it is not. Any thread. */
+/* Waits until the copy is complete and sealed: 0, or the errno of what failed. Any thread. */
 int image_copy_wait(struct image *image, struct ferry_error *err);
 
-/* Goes on with the digest of an image that was loaded, a piece of the file at a time, so that the
- * caller can look about between: true, it is there. Any thread. It is the SHA-256 of the file as it was opened: what
- * runs comes from the copy that runs, the rest from the file. All zeros if that rest was changed
- * before it could be read, or cannot be read. */
+/* Goes on with the digest of an image that was loaded, by one piece of the file, so that the caller
+ * can look between two pieces whether to stop. True: the digest is there. Any thread. It is the
+ * SHA-256 of the file as it was opened: what runs is read from the copy, the rest from the file. It
+ * is all zeros if the rest was changed before it could be read, or cannot be read. */
 bool image_digest_step(struct image *image);
 
-/* Waits for the copy, and maps the segments into a space that has nothing in their place: file pages
- * private, the rest zero. */
+/* Waits for the copy and maps the segments into a space that is free there: pages of the file are
+ * private, the rest is zero. */
 int image_load(struct image *image, struct space *space, struct ferry_error *err);
 
 /* Builds the initial stack of the System V x86-64 ABI (argc, argv, envp,
  * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_UID.., AT_SECURE,
  * AT_RANDOM from getrandom, AT_HWCAP, AT_CLKTCK, AT_EXECFN, AT_PLATFORM, FERRY_AT_CONTROL) in a
- * stack of stack_bytes (at most limited by the space) below FERRY_PROGRAM_HIGH. Returns the initial RSP.
+ * stack of stack_bytes (at most limited by the space) below FERRY_PROGRAM_HIGH. Returns the initial
+ * RSP.
  * -E2BIG: arguments and environment do not fit. */
 int image_stack(const struct image *image, struct space *space, uint64_t stack_bytes,
                 char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
                 struct ferry_error *err);
 
-/* Function at a guest address, the image being loaded: "name+0x1f" into text, or "" without symbols. Looks through the
- * symbols of the file each time, at most some 60 MiB of them. Any thread. */
+/* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
+ * symbols. The image is loaded. Looks through the symbols of the file each time, at most some 60 MiB
+ * of them. Any thread. */
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
 
 #endif

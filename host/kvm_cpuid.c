@@ -15,7 +15,7 @@
 #define FORMAT     1
 #define BOOT_BYTES 36
 
-/* The file: the table follows. */
+/* The head of the file; the table follows. */
 struct kept_head {
     char what[8];
     uint32_t format, entries;
@@ -42,7 +42,7 @@ static uint64_t sum_of(const void *data, size_t bytes)
     return sum;
 }
 
-/* False: it cannot be told when an answer holds. */
+/* False: there is no way to tell how long an answer holds. */
 static bool fill_head(int kvm_fd, struct kept_head *head)
 {
     struct stat st;
@@ -90,7 +90,8 @@ static void store(const char *path, const struct kept_head *head, const struct c
     kept.head.entries = table->head.nent;
     kept.head.sum = sum_of(table->entries, bytes);
     memcpy(kept.entries, table->entries, bytes);
-    (void)kept_file_write(path, &kept, sizeof kept.head + bytes); /* then not */
+    (void)kept_file_write(
+        path, &kept, sizeof kept.head + bytes); /* without the file it is asked again next time */
 }
 
 int cpuid_read(int kvm_fd, const char *kept_path, struct cpuid_table *out)

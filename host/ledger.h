@@ -57,9 +57,9 @@ enum unit_state {
 /* A copy of what the ledger says about a unit. */
 struct ledger_unit {
     uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
-    uint16_t recipient;     /* TRANSIT by a move: whose share it counts for, too */
+    uint16_t recipient;     /* TRANSIT by a move: counts for the share of this one, too */
     uint8_t state;          /* enum unit_state */
-    bool kept;              /* the VMM's own use in its owner's name: closed to the owner */
+    bool kept;              /* used by the VMM in the owner's name, and closed to the owner */
     /* The last message it travelled in, kept for reports after it is over. */
     uint16_t from, to;
     uint32_t message;

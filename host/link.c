@@ -18,9 +18,9 @@
 #define DEFAULT_MESSAGES 16
 #define MOST_MESSAGES    48
 
-/* The host's end of a link with `vm`: an endpoint whose window is the VMM's own view. One that sends
- * gets units from the pool, and something is kept for that. One that receives owns no more than
- * the VM may: what is moved beyond that waits until some is freed. */
+/* The host's end of a link with `vm`: an endpoint whose window is the VMM's own view. An end that
+ * sends gets units from the pool, where some are kept for it. An end that receives owns no more units
+ * than the VM may; what is moved to it beyond that waits until the host frees some. */
 static int host_endpoint(struct ferry_engine *engine, const struct ferry_vm *vm, bool sends,
                          struct endpoint **out)
 {
@@ -28,7 +28,7 @@ static int host_endpoint(struct ferry_engine *engine, const struct ferry_vm *vm,
     if (result < 0)
         return result;
     struct endpoint *endpoint = *out;
-    endpoint_lock(endpoint); /* a report may read it */
+    endpoint_lock(endpoint); /* a report of another thread may read what is set here */
     snprintf(endpoint->name, sizeof endpoint->name, "host");
     endpoint_unlock(endpoint);
     endpoint->window_addr = (uint64_t)engine->pool.base;
@@ -178,7 +178,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
 
 /* --- calls of the host on it --------------------------------------------------- */
 
-/* In `callers`: no more calls may begin. */
+/* A bit of `callers`: no more calls may begin. */
 #define CLOSING 0x80000000u
 
 bool link_enter(struct ferry_link *link)
@@ -191,7 +191,7 @@ bool link_enter(struct ferry_link *link)
 
 void link_leave(struct ferry_link *link)
 {
-    /* Afterwards the link may be gone: its address is all that the waking takes. */
+    /* From here on the link may be gone; the waking needs its address only. */
     if (atomic_fetch_sub(&link->callers, 1) == (CLOSING | 1))
         clock_futex_wake(&link->callers);
 }
@@ -253,7 +253,7 @@ static void leave_sender(struct ferry_link *link)
     endpoint_unlock(from);
 }
 
-/* Nothing of this link is in the queue. */
+/* The queue holds no message of this link. */
 static void leave_receiver(struct ferry_link *link)
 {
     struct endpoint *to = link->to;
@@ -296,7 +296,7 @@ void ferry_link_destroy(struct ferry_link *link)
     pthread_mutex_lock(&engine->lock);
     bool quiet = !link->direct && is_quiet(link->from) && is_quiet(link->to);
     pthread_mutex_unlock(&engine->lock);
-    /* What was sent arrives, and then the hang-up; but where nothing was, nothing is left of it. */
+    /* What was sent arrives, and then the hang-up. If nothing was sent, the link leaves no trace. */
     bool unused = quiet && queue_abandon(link);
     if (host)
         close_host(link, host);

@@ -81,8 +81,8 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
     return open_kind(state, &like, flags);
 }
 
-/* Opens for reading what was found: it becomes the descriptor, if its file system answers always,
- * else what was found remains that. */
+/* Opens for reading what was found, if its file system always answers; else the descriptor remains
+ * the O_PATH one. */
 static int64_t open_found(struct linux_state *state, struct found *found)
 {
     struct host_call call = {.op = HOST_OPEN, .fd = found->fd, .number = O_NONBLOCK};

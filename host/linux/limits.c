@@ -13,7 +13,7 @@
 #include "state.h"
 
 #define NS_PER_S 1000000000ull
-/* As much of the memory may become stack. */
+/* The stack may become so large a part of the memory: the half. */
 #define STACK_SHARE 2
 /* Bytes below RSP that a function may use without moving it. */
 #define RED_ZONE 128
@@ -83,7 +83,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
             return -EPERM;
     } else {
         if (sp < state->stack_start || sp > FERRY_PROGRAM_HIGH)
-            return 0; /* it stands elsewhere: nobody knows what it uses of the stack */
+            return 0; /* RSP is elsewhere, so nobody knows how much of the stack is in use */
         if (start > sp - RED_ZONE)
             start = (sp - RED_ZONE) & ~(FERRY_PAGE_BYTES - 1);
         if (start > state->stack_start)

@@ -112,7 +112,7 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 _Static_assert(PROT_READ == SPACE_READ && PROT_WRITE == SPACE_WRITE && PROT_EXEC == SPACE_EXEC,
                "rights need no translation");
 
-/* Flags that MAP_SHARED_VALIDATE knows: those from before it. */
+/* The flags that MAP_SHARED_VALIDATE lets pass: those older than itself. */
 #define FLAGS_OF_OLD                                                                              \
     (uint64_t)(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE | \
                MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |        \
@@ -148,7 +148,7 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
     return found ? (int64_t)found : -ENOMEM;
 }
 
-/* Between parts like that it looks whether to stop. */
+/* A long copy is made in parts of this size, and the VM may be stopped between two. */
 #define READ_PART (64ull << 20)
 
 /* Reads the file from `offset` on into the memfd, which has room for `bytes`; *got: how much. */
@@ -277,7 +277,7 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     return err ? err : addr;
 }
 
-/* Where nothing can be mapped, nothing is: unmapping it succeeds. */
+/* Nothing is ever mapped outside the program's part, so unmapping there succeeds. */
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;

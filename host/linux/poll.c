@@ -14,12 +14,12 @@
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM)
 #define NS_PER_S     1000000000ull
 
-/* How often somebody who waits for what only the host's descriptor of standard error can tell
- * looks at it: that it has room again, or that its reader went. */
+/* Only the host's descriptor of standard error can tell that it has room again or that its reader
+ * has gone. Whoever waits for that looks at this interval. */
 #define ERROR_TURN_NS 50000000ull
 
-/* What the streams are asked for on behalf of one entry: that the other side went is told always,
- * whatever the program asked for. */
+/* What the streams are asked for one entry. That the other side has gone is always told, whatever
+ * the program asked for. */
 static int stream_want(const struct open_file *file, int events)
 {
     if (file && file->kind == FILE_INPUT)
@@ -136,7 +136,7 @@ int64_t sys_poll(struct linux_state *state, const uint64_t arg[6])
                         timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000000);
 }
 
-/* What is left of a time limit, as those calls say that take one by reference. */
+/* Writes back what is left of a time limit, as calls do that take one by reference. */
 static uint64_t time_left(uint64_t deadline)
 {
     uint64_t now = clock_now();

@@ -16,7 +16,7 @@ struct refused {
     char name[REFUSED_NAME_BYTES];
     bool relative; /* to ferry's working directory, which no --ro holds */
     bool named;
-    bool outside; /* of all read-only directories */
+    bool outside; /* the name leads out of all read-only directories */
     /* What is to be said; empty: nothing was refused. */
     char text[2 * REFUSED_NAME_BYTES + 80];
     bool looked_at_host; /* for a limit of its own */

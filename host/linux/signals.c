@@ -40,7 +40,7 @@ static bool harmless(int signo)
             mask_of(SIGSTOP) | mask_of(SIGTSTP) | mask_of(SIGTTIN) | mask_of(SIGTTOU));
 }
 
-/* A signal that is sent, or was blocked and is no more. */
+/* A signal that is not blocked: it was just sent, or just unblocked. */
 static void take_effect(struct linux_state *state, int signo)
 {
     uint64_t handler = state->actions[signo - 1].handler;
@@ -131,7 +131,7 @@ static int first_pending(const struct linux_state *state, uint64_t set)
     return pending ? __builtin_ctzll(pending) + 1 : 0;
 }
 
-/* What is pending and nobody would look at goes, as in Linux, when it becomes ignored. */
+/* As in Linux, a pending signal is discarded when it becomes ignored. */
 static void flush_ignored(struct linux_state *state, int signo)
 {
     const uint64_t ignored =
@@ -242,7 +242,7 @@ int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
     return err || state->next != LINUX_RESUME ? err : vm_sleep(state->vm, UINT64_MAX);
 }
 
-/* Takes what is pending. Nothing becomes so while the only thread waits, so waiting is sleeping. */
+/* Takes what is pending. While the only thread waits, no signal becomes pending: it just sleeps. */
 int64_t sys_rt_sigtimedwait(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set, nanoseconds;

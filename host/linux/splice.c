@@ -10,7 +10,7 @@
 #include "state.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
-/* What goes through memory of ours goes in parts like that, which are a pipe's. */
+/* What goes through our memory goes in parts of this size, which is that of a pipe. */
 #define THROUGH_BYTES 65536
 
 /* Of the files that streams take, and from which one may start anywhere. */
@@ -52,7 +52,7 @@ static int64_t put_some(struct linux_state *state, const struct open_file *out, 
     return file_put(state, &like, from, bytes);
 }
 
-/* Input to what is no stream: what is there, up to one part. */
+/* From input to what is not a stream: moves what is there, at most one part. */
 static int64_t from_input(struct linux_state *state, struct open_file *in,
                           const struct open_file *out, uint64_t bytes, bool waits)
 {
