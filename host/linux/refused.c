@@ -98,7 +98,8 @@ static bool is_among(const struct refused *refused, const char *const *paths)
     return false;
 }
 
-static void keep_outside(struct linux_state *state, bool file)
+/* What --ro gives nobody, or nobody needs: all that is said of it is said here. */
+static bool keep_usual(struct linux_state *state)
 {
     static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};
     /* C libraries and busybox look for these at each start, and nothing fails without them. */
@@ -109,14 +110,20 @@ static void keep_outside(struct linux_state *state, bool file)
         "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
     };
     const struct refused *refused = &state->refused_last;
-    char directory[REFUSED_NAME_BYTES];
 
     if (is_among(refused, customary))
-        return;
-    if (is_among(refused, never_there)) {
-        keep(state, true, "'%s', which a VM does not have", refused->name);
-        return;
-    }
+        return true;
+    if (!is_among(refused, never_there))
+        return false;
+    keep(state, true, "'%s', which a VM does not have", refused->name);
+    return true;
+}
+
+static void keep_outside(struct linux_state *state, bool file)
+{
+    const struct refused *refused = &state->refused_last;
+    char directory[REFUSED_NAME_BYTES];
+
     holder(refused, file, directory, sizeof(directory));
     const char *quote = directory[strcspn(directory, " \"$&();<>*?[\\`|~#")] ? "'" : "";
 
@@ -150,9 +157,13 @@ static void look_at_file(struct linux_state *state, const struct linux_call *cal
     if (file && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC)))
         keep(state, false, "to write '%s': a VM has no files to write, only standard output",
              refused->name);
-    else if (refused->outside && (call->result == -ENOENT || call->result == -EACCES))
+    else if (call->result != -EACCES && !(refused->outside && call->result == -ENOENT))
+        return;
+    else if (keep_usual(state))
+        return;
+    else if (refused->outside)
         keep_outside(state, file);
-    else if (call->result == -EACCES)
+    else
         keep(state, false,
              "'%s': a link that leads out of --ro (name what it leads to), no regular file, or "
              "none that you may read",

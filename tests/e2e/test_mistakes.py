@@ -230,6 +230,16 @@ class Refused(Typed):
         self.check_refused("'words': --ro . allows it", "busybox", "cat", "words")
         self.check_refused("'/etc': --ro /etc allows it", "busybox", "ls", "/etc")
 
+    def test_file_of_the_kernels_own_state(self):
+        """No option shows it, so none is named; what each start looks for is no reason."""
+        for options in ((), ("--ro=/proc",), ("--ro=/",)):
+            with self.subTest(options):
+                self.check_refused("'/proc/version', which a VM does not have", *options,
+                                   "busybox", "cat", "/proc/version")  # fmt: skip
+        result = ferry("run", "--ro=/", "busybox", "ls", "/nonexistent", env=self.env)
+        self.assertEqual(result.status, 1)
+        self.assertNotIn("refused", result.errors)
+
     def test_advice_is_true(self):
         result = ferry("run", "--ro", ".", "busybox", "cat", "words", env=self.env)
         self.assert_ends(result, 0)
