@@ -233,7 +233,7 @@ static int64_t seek_file(struct linux_state *state, struct open_file *file, off_
 
     if (whence == SEEK_CUR) {
         if (__builtin_add_overflow(offset, file->position, &call.offset))
-            return -EOVERFLOW;
+            return -EINVAL;
         call.number = SEEK_SET;
     }
     position = host_file_call(state, file->local, &call);
@@ -248,7 +248,7 @@ static int64_t seek_list(struct open_file *file, off_t offset, int whence)
     off_t position = offset;
 
     if (whence == SEEK_CUR && __builtin_add_overflow(offset, file->position, &position))
-        return -EOVERFLOW;
+        return -EINVAL;
     if ((whence != SEEK_SET && whence != SEEK_CUR) || position < 0)
         return -EINVAL;
     file->position = position;

@@ -109,6 +109,7 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
     struct move move = {
         .old = arg[0], .bytes = memory_page_up(arg[1]), .new_bytes = memory_page_up(arg[2])};
     uint64_t flags = arg[3];
+    bool shrinks;
 
     if (move.old & (PAGE - 1) || !move.bytes || !move.new_bytes ||
         flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
@@ -118,7 +119,9 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (move.bytes > FERRY_PROGRAM_HIGH || move.new_bytes > FERRY_PROGRAM_HIGH)
         return -ENOMEM;
-    if (!space_is_uniform(space, move.old, move.bytes, &move.prot, &move.file))
+    /* To become shorter where it is, it need not be of one kind. */
+    shrinks = move.new_bytes < move.bytes && !(flags & MREMAP_FIXED);
+    if (!space_is_uniform(space, move.old, shrinks ? PAGE : move.bytes, &move.prot, &move.file))
         return -EFAULT;
     /* The limits are about sums: it may as well lie where it was. */
     if (move.new_bytes > move.bytes && !limits_allow(state, move.old, move.new_bytes, move.prot))

@@ -83,12 +83,18 @@ static int stat_descriptor(struct linux_state *state, uint64_t fd, struct stat *
     return file ? file_stat(state, file, out) : -EBADF;
 }
 
+#define STAT_FLAGS                                                                 \
+    (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_FORCE_SYNC | \
+     AT_STATX_DONT_SYNC)
+
 /* With AT_EMPTY_PATH an empty name means the descriptor itself; newer libcs make fstat of it. */
 static int stat_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags,
                    struct stat *out)
 {
     char first = 0;
 
+    if ((uint32_t)flags & ~(uint32_t)STAT_FLAGS)
+        return -EINVAL;
     if (flags & AT_EMPTY_PATH) {
         if (addr && guest_get(state, addr, &first, 1))
             return -EFAULT;

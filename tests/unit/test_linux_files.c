@@ -252,6 +252,7 @@ static void test_positions(void **state)
     assert_int_equal(CALL(vm, pread64, fd, SCRATCH + PAGE, 3, UINT64_MAX), -EINVAL);
     assert_int_equal(CALL(vm, pread64, fd, NOWHERE, 3, 0), -EFAULT);
     assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_CUR), 6);
+    assert_int_equal(CALL(vm, lseek, fd, INT64_MAX, SEEK_CUR), -EINVAL);
     assert_int_equal(CALL(vm, ioctl, fd, 0x541b, SCRATCH), 0); /* FIONREAD */
     assert_int_equal(*(int *)guest(vm, SCRATCH), 1);
     assert_int_equal(CALL(vm, write, fd, SCRATCH, 1), -EBADF);
@@ -300,6 +301,7 @@ static void test_stat(void **state)
     assert_int_equal(CALL(vm, newfstatat, (uint64_t)AT_FDCWD, link, out, AT_SYMLINK_NOFOLLOW), 0);
     assert_true(S_ISLNK(stat->st_mode));
     assert_int_equal(CALL(vm, newfstatat, (uint64_t)AT_FDCWD, link, out, 0), 0);
+    assert_int_equal(CALL(vm, newfstatat, (uint64_t)AT_FDCWD, link, out, 0x10000), -EINVAL);
     assert_true(S_ISREG(stat->st_mode));
 }
 

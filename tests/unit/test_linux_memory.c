@@ -230,7 +230,14 @@ static void test_mremap(void **state)
     assert_int_equal(CALL(vm, mremap, AREA + 2 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE), AREA);
     assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
 
+    /* What becomes shorter where it is may be of several kinds. */
+    assert_int_equal(CALL(vm, mprotect, AREA + PAGE, PAGE, PROT_NONE), 0);
+    assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 3 * PAGE, 1), -EFAULT);
+    assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, PAGE, 0), AREA);
+    assert_null(space_at(&vm->space, AREA + PAGE, 1, 0));
+
     assert_int_equal(CALL(vm, mremap, NOWHERE, PAGE, 2 * PAGE, 1), -EFAULT);
+    assert_int_equal(CALL(vm, mremap, NOWHERE, 2 * PAGE, PAGE, 0), -EFAULT);
     assert_int_equal(CALL(vm, mremap, AREA, 16 * PAGE, 32 * PAGE, 1), -EFAULT);
     assert_int_equal(CALL(vm, mremap, AREA, 0, PAGE, 1), -EINVAL);
     assert_int_equal(CALL(vm, mremap, AREA, PAGE, 0, 1), -EINVAL);
