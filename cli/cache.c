@@ -16,7 +16,7 @@ static bool is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* NULL: none. A home that is not there is not made: many users of services have none. */
+/* NULL: there is none. A home directory that is missing is not made: users of services often have none. */
 static char *home_cache(const char *home)
 {
     if (!home || !g_path_is_absolute(home) || !is_directory(home))
@@ -24,7 +24,8 @@ static char *home_cache(const char *home)
     return g_build_filename(home, ".cache", NULL);
 }
 
-/* What is relative or empty would lie wherever the command is run, and is ignored. */
+/* A relative or empty path would mean another directory for each place the command runs in, so it
+ * is ignored. */
 static char *user_cache(void)
 {
     const char *xdg = g_getenv("XDG_CACHE_HOME");

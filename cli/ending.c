@@ -12,15 +12,15 @@
 #include "command.h"
 #include "ending.h"
 
-/* How long output and messages may still go out once the pipeline was asked to end: what is
+/* For so long output and messages may still go out once the pipeline was asked to end. What is
  * there may be written, but a reader that takes nothing does not hold the command up. */
 #define GRACE_MS 100
 
 /* How often a pump that was told to stop is interrupted until it does. */
 #define INTERRUPT_MS 5
 
-/* Some send a signal twice, as timeout(1) does, to its child and to its group: within this
- * time the same request. */
+/* Some programs send a signal twice: timeout(1) does, to its child and to its group. A second one
+ * within this time is the same request. */
 #define REPEATED_MS 20
 
 #define MS 1000000ull
@@ -63,7 +63,7 @@ int ending_prepare(struct pipeline *p)
     return 0;
 }
 
-/* When the first signal came; 0: none did. For the handler below. */
+/* The time of the first signal; 0: none came. For the handler below. */
 static _Atomic uint64_t signalled_ns;
 
 /* Takes effect when it returns. */
@@ -75,8 +75,8 @@ static void signalled_again(int signo)
     raise(signo);
 }
 
-/* Whatever the end may wait for, a further signal ends the process. Not SIGPIPE: that
- * a message finds no reader is no reason. */
+/* From now on a further signal ends the process, whatever the end waits for. Not SIGPIPE: a message
+ * without a reader is no request to end. */
 static void end_at_next_signal(const struct pipeline *p)
 {
     struct sigaction action = {.sa_handler = signalled_again, .sa_flags = SA_RESTART};
@@ -188,7 +188,7 @@ void ending_watch(struct pipeline *p)
 
 /* ---- taking down ---------------------------------------------------------- */
 
-/* Until these parts are over. A pump may be blocked in a system call, or be about to. */
+/* Waits until these parts are over. A pump may be blocked in a system call, or be about to block. */
 static void await(struct pipeline *p, unsigned parts)
 {
     struct pollfd ended = {.fd = p->done_fd, .events = POLLIN};
@@ -218,7 +218,7 @@ static void destroy_vms(struct pipeline *p)
     }
 }
 
-/* Before what they are of goes. */
+/* Figures are taken before the VMs and links are freed. */
 static void take_figures(struct pipeline *p)
 {
     for (size_t i = 0; i < p->count; i++)

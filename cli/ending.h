@@ -12,7 +12,7 @@
 
 #include "pipeline.h"
 
-/* What runs by itself and ends, each on a thread. */
+/* The parts of a pipeline that run by themselves, each on a thread. */
 enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
 
 uint64_t now_ns(void);
@@ -22,7 +22,7 @@ bool ending_ignores(int signo);
 /* From here on signals that ask to end are seen by ending_watch. Before the first part starts.
  * Returns 0 or an exit status, after a message. */
 int ending_prepare(struct pipeline *pipeline);
-/* The part is over. On its thread. */
+/* Called by the thread of a part when the part is over. */
 void ending_note(struct pipeline *pipeline, enum part part);
 /* Waits until all has ended, or there is a reason to end it. */
 void ending_watch(struct pipeline *pipeline);

@@ -22,7 +22,7 @@ static bool is_blank(const char *text)
     return !text[strspn(text, " \t\n")];
 }
 
-/* The words as one quoted stage, 'a b c'; where they would need more care, a general one. */
+/* The words as one quoted stage, 'a b c'; where quoting would need more care, a placeholder. */
 static char *quoted(char *const *words, size_t count)
 {
     GString *text = g_string_new("'");
@@ -54,7 +54,7 @@ static char *advise_quotes(char *const *operands, size_t at)
     return advice;
 }
 
-/* What would serve in the place of something that only a shell does. */
+/* What to do in the place of something that only a shell can do. */
 static const char *instead_of(const char *op)
 {
     if (strpbrk(op, "<>"))
@@ -117,7 +117,7 @@ static int say_dash(size_t number, const char *word, char *const *operands, size
     return STATUS_USAGE;
 }
 
-/* Why no file was found for the program, where the command line shows it. */
+/* Says why no file was found for the program, if the command line shows it. False: it does not. */
 static bool say_not_found(const struct stage *stage)
 {
     const char *word = stage->argv[0];
@@ -157,7 +157,7 @@ static int split_stage(size_t number, const char *text, struct stage *stage)
     return 0;
 }
 
-/* The stages of operand `at`, of which `parts` are. */
+/* Adds the stages of operand `at`: its parts. */
 static int add_parts(struct pipeline *pipeline, char *const *operands, size_t at,
                      char *const *parts)
 {
@@ -180,7 +180,7 @@ static int add_operand(struct pipeline *pipeline, char *const *operands, size_t 
 {
     char **parts = words_stages(operands[at]);
     char *op = words_operator(operands[at]);
-    /* What has a bar in it would look like an empty stage. */
+    /* '||' and '|&' would look like an empty stage otherwise. */
     int status = op && op[0] == '|' ? say_operator(pipeline->count + 1, op)
                                     : add_parts(pipeline, operands, at, parts);
 
@@ -211,7 +211,7 @@ static void name_stage(struct pipeline *pipeline, size_t i)
     words_make_unique(stage->name, pipeline->stages[0].name, i, sizeof(*stage));
 }
 
-/* A value of these options is taken only behind '='. */
+/* These options take a value only behind '='; NULL: the word before is none of them. */
 static char *advise_value(const char *before, const char *operand)
 {
     if (strcmp(before, "--stats") != 0 && strcmp(before, "--polled") != 0)
@@ -246,7 +246,7 @@ int stages_of_pipe(struct pipeline *pipeline, char *const *operands, const char 
     return 0;
 }
 
-/* Of `ferry run 'PROGRAM ARGS'`. */
+/* What to say of `ferry run 'PROGRAM ARGS'`; NULL: nothing. */
 static char *advise_no_quotes(char *const *operands)
 {
     char **parts, **words = NULL;

@@ -15,7 +15,7 @@ int stages_of_run(struct pipeline *pipeline, char *const *operands, const char *
 /* Finds the file of each stage's program. */
 int stages_find_programs(struct pipeline *pipeline);
 
-/* What to say besides of a stage that failed, "" if nothing: which word a shell would have changed.
+/* What else to say of a stage that failed: which word a shell would have changed; "": nothing.
  * The caller frees it with g_free. */
 char *stages_note(const struct stage *stage);
 

@@ -31,11 +31,11 @@ int words_split(const char *stage, char ***argv)
     return 0;
 }
 
-/* Where a shell would be in a stage. */
+/* How far a shell would have read a stage. */
 struct scan {
     const char *at; /* the next character to look at */
     char quote;     /* the quote it is in, or 0 */
-    bool between;   /* words */
+    bool between;   /* it is between two words */
 };
 
 static void skip_comment(struct scan *scan)
@@ -217,7 +217,7 @@ const char *words_nearest(const char *word, const char *const *list, size_t slip
     for (size_t i = 0; list[i]; i++) {
         size_t length = strlen(list[i]), d = distance(word, list[i]);
 
-        /* Cut short, or written out; but a letter or two are like anything. */
+        /* A word cut short or written out is one slip; one or two letters are too few to tell. */
         size_t common = MIN(strlen(word), length);
         if (common > 2 && strncmp(word, list[i], common) == 0)
             d = MIN(d, 1);

@@ -22,7 +22,7 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
     struct timespec now = {0};
 
-    (void)vm; /* this is its thread */
+    (void)vm; /* the calling thread is that of the VM */
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }

@@ -79,7 +79,8 @@ static int move_host(struct space *space, const struct space_region *pieces, siz
 
         back.start += shift;
         back.end += shift;
-        move_pages(space, &back, pieces[done].start); /* into mappings that are there already */
+        move_pages(space, &back,
+                   pieces[done].start); /* cannot fail: the mappings are there already */
     }
     space_host_reserve(space, start + shift, bytes);
     return err;
@@ -106,7 +107,7 @@ static void drop_regions(struct space *space, uint64_t start, uint64_t end)
     space_cut_regions(space, start, end);
 }
 
-/* Takes the pieces out of the list and puts them in again where nothing is now; the charge stays. */
+/* Takes the pieces out of the list and puts them in again at a free place. The charge stays. */
 static void move_regions(struct space *space, const struct space_region *pieces, size_t count,
                          uint64_t shift)
 {
@@ -159,7 +160,8 @@ int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shar
 
         if (from >= to)
             break;
-        /* What others would share stays; and the host's mapping of it is private, so it would not. */
+        /* Shared memory keeps its contents on Linux, but the host's mapping of it is private and would
+         * lose them. */
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
         /* The host's mapping of a file is private too, so the kernel does what is asked here. */

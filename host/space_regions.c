@@ -123,8 +123,8 @@ void space_settle(struct space *space)
     allow(space, space->count);
 }
 
-/* Room in memory for `places` more regions, of which `more` will be left in the end, if `most` are
- * not exceeded by them: whoever has many may still change what adds none. */
+/* Makes room in memory for `places` more regions, of which `more` stay in the end. Refused if there
+ * would be more than `most`; what adds none is not held to that. */
 static int reserve(struct space *space, size_t places, size_t more, size_t most)
 {
     size_t want = space->count + places;
@@ -208,7 +208,7 @@ int space_reserve_split(struct space *space, uint64_t start, uint64_t end)
                    REGIONS_MAX - REGIONS_KEPT);
 }
 
-/* Room was reserved. */
+/* Room for it was reserved before. */
 void space_insert_region(struct space *space, size_t at, struct space_region region)
 {
     memmove(&space->regions[at + 1], &space->regions[at],

@@ -7,7 +7,8 @@
 
 #include "vm.h"
 
-/* The guest is in an exception's stub. True: the program goes on. False: it ended, and how is said. */
+/* The guest is in the stub of an exception. True: the program goes on. False: it has ended, and
+ * vm->exit says how. */
 bool trap_serve(struct ferry_vm *vm);
 
 #endif

@@ -214,7 +214,7 @@ void vcpu_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *nex
     }
 }
 
-/* What the personality says of the program: true, it goes on. */
+/* Does what the personality says of the program. True: the program goes on. */
 static bool goes_on(struct ferry_vm *vm, enum linux_next next, int status)
 {
     switch (next) {
@@ -360,7 +360,7 @@ static bool serve_exit(struct ferry_vm *vm)
     return on;
 }
 
-/* Among all that interrupts a guest may be the end of its processor time. */
+/* A guest that was interrupted may have used up its processor time. */
 static bool look_at_cpu(struct ferry_vm *vm)
 {
     int status = 0;
@@ -369,8 +369,8 @@ static bool look_at_cpu(struct ferry_vm *vm)
     return goes_on(vm, next, status);
 }
 
-/* KVM_RUN failed: true, the program goes on. KVM makes a thread for each VM when that first runs:
- * where it may not, all tries give EAGAIN. */
+/* KVM_RUN failed. True: the program goes on. KVM makes a thread for each VM when it first runs;
+ * where the host allows no further thread, every try gives EAGAIN. */
 static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
 {
     atomic_fetch_add_explicit(&vm->exits_natural, 1, memory_order_relaxed);

@@ -28,7 +28,7 @@ struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
     struct image *image; /* the engine's, held */
-    /* Of the peers in the table that its guest sees, held; NULL: the host. */
+    /* Images of the peers in the table that its guest sees, each held; NULL: the host. */
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown; /* its guest has that table */
     struct linux_state *personality;
@@ -67,7 +67,8 @@ struct ferry_vm {
     atomic_ullong exits_immediate, exits_natural;
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
-    pthread_mutex_t lock; /* all below, but for `exit`, which is the VM's thread's until it ended */
+    pthread_mutex_t
+        lock; /* of all below; but `exit` belongs to the VM's thread until it has ended */
     pthread_cond_t ended_changed; /* ended, destroyed, waiting */
     bool started, ended, destroyed;
     unsigned waiting; /* threads in ferry_vm_wait */
@@ -85,7 +86,7 @@ static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
     return vm->endpoint;
 }
 
-/* Whether it was started, be it that it has ended since. Any thread. */
+/* Whether it was started; it may have ended since. Any thread. */
 bool vm_is_started(struct ferry_vm *vm);
 
 /* Whether it has no thread: it was not started, or has ended. Any thread. */

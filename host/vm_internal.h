@@ -5,7 +5,7 @@
 
 #include "vm.h"
 
-/* The VM's share of the process's descriptors and mappings: first of all, before it takes any. */
+/* Takes the VM's share of the process's descriptors and mappings. Comes before it uses any. */
 int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
                     struct ferry_error *err);
 

@@ -17,7 +17,8 @@ struct space *vm_space(struct ferry_vm *vm);
  * window pages alike. Valid until the guest runs again. bytes 0: any non-NULL. */
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
 
-/* Before it keeps one more descriptor of the host's; false: it may not. And after it closed it. */
+/* To be called before the personality keeps one more descriptor of the host, and after it closed
+ * one. False: it may not keep another. */
 bool vm_file_take(struct ferry_vm *vm);
 void vm_file_give_back(struct ferry_vm *vm);
 
@@ -33,7 +34,7 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);
 
 /* Processor time that the VM's thread took, the work for the program included. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);
-/* Makes the guest leave once that is so much, and linux_interrupted be called; UINT64_MAX: never.
+/* Makes the guest leave when that time has come, and linux_interrupted be called; UINT64_MAX: never.
  * On the VM's thread. */
 int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 

@@ -53,8 +53,8 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
 
     if (!pool_covering(pool, offset, bytes, &units))
         return NULL;
-    /* Neither may change hands while the caller uses it: another thread sends what
-     * plain writes gathered, or brings a loan home that was released. */
+    /* The memory must not change hands while the caller uses it. Another thread may send what plain
+     * writes gathered, or bring home a loan that was released. */
     if ((write && stream_uses(vm->endpoint->byte_stream, units)) ||
         loan_is_leaving(vm->endpoint, units))
         return NULL;
@@ -62,7 +62,7 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
     return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
 }
 
-/* Of the system area only copied payloads are the program's to pass on. */
+/* Of the system area a program may pass on copied payloads only. */
 static void *landing_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr - FERRY_SYSTEM_BASE, end;

@@ -43,7 +43,7 @@ void vm_drain(struct ferry_vm *vm)
 {
     struct endpoint *endpoint = vm->endpoint;
 
-    /* Plain output that was written before goes before. */
+    /* Plain output that was written earlier goes first. */
     if (endpoint->stream_out && route_pending(endpoint))
         stream_pull(endpoint->byte_stream);
     route_drain(endpoint, vm_memory);
@@ -146,9 +146,9 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
 
 /* --- the thread ---------------------------------------------------------------- */
 
-/* What the program had sent or written arrives, however it ended, as with a pipe; unless
- * it was told to stop, before or while there was no room. False: something was left. On
- * Linux the program would not have ended, but still be in that write. */
+/* What the program had sent or written arrives, however it ended, as with a pipe, unless the VM is
+ * told to stop before there is room. False: something was left. On Linux the program would not have
+ * ended, but would still be in that write. */
 static bool send_rest(struct ferry_vm *vm)
 {
     if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
@@ -244,7 +244,7 @@ void vm_stop(struct ferry_vm *vm, int reason)
     vm->endpoint->stopping = true;
     endpoint_wake(vm->endpoint);
     pthread_mutex_lock(&vm->lock);
-    /* Always: the guest may be about to be entered. The signal stays pending
+    /* Also if the guest does not run: it may be about to. The signal stays pending
      * in the thread until KVM_RUN sees it. */
     if (vm->started && !vm->ended)
         pthread_kill(vm->thread, vcpu_kick_signal());
