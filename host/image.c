@@ -144,33 +144,36 @@ static int check_ident(const char *path, const unsigned char *data, size_t bytes
     return 0;
 }
 
-static int read_error(const struct image *image, int code, struct ferry_error *err)
+/* Looked at before libelf sees it, as that sizes its tables by it. */
+static int read_file_header(struct image *image, Elf64_Ehdr *ehdr, struct ferry_error *err)
 {
+    uint64_t all = image->source.key.bytes;
+    size_t bytes = all < sizeof(*ehdr) ? (size_t)all : sizeof(*ehdr);
+    int code = image_pread(image->source.fd, ehdr, bytes, 0);
+
     if (code == -ENODATA)
-        return image_fail(err, -ENOEXEC, image->path,
-                          "malformed: its program headers lie beyond the end of the file; build it "
-                          "again");
-    return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
+        return image_fail(err, -EAGAIN, image->path,
+                          "it was cut short while it was read; try again");
+    if (code)
+        return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
+    return check_ident(image->path, (const unsigned char *)ehdr, bytes, err);
 }
 
 static int read_headers(struct image *image, struct image_headers *headers, struct ferry_error *err)
 {
-    Elf64_Ehdr *ehdr = &headers->file;
-    uint64_t bytes = image->source.key.bytes;
-    size_t first = bytes < sizeof(*ehdr) ? (size_t)bytes : sizeof(*ehdr);
-    int code = image_pread(image->source.fd, ehdr, first, 0);
+    struct image_view view;
+    Elf64_Ehdr shown;
+    int code = read_file_header(image, &headers->file, err);
 
-    if (code == 0)
-        code = check_ident(image->path, (const unsigned char *)ehdr, first, err);
-    else
-        return read_error(image, code, err);
-    if (code || ehdr->e_phentsize != sizeof(Elf64_Phdr) || ehdr->e_phnum > IMAGE_HEADERS_MAX)
-        return code; /* image_check looks at these two first */
-    first = ehdr->e_phnum * sizeof(Elf64_Phdr);
-    if (bytes < first || ehdr->e_phoff > bytes - first)
-        return read_error(image, -ENODATA, err);
-    code = image_pread(image->source.fd, headers->program, first, ehdr->e_phoff);
-    return code ? read_error(image, code, err) : 0;
+    if (code)
+        return code;
+    shown = headers->file;
+    shown.e_shoff = shown.e_shnum = 0; /* nothing that runs needs sections */
+    if (!image_view_begin(&view, image, &shown))
+        return image_fail(err, -ENOMEM, image->path, "out of memory");
+    code = image_check(image, &view, headers, err);
+    image_view_end(&view);
+    return code;
 }
 
 static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_error *err)
@@ -178,8 +181,6 @@ static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_er
     struct image_headers headers = {0};
     int code = read_headers(image, &headers, err);
 
-    if (code == 0)
-        code = image_check(image, &headers, err);
     if (code)
         return code;
     image_plan(image, &headers);

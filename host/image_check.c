@@ -5,8 +5,6 @@
  * made it may want to crash the VMM, or to make it slow.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "image_internal.h"
 
@@ -40,6 +38,19 @@ static int check_header(const struct image *image, const Elf64_Ehdr *ehdr, struc
     return 0;
 }
 
+static int read_program_headers(const struct image *image, struct image_view *view,
+                                struct image_headers *headers, struct ferry_error *err)
+{
+    int count = headers->file.e_phnum;
+
+    if (!image_view_fetch(view, headers->file.e_phoff, (size_t)count * sizeof(Elf64_Phdr)))
+        return malformed(image, err, "its program headers lie beyond the end of the file");
+    for (int i = 0; i < count; i++)
+        if (!gelf_getphdr(view->elf, i, &headers->program[i]))
+            return malformed(image, err, "bad program header table");
+    return 0;
+}
+
 static int dynamically_linked(const struct image *image, struct ferry_error *err)
 {
     return image_fail(err, -ENOEXEC, image->path,
@@ -48,36 +59,28 @@ static int dynamically_linked(const struct image *image, struct ferry_error *err
 }
 
 /* A static-PIE file has a dynamic section too, but needs no library. */
-static int check_dynamic(const struct image *image, const Elf64_Phdr *phdr, struct ferry_error *err)
+static int check_dynamic(const struct image *image, struct image_view *view, const Elf64_Phdr *phdr,
+                         struct ferry_error *err)
 {
-    uint64_t file_bytes = image->source.key.bytes;
-    int code;
-    Elf64_Dyn *dyn;
+    Elf_Data *data = NULL;
+    GElf_Dyn dyn;
 
     if (phdr->p_filesz == 0)
         return 0;
-    if (phdr->p_filesz > DYNAMIC_BYTES_MAX || phdr->p_filesz > file_bytes ||
-        phdr->p_offset > file_bytes - phdr->p_filesz)
+    if (phdr->p_filesz <= DYNAMIC_BYTES_MAX &&
+        image_view_fetch(view, phdr->p_offset, phdr->p_filesz))
+        data = elf_getdata_rawchunk(view->elf, (int64_t)phdr->p_offset, phdr->p_filesz, ELF_T_DYN);
+    if (!data)
         return malformed(image, err, "bad dynamic section");
-    dyn = malloc(phdr->p_filesz);
-    if (!dyn)
-        return image_fail(err, -ENOMEM, image->path, "out of memory");
-    code = image_pread(image->source.fd, dyn, phdr->p_filesz, phdr->p_offset);
-    if (code)
-        code = malformed(image, err, "bad dynamic section");
-    for (size_t i = 0; code == 0 && i < phdr->p_filesz / sizeof(*dyn); i++) {
-        if (dyn[i].d_tag == DT_NULL)
-            break;
-        if (dyn[i].d_tag == DT_NEEDED)
-            code = dynamically_linked(image, err);
-    }
-    free(dyn);
-    return code;
+    for (int i = 0; gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++)
+        if (dyn.d_tag == DT_NEEDED)
+            return dynamically_linked(image, err);
+    return 0;
 }
 
 /* What the program headers say besides segments. */
-static int check_linkage(struct image *image, const struct image_headers *headers,
-                         struct ferry_error *err)
+static int check_linkage(struct image *image, struct image_view *view,
+                         const struct image_headers *headers, struct ferry_error *err)
 {
     bool has_dynamic = false;
 
@@ -93,7 +96,7 @@ static int check_linkage(struct image *image, const struct image_headers *header
             if (has_dynamic)
                 return malformed(image, err, "two dynamic sections");
             has_dynamic = true;
-            code = check_dynamic(image, phdr, err);
+            code = check_dynamic(image, view, phdr, err);
         }
         if (code)
             return code;
@@ -198,15 +201,18 @@ static int check_entry(const struct image *image, const Elf64_Ehdr *ehdr, struct
     return malformed(image, err, "its entry point is not in executable memory");
 }
 
-int image_check(struct image *image, const struct image_headers *headers, struct ferry_error *err)
+int image_check(struct image *image, struct image_view *view, struct image_headers *headers,
+                struct ferry_error *err)
 {
     const Elf64_Ehdr *ehdr = &headers->file;
     int code = check_header(image, ehdr, err);
 
+    if (!code)
+        code = read_program_headers(image, view, headers, err);
     if (code)
         return code;
     image->bias = ehdr->e_type == ET_DYN ? IMAGE_PIE_BIAS : 0;
-    code = check_linkage(image, headers, err);
+    code = check_linkage(image, view, headers, err);
     if (!code)
         code = read_segments(image, headers, err);
     if (!code)

@@ -3,7 +3,7 @@
 #ifndef FERRY_HOST_IMAGE_INTERNAL_H
 #define FERRY_HOST_IMAGE_INTERNAL_H
 
-#include <elf.h>
+#include <gelf.h>
 #include <stdint.h>
 
 #include <ferry/abi/layout.h>
@@ -41,14 +41,34 @@ int image_fail(struct ferry_error *err, int code, const char *path, const char *
     __attribute__((format(printf, 4, 5)));
 
 /* The two headers of an ELF file. They are read once and kept, so that what was checked is what
- * is used; not by a library, since one would size its own tables by what the file says. */
+ * is used. */
 struct image_headers {
     Elf64_Ehdr file;
     Elf64_Phdr program[IMAGE_HEADERS_MAX]; /* file.e_phnum of them */
 };
 
-/* Checks the file and fills in entry, bias, segments and all that follows from them. */
-int image_check(struct image *image, const struct image_headers *headers, struct ferry_error *err);
+/* What libelf sees of a file. */
+struct image_view {
+    const struct image *image;
+    char *memory;
+    Elf *elf;
+};
+
+/* Begins with a file header, and the sections it tells of. Libelf sizes its own table by their
+ * number, and where that is 0 but they have an offset, by a number in the first of them, which may
+ * be as large as the file: so callers bound e_shnum, or set both to 0. False: out of memory, or
+ * there are no such sections. */
+bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr);
+/* Makes a part of the file visible, before libelf is asked for it. What libelf keeps may lie in its
+ * place, so what it told before is to be kept, not asked for again. False: the file has no such part,
+ * or it cannot be read. */
+bool image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes);
+void image_view_end(struct image_view *view);
+
+/* Checks the file, its header being read, and fills in the others, entry, bias, segments and all
+ * that follows from them. */
+int image_check(struct image *image, struct image_view *view, struct image_headers *headers,
+                struct ferry_error *err);
 
 /* Chooses what is copied, and reckons what the image costs a VM. */
 void image_plan(struct image *image, const struct image_headers *headers);

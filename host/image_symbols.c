@@ -3,7 +3,7 @@
  * Owns function names of an image, for crash reports. The symbols are looked through
  * when a report needs one, piece by piece, and nothing of them is kept: a program that does
  * not crash pays nothing, and a file cannot make the VMM hold memory. A file whose
- * symbols are broken, too many or changed since it was opened simply has none.
+ * symbols are broken, too many or changed while they are read simply has none.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,33 +11,28 @@
 #include "image_internal.h"
 
 #define NAME_SHOWN_MAX 128
-#define SECTIONS_MAX   4096u
+#define SECTIONS_MAX   4096
 #define SYMBOLS_MAX    2500000u /* 60 MB of them */
 #define ALIASES_MAX    64u      /* names of one address that are looked at */
 #define PIECE          512u     /* symbols read at a time */
 
 /* Where a symbol table is, and the strings it names symbols with. */
 struct table {
+    const struct image *image;
     uint64_t symbols, count, strings, strings_bytes;
 };
 
-/* What was found: the function that starts last at or before an address, and how far it
- * reaches; which of its names to show is looked for afterwards. */
+/* What is looked for: the function that starts last at or before an address, how far it reaches,
+ * and where its names are. */
 struct function {
     uint64_t addr, bytes;
+    unsigned names;
+    uint32_t name[ALIASES_MAX];
 };
 
-static bool read_section(const struct image *image, const Elf64_Ehdr *ehdr, uint32_t index,
-                         Elf64_Shdr *out)
-{
-    uint64_t bytes = image->source.key.bytes, at = (uint64_t)index * sizeof(*out);
+/* ---- tables ---------------------------------------------------------------------- */
 
-    return index < ehdr->e_shnum && ehdr->e_shoff < bytes && at < bytes - ehdr->e_shoff &&
-           sizeof(*out) <= bytes - ehdr->e_shoff - at &&
-           image_read(image, out, sizeof(*out), ehdr->e_shoff + at);
-}
-
-static bool within_file(const struct image *image, const Elf64_Shdr *section)
+static bool within_file(const struct image *image, const GElf_Shdr *section)
 {
     uint64_t bytes = image->source.key.bytes;
 
@@ -45,25 +40,54 @@ static bool within_file(const struct image *image, const Elf64_Shdr *section)
 }
 
 /* Looks at the first section of that type only: a hostile file could have thousands. */
-static bool find_table(const struct image *image, const Elf64_Ehdr *ehdr, uint32_t type,
-                       struct table *out)
+static bool find_table(const struct image_view *view, GElf_Word type, struct table *out)
 {
-    Elf64_Shdr symbols, strings;
-    uint32_t i = 0;
+    Elf_Scn *section = NULL;
+    GElf_Shdr symbols, strings;
 
     do {
-        if (i == SECTIONS_MAX || !read_section(image, ehdr, i++, &symbols))
+        section = elf_nextscn(view->elf, section);
+        if (!gelf_getshdr(section, &symbols))
             return false;
     } while (symbols.sh_type != type);
-    if (!read_section(image, ehdr, symbols.sh_link, &strings) || !within_file(image, &symbols) ||
-        !within_file(image, &strings))
+    if (!gelf_getshdr(elf_getscn(view->elf, symbols.sh_link), &strings) ||
+        !within_file(view->image, &symbols) || !within_file(view->image, &strings))
         return false;
-    *out = (struct table){.symbols = symbols.sh_offset,
+    *out = (struct table){.image = view->image,
+                          .symbols = symbols.sh_offset,
                           .count = symbols.sh_size / sizeof(Elf64_Sym),
                           .strings = strings.sh_offset,
                           .strings_bytes = strings.sh_size};
     return out->count > 0 && out->count <= SYMBOLS_MAX;
 }
+
+/* Only with as many sections as a linker makes: libelf's table of them follows from the number. */
+static bool find_symbols(const struct image *image, struct table *table)
+{
+    struct image_view view;
+    Elf64_Ehdr ehdr;
+    bool found;
+
+    if (!image_read(image, &ehdr, sizeof(ehdr), 0) || ehdr.e_shnum == 0 ||
+        ehdr.e_shnum > SECTIONS_MAX || ehdr.e_shentsize != sizeof(Elf64_Shdr) ||
+        !image_view_begin(&view, image, &ehdr))
+        return false;
+    found = find_table(&view, SHT_SYMTAB, table) || find_table(&view, SHT_DYNSYM, table);
+    image_view_end(&view);
+    return found;
+}
+
+/* Not by elf_getdata, which takes memory for the whole table. */
+static bool read_symbols(const struct table *table, uint64_t at, size_t count, Elf64_Sym *out)
+{
+    Elf_Data data = {
+        .d_buf = out, .d_type = ELF_T_SYM, .d_version = EV_CURRENT, .d_size = count * sizeof(*out)};
+
+    return image_read(table->image, out, data.d_size, table->symbols + at * sizeof(*out)) &&
+           elf64_xlatetom(&data, &data, ELFDATA2LSB);
+}
+
+/* ---- which function ------------------------------------------------------------ */
 
 static bool is_function(const struct table *table, const Elf64_Sym *sym)
 {
@@ -73,46 +97,35 @@ static bool is_function(const struct table *table, const Elf64_Sym *sym)
            sym->st_name > 0 && sym->st_name < table->strings_bytes;
 }
 
-/* Calls visit with each function until it says false. */
-static bool for_each_function(const struct image *image, const struct table *table,
-                              bool (*visit)(const Elf64_Sym *sym, void *arg), void *arg)
+/* Several names for one address: the largest of their sizes counts. */
+static void look_at(const Elf64_Sym *sym, uint64_t wanted, struct function *nearest)
+{
+    if (sym->st_value > wanted || (nearest->names && sym->st_value < nearest->addr))
+        return;
+    if (sym->st_value > nearest->addr) {
+        nearest->addr = sym->st_value;
+        nearest->bytes = nearest->names = 0;
+    }
+    if (sym->st_size > nearest->bytes)
+        nearest->bytes = sym->st_size;
+    if (nearest->names < ALIASES_MAX)
+        nearest->name[nearest->names++] = sym->st_name;
+}
+
+static bool find_nearest(const struct table *table, uint64_t wanted, struct function *nearest)
 {
     Elf64_Sym piece[PIECE];
 
     for (uint64_t at = 0; at < table->count; at += PIECE) {
         size_t count = table->count - at < PIECE ? (size_t)(table->count - at) : PIECE;
 
-        if (!image_read(image, piece, count * sizeof(*piece), table->symbols + at * sizeof(*piece)))
+        if (!read_symbols(table, at, count, piece))
             return false;
         for (size_t i = 0; i < count; i++)
-            if (is_function(table, &piece[i]) && !visit(&piece[i], arg))
-                return true;
+            if (is_function(table, &piece[i]))
+                look_at(&piece[i], wanted, nearest);
     }
-    return true;
-}
-
-/* ---- which function ------------------------------------------------------------ */
-
-struct nearest {
-    uint64_t wanted;
-    bool found;
-    struct function function;
-};
-
-/* Several names for one address: the largest of their sizes counts. */
-static bool look_nearest(const Elf64_Sym *sym, void *arg)
-{
-    struct nearest *nearest = arg;
-    struct function *function = &nearest->function;
-
-    if (sym->st_value > nearest->wanted || (nearest->found && sym->st_value < function->addr))
-        return true;
-    if (!nearest->found || sym->st_value > function->addr)
-        *function = (struct function){.addr = sym->st_value};
-    if (sym->st_size > function->bytes)
-        function->bytes = sym->st_size;
-    nearest->found = true;
-    return true;
+    return nearest->names > 0;
 }
 
 /* Where the executable segment that holds addr (as linked) ends; 0: there is none. */
@@ -141,21 +154,15 @@ static bool reaches(const struct image *image, const struct function *function, 
 
 /* ---- which name ------------------------------------------------------------------ */
 
-struct naming {
-    const struct image *image;
-    const struct table *table;
-    uint64_t addr;
-    unsigned looked_at;
-    char name[NAME_SHOWN_MAX + 1];
-};
-
-static bool read_name(const struct naming *naming, uint32_t at, char name[NAME_SHOWN_MAX + 1])
+/* Not by elf_strptr, which needs the whole table of strings, and would inflate one that says it is
+ * compressed to the size it claims. */
+static bool read_name(const struct table *table, uint32_t at, char name[NAME_SHOWN_MAX + 1])
 {
-    uint64_t rest = naming->table->strings_bytes - at;
+    uint64_t rest = table->strings_bytes - at;
     size_t bytes = rest < NAME_SHOWN_MAX ? (size_t)rest : NAME_SHOWN_MAX;
 
     memset(name, 0, NAME_SHOWN_MAX + 1);
-    return image_read(naming->image, name, bytes, naming->table->strings + at);
+    return image_read(table->image, name, bytes, table->strings + at);
 }
 
 /* 0 to 3. */
@@ -169,51 +176,38 @@ static int leading_underscores(const char *name)
 }
 
 /* The plainest one. */
-static bool look_name(const Elf64_Sym *sym, void *arg)
+static bool find_name(const struct table *table, const struct function *function,
+                      char best[NAME_SHOWN_MAX + 1])
 {
-    struct naming *naming = arg;
-    char name[NAME_SHOWN_MAX + 1];
+    for (unsigned i = 0; i < function->names; i++) {
+        char name[NAME_SHOWN_MAX + 1];
 
-    if (sym->st_value != naming->addr)
-        return true;
-    if (!read_name(naming, sym->st_name, name))
-        return false;
-    int more = leading_underscores(name) - leading_underscores(naming->name);
-    if (!naming->looked_at || more < 0 || (more == 0 && strcmp(name, naming->name) < 0))
-        memcpy(naming->name, name, sizeof(name));
-    return ++naming->looked_at < ALIASES_MAX;
-}
-
-static bool find_tables(const struct image *image, struct table *table)
-{
-    Elf64_Ehdr ehdr;
-
-    return image_read(image, &ehdr, sizeof(ehdr), 0) && ehdr.e_shentsize == sizeof(Elf64_Shdr) &&
-           (find_table(image, &ehdr, SHT_SYMTAB, table) ||
-            find_table(image, &ehdr, SHT_DYNSYM, table));
+        if (!read_name(table, function->name[i], name))
+            return false;
+        int more = leading_underscores(name) - leading_underscores(best);
+        if (i == 0 || more < 0 || (more == 0 && strcmp(name, best) < 0))
+            memcpy(best, name, sizeof(name));
+    }
+    return true;
 }
 
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes)
 {
-    struct nearest nearest = {.wanted = addr - image->bias};
-    struct naming naming = {.image = image};
+    uint64_t linked = addr - image->bias;
+    char name[NAME_SHOWN_MAX + 1] = "";
+    struct function function = {0};
     struct table table;
 
     if (bytes == 0)
         return;
     text[0] = '\0';
-    if (addr < image->bias || code_end(image, nearest.wanted) == 0)
+    if (addr < image->bias || code_end(image, linked) == 0)
         return;
-    if (!image_is_whole(image) || !find_tables(image, &table) ||
-        !for_each_function(image, &table, look_nearest, &nearest) || !nearest.found ||
-        !reaches(image, &nearest.function, nearest.wanted))
+    if (!image_is_whole(image) || !find_symbols(image, &table) ||
+        !find_nearest(&table, linked, &function) || !reaches(image, &function, linked) ||
+        !find_name(&table, &function, name) || !image_is_whole(image))
         return;
-    naming.table = &table;
-    naming.addr = nearest.function.addr;
-    if (!for_each_function(image, &table, look_name, &naming) || !naming.looked_at)
-        return;
-    snprintf(text, bytes, "%s+0x%llx", naming.name,
-             (unsigned long long)(nearest.wanted - nearest.function.addr));
+    snprintf(text, bytes, "%s+0x%llx", name, (unsigned long long)(linked - function.addr));
     /* The name comes from the file and goes to somebody's terminal. */
     for (char *p = text; *p; p++)
         if (*p < ' ' || *p > '~')

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -230,6 +231,54 @@ static void test_long_in_huge_pages(void **state)
     expect_long(*state, 2 * huge);
     expect_long(*state, 2 * huge + 0x5003);
     assert_int_equal(asked_huge, 4);
+}
+
+static long peak_kib(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/* What a library would size its tables by, as large as a sparse file allows: it takes no memory, and
+ * the program runs. This test is the first, since a peak shows only what is above all before. */
+static void test_tables_are_bounded(void **state)
+{
+    static const struct {
+        uint64_t offset;
+        uint16_t count;
+    } sections[] = {
+        {SHDRS, UINT16_MAX}, /* as many as an ELF header can tell */
+        {SHDRS, 0},          /* the first section's size tells how many there are */
+        {24, 0}, /* that size lies in the ELF header: e_phnum and e_shentsize, 4 million */
+    };
+    long before = peak_kib();
+
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        struct elf elf = make_elf();
+        struct ferry_error err = {0};
+        struct image *image = NULL;
+        struct file file;
+        char text[64] = "untouched";
+
+        elf.ehdr.e_shoff = sections[i].offset;
+        elf.ehdr.e_shnum = sections[i].count;
+        elf.shdr[0].sh_size = elf.shdr[0].sh_info = 4 << 20;
+        file = make_file(*state, &elf);
+        assert_int_equal(ftruncate(file.fd, 300 << 20), 0);
+        assert_int_equal(open_path(file.path, &image, NULL), 0);
+        image_symbolize(image, TEXT + 0x1101, text, sizeof(text));
+        assert_string_equal(text, "");
+        image_close(image);
+
+        elf.ehdr.e_phnum = PN_XNUM; /* the first section's sh_info tells how many */
+        assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+        assert_int_equal(open_path(file.path, &image, &err), -ENOEXEC);
+        assert_non_null(strstr(err.text, "bad program header table"));
+        remove_file(&file);
+    }
+    assert_in_range(peak_kib(), before, before + (4 << 10));
 }
 
 /* Symbol tables that a file claims to have: more than are looked through, or beyond its end. */
@@ -528,6 +577,7 @@ static void test_images_do_not_pile_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables_are_bounded), /* first: see there */
         cmocka_unit_test(test_large_rest_costs_nothing),
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_long_in_huge_pages),
