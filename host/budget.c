@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_MAPPINGS 65530 /* the kernel's own default, where it does not tell */
@@ -150,7 +151,7 @@ uint32_t budget_mappings(uint64_t pool_units)
                 count_lines("/proc/self/maps") + 2 * pool_units + KEPT_MAPPINGS);
 }
 
-static uint64_t count_open(void)
+static uint64_t list_open(void)
 {
     uint64_t count = 0;
     DIR *directory = opendir("/proc/self/fd");
@@ -161,6 +162,16 @@ static uint64_t count_open(void)
         count++;
     closedir(directory);
     return count;
+}
+
+/* Linux 6.2 tells the number as the size of the directory, older kernels 0. */
+static uint64_t count_open(void)
+{
+    struct stat st;
+
+    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
+        return (uint64_t)st.st_size;
+    return list_open();
 }
 
 uint32_t budget_files(void)

@@ -248,13 +248,14 @@ void ferry_engine_destroy(struct ferry_engine *engine)
 {
     if (!engine)
         return;
-    ticker_stop(&engine->ticker);
+    ticker_tell_end(&engine->ticker); /* it wakes and ends meanwhile */
     poller_stop(&engine->poller);
     free_endpoints(engine);
     engine_images_free(engine);
     ledger_destroy(&engine->ledger);
     pool_destroy(&engine->pool);
     kvm_close(engine);
+    ticker_stop(&engine->ticker);
     budget_fini(&engine->mappings);
     budget_fini(&engine->files);
     pthread_mutex_destroy(&engine->lock);

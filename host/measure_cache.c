@@ -20,16 +20,17 @@
 
 /* --- key ----------------------------------------------------------------------- */
 
-/* Model, and the number by which models of one name differ. */
+/* Model, and the number by which models of one name differ. What leaves there are is asked once:
+ * where the processor is virtual, each question is an exit. */
 static void processor(char name[49], unsigned *signature)
 {
+    const unsigned first = 0x80000002u;
     unsigned words[12] = {0}, rest[3];
+    bool named = __get_cpuid_max(first & 0x80000000u, NULL) >= first + 2;
 
-    *signature = 0;
-    __get_cpuid(1, signature, &rest[0], &rest[1], &rest[2]);
-    for (unsigned i = 0; i < 3; i++)
-        __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
-                    &words[4 * i + 3]);
+    __cpuid(1, *signature, rest[0], rest[1], rest[2]);
+    for (unsigned i = 0; i < 3 && named; i++)
+        __cpuid(first + i, words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
     memcpy(name, words, 48);
     name[48] = '\0';
 }

@@ -250,7 +250,7 @@ int ticker_start(struct ticker *ticker, uint64_t interval_ns)
     return result;
 }
 
-void ticker_stop(struct ticker *ticker)
+void ticker_tell_end(struct ticker *ticker)
 {
     if (!ticker->started)
         return;
@@ -258,6 +258,13 @@ void ticker_stop(struct ticker *ticker)
     ticker->stopping = true;
     pthread_mutex_unlock(&ticker->lock);
     end_wait(ticker);
+}
+
+void ticker_stop(struct ticker *ticker)
+{
+    if (!ticker->started)
+        return;
+    ticker_tell_end(ticker);
     pthread_join(ticker->thread, NULL);
     pthread_mutex_destroy(&ticker->lock);
     ticker->started = false;

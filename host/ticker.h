@@ -48,6 +48,9 @@ struct ticker {
 
 /* What a guest left is looked at after interval_ns at most. */
 int ticker_start(struct ticker *ticker, uint64_t interval_ns);
+/* There are no VMs any more. It ends by itself when it was told, which takes a wake; ticker_stop
+ * waits until it has. */
+void ticker_tell_end(struct ticker *ticker);
 void ticker_stop(struct ticker *ticker);
 
 /* A VM's thread begins; and ends, after its guest ran for the last time. */
