@@ -214,8 +214,14 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
                    "for what to type here, see: ferry doctor");
     budget_init(&engine->mappings, budget_mappings(pool_units(&engine->pool)), MAPPINGS_SURE);
     budget_init(&engine->files, budget_files(), FILES_SURE);
-    if (engine->config.polled)
-        result = poller_start(&engine->poller, engine->config.polled_cpu);
+    if (engine->config.polled) {
+        const int *cpu = engine->config.polled_cpu;
+
+        result = poller_start(&engine->poller, cpu);
+        if (result == -EINVAL && cpu)
+            return error_set(err, result, "CPU %d of polled_cpu may not be used; see taskset(1)",
+                             *cpu);
+    }
     engine->config.polled_cpu = NULL;
     if (result == 0)
         result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull);

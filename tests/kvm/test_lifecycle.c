@@ -108,6 +108,13 @@ static void values_that_are_none(void **state)
     }
     assert_int_equal(ferry_engine_create(&wrong, &engine, &err), -EINVAL);
     assert_non_null(strstr(err.text, "log_level"));
+    for (size_t i = 0; i < 2; i++) {
+        const int cpu = i == 0 ? -1 : 1 << 20;
+        const struct ferry_engine_config nowhere = {.polled = true, .polled_cpu = &cpu};
+
+        assert_int_equal(ferry_engine_create(&nowhere, &engine, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "of polled_cpu may not be used"));
+    }
 }
 
 static void link_errors(void **state)
