@@ -118,8 +118,9 @@ int stream_await_input(struct stream *stream)
     return ready < 0 ? ready : 0;
 }
 
-/* Long for a host that has something, short for a program that need not wait. */
-#define FIRST_LOOK_NS 5000000
+/* Long for a host that has something, also on a machine that has much else to do; once in a VM's
+ * life, and only where there is nothing. */
+#define FIRST_LOOK_NS 50000000
 
 void stream_first_look(struct stream *stream)
 {
