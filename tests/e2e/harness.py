@@ -211,6 +211,15 @@ class FerryTest(unittest.TestCase):
 
     maxDiff = 2000
 
+    def enter_directory(self):
+        """Makes an empty working directory for this test; gives its path."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        before = os.getcwd()
+        os.chdir(directory.name)
+        self.addCleanup(os.chdir, before)
+        return directory.name
+
     def assert_conserved(self, result):
         """The figures are there and every page has come home."""
         self.assertIsNotNone(result.stats, f"no JSON on standard error: {result.errors}")

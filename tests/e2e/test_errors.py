@@ -414,12 +414,7 @@ class Cache(FerryTest):
     """Where the command keeps what it measured."""
 
     def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = directory.name
-        before = os.getcwd()
-        os.chdir(self.directory)
-        self.addCleanup(os.chdir, before)
+        self.directory = self.enter_directory()
 
     def files(self):
         return [os.path.join(place, name) for place, _, names in os.walk(".") for name in names]

@@ -4,7 +4,6 @@
 import gzip
 import os
 import shutil
-import tempfile
 
 from harness import BUSYBOX, FerryTest, box, ferry, guest, main, pipe
 
@@ -13,12 +12,7 @@ class Typed(FerryTest):
     """In a directory of its own with a file `words`, and a static program `tool` along PATH."""
 
     def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = directory.name
-        before = os.getcwd()
-        os.chdir(self.directory)
-        self.addCleanup(os.chdir, before)
+        self.directory = self.enter_directory()
         with open("words", "w", encoding="ascii") as file:
             file.write("the one\n")
         os.symlink(BUSYBOX, "busybox")
