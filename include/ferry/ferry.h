@@ -201,6 +201,7 @@ struct ferry_vm_stats {
     uint64_t messages_sent;
     uint64_t messages_received;
 };
+/* At any time; each figure is exact by itself, and all of them once the VM has ended. */
 FERRY_API void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
 FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as the VM */
 
@@ -258,6 +259,7 @@ struct ferry_link_stats {
     uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
     uint64_t bytes_cleared; /* zeroed beside or behind payloads, so that nothing else is seen */
 };
+/* At any time, as ferry_vm_stats. */
 FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
 /* Who is at the other end of a link with the host, by Ferry's own books: what
@@ -270,8 +272,8 @@ struct ferry_identity {
      * 256 KiB are not loaded, as debugging information, and it was changed before the first question. */
     uint8_t digest[32];
 };
-/* Reads the file when it is asked first of all VMs of that file; ferry_link_cancel calls that off,
- * and then the digest is all zeros too. */
+/* The first question about a file reads all of it, and blocks for so long; ferry_link_cancel calls
+ * that off, and then the digest is all zeros too. */
 FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
 /* ---- the host as a peer ------------------------------------------------- */
@@ -346,6 +348,8 @@ FERRY_API int ferry_link_hangup(struct ferry_link *link);
  * FERRY_HANGUP comes last, and again each time; -ETIMEDOUT; -EPERM: not a link to the host. */
 FERRY_API int ferry_recv(struct ferry_link *link, uint64_t timeout_ns,
                          struct ferry_message *message);
+/* Gives back a payload that was lent or copied; it must not be touched afterwards. -EINVAL: no such
+ * token is held; -EPERM: not a link to the host. */
 FERRY_API int ferry_release(struct ferry_link *link, uint32_t token);
 
 /* Makes blocked and later host calls on this link return -ECANCELED; for shutting down. */
