@@ -153,11 +153,33 @@ static void take_signal(struct pipeline *p)
     stop_vms(p, p->signo);
 }
 
+/* The last stage may wait for just that, or never write again: it is told, and goes on or ends
+ * as with a pipe. */
+static void tell_reader_left(struct pipeline *p)
+{
+    p->reader_left = true;
+    (void)ferry_link_refuse(p->links[p->count]);
+}
+
+/* Output cannot be written. If nobody reads it, the end is that of every filter then. */
+static void end_unwritten(struct pipeline *p)
+{
+    if (p->output.error == EPIPE && sigismember(&p->signals, SIGPIPE))
+        p->signo = SIGPIPE;
+    stop_vms(p, SIGPIPE);
+}
+
+static bool ended_by_sigpipe(const struct ferry_vm_exit *end)
+{
+    return end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE && end->output_unread;
+}
+
 void ending_watch(struct pipeline *p)
 {
     struct pollfd fds[] = {
         {.fd = p->signal_fd, .events = POLLIN},
         {.fd = p->done_fd, .events = POLLIN},
+        {.fd = STDOUT_FILENO, .events = 0}, /* POLLERR: its reader left */
     };
     uint64_t last = last_moment(p);
 
@@ -165,11 +187,10 @@ void ending_watch(struct pipeline *p)
     while (p->signo == 0) {
         unsigned done = atomic_load(&p->done);
 
+        if ((done & PART_VMS) && p->reader_left && ended_by_sigpipe(&p->stages[p->count - 1].exit))
+            p->output.error = EPIPE; /* it had more to write */
         if ((done & PART_OUTPUT) && p->output.error != 0) {
-            /* Nobody reads our output: end as every filter does then. */
-            if (p->output.error == EPIPE && sigismember(&p->signals, SIGPIPE))
-                p->signo = SIGPIPE;
-            stop_vms(p, SIGPIPE);
+            end_unwritten(p);
             return;
         }
         if ((done & PART_VMS) && (done & PART_OUTPUT))
@@ -178,11 +199,16 @@ void ending_watch(struct pipeline *p)
             p->output_late = !(done & PART_OUTPUT);
             return;
         }
-        poll(fds, 2, ms_until(last));
+        poll(fds, sizeof(fds) / sizeof(fds[0]), ms_until(last));
         if (fds[0].revents)
             take_signal(p);
         if (fds[1].revents)
             clear_done(p);
+        if (fds[2].revents) {
+            if (fds[2].revents & POLLERR)
+                tell_reader_left(p);
+            fds[2].fd = -1; /* once */
+        }
     }
 }
 

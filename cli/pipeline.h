@@ -53,6 +53,7 @@ struct pipeline {
     _Atomic unsigned done; /* what has ended, of enum part */
     int signo;             /* that asked us to end */
     bool stopped;          /* we asked the VMs to end */
+    bool reader_left;      /* nobody reads standard output any more */
     bool output_late;      /* the time limit came before all output was taken */
     uint64_t start_ns, end_ns;
     struct ferry_link_stats *link_stats;

@@ -224,6 +224,15 @@ int ferry_link_hangup(struct ferry_link *link)
     return 0;
 }
 
+int ferry_link_refuse(struct ferry_link *link)
+{
+    if (link->to->id)
+        return -EPERM;
+    queue_hangup(link);
+    endpoint_wake(link->from); /* it may poll for just that */
+    return 0;
+}
+
 static void present(const struct ferry_desc *desc, struct ferry_message *message)
 {
     *message = (struct ferry_message){.mode = desc->mode,

@@ -26,7 +26,7 @@ static void processor(char name[49], unsigned *signature)
 {
     const unsigned first = 0x80000002u;
     unsigned words[12] = {0}, rest[3];
-    bool named = __get_cpuid_max(first & 0x80000000u, NULL) >= first + 2;
+    bool named = (unsigned)__get_cpuid_max(first & 0x80000000u, NULL) >= first + 2;
 
     __cpuid(1, *signature, rest[0], rest[1], rest[2]);
     for (unsigned i = 0; i < 3 && named; i++)

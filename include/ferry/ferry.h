@@ -342,6 +342,11 @@ FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void *
  * a link from the host. */
 FERRY_API int ferry_link_hangup(struct ferry_link *link);
 
+/* The host takes nothing more of a link to it: sending gives -EPIPE, and to plain output it is
+ * a pipe that nobody reads (SIGPIPE, POLLERR). What has arrived can still be received; FERRY_HANGUP
+ * follows. -EPERM: not a link to the host. */
+FERRY_API int ferry_link_refuse(struct ferry_link *link);
+
 /* Next message of a link to the host. A payload that was lent or copied stays
  * valid until ferry_release; one that was moved is owned by the host end now, until ferry_free.
  * INLINE ones need no release.

@@ -90,6 +90,16 @@ class EarlyClose(FerryTest):
         self.assertIn(status, (SIGPIPE_STATUS, -signal.SIGPIPE), result.errors)
         self.assert_conserved(result)
 
+    def test_last_stage_waits_for_its_reader_to_go(self):
+        """It is told, though it writes nothing, and ends as it likes; as `tail -f` and `tee -p`."""
+        with Running([guest("until_unread")]) as running:
+            self.assertEqual(running.read(6), b"ready\n")
+            running.process.stdout.close()
+            errors = running.process.stderr.read()
+            status = running.process.wait(PATIENCE)
+        self.assertEqual(status, 7, errors)
+        self.assert_conserved(Result(status, b"", errors))
+
 
 class Terminal(FerryTest):
     def test_lines_typed_at_a_terminal(self):

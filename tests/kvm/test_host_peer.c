@@ -56,6 +56,29 @@ static void guests_leave_the_host_some(void **state)
         world_expect_ok(world, i);
 }
 
+/* The host takes no more: what arrived is there, the end follows, and the guest learns of it. */
+static void refused(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "until_unread", NULL);
+    const struct ferry_link_config stream = {.stream = true};
+    struct ferry_link *to, *from = world_link(world, -1, a);
+    struct ferry_message message;
+
+    assert_int_equal(ferry_link_create(world->engine, world->vm[a], NULL, &stream, &to, NULL), 0);
+    assert_int_equal(ferry_link_refuse(from), -EPERM);
+    world_start(world);
+    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_memory_equal(message.data, "ready\n", 6);
+    assert_int_equal(ferry_release(to, message.token), 0);
+    assert_int_equal(ferry_link_refuse(to), 0);
+    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_int_equal(message.mode, FERRY_HANGUP);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_EXIT);
+    assert_int_equal(world->exit[a].status, 7);
+}
+
 /* A guest moves more than the host may own for it: the rest waits until the host frees some. */
 static void moved_beyond_the_share_waits(void **state)
 {
@@ -303,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kvm_test(guests_leave_the_host_some),
         kvm_test(moved_beyond_the_share_waits),
+        kvm_test(refused),
         kvm_test(receive_modes),
         kvm_test(receive_moved),
         kvm_test(send_modes),

@@ -133,6 +133,7 @@ static void link_errors(void **state)
     assert_int_equal(ferry_link_create(world->engine, va, vb, NULL, &link, &err), -EEXIST);
     assert_int_equal(ferry_link_create(world->engine, va, NULL, &stream, &link, &err), -EEXIST);
     assert_int_equal(ferry_link_hangup(link), -EPERM);
+    assert_int_equal(ferry_link_refuse(link), -EPERM);
     assert_int_equal(ferry_vm_start(va, &err), 0);
     assert_int_equal(ferry_vm_start(va, &err), -EALREADY);
     assert_int_equal(ferry_link_create(world->engine, vb, va, NULL, &link, &err), -EBUSY);
