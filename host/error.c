@@ -14,11 +14,12 @@ int error_set(struct ferry_error *err, int code, const char *format, ...)
 
     if (!err)
         return code;
+    /* A text with a semicolon says itself what to do. */
+    bool advises = strchr(format, ';') != NULL;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    /* A text with a semicolon says itself what to do. */
-    if (!strchr(format, ';'))
+    if (!advises)
         rlimits_advise(err->text, sizeof err->text, code);
     return code;
 }
