@@ -45,7 +45,7 @@ static int path_join(const char *base, const char *name, struct guest_path *out)
             path_up(out->text);
             used = strlen(out->text);
         } else if (bytes && !(bytes == 1 && name[0] == '.')) {
-            if (used + 1 + bytes >= sizeof(out->text))
+            if (bytes > NAME_MAX || used + 1 + bytes >= sizeof(out->text))
                 return -ENAMETOOLONG;
             out->text[used++] = '/';
             memcpy(out->text + used, name, bytes);

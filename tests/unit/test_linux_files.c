@@ -230,8 +230,16 @@ static void test_names_are_fetched_with_care(void **state)
     memset(guest(vm, SCRATCH), '/', 2 * PAGE);
     assert_int_equal(CALL(vm, open, SCRATCH, O_RDONLY), -ENAMETOOLONG);
     memset(guest(vm, SCRATCH), 'a', PAGE - 1);
+    for (uint64_t i = 100; i < PAGE - 1; i += 100)
+        ((char *)guest(vm, SCRATCH))[i] = '/';
     ((char *)guest(vm, SCRATCH))[PAGE - 1] = 0;
     assert_int_equal(CALL(vm, open, SCRATCH, O_RDONLY), -ENAMETOOLONG); /* with the "/" before it */
+    /* One name, though short enough for a path. */
+    memset(guest(vm, SCRATCH), 'n', 256);
+    memset((char *)guest(vm, SCRATCH) + 256, 0, 1);
+    assert_int_equal(CALL(vm, open, SCRATCH, O_RDONLY), -ENAMETOOLONG);
+    memset((char *)guest(vm, SCRATCH) + 255, 0, 1);
+    assert_int_equal(CALL(vm, open, SCRATCH, O_RDONLY), -ENOENT);
 }
 
 static void test_positions(void **state)

@@ -77,7 +77,7 @@ static void test_long_name(void **state)
     char name[1000] = "/";
 
     memset(name + 1, 'x', sizeof(name) - 2);
-    name[500] = '/';
+    name[250] = name[500] = name[750] = '/';
     open_for(*state, name, O_RDONLY);
     const char *text = linux_refused(((struct ferry_vm *)*state)->linux_state);
     assert_non_null(text);
