@@ -28,12 +28,14 @@ int image_fail(struct ferry_error *err, int code, const char *path, const char *
 
     if (!err)
         return code;
+    /* A text with a semicolon says itself what to do. */
+    bool limited = !strchr(format, ';') && (code == -EMFILE || code == -ENFILE || code == -ENOMEM);
     used = snprintf(err->text, sizeof(err->text), "cannot load '%s%s': ", skipped ? "..." : "",
                     path + skipped);
     va_start(args, format);
     vsnprintf(err->text + used, sizeof(err->text) - (size_t)used, format, args);
     va_end(args);
-    if (code == -EMFILE || code == -ENFILE)
+    if (limited)
         rlimits_advise(err->text, sizeof(err->text), code);
     return code;
 }
