@@ -197,7 +197,7 @@ static int run_tokens(struct bench *bench, const void *arg, struct sample *out)
         const struct ferry_message message = {
             .mode = FERRY_INLINE, .data = &token, .bytes = sizeof token};
 
-        int result = ferry_send(world->entrance[i % world->entrances], &message, UINT64_MAX);
+        int result = ferry_link_send(world->entrance[i % world->entrances], &message, UINT64_MAX);
         if (result < 0)
             return result;
     }

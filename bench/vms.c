@@ -115,7 +115,7 @@ int vms_start(struct vms *vms)
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
 {
     struct ferry_message message;
-    int rc = ferry_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
+    int rc = ferry_link_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
 
     if (rc != 0)
         return rc;
@@ -130,7 +130,7 @@ int vms_send(struct vms *vms, int to, const void *data, size_t bytes)
     const struct ferry_message message = {
         .mode = FERRY_INLINE, .data = (void *)(uintptr_t)data, .bytes = bytes};
 
-    return ferry_send(vms_link_at(vms, VMS_HOST, to), &message, PATIENCE_NS);
+    return ferry_link_send(vms_link_at(vms, VMS_HOST, to), &message, PATIENCE_NS);
 }
 
 struct ferry_engine *vms_engine(struct vms *vms)

@@ -64,7 +64,7 @@ static int input_reclaim(struct input *input, uint64_t timeout_ns)
 {
     void *buffer;
     size_t bytes;
-    int rc = ferry_reclaim(input->link, timeout_ns, &buffer, &bytes);
+    int rc = ferry_link_reclaim(input->link, timeout_ns, &buffer, &bytes);
 
     if (rc == 0) {
         assert(input->spare_count < INPUT_BUFFERS);
@@ -80,11 +80,11 @@ static int input_alloc(struct input *input)
 
     if (input->all_count == INPUT_BUFFERS || (input->all_count + 1) * extents > INPUT_EXTENTS)
         return -ENOMEM;
-    int rc = ferry_alloc(input->link, extents, false, &fresh);
+    int rc = ferry_link_alloc(input->link, extents, false, &fresh);
     if (rc == -ENOMEM && input->all_count == 0 && extents > 1) {
         /* The guests were faster, and no such run is left. */
         input->buffer_bytes = FERRY_EXTENT_BYTES;
-        rc = ferry_alloc(input->link, 1, false, &fresh);
+        rc = ferry_link_alloc(input->link, 1, false, &fresh);
     }
     if (rc == 0) {
         input->all[input->all_count++] = fresh;
@@ -164,7 +164,7 @@ static int input_send_copy(struct input *input, char *buffer, size_t bytes)
             .data = buffer + done,
             .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
         };
-        int rc = ferry_send(input->link, &message, UINT64_MAX);
+        int rc = ferry_link_send(input->link, &message, UINT64_MAX);
 
         if (rc != 0)
             return rc;
@@ -193,7 +193,7 @@ static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *f
 
     memset(buffer + bytes, 0, *filled - bytes);
     *filled = bytes;
-    int rc = ferry_send(input->link, &message, UINT64_MAX);
+    int rc = ferry_link_send(input->link, &message, UINT64_MAX);
 
     if (rc == 0)
         input->bytes += bytes;
@@ -289,7 +289,7 @@ void input_finish(struct input *input)
     put_back(input);
     /* One that did not come home cannot be freed, and the ledger shows it. */
     for (size_t i = 0; i < input->all_count; i++)
-        (void)ferry_free(input->link, input->all[i], input->buffer_bytes);
+        (void)ferry_link_free(input->link, input->all[i], input->buffer_bytes);
 }
 
 /* ---- output -------------------------------------------------------------- */
@@ -306,7 +306,7 @@ static void free_moved(struct output *output)
         size_t before = start % units[i];
         size_t bytes = (before + output->message.bytes + units[i] - 1) / units[i] * units[i];
 
-        if (ferry_free(output->link, (char *)output->message.data - before, bytes) == 0)
+        if (ferry_link_free(output->link, (char *)output->message.data - before, bytes) == 0)
             return;
     }
 }
@@ -316,7 +316,7 @@ static void output_let_go(struct output *output)
     switch (output->message.mode) {
     case FERRY_COPY:
     case FERRY_LEND:
-        (void)ferry_release(output->link, output->message.token);
+        (void)ferry_link_release(output->link, output->message.token);
         break;
     case FERRY_MOVE:
         free_moved(output);
@@ -370,7 +370,7 @@ void output_run(struct output *output)
 
     pump_begin();
     while (rc == 0) {
-        rc = ferry_recv(output->link, UINT64_MAX, &output->message);
+        rc = ferry_link_recv(output->link, UINT64_MAX, &output->message);
         if (rc != 0 || output->message.mode == FERRY_HANGUP)
             break;
         output->held = true;
@@ -385,7 +385,7 @@ void output_finish(struct output *output)
 {
     if (output->held)
         output_let_go(output);
-    while (ferry_recv(output->link, 0, &output->message) == 0 &&
+    while (ferry_link_recv(output->link, 0, &output->message) == 0 &&
            output->message.mode != FERRY_HANGUP)
         output_let_go(output);
 }

@@ -47,7 +47,7 @@ static int again(int blocked)
     return blocked == 0 ? -EAGAIN : blocked;
 }
 
-int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out)
+int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **out)
 {
     struct endpoint *host = host_end(link);
     struct units units;
@@ -61,7 +61,7 @@ int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out)
     return 0;
 }
 
-int ferry_free(struct ferry_link *link, void *addr, size_t bytes)
+int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
 {
     struct endpoint *host = host_end(link);
     struct units units;
@@ -123,7 +123,8 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
     return result;
 }
 
-int ferry_send(struct ferry_link *link, const struct ferry_message *message, uint64_t timeout_ns)
+int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
+                    uint64_t timeout_ns)
 {
     if (link->from->id)
         return -EPERM;
@@ -205,7 +206,7 @@ static int reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, si
     return result;
 }
 
-int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
 {
     if (link->from->id)
         return -EPERM;
@@ -283,7 +284,7 @@ static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_me
     return result;
 }
 
-int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
 {
     if (link->to->id)
         return -EPERM;
@@ -294,7 +295,7 @@ int ferry_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_messag
     return result;
 }
 
-int ferry_release(struct ferry_link *link, uint32_t token)
+int ferry_link_release(struct ferry_link *link, uint32_t token)
 {
     return link->to->id ? -EPERM : loan_release(link->to, token);
 }

@@ -53,7 +53,7 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
-    /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_alloc as soon as
+    /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_link_alloc as soon as
      * there is a link from the host: VMs do not get it, whatever they own or moved to the host. */
     uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
     uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
@@ -294,10 +294,10 @@ struct ferry_message {
     uint64_t tag;
     void *data; /* payload; for INLINE received, points into this `inline_data` */
     size_t bytes;
-    uint16_t src, dst; /* these, up to inline_data, are filled by ferry_recv only */
+    uint16_t src, dst; /* these, up to inline_data, are filled by ferry_link_recv only */
     uint32_t src_generation, dst_generation;
     uint32_t message; /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
-    uint32_t token;   /* what ferry_release takes */
+    uint32_t token;   /* what ferry_link_release takes */
     uint8_t inline_data[32];
     /* LEND, MOVE: the sender vouches that its units hold nothing but zeros beside the payload. */
     bool rest_is_zero;
@@ -305,10 +305,10 @@ struct ferry_message {
 
 /* `count` adjacent units from the pool, zeroed, owned by the host end of this
  * link; `page`: 4 KiB units instead of extents. -ENOMEM: the pool has none. */
-FERRY_API int ferry_alloc(struct ferry_link *link, size_t count, bool page, void **out);
+FERRY_API int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **out);
 /* Whole owned units go back. -EINVAL: not whole units of the pool; -EPERM: not all are
  * owned here. Then nothing is freed. */
-FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
+FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes);
 
 /* Sends over a link from the host. All or nothing: 0, or nothing changed.
  * INLINE (at most 32 bytes) and COPY (at most 65536) take payloads from any memory, which is the
@@ -318,12 +318,12 @@ FERRY_API int ferry_free(struct ferry_link *link, void *addr, size_t bytes);
  * receiver gets whole units: what they hold beside the payload is zeroed, for good, also if
  * the send fails with -ENOMEM, unless the message says that it is zero already.
  * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
- * link are out or not yet taken note of by ferry_reclaim, at most timeout_ns:
+ * link are out or not yet taken note of by ferry_link_reclaim, at most timeout_ns:
  * -ETIMEDOUT. -EPIPE: the receiver is gone, or the link was hung up. -EMSGSIZE: too
  * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here, or not a
  * link from the host. */
-FERRY_API int ferry_send(struct ferry_link *link, const struct ferry_message *message,
-                         uint64_t timeout_ns);
+FERRY_API int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
+                              uint64_t timeout_ns);
 
 /* Blocks until the receiver has looked for messages of this link for the first time: by a read,
  * poll or splice of its standard input, or by receiving with libferry-guest. A sender that
@@ -335,8 +335,8 @@ FERRY_API int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeou
  * Blocks as above; -ENOENT when nothing is lent out. A loan that was passed on is out until its
  * last borrower releases it, which may be the host's end of another link: one that receives no more
  * must be destroyed, or this wait cancelled. */
-FERRY_API int ferry_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
-                            size_t *bytes);
+FERRY_API int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
+                                 size_t *bytes);
 
 /* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message. -EPERM: not
  * a link from the host. */
@@ -348,14 +348,14 @@ FERRY_API int ferry_link_hangup(struct ferry_link *link);
 FERRY_API int ferry_link_refuse(struct ferry_link *link);
 
 /* Next message of a link to the host. A payload that was lent or copied stays
- * valid until ferry_release; one that was moved is owned by the host end now, until ferry_free.
+ * valid until ferry_link_release; one that was moved is owned by the host end now, until ferry_link_free.
  * INLINE ones need no release.
  * FERRY_HANGUP comes last, and again each time; -ETIMEDOUT; -EPERM: not a link to the host. */
-FERRY_API int ferry_recv(struct ferry_link *link, uint64_t timeout_ns,
-                         struct ferry_message *message);
+FERRY_API int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns,
+                              struct ferry_message *message);
 /* Gives back a payload that was lent or copied; it must not be touched afterwards. -EINVAL: no such
  * token is held; -EPERM: not a link to the host. */
-FERRY_API int ferry_release(struct ferry_link *link, uint32_t token);
+FERRY_API int ferry_link_release(struct ferry_link *link, uint32_t token);
 
 /* Makes blocked and later host calls on this link return -ECANCELED; for shutting down. */
 FERRY_API void ferry_link_cancel(struct ferry_link *link);

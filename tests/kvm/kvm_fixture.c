@@ -180,14 +180,14 @@ size_t world_read_all(struct ferry_link *link, char *text, size_t bytes)
     size_t done = 0;
 
     for (;;) {
-        assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+        assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
         if (message.mode == FERRY_HANGUP)
             return done;
         assert_true(message.bytes <= bytes - done);
         memcpy(text + done, message.data, message.bytes);
         done += message.bytes;
         if (message.mode == FERRY_COPY || message.mode == FERRY_LEND)
-            assert_int_equal(ferry_release(link, message.token), 0);
+            assert_int_equal(ferry_link_release(link, message.token), 0);
     }
 }
 

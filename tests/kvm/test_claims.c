@@ -92,7 +92,7 @@ static void expect_from(struct ferry_link *link, const char *name)
 
     ferry_link_peer(link, &peer);
     assert_string_equal(peer.name, name);
-    assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_INLINE);
     assert_int_equal(message.src, peer.id);
     assert_int_equal(message.src_generation, peer.generation);
@@ -132,14 +132,14 @@ static void claim_7_generation(void **state)
     struct ferry_link *link = world_link(world, a, -1);
 
     world_start(world);
-    assert_int_equal(ferry_recv(link, PATIENCE, &first), 0);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &first), 0);
     world_wait(world);
     ferry_vm_destroy(world->vm[0]);
     world->count = 0;
     a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
     link = world_link(world, a, -1);
     world_start(world);
-    assert_int_equal(ferry_recv(link, PATIENCE, &second), 0);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &second), 0);
     assert_int_equal(first.src, second.src);
     assert_int_not_equal(first.src_generation, second.src_generation);
     world_wait(world);
@@ -158,7 +158,7 @@ static void claim_7_host(void **state)
     for (unsigned i = 0; i < sizeof data; i++)
         data[i] = (unsigned char)i; /* the pattern of message 0 */
     message.data = data;
-    assert_int_equal(ferry_send(to, &message, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(to, &message, PATIENCE), 0);
     ferry_link_hangup(to);
     world_start(world);
     world_wait(world);
@@ -233,7 +233,7 @@ static void deferred_is_bounded(void **state)
     struct ferry_link *link = world_link(world, a, -1);
 
     world_start(world);
-    assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
     assert_int_equal(message.tag, 42);
     ferry_vm_stop(world->vm[a], 15);
     world_wait(world);

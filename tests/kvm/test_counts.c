@@ -124,7 +124,7 @@ static void await_sender(struct pair *pair)
 {
     struct ferry_message message;
 
-    assert_int_equal(ferry_recv(pair->report, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(pair->report, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_INLINE);
 }
 
@@ -132,21 +132,21 @@ static void sender_on(struct pair *pair)
 {
     const struct ferry_message word = {.mode = FERRY_INLINE};
 
-    assert_int_equal(ferry_send(pair->word, &word, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(pair->word, &word, PATIENCE), 0);
 }
 
 static void await_receiver(struct pair *pair)
 {
     struct ferry_message message;
 
-    assert_int_equal(ferry_recv(pair->gate, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(pair->gate, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_LEND);
     pair->token = message.token;
 }
 
 static void receiver_on(struct pair *pair)
 {
-    assert_int_equal(ferry_release(pair->gate, pair->token), 0);
+    assert_int_equal(ferry_link_release(pair->gate, pair->token), 0);
 }
 
 /* ---- an exchange -------------------------------------------------------------- */

@@ -195,7 +195,7 @@ static void turns(struct world *world, unsigned count, struct life life[2])
     world_link(world, 1, 0);
     struct ferry_link *report = world_link(world, 0, -1);
     start(world, 0);
-    assert_int_equal(ferry_recv(report, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(report, PATIENCE, &message), 0);
     start(world, 1);
     for (int i = 0; i < 2; i++)
         life[i] = end_of(world, i);

@@ -190,7 +190,7 @@ static void crash_midway(void **state)
     world_start(world);
     for (size_t at = 0; at < sizeof sent; at += 65536) {
         struct ferry_message message = {.mode = FERRY_COPY, .data = sent + at, .bytes = 65536};
-        if (ferry_send(in, &message, PATIENCE) < 0)
+        if (ferry_link_send(in, &message, PATIENCE) < 0)
             break;
     }
     ferry_link_hangup(in);

@@ -40,15 +40,16 @@ static void guests_leave_the_host_some(void **state)
     world_start(world);
     for (int i = 0; i < 8; i++) {
         do
-            assert_int_equal(ferry_recv(to[i], PATIENCE, &message), 0);
+            assert_int_equal(ferry_link_recv(to[i], PATIENCE, &message), 0);
         while (message.mode == FERRY_MOVE);
         assert_int_equal(message.mode, FERRY_INLINE);
     }
     for (int i = 0; i < 8; i++)
-        assert_int_equal(ferry_alloc(from[i], 1, false, &extents[i]), 0);
-    assert_int_equal(ferry_alloc(from[0], 1, false, &more), -ENOMEM); /* the guests have the rest */
+        assert_int_equal(ferry_link_alloc(from[i], 1, false, &extents[i]), 0);
+    assert_int_equal(ferry_link_alloc(from[0], 1, false, &more),
+                     -ENOMEM); /* the guests have the rest */
     for (int i = 0; i < 8; i++) {
-        assert_int_equal(ferry_free(from[i], extents[i], EXTENT), 0);
+        assert_int_equal(ferry_link_free(from[i], extents[i], EXTENT), 0);
         ferry_link_hangup(from[i]);
     }
     world_wait(world);
@@ -68,11 +69,11 @@ static void refused(void **state)
     assert_int_equal(ferry_link_create(world->engine, world->vm[a], NULL, &stream, &to, NULL), 0);
     assert_int_equal(ferry_link_refuse(from), -EPERM);
     world_start(world);
-    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(to, PATIENCE, &message), 0);
     assert_memory_equal(message.data, "ready\n", 6);
-    assert_int_equal(ferry_release(to, message.token), 0);
+    assert_int_equal(ferry_link_release(to, message.token), 0);
     assert_int_equal(ferry_link_refuse(to), 0);
-    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(to, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_HANGUP);
     world_wait(world);
     assert_int_equal(world->exit[a].how, FERRY_ENDED_EXIT);
@@ -90,20 +91,20 @@ static void moved_beyond_the_share_waits(void **state)
 
     world_start(world);
     for (int i = 0; i < 8; i++) {
-        assert_int_equal(ferry_recv(to, PATIENCE, &held[i]), 0);
+        assert_int_equal(ferry_link_recv(to, PATIENCE, &held[i]), 0);
         assert_int_equal(held[i].mode, FERRY_MOVE);
     }
     for (int i = 0; i < 16; i++) {
-        assert_int_equal(ferry_free(to, held[i % 8].data, EXTENT), 0);
-        assert_int_equal(ferry_recv(to, PATIENCE, &held[i % 8]), 0);
+        assert_int_equal(ferry_link_free(to, held[i % 8].data, EXTENT), 0);
+        assert_int_equal(ferry_link_recv(to, PATIENCE, &held[i % 8]), 0);
         assert_int_equal(held[i % 8].mode, FERRY_MOVE);
         ferry_engine_ledger(world->engine, &books);
         assert_true(books.owned <= 8 + 8);
     }
-    assert_int_equal(ferry_recv(to, PATIENCE, &message), 0);
+    assert_int_equal(ferry_link_recv(to, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_INLINE);
     for (int i = 0; i < 8; i++)
-        assert_int_equal(ferry_free(to, held[i].data, EXTENT), 0);
+        assert_int_equal(ferry_link_free(to, held[i].data, EXTENT), 0);
     ferry_link_hangup(from);
     world_wait(world);
     world_expect_ok(world, a);
@@ -128,17 +129,17 @@ static void receive_modes(void **state)
         struct ferry_link *link = world_link(world, a, -1);
         assert_int_equal(ferry_vm_start(world->vm[a], NULL), 0);
         for (unsigned n = 0; n < 10; n++) {
-            assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+            assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
             assert_int_equal(message.mode, cases[i].number);
             assert_int_equal(message.tag, n);
             assert_int_equal(message.bytes, cases[i].length);
             expect_pattern(message.data, message.bytes, n);
             if (message.mode != FERRY_INLINE)
-                assert_int_equal(ferry_release(link, message.token), 0);
+                assert_int_equal(ferry_link_release(link, message.token), 0);
         }
-        assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+        assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
         assert_int_equal(message.mode, FERRY_HANGUP);
-        assert_int_equal(ferry_recv(link, 0, &message), 0);
+        assert_int_equal(ferry_link_recv(link, 0, &message), 0);
         assert_int_equal(message.mode, FERRY_HANGUP);
     }
     world_wait(world);
@@ -155,12 +156,12 @@ static void receive_moved(void **state)
 
     world_start(world);
     for (unsigned n = 0; n < 3; n++) {
-        assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
+        assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
         expect_pattern(message.data, message.bytes, n);
-        assert_int_equal(ferry_release(link, message.token), -EINVAL);
-        assert_int_equal(ferry_free(link, (char *)message.data + 1, EXTENT), -EINVAL);
-        assert_int_equal(ferry_free(link, message.data, EXTENT), 0);
-        assert_int_equal(ferry_free(link, message.data, EXTENT), -EPERM);
+        assert_int_equal(ferry_link_release(link, message.token), -EINVAL);
+        assert_int_equal(ferry_link_free(link, (char *)message.data + 1, EXTENT), -EINVAL);
+        assert_int_equal(ferry_link_free(link, message.data, EXTENT), 0);
+        assert_int_equal(ferry_link_free(link, message.data, EXTENT), -EPERM);
     }
     world_wait(world);
     world_expect_ok(world, a);
@@ -186,22 +187,22 @@ static void send_modes(void **state)
         void *data, *home;
         size_t bytes;
         assert_int_equal(ferry_vm_start(world->vm[b], NULL), 0);
-        assert_int_equal(ferry_alloc(link, 1, cases[i].page, &data), 0);
+        assert_int_equal(ferry_link_alloc(link, 1, cases[i].page, &data), 0);
         for (unsigned n = 0; n < 10; n++) {
             struct ferry_message message = {
                 .mode = cases[i].number, .tag = n, .data = data, .bytes = cases[i].length};
             fill(data, message.bytes, n);
-            if (ferry_send(link, &message, PATIENCE) < 0)
+            if (ferry_link_send(link, &message, PATIENCE) < 0)
                 fail_msg("%s: guest said: %s", cases[i].mode, world_said(world));
             if (message.mode != FERRY_LEND)
                 continue;
             /* It is lent: it cannot be sent or freed until it is home. */
-            assert_int_equal(ferry_reclaim(link, PATIENCE, &home, &bytes), 0);
+            assert_int_equal(ferry_link_reclaim(link, PATIENCE, &home, &bytes), 0);
             assert_ptr_equal(home, data);
         }
-        assert_int_equal(ferry_reclaim(link, 0, &home, &bytes), -ENOENT);
+        assert_int_equal(ferry_link_reclaim(link, 0, &home, &bytes), -ENOENT);
         ferry_link_hangup(link);
-        assert_int_equal(ferry_free(link, data, cases[i].page ? 4096 : EXTENT), 0);
+        assert_int_equal(ferry_link_free(link, data, cases[i].page ? 4096 : EXTENT), 0);
     }
     world_wait(world);
     for (int i = 0; i < world->count; i++)
@@ -216,23 +217,23 @@ static void refusals(void **state)
     struct ferry_message message = {.mode = FERRY_INLINE, .bytes = 33};
     void *data;
 
-    assert_int_equal(ferry_alloc(link, 2, false, &data), 0);
+    assert_int_equal(ferry_link_alloc(link, 2, false, &data), 0);
     message.data = data;
-    assert_int_equal(ferry_send(link, &message, 0), -EMSGSIZE);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EMSGSIZE);
     message = (struct ferry_message){.mode = FERRY_COPY, .data = data, .bytes = 65537};
-    assert_int_equal(ferry_send(link, &message, 0), -EMSGSIZE);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EMSGSIZE);
     message = (struct ferry_message){.mode = 99};
-    assert_int_equal(ferry_send(link, &message, 0), -EINVAL);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EINVAL);
     message = (struct ferry_message){.mode = FERRY_LEND, .data = &message, .bytes = 1};
-    assert_int_equal(ferry_send(link, &message, 0), -EFAULT);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EFAULT);
     message = (struct ferry_message){.mode = FERRY_LEND, .data = data, .bytes = EXTENT};
-    assert_int_equal(ferry_send(link, &message, 0), 0);
-    assert_int_equal(ferry_send(link, &message, 0), -EPERM); /* lent already */
-    message.bytes = 2 * EXTENT;                              /* half of it lent */
-    assert_int_equal(ferry_send(link, &message, 0), -EPERM);
-    assert_int_equal(ferry_free(link, data, EXTENT), -EPERM);
-    assert_int_equal(ferry_alloc(link, 100000, false, &data), -ENOMEM);
-    assert_int_equal(ferry_alloc(link, 0, false, &data), -EINVAL);
+    assert_int_equal(ferry_link_send(link, &message, 0), 0);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EPERM); /* lent already */
+    message.bytes = 2 * EXTENT;                                   /* half of it lent */
+    assert_int_equal(ferry_link_send(link, &message, 0), -EPERM);
+    assert_int_equal(ferry_link_free(link, data, EXTENT), -EPERM);
+    assert_int_equal(ferry_link_alloc(link, 100000, false, &data), -ENOMEM);
+    assert_int_equal(ferry_link_alloc(link, 0, false, &data), -EINVAL);
 }
 
 /* Nobody takes: when the queue is full the sender waits, and nothing is lost. */
@@ -244,15 +245,15 @@ static void back_pressure(void **state)
     struct ferry_message message = {.mode = FERRY_INLINE, .data = "x", .bytes = 1};
     int sent = 0;
 
-    while (ferry_send(link, &message, 0) == 0)
+    while (ferry_link_send(link, &message, 0) == 0)
         sent++;
     assert_int_equal(sent, FERRY_RING_ENTRIES - 1); /* one is kept for the hang-up */
-    assert_int_equal(ferry_send(link, &message, 1000000), -ETIMEDOUT);
+    assert_int_equal(ferry_link_send(link, &message, 1000000), -ETIMEDOUT);
     world_start(world);
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(ferry_send(link, &message, PATIENCE), 0);
+        assert_int_equal(ferry_link_send(link, &message, PATIENCE), 0);
     ferry_link_hangup(link);
-    assert_int_equal(ferry_send(link, &message, 0), -EPIPE);
+    assert_int_equal(ferry_link_send(link, &message, 0), -EPIPE);
     world_wait(world);
     world_expect_ok(world, b);
     assert_int_equal(world_stats(world, b).messages_received, FERRY_RING_ENTRIES - 1 + 1000);
@@ -269,14 +270,14 @@ static void loans_of_the_dead(void **state)
     size_t bytes;
 
     world_start(world);
-    assert_int_equal(ferry_alloc(link, 1, false, &message.data), 0);
-    assert_int_equal(ferry_send(link, &message, PATIENCE), 0);
-    assert_int_equal(ferry_reclaim(link, 0, &home, &bytes), -ETIMEDOUT);
+    assert_int_equal(ferry_link_alloc(link, 1, false, &message.data), 0);
+    assert_int_equal(ferry_link_send(link, &message, PATIENCE), 0);
+    assert_int_equal(ferry_link_reclaim(link, 0, &home, &bytes), -ETIMEDOUT);
     ferry_vm_stop(world->vm[b], 15);
-    assert_int_equal(ferry_reclaim(link, PATIENCE, &home, &bytes), 0);
+    assert_int_equal(ferry_link_reclaim(link, PATIENCE, &home, &bytes), 0);
     assert_ptr_equal(home, message.data);
     assert_int_equal(bytes, EXTENT);
-    assert_int_equal(ferry_send(link, &message, PATIENCE), -EPIPE);
+    assert_int_equal(ferry_link_send(link, &message, PATIENCE), -EPIPE);
     world_wait(world);
 }
 
@@ -297,8 +298,8 @@ static void first_look(void **state)
     assert_int_equal(ferry_link_await_receiver(to_c, PATIENCE), -EPIPE);
     ferry_link_stats(to_b, &stats);
     assert_int_equal(stats.bytes_taken, 0);
-    assert_int_equal(ferry_send(to_b, &inlined, PATIENCE), 0);
-    assert_int_equal(ferry_send(to_b, &copied, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(to_b, &inlined, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(to_b, &copied, PATIENCE), 0);
     ferry_link_hangup(to_b);
     world_wait(world);
     ferry_link_stats(to_b, &stats);
@@ -313,8 +314,8 @@ static void cancelled(void **state)
     struct ferry_link *link = world_link(world, b, -1);
 
     ferry_link_cancel(link);
-    assert_int_equal(ferry_recv(link, PATIENCE, &message), -ECANCELED);
-    assert_int_equal(ferry_recv(link, PATIENCE, &message), -ECANCELED);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &message), -ECANCELED);
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &message), -ECANCELED);
 
     struct ferry_link *back = world_link(world, -1, b);
     ferry_link_cancel(back);

@@ -301,8 +301,8 @@ static void a_hundred_in_turn(void **state)
         struct ferry_message message;
         world_start(world);
         for (int n = 0; n < 2; n++) {
-            assert_int_equal(ferry_recv(link, PATIENCE, &message), 0);
-            assert_int_equal(ferry_release(link, message.token), 0);
+            assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
+            assert_int_equal(ferry_link_release(link, message.token), 0);
         }
         world_wait(world);
         world_expect_ok(world, a);

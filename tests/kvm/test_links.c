@@ -114,7 +114,7 @@ static void *receive(void *arg)
     struct ferry_message message;
 
     atomic_store(&caller->tid, (int)syscall(SYS_gettid));
-    caller->result = ferry_recv(caller->link, UINT64_MAX, &message);
+    caller->result = ferry_link_recv(caller->link, UINT64_MAX, &message);
     return NULL;
 }
 
@@ -151,7 +151,7 @@ static void a_running_guest_learns_of_it(void **state)
     struct ferry_message message = {.mode = FERRY_INLINE, .data = "word\n", .bytes = 5};
 
     world_start(world);
-    assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
     ferry_link_destroy(in);
     world_read_all(out, text, sizeof text);
     world_wait(world);
@@ -214,10 +214,10 @@ static void *look(void *arg)
     syscall(SYS_getpid); /* it is counted */
     looker->wrong += calls_seen != 1;
     for (int i = 0; i < LOOKS; i++) {
-        looker->wrong += ferry_recv(looker->out, 0, &message) != -ETIMEDOUT;
+        looker->wrong += ferry_link_recv(looker->out, 0, &message) != -ETIMEDOUT;
         looker->wrong += ferry_vm_wait(looker->vm, 0, NULL) != -ETIMEDOUT;
-        looker->wrong += ferry_reclaim(looker->in, 0, &addr, &bytes) != -ETIMEDOUT;
-        looker->wrong += ferry_send(looker->in, &looker->lent, 0) != -ETIMEDOUT;
+        looker->wrong += ferry_link_reclaim(looker->in, 0, &addr, &bytes) != -ETIMEDOUT;
+        looker->wrong += ferry_link_send(looker->in, &looker->lent, 0) != -ETIMEDOUT;
     }
     looker->calls = calls_seen - 1;
     looker->call = last_call;
@@ -237,11 +237,11 @@ static void a_look_makes_no_system_call(void **state)
     pthread_t thread;
     void *page;
 
-    assert_int_equal(ferry_alloc(looker.in, 49, true, &page), 0);
+    assert_int_equal(ferry_link_alloc(looker.in, 49, true, &page), 0);
     for (int i = 0; i <= 48; i++) {
         looker.lent = (struct ferry_message){
             .mode = FERRY_LEND, .data = (char *)page + i * 4096, .bytes = 4096};
-        assert_int_equal(ferry_send(looker.in, &looker.lent, 0), i < 48 ? 0 : -ETIMEDOUT);
+        assert_int_equal(ferry_link_send(looker.in, &looker.lent, 0), i < 48 ? 0 : -ETIMEDOUT);
     }
     world_start(world);
     assert_int_equal(pthread_create(&thread, NULL, look, &looker), 0);

@@ -172,7 +172,7 @@ static void plain_writes_may_be_immediate(void **state)
     world->delivery = FERRY_DELIVER_IMMEDIATE;
     int a = world_add(world, "a", "stdio", NULL);
     struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
-    assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+    assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
     ferry_link_hangup(in);
     world_start(world);
     assert_int_equal(world_read_all(out, got, sizeof got), sizeof text);

@@ -72,7 +72,7 @@ static void *feed_all(void *arg)
     for (size_t sent = 0; sent < feed->bytes && feed->result == 0;) {
         struct ferry_message next = {.mode = FERRY_COPY, .data = feed->data + sent};
         next.bytes = feed->bytes - sent < feed->piece ? feed->bytes - sent : feed->piece;
-        feed->result = ferry_send(feed->link, &next, PATIENCE);
+        feed->result = ferry_link_send(feed->link, &next, PATIENCE);
         sent += next.bytes;
     }
     ferry_link_hangup(feed->link);
@@ -139,19 +139,19 @@ static void passed_on_without_a_copy(void **state)
     size_t bytes;
 
     world_start(world);
-    assert_int_equal(ferry_alloc(in, 1, false, &extent), 0);
+    assert_int_equal(ferry_link_alloc(in, 1, false, &extent), 0);
     message.data = (char *)extent + 5;
     for (int round = 0; round < 20; round++) {
         memset(extent, 'a' + round, EXTENT);
-        assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+        assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
         struct ferry_message got;
-        assert_int_equal(ferry_recv(out, PATIENCE, &got), 0);
+        assert_int_equal(ferry_link_recv(out, PATIENCE, &got), 0);
         assert_int_equal(got.mode, FERRY_LEND);
         assert_ptr_equal(got.data, message.data); /* the very page */
         assert_int_equal(got.bytes, message.bytes);
         assert_int_equal(((char *)got.data)[12345], 'a' + round);
-        assert_int_equal(ferry_release(out, got.token), 0);
-        assert_int_equal(ferry_reclaim(in, PATIENCE, &home, &bytes), 0);
+        assert_int_equal(ferry_link_release(out, got.token), 0);
+        assert_int_equal(ferry_link_reclaim(in, PATIENCE, &home, &bytes), 0);
         assert_ptr_equal(home, extent);
     }
     ferry_link_hangup(in);
@@ -159,7 +159,7 @@ static void passed_on_without_a_copy(void **state)
     world_wait(world);
     world_expect_ok(world, a);
     world_expect_ok(world, b);
-    assert_int_equal(ferry_free(in, extent, EXTENT), 0);
+    assert_int_equal(ferry_link_free(in, extent, EXTENT), 0);
     assert_int_equal(link_stats(between).bytes_copied, 0);
     assert_int_equal(link_stats(between).bytes_handed_over, 20 * (EXTENT - 5));
 }
@@ -174,24 +174,24 @@ static void a_call_splits_no_message(void **state)
     struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
     void *extents;
 
-    assert_int_equal(ferry_alloc(in, COUNT, false, &extents), 0);
+    assert_int_equal(ferry_link_alloc(in, COUNT, false, &extents), 0);
     for (int i = 0; i < COUNT; i++) {
         message.data = (char *)extents + (size_t)i * EXTENT;
-        assert_int_equal(ferry_send(in, &message, PATIENCE), 0);
+        assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
     }
     ferry_link_hangup(in);
     world_start(world);
     for (int i = 0; i < COUNT; i++) {
         struct ferry_message got;
-        assert_int_equal(ferry_recv(out, PATIENCE, &got), 0);
+        assert_int_equal(ferry_link_recv(out, PATIENCE, &got), 0);
         assert_int_equal(got.mode, FERRY_LEND);
         assert_int_equal(got.bytes, message.bytes);
-        assert_int_equal(ferry_release(out, got.token), 0);
+        assert_int_equal(ferry_link_release(out, got.token), 0);
     }
     world_wait(world);
     world_expect_ok(world, a);
     assert_int_equal(link_stats(out).bytes_copied, 0);
-    assert_int_equal(ferry_free(in, extents, (size_t)COUNT * EXTENT), 0);
+    assert_int_equal(ferry_link_free(in, extents, (size_t)COUNT * EXTENT), 0);
 }
 
 static void passed_on_in_pieces(void **state)
@@ -225,7 +225,7 @@ static void ends_early(void **state)
     world_start(world);
     do {
         struct ferry_message message = {.mode = FERRY_COPY, .data = data, .bytes = sizeof data};
-        result = ferry_send(in, &message, PATIENCE);
+        result = ferry_link_send(in, &message, PATIENCE);
     } while (result == 0);
     assert_int_equal(result, -32); /* EPIPE: the end of b ended a, and so this */
     world_wait(world);

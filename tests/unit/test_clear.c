@@ -356,10 +356,10 @@ static void the_host_sends_part(void **state)
     void *extent;
 
     (void)state;
-    assert_int_equal(ferry_alloc(link, 1, false, &extent), 0);
+    assert_int_equal(ferry_link_alloc(link, 1, false, &extent), 0);
     memset(extent, 'h', EXTENT);
     struct ferry_message message = {.mode = FERRY_LEND, .data = (char *)extent + 7, .bytes = 9};
-    assert_int_equal(ferry_send(link, &message, 0), 0);
+    assert_int_equal(ferry_link_send(link, &message, 0), 0);
     assert_true(pool_covering(&engine->pool,
                               core_take(vm->endpoint).payload.addr - FERRY_WINDOW_BASE, 1, &units));
     assert_only(vm->endpoint, units, 7, 9, 'h');
@@ -370,13 +370,13 @@ static void the_host_sends_part(void **state)
 
     /* It need not be done twice. */
     message.rest_is_zero = true;
-    assert_int_equal(ferry_send(link, &message, 0), 0);
+    assert_int_equal(ferry_link_send(link, &message, 0), 0);
     core_take(vm->endpoint);
     assert_only(vm->endpoint, units, 7, 9, 'h');
     assert_int_equal(link->bytes_cleared, EXTENT - 9);
     loan_collect(vm->endpoint);
     assert_int_equal(loan_release(vm->endpoint, 0), 0);
-    assert_int_equal(ferry_free(link, extent, EXTENT), 0);
+    assert_int_equal(ferry_link_free(link, extent, EXTENT), 0);
     ferry_vm_destroy(vm);
 }
 

@@ -553,8 +553,8 @@ static void a_link_between_vms_is_not_the_hosts(void **state)
     void *page;
 
     (void)state;
-    assert_int_equal(ferry_alloc(a_to_b, 1, true, &page), -EPERM);
-    assert_int_equal(ferry_free(a_to_b, engine->pool.base, 4096), -EPERM);
+    assert_int_equal(ferry_link_alloc(a_to_b, 1, true, &page), -EPERM);
+    assert_int_equal(ferry_link_free(a_to_b, engine->pool.base, 4096), -EPERM);
     ferry_link_cancel(a_to_b);
     assert_false(a->stopping || b->stopping);
 }
@@ -604,15 +604,15 @@ static void taking_note_of_a_loan_wakes_the_host(void **state)
     void *page;
 
     (void)state;
-    assert_int_equal(ferry_alloc(link, 1, true, &message.data), 0);
-    assert_int_equal(ferry_send(link, &message, 0), 0);
+    assert_int_equal(ferry_link_alloc(link, 1, true, &message.data), 0);
+    assert_int_equal(ferry_link_send(link, &message, 0), 0);
     core_release(c, core_take(c).payload.token);
     loan_collect(c);
     uint64_t seen = link->from->events;
-    assert_int_equal(ferry_reclaim(link, 0, &page, &bytes), 0);
+    assert_int_equal(ferry_link_reclaim(link, 0, &page, &bytes), 0);
     assert_ptr_equal(page, message.data);
     assert_true(link->from->events > seen);
-    assert_int_equal(ferry_free(link, page, bytes), 0);
+    assert_int_equal(ferry_link_free(link, page, bytes), 0);
 }
 
 int main(void)

@@ -91,7 +91,7 @@ static void the_host_is_one_peer(void **state)
 
     (void)state;
     vm_b->started = true; /* from here on it may be using them */
-    assert_int_equal(ferry_send(in, &message, 0), 0);
+    assert_int_equal(ferry_link_send(in, &message, 0), 0);
     ferry_link_destroy(in);
     assert_int_equal(out->shown_to_sender->state, FERRY_PEER_LIVE);
     ferry_link_destroy(out);
@@ -110,12 +110,12 @@ static void what_the_host_had_goes_to_the_pool(void **state)
     void *kept;
 
     (void)state;
-    assert_int_equal(ferry_alloc(in, 1, true, &message.data), 0);
-    assert_int_equal(ferry_alloc(in, 1, false, &kept), 0);
-    assert_int_equal(ferry_send(in, &message, 0), 0);
+    assert_int_equal(ferry_link_alloc(in, 1, true, &message.data), 0);
+    assert_int_equal(ferry_link_alloc(in, 1, false, &kept), 0);
+    assert_int_equal(ferry_link_send(in, &message, 0), 0);
     struct ferry_desc move = core_units(FERRY_MOVE, b, 0, moved);
     assert_int_equal(core_send(b, &move), 0);
-    assert_int_equal(ferry_recv(out, 0, &message), 0);
+    assert_int_equal(ferry_link_recv(out, 0, &message), 0);
     ferry_vm_destroy(vm_b);
     vm_b = core_vm(engine, "again");
     core_assert_books(engine, pool_units(&engine->pool), 0, 0);

@@ -115,12 +115,12 @@ static void guests_leave_the_host_some(void **state)
     core_alloc(b, 14, false);
     assert_int_equal(units_alloc(b, 1, false, &units), -ENOMEM);
     assert_int_equal(units_alloc(c, 1, false, &units), -ENOMEM);
-    assert_int_equal(ferry_alloc(from_host, 2, false, &extents), 0);
-    assert_int_equal(ferry_free(from_host, extents, 2 * FERRY_EXTENT_BYTES), 0);
+    assert_int_equal(ferry_link_alloc(from_host, 2, false, &extents), 0);
+    assert_int_equal(ferry_link_free(from_host, extents, 2 * FERRY_EXTENT_BYTES), 0);
     core_alloc(b, 448, true);
     assert_int_equal(units_alloc(c, 1, true, &units), -ENOMEM);
-    assert_int_equal(ferry_alloc(from_host, 64, true, &extents), 0);
-    assert_int_equal(ferry_free(from_host, extents, 64 * FERRY_PAGE_BYTES), 0);
+    assert_int_equal(ferry_link_alloc(from_host, 64, true, &extents), 0);
+    assert_int_equal(ferry_link_free(from_host, extents, 64 * FERRY_PAGE_BYTES), 0);
 }
 
 /* Nor do they when they die and others hold what they lent. */
@@ -135,8 +135,8 @@ static void loans_of_the_dead_are_counted(void **state)
     vm_b = core_vm(engine, "b");
     from_host = core_link(NULL, vm_b, 0); /* the other went with its VM */
     assert_int_equal(units_alloc(c, 1, false, &units), -ENOMEM);
-    assert_int_equal(ferry_alloc(from_host, 2, false, &extents), 0);
-    assert_int_equal(ferry_free(from_host, extents, 2 * FERRY_EXTENT_BYTES), 0);
+    assert_int_equal(ferry_link_alloc(from_host, 2, false, &extents), 0);
+    assert_int_equal(ferry_link_free(from_host, extents, 2 * FERRY_EXTENT_BYTES), 0);
     core_release(c, core_take(c).payload.token);
     loan_collect(c);
     core_alloc(c, 14, false);
@@ -157,17 +157,17 @@ static void the_host_takes_a_share(void **state)
 
     unsigned events = a->events;
     for (uint32_t i = 0; i < 2; i++) {
-        assert_int_equal(ferry_recv(to_host, 0, &message), 0);
+        assert_int_equal(ferry_link_recv(to_host, 0, &message), 0);
         assert_int_equal(a->events, events); /* taken is not freed */
         route_drain(a, core_memory);
         assert_true(a->out_parked);
-        assert_int_equal(ferry_free(to_host, message.data, FERRY_EXTENT_BYTES), 0);
+        assert_int_equal(ferry_link_free(to_host, message.data, FERRY_EXTENT_BYTES), 0);
     }
     assert_int_not_equal(a->events, events);
     route_drain(a, core_memory);
     assert_false(a->out_parked);
-    assert_int_equal(ferry_recv(to_host, 0, &message), 0);
-    assert_int_equal(ferry_free(to_host, message.data, 2 * FERRY_EXTENT_BYTES), 0);
+    assert_int_equal(ferry_link_recv(to_host, 0, &message), 0);
+    assert_int_equal(ferry_link_free(to_host, message.data, 2 * FERRY_EXTENT_BYTES), 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, trio_teardown)

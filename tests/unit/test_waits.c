@@ -53,7 +53,7 @@ static void the_host_receives(void **state)
 
     (void)state;
     before_prepare = a_sends_to_the_host;
-    assert_int_equal(ferry_recv(to_host, UINT64_MAX, &message), 0);
+    assert_int_equal(ferry_link_recv(to_host, UINT64_MAX, &message), 0);
     assert_int_equal(message.tag, 7);
 }
 
@@ -69,9 +69,9 @@ static void the_host_sends(void **state)
     struct ferry_message message = {.mode = FERRY_COPY, .data = core_memory_bytes, .bytes = 8};
 
     (void)state;
-    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+    assert_int_equal(ferry_link_send(from_host, &message, UINT64_MAX), 0);
     before_prepare = b_gives_back;
-    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+    assert_int_equal(ferry_link_send(from_host, &message, UINT64_MAX), 0);
 }
 
 static void the_host_reclaims(void **state)
@@ -81,12 +81,12 @@ static void the_host_reclaims(void **state)
     size_t bytes;
 
     (void)state;
-    assert_int_equal(ferry_alloc(from_host, 1, true, &message.data), 0);
-    assert_int_equal(ferry_send(from_host, &message, UINT64_MAX), 0);
+    assert_int_equal(ferry_link_alloc(from_host, 1, true, &message.data), 0);
+    assert_int_equal(ferry_link_send(from_host, &message, UINT64_MAX), 0);
     before_prepare = b_gives_back;
-    assert_int_equal(ferry_reclaim(from_host, UINT64_MAX, &addr, &bytes), 0);
+    assert_int_equal(ferry_link_reclaim(from_host, UINT64_MAX, &addr, &bytes), 0);
     assert_ptr_equal(addr, message.data);
-    assert_int_equal(ferry_free(from_host, addr, bytes), 0);
+    assert_int_equal(ferry_link_free(from_host, addr, bytes), 0);
 }
 
 static void b_takes(void)
