@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Direct rings on the VMM's side: making them, waking who waits for what is in
- * one. The VMM takes nothing out of them and writes nothing into them; what it
+ * Direct rings on the VMM's side: waking who waits for what is in one. The VMM takes nothing out of them and writes nothing into them; what it
  * reads there decides about waking and order, which harm nobody but the two ends.
  */
 #ifndef FERRY_HOST_DIRECT_H
@@ -10,19 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "endpoint.h"
+#include "link.h"
 
-/* Where the ring of a link is in its two VMs. */
-struct direct_place {
-    uint64_t out, in; /* guest addresses: at the sender, at the receiver */
-};
-
-/* Makes the ring of a link between two VMs and maps it into both, before either runs. */
-int direct_create(struct ferry_link *link, struct direct_place *place, struct ferry_error *err);
-/* Takes the rings out of one VM; after its KVM objects are gone. */
-void direct_unmap(struct ferry_vm *vm);
-/* The VMM's own view, at the end of the engine. */
-void direct_destroy(struct ferry_link *link);
+/* Before the first ring is made. -ENOSYS and the like: there can be none here. */
+int direct_prepare(void);
 
 /* How many messages the sender has put into the ring of its link, for the order of what the
  * VMM itself sends over it; 0 if there is none. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls of ferry/abi/call.h. */
+
 #include "guest_calls.h"
 
 #include <errno.h>
@@ -8,9 +9,10 @@
 
 #include "clock.h"
 #include "direct.h"
+#include "drain.h"
+#include "endpoint_wait.h"
 #include "engine.h"
 #include "queue.h"
-#include "route.h"
 #include "units.h"
 
 static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
@@ -26,7 +28,7 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
     endpoint_unlock(endpoint);
     if (direct_waiting(endpoint))
         events |= FERRY_EVENT_IN;
-    if (!route_pending(endpoint))
+    if (!drain_pending(endpoint))
         events |= FERRY_EVENT_OUT;
     return events & want;
 }
@@ -45,12 +47,12 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
         uint32_t seen = endpoint_prepare(endpoint);
         if (want & FERRY_EVENT_IN)
             direct_await(endpoint);
-        vm_drain(vm);
+        drain_out(vm->endpoint);
         events = events_now(vm, want);
         if (!events)
             result = endpoint_block(endpoint, seen, deadline);
         endpoint_finish(endpoint);
-        vm_drain(vm);
+        drain_out(vm->endpoint);
         events = events_now(vm, want);
     }
     return (int64_t)events;
@@ -72,7 +74,7 @@ static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
     }
     if (result < 0)
         return result;
-    return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->pool, units.first));
+    return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->exchange.pool, units.first));
 }
 
 static int64_t call_free(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)

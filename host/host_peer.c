@@ -4,26 +4,15 @@
 #include <string.h>
 
 #include "clock.h"
-#include "engine.h"
-#include "image.h"
+#include "decode.h"
+#include "endpoint_wait.h"
+#include "exchange.h"
+#include "host_end.h"
 #include "loan.h"
+#include "perform.h"
 #include "queue.h"
 #include "ring.h"
-#include "route.h"
 #include "units.h"
-
-/* The host's end of a link, and the other. NULL: the link is between two VMs. */
-static struct endpoint *host_end(const struct ferry_link *link)
-{
-    if (!link->from->id)
-        return link->from;
-    return link->to->id ? NULL : link->to;
-}
-
-static struct endpoint *far_end(const struct ferry_link *link)
-{
-    return link->from->id ? link->from : link->to;
-}
 
 /* 0 of either is a look: no clock is asked. */
 static uint64_t deadline_of(uint64_t timeout_ns)
@@ -49,7 +38,7 @@ static int again(int blocked)
 
 int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **out)
 {
-    struct endpoint *host = host_end(link);
+    struct endpoint *host = host_end_of(link);
     struct units units;
 
     if (!host)
@@ -57,13 +46,13 @@ int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **ou
     int result = units_alloc(host, count, page, &units);
     if (result < 0)
         return result == -EDQUOT ? -ENOMEM : result;
-    *out = link->engine->pool.base + pool_offset(&link->engine->pool, units.first);
+    *out = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
     return 0;
 }
 
 int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
 {
-    struct endpoint *host = host_end(link);
+    struct endpoint *host = host_end_of(link);
     struct units units;
 
     if (!host)
@@ -95,7 +84,7 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
         return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
     case FERRY_LEND:
     case FERRY_MOVE:
-        return route_decode_units(link->from, (uint64_t)message->data, message->bytes, out);
+        return decode_units(link->from, (uint64_t)message->data, message->bytes, out);
     case FERRY_HANGUP:
         return 0;
     default:
@@ -115,7 +104,7 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
         return result;
     do {
         uint32_t seen = endpoint_prepare(host);
-        result = host->stopping ? -ECANCELED : route_perform(&transfer);
+        result = host->stopping ? -ECANCELED : perform_one(&transfer);
         if (result == -EAGAIN)
             result = again(block(host, seen, deadline));
     } while (result == -EAGAIN);
@@ -126,7 +115,7 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
 int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
                     uint64_t timeout_ns)
 {
-    if (link->from->id)
+    if (!endpoint_is_host(link->from))
         return -EPERM;
     if (!link_enter(link))
         return -ECANCELED;
@@ -160,7 +149,7 @@ static int await_receiver(struct ferry_link *link, uint64_t timeout_ns)
 
 int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns)
 {
-    if (link->from->id)
+    if (!endpoint_is_host(link->from))
         return -EPERM;
     if (!link_enter(link))
         return -ECANCELED;
@@ -200,15 +189,15 @@ static int reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, si
         endpoint_finish(host);
     }
     if (result == 0) {
-        *addr = link->engine->pool.base + pool_offset(&link->engine->pool, units.first);
-        *bytes = units_bytes(&link->engine->pool, units);
+        *addr = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
+        *bytes = units_bytes(&link->exchange->pool, units);
     }
     return result;
 }
 
 int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
 {
-    if (link->from->id)
+    if (!endpoint_is_host(link->from))
         return -EPERM;
     if (!link_enter(link))
         return -ECANCELED;
@@ -219,7 +208,7 @@ int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr
 
 int ferry_link_hangup(struct ferry_link *link)
 {
-    if (link->from->id)
+    if (!endpoint_is_host(link->from))
         return -EPERM;
     queue_hangup(link);
     return 0;
@@ -227,7 +216,7 @@ int ferry_link_hangup(struct ferry_link *link)
 
 int ferry_link_refuse(struct ferry_link *link)
 {
-    if (link->to->id)
+    if (!endpoint_is_host(link->to))
         return -EPERM;
     queue_hangup(link);
     endpoint_wake(link->from); /* it may poll for just that */
@@ -286,7 +275,7 @@ static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_me
 
 int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
 {
-    if (link->to->id)
+    if (!endpoint_is_host(link->to))
         return -EPERM;
     if (!link_enter(link))
         return -ECANCELED;
@@ -297,39 +286,15 @@ int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_m
 
 int ferry_link_release(struct ferry_link *link, uint32_t token)
 {
-    return link->to->id ? -EPERM : loan_release(link->to, token);
+    return endpoint_is_host(link->to) ? loan_release(link->to, token) : -EPERM;
 }
 
 void ferry_link_cancel(struct ferry_link *link)
 {
-    struct endpoint *host = host_end(link);
+    struct endpoint *host = host_end_of(link);
 
     if (!host)
         return;
     host->stopping = true;
     endpoint_wake(host);
-}
-
-/* False: it was called off. */
-static bool await_digest(const struct ferry_link *link, struct image *image)
-{
-    const struct endpoint *host = host_end(link);
-
-    while (!image_digest_step(image))
-        if (host && host->stopping)
-            return false;
-    return true;
-}
-
-void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
-{
-    const struct endpoint *peer = far_end(link);
-
-    *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
-    memcpy(out->name, peer->name, sizeof out->name);
-    if (!link_enter(link)) /* its VM is being destroyed, and the image with it */
-        return;
-    if (peer->image && await_digest(link, peer->image))
-        memcpy(out->digest, peer->image->digest, sizeof out->digest);
-    link_leave(link);
 }

@@ -10,15 +10,15 @@
 
 void identity_set_peer(struct ferry_vm *vm, uint32_t place, struct image *image)
 {
-    engine_image_hold(vm->engine, image);
-    engine_image_release(vm->engine, vm->peer_images[place]);
+    images_hold(&vm->engine->images, image);
+    images_release(&vm->engine->images, vm->peer_images[place]);
     vm->peer_images[place] = image;
 }
 
 void identity_forget(struct ferry_vm *vm)
 {
     for (uint32_t i = 0; i < FERRY_PEERS_MAX; i++)
-        engine_image_release(vm->engine, vm->peer_images[i]);
+        images_release(&vm->engine->images, vm->peer_images[i]);
 }
 
 static bool has_digests(const struct ferry_vm *vm)

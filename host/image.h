@@ -43,7 +43,7 @@ struct image_range {
 };
 
 struct image {
-    uint32_t users; /* the engine's, under its lock */
+    uint32_t users; /* of images.c, under its lock */
     int fd;         /* the copy of what runs, at the offsets of the file, with holes between */
     struct image_range copied[IMAGE_RANGES_MAX]; /* what the copy has; sorted, disjoint */
     size_t copied_count;

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-#include "engine.h"
-#include "queue.h"
+#include "exchange.h"
+#include "link.h"
 #include "ring.h"
-#include "stream_internal.h"
+#include "room.h"
 
 /* Loans that lie side by side, in order, with one holder and link. */
 struct stretch {
@@ -26,14 +26,14 @@ static struct units whole(const struct units *units, uint32_t count)
 /* Under lock. */
 static void note_one(struct endpoint *owner, struct units units)
 {
-    const struct pool *pool = &owner->engine->pool;
+    const struct pool *pool = &owner->exchange->pool;
 
     owner->loans--;
     if (owner->over)
         return;
     uint32_t slot = owner->home_head++ & TOKEN_MASK;
     owner->home[slot] = units;
-    if (owner->control) {
+    if (!endpoint_is_host(owner)) {
         /* In bounds: masked; loan_reserve kept this entry free. */
         owner->control->vmm.home[slot] = (struct ferry_home){
             .addr = owner->window_addr + pool_offset(pool, units.first),
@@ -47,7 +47,7 @@ static void note_one(struct endpoint *owner, struct units units)
 static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (owner->byte_stream && stream_came_home(owner->byte_stream, units[i]))
+        if (owner->byte_stream && owner->stream_does->came_home(owner->byte_stream, units[i]))
             continue;
         endpoint_lock(owner);
         note_one(owner, units[i]);
@@ -57,14 +57,14 @@ static void note_homes(struct endpoint *owner, const struct units *units, uint32
 }
 
 /* The owner of units that are on their way home, entered; NULL: it is no more. */
-static struct endpoint *enter_owner(struct ferry_engine *engine, struct units units, uint16_t index)
+static struct endpoint *enter_owner(struct exchange *exchange, struct units units, uint16_t index)
 {
-    struct endpoint *owner = index == LEDGER_NOBODY ? NULL : engine_endpoint(engine, index);
+    struct endpoint *owner = index == LEDGER_NOBODY ? NULL : exchange_endpoint(exchange, index);
 
     if (!owner || !endpoint_enter(owner))
         return NULL;
     /* If another took its place since, then it was evicted and the ledger knows. */
-    if (ledger_look(&engine->ledger, units.first).owner == index)
+    if (ledger_look(&exchange->ledger, units.first).owner == index)
         return owner;
     endpoint_leave(owner);
     return NULL;
@@ -73,7 +73,7 @@ static struct endpoint *enter_owner(struct ferry_engine *engine, struct units un
 /* They are its owner's to write again. */
 static void open_owner(struct ferry_link *link, struct endpoint *owner, struct units units)
 {
-    struct pool *pool = &link->engine->pool;
+    struct pool *pool = &link->exchange->pool;
 
     pool_opened(pool, units);
     window_set(&owner->window, pool_offset(pool, units.first), units_bytes(pool, units),
@@ -86,14 +86,14 @@ static void open_owner(struct ferry_link *link, struct endpoint *owner, struct u
 static void give_home(struct ferry_link *link, uint16_t index, const struct units *units,
                       uint32_t count)
 {
-    struct ferry_engine *engine = link->engine;
+    struct exchange *exchange = link->exchange;
     struct units all = whole(units, count);
-    struct endpoint *owner = enter_owner(engine, all, index);
+    struct endpoint *owner = enter_owner(exchange, all, index);
 
-    if (owner && !ledger_look(&engine->ledger, all.first).kept)
+    if (owner && !ledger_look(&exchange->ledger, all.first).kept)
         open_owner(link, owner, all);
     for (uint32_t i = 0; i < count; i++)
-        ledger_commit_home(&engine->ledger, units[i]);
+        ledger_commit_home(&exchange->ledger, units[i]);
     if (!owner)
         return;
     note_homes(owner, units, count);
@@ -104,15 +104,15 @@ static void give_home(struct ferry_link *link, uint16_t index, const struct unit
  * loans stay. */
 static int close_holder(struct endpoint *holder, struct stretch *stretch)
 {
-    struct ferry_engine *engine = holder->engine;
+    struct exchange *exchange = holder->exchange;
     struct units all = whole(stretch->units, stretch->count);
 
     for (uint32_t i = 0; i < stretch->count; i++)
-        ledger_begin_home(&engine->ledger, stretch->units[i], holder->index, &stretch->owner[i]);
-    int result = window_set(&holder->window, pool_offset(&engine->pool, all.first),
-                            units_bytes(&engine->pool, all), WINDOW_READ, WINDOW_CLOSED);
+        ledger_begin_home(&exchange->ledger, stretch->units[i], holder->index, &stretch->owner[i]);
+    int result = window_set(&holder->window, pool_offset(&exchange->pool, all.first),
+                            units_bytes(&exchange->pool, all), WINDOW_READ, WINDOW_CLOSED);
     for (uint32_t i = 0; i < stretch->count && result < 0; i++)
-        ledger_abort(&engine->ledger, stretch->units[i], UNIT_LENT);
+        ledger_abort(&exchange->ledger, stretch->units[i], UNIT_LENT);
     return result;
 }
 
@@ -138,7 +138,7 @@ static int bring_home(struct endpoint *holder, struct stretch *stretch)
     atomic_fetch_add_explicit(&stretch->link->shoot_downs, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < stretch->count; i = next) {
         next = i + 1;
-        while (next < stretch->count && go_together(&holder->engine->ledger, stretch, i, next))
+        while (next < stretch->count && go_together(&holder->exchange->ledger, stretch, i, next))
             next++;
         give_home(stretch->link, stretch->owner[i], &stretch->units[i], next - i);
     }
@@ -166,14 +166,14 @@ static void drop_token(struct endpoint *endpoint, uint32_t token, bool stuck)
     if (!stuck)
         endpoint->held[token].link->in_flight--;
     end_release(endpoint, token, stuck ? HELD_STUCK : HELD_FREE);
-    if (stuck)
-        ticker_stuck(&endpoint->engine->ticker);
+    if (stuck && endpoint->exchange->stuck)
+        endpoint->exchange->stuck(endpoint->exchange->stuck_arg);
 }
 
 static bool side_by_side(const struct endpoint *endpoint, const struct held *a,
                          const struct held *b)
 {
-    const struct pool *pool = &endpoint->engine->pool;
+    const struct pool *pool = &endpoint->exchange->pool;
 
     return a->link == b->link && a->units.first + a->units.count == b->units.first &&
            pool_is_page(pool, a->units.first) == pool_is_page(pool, b->units.first);
@@ -240,9 +240,9 @@ static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_
         any |= !stuck[i];
     }
     if (any)
-        queue_to_wake(endpoint, false, &wakes);
+        room_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
-    queue_wake(&wakes);
+    room_wake(&wakes);
 }
 
 static void finish_release(struct endpoint *endpoint, uint32_t token)
@@ -358,15 +358,15 @@ void loan_collect(struct endpoint *endpoint)
     uint32_t queued = endpoint->in_head - endpoint->in_tail;
     uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
     for (uint32_t i = 0; i < taken; i++)
-        queue_entry_taken(endpoint, HELD_TAKEN);
+        room_entry_taken(endpoint, HELD_TAKEN);
     uint32_t noted = endpoint->home_head - endpoint->home_tail;
     endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
     uint32_t count = collect_tokens(endpoint, released, tokens);
     if (taken)
-        queue_to_wake(endpoint, false, &wakes);
+        room_to_wake(endpoint, false, &wakes);
     endpoint_unlock(endpoint);
 
-    queue_wake(&wakes);
+    room_wake(&wakes);
     if (count)
         finish_releases(endpoint, tokens, count);
 }

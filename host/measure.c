@@ -277,7 +277,7 @@ static bool load_costs(struct ferry_engine *engine, const char *path, char key[M
     engine->info.huge = path && measure_cache_load(path, key, out);
     if (engine->info.huge)
         return true;
-    engine->info.huge = look_for_huge(&engine->pool);
+    engine->info.huge = look_for_huge(&engine->exchange.pool);
     measure_cache_key(key, engine->info.huge);
     return path && !engine->info.huge && measure_cache_load(path, key, out);
 }
@@ -289,7 +289,7 @@ int measure_engine(struct ferry_engine *engine)
     char key[MEASURE_KEY_BYTES];
     struct costs costs;
 
-    info->pool_bytes = engine->pool.bytes;
+    info->pool_bytes = engine->exchange.pool.bytes;
     if (!load_costs(engine, path, key, &costs)) {
         int result = measure_costs(engine, &costs);
         if (result < 0)

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine.h"
+#include "endpoint.h"
 #include "error.h"
+#include "exchange.h"
 
 #define HOST "host" /* what the host's ends of links are called */
 
@@ -40,23 +41,23 @@ static int check(const char *name, struct ferry_error *err)
     return 0;
 }
 
-/* Under the engine's lock: whether another that is there has this name. */
+/* Under the exchange's lock: whether another that is there has this name. */
 static bool is_taken(const struct endpoint *endpoint, const char *name)
 {
-    const struct ferry_engine *engine = endpoint->engine;
+    const struct exchange *exchange = endpoint->exchange;
 
     if (strcmp(name, HOST) == 0)
         return true;
-    for (uint32_t i = 0; i < engine->place_end; i++) {
-        const struct endpoint *other = engine->endpoints[i];
-        if (other && other != endpoint && other->id && !other->retired &&
+    for (uint32_t i = 0; i < exchange->place_end; i++) {
+        const struct endpoint *other = exchange->endpoints[i];
+        if (other && other != endpoint && !endpoint_is_host(other) && !other->retired &&
             strcmp(other->name, name) == 0)
             return true;
     }
     return false;
 }
 
-/* Under the engine's lock: of the file's name, with a number behind it if that is taken. The
+/* Under the exchange's lock: of the file's name, with a number behind it if that is taken. The
  * place of the endpoint is its own, so hardly ever a second number is tried. */
 static void make_up(const struct endpoint *endpoint, const char *program,
                     char name[FERRY_NAME_BYTES])
@@ -79,13 +80,13 @@ static void make_up(const struct endpoint *endpoint, const char *program,
 int name_endpoint(struct endpoint *endpoint, const char *name, const char *program,
                   struct ferry_error *err)
 {
-    struct ferry_engine *engine = endpoint->engine;
+    struct exchange *exchange = endpoint->exchange;
     char chosen[FERRY_NAME_BYTES] = "";
     int result = name ? check(name, err) : 0;
 
     if (result < 0)
         return result;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&exchange->lock);
     if (!name) {
         make_up(endpoint, program, chosen);
     } else if (is_taken(endpoint, name)) {
@@ -99,6 +100,6 @@ int name_endpoint(struct endpoint *endpoint, const char *name, const char *progr
         memcpy(endpoint->name, chosen, sizeof endpoint->name);
         endpoint_unlock(endpoint);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&exchange->lock);
     return result;
 }

@@ -3,13 +3,15 @@
  * Perform: hands checked messages over, all or nothing. Messages of one link that follow each
  * other go together where they can: one page-table call on each side, one wake.
  */
+#include "perform.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "engine.h"
+#include "exchange.h"
 #include "loan.h"
 #include "queue.h"
-#include "route.h"
+#include "room.h"
 
 static void count_up(atomic_ullong *figure, uint64_t amount)
 {
@@ -21,7 +23,7 @@ static void count_units(const struct transfer *transfer)
     struct ferry_link *link = transfer->link;
 
     count_up(&link->bytes_handed_over, transfer->bytes);
-    if (pool_is_page(&link->engine->pool, transfer->units.first))
+    if (pool_is_page(&link->exchange->pool, transfer->units.first))
         count_up(&link->pages_4k, transfer->units.count);
     else
         count_up(&link->extents_2m, transfer->units.count);
@@ -32,8 +34,8 @@ static void count_units(const struct transfer *transfer)
 static int begin(const struct transfer *transfer, enum unit_state had)
 {
     struct endpoint *from = transfer->link->from, *to = transfer->link->to;
-    struct ledger *ledger = &from->engine->ledger;
-    bool page = pool_is_page(&from->engine->pool, transfer->units.first);
+    struct ledger *ledger = &from->exchange->ledger;
+    bool page = pool_is_page(&from->exchange->pool, transfer->units.first);
     uint32_t most = page ? to->most_pages : to->most_extents;
 
     if (transfer->mode != FERRY_MOVE)
@@ -42,7 +44,7 @@ static int begin(const struct transfer *transfer, enum unit_state had)
     if (result != -EAGAIN)
         return result;
     /* What is freed after this finds that somebody waits; what was freed before is found now. */
-    queue_park_share(transfer->link, page, transfer->units.count);
+    room_park_share(transfer->link, page, transfer->units.count);
     return ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
 }
 
@@ -144,7 +146,7 @@ static bool with_token(const struct transfer *transfer)
 static void leave_room(const struct transfer *transfer)
 {
     queue_unreserve(transfer->link, with_token(transfer), transfer->given);
-    queue_unpark(transfer->link->to);
+    room_unpark(transfer->link->to);
 }
 
 /* Everything about one message that may fail, but for the page tables. */
@@ -168,7 +170,7 @@ static int prepare(struct transfer *transfer)
 static void undo(struct transfer *transfer)
 {
     if (transfer->mode != FERRY_COPY) {
-        ledger_abort(&transfer->link->engine->ledger, transfer->units, transfer->had);
+        ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->had);
         give_back(transfer);
     }
     leave_room(transfer);
@@ -193,7 +195,7 @@ static void clear_beside(const struct transfer *run, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         if (run[i].had == UNIT_OWNED && run[i].clear)
             cleared +=
-                pool_clear_beside(&link->engine->pool, run[i].units, run[i].offset, run[i].bytes);
+                pool_clear_beside(&link->exchange->pool, run[i].units, run[i].offset, run[i].bytes);
     count_up(&link->bytes_cleared, cleared);
 }
 
@@ -202,7 +204,7 @@ static void clear_beside(const struct transfer *run, uint32_t count)
 static int update_tables(const struct transfer *run, uint32_t count)
 {
     struct ferry_link *link = run->link;
-    struct pool *pool = &link->engine->pool;
+    struct pool *pool = &link->exchange->pool;
     struct units units = {run->units.first, 0};
     enum window_access before = access_before(run);
     enum window_access after = run->mode == FERRY_MOVE ? WINDOW_WRITE : WINDOW_READ;
@@ -234,12 +236,12 @@ static int update_tables(const struct transfer *run, uint32_t count)
 static void complete(struct transfer *run, uint32_t count)
 {
     struct ferry_link *link = run->link;
-    struct ferry_desc descs[ROUTE_RUN];
+    struct ferry_desc descs[PERFORM_MOST];
     uint32_t i = 0;
 
     do {
         if (run[i].mode != FERRY_COPY) {
-            ledger_commit_send(&link->engine->ledger, run[i].units, link->to->index,
+            ledger_commit_send(&link->exchange->ledger, run[i].units, link->to->index,
                                run[i].mode == FERRY_MOVE, run[i].message);
             count_units(&run[i]);
         }
@@ -253,7 +255,7 @@ static void complete(struct transfer *run, uint32_t count)
     } while (++i < count);
     queue_deliver(link, descs, count);
     if (run->mode == FERRY_MOVE) /* who waits to move something here may do so now */
-        queue_unpark(link->from);
+        room_unpark(link->from);
     for (i = 0; i < count; i++)
         if (run[i].mode == FERRY_LEND && run[i].passed >= 0)
             loan_pass_on(link->from, (uint32_t)run[i].passed);
@@ -287,7 +289,7 @@ static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done
 
 static int perform_inline(const struct transfer *run, uint32_t count, uint32_t *done)
 {
-    struct ferry_desc descs[ROUTE_RUN];
+    struct ferry_desc descs[PERFORM_MOST];
     uint64_t bytes = 0;
 
     descs[0] = describe(run);
@@ -305,9 +307,9 @@ static int perform_inline(const struct transfer *run, uint32_t count, uint32_t *
 
 /* --- all --- */
 
-bool route_joins(const struct transfer *last, const struct transfer *next)
+bool perform_joins(const struct transfer *last, const struct transfer *next)
 {
-    const struct pool *pool = &last->link->engine->pool;
+    const struct pool *pool = &last->link->exchange->pool;
 
     if (next->link != last->link || next->mode != last->mode)
         return false;
@@ -327,7 +329,7 @@ bool route_joins(const struct transfer *last, const struct transfer *next)
     return false;
 }
 
-int route_perform_run(struct transfer *run, uint32_t count, uint32_t *done)
+int perform_run(struct transfer *run, uint32_t count, uint32_t *done)
 {
     struct ferry_link *link = run->link;
     int result = 0;
@@ -343,14 +345,14 @@ int route_perform_run(struct transfer *run, uint32_t count, uint32_t *done)
         count_up(&link->from->messages_sent, *done);
     }
 #ifdef FERRY_PROVE
-    ledger_prove(&link->engine->ledger);
+    ledger_prove(&link->exchange->ledger);
 #endif
     return result;
 }
 
-int route_perform(struct transfer *transfer)
+int perform_one(struct transfer *transfer)
 {
     uint32_t done;
 
-    return route_perform_run(transfer, 1, &done);
+    return perform_run(transfer, 1, &done);
 }

@@ -5,36 +5,9 @@
 #include <errno.h>
 
 #include "direct.h"
-#include "engine.h"
 #include "loan.h"
 #include "ring.h"
-
-/* Under lock. Entries the hang-ups of links that have not hung up yet will need. */
-static uint32_t kept_for_hangups(const struct endpoint *endpoint)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < endpoint->in_count; i++)
-        kept += !endpoint->in[i]->hung_up;
-    return kept;
-}
-
-/* Under lock. Free entries of the queue. */
-static uint32_t queue_room(const struct endpoint *to)
-{
-    uint32_t used = to->in_head - to->in_tail + to->promised + kept_for_hangups(to);
-
-    return used < FERRY_RING_ENTRIES ? FERRY_RING_ENTRIES - used : 0;
-}
-
-/* Under lock. */
-static int64_t free_token(const struct endpoint *endpoint)
-{
-    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
-        if (endpoint->held[i].state == HELD_FREE)
-            return i;
-    return -1;
-}
+#include "room.h"
 
 /* Under lock. */
 static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
@@ -45,8 +18,8 @@ static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token
     if (!to->live || link->hung_up)
         return -EPIPE;
     if (with_token)
-        found = free_token(to);
-    if (found < 0 || queue_room(to) == 0 || link->in_flight >= link->max_messages) {
+        found = room_token(to);
+    if (found < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
         link->parked |= with_token ? PARKED_TOKEN : PARKED_PAYLOAD;
         return -EAGAIN;
     }
@@ -65,7 +38,7 @@ static bool look_again(struct endpoint *to)
 {
     if (!endpoint_enter(to))
         return false;
-    if (to->control)
+    if (!endpoint_is_host(to))
         loan_collect(to);
     endpoint_leave(to);
     return true;
@@ -96,7 +69,7 @@ static void append(struct ferry_link *link, const struct ferry_desc *desc)
     to->queue[slot] = *desc;
     to->queue_link[slot] = (uint8_t)link->place;
     to->in_head++;
-    if (to->control)
+    if (!endpoint_is_host(to))
         /* In bounds: the slot is masked, and free because a reserved entry is
          * counted until the guest has taken it. */
         to->control->in[slot] = *desc;
@@ -105,7 +78,7 @@ static void append(struct ferry_link *link, const struct ferry_desc *desc)
 /* Under lock: shows the guest what was appended. */
 static void publish(struct endpoint *to)
 {
-    if (to->control)
+    if (!endpoint_is_host(to))
         ring_publish(&to->control->vmm.in_head, to->in_head);
 }
 
@@ -129,22 +102,12 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
     atomic_fetch_add_explicit(&to->messages_received, count, memory_order_relaxed);
 }
 
-/* Under lock. How many more descriptors of this link fit. Those without a payload hold nothing
- * but their entry, and the links of a receiver share its entries evenly. */
-static uint32_t inline_room(const struct ferry_link *link)
-{
-    uint32_t share = FERRY_RING_ENTRIES / link->to->in_count, room = queue_room(link->to);
-    uint32_t left = link->inline_in_flight < share ? share - link->inline_in_flight : 0;
-
-    return left < room ? left : room;
-}
-
 /* Under lock. */
 static int append_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
 {
     if (!link->to->live || link->hung_up)
         return -EPIPE;
-    uint32_t room = inline_room(link), fit = count < room ? count : room;
+    uint32_t room = room_inline(link), fit = count < room ? count : room;
     for (uint32_t i = 0; i < fit; i++)
         append(link, &descs[i]);
     publish(link->to);
@@ -208,30 +171,6 @@ void queue_hangup(struct ferry_link *link)
     endpoint_wake(to);
 }
 
-static uint64_t payload_bytes(const struct ferry_desc *desc)
-{
-    if (desc->mode == FERRY_INLINE)
-        return desc->inline_bytes;
-    return desc->mode == FERRY_HANGUP ? 0 : desc->payload.bytes;
-}
-
-void queue_entry_taken(struct endpoint *endpoint, enum held_state state)
-{
-    uint32_t slot = endpoint->in_tail++ & RING_MASK;
-    const struct ferry_desc *desc = &endpoint->queue[slot];
-    struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
-
-    if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
-        endpoint->held[desc->payload.token].state = state;
-    else if (desc->mode == FERRY_INLINE)
-        link->inline_in_flight--;
-    else if (desc->mode == FERRY_MOVE)
-        link->in_flight--;
-    /* What plain reads take counts as it is read. */
-    if (state == HELD_TAKEN)
-        atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
-}
-
 bool queue_want(struct ferry_link *link)
 {
     if (atomic_load_explicit(&link->wanted, memory_order_relaxed) ||
@@ -239,70 +178,6 @@ bool queue_want(struct ferry_link *link)
         return false;
     endpoint_wake(link->from);
     return true;
-}
-
-/* Under lock: whether the receiver may own what a MOVE waits to give it. */
-static bool share_again(const struct ferry_link *link)
-{
-    const struct endpoint *to = link->to;
-    uint32_t most = link->wants_pages ? to->most_pages : to->most_extents;
-    /* As the ledger counts: for a moment it may be less than nothing. */
-    int32_t owned = (int32_t)ledger_owned(&link->engine->ledger, to->index, link->wants_pages);
-
-    return (int64_t)owned + link->wants_units <= most;
-}
-
-/* Under lock: of what a sender waits for, that which is there again. All that it needs must be
- * there: a sender that is woken for less only parks again, and two that are linked both ways
- * would wake each other so for ever. */
-static uint8_t room_again(const struct ferry_link *link, bool all)
-{
-    uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
-    uint8_t room = 0;
-
-    if (!link->parked)
-        return 0;
-    if (queue_room(link->to) > 0) {
-        if (link->in_flight <= (all ? link->max_messages - 1 : link->max_messages / 2))
-            room |= PARKED_PAYLOAD | (free_token(link->to) >= 0 ? PARKED_TOKEN : 0);
-        if (link->inline_in_flight <= (all ? shares - 1 : shares / 2))
-            room |= PARKED_INLINE;
-    }
-    if (link->parked & PARKED_SHARE && share_again(link))
-        room |= PARKED_SHARE;
-    return link->parked & room;
-}
-
-/* Those that can send half of their share at one go, so that a sender is not
- * woken for every message that is taken. Who waits himself may be waiting
- * for just one, so then it is all that have any of their share free. */
-void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
-{
-    all = all || atomic_load(&endpoint->waiting);
-    for (uint32_t i = 0; i < endpoint->in_count; i++) {
-        struct ferry_link *link = endpoint->in[i];
-        uint8_t room = room_again(link, all);
-        if (!room)
-            continue;
-        link->parked &= (uint8_t)~room;
-        wakes->list[wakes->count++] = link->from;
-    }
-}
-
-void queue_wake(const struct wakes *wakes)
-{
-    for (uint32_t i = 0; i < wakes->count; i++)
-        endpoint_wake(wakes->list[i]);
-}
-
-void queue_unpark(struct endpoint *endpoint)
-{
-    struct wakes wakes = {0};
-
-    endpoint_lock(endpoint);
-    queue_to_wake(endpoint, true, &wakes);
-    endpoint_unlock(endpoint);
-    queue_wake(&wakes);
 }
 
 bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
@@ -313,11 +188,11 @@ bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
     bool any = endpoint->in_head != endpoint->in_tail;
     if (any) {
         *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
-        queue_entry_taken(endpoint, endpoint->control ? HELD_READ : HELD_TAKEN);
-        queue_to_wake(endpoint, false, &wakes);
+        room_entry_taken(endpoint, endpoint_is_host(endpoint) ? HELD_TAKEN : HELD_READ);
+        room_to_wake(endpoint, false, &wakes);
     }
     endpoint_unlock(endpoint);
-    queue_wake(&wakes);
+    room_wake(&wakes);
     return any;
 }
 
@@ -329,15 +204,6 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
         *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
     endpoint_unlock(endpoint);
     return any;
-}
-
-void queue_park_share(struct ferry_link *link, bool pages, uint32_t units)
-{
-    endpoint_lock(link->to);
-    link->parked |= PARKED_SHARE;
-    link->wants_pages = pages;
-    link->wants_units = units;
-    endpoint_unlock(link->to);
 }
 
 bool queue_accepts(struct ferry_link *link)

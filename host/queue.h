@@ -7,7 +7,7 @@
 #ifndef FERRY_HOST_QUEUE_H
 #define FERRY_HOST_QUEUE_H
 
-#include "endpoint.h"
+#include "link.h"
 
 /* Promises room for one message of `link` with a payload, and with_token a token for it.
  * -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the receiver is gone or the
@@ -40,29 +40,8 @@ bool queue_accepts(struct ferry_link *link);
 /* Whether either side has ended it. What was sent before may still be on its way. */
 bool queue_hung_up(struct ferry_link *link);
 
-/* Notes that the sender waits until the receiver may own so many units more. Who notes it looks
- * once more afterwards. */
-void queue_park_share(struct ferry_link *link, bool pages, uint32_t units);
-/* Wakes every sender that waits for room and has some, be it for one message. It finds that
- * room, unless another took it meanwhile. */
-void queue_unpark(struct endpoint *endpoint);
-
 /* The receiver looks for messages of this link. True: for the first time; its sender may have
  * waited for that. */
 bool queue_want(struct ferry_link *link);
-
-/* --- for loan.c --- */
-
-/* Under lock: the entry at in_tail was taken; a payload becomes `state`. */
-void queue_entry_taken(struct endpoint *endpoint, enum held_state state);
-
-/* Senders to wake once the lock is dropped. */
-struct wakes {
-    struct endpoint *list[FERRY_PEERS_MAX];
-    uint32_t count;
-};
-/* Under lock: adds parked senders that have room again; `all`: even for one message. */
-void queue_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes);
-void queue_wake(const struct wakes *wakes);
 
 #endif

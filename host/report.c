@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What to tell people about how a program ended. */
+
 #include "report.h"
 
 #include <inttypes.h>
@@ -85,9 +86,9 @@ void report_crash(struct ferry_vm *vm, int signo, const char *why)
 }
 
 /* The name of whoever has this place now; false: nobody. */
-static bool name_at(struct ferry_engine *engine, uint16_t index, char name[FERRY_NAME_BYTES])
+static bool name_at(struct exchange *exchange, uint16_t index, char name[FERRY_NAME_BYTES])
 {
-    struct endpoint *endpoint = index == LEDGER_NOBODY ? NULL : engine_endpoint(engine, index);
+    struct endpoint *endpoint = index == LEDGER_NOBODY ? NULL : exchange_endpoint(exchange, index);
 
     if (!endpoint)
         return false;
@@ -103,10 +104,11 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
                           size_t bytes)
 {
     struct ferry_engine *engine = vm->engine;
-    struct ledger_unit books = ledger_look(&engine->ledger, unit);
+    struct ledger_unit books = ledger_look(&engine->exchange.ledger, unit);
     uint64_t page = addr & ~(FERRY_PAGE_BYTES - 1);
     char from[FERRY_NAME_BYTES], to[FERRY_NAME_BYTES];
-    bool known = name_at(engine, books.from, from) && name_at(engine, books.to, to);
+    bool known =
+        name_at(&engine->exchange, books.from, from) && name_at(&engine->exchange, books.to, to);
 
     if (known && books.from == vm->endpoint->index)
         snprintf(text, bytes, "page 0x%" PRIx64 ", which it %s '%s' as message %" PRIu32, page,
@@ -152,7 +154,8 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     struct units units = {0};
     char page[160];
 
-    in_window = in_window && pool_covering(&vm->engine->pool, addr - FERRY_WINDOW_BASE, 1, &units);
+    in_window =
+        in_window && pool_covering(&vm->engine->exchange.pool, addr - FERRY_WINDOW_BASE, 1, &units);
     if (vm_memory(vm, addr, 1, write)) {
         /* It may, by the books; then its next try succeeds. */
         if (in_window)

@@ -7,31 +7,18 @@
 #include <stdlib.h>
 
 #include "clock.h"
-#include "engine.h"
+#include "endpoint_wait.h"
+#include "exchange.h"
 #include "queue.h"
 #include "stream_internal.h"
-#include "vm.h"
 
-int stream_create(struct endpoint *endpoint, struct stream **out)
+static void destroy(struct stream *stream)
 {
-    struct stream *stream = calloc(1, sizeof *stream);
-    if (!stream)
-        return -ENOMEM;
-    stream->endpoint = endpoint;
-    pthread_mutex_init(&stream->lock, NULL);
-    *out = stream;
-    return 0;
-}
-
-void stream_destroy(struct stream *stream)
-{
-    if (!stream)
-        return;
     pthread_mutex_destroy(&stream->lock);
     free(stream);
 }
 
-bool stream_came_home(struct stream *stream, struct units units)
+static bool came_home(struct stream *stream, struct units units)
 {
     unsigned count = atomic_load(&stream->buffer_count);
 
@@ -56,9 +43,25 @@ bool stream_uses(const struct stream *stream, struct units units)
             return true;
     return stream->have &&
            (stream->message.mode == FERRY_LEND || stream->message.mode == FERRY_MOVE) &&
-           pool_covering(&endpoint->engine->pool, payload->addr - endpoint->window_addr,
+           pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
                          payload->bytes, &read) &&
            units_overlap(read, units);
+}
+
+static const struct endpoint_stream stream_does = {
+    .pull = stream_pull, .came_home = came_home, .uses = stream_uses, .destroy = destroy};
+
+int stream_create(struct endpoint *endpoint)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+
+    if (!stream)
+        return -ENOMEM;
+    stream->endpoint = endpoint;
+    pthread_mutex_init(&stream->lock, NULL);
+    endpoint->byte_stream = stream;
+    endpoint->stream_does = &stream_does;
+    return 0;
 }
 
 /* Input. That the sender went is told beside what is still there. */
@@ -102,12 +105,12 @@ static int poll_now(struct endpoint *endpoint, int want)
     return events;
 }
 
-int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
+int stream_poll(struct stream *stream, short want, uint64_t timeout_ns)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
+    struct endpoint *endpoint = stream->endpoint;
 
     if (want & (POLLIN | POLLHUP))
-        stream_first_look(endpoint->byte_stream);
+        stream_first_look(stream);
     uint64_t deadline = clock_deadline(timeout_ns);
     int events = poll_now(endpoint, want);
     int result = 0;

@@ -17,30 +17,36 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct ferry_vm;
+struct endpoint;
+struct stream;
+
+/* The stream of a VM's endpoint, which has it from here to its end. */
+int stream_create(struct endpoint *endpoint);
 
 /* Up to `bytes` of input into dst; blocks while there is none; 0: end. */
-ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes);
+ssize_t stream_read(struct stream *stream, void *dst, size_t bytes);
 /* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
  * Without a receiver (no link) output is discarded. */
-ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes);
+ssize_t stream_write(struct stream *stream, const void *src, size_t bytes);
 /* As a write to a pipe with O_NONBLOCK: what there is room for now, short pieces all or nothing;
  * -EAGAIN. */
-ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes);
+ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes);
 /* What can be read of one message without blocking, left there; *data is good until it is read. */
-size_t stream_peek(struct ferry_vm *vm, const void **data);
+size_t stream_peek(struct stream *stream, const void **data);
 /* Input becomes output, up to `bytes`, as splice(2) between two pipes: whole messages pass
  * on without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of
  * the two is not linked. */
-ssize_t stream_pass(struct ferry_vm *vm, size_t bytes);
+ssize_t stream_pass(struct stream *stream, size_t bytes);
 /* As poll(2) of two pipes: waits until input can be read without blocking
  * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever).
  * `want` and the result are POLLIN, POLLOUT, POLLHUP (input ended), POLLERR (receiver gone). */
-int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns);
+int stream_poll(struct stream *stream, short want, uint64_t timeout_ns);
 /* Bytes that can be read without blocking, as FIONREAD gives. */
-size_t stream_available(struct ferry_vm *vm);
+size_t stream_available(struct stream *stream);
+/* The program has ended: sends the rest, waiting for room. -EINTR: told to stop before. */
+int stream_finish(struct stream *stream);
 /* The program closed its last descriptor of that side. */
-void stream_close_input(struct ferry_vm *vm);
-void stream_close_output(struct ferry_vm *vm);
+void stream_close_input(struct stream *stream);
+void stream_close_output(struct stream *stream);
 
 #endif

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "clock.h"
-#include "engine.h"
+#include "endpoint_wait.h"
+#include "exchange.h"
 #include "loan.h"
 #include "queue.h"
 #include "stream_internal.h"
 #include "units.h"
-#include "vm.h"
 
 static const char *payload_of(const struct endpoint *endpoint, const struct ferry_desc *desc)
 {
@@ -20,7 +20,7 @@ static const char *payload_of(const struct endpoint *endpoint, const struct ferr
         return endpoint->landing + (desc->payload.addr - endpoint->landing_addr);
     case FERRY_LEND:
     case FERRY_MOVE:
-        return endpoint->engine->pool.base + (desc->payload.addr - endpoint->window_addr);
+        return endpoint->exchange->pool.base + (desc->payload.addr - endpoint->window_addr);
     default:
         return NULL;
     }
@@ -35,7 +35,7 @@ void stream_drop_message(struct stream *stream)
     if (stream->message.mode == FERRY_COPY || stream->message.mode == FERRY_LEND)
         loan_release(endpoint, stream->message.payload.token);
     else if (stream->message.mode == FERRY_MOVE &&
-             pool_covering(&endpoint->engine->pool,
+             pool_covering(&endpoint->exchange->pool,
                            stream->message.payload.addr - endpoint->window_addr,
                            stream->message.payload.bytes, &units))
         units_free(endpoint, units); /* cannot be denied: still_there, and stream_uses since */
@@ -62,10 +62,10 @@ static bool still_there(const struct stream *stream)
     struct units units;
 
     return stream->message.mode != FERRY_MOVE ||
-           (pool_covering(&endpoint->engine->pool, payload->addr - endpoint->window_addr,
+           (pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
                           payload->bytes, &units) &&
             !stream_uses(stream, units) &&
-            ledger_access(&endpoint->engine->ledger, units, endpoint->index) == WINDOW_WRITE);
+            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) == WINDOW_WRITE);
 }
 
 static void begin_message(struct stream *stream)
@@ -126,7 +126,7 @@ void stream_first_look(struct stream *stream)
 {
     struct ferry_link *in = stream->endpoint->stream_in;
 
-    if (in && queue_want(in) && in->from->id == 0)
+    if (in && queue_want(in) && endpoint_is_host(in->from))
         await_until(stream, clock_deadline(FIRST_LOOK_NS));
 }
 
@@ -161,10 +161,9 @@ static size_t read_now(struct stream *stream, char *dst, size_t bytes)
     return done;
 }
 
-ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
+ssize_t stream_read(struct stream *stream, void *dst, size_t bytes)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
-    struct stream *stream = endpoint->byte_stream;
+    struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
     if (!endpoint->stream_in || bytes == 0)
@@ -179,10 +178,9 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
     return (ssize_t)done;
 }
 
-size_t stream_available(struct ferry_vm *vm)
+size_t stream_available(struct stream *stream)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
-    struct stream *stream = endpoint->byte_stream;
+    struct endpoint *endpoint = stream->endpoint;
 
     if (!endpoint->stream_in)
         return 0;
@@ -192,18 +190,17 @@ size_t stream_available(struct ferry_vm *vm)
     return stream->have ? stream->left : 0;
 }
 
-size_t stream_peek(struct ferry_vm *vm, const void **data)
+size_t stream_peek(struct stream *stream, const void **data)
 {
-    size_t bytes = stream_available(vm);
+    size_t bytes = stream_available(stream);
 
-    *data = vm_endpoint(vm)->byte_stream->data;
+    *data = stream->data;
     return bytes;
 }
 
-void stream_close_input(struct ferry_vm *vm)
+void stream_close_input(struct stream *stream)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
-    struct stream *stream = endpoint->byte_stream;
+    struct endpoint *endpoint = stream->endpoint;
 
     if (!endpoint->stream_in)
         return;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM's byte stream as the rest of the library sees it, and what the files
- * stream*.c share. */
+/* What the files stream*.c share. */
 #ifndef FERRY_HOST_STREAM_INTERNAL_H
 #define FERRY_HOST_STREAM_INTERNAL_H
 
@@ -13,9 +12,9 @@
 
 #include <ferry/abi/message.h>
 
-#include "pool.h"
-
-struct endpoint;
+#include "endpoint.h"
+#include "link.h"
+#include "stream.h"
 
 #define BUFFERS_MAX 64
 
@@ -47,23 +46,11 @@ struct stream {
     bool have, ended;
 };
 
-int stream_create(struct endpoint *endpoint, struct stream **out);
-void stream_destroy(struct stream *stream);
-
-/* The receiver is about to wait: send what was gathered. Any thread. */
+/* Hooks of the endpoint, see struct endpoint_stream. */
 void stream_pull(struct stream *stream);
-
-/* A loan came home. True: it was the stream's. Any thread. */
-bool stream_came_home(struct stream *stream, struct units units);
-
-/* Whether the VMM itself writes or reads any of the units for the program's plain
- * writes and reads, so that the guest must not give them away. On the VM's own thread. */
 bool stream_uses(const struct stream *stream, struct units units);
 
-/* The program has ended: sends the rest, waiting for room. -EINTR: told to stop before. */
-int stream_finish(struct stream *stream);
-
-/* --- among stream*.c, on the VM's own thread unless said otherwise --- */
+/* --- the rest on the VM's own thread unless said otherwise --- */
 
 /* Under lock, any thread: sends all that was gathered, as far as there is room. */
 int stream_flush(struct stream *stream);

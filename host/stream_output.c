@@ -8,12 +8,13 @@
 
 #include "clock.h"
 #include "direct.h"
-#include "engine.h"
+#include "drain.h"
+#include "endpoint_wait.h"
+#include "exchange.h"
+#include "perform.h"
 #include "queue.h"
-#include "route.h"
 #include "stream_internal.h"
 #include "units.h"
-#include "vm.h"
 
 /* Under lock: a buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
 static int take_buffer(struct stream *stream)
@@ -45,13 +46,13 @@ static bool copies(const struct stream *stream, uint64_t bytes)
     if (endpoint->transfer == FERRY_TRANSFER_COPY)
         return true;
     return endpoint->transfer == FERRY_TRANSFER_AUTO && bytes <= FERRY_COPY_BYTES &&
-           bytes <= endpoint->engine->info.crossover_bytes;
+           bytes <= endpoint->exchange->crossover_bytes;
 }
 
 /* Under lock: sends one message of what was gathered. */
 static int send_piece(struct stream *stream)
 {
-    const struct pool *pool = &stream->endpoint->engine->pool;
+    const struct pool *pool = &stream->endpoint->exchange->pool;
     uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
     struct transfer transfer = {.link = stream->endpoint->stream_out,
                                 .mode = FERRY_LEND,
@@ -72,7 +73,7 @@ static int send_piece(struct stream *stream)
         /* Lent before it is sent: it may be home again before perform returns. */
         atomic_store(&stream->filling->state, BUFFER_LENT);
     }
-    int result = route_perform(&transfer);
+    int result = perform_one(&transfer);
     if (result < 0) {
         atomic_store(&stream->filling->state, BUFFER_FILLING);
         return result;
@@ -131,7 +132,7 @@ static bool due(const struct stream *stream)
  * would not be filled. */
 static void fill(struct stream *stream, const char *src, uint64_t bytes)
 {
-    struct pool *pool = &stream->endpoint->engine->pool;
+    struct pool *pool = &stream->endpoint->exchange->pool;
     struct units units = stream->filling->units;
 
     if (stream->fill + bytes > FERRY_COPY_BYTES)
@@ -176,23 +177,23 @@ ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
  * may have left with a message that was queued before. */
 static bool still_has(const struct endpoint *endpoint, const char *src, size_t bytes)
 {
-    const struct pool *pool = &endpoint->engine->pool;
+    const struct pool *pool = &endpoint->exchange->pool;
     struct units units;
 
     if (src < pool->base || src >= pool->base + pool->bytes)
         return true;
     return pool_covering(pool, (uint64_t)(src - pool->base), bytes, &units) &&
-           ledger_access(&endpoint->engine->ledger, units, endpoint->index) >= WINDOW_READ;
+           ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
 }
 
 /* 0: it may be written; what was queued before has gone before. */
-static int prepare_write(struct ferry_vm *vm, const void *src, size_t bytes)
+static int prepare_write(struct stream *stream, const void *src, size_t bytes)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
+    struct endpoint *endpoint = stream->endpoint;
 
-    if (endpoint->byte_stream->output_closed || !queue_accepts(endpoint->stream_out))
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
         return -EPIPE;
-    int result = vm_drain_all(vm);
+    int result = drain_all(stream->endpoint);
     return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
 }
 
@@ -208,32 +209,31 @@ static bool fits_whole(struct stream *stream, size_t bytes)
     return fits;
 }
 
-ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes)
+ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
+    struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
     if (!endpoint->stream_out)
         return (ssize_t)bytes;
-    ssize_t taken = prepare_write(vm, src, bytes);
-    if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(endpoint->byte_stream, bytes))
+    ssize_t taken = prepare_write(stream, src, bytes);
+    if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(stream, bytes))
         return -EAGAIN;
     while (done < bytes && taken >= 0) {
-        taken = stream_gather(endpoint->byte_stream, (const char *)src + done, bytes - done);
+        taken = stream_gather(stream, (const char *)src + done, bytes - done);
         done += taken > 0 ? (size_t)taken : 0;
     }
     return done ? (ssize_t)done : taken;
 }
 
-ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
+ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
-    struct stream *stream = endpoint->byte_stream;
+    struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
     if (!endpoint->stream_out)
         return (ssize_t)bytes;
-    int result = prepare_write(vm, src, bytes);
+    int result = prepare_write(stream, src, bytes);
     if (result < 0)
         return result;
     while (done < bytes && result == 0) {
@@ -282,15 +282,15 @@ int stream_finish(struct stream *stream)
     return stream->endpoint->stream_out && !stream->output_closed ? flush_all(stream) : 0;
 }
 
-void stream_close_output(struct ferry_vm *vm)
+void stream_close_output(struct stream *stream)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
+    struct endpoint *endpoint = stream->endpoint;
 
-    if (!endpoint->stream_out || endpoint->byte_stream->output_closed)
+    if (!endpoint->stream_out || stream->output_closed)
         return;
-    vm_drain_all(vm);
-    flush_all(endpoint->byte_stream);
-    endpoint->byte_stream->output_closed = true;
+    drain_all(stream->endpoint);
+    flush_all(stream);
+    stream->output_closed = true;
     queue_hangup(endpoint->stream_out);
 }
 

@@ -8,12 +8,12 @@
 #include <errno.h>
 
 #include "direct.h"
-#include "endpoint.h"
-#include "engine.h"
+#include "drain.h"
+#include "endpoint_wait.h"
+#include "exchange.h"
+#include "perform.h"
 #include "queue.h"
-#include "route.h"
 #include "stream_internal.h"
-#include "vm.h"
 
 /* Whether all of the message that is being read can pass on whole. If the program read some of it,
  * that is not for the next to see. It cannot be cleared: the loan comes home unchanged. */
@@ -33,7 +33,7 @@ static int pass_loan(struct stream *stream)
                                 .mode = FERRY_LEND,
                                 .turn = direct_sent(endpoint->stream_out),
                                 .units = endpoint->held[token].units,
-                                .offset = (uint64_t)(stream->data - endpoint->engine->pool.base),
+                                .offset = (uint64_t)(stream->data - endpoint->exchange->pool.base),
                                 .bytes = stream->left,
                                 .passes = true,
                                 .token = token};
@@ -42,7 +42,7 @@ static int pass_loan(struct stream *stream)
     int result = stream_flush(stream);
     pthread_mutex_unlock(&stream->lock);
     if (result == 0)
-        result = route_perform(&transfer);
+        result = perform_one(&transfer);
     if (result == 0)
         stream->have = false;
     return result;
@@ -87,17 +87,16 @@ static ssize_t pass_waiting(struct stream *stream, uint64_t most)
     return passed;
 }
 
-ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
+ssize_t stream_pass(struct stream *stream, size_t bytes)
 {
-    struct endpoint *endpoint = vm_endpoint(vm);
-    struct stream *stream = endpoint->byte_stream;
+    struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
     if (!endpoint->stream_in || !endpoint->stream_out)
         return -EINVAL; /* the caller then reads and writes */
     if (stream->output_closed || !queue_accepts(endpoint->stream_out))
         return -EPIPE;
-    int result = vm_drain_all(vm); /* what was queued before goes before */
+    int result = drain_all(stream->endpoint); /* what was queued before goes before */
     while (result == 0 && done < bytes && !stream->ended) {
         if (done && stream_input_ready(stream) <= 0)
             break;

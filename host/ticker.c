@@ -6,7 +6,7 @@
 #include "direct.h"
 #include "engine.h"
 #include "loan.h"
-#include "queue.h"
+#include "room.h"
 #include "thread.h"
 #include "vm.h"
 
@@ -151,7 +151,7 @@ static uint64_t look_at_watched(struct ticker *ticker)
             next = due < next ? due : next;
         }
         /* One that leaves often is never due, and its exits wake only who has much room. */
-        queue_unpark(vm->endpoint);
+        room_unpark(vm->endpoint);
         /* Gathered at its last exit; it may be busy in the VMM since. */
         vm_send_gathered(vm);
         vm->idle_looks = was_idle(vm) ? vm->idle_looks + 1 : 0;

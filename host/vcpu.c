@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The virtual CPU: KVM_RUN and what each exit means. */
+
 #include "vcpu.h"
 
 #include <errno.h>
@@ -12,13 +13,13 @@
 
 #include "boot.h"
 #include "clock.h"
+#include "drain.h"
 #include "engine.h"
 #include "error.h"
 #include "guest_calls.h"
 #include "queue.h"
 #include "report.h"
 #include "rlimits.h"
-#include "stream_internal.h"
 #include "trap.h"
 #include "vm_linux.h"
 
@@ -343,7 +344,7 @@ static bool serve_exit(struct ferry_vm *vm)
     bool on = false;
 
     /* Everything that was queued is processed at this exit, whatever its cause. */
-    vm_drain(vm);
+    drain_out(vm->endpoint);
     if (io)
         on = serve_port(vm);
     else if (vm->run->exit_reason == KVM_EXIT_SHUTDOWN)
@@ -374,7 +375,7 @@ static bool look_at_cpu(struct ferry_vm *vm)
 static bool serve_error(struct ferry_vm *vm, int error, unsigned *refused)
 {
     atomic_fetch_add_explicit(&vm->exits_natural, 1, memory_order_relaxed);
-    vm_drain(vm);
+    drain_out(vm->endpoint);
     if (error == EINTR || (error == EAGAIN && ++*refused < REFUSED_RETRIES)) {
         take_kick();
         return !vm->cpu_watched || look_at_cpu(vm);

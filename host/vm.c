@@ -10,14 +10,17 @@
 
 #include "boot.h"
 #include "clock.h"
-#include "direct.h"
+#include "endpoint_end.h"
 #include "engine.h"
 #include "error.h"
+#include "host_end.h"
 #include "identity.h"
 #include "name.h"
-#include "stream_internal.h"
+#include "stream.h"
 #include "vcpu.h"
+#include "vm_direct.h"
 #include "vm_internal.h"
+#include "vm_linux.h"
 
 /* A stream gathers for so many times the cost of an exit at most: then exits are a small
  * part of its time. */
@@ -40,8 +43,8 @@ static void write_control(struct ferry_vm *vm)
         .id = endpoint->id,
         .generation = endpoint->generation,
         .window_base = FERRY_WINDOW_BASE,
-        .window_bytes = engine->pool.bytes,
-        .small_bytes = pool_small_bytes(&engine->pool),
+        .window_bytes = engine->exchange.pool.bytes,
+        .small_bytes = pool_small_bytes(&engine->exchange.pool),
         .landing_base = SYSTEM_LANDING,
         .crossover_bytes = engine->info.crossover_bytes,
         .pool_extents = endpoint->most_extents,
@@ -57,7 +60,7 @@ static void write_control(struct ferry_vm *vm)
 static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config,
                            struct ferry_error *err)
 {
-    int result = engine_endpoint_new(vm->engine, vm, &vm->endpoint);
+    int result = exchange_endpoint_new(&vm->engine->exchange, vm, &vm->endpoint);
     if (result < 0)
         return error_set(err, result, "cannot make another VM: %s", strerror(-result));
     struct endpoint *endpoint = vm->endpoint;
@@ -69,7 +72,8 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     endpoint->transfer = config->transfer;
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
     endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
-    result = stream_create(endpoint, &endpoint->byte_stream);
+    endpoint->memory = vm_memory;
+    result = stream_create(endpoint);
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
@@ -146,7 +150,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     struct ferry_engine *engine = vm->engine;
     uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
 
-    int result = engine_image(engine, config->program, limit, &vm->image, err);
+    int result = images_open(&engine->images, config->program, limit, &vm->image, err);
     if (result < 0)
         return result;
     result = create_endpoint(vm, config, err);
@@ -228,18 +232,18 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     vm_let_waiters_go(vm);
     vm_forget_cpu(vm);
     if (vm->endpoint)
-        link_close_all(vm->endpoint);
+        host_end_close_all(vm->endpoint);
     linux_destroy(vm->personality);
     vcpu_destroy(vm);
-    direct_unmap(vm);
+    vm_direct_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
     budget_leave(&vm->engine->mappings, &vm->mappings);
     budget_leave(&vm->engine->files, &vm->files);
     if (vm->endpoint)
-        engine_endpoint_retire(vm->engine, vm->endpoint);
+        exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
-    engine_image_release(vm->engine, vm->image);
+    images_release(&vm->engine->images, vm->image);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     pthread_cond_destroy(&vm->ended_changed);

@@ -27,7 +27,7 @@ struct vm_marks {
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
-    struct image *image; /* the engine's, held */
+    struct image *image; /* of the engine's images, held */
     /* Images of the peers in the table that its guest sees, each held; NULL: the host. */
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown; /* its guest has that table */
@@ -81,11 +81,6 @@ struct ferry_vm {
 #define STATUS_TIMEOUT 124
 #define STATUS_FAULT   125
 
-static inline struct endpoint *vm_endpoint(struct ferry_vm *vm)
-{
-    return vm->endpoint;
-}
-
 /* Whether it was started; it may have ended since. Any thread. */
 bool vm_is_started(struct ferry_vm *vm);
 
@@ -113,9 +108,5 @@ void vm_send_gathered(struct ferry_vm *vm);
 /* Drains its rings if anything changed since the last look, unless its thread does so itself
  * right now. On the poller's thread. */
 void vm_poll(struct ferry_vm *vm);
-
-/* Drains the out ring; vm_drain_all waits until all of it was taken (-EINTR: stopped). */
-void vm_drain(struct ferry_vm *vm);
-int vm_drain_all(struct ferry_vm *vm);
 
 #endif

@@ -9,8 +9,11 @@
 
 struct ferry_vm;
 struct space;
+struct stream;
 
 struct space *vm_space(struct ferry_vm *vm);
+/* Its plain input and output. */
+struct stream *vm_stream(struct ferry_vm *vm);
 
 /* Host address of guest [addr, addr + bytes) if the program may read
  * (write: false) or write all of it, else NULL; program memory and owned or borrowed

@@ -10,7 +10,6 @@
 #include "error.h"
 #include "loan.h"
 #include "mapping.h"
-#include "stream_internal.h"
 #include "vm_internal.h"
 #include "vm_linux.h"
 
@@ -40,6 +39,11 @@ struct space *vm_space(struct ferry_vm *vm)
     return &vm->space;
 }
 
+struct stream *vm_stream(struct ferry_vm *vm)
+{
+    return vm->endpoint->byte_stream;
+}
+
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 {
     vm->stack_bytes = bytes;
@@ -47,7 +51,7 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 
 static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
-    struct pool *pool = &vm->engine->pool;
+    struct pool *pool = &vm->engine->exchange.pool;
     uint64_t offset = addr - FERRY_WINDOW_BASE;
     struct units units;
 
@@ -55,10 +59,10 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
         return NULL;
     /* The memory must not change hands while the caller uses it. Another thread may send what plain
      * writes gathered, or bring home a loan that was released. */
-    if ((write && stream_uses(vm->endpoint->byte_stream, units)) ||
+    if ((write && endpoint_stream_uses(vm->endpoint, units)) ||
         loan_is_leaving(vm->endpoint, units))
         return NULL;
-    int access = ledger_access(&vm->engine->ledger, units, vm->endpoint->index);
+    int access = ledger_access(&vm->engine->exchange.ledger, units, vm->endpoint->index);
     return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
 }
 
@@ -132,7 +136,7 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
 
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
 {
-    struct pool *pool = &vm->engine->pool;
+    struct pool *pool = &vm->engine->exchange.pool;
     struct endpoint *endpoint = vm->endpoint;
 
     vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,

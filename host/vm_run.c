@@ -8,14 +8,17 @@
 
 #include "clock.h"
 #include "direct.h"
+#include "drain.h"
+#include "endpoint_end.h"
+#include "endpoint_wait.h"
 #include "engine.h"
 #include "error.h"
 #include "identity.h"
+#include "link.h"
 #include "loan.h"
 #include "queue.h"
 #include "report.h"
-#include "route.h"
-#include "stream_internal.h"
+#include "stream.h"
 #include "thread.h"
 #include "vcpu.h"
 #include "vm_internal.h"
@@ -36,18 +39,7 @@ void vm_send_gathered(struct ferry_vm *vm)
     const struct ferry_link *out = vm->endpoint->stream_out;
 
     if (out && atomic_load(&out->to->waiting))
-        stream_pull(vm->endpoint->byte_stream);
-}
-
-void vm_drain(struct ferry_vm *vm)
-{
-    struct endpoint *endpoint = vm->endpoint;
-
-    /* Plain output that was written earlier goes first. */
-    if (endpoint->stream_out && route_pending(endpoint))
-        stream_pull(endpoint->byte_stream);
-    route_drain(endpoint, vm_memory);
-    direct_announce(endpoint);
+        endpoint_pull_stream(vm->endpoint);
 }
 
 static struct vm_marks look(const struct ferry_vm *vm)
@@ -74,23 +66,8 @@ void vm_poll(struct ferry_vm *vm)
         return;
     /* Looked at before the drain: what comes during it is seen next time. */
     vm->polled = now;
-    vm_drain(vm);
+    drain_out(vm->endpoint);
     pthread_mutex_unlock(&vm->serving);
-}
-
-int vm_drain_all(struct ferry_vm *vm)
-{
-    struct endpoint *endpoint = vm->endpoint;
-    int result = 0;
-
-    while (result == 0 && route_pending(endpoint)) {
-        uint32_t seen = endpoint_prepare(endpoint);
-        vm_drain(vm);
-        if (route_pending(endpoint))
-            result = endpoint_block(endpoint, seen, UINT64_MAX);
-        endpoint_finish(endpoint);
-    }
-    return result;
 }
 
 /* --- what the personality may ask ---------------------------------------------- */
@@ -153,7 +130,7 @@ static bool send_rest(struct ferry_vm *vm)
 {
     if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
         return true;
-    return vm_drain_all(vm) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
+    return drain_all(vm->endpoint) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
 }
 
 static void *vm_thread(void *arg)

@@ -144,7 +144,7 @@ static int64_t readable_bytes(struct linux_state *state, const struct open_file 
     int answer;
 
     if (file->kind == FILE_INPUT) {
-        bytes = stream_available(state->vm);
+        bytes = stream_available(vm_stream(state->vm));
     } else if (file->kind == FILE_REGULAR) {
         answer = file_stat(state, file, &stat);
         if (answer)

@@ -29,13 +29,13 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
 static int64_t read_input(struct linux_state *state, const struct open_file *file, void *to,
                           size_t bytes)
 {
-    if (file->status & O_NONBLOCK && !stream_available(state->vm)) {
-        int ready = stream_poll(state->vm, POLLIN | POLLHUP, 0);
+    if (file->status & O_NONBLOCK && !stream_available(vm_stream(state->vm))) {
+        int ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
 
         if (ready <= 0)
             return ready ? ready : -EAGAIN;
     }
-    return stream_read(state->vm, to, bytes);
+    return stream_read(vm_stream(state->vm), to, bytes);
 }
 
 /* From its position on. */
@@ -142,8 +142,8 @@ int64_t file_put(struct linux_state *state, const struct open_file *file, const 
 {
     switch (file->kind) {
     case FILE_OUTPUT:
-        return file->status & O_NONBLOCK ? stream_write_some(state->vm, from, bytes)
-                                         : stream_write(state->vm, from, bytes);
+        return file->status & O_NONBLOCK ? stream_write_some(vm_stream(state->vm), from, bytes)
+                                         : stream_write(vm_stream(state->vm), from, bytes);
     case FILE_ERROR:
         return write_error(state, file, from, bytes);
     case FILE_DEVICE:

@@ -99,7 +99,7 @@ static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigne
     do {
         turn_ns = looks_at_error && left_ns > ERROR_TURN_NS ? ERROR_TURN_NS : left_ns;
         if (want)
-            stream = stream_poll(state->vm, (short)want, turn_ns);
+            stream = stream_poll(vm_stream(state->vm), (short)want, turn_ns);
         else if (turn_ns)
             stream = vm_sleep(state->vm, turn_ns);
         ready = stream < 0 ? stream : count_ready(state, entries, count, stream);

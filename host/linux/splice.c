@@ -22,7 +22,7 @@ static bool has_positions(const struct open_file *file)
 /* Without waiting: whether input is there (1), has ended (0), or -EAGAIN. */
 static int64_t input_now(struct linux_state *state)
 {
-    int ready = stream_poll(state->vm, POLLIN | POLLHUP, 0);
+    int ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
 
     return ready < 0 ? ready : !ready ? -EAGAIN : ready & POLLIN ? 1 : 0;
 }
@@ -35,11 +35,11 @@ static int64_t pass_on(struct linux_state *state, uint64_t bytes, bool waits)
 
         if (ready <= 0)
             return ready;
-        ready = stream_poll(state->vm, POLLOUT | POLLERR, 0);
+        ready = stream_poll(vm_stream(state->vm), POLLOUT | POLLERR, 0);
         if (ready <= 0)
             return ready ? ready : -EAGAIN;
     }
-    return stream_pass(state->vm, bytes);
+    return stream_pass(vm_stream(state->vm), bytes);
 }
 
 /* What is written to a copy of the file is nonblocking if the call is. */
@@ -187,11 +187,11 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
     if (in->kind != FILE_INPUT || !file_is_pipe(out) || out->kind == FILE_INPUT)
         return -EINVAL;
     result = waits && !(in->status & O_NONBLOCK)
-                 ? stream_poll(state->vm, POLLIN | POLLHUP, UINT64_MAX)
+                 ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
                  : input_now(state);
     if (result <= 0)
         return result;
-    there = stream_peek(state->vm, &data);
+    there = stream_peek(vm_stream(state->vm), &data);
     if (there > arg[2])
         there = arg[2];
     result = there ? put_some(state, out, data, there, waits) : 0;

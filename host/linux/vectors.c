@@ -43,7 +43,7 @@ static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
 /* Whether reading on after a full piece is sure not to block. */
 static bool reads_on(struct linux_state *state, const struct open_file *file)
 {
-    return file->kind != FILE_INPUT || stream_available(state->vm);
+    return file->kind != FILE_INPUT || stream_available(vm_stream(state->vm));
 }
 
 static int64_t read_pieces(struct linux_state *state, struct open_file *file,

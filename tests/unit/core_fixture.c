@@ -11,7 +11,7 @@
 #include "boot.h"
 #include "mapping.h"
 #include "ring.h"
-#include "stream_internal.h"
+#include "stream.h"
 
 char core_memory_bytes[CORE_MEMORY_BYTES];
 
@@ -21,16 +21,15 @@ struct ferry_engine *core_engine(uint32_t pages, uint32_t extents)
 
     assert_non_null(engine);
     engine->kvm_fd = -1;
-    engine->info.crossover_bytes = 4096;
-    pthread_mutex_init(&engine->lock, NULL);
-    assert_int_equal(pool_create(&engine->pool, pages, extents), 0);
-    assert_int_equal(ledger_create(&engine->ledger, &engine->pool), 0);
+    images_init(&engine->images);
+    assert_int_equal(exchange_create(&engine->exchange, pages, extents, NULL), 0);
+    engine->exchange.crossover_bytes = 4096;
     return engine;
 }
 
 void core_end(struct ferry_engine *engine)
 {
-    core_assert_books(engine, pool_units(&engine->pool), 0, 0);
+    core_assert_books(engine, pool_units(&engine->exchange.pool), 0, 0);
     ferry_engine_destroy(engine);
 }
 
@@ -38,8 +37,8 @@ void core_assert_books(struct ferry_engine *engine, uint64_t free, uint64_t owne
 {
     struct ferry_ledger books;
 
-    struct ledger_count count = ledger_prove(&engine->ledger);
-    assert_int_equal(count.free + count.owned + count.lent, pool_units(&engine->pool));
+    struct ledger_count count = ledger_prove(&engine->exchange.ledger);
+    assert_int_equal(count.free + count.owned + count.lent, pool_units(&engine->exchange.pool));
     ferry_engine_ledger(engine, &books);
     assert_int_equal(books.leaked, 0);
     assert_int_equal(books.free, free);
@@ -59,18 +58,20 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
     vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     assert_non_null(vm->system);
-    assert_int_equal(engine_endpoint_new(engine, vm, &vm->endpoint), 0);
+    assert_int_equal(exchange_endpoint_new(&engine->exchange, vm, &vm->endpoint), 0);
 
     struct endpoint *endpoint = vm->endpoint;
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
+    endpoint->memory = core_memory;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
     endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
     endpoint->landing_addr = SYSTEM_LANDING;
     endpoint->window_addr = FERRY_WINDOW_BASE;
-    endpoint->most_pages = engine->pool.pages;
-    endpoint->most_extents = engine->pool.extents;
-    assert_int_equal(window_create(&endpoint->window, engine->pool.fd, engine->pool.bytes), 0);
-    assert_int_equal(stream_create(endpoint, &endpoint->byte_stream), 0);
+    endpoint->most_pages = engine->exchange.pool.pages;
+    endpoint->most_extents = engine->exchange.pool.extents;
+    assert_int_equal(
+        window_create(&endpoint->window, engine->exchange.pool.fd, engine->exchange.pool.bytes), 0);
+    assert_int_equal(stream_create(endpoint), 0);
     return vm;
 }
 
@@ -104,13 +105,13 @@ struct units core_alloc(struct endpoint *endpoint, uint32_t count, bool page)
 
 char *core_bytes(struct ferry_engine *engine, uint32_t unit)
 {
-    return engine->pool.base + pool_offset(&engine->pool, unit);
+    return engine->exchange.pool.base + pool_offset(&engine->exchange.pool, unit);
 }
 
 /* The kernel copies by the rights of the page table and fails where they end. */
 enum window_access core_rights(const struct endpoint *endpoint, uint32_t unit)
 {
-    char *at = endpoint->window.base + pool_offset(&endpoint->engine->pool, unit);
+    char *at = endpoint->window.base + pool_offset(&endpoint->exchange->pool, unit);
     enum window_access rights = WINDOW_CLOSED;
     int pipe_fds[2];
 
@@ -153,7 +154,7 @@ struct ferry_desc core_payload(enum ferry_mode mode, uint16_t dst, uint64_t addr
 struct ferry_desc core_units(enum ferry_mode mode, const struct endpoint *from, uint16_t dst,
                              struct units units)
 {
-    const struct pool *pool = &from->engine->pool;
+    const struct pool *pool = &from->exchange->pool;
 
     return core_payload(mode, dst, from->window_addr + pool_offset(pool, units.first),
                         units_bytes(pool, units));
@@ -174,7 +175,7 @@ int core_send(struct endpoint *endpoint, const struct ferry_desc *desc)
     uint32_t head = control->guest.out_head;
 
     core_queue(endpoint, desc);
-    route_drain(endpoint, core_memory);
+    drain_ring(endpoint);
     assert_int_equal(control->vmm.out_tail, head + 1);
     return control->out_status[head & RING_MASK];
 }

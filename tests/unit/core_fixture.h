@@ -15,13 +15,20 @@
 #include <cmocka.h>
 
 #include "clock.h"
+#include "decode.h"
+#include "drain.h"
 #include "endpoint.h"
+#include "endpoint_end.h"
+#include "endpoint_wait.h"
 #include "engine.h"
+#include "link.h"
 #include "loan.h"
+#include "perform.h"
 #include "queue.h"
-#include "route.h"
+#include "room.h"
 #include "units.h"
 #include "vm.h"
+#include "vm_linux.h"
 
 /* An engine with `pages` (rounded up to a whole extent) and `extents`; all that is copied at
  * most 4096 bytes long is cheaper to copy. */

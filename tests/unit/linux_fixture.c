@@ -21,6 +21,11 @@ struct space *vm_space(struct ferry_vm *vm)
     return &vm->space;
 }
 
+struct stream *vm_stream(struct ferry_vm *vm)
+{
+    return &vm->stream;
+}
+
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
@@ -112,13 +117,16 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
     vm->lines++;
 }
 
-size_t stream_available(struct ferry_vm *vm)
+size_t stream_available(struct stream *stream)
 {
+    struct ferry_vm *vm = stream->vm;
+
     return strlen(vm->input);
 }
 
-ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
+ssize_t stream_read(struct stream *stream, void *dst, size_t bytes)
 {
+    struct ferry_vm *vm = stream->vm;
     size_t have = strlen(vm->input);
 
     assert_false(vm->input_closed);
@@ -132,16 +140,18 @@ ssize_t stream_read(struct ferry_vm *vm, void *dst, size_t bytes)
     return (ssize_t)bytes;
 }
 
-ssize_t stream_pass(struct ferry_vm *vm, size_t bytes)
+ssize_t stream_pass(struct stream *stream, size_t bytes)
 {
     char through[64];
-    ssize_t got = stream_read(vm, through, bytes < sizeof(through) ? bytes : sizeof(through));
+    ssize_t got = stream_read(stream, through, bytes < sizeof(through) ? bytes : sizeof(through));
 
-    return got > 0 ? stream_write(vm, through, (size_t)got) : got;
+    return got > 0 ? stream_write(stream, through, (size_t)got) : got;
 }
 
-ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
+ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
 {
+    struct ferry_vm *vm = stream->vm;
+
     assert_false(vm->output_closed);
     if (vm->stop)
         return -EINTR;
@@ -155,21 +165,26 @@ ssize_t stream_write(struct ferry_vm *vm, const void *src, size_t bytes)
     return (ssize_t)bytes;
 }
 
-ssize_t stream_write_some(struct ferry_vm *vm, const void *src, size_t bytes)
+ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
 {
+    struct ferry_vm *vm = stream->vm;
+
     if (!vm->output_room && !vm->output_broken)
         return -EAGAIN;
-    return stream_write(vm, src, bytes < vm->output_room ? bytes : vm->output_room);
+    return stream_write(stream, src, bytes < vm->output_room ? bytes : vm->output_room);
 }
 
-size_t stream_peek(struct ferry_vm *vm, const void **data)
+size_t stream_peek(struct stream *stream, const void **data)
 {
+    struct ferry_vm *vm = stream->vm;
+
     *data = vm->input;
     return strlen(vm->input);
 }
 
-int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
+int stream_poll(struct stream *stream, short want, uint64_t timeout_ns)
 {
+    struct ferry_vm *vm = stream->vm;
     short have = POLLOUT;
 
     vm->polls++;
@@ -186,14 +201,18 @@ int stream_poll(struct ferry_vm *vm, short want, uint64_t timeout_ns)
     return have & want;
 }
 
-void stream_close_input(struct ferry_vm *vm)
+void stream_close_input(struct stream *stream)
 {
+    struct ferry_vm *vm = stream->vm;
+
     assert_false(vm->input_closed);
     vm->input_closed = true;
 }
 
-void stream_close_output(struct ferry_vm *vm)
+void stream_close_output(struct stream *stream)
 {
+    struct ferry_vm *vm = stream->vm;
+
     assert_false(vm->output_closed);
     vm->output_closed = true;
 }
@@ -219,6 +238,7 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
                                   .stderr_fd = stderr_fd};
 
     assert_non_null(vm);
+    vm->stream.vm = vm;
     vm->input = "";
     vm->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
     guest_tables_init(&vm->tables, vm->table_pages, FERRY_SYSTEM_BASE, TABLES);

@@ -32,8 +32,14 @@
 #define MEMORY      (64 * MIB)
 #define STACK_BYTES (4 * MIB)
 
+/* Its stream is the VM itself. */
+struct stream {
+    struct ferry_vm *vm;
+};
+
 struct ferry_vm {
     struct space space;
+    struct stream stream;
     struct guest_tables tables;
     void *table_pages;
     struct linux_state *linux_state;

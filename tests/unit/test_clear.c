@@ -31,8 +31,8 @@ static int setup(void **state)
 /* The guest's own stores, by its window. */
 static void fill_units(const struct endpoint *endpoint, struct units units, char with)
 {
-    memset(endpoint->window.base + pool_offset(&engine->pool, units.first), with,
-           units_bytes(&engine->pool, units));
+    memset(endpoint->window.base + pool_offset(&engine->exchange.pool, units.first), with,
+           units_bytes(&engine->exchange.pool, units));
 }
 
 static bool all_are(const char *at, uint64_t bytes, char what)
@@ -44,8 +44,8 @@ static bool all_are(const char *at, uint64_t bytes, char what)
 static void assert_only(const struct endpoint *endpoint, struct units units, uint64_t start,
                         uint64_t bytes, char with)
 {
-    const char *at = endpoint->window.base + pool_offset(&engine->pool, units.first);
-    uint64_t end = start + bytes, whole = units_bytes(&engine->pool, units);
+    const char *at = endpoint->window.base + pool_offset(&engine->exchange.pool, units.first);
+    uint64_t end = start + bytes, whole = units_bytes(&engine->exchange.pool, units);
 
     assert_true(all_are(at, start, 0));
     assert_true(all_are(at + start, bytes, with));
@@ -55,8 +55,9 @@ static void assert_only(const struct endpoint *endpoint, struct units units, uin
 static struct ferry_desc part(enum ferry_mode mode, const struct endpoint *to, struct units units,
                               uint64_t start, uint64_t bytes)
 {
-    return core_payload(mode, to->id,
-                        FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first) + start, bytes);
+    return core_payload(
+        mode, to->id, FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first) + start,
+        bytes);
 }
 
 static int send_part(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
@@ -120,7 +121,7 @@ static void parts_in_a_run(void **state)
         struct ferry_desc desc = part(FERRY_LEND, b, units, i * PAGE + i * 10, 1000);
         core_queue(a, &desc);
     }
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a_to_b->table_calls, 2);
     for (uint32_t i = 0; i < units.count; i++)
         assert_only(b, (struct units){units.first + i, 1}, i * 10ull, 1000, 'x');
@@ -193,7 +194,7 @@ static void stores_until_it_is_closed(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct units units = core_alloc(a, 1, true);
-        stored_at = a->window.base + pool_offset(&engine->pool, units.first);
+        stored_at = a->window.base + pool_offset(&engine->exchange.pool, units.first);
         assert_int_equal(send_part(modes[i], a, b, units, 7, 3), 0);
         stored_at = NULL;
         assert_only(b, units, 7, 3, 'x');
@@ -263,10 +264,10 @@ static void a_partly_read_loan_is_copied(void **state)
 
     (void)state;
     a->transfer = b->transfer = FERRY_TRANSFER_MAP;
-    assert_int_equal(stream_write(vm_a, "SECRET\nhello\n", 13), 13);
+    assert_int_equal(stream_write(vm_stream(vm_a), "SECRET\nhello\n", 13), 13);
     stream_pull(a->byte_stream);
-    assert_int_equal(stream_read(vm_b, line, 7), 7);
-    assert_int_equal(stream_pass(vm_b, 1 << 20), 6);
+    assert_int_equal(stream_read(vm_stream(vm_b), line, 7), 7);
+    assert_int_equal(stream_pass(vm_stream(vm_b), 1 << 20), 6);
     stream_pull(b->byte_stream);
     struct ferry_desc desc = core_take(c);
     assert_int_equal(desc.mode, FERRY_LEND);
@@ -285,13 +286,13 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     assert_non_null(with);
     memset(with, 'w', bytes);
     a_to_b->bytes_cleared = 0;
-    assert_int_equal(stream_write(vm_a, with, bytes), bytes);
+    assert_int_equal(stream_write(vm_stream(vm_a), with, bytes), bytes);
     free(with);
     stream_pull(a->byte_stream);
     struct ferry_desc desc = core_take(b);
     struct units units;
-    assert_true(
-        pool_covering(&engine->pool, desc.payload.addr - FERRY_WINDOW_BASE, EXTENT, &units));
+    assert_true(pool_covering(&engine->exchange.pool, desc.payload.addr - FERRY_WINDOW_BASE, EXTENT,
+                              &units));
     assert_only(b, units, 0, bytes, 'w');
     assert_int_equal(a_to_b->bytes_cleared, cleared);
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
@@ -325,10 +326,10 @@ static void output_is_not_made_of_itself(void **state)
     char some[1000] = {0};
 
     (void)state;
-    assert_int_equal(stream_write(vm_a, some, sizeof some), sizeof some);
+    assert_int_equal(stream_write(vm_stream(vm_a), some, sizeof some), sizeof some);
     const char *extent = core_bytes(engine, a->byte_stream->buffers[0].units.first);
-    assert_int_equal(stream_write(vm_a, extent, 2 * sizeof some), -EFAULT);
-    assert_int_equal(stream_write(vm_a, extent + sizeof some, 1), -EFAULT);
+    assert_int_equal(stream_write(vm_stream(vm_a), extent, 2 * sizeof some), -EFAULT);
+    assert_int_equal(stream_write(vm_stream(vm_a), extent + sizeof some, 1), -EFAULT);
     assert_int_equal(a->byte_stream->fill, sizeof some);
 }
 
@@ -337,10 +338,10 @@ static void the_output_of_the_dead_is_gone(void **state)
 {
     (void)state;
     a->transfer = FERRY_TRANSFER_MAP;
-    assert_int_equal(stream_write(vm_a, "SECRET", 6), 6);
+    assert_int_equal(stream_write(vm_stream(vm_a), "SECRET", 6), 6);
     ferry_vm_destroy(vm_a);
     vm_a = core_vm(engine, "a");
-    for (uint32_t i = 0; i < engine->pool.extents; i++) {
+    for (uint32_t i = 0; i < engine->exchange.pool.extents; i++) {
         struct units units = core_alloc(c, 1, false);
         assert_only(c, units, 0, 0, 0);
     }
@@ -360,7 +361,7 @@ static void the_host_sends_part(void **state)
     memset(extent, 'h', EXTENT);
     struct ferry_message message = {.mode = FERRY_LEND, .data = (char *)extent + 7, .bytes = 9};
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
-    assert_true(pool_covering(&engine->pool,
+    assert_true(pool_covering(&engine->exchange.pool,
                               core_take(vm->endpoint).payload.addr - FERRY_WINDOW_BASE, 1, &units));
     assert_only(vm->endpoint, units, 7, 9, 'h');
     assert_int_equal(link->bytes_cleared, EXTENT - 9);

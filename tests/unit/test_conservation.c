@@ -123,7 +123,7 @@ static void queue_one(struct guest *guest)
 
 static void take_one(struct guest *guest)
 {
-    const struct pool *pool = &engine->pool;
+    const struct pool *pool = &engine->exchange.pool;
     struct units units;
 
     if (!core_waiting(guest->endpoint))
@@ -173,7 +173,7 @@ static void step(struct guest *guest)
     }
     /* Not at each step: rings fill up, and others collect in between. */
     if (below(&guest->seed, 3) == 0)
-        route_drain(guest->endpoint, core_memory);
+        drain_ring(guest->endpoint);
 }
 
 /* --- one thread: books and page tables agree after each step ------------------------ */
@@ -184,7 +184,7 @@ static void assert_tables_agree(uint32_t unit)
 
     for (int i = 0; i < VMS; i++) {
         const struct endpoint *endpoint = vms[i]->endpoint;
-        int access = ledger_access(&engine->ledger, one, endpoint->index);
+        int access = ledger_access(&engine->exchange.ledger, one, endpoint->index);
         if ((int)core_rights(endpoint, unit) != access)
             fail_msg("unit %u at VM %d: not %d", unit, i, access);
     }
@@ -200,11 +200,11 @@ static void random_traffic(void **state)
         guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 77 + (uint64_t)i};
     for (int i = 0; i < STEPS; i++) {
         step(&guests[below(&seed, VMS)]);
-        struct ledger_count count = ledger_prove(&engine->ledger);
-        assert_int_equal(count.free + count.owned + count.lent, pool_units(&engine->pool));
+        struct ledger_count count = ledger_prove(&engine->exchange.ledger);
+        assert_int_equal(count.free + count.owned + count.lent, pool_units(&engine->exchange.pool));
         assert_tables_agree((uint32_t)below(&seed, 160));
         if (i % 1000 == 0)
-            for (uint32_t unit = 0; unit < pool_units(&engine->pool); unit++)
+            for (uint32_t unit = 0; unit < pool_units(&engine->exchange.pool); unit++)
                 assert_tables_agree(unit);
     }
     struct ferry_ledger books;
@@ -246,13 +246,13 @@ static void traffic_by_threads(void **state)
     for (int i = 0; i < 200; i++) {
         struct ferry_ledger books;
         ferry_engine_ledger(engine, &books);
-        struct ledger_count count = ledger_prove(&engine->ledger);
+        struct ledger_count count = ledger_prove(&engine->exchange.ledger);
         assert_int_equal(count.free + count.owned + count.lent + count.transit,
-                         pool_units(&engine->pool));
+                         pool_units(&engine->exchange.pool));
     }
     for (int i = 0; i < VMS; i++)
         pthread_join(threads[i], NULL);
-    core_assert_books(engine, pool_units(&engine->pool), 0, 0);
+    core_assert_books(engine, pool_units(&engine->exchange.pool), 0, 0);
 }
 
 /* --- a poller drains while they run ------------------------------------------------------ */
@@ -284,7 +284,7 @@ static void leave_and_enter(struct guest *guest)
     else
         units_free(guest->endpoint, some_units(guest));
     if (below(&guest->seed, 2))
-        vm_drain(vm);
+        drain_out(vm->endpoint);
     pthread_mutex_unlock(&vm->serving);
 }
 
@@ -339,7 +339,7 @@ static void traffic_with_a_poller(void **state)
     for (int i = 0; i < VMS; i++)
         pthread_join(threads[i], NULL);
     poller_stop(&engine->poller);
-    core_assert_books(engine, pool_units(&engine->pool), 0, 0);
+    core_assert_books(engine, pool_units(&engine->exchange.pool), 0, 0);
     for (int i = 0; i < VMS; i++)
         for (uint32_t j = 0; j < vms[i]->endpoint->out_count; j++)
             pages += vms[i]->endpoint->out[j]->pages_4k;
@@ -366,7 +366,7 @@ static void *reader_thread(void *arg)
 {
     static char bytes[100000];
 
-    while (stream_read(arg, bytes, sizeof bytes) > 0)
+    while (stream_read(vm_stream(arg), bytes, sizeof bytes) > 0)
         ;
     return NULL;
 }
@@ -386,14 +386,15 @@ static void pipes_that_break(void **state)
         assert_int_equal(pthread_create(&reading, NULL, reader_thread, reader), 0);
         assert_int_equal(pthread_create(&ticking, NULL, ticker_thread, reader->endpoint), 0);
         for (uint64_t i = below(&seed, 30); i > 0; i--)
-            assert_true(stream_write(writer, bytes, 1 + below(&seed, sizeof bytes)) > 0);
+            assert_true(stream_write(vm_stream(writer), bytes, 1 + below(&seed, sizeof bytes)) > 0);
         endpoint_shutdown(writer->endpoint); /* as when stopped: the reader may pull right now */
         pthread_join(reading, NULL);
         atomic_store(&over, true);
         pthread_join(ticking, NULL);
         ferry_vm_destroy(reader);
         ferry_vm_destroy(writer);
-        assert_int_equal(ledger_prove(&engine->ledger).free, pool_units(&engine->pool));
+        assert_int_equal(ledger_prove(&engine->exchange.ledger).free,
+                         pool_units(&engine->exchange.pool));
     }
 }
 

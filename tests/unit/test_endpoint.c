@@ -244,8 +244,8 @@ static void released_and_passed_on_at_once(void **state)
 
 static int64_t claim(struct endpoint *endpoint, struct units units)
 {
-    return loan_claim(endpoint, pool_offset(&engine->pool, units.first),
-                      units_bytes(&engine->pool, units));
+    return loan_claim(endpoint, pool_offset(&engine->exchange.pool, units.first),
+                      units_bytes(&engine->exchange.pool, units));
 }
 
 static void claimed_while_another_thread_looks(void **state)
@@ -305,7 +305,7 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
     /* It may leave at any moment, so no system call may be at work on it. */
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, middle);
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, middle);
     assert_null(vm_memory(vm_b, addr, 1, false));
     assert_non_null(vm_memory(vm_b, addr - 1, 1, false));
     assert_non_null(vm_memory(vm_b, addr + 4096, 1, false));
@@ -369,8 +369,8 @@ static void shutdown_brings_loans_home_and_evicts(void **state)
     assert_int_equal(core_rights(a, taken.first), WINDOW_WRITE);
     assert_int_equal(core_rights(a, queued.first), WINDOW_WRITE);
     assert_int_equal(core_home(a), 2);
-    assert_int_equal(ledger_look(&engine->ledger, own.first).state, UNIT_FREE);
-    assert_int_equal(ledger_look(&engine->ledger, moved.first).state, UNIT_FREE);
+    assert_int_equal(ledger_look(&engine->exchange.ledger, own.first).state, UNIT_FREE);
+    assert_int_equal(ledger_look(&engine->exchange.ledger, moved.first).state, UNIT_FREE);
     assert_null(b->window.base);
     assert_int_equal(a_to_b->shown_to_sender->state, FERRY_PEER_GONE);
     core_assert_books(engine, 514, 2, 0);
@@ -554,7 +554,7 @@ static void a_link_between_vms_is_not_the_hosts(void **state)
 
     (void)state;
     assert_int_equal(ferry_link_alloc(a_to_b, 1, true, &page), -EPERM);
-    assert_int_equal(ferry_link_free(a_to_b, engine->pool.base, 4096), -EPERM);
+    assert_int_equal(ferry_link_free(a_to_b, engine->exchange.pool.base, 4096), -EPERM);
     ferry_link_cancel(a_to_b);
     assert_false(a->stopping || b->stopping);
 }

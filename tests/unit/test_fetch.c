@@ -61,7 +61,7 @@ static int drain_changing(const struct ferry_desc *first, uint32_t at)
     count = 0;
     changes_at = at;
     watch_begin(a->control->out, sizeof a->control->out, on_access);
-    route_drain(a, core_memory);
+    drain_ring(a);
     watch_end();
     assert_int_equal(a->control->vmm.out_tail, 1);
     return a->control->out_status[0];

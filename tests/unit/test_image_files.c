@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine.h"
 #include "image_fixture.h"
 #include "image_internal.h"
+#include "images.h"
 
 #define FAR (3ull << 30) /* where the debugging information of a large program ends */
 
@@ -81,19 +81,6 @@ static void expect_digest(struct image *image, const void *data, size_t bytes)
 
     hash(data, bytes, digest);
     assert_memory_equal(digest_of(image), digest, sizeof(digest));
-}
-
-/* An engine, for its images only. */
-static void engine_begin(struct ferry_engine *engine)
-{
-    *engine = (struct ferry_engine){.kvm_fd = -1};
-    pthread_mutex_init(&engine->lock, NULL);
-}
-
-static void engine_end(struct ferry_engine *engine)
-{
-    engine_images_free(engine);
-    pthread_mutex_destroy(&engine->lock);
 }
 
 /* ---- cost ------------------------------------------------------------------- */
@@ -349,7 +336,7 @@ static void cut_short(const char *dir, bool before_copy)
 {
     struct elf elf = make_elf();
     struct ferry_error err = {0};
-    struct ferry_engine engine;
+    struct images images;
     struct image *image = NULL, *again = NULL;
     struct fixture fixture;
 
@@ -358,10 +345,10 @@ static void cut_short(const char *dir, bool before_copy)
     struct file file = make_file(dir, &elf);
     for (uint64_t at = elf.bytes; at < 17 << 20; at += sizeof(elf.byte))
         assert_int_equal(pwrite(file.fd, elf.byte, sizeof(elf.byte), (off_t)at), sizeof(elf.byte));
-    engine_begin(&engine);
+    images_init(&images);
     cut.before_copy = before_copy;
     cut.fd = file.fd;
-    assert_int_equal(engine_image(&engine, file.path, LIMIT, &image, NULL), 0);
+    assert_int_equal(images_open(&images, file.path, LIMIT, &image, NULL), 0);
     fixture_init(&fixture, LIMIT);
     assert_int_equal(image_load(image, &fixture.space, &err), -EAGAIN);
     assert_non_null(strstr(err.text, "cut short while it was read; try again"));
@@ -370,9 +357,9 @@ static void cut_short(const char *dir, bool before_copy)
     assert_int_equal(ftruncate(file.fd, 17 << 20), 0);
     assert_int_equal(image_load(image, &fixture.space, NULL), -EAGAIN);
     fixture_fini(&fixture);
-    assert_int_equal(engine_image(&engine, file.path, LIMIT, &again, NULL), 0);
+    assert_int_equal(images_open(&images, file.path, LIMIT, &again, NULL), 0);
     assert_int_equal(image_copy_wait(again, NULL), 0);
-    engine_end(&engine);
+    images_fini(&images);
     remove_file(&file);
 }
 
@@ -496,12 +483,12 @@ static void test_changed_rest_has_no_digest(void **state)
 
 /* ---- which image a path means ----------------------------------------------------- */
 
-static struct image *must_find(struct ferry_engine *engine, const char *path)
+static struct image *must_find(struct images *images, const char *path)
 {
     struct image *image = NULL;
     struct ferry_error err = {0};
 
-    if (engine_image(engine, path, LIMIT, &image, &err))
+    if (images_open(images, path, LIMIT, &image, &err))
         fail_msg("%s", err.text);
     return image;
 }
@@ -511,33 +498,33 @@ static void test_replaced_in_place(void **state)
 {
     struct elf elf = make_elf(), other = make_elf();
     struct file file = make_file(*state, &elf);
-    struct ferry_engine engine;
+    struct images images;
     struct stat st;
 
-    engine_begin(&engine);
-    struct image *first = must_find(&engine, file.path);
+    images_init(&images);
+    struct image *first = must_find(&images, file.path);
     assert_int_equal(fstat(file.fd, &st), 0);
     other.byte[0x1100] ^= 1;
     assert_int_equal(pwrite(file.fd, other.byte, other.bytes, 0), other.bytes);
     const struct timespec times[2] = {st.st_atim, st.st_mtim};
     assert_int_equal(futimens(file.fd, times), 0);
-    struct image *second = must_find(&engine, file.path);
+    struct image *second = must_find(&images, file.path);
     assert_ptr_not_equal(first, second);
     expect_digest(first, elf.byte, elf.bytes);
     expect_digest(second, other.byte, other.bytes);
-    engine_end(&engine);
+    images_fini(&images);
     remove_file(&file);
 }
 
 /* Two names of one file that nobody touches are one image. */
 static void test_same_file_is_one_image(void **state)
 {
-    struct ferry_engine engine;
+    struct images images;
 
     (void)state;
-    engine_begin(&engine);
-    assert_ptr_equal(must_find(&engine, "/bin/busybox"), must_find(&engine, "/bin/../bin/busybox"));
-    engine_end(&engine);
+    images_init(&images);
+    assert_ptr_equal(must_find(&images, "/bin/busybox"), must_find(&images, "/bin/../bin/busybox"));
+    images_fini(&images);
 }
 
 static unsigned open_files(void)
@@ -555,21 +542,21 @@ static void test_images_do_not_pile_up(void **state)
 {
     struct elf elf = make_elf();
     struct file file = make_file(*state, &elf);
-    struct ferry_engine engine;
+    struct images images;
     unsigned before = open_files();
 
-    engine_begin(&engine);
-    struct image *used = must_find(&engine, file.path);
+    images_init(&images);
+    struct image *used = must_find(&images, file.path);
     for (unsigned i = 0; i < 100; i++) {
         memset(elf.byte + 0x1100, (int)i, 4);
         assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
-        engine_image_release(&engine, must_find(&engine, file.path));
+        images_release(&images, must_find(&images, file.path));
     }
     assert_in_range(open_files(), before + 1, before + 12);
     elf = make_elf();
     expect_digest(used, elf.byte, elf.bytes);
-    engine_image_release(&engine, used);
-    engine_end(&engine);
+    images_release(&images, used);
+    images_fini(&images);
     assert_int_equal(open_files(), before);
     remove_file(&file);
 }

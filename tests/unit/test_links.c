@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of how links end, in host/link.c and host/engine.c: what becomes of what was
+ * Owns the tests of how links end, in host/vm_link.c and host/exchange.c: what becomes of what was
  * sent, what is used again, and that those who come late find nothing that concerns them.
  */
 #include "core_trio.h"
@@ -22,7 +22,7 @@ static uint32_t count_made(void)
 {
     uint32_t count = 0;
 
-    for (struct endpoint *e = engine->made_endpoints; e; e = e->next_made)
+    for (struct endpoint *e = engine->exchange.made; e; e = e->next_made)
         count++;
     return count;
 }
@@ -118,7 +118,7 @@ static void what_the_host_had_goes_to_the_pool(void **state)
     assert_int_equal(ferry_link_recv(out, 0, &message), 0);
     ferry_vm_destroy(vm_b);
     vm_b = core_vm(engine, "again");
-    core_assert_books(engine, pool_units(&engine->pool), 0, 0);
+    core_assert_books(engine, pool_units(&engine->exchange.pool), 0, 0);
 }
 
 /* Of a VM that is no more, what its peers may still look at stays until they are gone, too. */

@@ -225,7 +225,7 @@ static uint64_t pool_blocks(const struct ferry_engine *engine)
 {
     struct stat st;
 
-    assert_int_equal(fstat(engine->pool.fd, &st), 0);
+    assert_int_equal(fstat(engine->exchange.pool.fd, &st), 0);
     return (uint64_t)st.st_blocks;
 }
 
@@ -238,7 +238,7 @@ static void what_is_kept_is_not_looked_at(void **state)
     unlink(path);
     assert_int_equal(measure_cache_store(path, key, &sample), 0);
     engine.config.measure_cache = path;
-    assert_int_equal(pool_create(&engine.pool, 0, 2), 0);
+    assert_int_equal(pool_create(&engine.exchange.pool, 0, 2), 0);
     assert_int_equal(measure_engine(&engine), 0);
     assert_int_equal(engine.info.copy_ns, sample.copy_ns);
     assert_true(engine.info.huge);
@@ -246,7 +246,7 @@ static void what_is_kept_is_not_looked_at(void **state)
     unlink(path);
     assert_int_equal(measure_engine(&engine), 0);
     assert_int_not_equal(pool_blocks(&engine), 0);
-    pool_destroy(&engine.pool);
+    pool_destroy(&engine.exchange.pool);
 }
 
 int main(void)

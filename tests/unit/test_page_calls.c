@@ -100,7 +100,7 @@ static void what_cannot_be_closed_is_opened_to_nobody(void **state)
         assert_ptr_equal(page_calls[i].of, a);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
-    core_assert_books(engine, pool_units(&engine->pool) - 1, 1, 0);
+    core_assert_books(engine, pool_units(&engine->exchange.pool) - 1, 1, 0);
 }
 
 /* The sender gets back what it had: to write if it is the owner, to read if it is a borrower. */

@@ -34,7 +34,7 @@ static void assert_taken_in_order(struct units all)
     for (uint32_t i = 0; i < all.count; i++) {
         struct ferry_desc desc = core_take(b);
         assert_int_equal(desc.payload.addr,
-                         FERRY_WINDOW_BASE + pool_offset(&engine->pool, all.first + i));
+                         FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, all.first + i));
         assert_int_equal(desc.payload.message, i + 1);
     }
 }
@@ -45,7 +45,7 @@ static void neighbours_go_in_one_call(void **state)
     uint32_t events = b->events;
 
     (void)state;
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a_to_b->messages, ENTRIES);
     assert_int_equal(a_to_b->pages_4k, ENTRIES);
     assert_int_equal(a_to_b->table_calls, 2);
@@ -65,7 +65,7 @@ static void neighbours_come_home_in_one_call(void **state)
     uint32_t tokens[ENTRIES];
 
     (void)state;
-    route_drain(a, core_memory);
+    drain_ring(a);
     for (uint32_t i = 0; i < ENTRIES; i++)
         tokens[i] = core_take(b).payload.token;
     /* Released in another order than they were sent in. */
@@ -117,7 +117,7 @@ static void strangers_go_apart(void **state)
             core_units(FERRY_LEND, a, b->id, (struct units){all.first + order[i], 1});
         core_queue(a, &desc);
     }
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a_to_b->table_calls, 6);
     assert_int_equal(core_rights(a, all.first + 1), WINDOW_WRITE);
     assert_int_equal(core_rights(b, all.first + 1), WINDOW_CLOSED);
@@ -126,7 +126,7 @@ static void strangers_go_apart(void **state)
 /* Pages end where extents begin: neighbours in number, not in kind. */
 static void pages_and_extents_go_apart(void **state)
 {
-    struct units pages = core_alloc(a, engine->pool.pages, true);
+    struct units pages = core_alloc(a, engine->exchange.pool.pages, true);
     struct units page = {pages.first + pages.count - 1, 1}, extent = core_alloc(a, 1, false);
     struct ferry_desc first = core_units(FERRY_LEND, a, b->id, page);
     struct ferry_desc second = core_units(FERRY_LEND, a, b->id, extent);
@@ -135,7 +135,7 @@ static void pages_and_extents_go_apart(void **state)
     assert_int_equal(extent.first, page.first + 1);
     core_queue(a, &first);
     core_queue(a, &second);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a_to_b->messages, 2);
     assert_int_equal(a_to_b->pages_4k, 1);
     assert_int_equal(a_to_b->extents_2m, 1);
@@ -148,17 +148,17 @@ static void a_run_stops_where_there_is_no_room(void **state)
 
     (void)state;
     a_to_b->max_messages = 4;
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
     assert_int_equal(a->control->vmm.out_tail, 4);
     assert_int_equal(a_to_b->table_calls, 2);
     assert_int_equal(core_rights(a, all.first + 4), WINDOW_WRITE);
     for (int i = 0; i < 4; i++)
         core_take(b);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(core_take(b).payload.addr,
-                     FERRY_WINDOW_BASE + pool_offset(&engine->pool, all.first + 4));
+                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, all.first + 4));
 }
 
 static void a_refusal_in_a_run_is_its_own(void **state)
@@ -171,7 +171,7 @@ static void a_refusal_in_a_run_is_its_own(void **state)
         struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, (struct units){all.first + i, 1});
         core_queue(a, &desc);
     }
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a->control->out_status[1], 0);
     assert_int_equal(a->control->out_status[2], -EPERM);
     assert_int_equal(a->control->out_status[3], 0);
@@ -194,7 +194,7 @@ static void own_and_passed_on_go_apart(void **state)
     struct ferry_desc give = core_units(FERRY_LEND, b, c->id, own);
     core_queue(b, &pass);
     core_queue(b, &give);
-    route_drain(b, core_memory);
+    drain_ring(b);
     assert_int_equal(b_to_c->messages, 2);
     assert_int_equal(b_to_c->table_calls, 4);
     assert_int_equal(core_rights(c, lent.first), WINDOW_READ);
@@ -214,7 +214,7 @@ static void a_run_that_cannot_be_mapped_stays(void **state)
         core_queue(a, &desc);
     }
     core_exhaust_mappings();
-    route_drain(a, core_memory);
+    drain_ring(a);
     core_restore_mappings();
     for (uint32_t i = 0; i < 2; i++)
         assert_int_equal(a->control->out_status[i], -ENOMEM);
@@ -265,9 +265,9 @@ static void moves_that_wait_leave_each_other_alone(void **state)
     core_queue(a, &first);
     core_queue(c, &second);
     uint32_t seen = a->events;
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
-    route_drain(c, core_memory);
+    drain_ring(c);
     assert_true(c->out_parked);
     assert_int_equal(a->events, seen);
 }
@@ -282,13 +282,13 @@ static void inline_runs_are_long_and_in_order(void **state)
         struct ferry_desc desc = core_inline(b->id, i);
         core_queue(a, &desc);
     }
-    route_drain(a, core_memory);
+    drain_ring(a);
     /* One entry is kept for the hang-up. */
     assert_int_equal(a->control->vmm.out_tail, share - 1);
-    assert_true(b->events - events <= share / ROUTE_RUN);
+    assert_true(b->events - events <= share / PERFORM_MOST);
     for (uint32_t i = 0; i < share - 1; i++)
         assert_int_equal(core_take(b).tag, i);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(core_take(b).tag, share - 1);
 }
@@ -296,15 +296,15 @@ static void inline_runs_are_long_and_in_order(void **state)
 /* The receiver reads one long copy while the next is made. */
 static void long_copies_go_apart(void **state)
 {
-    struct ferry_engine none = {0};
-    struct ferry_link link = {.engine = &none};
+    struct exchange none = {0};
+    struct ferry_link link = {.exchange = &none};
     struct transfer one = {.link = &link, .mode = FERRY_COPY, .bytes = FERRY_COPY_BYTES};
     struct transfer two = one;
 
     (void)state;
-    assert_false(route_joins(&one, &two));
+    assert_false(perform_joins(&one, &two));
     one.bytes = two.bytes = 1000;
-    assert_true(route_joins(&one, &two));
+    assert_true(perform_joins(&one, &two));
 }
 
 int main(void)

@@ -93,10 +93,11 @@ static void scrubbing_zeroes_what_was_used(void **state)
 static void window_shows_the_pool_and_obeys(void **state)
 {
     struct ferry_engine *engine = core_engine(512, 1);
-    struct endpoint endpoint = {.engine = engine};
+    struct endpoint endpoint = {.exchange = &engine->exchange};
 
     (void)state;
-    assert_int_equal(window_create(&endpoint.window, engine->pool.fd, engine->pool.bytes), 0);
+    assert_int_equal(
+        window_create(&endpoint.window, engine->exchange.pool.fd, engine->exchange.pool.bytes), 0);
     struct window *window = &endpoint.window;
     assert_int_equal((uintptr_t)window->base % FERRY_EXTENT_BYTES, 0);
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_CLOSED);
@@ -122,10 +123,11 @@ static void window_shows_the_pool_and_obeys(void **state)
 static void failed_update_changes_nothing(void **state)
 {
     struct ferry_engine *engine = core_engine(512, 0);
-    struct endpoint endpoint = {.engine = engine};
+    struct endpoint endpoint = {.exchange = &engine->exchange};
 
     (void)state;
-    assert_int_equal(window_create(&endpoint.window, engine->pool.fd, engine->pool.bytes), 0);
+    assert_int_equal(
+        window_create(&endpoint.window, engine->exchange.pool.fd, engine->exchange.pool.bytes), 0);
     core_exhaust_mappings();
     int result = window_set(&endpoint.window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ);
     enum window_access rights[4];
@@ -146,12 +148,13 @@ static void failed_update_changes_nothing(void **state)
 static void half_an_update_is_undone(void **state)
 {
     struct ferry_engine *engine = core_engine(512, 0);
-    struct endpoint endpoint = {.engine = engine};
+    struct endpoint endpoint = {.exchange = &engine->exchange};
     struct window *window = &endpoint.window;
     enum window_access rights[4];
 
     (void)state;
-    assert_int_equal(window_create(window, engine->pool.fd, engine->pool.bytes), 0);
+    assert_int_equal(window_create(window, engine->exchange.pool.fd, engine->exchange.pool.bytes),
+                     0);
     assert_int_equal(madvise(window->base + 4096, 4096, MADV_RANDOM), 0);
     core_exhaust_mappings();
     int alone = mprotect(window->base + 4096, 4096, PROT_READ); /* so it can be changed */
@@ -178,13 +181,13 @@ static void units_come_zeroed_and_open(void **state)
     struct units units = core_alloc(a->endpoint, 2, true);
     assert_int_equal(core_rights(a->endpoint, units.first + 1), WINDOW_WRITE);
     assert_int_equal(core_rights(b->endpoint, units.first + 1), WINDOW_CLOSED);
-    a->endpoint->window.base[pool_offset(&engine->pool, units.first)] = 1;
+    a->endpoint->window.base[pool_offset(&engine->exchange.pool, units.first)] = 1;
     assert_int_equal(units_free(b->endpoint, units), -EPERM);
     assert_int_equal(core_rights(a->endpoint, units.first), WINDOW_WRITE);
     assert_int_equal(units_free(a->endpoint, units), 0);
     assert_int_equal(core_rights(a->endpoint, units.first), WINDOW_CLOSED);
     assert_int_equal(units_free(a->endpoint, units), -EPERM);
-    struct units all = core_alloc(b->endpoint, engine->pool.pages, true);
+    struct units all = core_alloc(b->endpoint, engine->exchange.pool.pages, true);
     assert_int_equal(core_bytes(engine, units.first)[0], 0);
     assert_int_equal(all.count, 512);
     b->endpoint->most_extents = 1;
@@ -206,7 +209,7 @@ static void failed_alloc_gives_the_units_back(void **state)
     (void)state;
     core_alloc(a->endpoint, 1, true);
     assert_int_equal(units_free(a->endpoint, (struct units){own.first + 3, 1}), 0);
-    engine->ledger.hint_page = 100; /* so that it splits the closed part */
+    engine->exchange.ledger.hint_page = 100; /* so that it splits the closed part */
     core_exhaust_mappings();
     int allocated = units_alloc(a->endpoint, 1, true, &units);
     int freed = units_free(a->endpoint, middle);
@@ -243,8 +246,8 @@ static void addresses_of_whole_units(void **state)
         {0, 4096},
         {UINT64_MAX - 4095, 4096},
         {FERRY_WINDOW_BASE + FERRY_EXTENT_BYTES, 4096},
-        {FERRY_WINDOW_BASE + engine->pool.bytes, 4096},
-        {FERRY_WINDOW_BASE, engine->pool.bytes},
+        {FERRY_WINDOW_BASE + engine->exchange.pool.bytes, 4096},
+        {FERRY_WINDOW_BASE, engine->exchange.pool.bytes},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(units_at(a->endpoint, bad[i].addr, bad[i].bytes, &units), -EINVAL);

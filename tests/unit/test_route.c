@@ -112,7 +112,7 @@ static void lend_hands_over_and_comes_home(void **state)
 
     (void)state;
     strcpy(core_bytes(engine, units.first) + 100, "lent");
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first) + 100;
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first) + 100;
     struct ferry_desc desc = core_payload(FERRY_LEND, b->id, addr, 5000);
     assert_int_equal(core_send(a, &desc), 0);
     struct ferry_desc got = take(b);
@@ -124,7 +124,8 @@ static void lend_hands_over_and_comes_home(void **state)
         assert_int_equal(core_rights(b, unit), WINDOW_READ);
         assert_int_equal(core_rights(c, unit), WINDOW_CLOSED);
     }
-    assert_string_equal(b->window.base + pool_offset(&engine->pool, units.first) + 100, "lent");
+    assert_string_equal(b->window.base + pool_offset(&engine->exchange.pool, units.first) + 100,
+                        "lent");
     core_assert_books(engine, 514, 0, 2);
     assert_int_equal(core_home(a), 0);
 
@@ -149,7 +150,8 @@ static void move_changes_the_owner(void **state)
     (void)state;
     assert_int_equal(send_units(FERRY_MOVE, a, b, units), 0);
     struct ferry_desc got = take(b);
-    assert_int_equal(got.payload.addr, FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first));
+    assert_int_equal(got.payload.addr,
+                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first));
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
     assert_int_equal(core_rights(b, units.first), WINDOW_WRITE);
     core_assert_books(engine, 515, 1, 0);
@@ -283,12 +285,12 @@ static void plain_output_is_not_the_guests_to_send(void **state)
     struct ferry_link *out = core_stream_link(vm_a, vm_c);
 
     (void)state;
-    assert_int_equal(stream_write(vm_a, "gathered", 8), 8);
+    assert_int_equal(stream_write(vm_stream(vm_a), "gathered", 8), 8);
     struct units buffer = {512, 1};
-    assert_int_equal(ledger_look(&engine->ledger, 512).owner, a->index);
+    assert_int_equal(ledger_look(&engine->exchange.ledger, 512).owner, a->index);
     assert_int_equal(send_units(FERRY_MOVE, a, b, buffer), -EPERM);
     assert_int_equal(send_units(FERRY_LEND, a, b, buffer), -EPERM);
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, 512);
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, 512);
     assert_int_equal(units_at(a, addr, FERRY_EXTENT_BYTES, &buffer), -EPERM);
     /* Nor as part of more. */
     struct units own = core_alloc(a, 1, false), both = {512, 2};

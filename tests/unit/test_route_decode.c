@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of decoding in host/route.c: every malformed descriptor, one row each. */
+/* Owns the tests of decoding in host/decode.c: every malformed descriptor, one row each. */
 #include "core_fixture.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ static int teardown(void **state)
 
 static int decode(const struct ferry_desc *desc, struct transfer *out)
 {
-    return route_decode(a->endpoint, desc, core_memory, out);
+    return decode_message(a->endpoint, desc, out);
 }
 
 #define PAYLOAD(addr_, bytes_) .payload = {.addr = (addr_), .bytes = (bytes_)}

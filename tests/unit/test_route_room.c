@@ -28,7 +28,7 @@ static uint32_t fill(struct endpoint *from, const struct ferry_desc *desc)
 {
     for (uint32_t sent = 0; sent < 1000; sent++) {
         core_queue(from, desc);
-        route_drain(from, core_memory);
+        drain_ring(from);
         if (from->out_parked)
             return sent;
     }
@@ -48,19 +48,19 @@ static void credits_park_the_sender(void **state)
     (void)state;
     a_to_b->max_messages = 2;
     assert_int_equal(fill(a, &desc), 2);
-    assert_true(route_pending(a));
+    assert_true(drain_pending(a));
     assert_int_equal(a->control->vmm.out_tail, 2);
     /* Taking is not enough for a payload: its release is what makes room. */
     for (int i = 0; i < 2; i++)
         got = core_take(b);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
     uint64_t seen = a->events;
     assert_int_equal(loan_release(b, got.payload.token), 0);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
-    assert_false(route_pending(a));
+    assert_false(drain_pending(a));
     assert_int_equal(a->control->out_status[2], 0);
     assert_int_equal(core_take(b).payload.message, 3);
     assert_int_equal(a_to_b->messages, 3);
@@ -77,14 +77,14 @@ static void moves_wait_for_the_receivers_share(void **state)
     b->most_extents = 1;
     assert_int_equal(send_units(FERRY_MOVE, a, b, first), 0);
     core_queue(a, &desc);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
     assert_int_equal(core_rights(a, second.first), WINDOW_WRITE); /* nothing changed */
     core_take(b);
     uint64_t seen = a->events;
     assert_int_equal(units_free(b, first), 0);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(core_rights(b, second.first), WINDOW_WRITE);
 }
@@ -114,10 +114,10 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
     }
     assert_int_equal(core_home(a), FERRY_TOKENS);
     core_queue(a, &desc);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
     loan_ignore_notes(a);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     core_release(b, core_take(b).payload.token);
     loan_collect(b);
@@ -129,7 +129,7 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
 static void a_page_left_closed_is_opened_again(void **state)
 {
     struct units page = core_alloc(a, 1, true);
-    struct pool *pool = &engine->pool;
+    struct pool *pool = &engine->exchange.pool;
 
     (void)state;
     window_set(&a->window, pool_offset(pool, page.first), 4096, WINDOW_WRITE, WINDOW_CLOSED);
@@ -140,9 +140,9 @@ static void a_page_left_closed_is_opened_again(void **state)
 
     /* An extent that plain output is gathered in is not the program's to touch. */
     core_stream_link(vm_a, NULL);
-    assert_int_equal(stream_write(vm_a, "gathered", 8), 8);
-    struct units buffer = {engine->ledger.hint_extent - 1, 1};
-    assert_int_equal(ledger_look(&engine->ledger, buffer.first).owner, a->index);
+    assert_int_equal(stream_write(vm_stream(vm_a), "gathered", 8), 8);
+    struct units buffer = {engine->exchange.ledger.hint_extent - 1, 1};
+    assert_int_equal(ledger_look(&engine->exchange.ledger, buffer.first).owner, a->index);
     units_reopen(a, buffer);
     assert_int_equal(core_rights(a, buffer.first), WINDOW_CLOSED);
     uint64_t addr = FERRY_WINDOW_BASE + pool_offset(pool, buffer.first);
@@ -162,8 +162,8 @@ static void inline_credits_come_back_when_taken(void **state)
     uint64_t seen = a->events;
     loan_collect(b);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
-    assert_false(route_pending(a));
+    drain_ring(a);
+    assert_false(drain_pending(a));
 }
 
 /* The receiver took and released by stores alone: the sender looks for himself. */
@@ -190,10 +190,10 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     assert_int_equal(core_waiting(b), 2 * half - 2);
     /* Both can still hang up, and nothing is overwritten. */
     struct transfer transfer;
-    assert_int_equal(route_decode(a, &hangup, core_memory, &transfer), 0);
-    assert_int_equal(route_perform(&transfer), 0);
-    assert_int_equal(route_decode(c, &hangup, core_memory, &transfer), 0);
-    assert_int_equal(route_perform(&transfer), 0);
+    assert_int_equal(decode_message(a, &hangup, &transfer), 0);
+    assert_int_equal(perform_one(&transfer), 0);
+    assert_int_equal(decode_message(c, &hangup, &transfer), 0);
+    assert_int_equal(perform_one(&transfer), 0);
     assert_int_equal(core_waiting(b), FERRY_RING_ENTRIES);
     for (uint32_t i = 0; i < half; i++)
         assert_int_equal(core_take(b).src, a->id);
@@ -202,7 +202,7 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     /* What was parked finds the link hung up. */
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(a->control->out_status[half], -EPIPE);
 }
@@ -221,7 +221,7 @@ static void a_plain_read_wakes_the_sender(void **state)
     assert_int_equal(a->events, seen);
     assert_true(queue_take(b, &taken));
     assert_int_equal(a->events, seen + 1);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
 }
 
@@ -311,11 +311,11 @@ static void tokens_run_out_before_the_queue(void **state)
         core_take(b);
     }
     core_queue(c, &desc);
-    route_drain(c, core_memory);
+    drain_ring(c);
     assert_true(c->out_parked);                /* 24 in flight, queue empty, but no token */
     assert_int_equal(core_send(a, &small), 0); /* which needs none */
     core_release(b, 5);
-    route_drain(c, core_memory);
+    drain_ring(c);
     assert_false(c->out_parked);
     core_take(b);
     assert_int_equal(core_take(b).payload.token, 5);
@@ -329,7 +329,7 @@ static void one_drain_is_bounded_and_in_order(void **state)
         struct ferry_desc desc = core_inline(b->id, i);
         core_queue(a, &desc);
     }
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a->control->vmm.out_tail, 48);
     for (uint32_t i = 0; i < 48; i++)
         assert_int_equal(core_take(b).tag, i);
@@ -344,7 +344,7 @@ static void a_bad_message_does_not_stop_the_next(void **state)
     core_queue(a, &bad);
     core_queue(a, &good);
     a->control->out_status[1] = 99;
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_int_equal(a->control->vmm.out_tail, 3);
     assert_int_equal(a->control->out_status[0], 0);
     assert_int_equal(a->control->out_status[1], -EINVAL);
@@ -359,8 +359,8 @@ static void an_out_index_that_cannot_be_is_no_message(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         a->control->guest.out_head = heads[i];
-        assert_false(route_pending(a));
-        route_drain(a, core_memory);
+        assert_false(drain_pending(a));
+        drain_ring(a);
         assert_int_equal(a->control->vmm.out_tail, 0);
     }
     assert_int_equal(core_waiting(b), 0);
@@ -401,12 +401,12 @@ static void notes_of_loans_never_overflow(void **state)
     assert_int_equal(core_home(a), FERRY_TOKENS);
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, units);
     core_queue(a, &desc);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked); /* its note would have no place */
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
     assert_int_equal(a_to_b->in_flight, 0);
     ring_publish(&a->control->guest.home_tail, 1);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     core_assert_books(engine, 515, 0, 1);
 }

@@ -152,19 +152,19 @@ static void the_host_takes_a_share(void **state)
         assert_int_equal(send_units(FERRY_MOVE, a, to_host->to, core_alloc(a, 1, false)), 0);
     struct ferry_desc desc = core_units(FERRY_MOVE, a, 0, core_alloc(a, 2, false));
     core_queue(a, &desc);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_true(a->out_parked);
 
     unsigned events = a->events;
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(ferry_link_recv(to_host, 0, &message), 0);
         assert_int_equal(a->events, events); /* taken is not freed */
-        route_drain(a, core_memory);
+        drain_ring(a);
         assert_true(a->out_parked);
         assert_int_equal(ferry_link_free(to_host, message.data, FERRY_EXTENT_BYTES), 0);
     }
     assert_int_not_equal(a->events, events);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(ferry_link_recv(to_host, 0, &message), 0);
     assert_int_equal(ferry_link_free(to_host, message.data, 2 * FERRY_EXTENT_BYTES), 0);

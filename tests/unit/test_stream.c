@@ -15,8 +15,8 @@ static size_t read_all_there_is(size_t bytes)
 {
     size_t done = 0;
 
-    while (done < bytes && stream_available(vm_b)) {
-        ssize_t now = stream_read(vm_b, got + done, bytes - done);
+    while (done < bytes && stream_available(vm_stream(vm_b))) {
+        ssize_t now = stream_read(vm_stream(vm_b), got + done, bytes - done);
         assert_true(now > 0);
         done += (size_t)now;
     }
@@ -29,11 +29,11 @@ static void output_gathers_until_it_is_pulled(void **state)
 {
     (void)state;
     for (int i = 0; i < 100; i++)
-        assert_int_equal(stream_write(vm_a, sent + 100 * i, 100), 100);
+        assert_int_equal(stream_write(vm_stream(vm_a), sent + 100 * i, 100), 100);
     assert_int_equal(link_ab->messages, 0);
-    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
     /* The receiver is about to wait: one message of all of it. */
-    assert_int_equal(stream_read(vm_b, got, EXTENT), 10000);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), 10000);
     assert_memory_equal(got, sent, 10000);
     assert_int_equal(link_ab->messages, 1);
     assert_int_equal(link_ab->extents_2m, 1); /* longer than the crossover */
@@ -45,11 +45,11 @@ static void output_gathers_until_it_is_pulled(void **state)
 static void a_full_extent_leaves_by_itself(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, EXTENT - 1), EXTENT - 1);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, EXTENT - 1), EXTENT - 1);
     assert_int_equal(link_ab->messages, 0);
-    assert_int_equal(stream_write(vm_a, sent + EXTENT - 1, 1), 1);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + EXTENT - 1, 1), 1);
     assert_int_equal(link_ab->messages, 1);
-    assert_int_equal(stream_write(vm_a, sent + EXTENT, EXTENT + 5), EXTENT + 5);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + EXTENT, EXTENT + 5), EXTENT + 5);
     assert_int_equal(link_ab->messages, 2);
     stream_finish(a->byte_stream);
     assert_int_equal(link_ab->messages, 3);
@@ -70,10 +70,10 @@ static void a_full_share_does_not_stop_output(void **state)
     struct ferry_desc desc = core_units(FERRY_MOVE, a, b->id, moved);
     assert_int_equal(core_send(a, &desc), 0);
     assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
-    assert_int_equal(stream_write(vm_b, sent, 1000), 1000);
-    assert_int_equal(stream_write(vm_b, sent, EXTENT - 1000), EXTENT - 1000);
+    assert_int_equal(stream_write(vm_stream(vm_b), sent, 1000), 1000);
+    assert_int_equal(stream_write(vm_stream(vm_b), sent, EXTENT - 1000), EXTENT - 1000);
     /* That one only. */
-    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLOUT, 0), 0);
     assert_int_equal(units_free(b, units), 0);
     assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
     ferry_vm_destroy(vm_c);
@@ -83,13 +83,13 @@ static void a_waiting_receiver_gets_it_at_once(void **state)
 {
     (void)state;
     endpoint_prepare(b);
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 1);
     endpoint_finish(b);
-    assert_int_equal(stream_write(vm_a, sent + 10, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + 10, 10), 10);
     assert_int_equal(link_ab->messages, 1);
-    assert_int_equal(stream_read(vm_b, got, 100), 10);
-    assert_int_equal(stream_read(vm_b, got, 100), 10);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 10);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 10);
     assert_memory_equal(got, sent + 10, 10);
 }
 
@@ -104,25 +104,25 @@ static void a_flood_of_pieces_gathers(void **state)
 {
     (void)state;
     endpoint_prepare(b);
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 1);
     just_sent();
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 1);
-    assert_int_equal(stream_write(vm_a, sent, 1 << 18), 1 << 18);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 1 << 18), 1 << 18);
     assert_int_equal(link_ab->messages, 2);
     just_sent();
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 2);
     vm_send_gathered(vm_a);
     assert_int_equal(link_ab->messages, 3);
     just_sent();
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 3);
     endpoint_prepare(a); /* about to wait itself */
     assert_int_equal(link_ab->messages, 4);
     a->byte_stream->sent_ns = clock_now() - 1000000;
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 5);
     endpoint_finish(a);
     endpoint_finish(b);
@@ -131,7 +131,7 @@ static void a_flood_of_pieces_gathers(void **state)
 static void nothing_is_sent_early_to_who_does_not_wait(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     vm_send_gathered(vm_a);
     endpoint_prepare(a);
     endpoint_finish(a);
@@ -143,7 +143,7 @@ static void immediate_sends_each_write(void **state)
     (void)state;
     a->delivery = FERRY_DELIVER_IMMEDIATE;
     for (int i = 1; i <= 5; i++) {
-        assert_int_equal(stream_write(vm_a, sent, 10), 10);
+        assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
         assert_int_equal(link_ab->messages, i);
     }
     assert_int_equal(read_all_there_is(1000), 50);
@@ -152,10 +152,10 @@ static void immediate_sends_each_write(void **state)
 static void auto_copies_what_is_short(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 4096), 4096);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 4096), 4096);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->bytes_handed_over, 0);
-    assert_int_equal(stream_write(vm_a, sent + 4096, 4097), 4097);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + 4096, 4097), 4097);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->bytes_handed_over, 4097);
     assert_int_equal(read_all_there_is(EXTENT), 8193);
@@ -168,7 +168,7 @@ static void copy_mode_never_hands_over(void **state)
 
     (void)state;
     a->transfer = FERRY_TRANSFER_COPY;
-    assert_int_equal(stream_write(vm_a, sent, bytes), bytes);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, bytes), bytes);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->messages, 4);
     assert_int_equal(link_ab->extents_2m, 0);
@@ -181,10 +181,10 @@ static void map_mode_never_copies(void **state)
 {
     (void)state;
     a->transfer = FERRY_TRANSFER_MAP;
-    assert_int_equal(stream_write(vm_a, sent, 1), 1);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 1), 1);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->extents_2m, 1);
-    assert_int_equal(stream_read(vm_b, got, 9), 1);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 9), 1);
     assert_int_equal(got[0], sent[0]);
 }
 
@@ -194,14 +194,14 @@ static void a_copy_that_finds_no_room_goes_on_where_it_was(void **state)
 
     (void)state;
     a->transfer = FERRY_TRANSFER_COPY;
-    assert_int_equal(stream_write(vm_a, sent, bytes), bytes);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, bytes), bytes);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->messages, 16);
     size_t done = read_all_there_is(bytes);
     assert_int_equal(done, 16 * FERRY_COPY_BYTES);
-    assert_int_equal(stream_write(vm_a, sent + bytes, 100), 100);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + bytes, 100), 100);
     while (done < bytes + 100) {
-        ssize_t now = stream_read(vm_b, got + done, 8 * EXTENT - done);
+        ssize_t now = stream_read(vm_stream(vm_b), got + done, 8 * EXTENT - done);
         assert_true(now > 0);
         done += (size_t)now;
     }
@@ -214,8 +214,8 @@ static void buffers_come_home_and_are_used_again(void **state)
     (void)state;
     a->most_extents = 2;
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(stream_write(vm_a, sent + i, EXTENT), EXTENT);
-        assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
+        assert_int_equal(stream_write(vm_stream(vm_a), sent + i, EXTENT), EXTENT);
+        assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), EXTENT);
         assert_memory_equal(got, sent + i, EXTENT);
     }
     assert_int_equal(core_home(a), 0); /* the guest hears nothing of them */
@@ -225,12 +225,12 @@ static void buffers_come_home_and_are_used_again(void **state)
 static void without_a_link_output_is_discarded(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_b, sent, 5), 5);
-    assert_int_equal(stream_read(vm_a, got, 5), 0);
-    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), POLLOUT);
-    assert_int_equal(stream_poll(vm_a, POLLIN, 0), POLLHUP);
-    stream_close_output(vm_b);
-    stream_close_input(vm_a);
+    assert_int_equal(stream_write(vm_stream(vm_b), sent, 5), 5);
+    assert_int_equal(stream_read(vm_stream(vm_a), got, 5), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLOUT, 0), POLLOUT);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLIN, 0), POLLHUP);
+    stream_close_output(vm_stream(vm_b));
+    stream_close_input(vm_stream(vm_a));
     core_assert_books(engine, 518, 0, 0);
 }
 
@@ -238,7 +238,7 @@ static void without_any_extent_there_is_an_error(void **state)
 {
     (void)state;
     core_alloc(b, 6, false);
-    assert_int_equal(stream_write(vm_a, sent, 5), -ENOMEM);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 5), -ENOMEM);
 }
 
 static void queued_messages_go_before_later_output(void **state)
@@ -246,13 +246,13 @@ static void queued_messages_go_before_later_output(void **state)
     struct ferry_desc desc = core_inline(b->id, 0);
 
     (void)state;
-    assert_int_equal(stream_write(vm_a, "first ", 6), 6);
+    assert_int_equal(stream_write(vm_stream(vm_a), "first ", 6), 6);
     memcpy(desc.data, "second ", 7);
     desc.inline_bytes = 7;
     core_queue(a, &desc);
-    assert_int_equal(stream_write(vm_a, "third", 5), 5);
+    assert_int_equal(stream_write(vm_stream(vm_a), "third", 5), 5);
     stream_finish(a->byte_stream);
-    assert_int_equal(stream_read(vm_b, got, 100), 18);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 18);
     assert_memory_equal(got, "first second third", 18);
 }
 
@@ -264,10 +264,10 @@ static void output_of_memory_that_was_sent_away(void **state)
 
     (void)state;
     core_queue(a, &desc);
-    assert_int_equal(stream_write(vm_a, core_bytes(engine, units.first), 4096), -EFAULT);
+    assert_int_equal(stream_write(vm_stream(vm_a), core_bytes(engine, units.first), 4096), -EFAULT);
     assert_int_equal(link_ab->messages, 1);
     units = core_alloc(a, 1, true);
-    assert_int_equal(stream_write(vm_a, core_bytes(engine, units.first), 4096), 4096);
+    assert_int_equal(stream_write(vm_stream(vm_a), core_bytes(engine, units.first), 4096), 4096);
 }
 
 /* --- two threads ------------------------------------------------------------------- */
@@ -279,12 +279,12 @@ static void *write_all(void *arg)
     (void)arg;
     while (done < 8 * EXTENT) {
         size_t now = step < 8 * EXTENT - done ? step : 8 * EXTENT - done;
-        if (stream_write(vm_a, sent + done, now) != (ssize_t)now)
+        if (stream_write(vm_stream(vm_a), sent + done, now) != (ssize_t)now)
             break;
         done += now;
         step = step * 5 % 300007 + 1;
     }
-    stream_close_output(vm_a);
+    stream_close_output(vm_stream(vm_a));
     return NULL;
 }
 
@@ -297,7 +297,7 @@ static void a_pipe_between_two_threads(void **state)
     (void)state;
     a->most_extents = 2;
     assert_int_equal(pthread_create(&writer, NULL, write_all, NULL), 0);
-    while ((now = stream_read(vm_b, got + done, step)) > 0) {
+    while ((now = stream_read(vm_stream(vm_b), got + done, step)) > 0) {
         done += (size_t)now;
         step = step * 7 % 500009 + 1;
         if (step > 8 * EXTENT - done)

@@ -16,18 +16,18 @@
 static void reads_are_as_long_as_asked(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 5000), 5000);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 5000), 5000);
     stream_pull(a->byte_stream);
-    assert_int_equal(stream_available(vm_b), 5000);
-    assert_int_equal(stream_read(vm_b, got, 0), 0);
-    assert_int_equal(stream_read(vm_b, got, 1), 1);
-    assert_int_equal(stream_available(vm_b), 4999);
-    assert_int_equal(stream_read(vm_b, got + 1, 4000), 4000);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 5000);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 0), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 1), 1);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 4999);
+    assert_int_equal(stream_read(vm_stream(vm_b), got + 1, 4000), 4000);
     core_assert_books(engine, 517, 0, 1);
-    assert_int_equal(stream_read(vm_b, got + 4001, 4000), 999);
+    assert_int_equal(stream_read(vm_stream(vm_b), got + 4001, 4000), 999);
     core_assert_books(engine, 517, 1, 0); /* read to its end: home */
     assert_memory_equal(got, sent, 5000);
-    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
 }
 
 static void one_read_takes_several_messages(void **state)
@@ -35,9 +35,9 @@ static void one_read_takes_several_messages(void **state)
     (void)state;
     a->delivery = FERRY_DELIVER_IMMEDIATE;
     for (int i = 0; i < 4; i++)
-        assert_int_equal(stream_write(vm_a, sent + 100 * i, 100), 100);
-    assert_int_equal(stream_read(vm_b, got, 350), 350);
-    assert_int_equal(stream_read(vm_b, got + 350, 350), 50);
+        assert_int_equal(stream_write(vm_stream(vm_a), sent + 100 * i, 100), 100);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 350), 350);
+    assert_int_equal(stream_read(vm_stream(vm_b), got + 350, 350), 50);
     assert_memory_equal(got, sent, 400);
 }
 
@@ -57,7 +57,7 @@ static void every_mode_can_be_read(void **state)
     memset(core_bytes(engine, moved.first), 'm', 4096);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(core_send(a, &descs[i]), 0);
-    assert_int_equal(stream_read(vm_b, got, 100000), 8 + 3 + 8192);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100000), 8 + 3 + 8192);
     assert_memory_equal(got, "inlined\0abcl", 12);
     assert_int_equal(got[11 + 4095], 'l');
     assert_int_equal(got[11 + 4096], 'm');
@@ -70,7 +70,7 @@ static void every_mode_can_be_read(void **state)
 static void input_being_read_is_not_the_guests(void **state)
 {
     struct units units = core_alloc(a, 1, true);
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first);
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first);
     const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
 
     (void)state;
@@ -79,20 +79,20 @@ static void input_being_read_is_not_the_guests(void **state)
     for (int i = 0; i < 2; i++) {
         struct ferry_desc desc = core_units(modes[i], a, b->id, units);
         assert_int_equal(core_send(a, &desc), 0);
-        assert_int_equal(stream_read(vm_b, got, 96), 96);
+        assert_int_equal(stream_read(vm_stream(vm_b), got, 96), 96);
         core_release(b, 0);
         desc = core_units(modes[i], b, a->id, units);
         assert_int_equal(core_send(b, &desc), -EPERM);
         assert_int_equal(units_at(b, addr, 4096, &units), -EPERM);
         assert_true(core_rights(b, units.first) >= WINDOW_READ);
-        assert_int_equal(stream_read(vm_b, got, 8192), 4000);
+        assert_int_equal(stream_read(vm_stream(vm_b), got, 8192), 4000);
     }
     core_assert_books(engine, 518, 0, 0);
 }
 
 static uint64_t addr_of(struct units units)
 {
-    return FERRY_WINDOW_BASE + pool_offset(&engine->pool, units.first);
+    return FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first);
 }
 
 /* What was moved is the program's from its arrival on; once it has given it away it is
@@ -108,15 +108,15 @@ static void input_that_was_given_away_is_not_read(void **state)
     assert_int_equal(core_send(a, &moved), 0);
     assert_int_equal(units_at(b, addr_of(units), 4096, &units), 0);
     assert_int_equal(units_free(b, units), 0);
-    engine->ledger.hint_page = units.first;
+    engine->exchange.ledger.hint_page = units.first;
     again = core_alloc(a, 1, true);
     assert_int_equal(again.first, units.first);
     memset(core_bytes(engine, again.first), 'S', 4096);
-    assert_int_equal(stream_available(vm_b), 0);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
     assert_int_equal(core_send(a, &moved), 0); /* arrives, and is not given away */
     assert_int_equal(core_send(a, &text), 0);
-    assert_int_equal(stream_read(vm_b, got, 8192), 4096);
-    assert_int_equal(stream_read(vm_b, got, 8192), 8);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 8192), 4096);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 8192), 8);
     core_assert_books(engine, 518, 0, 0);
 }
 
@@ -130,11 +130,11 @@ static void input_that_became_output_is_not_given_back(void **state)
     core_stream_link(vm_b, NULL);
     assert_int_equal(core_send(a, &moved), 0);
     assert_int_equal(units_free(b, units), 0);
-    engine->ledger.hint_extent = units.first;
-    assert_int_equal(stream_write(vm_b, sent, 100), 100);
-    assert_int_equal(ledger_look(&engine->ledger, units.first).owner, b->index);
-    assert_int_equal(stream_available(vm_b), 0);
-    assert_int_equal(ledger_look(&engine->ledger, units.first).owner, b->index);
+    engine->exchange.ledger.hint_extent = units.first;
+    assert_int_equal(stream_write(vm_stream(vm_b), sent, 100), 100);
+    assert_int_equal(ledger_look(&engine->exchange.ledger, units.first).owner, b->index);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
+    assert_int_equal(ledger_look(&engine->exchange.ledger, units.first).owner, b->index);
     core_assert_books(engine, 517, 1, 0);
 }
 
@@ -147,11 +147,11 @@ static void an_empty_message_is_no_input(void **state)
     core_stream_link(vm_b, NULL);
     empty.inline_bytes = 0;
     assert_int_equal(core_send(a, &empty), 0);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
     assert_int_equal(core_send(a, &empty), 0);
     assert_int_equal(core_send(a, &text), 0);
-    assert_int_equal(stream_pass(vm_b, 100), 8);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+    assert_int_equal(stream_pass(vm_stream(vm_b), 100), 8);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
 }
 
 /* Read to its end, a page that was moved is nobody's: no more may be put there. */
@@ -167,9 +167,9 @@ static void a_page_read_into_itself_is_let_go(void **state)
     assert_int_equal(core_send(a, &moved), 0);
     assert_int_equal(core_send(a, &text), 0);
     assert_ptr_equal(vm_memory(vm_b, addr_of(units), 4096, true), page);
-    assert_int_equal(stream_read(vm_b, page, 4100), 4096);
+    assert_int_equal(stream_read(vm_stream(vm_b), page, 4100), 4096);
     core_assert_books(engine, 518, 0, 0);
-    assert_int_equal(stream_read(vm_b, got, 100), 8);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 8);
 }
 
 static void a_message_of_another_peer_is_not_input(void **state)
@@ -180,48 +180,48 @@ static void a_message_of_another_peer_is_not_input(void **state)
     (void)state;
     core_link(vm_c, vm_b, 0);
     assert_int_equal(core_send(vm_c->endpoint, &desc), 0);
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     stream_pull(a->byte_stream);
-    assert_int_equal(stream_available(vm_b), 0);
-    assert_int_equal(stream_read(vm_b, got, 10), -EBUSY);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), -EBUSY);
     core_take(b);
     loan_collect(b);
-    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
     ferry_vm_destroy(vm_c);
 }
 
 static void the_end_comes_after_the_last_byte_and_stays(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
-    stream_close_output(vm_a);
-    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
-    assert_int_equal(stream_read(vm_b, got, 4), 4);
-    assert_int_equal(stream_read(vm_b, got, 100), 6);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    stream_close_output(vm_stream(vm_a));
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), -EPIPE);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 4), 4);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 6);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(stream_read(vm_b, got, 100), 0);
-    stream_close_output(vm_a); /* closing twice is harmless */
+        assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 0);
+    stream_close_output(vm_stream(vm_a)); /* closing twice is harmless */
     assert_int_equal(link_ab->messages, 1);
 }
 
 static void a_sender_that_ends_is_the_end(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 10000), 10000);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10000), 10000);
     stream_finish(a->byte_stream);
     endpoint_shutdown(a);
-    assert_int_equal(stream_read(vm_b, got, 100000), 10000);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100000), 10000);
     assert_memory_equal(got, sent, 10000);
-    assert_int_equal(stream_read(vm_b, got, 100000), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100000), 0);
     core_assert_books(engine, 518, 0, 0);
 }
 
 static void what_a_stopped_sender_had_gathered_is_lost(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     endpoint_shutdown(a);
-    assert_int_equal(stream_read(vm_b, got, 100), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 0);
     stream_pull(a->byte_stream); /* its extent is another's by now */
     assert_int_equal(link_ab->messages, 0);
 }
@@ -229,9 +229,9 @@ static void what_a_stopped_sender_had_gathered_is_lost(void **state)
 static void a_receiver_that_ends_breaks_the_pipe(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, EXTENT + 10), EXTENT + 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, EXTENT + 10), EXTENT + 10);
     endpoint_shutdown(b);
-    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), -EPIPE);
     stream_finish(a->byte_stream); /* does not wait for a receiver that is no more */
     core_assert_books(engine, 516, 2, 0);
 }
@@ -239,27 +239,27 @@ static void a_receiver_that_ends_breaks_the_pipe(void **state)
 static void a_receiver_that_closes_breaks_the_pipe(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 3 * EXTENT), 3 * EXTENT);
-    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 3 * EXTENT), 3 * EXTENT);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
     uint64_t seen = a->events;
-    stream_close_input(vm_b);
+    stream_close_input(vm_stream(vm_b));
     assert_true(a->events > seen);
     core_assert_books(engine, 515, 3, 0); /* all of it went home */
-    assert_int_equal(stream_write(vm_a, sent, 10), -EPIPE);
-    assert_int_equal(stream_read(vm_b, got, 10), 0);
-    stream_close_input(vm_b);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), -EPIPE);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 0);
+    stream_close_input(vm_stream(vm_b));
 }
 
 /* What the program read counts; what it left does not, though it goes home as well. */
 static void what_was_read_is_counted(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 3 * EXTENT), 3 * EXTENT);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 3 * EXTENT), 3 * EXTENT);
     assert_int_equal(link_ab->bytes_taken, 0);
-    assert_int_equal(stream_read(vm_b, got, 10), 10);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
     assert_int_equal(link_ab->bytes_taken, 10);
-    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
-    stream_close_input(vm_b);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), EXTENT);
+    stream_close_input(vm_stream(vm_b));
     assert_int_equal(link_ab->bytes_taken, 10 + EXTENT);
 }
 
@@ -271,14 +271,14 @@ static void the_first_look_is_told(void **state)
         link_ab->wanted = false;
         uint64_t seen = a->events;
         if (how == 0)
-            assert_int_equal(stream_available(vm_b), 0);
+            assert_int_equal(stream_available(vm_stream(vm_b)), 0);
         else if (how == 1)
-            assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+            assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
         else
-            assert_int_equal(stream_poll(vm_b, POLLHUP, 0), 0);
+            assert_int_equal(stream_poll(vm_stream(vm_b), POLLHUP, 0), 0);
         assert_true(link_ab->wanted);
         assert_int_equal(a->events, seen + 1);
-        assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
+        assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
         assert_int_equal(a->events, seen + 1);
     }
 }
@@ -288,54 +288,56 @@ static void the_first_look_is_told(void **state)
 static void poll_input(void **state)
 {
     (void)state;
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 1000000), 0); /* nothing came: the time is over */
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
-    assert_int_equal(stream_poll(vm_b, POLLIN, UINT64_MAX), POLLIN); /* waiting pulls it */
-    assert_int_equal(stream_read(vm_b, got, 10), 10);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), 0);
-    stream_close_output(vm_a);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLHUP);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 1000000),
+                     0); /* nothing came: the time is over */
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, UINT64_MAX),
+                     POLLIN); /* waiting pulls it */
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
+    stream_close_output(vm_stream(vm_a));
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), POLLHUP);
     b->stopping = true;
-    assert_int_equal(stream_poll(vm_b, POLLOUT, 0), POLLOUT);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLOUT, 0), POLLOUT);
 }
 
 static void poll_output(void **state)
 {
     (void)state;
     a->most_extents = 2;
-    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLOUT);
-    assert_int_equal(stream_write(vm_a, sent, 2 * EXTENT), 2 * EXTENT);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), 0);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, 1000000), 0);
-    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, UINT64_MAX), POLLOUT);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 2 * EXTENT), 2 * EXTENT);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 1000000), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), EXTENT);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, UINT64_MAX), POLLOUT);
     /* What wants no room waits for the reader's end alone. */
-    assert_int_equal(stream_poll(vm_a, POLLERR, 1000000), 0);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLERR, 1000000), 0);
     endpoint_shutdown(b);
-    assert_int_equal(stream_poll(vm_a, POLLERR, UINT64_MAX), POLLERR);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, 0), POLLOUT | POLLERR);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLERR, UINT64_MAX), POLLERR);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT | POLLERR);
 }
 
 /* The end is told beside what can still be read, and to those who asked for nothing else. */
 static void poll_tells_of_the_end(void **state)
 {
     (void)state;
-    assert_int_equal(stream_write(vm_a, sent, 10), 10);
-    assert_int_equal(stream_poll(vm_b, POLLHUP, 1000000), 0);
-    stream_close_output(vm_a);
-    assert_int_equal(stream_poll(vm_b, POLLHUP, UINT64_MAX), POLLHUP);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLIN | POLLHUP);
-    assert_int_equal(stream_read(vm_b, got, 10), 10);
-    assert_int_equal(stream_poll(vm_b, POLLIN, 0), POLLHUP);
-    assert_int_equal(stream_read(vm_b, got, 10), 0);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLHUP, 1000000), 0);
+    stream_close_output(vm_stream(vm_a));
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLHUP, UINT64_MAX), POLLHUP);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), POLLIN | POLLHUP);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), POLLHUP);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 0);
 }
 
 static void *close_b(void *arg)
 {
     (void)arg;
-    stream_close_input(vm_b);
+    stream_close_input(vm_stream(vm_b));
     return NULL;
 }
 
@@ -346,7 +348,7 @@ static void the_readers_end_wakes_the_writer(void **state)
 
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, close_b, NULL), 0);
-    assert_int_equal(stream_poll(vm_a, POLLERR, UINT64_MAX), POLLERR);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLERR, UINT64_MAX), POLLERR);
     pthread_join(thread, NULL);
 }
 
@@ -354,13 +356,13 @@ static void being_stopped_ends_every_wait(void **state)
 {
     (void)state;
     a->most_extents = 1;
-    assert_int_equal(stream_write(vm_a, sent, EXTENT), EXTENT);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, EXTENT), EXTENT);
     a->stopping = b->stopping = true;
-    assert_int_equal(stream_write(vm_a, sent, 1), -EINTR);
-    assert_int_equal(stream_poll(vm_a, POLLOUT, UINT64_MAX), -EINTR);
-    assert_int_equal(stream_read(vm_b, got, EXTENT), EXTENT);
-    assert_int_equal(stream_read(vm_b, got, EXTENT), -EINTR);
-    assert_int_equal(stream_poll(vm_b, POLLIN, UINT64_MAX), -EINTR);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 1), -EINTR);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, UINT64_MAX), -EINTR);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), EXTENT);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), -EINTR);
+    assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, UINT64_MAX), -EINTR);
 }
 
 int main(void)

@@ -183,7 +183,7 @@ static void wakes_senders_to_one_that_leaves_often(void **state)
     for (uint32_t i = 0; i < max; i++)
         assert_int_equal(core_send(a->endpoint, &copy), 0);
     core_queue(a->endpoint, &copy);
-    route_drain(a->endpoint, core_memory);
+    drain_ring(a->endpoint);
     assert_true(a->endpoint->out_parked);
     uint32_t seen = atomic_load(&a->endpoint->events), token = core_take(b->endpoint).payload.token;
     for (uint32_t i = 1; i < max; i++)

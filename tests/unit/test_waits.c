@@ -103,10 +103,10 @@ static void a_vm_waits_for_its_last_messages(void **state)
         struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
         core_queue(a, &move);
     }
-    vm_drain(vm_a);
+    drain_out(vm_a->endpoint);
     assert_true(a->out_parked);
     before_prepare = b_takes;
-    assert_int_equal(vm_drain_all(vm_a), 0);
+    assert_int_equal(drain_all(vm_a->endpoint), 0);
     assert_int_equal(a->control->vmm.out_tail, 2);
 }
 

@@ -25,7 +25,7 @@ static int setup(void **state)
 static void park(struct endpoint *from, const struct ferry_desc *desc)
 {
     core_queue(from, desc);
-    route_drain(from, core_memory);
+    drain_ring(from);
     assert_true(from->out_parked);
 }
 
@@ -36,9 +36,9 @@ static void assert_sleep(struct endpoint *first, struct endpoint *second)
 
     for (int round = 0; round < 4; round++) {
         endpoint_prepare(first);
-        route_drain(first, core_memory);
+        drain_ring(first);
         endpoint_prepare(second);
-        route_drain(second, core_memory);
+        drain_ring(second);
     }
     assert_int_equal(first->events, seen[0]);
     assert_int_equal(second->events, seen[1]);
@@ -73,7 +73,7 @@ static void a_copy_waits_for_an_entry(void **state)
     loan_collect(b);
     endpoint_prepare(b);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
 }
 
@@ -125,7 +125,7 @@ static void a_copy_waits_for_a_token(void **state)
     assert_int_equal(loan_release(b, got.payload.token), 0);
     endpoint_prepare(b);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
 }
 
@@ -147,7 +147,7 @@ static void a_move_waits_for_no_token(void **state)
     unsigned seen = a->events;
     endpoint_prepare(b);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
 }
 
@@ -170,10 +170,10 @@ static void a_move_waits_for_the_receivers_share(void **state)
     a->most_extents = 4;
     endpoint_prepare(a);
     assert_true(b->events > seen);
-    route_drain(b, core_memory);
+    drain_ring(b);
     assert_false(b->out_parked);
     /* And b, which gave its own away, may own those of a: who moved them told it. */
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
 }
 
@@ -189,7 +189,7 @@ static void the_end_of_a_program_lets_senders_go(void **state)
     unsigned seen = a->events;
     queue_refuse_all(b);
     assert_true(a->events > seen);
-    route_drain(a, core_memory);
+    drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(a->control->out_status[FERRY_RING_ENTRIES / 2], -EPIPE);
 }

@@ -4,13 +4,14 @@
  * those that no VM uses the latest few are kept for the next VM, and no more: the files of an
  * engine may change without end.
  */
+#include "images.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "engine.h"
 #include "error.h"
 #include "image.h"
 
@@ -29,18 +30,24 @@ static bool is_settled(const struct image_key *key)
     return key->changed_ns < now_ns - UNSETTLED_NS || key->changed_ns > now_ns + UNSETTLED_NS;
 }
 
-/* Under lock. */
-static struct image *find_image(struct ferry_engine *engine, const struct image_key *key)
+void images_init(struct images *images)
 {
-    for (struct image_entry *entry = engine->images; entry; entry = entry->next)
+    *images = (struct images){0};
+    pthread_mutex_init(&images->lock, NULL);
+}
+
+/* Under lock. */
+static struct image *find_image(struct images *images, const struct image_key *key)
+{
+    for (struct image_entry *entry = images->list; entry; entry = entry->next)
         if (entry->settled && atomic_load(&entry->image->copy_code) == 0 &&
             memcmp(&entry->image->source.key, key, sizeof *key) == 0)
             return entry->image;
     return NULL;
 }
 
-int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_bytes,
-                 struct image **out, struct ferry_error *err)
+int images_open(struct images *images, const char *path, uint64_t limit_bytes, struct image **out,
+                struct ferry_error *err)
 {
     struct image_source source;
 
@@ -49,11 +56,11 @@ int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_b
     if (result < 0)
         return result;
     bool settled = is_settled(&source.key);
-    pthread_mutex_lock(&engine->lock);
-    *out = find_image(engine, &source.key);
+    pthread_mutex_lock(&images->lock);
+    *out = find_image(images, &source.key);
     if (*out)
         (*out)->users++;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&images->lock);
     if (*out) {
         close(source.fd);
         return 0;
@@ -72,27 +79,27 @@ int engine_image(struct ferry_engine *engine, const char *path, uint64_t limit_b
     }
     entry->settled = settled;
     entry->image->users = 1;
-    pthread_mutex_lock(&engine->lock);
-    entry->next = engine->images;
-    engine->images = entry;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&images->lock);
+    entry->next = images->list;
+    images->list = entry;
+    pthread_mutex_unlock(&images->lock);
     *out = entry->image;
     return 0;
 }
 
-void engine_image_hold(struct ferry_engine *engine, struct image *image)
+void images_hold(struct images *images, struct image *image)
 {
     if (!image)
         return;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&images->lock);
     image->users++;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&images->lock);
 }
 
 /* Under lock: takes those unused images off the list that are too many. */
-static struct image_entry *take_surplus(struct ferry_engine *engine)
+static struct image_entry *take_surplus(struct images *images)
 {
-    struct image_entry *surplus = NULL, **link = &engine->images;
+    struct image_entry *surplus = NULL, **link = &images->list;
     unsigned idle = 0;
 
     while (*link) {
@@ -120,19 +127,20 @@ static void free_entries(struct image_entry *entries)
     }
 }
 
-void engine_image_release(struct ferry_engine *engine, struct image *image)
+void images_release(struct images *images, struct image *image)
 {
     if (!image)
         return;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&images->lock);
     image->users--;
-    struct image_entry *surplus = take_surplus(engine);
-    pthread_mutex_unlock(&engine->lock);
+    struct image_entry *surplus = take_surplus(images);
+    pthread_mutex_unlock(&images->lock);
     free_entries(surplus); /* takes long: not under the lock */
 }
 
-void engine_images_free(struct ferry_engine *engine)
+void images_fini(struct images *images)
 {
-    free_entries(engine->images);
-    engine->images = NULL;
+    free_entries(images->list);
+    images->list = NULL;
+    pthread_mutex_destroy(&images->lock);
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The router: decode, then perform. Decode checks one message in private
- * memory, may fail and changes nothing. Perform (perform.c) hands it over, all
- * or nothing (claims 1, 4, 6, 7). Runs without KVM.
+ * Perform: hands checked messages over, each all or nothing (claims 1, 4, 6, 7). Runs without KVM.
  */
-#ifndef FERRY_HOST_ROUTE_H
-#define FERRY_HOST_ROUTE_H
+#ifndef FERRY_HOST_PERFORM_H
+#define FERRY_HOST_PERFORM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "endpoint.h"
+#include "link.h"
 
 /* A checked message: nothing in it is the guest's to change any more. */
 struct transfer {
@@ -38,38 +36,17 @@ struct transfer {
 };
 
 /* Most messages that are performed together: their descriptors are on the stack. */
-#define ROUTE_RUN 64u
-
-/* Where the payload of a COPY is: host address of guest [addr, addr + bytes)
- * if the guest may read all of it, else NULL. */
-typedef void *(*route_memory_fn)(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
-
-/* Checks a descriptor that `from` queued. -EINVAL malformed, -EPERM no link,
- * -EMSGSIZE, -EFAULT payload not the sender's memory. */
-int route_decode(struct endpoint *from, const struct ferry_desc *desc, route_memory_fn memory,
-                 struct transfer *out);
-
-/* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
-int route_decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out);
+#define PERFORM_MOST 64u
 
 /* Hands it over. -EAGAIN: no room now (nothing changed; the sender is woken when
  * there may be), -EPIPE, -EPERM (not the sender's units), -ENOMEM (no page-table update possible). */
-int route_perform(struct transfer *transfer);
+int perform_one(struct transfer *transfer);
 
 /* Whether `next`, sent after `last`, may be performed together with it: of one link and mode,
  * payloads that change hands side by side. */
-bool route_joins(const struct transfer *last, const struct transfer *next);
+bool perform_joins(const struct transfer *last, const struct transfer *next);
 /* Hands over a run of them, each all or nothing, in order. *done: how many. 0: all are, or the
  * rest can be tried again at once; else as above, of the first that was not. */
-int route_perform_run(struct transfer *run, uint32_t count, uint32_t *done);
-
-/* Takes what the guest put into its out ring, in order, until it is empty or
- * a message must wait for room; first what it took and released. Work is
- * bounded by the rings. By whoever has vm->serving.
- * Sets from->out_parked. */
-void route_drain(struct endpoint *from, route_memory_fn memory);
-
-/* Whether descriptors wait in the out ring. */
-bool route_pending(const struct endpoint *from);
+int perform_run(struct transfer *run, uint32_t count, uint32_t *done);
 
 #endif

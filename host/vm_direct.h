@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Direct rings: mapping one into its two VMs. */
+#ifndef FERRY_HOST_VM_DIRECT_H
+#define FERRY_HOST_VM_DIRECT_H
+
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+/* Where the ring of a link is in its two VMs. */
+struct direct_place {
+    uint64_t out, in; /* guest addresses: at the sender, at the receiver */
+};
+
+/* Makes the ring of a link between two VMs and maps it into both, before either runs. On an error
+ * link_free takes what was made of it. */
+int vm_direct_create(struct ferry_link *link, struct direct_place *place, struct ferry_error *err);
+/* Takes the rings out of one VM; after its KVM objects are gone. */
+void vm_direct_unmap(struct ferry_vm *vm);
+
+#endif
