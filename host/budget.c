@@ -26,9 +26,10 @@ void budget_fini(struct budget *budget)
     pthread_mutex_destroy(&budget->lock);
 }
 
-static uint32_t floor_for(const struct budget *budget, uint32_t count)
+/* For so many VMs that have so much of their own, which is at most the whole. */
+static uint32_t floor_for(const struct budget *budget, uint32_t count, uint64_t own)
 {
-    uint32_t each = budget->whole / 4 / (count ? count : 1);
+    uint32_t each = (uint32_t)(budget->whole - own) / 4 / (count ? count : 1);
 
     return each < budget->most ? each : budget->most;
 }
@@ -50,25 +51,32 @@ static uint64_t borrowed_with(const struct budget *budget, uint32_t floor)
 
 static bool may_borrow(const struct budget *budget, uint64_t borrowed)
 {
-    return borrowed <= budget->whole / 2;
+    return borrowed <= (budget->whole - budget->own) / 2;
 }
 
-bool budget_join(struct budget *budget, struct budget_share *share, uint32_t used)
+bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own)
 {
+    bool joins = false;
+
     pthread_mutex_lock(&budget->lock);
-    uint32_t floor = floor_for(budget, budget->count + 1);
-    uint64_t borrowed = borrowed_with(budget, floor) + beyond(used, floor);
-    /* There must be enough for the floors of all, and for what they have beyond. */
-    bool joins = borrowed + (uint64_t)floor * (budget->count + 1) <= budget->whole;
-    if (joins) {
-        *share =
-            (struct budget_share){.next = budget->shares, .link = &budget->shares, .used = used};
-        if (share->next)
-            share->next->link = &share->next;
-        budget->shares = share;
-        budget->count++;
-        budget->floor = floor;
-        budget->borrowed = borrowed;
+    uint32_t count = budget->count + 1;
+    uint64_t owns = budget->own + own;
+    if (owns <= budget->whole) {
+        uint32_t floor = floor_for(budget, count, owns);
+        uint64_t borrowed = borrowed_with(budget, floor);
+        /* There must be enough for the floors of all, and for what they have beyond. */
+        joins = owns + borrowed + (uint64_t)floor * count <= budget->whole;
+        if (joins) {
+            *share =
+                (struct budget_share){.next = budget->shares, .link = &budget->shares, .own = own};
+            if (share->next)
+                share->next->link = &share->next;
+            budget->shares = share;
+            budget->count = count;
+            budget->own = owns;
+            budget->floor = floor;
+            budget->borrowed = borrowed;
+        }
     }
     pthread_mutex_unlock(&budget->lock);
     return joins;
@@ -83,7 +91,8 @@ void budget_leave(struct budget *budget, struct budget_share *share)
     if (share->next)
         share->next->link = share->link;
     budget->count--;
-    budget->floor = floor_for(budget, budget->count);
+    budget->own -= share->own;
+    budget->floor = floor_for(budget, budget->count, budget->own);
     budget->borrowed = borrowed_with(budget, budget->floor);
     pthread_mutex_unlock(&budget->lock);
     share->link = NULL;

@@ -3,11 +3,12 @@
  * Budgets: what the process has of something that all VMs take from (mappings, descriptors),
  * shared so that no VM can leave the others without any.
  *
- * Each VM can always have its floor: an equal share of a quarter of the whole, at most `most`.
- * Beyond its floor a VM borrows, and all together borrow half of the whole at most. So whatever
- * others borrowed, the floor of each is there. When more VMs are made the floor sinks, and more of
- * what the first ones have counts as borrowed. The last quarter is for that: VMs that came first and
- * took all they could do not keep others from being made.
+ * What a VM cannot be without (`own`) is set apart when it joins. Of the rest each VM can always
+ * have its floor: an equal share of a quarter, at most `most`. Beyond its floor a VM borrows, and
+ * all together borrow half of the rest at most. So whatever others borrowed, the floor of each is
+ * there. When more VMs are made the floor sinks, and more of what the first ones have counts as
+ * borrowed. The last quarter is for that: VMs that came first and took all they could do not keep
+ * others from being made.
  */
 #ifndef FERRY_HOST_BUDGET_H
 #define FERRY_HOST_BUDGET_H
@@ -19,7 +20,7 @@
 /* What one VM has. */
 struct budget_share {
     struct budget_share *next, **link; /* the budget's; link NULL: it does not take part */
-    uint32_t used;
+    uint32_t own, used;                /* `used` is what it has besides its own */
 };
 
 struct budget {
@@ -27,18 +28,18 @@ struct budget {
     pthread_mutex_t lock; /* all below; a leaf */
     struct budget_share *shares;
     uint32_t count, floor;
-    uint64_t borrowed;
+    uint64_t own, borrowed; /* of all VMs */
 };
 
 void budget_init(struct budget *budget, uint32_t whole, uint32_t most);
 void budget_fini(struct budget *budget);
 
-/* A VM joins, which uses so much from the start. False: there is not enough left. */
-bool budget_join(struct budget *budget, struct budget_share *share, uint32_t used);
+/* A VM joins, and keeps so much as its own until it leaves. False: there is not enough left. */
+bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own);
 /* The VM gives back all it has. Nothing happens if it never joined. */
 void budget_leave(struct budget *budget, struct budget_share *share);
 
-/* The VM uses so much from now on. False: it may not. It may always use less than before. */
+/* The VM uses so much besides its own from now on. False: it may not. It may always use less than before. */
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used);
 
 /* What this process can still have, less what is kept for itself; read when an engine is made. */

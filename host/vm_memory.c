@@ -99,7 +99,7 @@ static bool allow_mappings(void *arg, uint64_t mappings)
 {
     struct ferry_vm *vm = arg;
 
-    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings + OWN_MAPPINGS);
+    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings);
 }
 
 bool vm_file_take(struct ferry_vm *vm)

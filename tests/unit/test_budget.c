@@ -45,19 +45,19 @@ static void one_takes_what_is_not_sure_to_others(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++)
-        assert_true(budget_join(&budget, &shares[i], 10));
-    assert_int_equal(take_all(&shares[0]), 2250);
+        assert_true(budget_join(&budget, &shares[i], 100));
+    assert_int_equal(take_all(&shares[0]), 2025);
     for (int i = 1; i < 4; i++)
-        assert_int_equal(take_all(&shares[i]), 250);
+        assert_int_equal(take_all(&shares[i]), 225);
     /* What one gives back another may have. */
-    assert_true(budget_set(&budget, &shares[0], 2150));
-    assert_int_equal(take_all(&shares[3]), 350);
-    assert_false(budget_set(&budget, &shares[0], 2151));
+    assert_true(budget_set(&budget, &shares[0], 1925));
+    assert_int_equal(take_all(&shares[3]), 325);
+    assert_false(budget_set(&budget, &shares[0], 1926));
     budget_leave(&budget, &shares[3]);
     budget_leave(&budget, &shares[3]); /* twice does nothing */
     assert_int_equal(budget.count, 3);
-    assert_int_equal(budget.floor, 333);
-    assert_true(budget_set(&budget, &shares[0], 2151));
+    assert_int_equal(budget.floor, 308);
+    assert_true(budget_set(&budget, &shares[0], 1926));
 }
 
 /* Those that came first and took all they could do not keep others away. */
@@ -71,9 +71,21 @@ static void who_comes_late_has_a_floor(void **state)
     }
     for (int i = 4; i < 20; i++)
         assert_true(budget_join(&budget, &shares[i], 10));
-    assert_int_equal(budget.floor, 50);
+    assert_int_equal(budget.floor, 47);
     for (int i = 4; i < 20; i++)
-        assert_int_equal(take_all(&shares[i]), 50);
+        assert_int_equal(take_all(&shares[i]), 47);
+}
+
+/* Also where what VMs cannot be without is more than a quarter of all there is. */
+static void a_floor_is_beside_what_a_vm_has_anyway(void **state)
+{
+    (void)state;
+    budget.whole = 200;
+    for (int i = 0; i < 16; i++)
+        assert_true(budget_join(&budget, &shares[i], 4));
+    for (int i = 0; i < 15; i++)
+        take_all(&shares[i]);
+    assert_int_equal(take_all(&shares[15]), 2);
 }
 
 static void a_floor_is_bounded(void **state)
@@ -91,12 +103,13 @@ static void too_many_are_refused(void **state)
 {
     (void)state;
     assert_true(budget_join(&budget, &shares[0], 10));
-    assert_int_equal(take_all(&shares[0]), 2512);
+    assert_int_equal(take_all(&shares[0]), 2507);
     assert_false(budget_join(&budget, &shares[1], 2000));
+    assert_false(budget_join(&budget, &shares[1], 4000));
     assert_null(shares[1].link);
     assert_int_equal(budget.floor, 512);
-    assert_false(budget_set(&budget, &shares[0], 2513));
-    assert_true(budget_set(&budget, &shares[0], 2000));
+    assert_false(budget_set(&budget, &shares[0], 2508));
+    assert_true(budget_set(&budget, &shares[0], 1700));
     assert_true(budget_join(&budget, &shares[1], 2000));
 }
 
@@ -120,14 +133,16 @@ static void it_is_never_more_than_there_is(void **state)
             budget_leave(&budget, share);
         else
             budget_set(&budget, share, below(&seed, 2000));
-        uint64_t sum = 0, count = 0, borrowed = 0;
+        uint64_t sum = 0, count = 0, own = 0, borrowed = 0;
         for (struct budget_share *s = budget.shares; s; s = s->next) {
-            sum += s->used > budget.floor ? s->used : budget.floor;
+            sum += s->own + (s->used > budget.floor ? s->used : budget.floor);
+            own += s->own;
             borrowed += s->used > budget.floor ? s->used - budget.floor : 0;
             count++;
         }
         assert_true(sum <= 4000);
         assert_int_equal(count, budget.count);
+        assert_int_equal(own, budget.own);
         assert_int_equal(borrowed, budget.borrowed);
     }
 }
@@ -158,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(one_takes_what_is_not_sure_to_others),
         CASE(who_comes_late_has_a_floor),
+        CASE(a_floor_is_beside_what_a_vm_has_anyway),
         CASE(a_floor_is_bounded),
         CASE(too_many_are_refused),
         CASE(it_is_never_more_than_there_is),
