@@ -8,6 +8,7 @@ import random
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,13 @@ BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")  # static, unmodified
 # What the command keeps is kept here, and goes when the tests end.
 CACHE = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = CACHE.name
+
+# A stage and the command begin as from a shell, whoever started the tests: `nohup` ignores SIGHUP, and
+# a shell SIGINT and SIGQUIT for what it starts in the background.
+for signo in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(signo) == signal.SIG_IGN:
+        signal.signal(signo, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 EXTENT = 2 * MIB
