@@ -169,11 +169,6 @@ static void end_unwritten(struct pipeline *p)
     stop_vms(p, SIGPIPE);
 }
 
-static bool ended_by_sigpipe(const struct ferry_vm_exit *end)
-{
-    return end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE && end->output_unread;
-}
-
 void ending_watch(struct pipeline *p)
 {
     struct pollfd fds[] = {
@@ -187,8 +182,8 @@ void ending_watch(struct pipeline *p)
     while (p->signo == 0) {
         unsigned done = atomic_load(&p->done);
 
-        if ((done & PART_VMS) && p->reader_left && ended_by_sigpipe(&p->stages[p->count - 1].exit))
-            p->output.error = EPIPE; /* it had more to write */
+        if ((done & PART_VMS) && p->reader_left && p->stages[p->count - 1].exit.output_unread)
+            p->output.error = EPIPE; /* as if the output pump had met what was to be written */
         if ((done & PART_OUTPUT) && p->output.error != 0) {
             end_unwritten(p);
             return;

@@ -270,11 +270,12 @@ static int start(struct pipeline *p)
 /* ---- reporting ------------------------------------------------------------ */
 
 /* Whether it ended because we stopped the VMs: at once, or by writing to one
- * that was stopped before it. */
+ * that was stopped before it; or because nobody reads its output, as the command itself does. */
 static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *end)
 {
     return p->stopped && (end->how == FERRY_ENDED_STOPPED ||
-                          (end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE));
+                          (end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE) ||
+                          (p->signo == SIGPIPE && end->output_unread));
 }
 
 /* Whether a stage ended because the next one had all it wanted: how that one ended is what

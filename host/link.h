@@ -38,6 +38,7 @@ struct ferry_link {
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */
     bool hung_up;              /* the sender said it was the last */
+    bool unread;               /* something was to be sent that nobody would read */
     uint8_t parked;            /* for which of PARKED_* the sender waits for room */
     bool wants_pages;          /* PARKED_SHARE: 4 KiB units, not extents */
     uint32_t wants_units;      /* PARKED_SHARE: how many */

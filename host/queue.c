@@ -10,12 +10,21 @@
 #include "room.h"
 
 /* Under lock. */
+static bool may_send(struct ferry_link *link)
+{
+    bool may = link->to->live && !link->hung_up;
+
+    link->unread = link->unread || !may;
+    return may;
+}
+
+/* Under lock. */
 static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
 {
     struct endpoint *to = link->to;
     int64_t found = 0;
 
-    if (!to->live || link->hung_up)
+    if (!may_send(link))
         return -EPIPE;
     if (with_token)
         found = room_token(to);
@@ -105,7 +114,7 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
 /* Under lock. */
 static int append_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
 {
-    if (!link->to->live || link->hung_up)
+    if (!may_send(link))
         return -EPIPE;
     uint32_t room = room_inline(link), fit = count < room ? count : room;
     for (uint32_t i = 0; i < fit; i++)
@@ -212,6 +221,22 @@ bool queue_accepts(struct ferry_link *link)
     bool accepts = link->to->live && !link->hung_up;
     endpoint_unlock(link->to);
     return accepts;
+}
+
+bool queue_may_send(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool may = may_send(link);
+    endpoint_unlock(link->to);
+    return may;
+}
+
+bool queue_unread(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool unread = link->unread;
+    endpoint_unlock(link->to);
+    return unread;
 }
 
 bool queue_hung_up(struct ferry_link *link)

@@ -37,6 +37,10 @@ void queue_refuse_all(struct endpoint *endpoint);
 bool queue_abandon(struct ferry_link *link);
 /* Whether anything sent over it can still arrive. */
 bool queue_accepts(struct ferry_link *link);
+/* The same for who is about to send; if not, the link notes that what it carries is not read. */
+bool queue_may_send(struct ferry_link *link);
+/* Whether something was to be sent over it that could not arrive. */
+bool queue_unread(struct ferry_link *link);
 /* Whether either side has ended it. What was sent before may still be on its way. */
 bool queue_hung_up(struct ferry_link *link);
 

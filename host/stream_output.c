@@ -191,7 +191,7 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
 {
     struct endpoint *endpoint = stream->endpoint;
 
-    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
         return -EPIPE;
     int result = drain_all(stream->endpoint);
     return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;

@@ -94,7 +94,7 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
 
     if (!endpoint->stream_in || !endpoint->stream_out)
         return -EINVAL; /* the caller then reads and writes */
-    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
         return -EPIPE;
     int result = drain_all(stream->endpoint); /* what was queued before goes before */
     while (result == 0 && done < bytes && !stream->ended) {

@@ -165,9 +165,12 @@ void vm_set_gs(struct ferry_vm *vm, uint64_t base)
 
 static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
 {
+    struct ferry_link *out = vm->endpoint->stream_out;
+
     vm->exit.how = how;
     vm->exit.status = status;
     vm->exit.signo = signo;
+    vm->exit.output_unread = out && queue_unread(out);
 }
 
 void vcpu_report_stop(struct ferry_vm *vm)
@@ -188,10 +191,7 @@ void vcpu_report_stop(struct ferry_vm *vm)
 
 static void finish_signal(struct ferry_vm *vm, int signo)
 {
-    struct ferry_link *out = vm->endpoint->stream_out;
-
     finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
-    vm->exit.output_unread = out && !queue_accepts(out);
     if (signo == SIGPIPE && vm->exit.output_unread)
         snprintf(vm->exit.text, sizeof vm->exit.text,
                  "ended by SIGPIPE: what it writes is read no more");

@@ -169,7 +169,7 @@ struct ferry_vm_exit {
     enum ferry_ended how;
     int status; /* exit code, or 128 + signo */
     int signo;  /* for SIGNAL, CRASH, STOPPED */
-    /* For SIGNAL: nobody reads its standard output any more, as is why SIGPIPE ends a program. */
+    /* It had more for its standard output than anybody would read, as is why SIGPIPE ends a program. */
     bool output_unread;
     uint64_t rip; /* for CRASH */
     bool address_known;

@@ -134,6 +134,19 @@ class ReaderLeaves(FerryTest):
             with self.subTest(name):
                 self.assertEqual(reader_leaves(stages, 5 * MIB)[0], -signal.SIGPIPE)
 
+    def test_program_that_ignores_it(self):
+        """Nothing is on its way when the reader leaves, and the program ends by itself."""
+        for end in ("false", "true"):
+            stage = box(f"sh -c 'trap \"\" PIPE; echo a; read x; echo b; {end}'")
+            with self.subTest(end), Stuck(["pipe", stage], stdin=subprocess.PIPE) as run:
+                self.assertEqual(os.read(run.out, 2), b"a\n")
+                closed, run.out = run.out, os.open(os.devnull, os.O_RDONLY)
+                os.close(closed)
+                run.process.stdin.write(b"x\n")
+                run.process.stdin.flush()
+                self.assertEqual(run.ends()[0], -signal.SIGPIPE)
+                run.process.stdin.close()
+
 
 class NobodyReads(FerryTest):
     def check(self, name, stages):
