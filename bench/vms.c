@@ -125,19 +125,6 @@ int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
     return 0;
 }
 
-int vms_send(struct vms *vms, int to, const void *data, size_t bytes)
-{
-    const struct ferry_message message = {
-        .mode = FERRY_INLINE, .data = (void *)(uintptr_t)data, .bytes = bytes};
-
-    return ferry_link_send(vms_link_at(vms, VMS_HOST, to), &message, PATIENCE_NS);
-}
-
-struct ferry_engine *vms_engine(struct vms *vms)
-{
-    return vms->engine;
-}
-
 struct ferry_vm *vms_at(struct vms *vms, int place)
 {
     return member(vms, place)->vm;

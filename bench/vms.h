@@ -41,10 +41,6 @@ int vms_start(struct vms *vms);
  * mode. */
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes);
 
-/* Sends an INLINE message to a VM. */
-int vms_send(struct vms *vms, int to, const void *data, size_t bytes);
-
-struct ferry_engine *vms_engine(struct vms *vms);
 struct ferry_vm *vms_at(struct vms *vms, int place);
 
 /* Waits until all have ended; -EIO if one did not end with status 0, said on standard error. */

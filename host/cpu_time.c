@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vcpu.h"
+#include "vm.h"
 #include "vm_linux.h"
 
 #define NS_PER_S 1000000000ull

@@ -11,7 +11,7 @@
 bool drain_pending(const struct endpoint *from);
 /* Takes what the guest put into its out ring, in order, until it is empty or
  * a message must wait for room; first what it took and released. Work is
- * bounded by the rings. By whoever has vm->serving.
+ * bounded by the rings. By whoever serves the VM.
  * Sets from->out_parked. */
 void drain_ring(struct endpoint *from);
 /* The same, with what the VM's program wrote before sent before, and whoever waits for what is in

@@ -12,8 +12,6 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "image.h"
-#include "kvm.h"
 #include "measure.h"
 
 #define DEFAULT_EXTENTS  64
@@ -65,7 +63,7 @@ static void tell_ticker(void *ticker)
 
 static int build(struct ferry_engine *engine, struct ferry_error *err)
 {
-    int result = kvm_open(engine, err);
+    int result = kvm_open(&engine->kvm, engine->config.measure_cache, err);
     if (result < 0)
         return result;
     result = exchange_create(&engine->exchange, engine->config.pool_pages,
@@ -74,7 +72,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return result;
     engine->exchange.stuck = tell_ticker;
     engine->exchange.stuck_arg = &engine->ticker;
-    result = measure_engine(engine);
+    result = measure_info(&engine->kvm, &engine->exchange.pool, engine->config.measure_cache,
+                          &engine->info);
     engine->config.measure_cache = NULL; /* the caller's, during the call only */
     if (result < 0)
         return error_set(err, result, "cannot measure the cost of a hand-over: %s",
@@ -97,7 +96,8 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     }
     engine->config.polled_cpu = NULL;
     if (result == 0)
-        result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull);
+        result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull,
+                              engine->poller.running);
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
 }
 
@@ -110,7 +110,7 @@ int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_e
     struct ferry_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return error_set(err, -ENOMEM, "no memory for an engine");
-    engine->kvm_fd = -1;
+    engine->kvm.fd = -1;
     engine->exchange.pool.fd = -1;
     images_init(&engine->images);
     set_config(engine, config);
@@ -131,7 +131,7 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     poller_stop(&engine->poller);
     exchange_destroy(&engine->exchange);
     images_fini(&engine->images);
-    kvm_close(engine);
+    kvm_close(&engine->kvm);
     ticker_stop(&engine->ticker);
     budget_fini(&engine->mappings);
     budget_fini(&engine->files);

@@ -15,16 +15,14 @@
 #include "budget.h"
 #include "exchange.h"
 #include "images.h"
+#include "kvm.h"
 #include "poller.h"
 #include "ticker.h"
 
 struct ferry_engine {
     struct ferry_engine_config config;
     struct ferry_engine_info info;
-    int kvm_fd;
-    int vcpu_mmap_bytes;
-    struct kvm_cpuid2 *cpuid;
-    uint64_t xcr0;
+    struct kvm kvm;
     struct exchange exchange;
     struct images images;
     struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */

@@ -8,6 +8,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "bits.h"
 #include "image.h"
 
 /* Segments end below this; above it lie the program's mappings and its stack. */
@@ -24,17 +25,6 @@
 
 /* The user and group a program runs as: nobody's. */
 #define IMAGE_USER 65534
-
-static inline uint64_t page_down(uint64_t addr)
-{
-    return addr & ~(FERRY_PAGE_BYTES - 1);
-}
-
-/* Callers have checked that addr is below FERRY_PROGRAM_HIGH. */
-static inline uint64_t page_up(uint64_t addr)
-{
-    return page_down(addr + FERRY_PAGE_BYTES - 1);
-}
 
 /* Fills err (NULL is allowed) with "cannot load 'path': reason" and returns code. */
 int image_fail(struct ferry_error *err, int code, const char *path, const char *format, ...)

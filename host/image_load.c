@@ -14,16 +14,6 @@ struct loader {
     uint64_t mapped_end; /* first page not yet mapped */
 };
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Puts the segment's part of one mapped page in place: its file bytes if asked for, and
  * zeros from there to the end of the page if it has any (segments come in order, so that
  * belongs to no other yet). What lies before the segment stays. Ends with rights `prot`. */

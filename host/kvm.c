@@ -4,13 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "engine.h"
 #include "error.h"
 #include "kvm_cpuid.h"
 
@@ -62,10 +60,10 @@ static int check_version(int kvm_fd, struct ferry_error *err)
 
 /* What guests may see of the processor: all that KVM can give, less what
  * needs more than Ferry sets up. */
-static void filter_cpuid(struct ferry_engine *engine)
+static void filter_cpuid(struct kvm *kvm)
 {
-    for (uint32_t i = 0; i < engine->cpuid->nent; i++) {
-        struct kvm_cpuid_entry2 *entry = &engine->cpuid->entries[i];
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
+        struct kvm_cpuid_entry2 *entry = &kvm->cpuid->entries[i];
         if (entry->function == 1) {
             entry->ecx &= ~(1u << 3 | 1u << 21 | 1u << 24); /* MONITOR, x2APIC, TSC deadline */
         } else if (entry->function == 7 && entry->index == 0) {
@@ -75,44 +73,44 @@ static void filter_cpuid(struct ferry_engine *engine)
         } else if (entry->function == 0xd && entry->index == 0) {
             entry->eax &= (uint32_t)XCR0_OFFERED;
             entry->edx = 0;
-            engine->xcr0 = entry->eax;
+            kvm->xcr0 = entry->eax;
         } else if (entry->function == 0xd && entry->index == 1) {
             entry->eax &= ~(1u << 3 | 1u << 4); /* XSAVES, XFD */
         }
     }
 }
 
-static int read_cpuid(struct ferry_engine *engine, struct ferry_error *err)
+static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
 {
     struct cpuid_table *table = malloc(sizeof *table);
 
     if (!table)
         return error_set(err, -ENOMEM, "no memory for CPUID");
-    engine->cpuid = &table->head;
-    int result = cpuid_read(engine->kvm_fd, engine->config.measure_cache, table);
+    kvm->cpuid = &table->head;
+    int result = cpuid_read(kvm->fd, kept_path, table);
     if (result < 0)
         return error_set(err, result, "KVM does not tell its CPUID: %s", strerror(-result));
-    filter_cpuid(engine);
+    filter_cpuid(kvm);
     return 0;
 }
 
-int kvm_open(struct ferry_engine *engine, struct ferry_error *err)
+int kvm_open(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
 {
-    engine->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (engine->kvm_fd < 0)
+    kvm->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm->fd < 0)
         return open_error(err, errno);
-    int result = check_version(engine->kvm_fd, err);
+    int result = check_version(kvm->fd, err);
     if (result < 0)
         return result;
-    engine->vcpu_mmap_bytes = ioctl(engine->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-    if (engine->vcpu_mmap_bytes < (int)sizeof(struct kvm_run))
+    kvm->vcpu_mmap_bytes = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (kvm->vcpu_mmap_bytes < (int)sizeof(struct kvm_run))
         return error_set(err, -ENODEV, "KVM tells no size for its shared page");
-    return read_cpuid(engine, err);
+    return read_cpuid(kvm, kept_path, err);
 }
 
-void kvm_close(struct ferry_engine *engine)
+void kvm_close(struct kvm *kvm)
 {
-    free(engine->cpuid);
-    if (engine->kvm_fd >= 0)
-        close(engine->kvm_fd);
+    free(kvm->cpuid);
+    if (kvm->fd >= 0)
+        close(kvm->fd);
 }

@@ -3,12 +3,21 @@
 #ifndef FERRY_HOST_KVM_H
 #define FERRY_HOST_KVM_H
 
+#include <linux/kvm.h>
+#include <stdint.h>
+
 #include <ferry/ferry.h>
 
-struct ferry_engine;
+struct kvm {
+    int fd; /* -1: it is not open */
+    int vcpu_mmap_bytes;
+    struct kvm_cpuid2 *cpuid; /* what guests may see of the processor */
+    uint64_t xcr0;
+};
 
-/* Opens /dev/kvm, checks what Ferry needs, prepares CPUID and XCR0 for guests. */
-int kvm_open(struct ferry_engine *engine, struct ferry_error *err);
-void kvm_close(struct ferry_engine *engine);
+/* Opens /dev/kvm, checks what Ferry needs, prepares CPUID and XCR0 for guests. `kept_path`: see
+ * cpuid_read. On an error, too, kvm_close must follow; before it `fd` is -1. */
+int kvm_open(struct kvm *kvm, const char *kept_path, struct ferry_error *err);
+void kvm_close(struct kvm *kvm);
 
 #endif

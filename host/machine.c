@@ -3,12 +3,11 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "engine.h"
 #include "kvm.h"
 #include "measure.h"
 #include "measure_cache.h"
+#include "pool.h"
 
 static long read_number(const char *path)
 {
@@ -37,18 +36,15 @@ static bool offers_huge(void)
 
 int ferry_machine_probe(struct ferry_machine *out)
 {
-    struct ferry_engine *engine = calloc(1, sizeof *engine);
+    struct kvm kvm = {.fd = -1};
     struct costs costs;
 
-    if (!engine)
-        return -ENOMEM;
-    engine->kvm_fd = -1;
-    int result = kvm_open(engine, NULL);
+    int result = kvm_open(&kvm, NULL, NULL);
     *out = (struct ferry_machine){.kvm_errno = -result,
                                   .kvm_api = result == 0 ? KVM_API_VERSION : 0,
                                   .huge = offers_huge(),
                                   .max_map_count = read_number("/proc/sys/vm/max_map_count")};
-    if (result == 0 && measure_costs(engine, &costs) == 0) {
+    if (result == 0 && measure_costs(&kvm, &costs) == 0) {
         out->exit_ns = costs.exit_ns;
         out->handover_ns = costs.handover_ns;
         out->touch_ns = costs.touch_ns;
@@ -56,8 +52,7 @@ int ferry_machine_probe(struct ferry_machine *out)
         out->unsure = costs.unsure;
         out->crossover_bytes = measure_crossover(&costs, out->huge);
     }
-    kvm_close(engine);
-    free(engine);
+    kvm_close(&kvm);
     return 0;
 }
 

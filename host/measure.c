@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "engine.h"
-#include "kvm.h"
 #include "mapping.h"
 #include "measure_cache.h"
 #include "measure_vm.h"
@@ -179,12 +177,12 @@ static int measure_loan(struct window *window, struct measure_vm *vm, struct bus
     return 0;
 }
 
-static int measure_loan_in_vm(struct ferry_engine *engine, struct window *window, struct costs *out)
+static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, struct costs *out)
 {
     struct measure_vm vm;
     struct busy busy;
 
-    int result = measure_vm_create(&vm, engine, window);
+    int result = measure_vm_create(&vm, kvm, window);
     busy_start(&busy);
     if (result == 0)
         result = measure_loan(window, &vm, &busy, out);
@@ -222,7 +220,7 @@ static int measure_copy(const struct pool *pool, struct costs *out)
     return 0;
 }
 
-int measure_costs(struct ferry_engine *engine, struct costs *out)
+int measure_costs(const struct kvm *kvm, struct costs *out)
 {
     struct window window = {0};
     struct pool pool;
@@ -234,7 +232,7 @@ int measure_costs(struct ferry_engine *engine, struct costs *out)
     pool_make_huge(&pool, (struct units){0, 2});
     result = window_create(&window, pool.fd, pool.bytes);
     if (result == 0)
-        result = measure_loan_in_vm(engine, &window, out);
+        result = measure_loan_in_vm(kvm, &window, out);
     if (result == 0)
         result = measure_copy(&pool, out);
     window_destroy(&window);
@@ -270,28 +268,27 @@ static bool look_for_huge(struct pool *pool)
 
 /* Making a huge page takes as long as making a VM. A file of a machine that had them is believed: one
  * that has none to give any more shows when an extent is made. */
-static bool load_costs(struct ferry_engine *engine, const char *path, char key[MEASURE_KEY_BYTES],
+static bool load_costs(struct pool *pool, bool *huge, const char *path, char key[MEASURE_KEY_BYTES],
                        struct costs *out)
 {
     measure_cache_key(key, true);
-    engine->info.huge = path && measure_cache_load(path, key, out);
-    if (engine->info.huge)
+    *huge = path && measure_cache_load(path, key, out);
+    if (*huge)
         return true;
-    engine->info.huge = look_for_huge(&engine->exchange.pool);
-    measure_cache_key(key, engine->info.huge);
-    return path && !engine->info.huge && measure_cache_load(path, key, out);
+    *huge = look_for_huge(pool);
+    measure_cache_key(key, *huge);
+    return path && !*huge && measure_cache_load(path, key, out);
 }
 
-int measure_engine(struct ferry_engine *engine)
+int measure_info(const struct kvm *kvm, struct pool *pool, const char *path,
+                 struct ferry_engine_info *info)
 {
-    const char *path = engine->config.measure_cache;
-    struct ferry_engine_info *info = &engine->info;
     char key[MEASURE_KEY_BYTES];
     struct costs costs;
 
-    info->pool_bytes = engine->exchange.pool.bytes;
-    if (!load_costs(engine, path, key, &costs)) {
-        int result = measure_costs(engine, &costs);
+    info->pool_bytes = pool->bytes;
+    if (!load_costs(pool, &info->huge, path, key, &costs)) {
+        int result = measure_costs(kvm, &costs);
         if (result < 0)
             return result;
         if (path && !costs.unsure)

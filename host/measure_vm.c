@@ -6,27 +6,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "boot.h"
-#include "engine.h"
+#include "guest_tables.h"
 #include "mapping.h"
-#include "vcpu.h"
 
 /* Code and a word of its own to touch, on one page. */
 #define SCRATCH (FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES / 2)
 
-static int add_slot(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
-{
-    struct kvm_userspace_memory_region region = {.slot = vm->slots++,
-                                                 .guest_phys_addr = gpa,
-                                                 .memory_size = bytes,
-                                                 .userspace_addr = (uint64_t)host};
-
-    return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
-}
-
-static int build(struct ferry_vm *vm, const struct window *window)
+static int build(struct measure_vm *vm, const struct kvm *kvm, const struct window *window)
 {
     static const uint8_t code[] = {
         0x88, 0x03,                /* again: mov %al, (%rbx) */
@@ -34,68 +22,64 @@ static int build(struct ferry_vm *vm, const struct window *window)
         0xeb, 0xfa,                /* jmp again */
     };
     char *page = vm->system + SYSTEM_BYTES;
+    struct guest_tables tables;
 
     memcpy(page, code, sizeof code);
-    vm->vm_fd = ioctl(vm->engine->kvm_fd, KVM_CREATE_VM, 0);
-    if (vm->vm_fd < 0)
-        return -errno;
-    int result = add_slot(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+    int result = kvm_vm_create(&vm->kvm, kvm);
     if (result == 0)
-        result = add_slot(vm, FERRY_PROGRAM_LOW, FERRY_PAGE_BYTES, page);
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
     if (result == 0)
-        result = add_slot(vm, FERRY_WINDOW_BASE, window->bytes, window->base);
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_PROGRAM_LOW, FERRY_PAGE_BYTES, page);
     if (result == 0)
-        result = boot_system(vm->system, window->bytes, &vm->tables);
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_WINDOW_BASE, window->bytes, window->base);
     if (result == 0)
-        result =
-            guest_tables_map(&vm->tables, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES,
-                             GUEST_USER | GUEST_WRITE | GUEST_EXEC);
-    return result < 0 ? result : vcpu_create(vm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW, NULL);
+        result = boot_system(vm->system, window->bytes, &tables);
+    if (result == 0)
+        result = guest_tables_map(&tables, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES,
+                                  GUEST_USER | GUEST_WRITE | GUEST_EXEC);
+    return result < 0
+               ? result
+               : vcpu_create(&vm->vcpu, kvm, &vm->kvm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW, NULL);
 }
 
-int measure_vm_create(struct measure_vm *measure, struct ferry_engine *engine,
-                      const struct window *window)
+int measure_vm_create(struct measure_vm *vm, const struct kvm *kvm, const struct window *window)
 {
-    struct ferry_vm *vm = &measure->vm;
-
-    *vm = (struct ferry_vm){.engine = engine, .vm_fd = -1, .vcpu_fd = -1};
-    if (engine->kvm_fd < 0)
+    *vm = (struct measure_vm){.kvm.fd = -1, .vcpu.fd = -1};
+    if (kvm->fd < 0)
         return -ENODEV;
     vm->system = mapping_aligned(SYSTEM_BYTES + FERRY_EXTENT_BYTES, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     if (!vm->system)
         return -errno;
     madvise(vm->system, SYSTEM_BYTES + FERRY_EXTENT_BYTES, MADV_NOHUGEPAGE);
-    int result = build(vm, window);
+    int result = build(vm, kvm, window);
     if (result < 0)
         return result;
     /* The first run fetches all registers; from then on those that change are written back. */
-    vm->run->s.regs.regs = (struct kvm_regs){0}; /* NOLINT: mapped by vcpu_create */
-    boot_regs(&vm->run->s.regs.regs, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
-    measure_vm_aim(measure, false);
+    vm->vcpu.run->s.regs.regs = (struct kvm_regs){0}; /* NOLINT: mapped by vcpu_create */
+    boot_regs(&vm->vcpu.run->s.regs.regs, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
+    measure_vm_aim(vm, false);
     return 0;
 }
 
-void measure_vm_destroy(struct measure_vm *measure)
+void measure_vm_destroy(struct measure_vm *vm)
 {
-    struct ferry_vm *vm = &measure->vm;
-
-    vcpu_destroy(vm);
+    vcpu_destroy(&vm->vcpu);
+    kvm_vm_destroy(&vm->kvm);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES + FERRY_EXTENT_BYTES);
 }
 
-void measure_vm_aim(struct measure_vm *measure, bool window)
+void measure_vm_aim(struct measure_vm *vm, bool window)
 {
-    measure->vm.run->s.regs.regs.rbx = window ? FERRY_WINDOW_BASE : SCRATCH;
-    measure->vm.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    vm->vcpu.run->s.regs.regs.rbx = window ? FERRY_WINDOW_BASE : SCRATCH;
+    vm->vcpu.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
 
-bool measure_vm_run(struct measure_vm *measure)
+bool measure_vm_run(struct measure_vm *vm)
 {
-    struct ferry_vm *vm = &measure->vm;
-    int result = ioctl(vm->vcpu_fd, KVM_RUN, 0);
+    int result = ioctl(vm->vcpu.fd, KVM_RUN, 0);
 
-    vm->run->kvm_dirty_regs = 0;
-    return result == 0 && vm->run->exit_reason == KVM_EXIT_IO;
+    vm->vcpu.run->kvm_dirty_regs = 0;
+    return result == 0 && vm->vcpu.run->exit_reason == KVM_EXIT_IO;
 }

@@ -7,14 +7,16 @@
 #include <stdint.h>
 
 #include "page_table.h"
-#include "vm.h"
+#include "vcpu.h"
 
 struct measure_vm {
-    struct ferry_vm vm;
+    struct kvm_vm kvm;
+    struct vcpu vcpu;
+    char *system; /* the system area, and after it a page for the program */
 };
 
 /* The window is shown at FERRY_WINDOW_BASE. May fail half-way: destroy it then, too. */
-int measure_vm_create(struct measure_vm *measure, struct ferry_engine *engine,
+int measure_vm_create(struct measure_vm *measure, const struct kvm *kvm,
                       const struct window *window);
 void measure_vm_destroy(struct measure_vm *measure);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The polled engine's thread. */
+
 #include "poller.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 
 #include "clock.h"
 #include "thread.h"
-#include "vm.h"
 
 /* Passes without a running guest before it sleeps: some 100 us, longer than a wake-up takes,
  * so that two VMs that answer each other do not send it to sleep each time. */
@@ -19,9 +19,9 @@ static void look_round(struct poller *poller, bool *running)
     while (atomic_load(&poller->wanted))
         _mm_pause();
     pthread_mutex_lock(&poller->lock);
-    for (struct ferry_vm *vm = poller->vms; vm; vm = vm->next_polled) {
-        *running |= atomic_load(&vm->in_guest);
-        vm_poll(vm);
+    for (struct runner *runner = poller->runners; runner; runner = runner->next_polled) {
+        *running |= atomic_load(&runner->in_guest);
+        runner_poll(runner);
     }
     pthread_mutex_unlock(&poller->lock);
 }
@@ -92,24 +92,24 @@ static void lock_list(struct poller *poller)
     atomic_fetch_sub(&poller->wanted, 1);
 }
 
-void poller_add(struct poller *poller, struct ferry_vm *vm)
+void poller_add(struct poller *poller, struct runner *runner)
 {
     if (!poller->running)
         return;
     lock_list(poller);
-    vm->next_polled = poller->vms;
-    poller->vms = vm;
+    runner->next_polled = poller->runners;
+    poller->runners = runner;
     pthread_mutex_unlock(&poller->lock);
 }
 
-void poller_remove(struct poller *poller, struct ferry_vm *vm)
+void poller_remove(struct poller *poller, struct runner *runner)
 {
     if (!poller->running)
         return;
     lock_list(poller);
-    for (struct ferry_vm **at = &poller->vms; *at; at = &(*at)->next_polled) {
-        if (*at == vm) {
-            *at = vm->next_polled;
+    for (struct runner **at = &poller->runners; *at; at = &(*at)->next_polled) {
+        if (*at == runner) {
+            *at = runner->next_polled;
             break;
         }
     }

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-struct ferry_vm;
+#include "runner.h"
 
 struct poller {
     bool running; /* there is such a thread */
@@ -25,7 +25,7 @@ struct poller {
     char pad[64];         /* what entries of guests read, from what each look writes */
     atomic_uint wanted;   /* others want the lock: it makes way */
     pthread_mutex_t lock; /* the list */
-    struct ferry_vm *vms;
+    struct runner *runners;
 };
 
 /* `cpu`: where it runs; NULL: as its maker may. */
@@ -33,8 +33,8 @@ int poller_start(struct poller *poller, const int *cpu);
 void poller_stop(struct poller *poller);
 
 /* A VM's thread begins and ends to take part; nothing is done where there is no poller. */
-void poller_add(struct poller *poller, struct ferry_vm *vm);
-void poller_remove(struct poller *poller, struct ferry_vm *vm);
+void poller_add(struct poller *poller, struct runner *runner);
+void poller_remove(struct poller *poller, struct runner *runner);
 
 void poller_wake(struct poller *poller);
 

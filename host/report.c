@@ -11,8 +11,10 @@
 #include <sys/ioctl.h>
 
 #include "boot.h"
-#include "engine.h"
 #include "instruction.h"
+#include "link.h"
+#include "queue.h"
+#include "rlimits.h"
 #include "units.h"
 #include "vm_linux.h"
 
@@ -80,7 +82,7 @@ void report_crash(struct ferry_vm *vm, int signo, const char *why)
 {
     struct kvm_regs regs;
 
-    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) == 0)
+    if (ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) == 0)
         vm->exit.rip = regs.rip;
     report(vm, signo, "%s", why);
 }
@@ -184,8 +186,8 @@ bool report_refused(struct ferry_vm *vm)
     uint8_t code[15];
     size_t length = 0;
 
-    if (ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+    if (ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) < 0 ||
+        ioctl(vm->vcpu.fd, KVM_GET_SREGS, &sregs) < 0)
         return false;
     vm->exit.rip = regs.rip;
     if (check_access(vm, regs.rip, false, "ran code at"))
@@ -229,8 +231,8 @@ void report_exception(struct ferry_vm *vm, int vector)
     struct kvm_sregs sregs;
     struct kvm_regs regs;
 
-    if (vector < 0 || ioctl(vm->vcpu_fd, KVM_GET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0 ||
+    if (vector < 0 || ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) < 0 ||
+        ioctl(vm->vcpu.fd, KVM_GET_SREGS, &sregs) < 0 ||
         !boot_exception_frame(vm->system, regs.rsp, vector, &frame)) {
         report_crash(vm, SIGSEGV, "exception with no frame");
         return;
@@ -259,4 +261,73 @@ void report_exception(struct ferry_vm *vm, int vector)
     int signo = exceptions[vector].signo ? exceptions[vector].signo : SIGSEGV;
     report(vm, signo, "%s (exception %d)",
            exceptions[vector].text ? exceptions[vector].text : "exception", vector);
+}
+
+/* --- other ends --------------------------------------------------------------- */
+
+static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
+{
+    struct ferry_link *out = vm->endpoint->stream_out;
+
+    vm->exit.how = how;
+    vm->exit.status = status;
+    vm->exit.signo = signo;
+    vm->exit.output_unread = out && queue_unread(out);
+}
+
+void report_stop(struct ferry_vm *vm)
+{
+    int stop = vm->stop;
+
+    if (stop == STOP_TIMEOUT) {
+        finish(vm, FERRY_ENDED_TIMEOUT, STATUS_TIMEOUT, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "stopped: still running after its time limit of %g s",
+                 (double)vm->timeout_ns / 1e9);
+    } else {
+        finish(vm, FERRY_ENDED_STOPPED, 128 + stop, stop);
+        snprintf(vm->exit.text, sizeof vm->exit.text, "stopped by SIG%s",
+                 sigabbrev_np(stop) ? sigabbrev_np(stop) : "?");
+    }
+}
+
+void report_signal(struct ferry_vm *vm, int signo)
+{
+    finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
+    if (signo == SIGPIPE && vm->exit.output_unread)
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "ended by SIGPIPE: what it writes is read no more");
+    else
+        snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIG%s",
+                 sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
+}
+
+void report_exit(struct ferry_vm *vm, int status)
+{
+    finish(vm, FERRY_ENDED_EXIT, status & 0xff, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", status & 0xff);
+}
+
+void report_internal(struct ferry_vm *vm, const char *what, unsigned code)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s %u", what,
+             code);
+}
+
+void report_entry(struct ferry_vm *vm)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text,
+             "KVM could not run it further: the processor refused to enter it, hardware reason "
+             "0x%llx",
+             vm->vcpu.run->fail_entry.hardware_entry_failure_reason);
+}
+
+void report_error(struct ferry_vm *vm, int error)
+{
+    finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
+    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s",
+             strerror(error));
+    rlimits_advise(vm->exit.text, sizeof vm->exit.text, -error);
 }

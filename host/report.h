@@ -24,4 +24,16 @@ void report_crash(struct ferry_vm *vm, int signo, const char *why);
 /* The program has ended: if it failed, says also what it was refused before. */
 void report_refusal(struct ferry_vm *vm);
 
+/* Exit code and text of a VM that was told to stop. */
+void report_stop(struct ferry_vm *vm);
+/* The program ended by a signal, or by itself. */
+void report_signal(struct ferry_vm *vm, int signo);
+void report_exit(struct ferry_vm *vm, int status);
+
+/* KVM could not run the guest further: an exit it should not make (`what`), an entry that the
+ * processor refused (its maker's manual tells what the number means), or an error of KVM_RUN. */
+void report_internal(struct ferry_vm *vm, const char *what, unsigned code);
+void report_entry(struct ferry_vm *vm);
+void report_error(struct ferry_vm *vm, int error);
+
 #endif

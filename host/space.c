@@ -16,20 +16,14 @@
 
 #include <ferry/abi/layout.h>
 
+#include "bits.h"
 #include "mapping.h"
 #include "space_internal.h"
-#include "space_slots.h"
 
 #define PAGE       FERRY_PAGE_BYTES
 #define LARGE      FERRY_EXTENT_BYTES
 #define MAPPINGS   0x200000000ull /* where space_find begins to look: 8 GiB */
-#define HUGE_BYTES (4ull << 20)   /* from this size on a mapping may have huge pages */
-
-static uint64_t align_up(uint64_t value, uint64_t to)
-{
-    return (value + to - 1) & ~(to - 1);
-}
-
+#define HUGE_BYTES (4ull << 20)
 bool space_is_range(uint64_t start, uint64_t bytes)
 {
     uint64_t end;

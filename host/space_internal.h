@@ -67,4 +67,11 @@ int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
 /* The guest's way to [start, end): memory slots and table entries. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large);
 
+/* --- space_slots.c --- */
+
+/* Adds slots until [start, end), page-aligned inside the program's part, is
+ * covered. -ENOMEM: more slot memory than the space's limit justifies; what was
+ * added stays. */
+int space_slots_cover(struct space *space, uint64_t start, uint64_t end);
+
 #endif

@@ -4,13 +4,14 @@
  * keeps some bytes for each page of a slot whether it is used or not, so
  * slots begin small and double where the program keeps growing.
  */
-#include "space_slots.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <ferry/abi/layout.h>
+
+#include "bits.h"
+#include "space_internal.h"
 
 #define ALIGN     FERRY_EXTENT_BYTES
 #define CHUNK_MIN (4ull << 20)
@@ -19,16 +20,6 @@
  * that maps single pages far apart must not fill the kernel's memory. */
 #define SLACK_BYTES  (1ull << 30)
 #define SLACK_FACTOR 4
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* Index of the first slot that ends after addr. Slots are few. */
 static size_t slot_after(const struct space *space, uint64_t addr)
@@ -83,7 +74,7 @@ static int slot_add(struct space *space, size_t at, uint64_t start, uint64_t end
     uint64_t low = at ? space->slots[at - 1].end : FERRY_PROGRAM_LOW;
     uint64_t high = at < space->slot_count ? space->slots[at].start : FERRY_PROGRAM_HIGH;
     uint64_t from = max_u64(start & ~(ALIGN - 1), low);
-    uint64_t need = min_u64((end + ALIGN - 1) & ~(ALIGN - 1), high);
+    uint64_t need = min_u64(align_up(end, ALIGN), high);
     uint64_t chunk = CHUNK_MIN;
     uint64_t to;
 

@@ -4,11 +4,9 @@
 
 #include "clock.h"
 #include "direct.h"
-#include "engine.h"
 #include "loan.h"
 #include "room.h"
 #include "thread.h"
-#include "vm.h"
 
 /* A VM is given up after so many looks at which its guest had not run. Being watched again
  * costs it a little, and the ticker may have to be woken. */
@@ -26,14 +24,14 @@ static void wake(struct ticker *ticker)
         end_wait(ticker);
 }
 
-void ticker_report(struct ticker *ticker, struct ferry_vm *vm)
+void ticker_report(struct ticker *ticker, struct runner *runner)
 {
-    if (atomic_exchange(&vm->watched, true))
+    if (atomic_exchange(&runner->watched, true))
         return; /* the ticker was first, and keeps it */
-    struct ferry_vm *first = atomic_load_explicit(&ticker->reported, memory_order_relaxed);
+    struct runner *first = atomic_load_explicit(&ticker->reported, memory_order_relaxed);
     do
-        vm->next_watched = first;
-    while (!atomic_compare_exchange_weak(&ticker->reported, &first, vm));
+        runner->next_watched = first;
+    while (!atomic_compare_exchange_weak(&ticker->reported, &first, runner));
     wake(ticker);
 }
 
@@ -46,79 +44,79 @@ void ticker_stuck(struct ticker *ticker)
 /* Under lock: those that reported themselves are watched. */
 static void adopt(struct ticker *ticker)
 {
-    struct ferry_vm *vm = atomic_exchange(&ticker->reported, NULL);
+    struct runner *runner = atomic_exchange(&ticker->reported, NULL);
 
-    while (vm) {
-        struct ferry_vm *next = vm->next_watched;
-        vm->next_watched = ticker->watched;
-        ticker->watched = vm;
-        vm = next;
+    while (runner) {
+        struct runner *next = runner->next_watched;
+        runner->next_watched = ticker->watched;
+        ticker->watched = runner;
+        runner = next;
     }
 }
 
-void ticker_add(struct ticker *ticker, struct ferry_vm *vm)
+void ticker_add(struct ticker *ticker, struct runner *runner)
 {
     pthread_mutex_lock(&ticker->lock);
-    vm->next_running = ticker->running;
+    runner->next_running = ticker->running;
     if (ticker->running)
-        ticker->running->before_running = vm;
-    ticker->running = vm;
-    if (vm->deadline_ns && vm->deadline_ns < ticker->next_limit_ns) {
-        ticker->next_limit_ns = vm->deadline_ns;
+        ticker->running->before_running = runner;
+    ticker->running = runner;
+    if (runner->deadline_ns && runner->deadline_ns < ticker->next_limit_ns) {
+        ticker->next_limit_ns = runner->deadline_ns;
         end_wait(ticker);
     }
     pthread_mutex_unlock(&ticker->lock);
 }
 
-void ticker_remove(struct ticker *ticker, struct ferry_vm *vm)
+void ticker_remove(struct ticker *ticker, struct runner *runner)
 {
     pthread_mutex_lock(&ticker->lock);
     adopt(ticker);
-    for (struct ferry_vm **at = &ticker->watched; *at; at = &(*at)->next_watched) {
-        if (*at == vm) {
-            *at = vm->next_watched;
+    for (struct runner **at = &ticker->watched; *at; at = &(*at)->next_watched) {
+        if (*at == runner) {
+            *at = runner->next_watched;
             break;
         }
     }
-    if (vm->before_running)
-        vm->before_running->next_running = vm->next_running;
+    if (runner->before_running)
+        runner->before_running->next_running = runner->next_running;
     else
-        ticker->running = vm->next_running;
-    if (vm->next_running)
-        vm->next_running->before_running = vm->before_running;
+        ticker->running = runner->next_running;
+    if (runner->next_running)
+        runner->next_running->before_running = runner->before_running;
     pthread_mutex_unlock(&ticker->lock);
 }
 
 /* --- the tick ------------------------------------------------------------------- */
 
 /* Its guest may be running. */
-static void look_after(struct ferry_vm *vm)
+static void look_after(const struct ticker *ticker, struct runner *runner)
 {
     /* A poller takes what is queued, and tries again what waits for room. */
-    if (vm_has_pending(vm) && !vm->engine->poller.running)
-        vm_kick(vm);
-    direct_announce(vm->endpoint);
+    if (runner_has_pending(runner) && !ticker->polled)
+        runner_kick(runner);
+    direct_announce(runner->endpoint);
     /* What it took and released by stores alone is room for its senders
      * and pages for their owners, who may be waiting. */
-    loan_collect(vm->endpoint);
+    loan_collect(runner->endpoint);
 }
 
 /* Whether its guest has not run since the last look. */
-static bool was_idle(struct ferry_vm *vm)
+static bool was_idle(struct runner *runner)
 {
-    uint64_t exits = atomic_load_explicit(&vm->exits_immediate, memory_order_relaxed) +
-                     atomic_load_explicit(&vm->exits_natural, memory_order_relaxed);
-    bool idle = exits == vm->exits_seen && !atomic_load(&vm->in_guest);
+    uint64_t exits = atomic_load_explicit(&runner->exits_immediate, memory_order_relaxed) +
+                     atomic_load_explicit(&runner->exits_natural, memory_order_relaxed);
+    bool idle = exits == runner->exits_seen && !atomic_load(&runner->in_guest);
 
-    vm->exits_seen = exits;
+    runner->exits_seen = exits;
     return idle;
 }
 
-uint64_t ticker_due(const struct ferry_vm *vm, uint64_t interval_ns)
+uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns)
 {
-    uint64_t entered = atomic_load_explicit(&vm->entered_ns, memory_order_relaxed);
+    uint64_t entered = atomic_load_explicit(&runner->entered_ns, memory_order_relaxed);
 
-    return (entered > vm->looked_ns ? entered : vm->looked_ns) + interval_ns;
+    return (entered > runner->looked_ns ? entered : runner->looked_ns) + interval_ns;
 }
 
 /* Whoever is due within a quarter of the interval is looked at now, so that many VMs do not
@@ -129,45 +127,45 @@ static uint64_t slack(const struct ticker *ticker)
 }
 
 /* Its guest may be running. Returns when it is due next. */
-static uint64_t look_if_due(const struct ticker *ticker, struct ferry_vm *vm, uint64_t now)
+static uint64_t look_if_due(const struct ticker *ticker, struct runner *runner, uint64_t now)
 {
-    if (ticker_due(vm, ticker->interval_ns) <= now + slack(ticker)) {
-        vm->looked_ns = now;
-        look_after(vm);
+    if (ticker_due(runner, ticker->interval_ns) <= now + slack(ticker)) {
+        runner->looked_ns = now;
+        look_after(ticker, runner);
     }
-    return ticker_due(vm, ticker->interval_ns);
+    return ticker_due(runner, ticker->interval_ns);
 }
 
 /* Under lock. Returns when to look again. */
 static uint64_t look_at_watched(struct ticker *ticker)
 {
-    struct ferry_vm **at = &ticker->watched;
+    struct runner **at = &ticker->watched;
     uint64_t now = clock_now(), next = now + ticker->interval_ns;
 
     while (*at) {
-        struct ferry_vm *vm = *at;
-        if (atomic_load(&vm->in_guest)) {
-            uint64_t due = look_if_due(ticker, vm, now);
+        struct runner *runner = *at;
+        if (atomic_load(&runner->in_guest)) {
+            uint64_t due = look_if_due(ticker, runner, now);
             next = due < next ? due : next;
         }
         /* One that leaves often is never due, and its exits wake only who has much room. */
-        room_unpark(vm->endpoint);
+        room_unpark(runner->endpoint);
         /* Gathered at its last exit; it may be busy in the VMM since. */
-        vm_send_gathered(vm);
-        vm->idle_looks = was_idle(vm) ? vm->idle_looks + 1 : 0;
-        if (vm->idle_looks < IDLE_LOOKS) {
-            at = &vm->next_watched;
+        runner_send_gathered(runner);
+        runner->idle_looks = was_idle(runner) ? runner->idle_looks + 1 : 0;
+        if (runner->idle_looks < IDLE_LOOKS) {
+            at = &runner->next_watched;
             continue;
         }
-        vm->idle_looks = 0;
-        *at = vm->next_watched;
-        atomic_store(&vm->watched, false); /* from here on it is on no list of ours */
-        if (!atomic_load(&vm->in_guest) || atomic_exchange(&vm->watched, true))
+        runner->idle_looks = 0;
+        *at = runner->next_watched;
+        atomic_store(&runner->watched, false); /* from here on it is on no list of ours */
+        if (!atomic_load(&runner->in_guest) || atomic_exchange(&runner->watched, true))
             continue;
-        vm->next_watched = ticker->watched;
+        runner->next_watched = ticker->watched;
         if (at == &ticker->watched)
-            at = &vm->next_watched;
-        ticker->watched = vm;
+            at = &runner->next_watched;
+        ticker->watched = runner;
     }
     return next;
 }
@@ -178,13 +176,13 @@ static void enforce_limits(struct ticker *ticker, uint64_t now)
     if (now < ticker->next_limit_ns)
         return;
     ticker->next_limit_ns = CLOCK_NEVER;
-    for (struct ferry_vm *vm = ticker->running; vm; vm = vm->next_running) {
-        if (!vm->deadline_ns)
+    for (struct runner *runner = ticker->running; runner; runner = runner->next_running) {
+        if (!runner->deadline_ns)
             continue;
-        if (now >= vm->deadline_ns)
-            vm_stop(vm, STOP_TIMEOUT);
-        else if (vm->deadline_ns < ticker->next_limit_ns)
-            ticker->next_limit_ns = vm->deadline_ns;
+        if (now >= runner->deadline_ns)
+            runner->time_over(runner);
+        else if (runner->deadline_ns < ticker->next_limit_ns)
+            ticker->next_limit_ns = runner->deadline_ns;
     }
 }
 
@@ -193,8 +191,8 @@ static void collect_stuck(struct ticker *ticker)
 {
     if (!atomic_exchange(&ticker->stuck, false))
         return;
-    for (struct ferry_vm *vm = ticker->running; vm; vm = vm->next_running)
-        loan_collect(vm->endpoint);
+    for (struct runner *runner = ticker->running; runner; runner = runner->next_running)
+        loan_collect(runner->endpoint);
 }
 
 /* Under lock, which is dropped meanwhile: until `moment`, a time limit, or an event since
@@ -241,9 +239,10 @@ static void *ticker_thread(void *arg)
     return NULL;
 }
 
-int ticker_start(struct ticker *ticker, uint64_t interval_ns)
+int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled)
 {
-    *ticker = (struct ticker){.interval_ns = interval_ns, .next_limit_ns = CLOCK_NEVER};
+    *ticker =
+        (struct ticker){.interval_ns = interval_ns, .polled = polled, .next_limit_ns = CLOCK_NEVER};
     pthread_mutex_init(&ticker->lock, NULL);
     int result = thread_start(&ticker->thread, NULL, ticker_thread, ticker);
     ticker->started = result == 0;

@@ -25,45 +25,46 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct ferry_engine;
-struct ferry_vm;
+#include "runner.h"
 
 struct ticker {
     pthread_t thread;
     bool started;
     uint64_t interval_ns;
+    bool polled; /* there is a poller as well */
 
     pthread_mutex_t lock; /* the four below; no VM's hot path takes it */
     bool stopping;
-    struct ferry_vm *running;
-    struct ferry_vm *watched;
+    struct runner *running;
+    struct runner *watched;
     uint64_t next_limit_ns; /* the earliest time limit, or one that is over */
 
     char pad[64];
-    atomic_uint events; /* a futex: counts up to end a wait, under any lock or none */
-    struct ferry_vm *_Atomic reported; /* by themselves, not yet among the watched */
-    atomic_bool asleep;                /* until it is woken or a time limit comes */
-    atomic_bool stuck;                 /* a loan somewhere could not be closed */
+    atomic_uint events;              /* a futex: counts up to end a wait, under any lock or none */
+    struct runner *_Atomic reported; /* by themselves, not yet among the watched */
+    atomic_bool asleep;              /* until it is woken or a time limit comes */
+    atomic_bool stuck;               /* a loan somewhere could not be closed */
 };
 
-/* What a guest left is looked at after interval_ns at most. */
-int ticker_start(struct ticker *ticker, uint64_t interval_ns);
+/* What a guest left is looked at after interval_ns at most. `polled`: there is a poller that takes
+ * what it queued. */
+int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled);
 /* There are no VMs any more. It ends by itself when it was told, which takes a wake; ticker_stop
  * waits until it has. */
 void ticker_tell_end(struct ticker *ticker);
 void ticker_stop(struct ticker *ticker);
 
 /* A VM's thread begins; and ends, after its guest ran for the last time. */
-void ticker_add(struct ticker *ticker, struct ferry_vm *vm);
-void ticker_remove(struct ticker *ticker, struct ferry_vm *vm);
+void ticker_add(struct ticker *ticker, struct runner *runner);
+void ticker_remove(struct ticker *ticker, struct runner *runner);
 
 /* The VM, which entered its guest, is not watched. On its own thread. */
-void ticker_report(struct ticker *ticker, struct ferry_vm *vm);
+void ticker_report(struct ticker *ticker, struct runner *runner);
 
 /* When a VM whose guest runs must be looked at: an interval after the guest was entered, as
  * all it had done before was taken up then, or after the last look. So a VM that
  * leaves more often than that by itself is never disturbed, nor what it batches torn apart. */
-uint64_t ticker_due(const struct ferry_vm *vm, uint64_t interval_ns);
+uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns);
 
 /* A loan that was released could not be closed: the next tick tries again. Any thread. */
 void ticker_stuck(struct ticker *ticker);

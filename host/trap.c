@@ -10,6 +10,7 @@
  * for `int n` is looked at, and the page lies in the upper half of the
  * addresses. So the instruction that was refused is looked at instead.
  */
+
 #include "trap.h"
 
 #include <signal.h>
@@ -20,7 +21,7 @@
 #include "identity.h"
 #include "instruction.h"
 #include "report.h"
-#include "vcpu.h"
+#include "syscall.h"
 #include "vm_linux.h"
 
 enum { INVALID_INSTRUCTION = 6, GENERAL_PROTECTION = 13 };
@@ -42,7 +43,7 @@ static int vsyscall_at(uint64_t addr)
 /* Calls the function there in the program's stead, as the kernel does. True: the program goes on. */
 static bool serve_vsyscall(struct ferry_vm *vm, const struct boot_frame *frame, int number)
 {
-    const struct kvm_regs *regs = &vm->run->s.regs.regs;
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
     struct boot_frame caller = *frame;
     const void *stack = vm_memory(vm, frame->rsp, sizeof caller.rip, false);
     struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
@@ -53,12 +54,12 @@ static bool serve_vsyscall(struct ferry_vm *vm, const struct boot_frame *frame, 
     }
     memcpy(&caller.rip, stack, sizeof caller.rip);
     caller.rsp += sizeof caller.rip;
-    return vcpu_serve_linux(vm, &call, &caller);
+    return syscall_serve_call(vm, &call, &caller);
 }
 
 static bool serve_interrupt(struct ferry_vm *vm, const struct boot_frame *frame, unsigned length)
 {
-    const struct kvm_regs *regs = &vm->run->s.regs.regs;
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
     struct linux_call call = {
         .number = (uint32_t)regs->rax,
         .arg = {(uint32_t)regs->rbx, (uint32_t)regs->rcx, (uint32_t)regs->rdx, (uint32_t)regs->rsi,
@@ -68,7 +69,7 @@ static bool serve_interrupt(struct ferry_vm *vm, const struct boot_frame *frame,
     struct boot_frame next = *frame;
 
     next.rip += length;
-    return vcpu_serve_linux(vm, &call, &next);
+    return syscall_serve_call(vm, &call, &next);
 }
 
 /* Some of what privileged instructions and `int n` do differs from one KVM to the other. */
@@ -102,7 +103,7 @@ static bool serve_refused(struct ferry_vm *vm, const struct boot_frame *frame, i
 
 bool trap_serve(struct ferry_vm *vm)
 {
-    const struct kvm_regs *regs = &vm->run->s.regs.regs;
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
     int vector = boot_vector(regs->rip), call;
     struct boot_frame frame;
 
@@ -114,8 +115,8 @@ bool trap_serve(struct ferry_vm *vm)
     if (vector == BOOT_PAGE_FAULT && call >= 0)
         return serve_vsyscall(vm, &frame, call);
     /* A guest's first look at who its peers are: the access is tried again. */
-    if (vector == BOOT_PAGE_FAULT && identity_show(vm, vm->run->s.regs.sregs.cr2)) {
-        vcpu_resume(vm, regs->rax, &frame);
+    if (vector == BOOT_PAGE_FAULT && identity_show(vm, vm->vcpu.run->s.regs.sregs.cr2)) {
+        syscall_resume(vm, regs->rax, &frame);
         return true;
     }
     if (vector == INVALID_INSTRUCTION || vector == GENERAL_PROTECTION)

@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The virtual CPU: KVM_RUN and what each exit means. */
+/* A virtual CPU of KVM's. */
 #ifndef FERRY_HOST_VCPU_H
 #define FERRY_HOST_VCPU_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-#include "boot.h"
-#include "vm.h"
+#include <ferry/ferry.h>
+
+#include "kvm.h"
+#include "kvm_vm.h"
+
+struct vcpu {
+    int fd;              /* -1: it was not made */
+    struct kvm_run *run; /* shared with KVM: exits, and the registers */
+    size_t run_bytes;
+};
 
 /* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
 int vcpu_kick_signal(void);
 
-/* Makes the CPU and its first state. */
-int vcpu_create(struct ferry_vm *vm, uint64_t rip, uint64_t rsp, struct ferry_error *err);
-/* Closes it and its VM, as far as they were made. */
-void vcpu_destroy(struct ferry_vm *vm);
+/* Makes the CPU of a VM and its first state. On an error, too, vcpu_destroy must follow; before it
+ * `fd` is -1. */
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, const struct kvm_vm *vm, uint64_t rip,
+                uint64_t rsp, struct ferry_error *err);
+void vcpu_destroy(struct vcpu *vcpu);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
-uint64_t vcpu_ticks(const struct ferry_vm *vm, uint64_t nanoseconds);
-
-/* Runs the program until it ends; fills vm->exit. On the VM's own thread, which has
- * vm->serving; the guest runs without. */
-void vcpu_run(struct ferry_vm *vm);
-
-/* Back from a stub to the program, at `next` (its error word means nothing), whatever privilege
- * level the CPU entered the stub with. */
-void vcpu_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *next);
-
-/* Serves a system call of the program, which goes on at `next`.
- * True: it does go on. */
-bool vcpu_serve_linux(struct ferry_vm *vm, struct linux_call *call, const struct boot_frame *next);
-
-/* Exit code and text of a VM that was told to stop. */
-void vcpu_report_stop(struct ferry_vm *vm);
+uint64_t vcpu_ticks(const struct vcpu *vcpu, uint64_t nanoseconds);
 
 #endif

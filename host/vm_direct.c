@@ -36,7 +36,7 @@ static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
     if (result == 0)
         result = guest_tables_map(&vm->tables, own, own_end, GUEST_USER | GUEST_WRITE);
     if (result == 0)
-        result = vm_slot_add(vm, base, BYTES, host);
+        result = kvm_vm_add_slot(&vm->kvm, base, BYTES, host);
     *addr = base;
     return result;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The memory of a VM: its KVM slots, what of it its program may read and write, and what the VM
  * takes of the process's mappings and descriptors. */
+
+#include "vm_memory.h"
+
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "boot.h"
-#include "engine.h"
 #include "error.h"
 #include "loan.h"
 #include "mapping.h"
-#include "vm_internal.h"
+#include "vm.h"
 #include "vm_linux.h"
 
 /* --- slots and addresses ------------------------------------------------------ */
@@ -18,20 +20,8 @@
 static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
 {
     struct ferry_vm *vm = arg;
-    struct kvm_userspace_memory_region region = {.slot = vm->slots,
-                                                 .guest_phys_addr = gpa,
-                                                 .memory_size = bytes,
-                                                 .userspace_addr = (uint64_t)host};
 
-    if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-        return -errno;
-    vm->slots++;
-    return 0;
-}
-
-int vm_slot_add(struct ferry_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
-{
-    return slot_add(vm, gpa, bytes, host);
+    return kvm_vm_add_slot(&vm->kvm, gpa, bytes, host);
 }
 
 struct space *vm_space(struct ferry_vm *vm)
@@ -159,8 +149,8 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
         .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
     result = space_init(&vm->space, &backend, limit_bytes);
     if (result == 0)
-        result = slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
     if (result == 0)
-        result = slot_add(vm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
     return result;
 }

@@ -7,68 +7,21 @@
 #include <string.h>
 
 #include "clock.h"
-#include "direct.h"
 #include "drain.h"
 #include "endpoint_end.h"
 #include "endpoint_wait.h"
-#include "engine.h"
 #include "error.h"
+#include "guest_run.h"
 #include "identity.h"
-#include "link.h"
 #include "loan.h"
+#include "poller.h"
 #include "queue.h"
 #include "report.h"
 #include "stream.h"
 #include "thread.h"
-#include "vcpu.h"
-#include "vm_internal.h"
+#include "ticker.h"
+#include "vm.h"
 #include "vm_linux.h"
-
-/* --- draining ----------------------------------------------------------------- */
-
-bool vm_has_pending(const struct ferry_vm *vm)
-{
-    const struct ferry_control *control = vm->endpoint->control;
-
-    return __atomic_load_n(&control->guest.out_head, __ATOMIC_RELAXED) !=
-           __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
-}
-
-void vm_send_gathered(struct ferry_vm *vm)
-{
-    const struct ferry_link *out = vm->endpoint->stream_out;
-
-    if (out && atomic_load(&out->to->waiting))
-        endpoint_pull_stream(vm->endpoint);
-}
-
-static struct vm_marks look(const struct ferry_vm *vm)
-{
-    const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
-
-    return (struct vm_marks){
-        .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
-        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
-        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
-        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_ACQUIRE),
-        .events = atomic_load(&vm->endpoint->events),
-    };
-}
-
-void vm_poll(struct ferry_vm *vm)
-{
-    struct vm_marks now = look(vm);
-
-    direct_announce(vm->endpoint);
-    if (memcmp(&now, &vm->polled, sizeof now) == 0)
-        return;
-    if (pthread_mutex_trylock(&vm->serving) != 0)
-        return;
-    /* Looked at before the drain: what comes during it is seen next time. */
-    vm->polled = now;
-    drain_out(vm->endpoint);
-    pthread_mutex_unlock(&vm->serving);
-}
 
 /* --- what the personality may ask ---------------------------------------------- */
 
@@ -137,25 +90,23 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    /* Whoever made this thread holds the lock until vm->thread is known: others kick by it. */
-    pthread_mutex_lock(&vm->lock);
-    pthread_mutex_unlock(&vm->lock);
-    pthread_mutex_lock(&vm->serving);
-    ticker_add(&vm->engine->ticker, vm);
-    poller_add(&vm->engine->poller, vm);
+    vm->runner.thread = pthread_self();
+    pthread_mutex_lock(&vm->runner.serving);
+    ticker_add(&vm->engine->ticker, &vm->runner);
+    poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     identity_begin(vm);
-    vcpu_run(vm);
+    guest_run(vm);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_notes(vm->endpoint);
     queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
-        vcpu_report_stop(vm);
-    poller_remove(&vm->engine->poller, vm);
-    pthread_mutex_unlock(&vm->serving);
-    ticker_remove(&vm->engine->ticker, vm);
+        report_stop(vm);
+    poller_remove(&vm->engine->poller, &vm->runner);
+    pthread_mutex_unlock(&vm->runner.serving);
+    ticker_remove(&vm->engine->ticker, &vm->runner);
     endpoint_shutdown(vm->endpoint);
 
     pthread_mutex_lock(&vm->lock);
@@ -171,7 +122,7 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
-        vm->deadline_ns = clock_deadline(vm->timeout_ns);
+        vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
     int result = thread_start(&vm->thread, NULL, vm_thread, vm);
     if (result < 0)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
@@ -186,46 +137,6 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
     int result = start(vm, err);
     pthread_mutex_unlock(&vm->lock);
     return result;
-}
-
-bool vm_is_quiet(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    bool quiet = !vm->started || vm->ended;
-    pthread_mutex_unlock(&vm->lock);
-    return quiet;
-}
-
-bool vm_is_started(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    bool started = vm->started;
-    pthread_mutex_unlock(&vm->lock);
-    return started;
-}
-
-/* --- the end, from other threads ----------------------------------------------- */
-
-void vm_kick(struct ferry_vm *vm)
-{
-    if (atomic_load(&vm->in_guest))
-        pthread_kill(vm->thread, vcpu_kick_signal());
-}
-
-void vm_stop(struct ferry_vm *vm, int reason)
-{
-    int none = 0;
-
-    if (!atomic_compare_exchange_strong(&vm->stop, &none, reason))
-        return;
-    vm->endpoint->stopping = true;
-    endpoint_wake(vm->endpoint);
-    pthread_mutex_lock(&vm->lock);
-    /* Also if the guest does not run: it may be about to. The signal stays pending
-     * in the thread until KVM_RUN sees it. */
-    if (vm->started && !vm->ended)
-        pthread_kill(vm->thread, vcpu_kick_signal());
-    pthread_mutex_unlock(&vm->lock);
 }
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)
@@ -251,14 +162,4 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
         pthread_cond_broadcast(&vm->ended_changed);
     pthread_mutex_unlock(&vm->lock);
     return result;
-}
-
-void vm_let_waiters_go(struct ferry_vm *vm)
-{
-    pthread_mutex_lock(&vm->lock);
-    vm->destroyed = true;
-    pthread_cond_broadcast(&vm->ended_changed);
-    while (vm->waiting)
-        pthread_cond_wait(&vm->ended_changed, &vm->lock);
-    pthread_mutex_unlock(&vm->lock);
 }

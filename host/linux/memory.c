@@ -64,7 +64,7 @@ int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t 
 
 void memory_init(struct linux_state *state, uint64_t heap_start)
 {
-    state->heap_start = memory_page_up(heap_start);
+    state->heap_start = page_up(heap_start);
     state->heap_break = state->heap_start;
     state->heap_mapped = state->heap_start;
 }
@@ -89,7 +89,7 @@ static int heap_grow(struct linux_state *state, uint64_t end)
 /* The result is the break in any case; that it has not moved says that it could not. */
 int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t wanted = arg[0], end = memory_page_up(wanted);
+    uint64_t wanted = arg[0], end = page_up(wanted);
 
     if (wanted < state->heap_start || wanted > HEAP_MAX)
         return (int64_t)state->heap_break;
@@ -254,7 +254,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
 
 int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = memory_page_up(arg[1]);
+    uint64_t bytes = page_up(arg[1]);
     /* Linux takes any further bits of the rights, and they mean nothing. */
     unsigned prot = (unsigned)(arg[2] & PROT_ALL);
     const struct open_file *file;
@@ -280,7 +280,7 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 /* Nothing is ever mapped outside the program's part, so unmapping there succeeds. */
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;
+    uint64_t start = arg[0], bytes = page_up(arg[1]), end;
 
     if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
         end > MEMORY_USER_END)
@@ -294,7 +294,7 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), prot = arg[2];
+    uint64_t start = arg[0], bytes = page_up(arg[1]), prot = arg[2];
 
     if (start & (PAGE - 1))
         return -EINVAL;

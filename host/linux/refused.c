@@ -4,7 +4,7 @@
  * matters, with the option that allows it. It is said if the program fails.
  * Names are the program's own: bounded, and fit to print.
  */
-#include "refused.h"
+#include "state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,6 @@
 
 #include "../rlimits.h"
 #include "linux.h"
-#include "state.h"
 
 static void keep(struct linux_state *state, bool probe, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

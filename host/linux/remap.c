@@ -106,8 +106,7 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
 int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
-    struct move move = {
-        .old = arg[0], .bytes = memory_page_up(arg[1]), .new_bytes = memory_page_up(arg[2])};
+    struct move move = {.old = arg[0], .bytes = page_up(arg[1]), .new_bytes = page_up(arg[2])};
     uint64_t flags = arg[3];
     bool shrinks;
 
@@ -174,7 +173,7 @@ static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool
 int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
-    uint64_t start = arg[0], bytes = memory_page_up(arg[1]), end;
+    uint64_t start = arg[0], bytes = page_up(arg[1]), end;
 
     if (start & (PAGE - 1) || (arg[1] && !bytes) || __builtin_add_overflow(start, bytes, &end))
         return -EINVAL;
@@ -216,7 +215,7 @@ int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
 /* The range that a call of this family names: -ENOMEM if a part of it is not mapped. */
 static int64_t check_mapped(struct linux_state *state, uint64_t start, uint64_t bytes)
 {
-    uint64_t in_page = start & (PAGE - 1), all = memory_page_up(bytes + in_page);
+    uint64_t in_page = start & (PAGE - 1), all = page_up(bytes + in_page);
 
     if (bytes + in_page < bytes || (bytes && !all) || start - in_page + all < start - in_page)
         return -EINVAL;
@@ -244,7 +243,7 @@ int64_t sys_mlockall(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t start = arg[0], pages = memory_page_up(arg[1]) / PAGE;
+    uint64_t start = arg[0], pages = page_up(arg[1]) / PAGE;
     unsigned char resident[MINCORE_PAGES];
     char *host;
 

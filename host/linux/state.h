@@ -12,11 +12,11 @@
 
 #include <ferry/abi/layout.h>
 
+#include "../bits.h"
 #include "../space.h"
 #include "../stream.h"
 #include "../vm_linux.h"
 #include "linux.h"
-#include "refused.h"
 
 #define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
@@ -115,6 +115,22 @@ struct root {
 /* /etc/passwd and its like. */
 #define MADE_FILES 3
 
+/* ---- what was refused last (refused.c) ----------------------------------- */
+
+#define REFUSED_NAME_BYTES 200
+
+struct refused {
+    /* Of the call being served: the name it gave, if it gave one. */
+    char name[REFUSED_NAME_BYTES];
+    bool relative; /* to ferry's working directory, which no --ro holds */
+    bool named;
+    bool outside; /* the name leads out of all read-only directories */
+    /* What is to be said; empty: nothing was refused. */
+    char text[2 * REFUSED_NAME_BYTES + 80];
+    bool looked_at_host; /* for a limit of its own */
+    bool probe;          /* text is about something that programs look for and do without */
+};
+
 struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
@@ -160,12 +176,6 @@ void memory_init(struct linux_state *state, uint64_t heap_start);
 
 /* Where a program's addresses end on Linux; what Ferry has for it ends earlier. */
 #define MEMORY_USER_END 0x7ffffffff000ull
-
-/* Rounds up to whole pages; 0 if that overflows. */
-static inline uint64_t memory_page_up(uint64_t bytes)
-{
-    return (bytes + FERRY_PAGE_BYTES - 1) & ~(FERRY_PAGE_BYTES - 1);
-}
 
 /* ---- descriptors.c ------------------------------------------------------- */
 
@@ -273,6 +283,16 @@ int64_t signal_broken_pipe(struct linux_state *state);
 /* Blocks what the mask at `addr` says, if there is one, and delivers what is no more: for the time
  * of a wait, after which the caller puts state->blocked back. -EINVAL, -EFAULT. */
 int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
+
+/* ---- refused.c ----------------------------------------------------------- */
+
+/* The call being served gave this name, as the program wrote it: relative to its working
+ * directory or not. */
+void refused_name(struct linux_state *state, const char *name, bool relative);
+/* It means this path. `rooted`: the working directory is below a read-only one. */
+void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted);
+/* The call was served. `never`: its handler, if it has one, gives nothing to anybody. */
+void refused_look(struct linux_state *state, const struct linux_call *call, bool never);
 
 /* ---- task.c -------------------------------------------------------------- */
 

@@ -386,7 +386,7 @@ int64_t sys_set_mempolicy(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_mbind(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t bytes = memory_page_up(arg[1]);
+    uint64_t bytes = page_up(arg[1]);
 
     if (arg[0] & (FERRY_PAGE_BYTES - 1) || arg[2] != MPOL_DEFAULT || arg[3] || arg[5])
         return -EINVAL;

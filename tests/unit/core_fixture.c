@@ -20,7 +20,7 @@ struct ferry_engine *core_engine(uint32_t pages, uint32_t extents)
     struct ferry_engine *engine = calloc(1, sizeof *engine);
 
     assert_non_null(engine);
-    engine->kvm_fd = -1;
+    engine->kvm.fd = -1;
     images_init(&engine->images);
     assert_int_equal(exchange_create(&engine->exchange, pages, extents, NULL), 0);
     engine->exchange.crossover_bytes = 4096;
@@ -51,16 +51,13 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
     struct ferry_vm *vm = calloc(1, sizeof *vm);
 
     assert_non_null(vm);
-    vm->engine = engine;
-    vm->vm_fd = vm->vcpu_fd = -1;
-    pthread_mutex_init(&vm->lock, NULL);
-    pthread_cond_init(&vm->ended_changed, NULL);
+    vm_init(vm, engine);
     vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     assert_non_null(vm->system);
     assert_int_equal(exchange_endpoint_new(&engine->exchange, vm, &vm->endpoint), 0);
 
-    struct endpoint *endpoint = vm->endpoint;
+    struct endpoint *endpoint = vm->runner.endpoint = vm->endpoint;
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     endpoint->memory = core_memory;
     endpoint->control = (struct ferry_control *)(void *)vm->system;

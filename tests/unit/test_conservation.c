@@ -278,14 +278,14 @@ static void leave_and_enter(struct guest *guest)
 {
     struct ferry_vm *vm = guest->endpoint->vm;
 
-    pthread_mutex_lock(&vm->serving);
+    pthread_mutex_lock(&vm->runner.serving);
     if (below(&guest->seed, 2))
         get(guest);
     else
         units_free(guest->endpoint, some_units(guest));
     if (below(&guest->seed, 2))
         drain_out(vm->endpoint);
-    pthread_mutex_unlock(&vm->serving);
+    pthread_mutex_unlock(&vm->runner.serving);
 }
 
 static void *polled_thread(void *arg)
@@ -293,8 +293,8 @@ static void *polled_thread(void *arg)
     struct guest *guest = arg;
     struct ferry_vm *vm = guest->endpoint->vm;
 
-    poller_add(&engine->poller, vm);
-    atomic_store(&vm->in_guest, true);
+    poller_add(&engine->poller, &vm->runner);
+    atomic_store(&vm->runner.in_guest, true);
     poller_guest_runs(&engine->poller);
     for (int i = 0; i < 8 * STEPS; i++) {
         if (i % 16 == 0)
@@ -319,7 +319,7 @@ static void *polled_thread(void *arg)
             break;
         }
     }
-    poller_remove(&engine->poller, vm);
+    poller_remove(&engine->poller, &vm->runner);
     endpoint_shutdown(guest->endpoint);
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "measure_cache.h"
 
 #define FILE_BYTES 2048
@@ -212,41 +213,42 @@ static void the_crossover_follows(void **state)
 /* As where KVM cannot be opened: the host touches, and the rest is measured. */
 static void without_a_vm(void **state)
 {
-    struct ferry_engine engine = {.kvm_fd = -1};
+    const struct kvm none = {.fd = -1};
     struct costs costs;
 
     (void)state;
-    assert_int_equal(measure_costs(&engine, &costs), 0);
+    assert_int_equal(measure_costs(&none, &costs), 0);
     assert_int_equal(costs.exit_ns, 0);
     assert_true(costs.handover_ns > 0 && costs.touch_ns > 0 && costs.copy_ns > 0);
 }
 
-static uint64_t pool_blocks(const struct ferry_engine *engine)
+static uint64_t pool_blocks(const struct pool *pool)
 {
     struct stat st;
 
-    assert_int_equal(fstat(engine->exchange.pool.fd, &st), 0);
+    assert_int_equal(fstat(pool->fd, &st), 0);
     return (uint64_t)st.st_blocks;
 }
 
 /* With a file that fits, making an engine makes no huge page; without one it looks. */
 static void what_is_kept_is_not_looked_at(void **state)
 {
-    struct ferry_engine engine = {.kvm_fd = -1};
+    const struct kvm none = {.fd = -1};
+    struct ferry_engine_info info;
+    struct pool pool;
 
     (void)state;
     unlink(path);
     assert_int_equal(measure_cache_store(path, key, &sample), 0);
-    engine.config.measure_cache = path;
-    assert_int_equal(pool_create(&engine.exchange.pool, 0, 2), 0);
-    assert_int_equal(measure_engine(&engine), 0);
-    assert_int_equal(engine.info.copy_ns, sample.copy_ns);
-    assert_true(engine.info.huge);
-    assert_int_equal(pool_blocks(&engine), 0);
+    assert_int_equal(pool_create(&pool, 0, 2), 0);
+    assert_int_equal(measure_info(&none, &pool, path, &info), 0);
+    assert_int_equal(info.copy_ns, sample.copy_ns);
+    assert_true(info.huge);
+    assert_int_equal(pool_blocks(&pool), 0);
     unlink(path);
-    assert_int_equal(measure_engine(&engine), 0);
-    assert_int_not_equal(pool_blocks(&engine), 0);
-    pool_destroy(&engine.exchange.pool);
+    assert_int_equal(measure_info(&none, &pool, path, &info), 0);
+    assert_int_not_equal(pool_blocks(&pool), 0);
+    pool_destroy(&pool);
 }
 
 int main(void)

@@ -9,15 +9,15 @@ static int setup(void **state)
     trio_setup();
     core_link(vm_a, vm_b, 8);
     assert_int_equal(poller_start(&engine->poller, NULL), 0);
-    poller_add(&engine->poller, vm_a);
-    poller_add(&engine->poller, vm_b);
+    poller_add(&engine->poller, &vm_a->runner);
+    poller_add(&engine->poller, &vm_b->runner);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    poller_remove(&engine->poller, vm_b);
-    poller_remove(&engine->poller, vm_a);
+    poller_remove(&engine->poller, &vm_b->runner);
+    poller_remove(&engine->poller, &vm_a->runner);
     poller_stop(&engine->poller);
     return trio_teardown(state);
 }
@@ -25,7 +25,7 @@ static int teardown(void **state)
 /* As the VM's thread does before KVM_RUN. */
 static void enter(struct ferry_vm *vm)
 {
-    atomic_store(&vm->in_guest, true);
+    atomic_store(&vm->runner.in_guest, true);
     poller_guest_runs(&engine->poller);
 }
 
@@ -91,17 +91,17 @@ static void who_serves_himself_is_left_alone(void **state)
 
     (void)state;
     core_link(vm_c, vm_b, 8);
-    poller_add(&engine->poller, vm_c);
-    pthread_mutex_lock(&vm_a->serving);
+    poller_add(&engine->poller, &vm_c->runner);
+    pthread_mutex_lock(&vm_a->runner.serving);
     enter(vm_c);
     core_queue(a, &desc);
     core_queue(c, &other);
     /* The other's message was taken in a later pass over both. */
     until(__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) != 0);
     assert_int_equal(a->control->vmm.out_tail, 0);
-    pthread_mutex_unlock(&vm_a->serving);
+    pthread_mutex_unlock(&vm_a->runner.serving);
     wait_until_taken();
-    poller_remove(&engine->poller, vm_c);
+    poller_remove(&engine->poller, &vm_c->runner);
 }
 
 static void it_sleeps_and_is_woken(void **state)
@@ -109,7 +109,7 @@ static void it_sleeps_and_is_woken(void **state)
     (void)state;
     for (uint32_t i = 0; i < 5; i++) {
         struct ferry_desc desc = core_inline(b->id, i);
-        atomic_store(&vm_a->in_guest, false);
+        atomic_store(&vm_a->runner.in_guest, false);
         wait_until_asleep();
         enter(vm_a);
         core_queue(a, &desc);

@@ -114,7 +114,7 @@ static void a_flood_of_pieces_gathers(void **state)
     just_sent();
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
     assert_int_equal(link_ab->messages, 2);
-    vm_send_gathered(vm_a);
+    runner_send_gathered(&vm_a->runner);
     assert_int_equal(link_ab->messages, 3);
     just_sent();
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
@@ -132,7 +132,7 @@ static void nothing_is_sent_early_to_who_does_not_wait(void **state)
 {
     (void)state;
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
-    vm_send_gathered(vm_a);
+    runner_send_gathered(&vm_a->runner);
     endpoint_prepare(a);
     endpoint_finish(a);
     assert_int_equal(link_ab->messages, 0);

@@ -29,17 +29,17 @@ static int setup(void **state)
     b = core_vm(engine, "b");
     core_link(a, b, 0);
     lent = core_alloc(a->endpoint, 1, true);
-    assert_int_equal(ticker_start(&engine->ticker, INTERVAL_NS), 0);
-    ticker_add(&engine->ticker, a);
-    ticker_add(&engine->ticker, b);
+    assert_int_equal(ticker_start(&engine->ticker, INTERVAL_NS, false), 0);
+    ticker_add(&engine->ticker, &a->runner);
+    ticker_add(&engine->ticker, &b->runner);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    ticker_remove(&engine->ticker, a);
-    ticker_remove(&engine->ticker, b);
+    ticker_remove(&engine->ticker, &a->runner);
+    ticker_remove(&engine->ticker, &b->runner);
     ferry_vm_destroy(a);
     ferry_vm_destroy(b);
     core_end(engine);
@@ -48,20 +48,20 @@ static int teardown(void **state)
 
 static void enter_guest(struct ferry_vm *vm)
 {
-    atomic_store(&vm->in_guest, true);
-    if (!atomic_load(&vm->watched))
-        ticker_report(&engine->ticker, vm);
+    atomic_store(&vm->runner.in_guest, true);
+    if (!atomic_load(&vm->runner.watched))
+        ticker_report(&engine->ticker, &vm->runner);
 }
 
 static void leave_guest(struct ferry_vm *vm)
 {
-    atomic_store(&vm->in_guest, false);
-    atomic_fetch_add(&vm->exits_natural, 1);
+    atomic_store(&vm->runner.in_guest, false);
+    atomic_fetch_add(&vm->runner.exits_natural, 1);
 }
 
 static void until_given_up(struct ferry_vm *vm)
 {
-    until(!atomic_load(&vm->watched));
+    until(!atomic_load(&vm->runner.watched));
 }
 
 static void until_asleep(void)
@@ -145,7 +145,7 @@ static void watches_several(void **state)
     struct ferry_vm *other = core_vm(engine, "other");
 
     (void)state;
-    ticker_add(&engine->ticker, other);
+    ticker_add(&engine->ticker, &other->runner);
     enter_guest(other);
     for (int i = 0; i < ROUNDS / 10; i++) {
         enter_guest(b);
@@ -153,10 +153,10 @@ static void watches_several(void **state)
         assert_comes_home();
         leave_guest(b);
         until_given_up(b);
-        assert_true(atomic_load(&other->watched));
+        assert_true(atomic_load(&other->runner.watched));
     }
     leave_guest(other);
-    ticker_remove(&engine->ticker, other);
+    ticker_remove(&engine->ticker, &other->runner);
     ferry_vm_destroy(other);
 }
 
@@ -164,13 +164,13 @@ static void watches_several(void **state)
 static void is_due_an_interval_after_its_entry(void **state)
 {
     (void)state;
-    a->entered_ns = 5000;
-    assert_int_equal(ticker_due(a, 1000), 6000);
-    a->entered_ns = 5900; /* it left and came back */
-    assert_int_equal(ticker_due(a, 1000), 6900);
-    a->looked_ns = 7000;
-    assert_int_equal(ticker_due(a, 1000), 8000);
-    a->looked_ns = 0;
+    a->runner.entered_ns = 5000;
+    assert_int_equal(ticker_due(&a->runner, 1000), 6000);
+    a->runner.entered_ns = 5900; /* it left and came back */
+    assert_int_equal(ticker_due(&a->runner, 1000), 6900);
+    a->runner.looked_ns = 7000;
+    assert_int_equal(ticker_due(&a->runner, 1000), 8000);
+    a->runner.looked_ns = 0;
 }
 
 /* b leaves again and again, so that it is never due, and each time has room for one message. */
@@ -192,11 +192,11 @@ static void wakes_senders_to_one_that_leaves_often(void **state)
     loan_collect(b->endpoint); /* as at an exit */
     assert_int_equal(atomic_load(&a->endpoint->events), seen);
 
-    b->entered_ns = clock_deadline(TOO_LONG_NS);
+    b->runner.entered_ns = clock_deadline(TOO_LONG_NS);
     enter_guest(b);
     assert_int_equal(endpoint_block(a->endpoint, seen, clock_deadline(TOO_LONG_NS / 10)), 0);
     leave_guest(b);
-    b->entered_ns = 0;
+    b->runner.entered_ns = 0;
 }
 
 /* A sender that never leaves its VM puts into a direct ring what the other waits for. */
@@ -235,16 +235,16 @@ static void ends_who_is_over_time(void **state)
     struct ferry_vm *late = core_vm(engine, "late"), *soon = core_vm(engine, "soon");
 
     (void)state;
-    late->deadline_ns = clock_now() + TOO_LONG_NS;
-    soon->deadline_ns = clock_now() + INTERVAL_NS;
-    ticker_add(&engine->ticker, late);
+    late->runner.deadline_ns = clock_now() + TOO_LONG_NS;
+    soon->runner.deadline_ns = clock_now() + INTERVAL_NS;
+    ticker_add(&engine->ticker, &late->runner);
     until_asleep();
-    ticker_add(&engine->ticker, soon);
+    ticker_add(&engine->ticker, &soon->runner);
     assert_int_equal(endpoint_block(soon->endpoint, 0, clock_deadline(TOO_LONG_NS)), -EINTR);
     assert_int_equal(soon->stop, STOP_TIMEOUT);
     assert_int_equal(late->stop, 0);
-    ticker_remove(&engine->ticker, soon);
-    ticker_remove(&engine->ticker, late);
+    ticker_remove(&engine->ticker, &soon->runner);
+    ticker_remove(&engine->ticker, &late->runner);
     ferry_vm_destroy(soon);
     ferry_vm_destroy(late);
 }

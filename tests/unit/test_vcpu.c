@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/vcpu.c that need a moment no real guest can be held at: the virtual CPU
+ * Owns the tests of host/guest_run.c and host/vcpu.c that need a moment no real guest can be held at: the virtual CPU
  * is made up. A test says step by step how KVM_RUN ends and what happened in the guest
  * before, and may act when the VM's thread begins to wait.
  */
@@ -19,7 +19,7 @@
 #include <ferry/abi/layout.h>
 
 #include "boot.h"
-#include "vcpu.h"
+#include "guest_run.h"
 #include "wait_calls.h"
 
 int __real_ioctl(int fd, unsigned long request, ...);
@@ -79,15 +79,15 @@ static int setup(void **state)
     link_ab = core_link(vm_a, vm_b, 1);
     run = calloc(1, sizeof *run);
     assert_non_null(run);
-    vm_a->run = run;
-    atomic_store(&vm_a->watched, true); /* there is no ticker: what happens, exits did */
+    vm_a->vcpu.run = run;
+    atomic_store(&vm_a->runner.watched, true); /* there is no ticker: what happens, exits did */
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    vm_a->run = NULL;
+    vm_a->vcpu.run = NULL;
     free(run);
     ferry_vm_destroy(vm_a);
     ferry_vm_destroy(vm_b);
@@ -98,9 +98,9 @@ static int teardown(void **state)
 static void run_guest(const stay *how)
 {
     stays = how;
-    pthread_mutex_lock(&vm_a->serving);
-    vcpu_run(vm_a);
-    pthread_mutex_unlock(&vm_a->serving);
+    pthread_mutex_lock(&vm_a->runner.serving);
+    guest_run(vm_a);
+    pthread_mutex_unlock(&vm_a->runner.serving);
 }
 
 /* --- ends of a stay --- */
@@ -210,9 +210,10 @@ static void every_last_exit_drains(void **state)
             setup(state);
         }
         run_guest(ends[i]);
-        if (core_waiting(b) != 1 || vm_a->exits_natural != 1 || vm_a->exits_immediate != 0)
+        if (core_waiting(b) != 1 || vm_a->runner.exits_natural != 1 ||
+            vm_a->runner.exits_immediate != 0)
             fail_msg("row %zu: %u arrived, exits %llu natural, %llu immediate", i, core_waiting(b),
-                     vm_a->exits_natural, vm_a->exits_immediate);
+                     vm_a->runner.exits_natural, vm_a->runner.exits_immediate);
     }
 }
 
@@ -233,10 +234,10 @@ static void every_other_exit_drains(void **state)
             setup(state);
         }
         run_guest(rows[i].stays);
-        if (vm_a->exits_natural != 2 - rows[i].immediate ||
-            vm_a->exits_immediate != rows[i].immediate)
-            fail_msg("row %zu: exits %llu natural, %llu immediate", i, vm_a->exits_natural,
-                     vm_a->exits_immediate);
+        if (vm_a->runner.exits_natural != 2 - rows[i].immediate ||
+            vm_a->runner.exits_immediate != rows[i].immediate)
+            fail_msg("row %zu: exits %llu natural, %llu immediate", i, vm_a->runner.exits_natural,
+                     vm_a->runner.exits_immediate);
     }
 }
 
@@ -335,17 +336,17 @@ static void registers_that_are_not_set_are_an_error(void **state)
     struct ferry_error err = {""};
     char expected[32];
     struct kvm_msr_entry msrs[BOOT_MSRS];
-    struct kvm_run *kept = vm_a->run;
+    struct kvm_run *kept = vm_a->vcpu.run;
 
     (void)state;
     boot_msrs(msrs);
     snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
     made_up = true;
-    vm_a->engine->vcpu_mmap_bytes = 4096;
-    int result = vcpu_create(vm_a, 0, 0, &err);
+    vm_a->engine->kvm.vcpu_mmap_bytes = 4096;
+    int result = vcpu_create(&vm_a->vcpu, &vm_a->engine->kvm, &vm_a->kvm, 0, 0, &err);
     made_up = false;
-    munmap(vm_a->run, 4096);
-    vm_a->run = kept;
+    munmap(vm_a->vcpu.run, 4096);
+    vm_a->vcpu.run = kept;
     assert_int_equal(result, -EIO);
     assert_non_null(strstr(err.text, expected));
 }

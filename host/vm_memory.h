@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files vm*.c share. */
-#ifndef FERRY_HOST_VM_INTERNAL_H
-#define FERRY_HOST_VM_INTERNAL_H
+/* The memory of a VM, and what it takes of the process's mappings and descriptors. */
+#ifndef FERRY_HOST_VM_MEMORY_H
+#define FERRY_HOST_VM_MEMORY_H
 
 #include "vm.h"
 
@@ -12,8 +12,5 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
 /* The system area, the window and the space of the program, of limit_bytes at most. On an error
  * ferry_vm_destroy frees what was made. */
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
-
-/* Makes all who are in ferry_vm_wait return, and waits until they have. Its thread has ended. */
-void vm_let_waiters_go(struct ferry_vm *vm);
 
 #endif
