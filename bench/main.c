@@ -193,7 +193,7 @@ static int run(const struct options *options, struct floors *floors)
 
 static bool can_run(void)
 {
-    struct ferry_machine machine;
+    struct ferry_machine machine = FERRY_INIT(ferry_machine);
     int rc = ferry_machine_probe(&machine);
 
     if (rc == 0 && machine.kvm_errno == 0)

@@ -71,7 +71,7 @@ static double compare_sizes(struct bench *bench, uint64_t bytes)
 
 void part_crossover(struct bench *bench)
 {
-    struct ferry_machine machine;
+    struct ferry_machine machine = FERRY_INIT(ferry_machine);
     double worst = 0;
 
     /* From 1 KiB by fours, and 2 MiB, the largest piece there is. */

@@ -222,7 +222,7 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 static int run_exits(struct bench *bench, const void *arg, struct sample *out)
 {
     const struct duo_cores *cores = arg;
-    struct ferry_machine machine;
+    struct ferry_machine machine = FERRY_INIT(ferry_machine);
 
     (void)bench;
     bench_pin(cores->first);

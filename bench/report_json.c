@@ -30,7 +30,7 @@ static void set_cpu(json_t *machine)
 json_t *machine_json(void)
 {
     json_t *machine = json_object();
-    struct ferry_machine probed;
+    struct ferry_machine probed = FERRY_INIT(ferry_machine);
     struct utsname name;
 
     json_object_set_new(machine, "ferry_version", json_string(ferry_version()));

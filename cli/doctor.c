@@ -240,7 +240,7 @@ static int parse(int argc, char **argv, int *status)
 
 int command_doctor(int argc, char **argv)
 {
-    struct ferry_machine machine;
+    struct ferry_machine machine = FERRY_INIT(ferry_machine);
     int status;
 
     if (!parse(argc, argv, &status))

@@ -160,6 +160,7 @@ static int input_send_copy(struct input *input, char *buffer, size_t bytes)
     for (size_t done = 0; done < bytes;) {
         size_t rest = bytes - done;
         struct ferry_message message = {
+            .size = sizeof message,
             .mode = FERRY_COPY,
             .data = buffer + done,
             .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
@@ -188,8 +189,11 @@ static size_t index_of(const struct input *input, const void *buffer)
  * zeroed. Here, as only we know that buffers are seldom filled less than before. */
 static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *filled)
 {
-    struct ferry_message message = {
-        .mode = FERRY_LEND, .data = buffer, .bytes = bytes, .rest_is_zero = true};
+    struct ferry_message message = {.size = sizeof message,
+                                    .mode = FERRY_LEND,
+                                    .data = buffer,
+                                    .bytes = bytes,
+                                    .rest_is_zero = true};
 
     memset(buffer + bytes, 0, *filled - bytes);
     *filled = bytes;
@@ -275,7 +279,7 @@ void input_run(struct input *input)
  * whoever reads it next; unless somebody else moved it meanwhile. */
 static void put_back(const struct input *input)
 {
-    struct ferry_link_stats stats;
+    struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
     uint64_t end = (uint64_t)input->start + input->read;
 
     ferry_link_stats(input->link, &stats);
@@ -347,7 +351,7 @@ static int write_some(const char *from, size_t bytes, size_t *written)
 
 static int output_write(struct output *output)
 {
-    const char *data = output->message.data;
+    const char *data = ferry_message_data(&output->message);
     size_t done = 0;
 
     while (done < output->message.bytes) {

@@ -93,11 +93,11 @@ static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg 
 
     slot->tag = msg->tag;
     if (msg->bytes == FERRY_INLINE_BYTES) {
-        memcpy(slot->data, msg->data, FERRY_INLINE_BYTES);
+        memcpy(slot->data, ferry_msg_data(msg), FERRY_INLINE_BYTES);
     } else {
         memset(slot->data, 0, FERRY_INLINE_BYTES);
         if (msg->bytes > 0)
-            memcpy(slot->data, msg->data, msg->bytes);
+            memcpy(slot->data, ferry_msg_data(msg), msg->bytes);
     }
     out->head++;
     ticket = DIRECT_TICKET | out->head;
@@ -183,7 +183,7 @@ static inline bool direct_take(struct direct_in *in, struct ferry_msg *msg)
     msg->mode = FERRY_INLINE;
     msg->message = 0;
     msg->token = 0;
-    msg->data = msg->small;
+    msg->data = NULL;
     msg->bytes = bytes;
     msg->src = in->id;
     msg->src_generation = in->generation;

@@ -133,12 +133,18 @@ static void fill(struct ferry_desc *desc, const struct ferry_msg *msg)
     if (msg->mode == FERRY_INLINE) {
         desc->inline_bytes = (uint8_t)msg->bytes;
         if (msg->bytes > 0)
-            memcpy(desc->data, msg->data, msg->bytes);
+            memcpy(desc->data, ferry_msg_data(msg), msg->bytes);
     } else if (msg->mode != FERRY_HANGUP) {
         desc->payload.addr = (uintptr_t)msg->data;
         desc->payload.bytes = msg->bytes;
     }
 }
+
+/* The program's choice and the operator's have the same numbers, as the embedder's in ferry.h. */
+_Static_assert(FERRY_WHEN_AUTO == FERRY_DELIVERY_AUTO &&
+                   FERRY_IMMEDIATE == FERRY_DELIVERY_IMMEDIATE &&
+                   FERRY_DEFERRED == FERRY_DELIVERY_DEFERRED,
+               "guest.h and control.h say the same by enum ferry_when");
 
 /* Claim 5: does this message leave at once? */
 static bool wants_doorbell(const struct ferry_control *control, const struct ferry_peer *peer,
@@ -330,7 +336,6 @@ static void unpack(const struct ferry_desc *desc, struct ferry_msg *msg)
     msg->dst_generation = desc->dst_generation;
     if (desc->mode == FERRY_INLINE) {
         memcpy(msg->small, desc->data, sizeof(msg->small));
-        msg->data = msg->small;
         msg->bytes = desc->inline_bytes;
     } else {
         msg->data = (void *)(uintptr_t)desc->payload.addr;
@@ -383,14 +388,6 @@ static inline const struct ferry_control *receiving(void)
     return control != NULL ? control : ferry_guest_direct_begin();
 }
 
-/* Inline payload is in the message itself. */
-static void copy_message(struct ferry_msg *to, const struct ferry_msg *from)
-{
-    *to = *from;
-    if (to->mode == FERRY_INLINE)
-        to->data = to->small;
-}
-
 int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
 {
     const struct ferry_control *control = receiving();
@@ -400,7 +397,7 @@ int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
             return -EAGAIN;
         if (msg->src == src)
             return 0;
-        copy_message(&state.kept[state.kept_head++ & MASK], msg);
+        state.kept[state.kept_head++ & MASK] = *msg;
     }
     return -ENOBUFS;
 }
@@ -412,7 +409,7 @@ int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
     if (control == NULL)
         return -ENOSYS;
     if (state.kept_tail != state.kept_head) {
-        copy_message(msg, &state.kept[state.kept_tail++ & MASK]);
+        *msg = state.kept[state.kept_tail++ & MASK];
         return 0;
     }
     while (!take(control, msg)) {

@@ -460,7 +460,7 @@ ssize_t ferry_input(const void **data)
             stream.ended = true;
         if (stream.piece.bytes > 0) {
             announce();
-            *data = stream.piece.data;
+            *data = ferry_msg_data(&stream.piece);
             return (ssize_t)stream.piece.bytes;
         }
         piece_drop();
@@ -505,7 +505,7 @@ int ferry_forward(void)
         return -EPIPE;
     if ((msg.mode != FERRY_LEND && msg.mode != FERRY_MOVE) || info->payload == FERRY_PAYLOAD_COPY ||
         info->stdout_peer == FERRY_NO_PEER) {
-        error = forward_copy(msg.data, msg.bytes);
+        error = forward_copy(ferry_msg_data(&msg), msg.bytes);
         piece_drop();
         return error;
     }

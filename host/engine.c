@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "measure.h"
+#include "sized.h"
 
 #define DEFAULT_EXTENTS  64
 #define DEFAULT_PAGES    512
@@ -35,6 +36,10 @@ void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const c
     engine->config.log(engine->config.log_arg, level, line);
 }
 
+_Static_assert(FERRY_RELEASE ==
+                   10000 * FERRY_VERSION_MAJOR + 100 * FERRY_VERSION_MINOR + FERRY_VERSION_PATCH,
+               "meson.build and ferry.h are of one release");
+
 const char *ferry_version(void)
 {
     return FERRY_VERSION;
@@ -44,8 +49,7 @@ const char *ferry_version(void)
 
 static void set_config(struct ferry_engine *engine, const struct ferry_engine_config *config)
 {
-    if (config)
-        engine->config = *config;
+    engine->config = *config;
     if (!engine->config.pool_extents)
         engine->config.pool_extents = DEFAULT_EXTENTS;
     if (!engine->config.pool_pages)
@@ -104,17 +108,21 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
 int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_engine **out,
                         struct ferry_error *err)
 {
-    if (config && (unsigned)config->log_level > FERRY_LOG_DEBUG)
+    struct ferry_engine_config own = {0};
+    int result = config ? sized_take(&own, sizeof own, FIRST_ENGINE_CONFIG, config) : 0;
+    if (result < 0)
+        return sized_explain(err, result, "ferry_engine_config");
+    if ((unsigned)own.log_level > FERRY_LOG_DEBUG)
         return error_set(err, -EINVAL, "%d is no value of ferry_engine_config.log_level",
-                         (int)config->log_level);
+                         (int)own.log_level);
     struct ferry_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return error_set(err, -ENOMEM, "no memory for an engine");
     engine->kvm.fd = -1;
     engine->exchange.pool.fd = -1;
     images_init(&engine->images);
-    set_config(engine, config);
-    int result = build(engine, err);
+    set_config(engine, &own);
+    result = build(engine, err);
     if (result < 0) {
         ferry_engine_destroy(engine);
         return result;
@@ -138,12 +146,22 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     free(engine);
 }
 
-void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)
+int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)
 {
-    exchange_count(&engine->exchange, out);
+    struct ferry_ledger books;
+
+    int result = sized_check(out, FIRST_LEDGER);
+    if (result < 0)
+        return result;
+    exchange_count(&engine->exchange, &books);
+    sized_give(out, &books, sizeof books);
+    return 0;
 }
 
-void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out)
+int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out)
 {
-    *out = engine->info;
+    int result = sized_check(out, FIRST_ENGINE_INFO);
+    if (result == 0)
+        sized_give(out, &engine->info, sizeof engine->info);
+    return result;
 }

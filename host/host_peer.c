@@ -12,6 +12,7 @@
 #include "perform.h"
 #include "queue.h"
 #include "ring.h"
+#include "sized.h"
 #include "units.h"
 
 /* 0 of either is a look: no clock is asked. */
@@ -65,6 +66,8 @@ int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
 static int decode(struct ferry_link *link, const struct ferry_message *message,
                   struct transfer *out)
 {
+    if (message->zero)
+        return -EINVAL;
     *out = (struct transfer){.link = link,
                              .mode = (enum ferry_mode)message->mode,
                              .noted = true,
@@ -76,7 +79,7 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
             return -EMSGSIZE;
         out->inline_bytes = (uint8_t)message->bytes;
         if (message->bytes)
-            memcpy(out->data, message->data, message->bytes);
+            memcpy(out->data, ferry_message_data(message), message->bytes);
         return 0;
     case FERRY_COPY:
         out->source = message->data;
@@ -115,11 +118,16 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
 int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
                     uint64_t timeout_ns)
 {
+    struct ferry_message own;
+
     if (!endpoint_is_host(link->from))
         return -EPERM;
+    int result = sized_take(&own, sizeof own, FIRST_MESSAGE, message);
+    if (result < 0)
+        return result;
     if (!link_enter(link))
         return -ECANCELED;
-    int result = send_message(link, message, timeout_ns);
+    result = send_message(link, &own, timeout_ns);
     link_leave(link);
     return result;
 }
@@ -223,24 +231,26 @@ int ferry_link_refuse(struct ferry_link *link)
     return 0;
 }
 
-static void present(const struct ferry_desc *desc, struct ferry_message *message)
+_Static_assert(FERRY_HANGUP <= UINT8_MAX, "a mode of message.h fits its byte of the descriptor");
+
+static void present(const struct ferry_desc *desc, struct ferry_message *out)
 {
-    *message = (struct ferry_message){.mode = desc->mode,
-                                      .tag = desc->tag,
-                                      .src = desc->src,
-                                      .dst = desc->dst,
-                                      .src_generation = desc->src_generation,
-                                      .dst_generation = desc->dst_generation};
+    struct ferry_message message = {.mode = desc->mode,
+                                    .tag = desc->tag,
+                                    .src = desc->src,
+                                    .dst = desc->dst,
+                                    .src_generation = desc->src_generation,
+                                    .dst_generation = desc->dst_generation};
     if (desc->mode == FERRY_INLINE) {
-        memcpy(message->inline_data, desc->data, sizeof message->inline_data);
-        message->data = message->inline_data;
-        message->bytes = desc->inline_bytes;
+        memcpy(message.inline_data, desc->data, sizeof message.inline_data);
+        message.bytes = desc->inline_bytes;
     } else if (desc->mode != FERRY_HANGUP) {
-        message->data = (void *)desc->payload.addr; /* the host's addresses are its own */
-        message->bytes = desc->payload.bytes;
-        message->message = desc->payload.message;
-        message->token = desc->payload.token;
+        message.data = (void *)desc->payload.addr; /* the host's addresses are its own */
+        message.bytes = desc->payload.bytes;
+        message.message = desc->payload.message;
+        message.token = desc->payload.token;
     }
+    sized_give(out, &message, sizeof message);
 }
 
 /* The hang-up stays in the queue, so that it is found again each time. */
@@ -277,9 +287,12 @@ int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_m
 {
     if (!endpoint_is_host(link->to))
         return -EPERM;
+    int result = sized_check(message, FIRST_MESSAGE); /* before one is taken that would be lost */
+    if (result < 0)
+        return result;
     if (!link_enter(link))
         return -ECANCELED;
-    int result = receive(link, timeout_ns, message);
+    result = receive(link, timeout_ns, message);
     link_leave(link);
     return result;
 }

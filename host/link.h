@@ -24,6 +24,7 @@ enum {
 struct ferry_link {
     struct exchange *exchange;
     struct endpoint *from, *to;
+    void *user; /* the embedder's */
     bool stream;
     uint32_t max_messages;
     struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */

@@ -8,6 +8,7 @@
 #include "measure.h"
 #include "measure_cache.h"
 #include "pool.h"
+#include "sized.h"
 
 static long read_number(const char *path)
 {
@@ -34,7 +35,7 @@ static bool offers_huge(void)
     return huge;
 }
 
-int ferry_machine_probe(struct ferry_machine *out)
+static void probe(struct ferry_machine *out)
 {
     struct kvm kvm = {.fd = -1};
     struct costs costs;
@@ -53,23 +54,37 @@ int ferry_machine_probe(struct ferry_machine *out)
         out->crossover_bytes = measure_crossover(&costs, out->huge);
     }
     kvm_close(&kvm);
+}
+
+int ferry_machine_probe(struct ferry_machine *out)
+{
+    struct ferry_machine found;
+
+    int result = sized_check(out, FIRST_MACHINE);
+    if (result < 0)
+        return result;
+    probe(&found);
+    sized_give(out, &found, sizeof found);
     return 0;
 }
 
 int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                        uint64_t *held_crossover)
 {
-    const struct costs costs = {.exit_ns = machine->exit_ns,
-                                .handover_ns = machine->handover_ns,
-                                .touch_ns = machine->touch_ns,
-                                .copy_ns = machine->copy_ns};
+    struct ferry_machine own;
     char key[MEASURE_KEY_BYTES];
     struct costs held;
 
-    measure_cache_key(key, machine->huge);
-    *held_crossover =
-        measure_cache_load(path, key, &held) ? measure_crossover(&held, machine->huge) : 0;
-    if (machine->unsure)
+    int result = sized_take(&own, sizeof own, FIRST_MACHINE, machine);
+    if (result < 0)
+        return result;
+    const struct costs costs = {.exit_ns = own.exit_ns,
+                                .handover_ns = own.handover_ns,
+                                .touch_ns = own.touch_ns,
+                                .copy_ns = own.copy_ns};
+    measure_cache_key(key, own.huge);
+    *held_crossover = measure_cache_load(path, key, &held) ? measure_crossover(&held, own.huge) : 0;
+    if (own.unsure)
         return -EBUSY;
     return measure_cache_store(path, key, &costs);
 }

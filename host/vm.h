@@ -42,6 +42,7 @@ struct ferry_vm {
 
     struct budget_share mappings, files; /* of this process; each counts what it may take */
 
+    void *user; /* the embedder's */
     uint64_t timeout_ns;
     struct runner runner; /* as ticker and poller know it; its deadline is set at start */
     timer_t cpu_timer;    /* of cpu_time.c, if cpu_watched */

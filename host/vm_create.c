@@ -14,6 +14,7 @@
 #include "host_end.h"
 #include "identity.h"
 #include "name.h"
+#include "sized.h"
 #include "stream.h"
 #include "vm.h"
 #include "vm_direct.h"
@@ -28,6 +29,16 @@
 #define DEFAULT_PAGES        64
 
 /* --- making --------------------------------------------------------------------- */
+
+/* A guest is told the embedder's choice by the embedder's numbers. */
+_Static_assert(FERRY_DELIVER_AUTO == FERRY_DELIVERY_AUTO &&
+                   FERRY_DELIVER_IMMEDIATE == FERRY_DELIVERY_IMMEDIATE &&
+                   FERRY_DELIVER_DEFERRED == FERRY_DELIVERY_DEFERRED,
+               "ferry.h and control.h say the same by enum ferry_delivery");
+_Static_assert(FERRY_TRANSFER_AUTO == FERRY_PAYLOAD_AUTO &&
+                   FERRY_TRANSFER_COPY == FERRY_PAYLOAD_COPY &&
+                   FERRY_TRANSFER_MAP == FERRY_PAYLOAD_MAP,
+               "ferry.h and control.h say the same by enum ferry_transfer");
 
 static void write_control(struct ferry_vm *vm)
 {
@@ -166,13 +177,14 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
                          strerror(-result));
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
+    vm->user = config->user;
     return load_program(vm, config, err);
 }
 
 /* Refuses values that no VM can be made of. */
 static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
 {
-    if (!config || !config->program)
+    if (!config->program)
         return error_set(err, -EINVAL, "a VM needs a program");
     if ((unsigned)config->delivery > FERRY_DELIVER_DEFERRED)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.delivery",
@@ -194,7 +206,12 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
 int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                     struct ferry_vm **out, struct ferry_error *err)
 {
-    int result = check_config(config, err);
+    struct ferry_vm_config own = {0};
+
+    int result = config ? sized_take(&own, sizeof own, FIRST_VM_CONFIG, config) : 0;
+    if (result < 0)
+        return sized_explain(err, result, "ferry_vm_config");
+    result = check_config(&own, err);
     if (result < 0)
         return result;
     struct ferry_vm *vm = calloc(1, sizeof *vm);
@@ -202,7 +219,7 @@ int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *c
         return error_set(err, -ENOMEM, "no memory for another VM");
     vm_init(vm, engine);
 
-    result = build(vm, config, err);
+    result = build(vm, &own, err);
     if (result < 0) {
         ferry_vm_destroy(vm);
         return result;
@@ -245,17 +262,27 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     free(vm);
 }
 
-void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
+int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
 {
-    *out = (struct ferry_vm_stats){
+    int result = sized_check(out, FIRST_VM_STATS);
+    if (result < 0)
+        return result;
+    const struct ferry_vm_stats stats = {
         .exits_immediate = atomic_load(&vm->runner.exits_immediate),
         .exits_natural = atomic_load(&vm->runner.exits_natural),
         .messages_sent = atomic_load(&vm->endpoint->messages_sent),
         .messages_received = atomic_load(&vm->endpoint->messages_received),
     };
+    sized_give(out, &stats, sizeof stats);
+    return 0;
 }
 
 const char *ferry_vm_name(struct ferry_vm *vm)
 {
     return vm->endpoint->name;
+}
+
+void *ferry_vm_user(struct ferry_vm *vm)
+{
+    return vm->user;
 }

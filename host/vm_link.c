@@ -11,6 +11,7 @@
 #include "image.h"
 #include "link.h"
 #include "queue.h"
+#include "sized.h"
 #include "vm.h"
 #include "vm_direct.h"
 
@@ -114,19 +115,22 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
                       const struct ferry_link_config *config, struct ferry_link **out,
                       struct ferry_error *err)
 {
-    const struct ferry_link_config none = {0};
+    struct ferry_link_config own = {0};
     struct direct_place direct = {0};
 
-    config = config ? config : &none;
-    int result = check(engine, from, to, config, err);
+    int result = config ? sized_take(&own, sizeof own, FIRST_LINK_CONFIG, config) : 0;
+    if (result < 0)
+        return sized_explain(err, result, "ferry_link_config");
+    result = check(engine, from, to, &own, err);
     if (result < 0)
         return result;
     struct ferry_link *link = calloc(1, sizeof *link);
     if (!link)
         return error_set(err, -ENOMEM, "no memory for another link");
     link->exchange = &engine->exchange;
-    link->stream = config->stream;
-    link->max_messages = config->max_messages ? config->max_messages : DEFAULT_MESSAGES;
+    link->user = own.user;
+    link->stream = own.stream;
+    link->max_messages = own.max_messages ? own.max_messages : DEFAULT_MESSAGES;
     link->from = from ? from->endpoint : NULL;
     link->to = to ? to->endpoint : NULL;
     if (!from || !to)
@@ -134,7 +138,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
                               from ? &link->to : &link->from);
     if (result < 0)
         error_set(err, result, "no memory for another link: %s", strerror(-result));
-    else if (config->direct)
+    else if (own.direct)
         result = vm_direct_create(link, &direct, err);
     if (result < 0) {
         link_free(link);
@@ -176,9 +180,17 @@ void ferry_link_destroy(struct ferry_link *link)
     pthread_mutex_unlock(&exchange->lock);
 }
 
-void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
+void *ferry_link_user(struct ferry_link *link)
 {
-    *out = (struct ferry_link_stats){
+    return link->user;
+}
+
+int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
+{
+    int result = sized_check(out, FIRST_LINK_STATS);
+    if (result < 0)
+        return result;
+    struct ferry_link_stats stats = {
         .messages = atomic_load(&link->messages),
         .bytes_handed_over = atomic_load(&link->bytes_handed_over),
         .bytes_copied = atomic_load(&link->bytes_copied),
@@ -190,8 +202,10 @@ void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
         .shoot_downs = atomic_load(&link->shoot_downs),
         .bytes_cleared = atomic_load(&link->bytes_cleared),
     };
-    memcpy(out->from, link->from->name, sizeof out->from);
-    memcpy(out->to, link->to->name, sizeof out->to);
+    memcpy(stats.from, link->from->name, sizeof stats.from);
+    memcpy(stats.to, link->to->name, sizeof stats.to);
+    sized_give(out, &stats, sizeof stats);
+    return 0;
 }
 
 /* False: it was called off. */
@@ -205,15 +219,24 @@ static bool await_digest(const struct ferry_link *link, struct image *image)
     return true;
 }
 
-void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
+_Static_assert(sizeof((struct ferry_identity *)0)->name == FERRY_NAME_BYTES &&
+                   sizeof((struct ferry_identity *)0)->digest == FERRY_DIGEST_BYTES,
+               "ferry.h and control.h know names and digests of one length");
+
+int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
 {
     const struct endpoint *peer = host_end_peer(link);
+    struct ferry_identity identity = {.id = peer->id, .generation = peer->generation};
 
-    *out = (struct ferry_identity){.id = peer->id, .generation = peer->generation};
-    memcpy(out->name, peer->name, sizeof out->name);
-    if (!link_enter(link)) /* its VM is being destroyed, and the image with it */
-        return;
-    if (peer->image && await_digest(link, peer->image))
-        memcpy(out->digest, peer->image->digest, sizeof out->digest);
-    link_leave(link);
+    int result = sized_check(out, FIRST_IDENTITY);
+    if (result < 0)
+        return result;
+    memcpy(identity.name, peer->name, sizeof identity.name);
+    if (link_enter(link)) { /* else its VM is being destroyed, and the image with it */
+        if (peer->image && await_digest(link, peer->image))
+            memcpy(identity.digest, peer->image->digest, sizeof identity.digest);
+        link_leave(link);
+    }
+    sized_give(out, &identity, sizeof identity);
+    return 0;
 }

@@ -17,6 +17,7 @@
 #include "poller.h"
 #include "queue.h"
 #include "report.h"
+#include "sized.h"
 #include "stream.h"
 #include "thread.h"
 #include "ticker.h"
@@ -147,15 +148,17 @@ void ferry_vm_stop(struct ferry_vm *vm, int signo)
 int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
 {
     uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
-    int result = 0;
 
+    int result = out ? sized_check(out, FIRST_VM_EXIT) : 0;
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&vm->lock);
     vm->waiting++;
     while (!vm->ended && !vm->destroyed && result == 0)
         result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
                             : -ETIMEDOUT; /* a look, and no system call */
     if (vm->ended && out)
-        *out = vm->exit;
+        sized_give(out, &vm->exit, sizeof vm->exit);
     if (vm->ended || vm->destroyed)
         result = vm->ended ? 0 : -ECANCELED;
     if (--vm->waiting == 0 && vm->destroyed)

@@ -35,11 +35,39 @@ extern "C" {
 
 #define FERRY_API __attribute__((visibility("default")))
 
+/* Of this header. Of the library that runs: ferry_version. */
+#define FERRY_VERSION_MAJOR 0
+#define FERRY_VERSION_MINOR 1
+#define FERRY_VERSION_PATCH 0
+
+/*
+ * Structs may grow in later releases, at their end, so that each begins with its size as the
+ * caller knows it, whether the caller or the library fills the rest. A library that knows more
+ * takes what is missing for zero, and fills no more than that size; one that knows less takes
+ * zeros only. So a program and a libferry of different releases go together.
+ *
+ *     struct ferry_vm_config config = {.size = sizeof config, .program = path};
+ *     struct ferry_vm_exit exit = FERRY_INIT(ferry_vm_exit);
+ *
+ * The second way is for what the library fills and for C++; all but the size is zero then.
+ */
+#ifdef __cplusplus
+extern "C++" template <class Struct> inline Struct ferry_init()
+{
+    Struct made = {};
+    made.size = sizeof made;
+    return made;
+}
+#define FERRY_INIT(name) ferry_init<struct name>()
+#else
+#define FERRY_INIT(name) ((struct name){.size = sizeof(struct name)})
+#endif
+
 struct ferry_engine;
 struct ferry_vm;
 struct ferry_link;
 
-/* One line, without a newline: what, why, what to do. */
+/* One line, without a newline: what, why, what to do. It does not grow. */
 struct ferry_error {
     char text[320];
 };
@@ -53,6 +81,7 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
+    size_t size; /* of this struct, as in all that follow */
     /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_link_alloc as soon as
      * there is a link from the host: VMs do not get it, whatever they own or moved to the host. */
     uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
@@ -89,6 +118,7 @@ FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
  * message is under way, else each unit as it was when its turn came. A unit in
  * the middle of a hand-over counts as owned. */
 struct ferry_ledger {
+    size_t size;
     uint64_t extents; /* units of 2 MiB in the pool */
     uint64_t pages;   /* units of 4 KiB */
     uint64_t free;    /* units in the pool, owned by nobody */
@@ -97,11 +127,12 @@ struct ferry_ledger {
     uint64_t leaked;  /* units whose owner or borrower is no more, and that nobody will bring
                          back: 0, or Ferry has a fault */
 };
-FERRY_API void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
+FERRY_API int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
 
 /* What was found and measured at engine_create. A loan and its way home change two windows,
  * and each time an extent is opened in a VM it is touched first once. */
 struct ferry_engine_info {
+    size_t size;
     bool huge; /* extents are huge pages */
     uint64_t pool_bytes;
     uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
@@ -110,7 +141,7 @@ struct ferry_engine_info {
     uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
     uint64_t copy_ns;         /* copying one extent */
 };
-FERRY_API void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
+FERRY_API int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
 
 /* ---- virtual machines -------------------------------------------------- */
 
@@ -122,6 +153,7 @@ enum ferry_delivery {
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
 struct ferry_vm_config {
+    size_t size;
     /* 1 to 31 bytes without control characters, not "host", and no other VM of the engine has
      * it; NULL: the last part of `program`, with a number behind it where that is taken. */
     const char *name;
@@ -139,6 +171,7 @@ struct ferry_vm_config {
     enum ferry_transfer transfer;
     uint64_t timeout_ns; /* stop it after so long from its start; 0: never */
     bool ignore_sigpipe; /* it starts with SIGPIPE ignored, as after exec by one who ignores it */
+    void *user;          /* the caller's own, for ferry_vm_user */
 };
 
 /* Makes the VM and loads the program; runs nothing yet. Errors, each with its
@@ -166,6 +199,7 @@ enum ferry_ended {
 };
 
 struct ferry_vm_exit {
+    size_t size;
     enum ferry_ended how;
     int status; /* exit code, or 128 + signo */
     int signo;  /* for SIGNAL, CRASH, STOPPED */
@@ -194,6 +228,7 @@ FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct fer
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 struct ferry_vm_stats {
+    size_t size;
     uint64_t
         exits_immediate;    /* doorbells, and writes of an unmodified program sent at their own exit
                                  because delivery is immediate */
@@ -202,12 +237,14 @@ struct ferry_vm_stats {
     uint64_t messages_received;
 };
 /* At any time; each figure is exact by itself, and all of them once the VM has ended. */
-FERRY_API void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
+FERRY_API int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
 FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as the VM */
+FERRY_API void *ferry_vm_user(struct ferry_vm *vm);       /* what its config said */
 
 /* ---- links ------------------------------------------------------------- */
 
 struct ferry_link_config {
+    size_t size;
     /* fd 1 of `from` is fd 0 of `to`; at most one link each. What the host sends there, in any
      * mode, is what the program reads, and a hang-up its end of file; what the program writes
      * comes to the host as messages, in whatever modes and pieces Ferry finds best. */
@@ -216,6 +253,7 @@ struct ferry_link_config {
     uint32_t max_messages; /* in flight: LEND and COPY until released, MOVE until taken;
                               0: 16; at most 48. INLINE ones have an even share of the 1024
                               entries of the receiver's queue, by its number of links */
+    void *user;            /* the caller's own, for ferry_link_user */
 };
 
 /*
@@ -244,7 +282,11 @@ FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *fr
  * of the two. The link may not be used after this; NULL is allowed. */
 FERRY_API void ferry_link_destroy(struct ferry_link *link);
 
+/* What its config said; NULL if it had none. */
+FERRY_API void *ferry_link_user(struct ferry_link *link);
+
 struct ferry_link_stats {
+    size_t size;
     char from[32], to[32];      /* names; "host" for the host */
     uint64_t messages;          /* delivered */
     uint64_t bytes_handed_over; /* payload whose pages changed hands */
@@ -260,11 +302,12 @@ struct ferry_link_stats {
     uint64_t bytes_cleared; /* zeroed beside or behind payloads, so that nothing else is seen */
 };
 /* At any time, as ferry_vm_stats. */
-FERRY_API void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
+FERRY_API int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
 /* Who is at the other end of a link with the host, by Ferry's own books: what
  * stands behind src and src_generation of its messages (claims 7, 14). */
 struct ferry_identity {
+    size_t size;
     uint16_t id;
     uint32_t generation; /* an id that is used again is another VM */
     char name[32];
@@ -274,7 +317,7 @@ struct ferry_identity {
 };
 /* The first question about a file reads all of it, and blocks for so long; ferry_link_cancel calls
  * that off, and then the digest is all zeros too. */
-FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
+FERRY_API int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
 /* ---- the host as a peer ------------------------------------------------- */
 /*
@@ -288,20 +331,29 @@ FERRY_API void ferry_link_peer(struct ferry_link *link, struct ferry_identity *o
  */
 
 /* Messages name memory by host pointers; identity is that of the sender. Whoever sends fills mode,
- * tag, data and bytes, perhaps rest_is_zero, and leaves the rest 0. */
+ * tag, data and bytes, perhaps rest_is_zero, and leaves the rest 0. A received one may be copied by
+ * assignment, and sent on, for as long as its payload is valid. */
 struct ferry_message {
+    size_t size;
     int mode; /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
+    /* LEND, MOVE: the sender vouches that its units hold nothing but zeros beside the payload. */
+    bool rest_is_zero;
     uint64_t tag;
-    void *data; /* payload; for INLINE received, points into this `inline_data` */
+    void *data; /* payload; INLINE received: NULL, as it is in `inline_data` */
     size_t bytes;
-    uint16_t src, dst; /* these, up to inline_data, are filled by ferry_link_recv only */
+    uint16_t src, dst; /* these, up to `token`, are filled by ferry_link_recv only */
     uint32_t src_generation, dst_generation;
     uint32_t message; /* its number on this link, counted by the VMM; 0 for INLINE and HANGUP */
     uint32_t token;   /* what ferry_link_release takes */
-    uint8_t inline_data[32];
-    /* LEND, MOVE: the sender vouches that its units hold nothing but zeros beside the payload. */
-    bool rest_is_zero;
+    uint8_t inline_data[FERRY_INLINE_BYTES]; /* INLINE sent: the payload if data is NULL */
+    uint32_t zero;                           /* 0 */
 };
+
+/* Where the payload of a message is, in whatever mode it came. */
+static inline const void *ferry_message_data(const struct ferry_message *message)
+{
+    return message->mode == FERRY_INLINE && !message->data ? message->inline_data : message->data;
+}
 
 /* `count` adjacent units from the pool, zeroed, owned by the host end of this
  * link; `page`: 4 KiB units instead of extents. -ENOMEM: the pool has none. */
@@ -363,15 +415,16 @@ FERRY_API void ferry_link_cancel(struct ferry_link *link);
 /* ---- what this machine offers ------------------------------------------- */
 
 struct ferry_machine {
+    size_t size;
     int kvm_errno; /* 0, or why /dev/kvm cannot be used */
     int kvm_api;   /* 12 */
     bool huge;     /* extents of a memfd can be made huge */
+    bool unsure;   /* other work kept all cores busy: handover_ns may be too small */
     long max_map_count;
     uint64_t exit_ns; /* one `out` at CPL3 and back; 0: not measured */
     /* As in ferry_engine_info; 0: not measured */
     uint64_t handover_ns, touch_ns, copy_ns;
     uint64_t crossover_bytes;
-    bool unsure; /* other work kept all cores busy: handover_ns may be too small */
 };
 /* Looks, and always measures, some 10 ms; fails only for want of memory. */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);

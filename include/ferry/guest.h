@@ -55,18 +55,25 @@ int ferry_close(void);
 
 /* ---- messages ----------------------------------------------------------- */
 
-/* A message as the program sees it: a private copy of its descriptor (claim 4). */
+/* A message as the program sees it: a private copy of its descriptor (claim 4). It may be copied by
+ * assignment. It has no size as the structs of ferry.h do: the library is part of the program. */
 struct ferry_msg {
     enum ferry_mode mode;
     uint32_t message; /* its number on this link, by the VMM; received only, 0 for INLINE */
     uint64_t tag;
-    void *data; /* payload; received INLINE: points into `small` */
+    void *data; /* payload; INLINE received: NULL, as it is in `small` */
     size_t bytes;
     uint16_t src, dst; /* sending: dst only */
     uint32_t src_generation, dst_generation;
-    uint32_t token; /* for ferry_release */
-    uint8_t small[FERRY_INLINE_BYTES];
+    uint32_t token;                    /* for ferry_release */
+    uint8_t small[FERRY_INLINE_BYTES]; /* INLINE sent: the payload if data is NULL */
 };
+
+/* Where the payload of a message is, in whatever mode it came. */
+static inline const void *ferry_msg_data(const struct ferry_msg *msg)
+{
+    return msg->mode == FERRY_INLINE && !msg->data ? msg->small : msg->data;
+}
 
 /* Whether the message leaves the VM at once. */
 enum ferry_when {

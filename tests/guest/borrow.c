@@ -12,6 +12,6 @@ int main(int argc, char **argv)
     receive(&last);
     if (last.mode != FERRY_HANGUP)
         fail("mode %u", last.mode);
-    expect_pattern(msg.data, msg.bytes, 0);
+    expect_pattern(ferry_msg_data(&msg), msg.bytes, 0);
     return 0;
 }

@@ -76,7 +76,7 @@ static void take_next(bool poll, enum ferry_mode expected)
     if (msg.tag != received)
         fail("message %llu instead of %llu", (unsigned long long)msg.tag,
              (unsigned long long)received);
-    expect_pattern(msg.data, msg.bytes, received);
+    expect_pattern(ferry_msg_data(&msg), msg.bytes, received);
     expect_ok("release", ferry_release(&msg));
     received++;
 }

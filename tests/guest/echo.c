@@ -26,8 +26,8 @@ static void answer(struct ferry_msg *msg)
 
     back.data = msg->data;
     back.bytes = msg->bytes;
-    if (msg->mode == FERRY_COPY)
-        back.data = memcpy(copy, msg->data, msg->bytes);
+    if (msg->mode == FERRY_COPY || msg->mode == FERRY_INLINE)
+        back.data = memcpy(copy, ferry_msg_data(msg), msg->bytes);
     else if (msg->mode == FERRY_LEND)
         back.data = memcpy(own_units(msg->bytes), msg->data, msg->bytes);
     if (msg->mode != FERRY_MOVE)

@@ -28,11 +28,11 @@ int main(void)
             size_t whole = (end + unit - 1) / unit * unit - start / unit * unit;
             expect_zeros(&msg, first, msg.data);
             expect_zeros(&msg, (const char *)end, first + whole);
-            fwrite(msg.data, 1, msg.bytes, stdout);
+            fwrite(ferry_msg_data(&msg), 1, msg.bytes, stdout);
             if (msg.mode == FERRY_MOVE)
                 expect_ok("free", ferry_free((void *)first, whole));
         } else {
-            fwrite(msg.data, 1, msg.bytes, stdout);
+            fwrite(ferry_msg_data(&msg), 1, msg.bytes, stdout);
         }
         ferry_release(&msg);
     }

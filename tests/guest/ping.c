@@ -29,7 +29,7 @@ int main(int argc, char **argv)
             fail("message %llu came back as mode %u from %u with tag %llu and %zu bytes",
                  (unsigned long long)number, back.mode, back.src, (unsigned long long)back.tag,
                  back.bytes);
-        expect_pattern(back.data, back.bytes, number);
+        expect_pattern(ferry_msg_data(&back), back.bytes, number);
         if (msg.mode == FERRY_LEND) {
             if (back.data == msg.data)
                 fail("the answer is not in a page of the other VM");

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
             fail("message %llu has tag %llu and %zu bytes", (unsigned long long)number,
                  (unsigned long long)msg.tag, msg.bytes);
         expect_place(&msg);
-        expect_pattern(msg.data, msg.bytes, number);
+        expect_pattern(ferry_msg_data(&msg), msg.bytes, number);
         give_back(&msg);
     }
     receive(&msg);

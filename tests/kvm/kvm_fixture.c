@@ -16,7 +16,8 @@
 
 int world_setup(void **state)
 {
-    const struct ferry_engine_config config = {.pool_extents = 64, .pool_pages = 512};
+    const struct ferry_engine_config config = {
+        .size = sizeof config, .pool_extents = 64, .pool_pages = 512};
 
     return world_setup_with(state, &config);
 }
@@ -39,6 +40,8 @@ int world_setup_with(void **state, const struct ferry_engine_config *config)
     /* Several VMs write to it, and the position of a memfd has no lock. */
     assert_int_equal(fcntl(world->stderr_fd, F_SETFL, O_APPEND), 0);
     world->timeout_ns = PATIENCE;
+    for (int i = 0; i < VMS_MAX; i++)
+        world->exit[i].size = sizeof world->exit[i];
     *state = world;
     return 0;
 }
@@ -46,7 +49,7 @@ int world_setup_with(void **state, const struct ferry_engine_config *config)
 int world_teardown(void **state)
 {
     struct world *world = *state;
-    struct ferry_ledger ledger;
+    struct ferry_ledger ledger = FERRY_INIT(ferry_ledger);
 
     if (!world)
         return 0;
@@ -76,7 +79,8 @@ int world_add(struct world *world, const char *name, const char *program, ...)
     for (int i = 1; i <= ARGS_MAX && (argv[i] = va_arg(args, char *)); i++)
         ;
     va_end(args);
-    struct ferry_vm_config config = {.name = name,
+    struct ferry_vm_config config = {.size = sizeof config,
+                                     .name = name,
                                      .program = program[0] == '/' ? program : path,
                                      .argv = argv,
                                      .stderr_fd = world->stderr_fd,
@@ -95,6 +99,7 @@ static struct ferry_link *make_link(struct world *world, int from, int to,
     struct ferry_link *link;
     struct ferry_error err;
 
+    config.size = sizeof config;
     config.max_messages = 48;
     if (ferry_link_create(world->engine, from < 0 ? NULL : world->vm[from],
                           to < 0 ? NULL : world->vm[to], &config, &link, &err) < 0)
@@ -160,7 +165,7 @@ void world_expect_ok(struct world *world, int place)
 
 struct ferry_vm_stats world_stats(struct world *world, int place)
 {
-    struct ferry_vm_stats stats;
+    struct ferry_vm_stats stats = FERRY_INIT(ferry_vm_stats);
 
     ferry_vm_stats(world->vm[place], &stats);
     return stats;
@@ -168,7 +173,7 @@ struct ferry_vm_stats world_stats(struct world *world, int place)
 
 struct ferry_link_stats link_stats(struct ferry_link *link)
 {
-    struct ferry_link_stats stats;
+    struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
 
     ferry_link_stats(link, &stats);
     return stats;
@@ -176,7 +181,7 @@ struct ferry_link_stats link_stats(struct ferry_link *link)
 
 size_t world_read_all(struct ferry_link *link, char *text, size_t bytes)
 {
-    struct ferry_message message;
+    struct ferry_message message = FERRY_INIT(ferry_message);
     size_t done = 0;
 
     for (;;) {
@@ -184,7 +189,7 @@ size_t world_read_all(struct ferry_link *link, char *text, size_t bytes)
         if (message.mode == FERRY_HANGUP)
             return done;
         assert_true(message.bytes <= bytes - done);
-        memcpy(text + done, message.data, message.bytes);
+        memcpy(text + done, ferry_message_data(&message), message.bytes);
         done += message.bytes;
         if (message.mode == FERRY_COPY || message.mode == FERRY_LEND)
             assert_int_equal(ferry_link_release(link, message.token), 0);

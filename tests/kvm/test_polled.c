@@ -9,8 +9,11 @@
 static int setup(void **state)
 {
     /* The tick is far away: what arrives was seen by the poller or at an exit. */
-    const struct ferry_engine_config config = {
-        .pool_extents = 64, .pool_pages = 512, .max_defer_us = 3600000000u, .polled = true};
+    const struct ferry_engine_config config = {.size = sizeof config,
+                                               .pool_extents = 64,
+                                               .pool_pages = 512,
+                                               .max_defer_us = 3600000000u,
+                                               .polled = true};
 
     return world_setup_with(state, &config);
 }

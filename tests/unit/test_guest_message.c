@@ -202,13 +202,30 @@ static void receiving_copies_the_descriptor(void **context)
     assert_int_equal(msg.mode, FERRY_INLINE);
     assert_int_equal(msg.src, FAKE_OTHER);
     assert_int_equal(msg.bytes, 5);
-    assert_ptr_equal(msg.data, msg.small);
-    assert_memory_equal(msg.data, "first", 5);
+    assert_null(msg.data); /* it is in the message */
+    assert_memory_equal(ferry_msg_data(&msg), "first", 5);
     assert_int_equal(ferry_recv(&msg, 0), 0);
     assert_int_equal(msg.mode, FERRY_COPY);
     assert_int_equal(msg.token, 9);
     assert_memory_equal(msg.data, "second", 6);
     assert_int_equal(fake.waits, 0);
+}
+
+/* The copy has the payload in itself, and can be sent on when the first one is no more. */
+static void a_received_message_can_be_copied(void **context)
+{
+    struct ferry_msg msg, copy;
+
+    (void)context;
+    fake_feed(FAKE_OTHER, FERRY_INLINE, "mine", 4, 0);
+    assert_int_equal(ferry_recv(&msg, 0), 0);
+    copy = msg;
+    memset(&msg, 0xff, sizeof(msg));
+    assert_in_range(ferry_msg_data(&copy), &copy, &copy + 1);
+    assert_memory_equal(ferry_msg_data(&copy), "mine", 4);
+    copy.dst = FAKE_RECEIVER;
+    assert_true(ferry_send(&copy, FERRY_DEFERRED) >= 0);
+    assert_memory_equal(fake.control->out[FIRST & MASK].data, "mine", 5);
 }
 
 static void receiving_polls_or_waits(void **context)
@@ -357,6 +374,7 @@ int main(void)
         TEST(send_wait_returns_the_status),
         TEST(what_can_be_seen_is_refused_at_once),
         TEST(receiving_copies_the_descriptor),
+        TEST(a_received_message_can_be_copied),
         TEST(receiving_polls_or_waits),
         TEST(receiving_wakes),
         TEST(a_release_costs_no_exit),

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "headers.h"
 
@@ -27,11 +28,22 @@ static void the_host_and_the_guest_fit_into_one_program(void **state)
     assert_int_equal(ferry_output(&out, 1) > 0, 1);
 }
 
+static void the_macros_say_which_release_it_is(void **state)
+{
+    char text[32];
+
+    (void)state;
+    snprintf(text, sizeof text, "%d.%d.%d", FERRY_VERSION_MAJOR, FERRY_VERSION_MINOR,
+             FERRY_VERSION_PATCH);
+    assert_string_equal(text, ferry_version());
+}
+
 #ifdef WITH_CXX
 static void cxx_sees_the_same(void **state)
 {
     (void)state;
     assert_string_equal(headers_cxx_version(), ferry_version());
+    assert_int_equal(headers_cxx_size(), sizeof(struct ferry_vm_exit));
 }
 #endif
 
@@ -39,6 +51,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_and_the_guest_fit_into_one_program),
+        cmocka_unit_test(the_macros_say_which_release_it_is),
 #ifdef WITH_CXX
         cmocka_unit_test(cxx_sees_the_same),
 #endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Structs of ferry.h that the caller and the library may know at different lengths. */
+#ifndef FERRY_HOST_SIZED_H
+#define FERRY_HOST_SIZED_H
+
+#include <ferry/ferry.h>
+
+/* The sizes of release 0.1.0, for good: no caller knows less. A new member stands at the end, and
+ * begins where the struct of the release before ended, padding included. */
+enum {
+    FIRST_ENGINE_CONFIG = 64,
+    FIRST_LEDGER = 56,
+    FIRST_ENGINE_INFO = 64,
+    FIRST_VM_CONFIG = 104,
+    FIRST_VM_EXIT = 560,
+    FIRST_VM_STATS = 40,
+    FIRST_LINK_CONFIG = 24,
+    FIRST_LINK_STATS = 152,
+    FIRST_IDENTITY = 80,
+    FIRST_MESSAGE = 96,
+    FIRST_MACHINE = 72,
+};
+
+/* Whether the caller's struct has a size that can be. -EINVAL: less than the first; -E2BIG: more
+ * than a page, which is no struct but memory that nobody initialised. */
+int sized_check(const void *theirs, size_t first_bytes);
+
+/* Copies the caller's struct, once. What the caller does not know is 0; -E2BIG: what the library
+ * does not know is not. Else as sized_check. */
+int sized_take(void *own, size_t own_bytes, size_t first_bytes, const void *theirs);
+
+/* Fills the caller's struct, of a size that was checked, and leaves that size in it. What the
+ * library does not know is 0. */
+void sized_give(void *theirs, const void *own, size_t own_bytes);
+
+/* Says what is wrong with a struct of this name, and returns `code`, which sized_take gave. */
+int sized_explain(struct ferry_error *err, int code, const char *name);
+
+#endif
