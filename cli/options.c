@@ -132,6 +132,16 @@ static int set_mode(struct options *options, const char *word)
     return 0;
 }
 
+static int set_delivery(struct options *options, enum ferry_delivery delivery)
+{
+    if (options->delivery != FERRY_DELIVER_AUTO && options->delivery != delivery) {
+        say("--immediate and --deferred: each is the opposite of the other; choose one");
+        return STATUS_USAGE;
+    }
+    options->delivery = delivery;
+    return 0;
+}
+
 static int set_stats(struct options *options, const char *word)
 {
     if (word && strcmp(word, "json") != 0) {
@@ -208,11 +218,9 @@ static int set_option(struct options *options, int option, const char *word)
     case OPT_STATS:
         return set_stats(options, word);
     case OPT_IMMEDIATE:
-        options->delivery = FERRY_DELIVER_IMMEDIATE;
-        return 0;
+        return set_delivery(options, FERRY_DELIVER_IMMEDIATE);
     case OPT_DEFERRED:
-        options->delivery = FERRY_DELIVER_DEFERRED;
-        return 0;
+        return set_delivery(options, FERRY_DELIVER_DEFERRED);
     case OPT_POLLED:
         return set_polled(options, word);
     case 'n':
