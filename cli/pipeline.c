@@ -19,8 +19,8 @@
 #include "cache.h"
 #include "command.h"
 #include "ending.h"
+#include "lib/rlimits.h"
 #include "pipeline.h"
-#include "rlimits.h"
 #include "stages.h"
 #include "stats.h"
 

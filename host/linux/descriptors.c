@@ -9,9 +9,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "host_file.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
 
 static bool is_host_file(const struct open_file *file)
 {

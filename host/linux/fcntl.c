@@ -9,9 +9,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "host_file.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
 
 /* What F_SETFL may change. */
 #define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)

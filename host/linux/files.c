@@ -9,9 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "host_file.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
 
 #define REFUSED_MENTIONED_MAX 32
 

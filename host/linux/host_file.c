@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the calls of the host on files of its file systems, and the helper processes. A helper makes
  * one call that may never be answered. */
-#include "host_file.h"
+#include "linux/host_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../thread.h"
-#include "state.h"
+#include "lib/thread.h"
+#include "linux/state.h"
 
 /* What one call of a helper reads at most. */
 #define HELPER_BYTES (1u << 20)

@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "host_file.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
 
 /* How often a write to standard error that waits looks whether the VM is to stop. */
 #define ERROR_POLL_MS 50

@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <time.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define NS_PER_S 1000000000ull
 /* The stack may become so large a part of the memory: the half. */

@@ -9,8 +9,8 @@
 
 #include <ferry/abi/layout.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
 /* What MAP_32BIT means by that. */

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host_file.h"
-#include "state.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
 
 _Static_assert(sizeof(((struct guest_path *)0)->text) == PATH_MAX, "a path fits");
 

@@ -6,9 +6,9 @@
 #include <sys/select.h>
 #include <time.h>
 
-#include "../clock.h"
-#include "calls.h"
-#include "state.h"
+#include "lib/clock.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define READ_EVENTS  (POLLIN | POLLRDNORM)
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM)

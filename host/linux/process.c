@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 /* getrandom gives at most so much in one call. */
 #define RANDOM_MAX ((32ull << 20) - 1)

@@ -4,7 +4,7 @@
  * matters, with the option that allows it. It is said if the program fails.
  * Names are the program's own: bounded, and fit to print.
  */
-#include "state.h"
+#include "linux/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "../rlimits.h"
-#include "linux.h"
+#include "lib/rlimits.h"
+#include "linux/linux.h"
 
 static void keep(struct linux_state *state, bool probe, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

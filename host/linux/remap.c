@@ -6,8 +6,8 @@
 
 #include <ferry/abi/layout.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
 /* Of newer kernels than some C libraries know. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the personality's life cycle and the way from a number to its handler. */
-#include "linux.h"
+#include "linux/linux.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 #include "syscall_names.h"
 
 typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]);

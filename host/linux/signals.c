@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define HANDLER_DEFAULT 0
 #define HANDLER_IGNORE  1

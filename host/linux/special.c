@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 static const struct {
     const char *name;

@@ -6,8 +6,8 @@
 
 #include <ferry/abi/layout.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 /* What goes through our memory goes in parts of this size, which is that of a pipe. */

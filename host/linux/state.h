@@ -12,11 +12,11 @@
 
 #include <ferry/abi/layout.h>
 
-#include "../bits.h"
-#include "../space.h"
-#include "../stream.h"
-#include "../vm_linux.h"
-#include "linux.h"
+#include "lib/bits.h"
+#include "linux/linux.h"
+#include "linux/vm_linux.h"
+#include "program/space.h"
+#include "stream/stream.h"
 
 #define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */

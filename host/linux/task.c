@@ -14,8 +14,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define TIMER_SLACK_NS      50000 /* Linux's default */
 #define REAL_TIME_MOST      99

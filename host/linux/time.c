@@ -6,8 +6,8 @@
 #include <sys/times.h>
 #include <time.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #define NS_PER_S     1000000000ull
 #define TICKS_PER_S  100

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
-#include "calls.h"
-#include "state.h"
+#include "linux/calls.h"
+#include "linux/state.h"
 
 #ifndef RWF_APPEND
 #define RWF_APPEND 0x10

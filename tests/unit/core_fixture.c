@@ -8,10 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "boot.h"
-#include "mapping.h"
-#include "ring.h"
-#include "stream.h"
+#include "ipc/ring.h"
+#include "kvm/boot.h"
+#include "lib/mapping.h"
+#include "stream/stream.h"
 
 char core_memory_bytes[CORE_MEMORY_BYTES];
 

@@ -14,21 +14,21 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
-#include "decode.h"
-#include "drain.h"
-#include "endpoint.h"
-#include "endpoint_end.h"
-#include "endpoint_wait.h"
-#include "engine.h"
-#include "link.h"
-#include "loan.h"
-#include "perform.h"
-#include "queue.h"
-#include "room.h"
-#include "units.h"
-#include "vm.h"
-#include "vm_linux.h"
+#include "engine/engine.h"
+#include "ipc/decode.h"
+#include "ipc/drain.h"
+#include "ipc/endpoint.h"
+#include "ipc/endpoint_end.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/link.h"
+#include "ipc/loan.h"
+#include "ipc/perform.h"
+#include "ipc/queue.h"
+#include "ipc/room.h"
+#include "ipc/units.h"
+#include "lib/clock.h"
+#include "linux/vm_linux.h"
+#include "vm/vm.h"
 
 /* An engine with `pages` (rounded up to a whole extent) and `extents`; all that is copied at
  * most 4096 bytes long is cheaper to copy. */

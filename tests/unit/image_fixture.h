@@ -12,7 +12,7 @@
 
 #include <ferry/abi/layout.h>
 
-#include "image.h"
+#include "program/image.h"
 
 #define PAGE  4096u
 #define LIMIT (64ull << 20) /* memory of the space that load() makes */

@@ -11,8 +11,8 @@
 
 #include <ferry/abi/layout.h>
 
-#include "stream.h"
-#include "vm_linux.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
 
 #define TABLES 512
 

@@ -18,9 +18,9 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
-#include "guest_tables.h"
+#include "kvm/guest_tables.h"
 #include "linux/linux.h"
-#include "space.h"
+#include "program/space.h"
 
 #define PAGE        4096ull
 #define MIB         (1ull << 20)

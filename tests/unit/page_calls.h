@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "endpoint.h"
+#include "ipc/endpoint.h"
 
 #define PAGE_CALLS_MAX 16
 

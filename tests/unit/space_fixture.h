@@ -14,8 +14,8 @@
 
 #include <ferry/abi/layout.h>
 
-#include "guest_tables.h"
-#include "space.h"
+#include "kvm/guest_tables.h"
+#include "program/space.h"
 
 #define PAGE       4096ull
 #define MIB        (1ull << 20)

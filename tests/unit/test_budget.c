@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/budget.c: whatever some take, each has its floor. */
+/* Owns the tests of host/lib/budget.c: whatever some take, each has its floor. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "budget.h"
+#include "lib/budget.h"
 
 #define MANY 64
 

@@ -9,10 +9,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "loan.h"
-#include "stream.h"
-#include "stream_internal.h"
-#include "vm_linux.h"
+#include "ipc/loan.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
+#include "stream/stream_internal.h"
 
 #define EXTENT FERRY_EXTENT_BYTES
 #define PAGE   FERRY_PAGE_BYTES

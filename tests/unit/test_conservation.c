@@ -10,9 +10,9 @@
 #include <sched.h>
 #include <string.h>
 
-#include "ring.h"
-#include "stream.h"
-#include "stream_internal.h"
+#include "ipc/ring.h"
+#include "stream/stream.h"
+#include "stream/stream_internal.h"
 
 #define VMS   4
 #define PAGES 512

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/kvm_cpuid.c: which kept files are taken. /dev/null stands for KVM, so
+ * Owns the tests of host/kvm/kvm_cpuid.c: which kept files are taken. /dev/null stands for KVM, so
  * that what does not come from the file does not come at all.
  */
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kvm_cpuid.h"
+#include "kvm/kvm_cpuid.h"
 
 #define ENTRIES 3
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/direct.c, but for the mapping, which needs KVM: turns, and waking. */
+/* Owns the tests of host/ipc/direct.c, but for the mapping, which needs KVM: turns, and waking. */
 #include "core_fixture.h"
 
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "direct.h"
-#include "queue.h"
-#include "ring.h"
+#include "ipc/direct.h"
+#include "ipc/queue.h"
+#include "ipc/ring.h"
 
 static struct ferry_engine *engine;
 static struct ferry_vm *a, *b;

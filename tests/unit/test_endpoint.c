@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/endpoint.c: what a hostile guest may publish, tokens,
+ * Owns the tests of host/ipc/endpoint.c: what a hostile guest may publish, tokens,
  * and the end of an endpoint.
  */
 #include "core_trio.h"
@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "../until.h"
-#include "ring.h"
-#include "vm_linux.h"
+#include "ipc/ring.h"
+#include "linux/vm_linux.h"
 
 static struct ferry_link *a_to_b, *b_to_c;
 

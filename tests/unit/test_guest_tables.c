@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/guest_tables.c: each table is walked as the CPU would. */
+/* Owns the tests of host/kvm/guest_tables.c: each table is walked as the CPU would. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "guest_tables.h"
+#include "kvm/guest_tables.h"
 
 #define BASE     0x900100000ull
 #define CAPACITY 16

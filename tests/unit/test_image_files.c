@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "image_fixture.h"
-#include "image_internal.h"
-#include "images.h"
+#include "program/image_internal.h"
+#include "program/images.h"
 
 #define FAR (3ull << 30) /* where the debugging information of a large program ends */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/instruction.c: real encodings, one row each. */
+/* Owns the tests of host/program/instruction.c: real encodings, one row each. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "instruction.h"
+#include "program/instruction.h"
 
 #define RAX     0x1111111100001000ull
 #define RBX     0x2222222200002080ull

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/ledger.c: every change of hands, begun, committed, aborted. */
+/* Owns the tests of host/pool/ledger.c: every change of hands, begun, committed, aborted. */
 #include "core_fixture.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/ledger.c under concurrency: actors on threads of their own that
+ * Owns the tests of host/pool/ledger.c under concurrency: actors on threads of their own that
  * allocate, lend, pass on, move, release, free, end and come again, by the rules that
  * endpoints follow. What an actor has it marks without any lock, so ThreadSanitizer sees
  * whether the ledger alone keeps them apart.

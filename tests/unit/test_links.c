@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of how links end, in host/vm_link.c and host/exchange.c: what becomes of what was
+ * Owns the tests of how links end, in host/vm/vm_link.c and host/ipc/exchange.c: what becomes of what was
  * sent, what is used again, and that those who come late find nothing that concerns them.
  */
 #include "core_trio.h"

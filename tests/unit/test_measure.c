@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/measure_cache.c, and of the sums in host/measure.c. */
+/* Owns the tests of host/engine/measure_cache.c, and of the sums in host/engine/measure.c. */
 #include "core_fixture.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "measure.h"
-#include "measure_cache.h"
+#include "engine/measure.h"
+#include "engine/measure_cache.h"
 
 #define FILE_BYTES 2048
 

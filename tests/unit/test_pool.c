@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/pool.c, host/page_table.c and host/units.c. */
+/* Owns the tests of host/pool/pool.c, host/pool/page_table.c and host/ipc/units.c. */
 #include "core_fixture.h"
 
 #include <errno.h>

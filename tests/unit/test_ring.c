@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/ring.h: what a hostile index may do, and single fetches. */
+/* Owns the tests of host/ipc/ring.h: what a hostile index may do, and single fetches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "ring.h"
+#include "ipc/ring.h"
 
 static void ahead_is_bounded(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of performing in host/perform.c: each mode as the receiver sees
+ * Owns the tests of performing in host/ipc/perform.c: each mode as the receiver sees
  * it, back-pressure, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"
@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "stream.h"
-#include "stream_internal.h"
+#include "stream/stream.h"
+#include "stream/stream_internal.h"
 
 static struct ferry_link *a_to_b, *b_to_c, *b_to_a;
 

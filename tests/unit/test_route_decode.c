@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of decoding in host/decode.c: every malformed descriptor, one row each. */
+/* Owns the tests of decoding in host/ipc/decode.c: every malformed descriptor, one row each. */
 #include "core_fixture.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of back-pressure and failure in host/perform.c: who waits for
+ * Owns the tests of back-pressure and failure in host/ipc/perform.c: who waits for
  * what, who wakes him, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"
@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ring.h"
-#include "stream.h"
-#include "vm_linux.h"
+#include "ipc/ring.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
 
 static struct ferry_link *a_to_b, *c_to_b;
 

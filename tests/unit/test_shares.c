@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "loan.h"
+#include "ipc/loan.h"
 
 enum { A = 1, B = 2, H = 3 };
 

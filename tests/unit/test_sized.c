@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "core_fixture.h"
-#include "sized.h"
+#include "lib/sized.h"
 
 #define UNTOUCHED 0x5a
 #define TOO_LONG  5000

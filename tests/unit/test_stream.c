@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of output in host/stream.c: plain writes, and a whole pipe. */
+/* Owns the tests of output in host/stream/stream.c: plain writes, and a whole pipe. */
 #include "core_pair.h"
 
 #include <errno.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stream.h"
-#include "stream_internal.h"
-#include "units.h"
+#include "ipc/units.h"
+#include "stream/stream.h"
+#include "stream/stream_internal.h"
 
 static size_t read_all_there_is(size_t bytes)
 {

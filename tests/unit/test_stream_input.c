@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of input in host/stream.c: plain reads, its end, and poll. */
+/* Owns the tests of input in host/stream/stream.c: plain reads, its end, and poll. */
 #include "core_pair.h"
 
 #include <errno.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stream.h"
-#include "stream_internal.h"
-#include "vm_linux.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
+#include "stream/stream_internal.h"
 
 /* --- reading ---------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/ticker.c: whom it looks at, when it sleeps, and that a guest
+ * Owns the tests of host/engine/ticker.c: whom it looks at, when it sleeps, and that a guest
  * which is entered while it gives it up or goes to sleep is not missed. The guest is made up: a test
  * does at its entry what the VM's thread does.
  */
@@ -9,9 +9,9 @@
 #include <errno.h>
 
 #include "../until.h"
-#include "clock.h"
-#include "direct.h"
-#include "ticker.h"
+#include "engine/ticker.h"
+#include "ipc/direct.h"
+#include "lib/clock.h"
 
 #define INTERVAL_NS 20000
 #define TOO_LONG_NS 20000000000ull

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/guest_run.c and host/vcpu.c that need a moment no real guest can be held at: the virtual CPU
+ * Owns the tests of host/vm/guest_run.c and host/kvm/vcpu.c that need a moment no real guest can be held at: the virtual CPU
  * is made up. A test says step by step how KVM_RUN ends and what happened in the guest
  * before, and may act when the VM's thread begins to wait.
  */
@@ -18,8 +18,8 @@
 #include <ferry/abi/call.h>
 #include <ferry/abi/layout.h>
 
-#include "boot.h"
-#include "guest_run.h"
+#include "kvm/boot.h"
+#include "vm/guest_run.h"
 #include "wait_calls.h"
 
 int __real_ioctl(int fd, unsigned long request, ...);

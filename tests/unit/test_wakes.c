@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "ring.h"
+#include "ipc/ring.h"
 
 static struct ferry_link *a_to_b, *b_to_a, *c_to_b;
 

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "endpoint.h"
+#include "ipc/endpoint.h"
 
 uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
 uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);

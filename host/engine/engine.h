@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine: what all VMs of one embedding share, and the threads that look after VMs that run.
+ */
+#ifndef FERRY_HOST_ENGINE_H
+#define FERRY_HOST_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+#include "engine/poller.h"
+#include "engine/ticker.h"
+#include "ipc/exchange.h"
+#include "kvm/kvm.h"
+#include "lib/budget.h"
+#include "program/images.h"
+
+struct ferry_engine {
+    struct ferry_engine_config config;
+    struct ferry_engine_info info;
+    struct kvm kvm;
+    struct exchange exchange;
+    struct images images;
+    struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */
+    struct poller poller;
+    char pad3[64];
+    struct ticker ticker;
+};
+
+void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The polled engine's thread. */
+
+#include "engine/poller.h"
+
+#include <errno.h>
+#include <immintrin.h>
+
+#include "lib/clock.h"
+#include "lib/thread.h"
+
+/* Passes without a running guest before it sleeps: some 100 us, longer than a wake-up takes,
+ * so that two VMs that answer each other do not send it to sleep each time. */
+#define IDLE_PASSES 2000
+
+/* One look at every VM. *running: a guest runs. */
+static void look_round(struct poller *poller, bool *running)
+{
+    while (atomic_load(&poller->wanted))
+        _mm_pause();
+    pthread_mutex_lock(&poller->lock);
+    for (struct runner *runner = poller->runners; runner; runner = runner->next_polled) {
+        *running |= atomic_load(&runner->in_guest);
+        runner_poll(runner);
+    }
+    pthread_mutex_unlock(&poller->lock);
+}
+
+/* A VM's thread sets in_guest before it loads `asleep`, and this one the other way round: one
+ * of the two sees the other, so no guest runs unwatched. */
+static void sleep_until_woken(struct poller *poller)
+{
+    bool running = false;
+    unsigned seen = atomic_load(&poller->events);
+
+    atomic_store(&poller->asleep, true);
+    look_round(poller, &running);
+    if (!running && !poller->stopping)
+        clock_futex_wait(&poller->events, seen, CLOCK_NEVER);
+    atomic_store(&poller->asleep, false);
+}
+
+static void *poll_thread(void *arg)
+{
+    struct poller *poller = arg;
+    unsigned idle = 0;
+
+    while (!poller->stopping) {
+        bool running = false;
+        look_round(poller, &running);
+        idle = running ? 0 : idle + 1;
+        if (idle > IDLE_PASSES) {
+            sleep_until_woken(poller);
+            idle = 0;
+        }
+        _mm_pause();
+    }
+    return NULL;
+}
+
+int poller_start(struct poller *poller, const int *cpu)
+{
+    cpu_set_t only;
+
+    CPU_ZERO(&only);
+    if (cpu && (*cpu < 0 || *cpu >= CPU_SETSIZE))
+        return -EINVAL;
+    if (cpu)
+        CPU_SET(*cpu, &only);
+    pthread_mutex_init(&poller->lock, NULL);
+    int result = thread_start(&poller->thread, cpu ? &only : NULL, poll_thread, poller);
+    poller->running = result == 0;
+    return result;
+}
+
+void poller_stop(struct poller *poller)
+{
+    if (!poller->running)
+        return;
+    poller->stopping = true;
+    poller_wake(poller);
+    pthread_join(poller->thread, NULL);
+    pthread_mutex_destroy(&poller->lock);
+    poller->running = false;
+}
+
+/* The lock is free for moments only while the poller spins, so it is asked to make way. */
+static void lock_list(struct poller *poller)
+{
+    atomic_fetch_add(&poller->wanted, 1);
+    pthread_mutex_lock(&poller->lock);
+    atomic_fetch_sub(&poller->wanted, 1);
+}
+
+void poller_add(struct poller *poller, struct runner *runner)
+{
+    if (!poller->running)
+        return;
+    lock_list(poller);
+    runner->next_polled = poller->runners;
+    poller->runners = runner;
+    pthread_mutex_unlock(&poller->lock);
+}
+
+void poller_remove(struct poller *poller, struct runner *runner)
+{
+    if (!poller->running)
+        return;
+    lock_list(poller);
+    for (struct runner **at = &poller->runners; *at; at = &(*at)->next_polled) {
+        if (*at == runner) {
+            *at = runner->next_polled;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&poller->lock);
+}
+
+void poller_wake(struct poller *poller)
+{
+    atomic_fetch_add(&poller->events, 1);
+    clock_futex_wake(&poller->events);
+}

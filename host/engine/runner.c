@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What ticker and poller do to a VM that runs. */
+#include "engine/runner.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "ipc/direct.h"
+#include "ipc/drain.h"
+#include "ipc/link.h"
+#include "kvm/vcpu.h"
+
+void runner_kick(struct runner *runner)
+{
+    if (atomic_load(&runner->in_guest))
+        pthread_kill(runner->thread, vcpu_kick_signal());
+}
+
+bool runner_has_pending(const struct runner *runner)
+{
+    const struct ferry_control *control = runner->endpoint->control;
+
+    return __atomic_load_n(&control->guest.out_head, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&control->vmm.out_tail, __ATOMIC_RELAXED);
+}
+
+void runner_send_gathered(struct runner *runner)
+{
+    const struct ferry_link *out = runner->endpoint->stream_out;
+
+    if (out && atomic_load(&out->to->waiting))
+        endpoint_pull_stream(runner->endpoint);
+}
+
+static struct runner_marks look(const struct runner *runner)
+{
+    const struct ferry_control_guest *guest = &runner->endpoint->control->guest;
+
+    return (struct runner_marks){
+        .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
+        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
+        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
+        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_ACQUIRE),
+        .events = atomic_load(&runner->endpoint->events),
+    };
+}
+
+void runner_poll(struct runner *runner)
+{
+    struct runner_marks now = look(runner);
+
+    direct_announce(runner->endpoint);
+    if (memcmp(&now, &runner->polled, sizeof now) == 0)
+        return;
+    if (pthread_mutex_trylock(&runner->serving) != 0)
+        return;
+    /* Looked at before the drain: what comes during it is seen next time. */
+    runner->polled = now;
+    drain_out(runner->endpoint);
+    pthread_mutex_unlock(&runner->serving);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The ticker: bounds how long what a running guest left waits, and how long a VM runs. */
+#include "engine/ticker.h"
+
+#include "ipc/direct.h"
+#include "ipc/loan.h"
+#include "ipc/room.h"
+#include "lib/clock.h"
+#include "lib/thread.h"
+
+/* A VM is given up after so many looks at which its guest had not run. Being watched again
+ * costs it a little, and the ticker may have to be woken. */
+#define IDLE_LOOKS 16
+
+static void end_wait(struct ticker *ticker)
+{
+    atomic_fetch_add(&ticker->events, 1);
+    clock_futex_wake(&ticker->events);
+}
+
+static void wake(struct ticker *ticker)
+{
+    if (atomic_load(&ticker->asleep) && atomic_exchange(&ticker->asleep, false))
+        end_wait(ticker);
+}
+
+void ticker_report(struct ticker *ticker, struct runner *runner)
+{
+    if (atomic_exchange(&runner->watched, true))
+        return; /* the ticker was first, and keeps it */
+    struct runner *first = atomic_load_explicit(&ticker->reported, memory_order_relaxed);
+    do
+        runner->next_watched = first;
+    while (!atomic_compare_exchange_weak(&ticker->reported, &first, runner));
+    wake(ticker);
+}
+
+void ticker_stuck(struct ticker *ticker)
+{
+    atomic_store(&ticker->stuck, true);
+    wake(ticker);
+}
+
+/* Under lock: those that reported themselves are watched. */
+static void adopt(struct ticker *ticker)
+{
+    struct runner *runner = atomic_exchange(&ticker->reported, NULL);
+
+    while (runner) {
+        struct runner *next = runner->next_watched;
+        runner->next_watched = ticker->watched;
+        ticker->watched = runner;
+        runner = next;
+    }
+}
+
+void ticker_add(struct ticker *ticker, struct runner *runner)
+{
+    pthread_mutex_lock(&ticker->lock);
+    runner->next_running = ticker->running;
+    if (ticker->running)
+        ticker->running->before_running = runner;
+    ticker->running = runner;
+    if (runner->deadline_ns && runner->deadline_ns < ticker->next_limit_ns) {
+        ticker->next_limit_ns = runner->deadline_ns;
+        end_wait(ticker);
+    }
+    pthread_mutex_unlock(&ticker->lock);
+}
+
+void ticker_remove(struct ticker *ticker, struct runner *runner)
+{
+    pthread_mutex_lock(&ticker->lock);
+    adopt(ticker);
+    for (struct runner **at = &ticker->watched; *at; at = &(*at)->next_watched) {
+        if (*at == runner) {
+            *at = runner->next_watched;
+            break;
+        }
+    }
+    if (runner->before_running)
+        runner->before_running->next_running = runner->next_running;
+    else
+        ticker->running = runner->next_running;
+    if (runner->next_running)
+        runner->next_running->before_running = runner->before_running;
+    pthread_mutex_unlock(&ticker->lock);
+}
+
+/* --- the tick ------------------------------------------------------------------- */
+
+/* Its guest may be running. */
+static void look_after(const struct ticker *ticker, struct runner *runner)
+{
+    /* A poller takes what is queued, and tries again what waits for room. */
+    if (runner_has_pending(runner) && !ticker->polled)
+        runner_kick(runner);
+    direct_announce(runner->endpoint);
+    /* What it took and released by stores alone is room for its senders
+     * and pages for their owners, who may be waiting. */
+    loan_collect(runner->endpoint);
+}
+
+/* Whether its guest has not run since the last look. */
+static bool was_idle(struct runner *runner)
+{
+    uint64_t exits = atomic_load_explicit(&runner->exits_immediate, memory_order_relaxed) +
+                     atomic_load_explicit(&runner->exits_natural, memory_order_relaxed);
+    bool idle = exits == runner->exits_seen && !atomic_load(&runner->in_guest);
+
+    runner->exits_seen = exits;
+    return idle;
+}
+
+uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns)
+{
+    uint64_t entered = atomic_load_explicit(&runner->entered_ns, memory_order_relaxed);
+
+    return (entered > runner->looked_ns ? entered : runner->looked_ns) + interval_ns;
+}
+
+/* Whoever is due within a quarter of the interval is looked at now, so that many VMs do not
+ * take as many wake-ups. */
+static uint64_t slack(const struct ticker *ticker)
+{
+    return ticker->interval_ns / 4;
+}
+
+/* Its guest may be running. Returns when it is due next. */
+static uint64_t look_if_due(const struct ticker *ticker, struct runner *runner, uint64_t now)
+{
+    if (ticker_due(runner, ticker->interval_ns) <= now + slack(ticker)) {
+        runner->looked_ns = now;
+        look_after(ticker, runner);
+    }
+    return ticker_due(runner, ticker->interval_ns);
+}
+
+/* Under lock. Returns when to look again. */
+static uint64_t look_at_watched(struct ticker *ticker)
+{
+    struct runner **at = &ticker->watched;
+    uint64_t now = clock_now(), next = now + ticker->interval_ns;
+
+    while (*at) {
+        struct runner *runner = *at;
+        if (atomic_load(&runner->in_guest)) {
+            uint64_t due = look_if_due(ticker, runner, now);
+            next = due < next ? due : next;
+        }
+        /* One that leaves often is never due, and its exits wake only who has much room. */
+        room_unpark(runner->endpoint);
+        /* Gathered at its last exit; it may be busy in the VMM since. */
+        runner_send_gathered(runner);
+        runner->idle_looks = was_idle(runner) ? runner->idle_looks + 1 : 0;
+        if (runner->idle_looks < IDLE_LOOKS) {
+            at = &runner->next_watched;
+            continue;
+        }
+        runner->idle_looks = 0;
+        *at = runner->next_watched;
+        atomic_store(&runner->watched, false); /* from here on it is on no list of ours */
+        if (!atomic_load(&runner->in_guest) || atomic_exchange(&runner->watched, true))
+            continue;
+        runner->next_watched = ticker->watched;
+        if (at == &ticker->watched)
+            at = &runner->next_watched;
+        ticker->watched = runner;
+    }
+    return next;
+}
+
+/* Under lock: ends VMs whose time is over. */
+static void enforce_limits(struct ticker *ticker, uint64_t now)
+{
+    if (now < ticker->next_limit_ns)
+        return;
+    ticker->next_limit_ns = CLOCK_NEVER;
+    for (struct runner *runner = ticker->running; runner; runner = runner->next_running) {
+        if (!runner->deadline_ns)
+            continue;
+        if (now >= runner->deadline_ns)
+            runner->time_over(runner);
+        else if (runner->deadline_ns < ticker->next_limit_ns)
+            ticker->next_limit_ns = runner->deadline_ns;
+    }
+}
+
+/* Under lock: tries again to close what was released, wherever it is. */
+static void collect_stuck(struct ticker *ticker)
+{
+    if (!atomic_exchange(&ticker->stuck, false))
+        return;
+    for (struct runner *runner = ticker->running; runner; runner = runner->next_running)
+        loan_collect(runner->endpoint);
+}
+
+/* Under lock, which is dropped meanwhile: until `moment`, a time limit, or an event since
+ * `seen`. */
+static void wait_until(struct ticker *ticker, unsigned seen, uint64_t moment)
+{
+    if (moment > ticker->next_limit_ns)
+        moment = ticker->next_limit_ns;
+    pthread_mutex_unlock(&ticker->lock);
+    clock_futex_wait(&ticker->events, seen, moment);
+    pthread_mutex_lock(&ticker->lock);
+}
+
+/* Under lock: sleeps while there is nobody to look at. */
+static void sleep_while_idle(struct ticker *ticker)
+{
+    unsigned seen = atomic_load(&ticker->events);
+
+    if (ticker->watched)
+        return;
+    atomic_store(&ticker->asleep, true);
+    if (!atomic_load(&ticker->reported) && !atomic_load(&ticker->stuck) && !ticker->stopping)
+        wait_until(ticker, seen, CLOCK_NEVER);
+    atomic_store(&ticker->asleep, false);
+}
+
+static void *ticker_thread(void *arg)
+{
+    struct ticker *ticker = arg;
+
+    pthread_mutex_lock(&ticker->lock);
+    while (!ticker->stopping) {
+        adopt(ticker);
+        uint64_t next = look_at_watched(ticker);
+        collect_stuck(ticker);
+        enforce_limits(ticker, clock_now());
+        sleep_while_idle(ticker);
+        /* After a sleep `next` is long over, so the one who woke it is adopted at once. */
+        unsigned seen = atomic_load(&ticker->events);
+        if (!ticker->stopping)
+            wait_until(ticker, seen, next);
+    }
+    pthread_mutex_unlock(&ticker->lock);
+    return NULL;
+}
+
+int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled)
+{
+    *ticker =
+        (struct ticker){.interval_ns = interval_ns, .polled = polled, .next_limit_ns = CLOCK_NEVER};
+    pthread_mutex_init(&ticker->lock, NULL);
+    int result = thread_start(&ticker->thread, NULL, ticker_thread, ticker);
+    ticker->started = result == 0;
+    return result;
+}
+
+void ticker_tell_end(struct ticker *ticker)
+{
+    if (!ticker->started)
+        return;
+    pthread_mutex_lock(&ticker->lock);
+    ticker->stopping = true;
+    pthread_mutex_unlock(&ticker->lock);
+    end_wait(ticker);
+}
+
+void ticker_stop(struct ticker *ticker)
+{
+    if (!ticker->started)
+        return;
+    ticker_tell_end(ticker);
+    pthread_join(ticker->thread, NULL);
+    pthread_mutex_destroy(&ticker->lock);
+    ticker->started = false;
+}

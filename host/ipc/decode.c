@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Checks one message, changes nothing. */
+#include "ipc/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/exchange.h"
+
+static struct ferry_link *link_to(const struct endpoint *from, uint16_t dst)
+{
+    for (uint32_t i = 0; i < from->out_count; i++)
+        if (from->out[i]->to->id == dst)
+            return from->out[i];
+    return NULL;
+}
+
+int decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out)
+{
+    const struct pool *pool = &from->exchange->pool;
+    uint64_t offset;
+
+    if (__builtin_sub_overflow(addr, from->window_addr, &offset))
+        return -EFAULT;
+    if (!pool_covering(pool, offset, bytes, &out->units))
+        return -EFAULT;
+    if (endpoint_stream_uses(from, out->units))
+        return -EPERM;
+    out->offset = offset;
+    out->bytes = bytes;
+    return 0;
+}
+
+static int decode_payload(struct endpoint *from, const struct ferry_payload *payload,
+                          struct transfer *out)
+{
+    if (payload->token || payload->message || payload->zero)
+        return -EINVAL;
+    if (out->mode != FERRY_COPY)
+        return decode_units(from, payload->addr, payload->bytes, out);
+
+    if (payload->bytes > FERRY_COPY_BYTES)
+        return -EMSGSIZE;
+    out->bytes = payload->bytes;
+    out->source = from->memory(from->vm, payload->addr, payload->bytes, false);
+    return out->source ? 0 : -EFAULT;
+}
+
+int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out)
+{
+    *out = (struct transfer){.mode = desc->mode, .tag = desc->tag, .noted = true, .clear = true};
+    if (desc->flags || desc->zero2 || desc->src || desc->src_generation || desc->dst_generation)
+        return -EINVAL;
+    out->link = link_to(from, desc->dst);
+    if (!out->link)
+        return -EPERM;
+    if (desc->turn && !out->link->direct)
+        return -EINVAL;
+    out->turn = desc->turn;
+
+    switch (desc->mode) {
+    case FERRY_INLINE:
+        if (desc->inline_bytes > FERRY_INLINE_BYTES)
+            return -EMSGSIZE;
+        out->inline_bytes = desc->inline_bytes;
+        memcpy(out->data, desc->data, desc->inline_bytes);
+        return 0;
+    case FERRY_COPY:
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return desc->inline_bytes ? -EINVAL : decode_payload(from, &desc->payload, out);
+    case FERRY_HANGUP:
+        return desc->inline_bytes ? -EINVAL : 0;
+    default:
+        return -EINVAL;
+    }
+}

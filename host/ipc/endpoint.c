@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An endpoint: how it begins, who may change it, waking who waits on it. */
+#include "ipc/endpoint.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/clock.h"
+
+int endpoint_init(struct endpoint *endpoint)
+{
+    pthread_mutex_init(&endpoint->lock, NULL);
+    return clock_cond_init(&endpoint->changed);
+}
+
+void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16_t index)
+{
+    const size_t from = offsetof(struct endpoint, exchange);
+
+    endpoint_lock(
+        endpoint); /* a thread that comes late for the endpoint before finds this one whole */
+    memset((char *)endpoint + from, 0, offsetof(struct endpoint, queue) - from);
+    endpoint->exchange = exchange;
+    endpoint->index = index;
+    endpoint->live = true;
+    endpoint_unlock(endpoint);
+}
+
+void endpoint_fini(struct endpoint *endpoint)
+{
+    pthread_cond_destroy(&endpoint->changed);
+    pthread_mutex_destroy(&endpoint->lock);
+}
+
+bool endpoint_enter(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    bool live = endpoint->live;
+    endpoint->users += live;
+    endpoint_unlock(endpoint);
+    return live;
+}
+
+void endpoint_leave(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    if (--endpoint->users == 0 && !endpoint->live)
+        pthread_cond_broadcast(&endpoint->changed);
+    endpoint_unlock(endpoint);
+}
+
+void endpoint_wake(struct endpoint *endpoint)
+{
+    atomic_fetch_add(&endpoint->events, 1);
+    /* Only the first that has something new for a sleeper makes the system call. */
+    if (atomic_load(&endpoint->asleep) && atomic_exchange(&endpoint->asleep, false))
+        clock_futex_wake(&endpoint->events);
+}

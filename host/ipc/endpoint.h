@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An endpoint: one side of message traffic, a VM or the host's end of a
+ * link. It owns the queue of messages that arrived, what it was lent, and the notes
+ * of loans that came home. All of it is private memory; for a VM the same
+ * is shown to the guest in its control structure (claims 3, 8).
+ *
+ * Lock order: exchange->lock, then a stream's lock, then one endpoint's lock or
+ * the ledger's; no two of the last kind are ever held together. The memory of an endpoint is
+ * not freed before its exchange, so a pointer to one never dangles; `live` says whether it
+ * still takes part. It becomes another endpoint when no link leads to it any more.
+ */
+#ifndef FERRY_HOST_ENDPOINT_H
+#define FERRY_HOST_ENDPOINT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/abi/control.h>
+#include <ferry/abi/direct.h>
+#include <ferry/ferry.h>
+
+#include "pool/ledger.h"
+#include "pool/page_table.h"
+
+struct exchange;
+struct ferry_link;
+struct stream;
+
+/* What the byte stream of a VM's plain reads and writes does for its endpoint. */
+struct endpoint_stream {
+    /* Somebody is about to wait for what it gathered: sends that. Any thread. */
+    void (*pull)(struct stream *stream);
+    /* A loan came home. True: it was the stream's. Any thread. */
+    bool (*came_home)(struct stream *stream, struct units units);
+    /* Whether the VMM itself writes or reads any of the units for it, so that the guest must not
+     * give them away. On the VM's own thread. */
+    bool (*uses)(const struct stream *stream, struct units units);
+    /* The endpoint is retired. */
+    void (*destroy)(struct stream *stream);
+};
+
+/* Where guest [addr, addr + bytes) is in the VMM, if its program may read (write: false) or write
+ * all of it, else NULL. */
+typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+
+enum held_state {
+    HELD_FREE,
+    HELD_PROMISED, /* to a message that is being performed */
+    HELD_QUEUED,
+    HELD_TAKEN,   /* by the guest, or the host: it may release it */
+    HELD_READ,    /* by the VMM, for plain reads: the guest cannot release it */
+    HELD_LEAVING, /* one thread is releasing it or passing it on */
+    HELD_STUCK,   /* released, but could not be closed: the next look tries again */
+};
+
+/* A payload the endpoint has until it releases it; its index is the token. */
+struct held {
+    enum held_state state;
+    struct ferry_link *link;
+    bool lent; /* units to bring home; else a landing slot */
+    struct units units;
+    uint64_t offset, bytes; /* of the payload, which alone may pass on */
+};
+
+struct endpoint {
+    /* These stay when the endpoint is retired: its memory is used for another endpoint, and is freed
+     * with the engine only. A thread that comes late, by an index or to wake it, may so find an
+     * endpoint that it does not mean, but always an endpoint. */
+    struct endpoint *next_made; /* links all that were ever made; the exchange's */
+    struct endpoint *next_spare;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* users, leaving */
+    atomic_uint events;     /* counts up whenever there may be something new: a futex */
+    atomic_bool asleep;     /* somebody waits on it */
+
+    /* All from here to `queue` is zero when an endpoint begins. */
+    struct exchange *exchange;
+    bool retired; /* no thread acts for it any more, for good; under the exchange's lock */
+    struct ferry_vm *vm;
+    endpoint_memory_fn memory; /* of vm: where the payload of a COPY is */
+    uint16_t index;            /* what the ledger calls it */
+    uint16_t id;               /* what peers call it; 0: the host */
+    uint32_t generation;
+    char name[FERRY_NAME_BYTES];
+    struct image *image; /* what it runs, the VM's; NULL: nothing, as the host */
+
+    struct window window;
+    char *landing;                 /* FERRY_TOKENS slots of FERRY_COPY_BYTES */
+    uint64_t landing_addr;         /* as its messages name it */
+    uint32_t landed[FERRY_TOKENS]; /* bytes from the start of each slot that may hold something */
+    uint64_t window_addr;          /* likewise */
+    struct ferry_control *control; /* NULL: the host */
+
+    /* Links, fixed before any VM starts. */
+    struct ferry_link *out[FERRY_PEERS_MAX], *in[FERRY_PEERS_MAX];
+    uint32_t out_count, in_count;
+    struct ferry_link *stream_in, *stream_out;
+    struct stream *byte_stream; /* of a VM: buffers of its plain reads and writes */
+    const struct endpoint_stream *stream_does;
+    enum ferry_delivery delivery;
+    enum ferry_transfer transfer;
+    uint32_t most_extents, most_pages; /* it may own */
+
+    atomic_bool waiting;      /* blocked: a hint to senders, no promise */
+    atomic_bool wants_direct; /* blocked until one of its direct rings holds something */
+    atomic_bool stopping;
+    /* Under lock: */
+    bool live;
+    bool settled;      /* it has ended, and owns and holds nothing for good */
+    uint32_t users;    /* others in the middle of a change to it */
+    uint32_t leaving;  /* tokens that are being released */
+    bool still;        /* no release may begin: what it holds is being read */
+    bool skipped;      /* somebody wanted to meanwhile */
+    uint32_t promised; /* queue entries reserved, not yet filled */
+    uint32_t in_head, in_tail, release_tail;
+    struct held held[FERRY_TOKENS];
+    uint32_t home_head, home_tail;
+    uint32_t loans; /* lent out and not come home */
+    bool over;      /* its program has ended: nobody takes note of what comes home */
+    struct units home[FERRY_TOKENS];
+    /* Of the VM's own thread: */
+    uint32_t out_tail;
+    bool out_parked; /* the next descriptor waits for room */
+
+    atomic_ullong messages_sent, messages_received;
+
+    struct ferry_desc queue[FERRY_RING_ENTRIES]; /* between in_tail and in_head, under lock */
+    uint8_t queue_link[FERRY_RING_ENTRIES];      /* index of in[] */
+};
+
+/* Once for this memory, which is zeroed: initialises what stays when an endpoint is retired. */
+int endpoint_init(struct endpoint *endpoint);
+void endpoint_fini(struct endpoint *endpoint);
+/* A new endpoint begins in this memory. Under the exchange's lock. */
+void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16_t index);
+
+/* Keeps it from being torn down for the length of a change by another thread;
+ * false: it is no more. */
+bool endpoint_enter(struct endpoint *endpoint);
+void endpoint_leave(struct endpoint *endpoint);
+
+/* Whether it is an end of the host's, not a VM. */
+static inline bool endpoint_is_host(const struct endpoint *endpoint)
+{
+    return endpoint->id == 0;
+}
+
+static inline void endpoint_pull_stream(struct endpoint *endpoint)
+{
+    if (endpoint->byte_stream)
+        endpoint->stream_does->pull(endpoint->byte_stream);
+}
+
+static inline bool endpoint_stream_uses(const struct endpoint *endpoint, struct units units)
+{
+    return endpoint->byte_stream && endpoint->stream_does->uses(endpoint->byte_stream, units);
+}
+
+static inline void endpoint_lock(struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&endpoint->lock);
+}
+
+static inline void endpoint_unlock(struct endpoint *endpoint)
+{
+    pthread_mutex_unlock(&endpoint->lock);
+}
+
+/* There may be something new for whoever waits. Any lock may be held; one system call at most,
+ * and only if somebody sleeps. */
+void endpoint_wake(struct endpoint *endpoint);
+
+#endif

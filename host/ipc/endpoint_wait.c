@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Waiting for something to happen to an endpoint. */
+#include "ipc/endpoint_wait.h"
+
+#include <errno.h>
+
+#include "ipc/link.h"
+#include "ipc/room.h"
+#include "lib/clock.h"
+
+void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting)
+{
+    atomic_store(&endpoint->waiting, waiting != 0);
+    for (uint32_t i = 0; i < endpoint->in_count; i++) {
+        struct ferry_link *link = endpoint->in[i];
+        if (!link->shown_to_sender)
+            continue;
+        /* The sender's control structure lives as long as the sender does. */
+        endpoint_lock(link->from);
+        if (link->from->live)
+            __atomic_store_n(&link->shown_to_sender->waiting, waiting, __ATOMIC_RELEASE);
+        endpoint_unlock(link->from);
+    }
+}
+
+uint32_t endpoint_prepare(struct endpoint *endpoint)
+{
+    uint32_t seen = atomic_load(&endpoint->events);
+
+    endpoint_show_waiting(endpoint, FERRY_WAITS);
+    room_unpark(endpoint);
+    /* Both wait: what the other waits for must not stay gathered here. */
+    if (endpoint->stream_out && atomic_load(&endpoint->stream_out->to->waiting))
+        endpoint_pull_stream(endpoint);
+    if (endpoint->stream_in)
+        endpoint_pull_stream(endpoint->stream_in->from);
+    return seen;
+}
+
+void endpoint_finish(struct endpoint *endpoint)
+{
+    atomic_store(&endpoint->wants_direct, false);
+    endpoint_show_waiting(endpoint, 0);
+}
+
+/* Either the sleeper sees the new count, here or in the kernel's own look at it, or whoever
+ * counts up sees `asleep`: each stores before it loads. */
+int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+{
+    int result = 0;
+
+    while (result == 0) {
+        atomic_store(&endpoint->asleep, true);
+        if (endpoint->stopping)
+            return -EINTR;
+        if (atomic_load(&endpoint->events) != seen)
+            return 0;
+        result = clock_futex_wait(&endpoint->events, seen, deadline_ns);
+    }
+    return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
+}

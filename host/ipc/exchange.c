@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What those who talk to each other share: making it, who takes part, the figures of the ledger. */
+#include "ipc/exchange.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ipc/endpoint.h"
+#include "ipc/link.h"
+#include "lib/error.h"
+
+/* --- who takes part ------------------------------------------------------------- */
+
+/* Under lock: the lowest place that is free. All below the hint are taken. */
+static int64_t free_place(struct exchange *exchange)
+{
+    for (uint32_t i = exchange->place_hint; i < ENDPOINTS_MAX; i++) {
+        exchange->place_hint = i;
+        if (!exchange->endpoints[i] || exchange->endpoints[i]->retired)
+            return i;
+    }
+    return -1;
+}
+
+/* Zeroed, and not touched before it is used: most of an endpoint is its queue, and most
+ * queues are short. */
+static struct endpoint *make_endpoint(void)
+{
+    struct endpoint *endpoint =
+        mmap(NULL, sizeof *endpoint, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (endpoint == MAP_FAILED)
+        return NULL;
+    madvise(endpoint, sizeof *endpoint, MADV_NOHUGEPAGE);
+    if (endpoint_init(endpoint) == 0)
+        return endpoint;
+    munmap(endpoint, sizeof *endpoint);
+    return NULL;
+}
+
+/* Under lock: memory for an endpoint, that of a retired one if there is any. */
+static struct endpoint *endpoint_memory(struct exchange *exchange)
+{
+    struct endpoint *endpoint = exchange->spare;
+
+    if (endpoint) {
+        exchange->spare = endpoint->next_spare;
+        return endpoint;
+    }
+    endpoint = make_endpoint();
+    if (endpoint) {
+        endpoint->next_made = exchange->made;
+        exchange->made = endpoint;
+    }
+    return endpoint;
+}
+
+int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out)
+{
+    pthread_mutex_lock(&exchange->lock);
+    int64_t place = free_place(exchange);
+    struct endpoint *endpoint = place >= 0 ? endpoint_memory(exchange) : NULL;
+    if (endpoint) {
+        endpoint_begin(endpoint, exchange, (uint16_t)place);
+        endpoint->vm = vm;
+        endpoint->id = vm ? (uint16_t)(place + 1) : 0;
+        endpoint->generation = vm ? ++exchange->generation : 0;
+        exchange->endpoints[place] = endpoint;
+        if (place >= exchange->place_end)
+            exchange->place_end = (uint32_t)place + 1;
+        *out = endpoint;
+    }
+    pthread_mutex_unlock(&exchange->lock);
+    return endpoint ? 0 : -ENOMEM;
+}
+
+/* Under lock: frees what a retired endpoint had of its own. If no link leads to it, its memory may
+ * also be used for another: only a thread that comes late can still know it. */
+static void recycle(struct exchange *exchange, struct endpoint *endpoint)
+{
+    if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
+        return;
+    if (endpoint_is_host(endpoint) && endpoint->landing)
+        munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
+    if (endpoint->byte_stream)
+        endpoint->stream_does->destroy(endpoint->byte_stream);
+    endpoint->byte_stream = NULL;
+    endpoint->landing = NULL;
+    if (exchange->endpoints[endpoint->index] == endpoint)
+        exchange->endpoints[endpoint->index] = NULL;
+    endpoint->next_spare = exchange->spare;
+    exchange->spare = endpoint;
+}
+
+void exchange_link_free(struct exchange *exchange, struct ferry_link *link)
+{
+    struct endpoint *from = link->from, *to = link->to;
+
+    link_disconnect(link);
+    link_free(link);
+    recycle(exchange, from);
+    recycle(exchange, to);
+}
+
+/* Under lock: frees those of its links whose other end is retired as well. */
+static void free_links(struct exchange *exchange, struct endpoint *endpoint)
+{
+    for (uint32_t i = endpoint->out_count; i-- > 0;)
+        if (endpoint->out[i]->to->retired)
+            exchange_link_free(exchange, endpoint->out[i]);
+    for (uint32_t i = endpoint->in_count; i-- > 0;)
+        if (endpoint->in[i]->from->retired)
+            exchange_link_free(exchange, endpoint->in[i]);
+}
+
+void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&exchange->lock);
+    endpoint->retired = true;
+    if (endpoint->index < exchange->place_hint)
+        exchange->place_hint = endpoint->index;
+    endpoint->control = NULL;
+    endpoint->vm = NULL;
+    if (endpoint->out_count || endpoint->in_count)
+        free_links(exchange, endpoint);
+    else
+        recycle(exchange, endpoint);
+    pthread_mutex_unlock(&exchange->lock);
+}
+
+static void free_endpoints(struct exchange *exchange)
+{
+    while (exchange->made) {
+        struct endpoint *endpoint = exchange->made;
+        exchange->made = endpoint->next_made;
+        endpoint_fini(endpoint);
+        munmap(endpoint, sizeof *endpoint);
+    }
+}
+
+/* --- making --------------------------------------------------------------------- */
+
+int exchange_create(struct exchange *exchange, uint32_t pages, uint32_t extents,
+                    struct ferry_error *err)
+{
+    pthread_mutex_init(&exchange->lock, NULL);
+    int result = pool_create(&exchange->pool, pages, extents);
+    if (result < 0)
+        return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s", extents,
+                         pages, strerror(-result));
+    result = ledger_create(&exchange->ledger, &exchange->pool);
+    return result < 0 ? error_set(err, result, "no memory for the ledger") : 0;
+}
+
+void exchange_destroy(struct exchange *exchange)
+{
+    free_endpoints(exchange);
+    ledger_destroy(&exchange->ledger);
+    pool_destroy(&exchange->pool);
+    pthread_mutex_destroy(&exchange->lock);
+}
+
+/* --- books ---------------------------------------------------------------------- */
+
+/* Under lock, so that no endpoint begins meanwhile: tells which endpoints may own or hold something.
+ * One that is ending may, until it is settled. */
+static void note_alive(struct exchange *exchange, bool alive[ENDPOINTS_MAX])
+{
+    for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
+        struct endpoint *endpoint = exchange->endpoints[i];
+        if (!endpoint)
+            continue;
+        endpoint_lock(endpoint);
+        alive[i] = !endpoint->settled;
+        endpoint_unlock(endpoint);
+    }
+}
+
+void exchange_count(struct exchange *exchange, struct ferry_ledger *out)
+{
+    bool alive[ENDPOINTS_MAX] = {false};
+
+    *out = (struct ferry_ledger){.extents = exchange->pool.extents, .pages = exchange->pool.pages};
+    pthread_mutex_lock(&exchange->lock);
+    note_alive(exchange, alive);
+    for (uint32_t i = 0; i < pool_units(&exchange->pool); i++) {
+        struct ledger_unit unit = ledger_look(&exchange->ledger, i);
+        bool orphan = unit.owner == LEDGER_NOBODY;
+        if (unit.state == UNIT_FREE)
+            out->free++;
+        else if (!alive[unit.holder] || (!orphan && !alive[unit.owner]))
+            out->leaked++;
+        else if (unit.state == UNIT_LENT)
+            out->lent++;
+        else
+            out->owned++;
+    }
+    pthread_mutex_unlock(&exchange->lock);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What those who talk to each other share: the pool, the ledger and the table of
+ * endpoints. All of message traffic is between endpoints of one exchange.
+ */
+#ifndef FERRY_HOST_EXCHANGE_H
+#define FERRY_HOST_EXCHANGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+#include "pool/ledger.h"
+#include "pool/pool.h"
+
+#define ENDPOINTS_MAX LEDGER_OWNERS
+
+struct endpoint;
+
+struct exchange {
+    struct pool pool;
+    struct ledger ledger;
+    uint64_t crossover_bytes; /* a payload that is no longer is cheaper to copy */
+    /* A loan that was released could not be closed: whoever made the exchange sees to it that
+     * loan_collect tries again. Any thread, under any lock. NULL: nobody is told. */
+    void (*stuck)(void *arg);
+    void *stuck_arg;
+
+    /* What stands above is read by all and hardly written; so are the endpoints. */
+    char pad[64];
+    pthread_mutex_t lock; /* all below */
+    uint32_t generation;
+    uint32_t place_hint; /* all places of endpoints below it are taken */
+    uint32_t place_end;  /* no place from here on was ever taken */
+    struct endpoint *made, *spare;
+    char pad2[64];
+    struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */
+};
+
+/* In memory that is zeroed. On an error, too, exchange_destroy must follow. */
+int exchange_create(struct exchange *exchange, uint32_t pages, uint32_t extents,
+                    struct ferry_error *err);
+void exchange_destroy(struct exchange *exchange);
+
+static inline struct endpoint *exchange_endpoint(struct exchange *exchange, uint16_t index)
+{
+    return exchange->endpoints[index];
+}
+
+/* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
+int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out);
+/* The endpoint was shut down and no thread acts for it any more, so another may take its place.
+ * Frees its links to endpoints that are retired too; the memory of an endpoint without links is
+ * used again. */
+void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoint);
+/* Under lock: frees a link that no thread can be using. */
+void exchange_link_free(struct exchange *exchange, struct ferry_link *link);
+
+/* Which units are free, owned, lent, and leaked: with somebody who is no more. */
+void exchange_count(struct exchange *exchange, struct ferry_ledger *out);
+
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host as a peer: the calls of ferry.h that send and receive. */
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/decode.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/exchange.h"
+#include "ipc/host_end.h"
+#include "ipc/loan.h"
+#include "ipc/perform.h"
+#include "ipc/queue.h"
+#include "ipc/ring.h"
+#include "ipc/units.h"
+#include "lib/clock.h"
+#include "lib/sized.h"
+
+/* 0 of either is a look: no clock is asked. */
+static uint64_t deadline_of(uint64_t timeout_ns)
+{
+    return timeout_ns ? clock_deadline(timeout_ns) : 0;
+}
+
+/* Blocks until something changed; the public code for why it did not. */
+static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline)
+{
+    if (!deadline)
+        return -ETIMEDOUT;
+    int result = endpoint_block(endpoint, seen, deadline);
+
+    return result == -EINTR ? -ECANCELED : result;
+}
+
+/* After a wait that was worth it, look again. */
+static int again(int blocked)
+{
+    return blocked == 0 ? -EAGAIN : blocked;
+}
+
+int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **out)
+{
+    struct endpoint *host = host_end_of(link);
+    struct units units;
+
+    if (!host)
+        return -EPERM;
+    int result = units_alloc(host, count, page, &units);
+    if (result < 0)
+        return result == -EDQUOT ? -ENOMEM : result;
+    *out = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
+    return 0;
+}
+
+int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
+{
+    struct endpoint *host = host_end_of(link);
+    struct units units;
+
+    if (!host)
+        return -EPERM;
+    int result = units_at(host, (uint64_t)addr, bytes, &units);
+
+    return result < 0 ? result : units_free(host, units);
+}
+
+static int decode(struct ferry_link *link, const struct ferry_message *message,
+                  struct transfer *out)
+{
+    if (message->zero)
+        return -EINVAL;
+    *out = (struct transfer){.link = link,
+                             .mode = (enum ferry_mode)message->mode,
+                             .noted = true,
+                             .clear = !message->rest_is_zero,
+                             .tag = message->tag};
+    switch (message->mode) {
+    case FERRY_INLINE:
+        if (message->bytes > FERRY_INLINE_BYTES)
+            return -EMSGSIZE;
+        out->inline_bytes = (uint8_t)message->bytes;
+        if (message->bytes)
+            memcpy(out->data, ferry_message_data(message), message->bytes);
+        return 0;
+    case FERRY_COPY:
+        out->source = message->data;
+        out->bytes = message->bytes;
+        return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return decode_units(link->from, (uint64_t)message->data, message->bytes, out);
+    case FERRY_HANGUP:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int send_message(struct ferry_link *link, const struct ferry_message *message,
+                        uint64_t timeout_ns)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct transfer transfer;
+
+    int result = decode(link, message, &transfer);
+    if (result < 0)
+        return result;
+    do {
+        uint32_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : perform_one(&transfer);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+    } while (result == -EAGAIN);
+    endpoint_finish(host);
+    return result;
+}
+
+int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
+                    uint64_t timeout_ns)
+{
+    struct ferry_message own;
+
+    if (!endpoint_is_host(link->from))
+        return -EPERM;
+    int result = sized_take(&own, sizeof own, FIRST_MESSAGE, message);
+    if (result < 0)
+        return result;
+    if (!link_enter(link))
+        return -ECANCELED;
+    result = send_message(link, &own, timeout_ns);
+    link_leave(link);
+    return result;
+}
+
+static int look_for_receiver(struct ferry_link *link)
+{
+    if (atomic_load(&link->wanted))
+        return 0;
+    return queue_accepts(link) ? -EAGAIN : -EPIPE;
+}
+
+static int await_receiver(struct ferry_link *link, uint64_t timeout_ns)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint32_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : look_for_receiver(link);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    return result;
+}
+
+int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns)
+{
+    if (!endpoint_is_host(link->from))
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = await_receiver(link, timeout_ns);
+    link_leave(link);
+    return result;
+}
+
+static int take_home(struct endpoint *host, struct units *units)
+{
+    int result = -EAGAIN;
+
+    endpoint_lock(host);
+    if (host->home_head != host->home_tail) {
+        *units = host->home[host->home_tail++ & TOKEN_MASK];
+        endpoint_wake(host); /* there is room for a loan again, which a sender may wait for */
+        result = 0;
+    } else if (host->loans == 0) {
+        result = -ENOENT;
+    }
+    endpoint_unlock(host);
+    return result;
+}
+
+static int reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+{
+    struct endpoint *host = link->from;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct units units = {0};
+
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint32_t seen = endpoint_prepare(host);
+        result = host->stopping ? -ECANCELED : take_home(host, &units);
+        if (result == -EAGAIN)
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    if (result == 0) {
+        *addr = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
+        *bytes = units_bytes(&link->exchange->pool, units);
+    }
+    return result;
+}
+
+int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, size_t *bytes)
+{
+    if (!endpoint_is_host(link->from))
+        return -EPERM;
+    if (!link_enter(link))
+        return -ECANCELED;
+    int result = reclaim(link, timeout_ns, addr, bytes);
+    link_leave(link);
+    return result;
+}
+
+int ferry_link_hangup(struct ferry_link *link)
+{
+    if (!endpoint_is_host(link->from))
+        return -EPERM;
+    queue_hangup(link);
+    return 0;
+}
+
+int ferry_link_refuse(struct ferry_link *link)
+{
+    if (!endpoint_is_host(link->to))
+        return -EPERM;
+    queue_hangup(link);
+    endpoint_wake(link->from); /* it may poll for just that */
+    return 0;
+}
+
+_Static_assert(FERRY_HANGUP <= UINT8_MAX, "a mode of message.h fits its byte of the descriptor");
+
+static void present(const struct ferry_desc *desc, struct ferry_message *out)
+{
+    struct ferry_message message = {.mode = desc->mode,
+                                    .tag = desc->tag,
+                                    .src = desc->src,
+                                    .dst = desc->dst,
+                                    .src_generation = desc->src_generation,
+                                    .dst_generation = desc->dst_generation};
+    if (desc->mode == FERRY_INLINE) {
+        memcpy(message.inline_data, desc->data, sizeof message.inline_data);
+        message.bytes = desc->inline_bytes;
+    } else if (desc->mode != FERRY_HANGUP) {
+        message.data = (void *)desc->payload.addr; /* the host's addresses are its own */
+        message.bytes = desc->payload.bytes;
+        message.message = desc->payload.message;
+        message.token = desc->payload.token;
+    }
+    sized_give(out, &message, sizeof message);
+}
+
+/* The hang-up stays in the queue, so that it is found again each time. */
+static bool take_message(struct endpoint *host, struct ferry_desc *desc)
+{
+    if (!queue_peek(host, desc))
+        return false;
+    return desc->mode == FERRY_HANGUP || queue_take(host, desc);
+}
+
+static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+{
+    struct endpoint *host = link->to;
+    uint64_t deadline = deadline_of(timeout_ns);
+    struct ferry_desc desc;
+
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        uint32_t seen = endpoint_prepare(host);
+        if (host->stopping)
+            result = -ECANCELED;
+        else if (take_message(host, &desc))
+            result = 0;
+        else
+            result = again(block(host, seen, deadline));
+        endpoint_finish(host);
+    }
+    if (result == 0)
+        present(&desc, message);
+    return result;
+}
+
+int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+{
+    if (!endpoint_is_host(link->to))
+        return -EPERM;
+    int result = sized_check(message, FIRST_MESSAGE); /* before one is taken that would be lost */
+    if (result < 0)
+        return result;
+    if (!link_enter(link))
+        return -ECANCELED;
+    result = receive(link, timeout_ns, message);
+    link_leave(link);
+    return result;
+}
+
+int ferry_link_release(struct ferry_link *link, uint32_t token)
+{
+    return endpoint_is_host(link->to) ? loan_release(link->to, token) : -EPERM;
+}
+
+void ferry_link_cancel(struct ferry_link *link)
+{
+    struct endpoint *host = host_end_of(link);
+
+    if (!host)
+        return;
+    host->stopping = true;
+    endpoint_wake(host);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loans: giving back, passing on, coming home. */
+#include "ipc/loan.h"
+
+#include <errno.h>
+
+#include "ipc/exchange.h"
+#include "ipc/link.h"
+#include "ipc/ring.h"
+#include "ipc/room.h"
+
+/* Loans that lie side by side, in order, with one holder and link. */
+struct stretch {
+    struct ferry_link *link;
+    uint32_t count;
+    struct units units[FERRY_TOKENS];
+    uint16_t owner[FERRY_TOKENS]; /* LEDGER_NOBODY: it is no more */
+};
+
+static struct units whole(const struct units *units, uint32_t count)
+{
+    return (struct units){units[0].first,
+                          units[count - 1].first + units[count - 1].count - units[0].first};
+}
+
+/* Under lock. */
+static void note_one(struct endpoint *owner, struct units units)
+{
+    const struct pool *pool = &owner->exchange->pool;
+
+    owner->loans--;
+    if (owner->over)
+        return;
+    uint32_t slot = owner->home_head++ & TOKEN_MASK;
+    owner->home[slot] = units;
+    if (!endpoint_is_host(owner)) {
+        /* In bounds: masked; loan_reserve kept this entry free. */
+        owner->control->vmm.home[slot] = (struct ferry_home){
+            .addr = owner->window_addr + pool_offset(pool, units.first),
+            .bytes = units_bytes(pool, units),
+        };
+        ring_publish(&owner->control->vmm.home_head, owner->home_head);
+    }
+}
+
+/* Notes for the owner that loans came home, but for those its plain output made. */
+static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (owner->byte_stream && owner->stream_does->came_home(owner->byte_stream, units[i]))
+            continue;
+        endpoint_lock(owner);
+        note_one(owner, units[i]);
+        endpoint_unlock(owner);
+    }
+    endpoint_wake(owner);
+}
+
+/* The owner of units that are on their way home, entered; NULL: it is no more. */
+static struct endpoint *enter_owner(struct exchange *exchange, struct units units, uint16_t index)
+{
+    struct endpoint *owner = index == LEDGER_NOBODY ? NULL : exchange_endpoint(exchange, index);
+
+    if (!owner || !endpoint_enter(owner))
+        return NULL;
+    /* If another took its place since, then it was evicted and the ledger knows. */
+    if (ledger_look(&exchange->ledger, units.first).owner == index)
+        return owner;
+    endpoint_leave(owner);
+    return NULL;
+}
+
+/* They are its owner's to write again. */
+static void open_owner(struct ferry_link *link, struct endpoint *owner, struct units units)
+{
+    struct pool *pool = &link->exchange->pool;
+
+    pool_opened(pool, units);
+    window_set(&owner->window, pool_offset(pool, units.first), units_bytes(pool, units),
+               WINDOW_CLOSED, WINDOW_WRITE);
+    atomic_fetch_add_explicit(&link->table_calls, 1, memory_order_relaxed);
+}
+
+/* Closed at their holder, loans of one owner go back to it, or to the pool. What the VMM keeps in
+ * the owner's name stays closed. */
+static void give_home(struct ferry_link *link, uint16_t index, const struct units *units,
+                      uint32_t count)
+{
+    struct exchange *exchange = link->exchange;
+    struct units all = whole(units, count);
+    struct endpoint *owner = enter_owner(exchange, all, index);
+
+    if (owner && !ledger_look(&exchange->ledger, all.first).kept)
+        open_owner(link, owner, all);
+    for (uint32_t i = 0; i < count; i++)
+        ledger_commit_home(&exchange->ledger, units[i]);
+    if (!owner)
+        return;
+    note_homes(owner, units, count);
+    endpoint_leave(owner);
+}
+
+/* -ENOMEM: the holder's window cannot be closed there now, as that would split a mapping; the
+ * loans stay. */
+static int close_holder(struct endpoint *holder, struct stretch *stretch)
+{
+    struct exchange *exchange = holder->exchange;
+    struct units all = whole(stretch->units, stretch->count);
+
+    for (uint32_t i = 0; i < stretch->count; i++)
+        ledger_begin_home(&exchange->ledger, stretch->units[i], holder->index, &stretch->owner[i]);
+    int result = window_set(&holder->window, pool_offset(&exchange->pool, all.first),
+                            units_bytes(&exchange->pool, all), WINDOW_READ, WINDOW_CLOSED);
+    for (uint32_t i = 0; i < stretch->count && result < 0; i++)
+        ledger_abort(&exchange->ledger, stretch->units[i], UNIT_LENT);
+    return result;
+}
+
+/* Whether two go home by the same page-table call. */
+static bool go_together(struct ledger *ledger, const struct stretch *stretch, uint32_t i,
+                        uint32_t j)
+{
+    return stretch->owner[i] == stretch->owner[j] &&
+           ledger_look(ledger, stretch->units[i].first).kept ==
+               ledger_look(ledger, stretch->units[j].first).kept;
+}
+
+/* Loans go from their holder back to their owners, or to the pool: one page-table call for the
+ * holder, and one for each owner that may touch them again. */
+static int bring_home(struct endpoint *holder, struct stretch *stretch)
+{
+    uint32_t next;
+
+    int result = close_holder(holder, stretch);
+    if (result < 0)
+        return result;
+    atomic_fetch_add_explicit(&stretch->link->table_calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stretch->link->shoot_downs, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < stretch->count; i = next) {
+        next = i + 1;
+        while (next < stretch->count && go_together(&holder->exchange->ledger, stretch, i, next))
+            next++;
+        give_home(stretch->link, stretch->owner[i], &stretch->units[i], next - i);
+    }
+    return 0;
+}
+
+/* Under lock. From here to finish_release nobody else touches the token. */
+static void begin_release(struct endpoint *endpoint, uint32_t token)
+{
+    endpoint->held[token].state = HELD_LEAVING;
+    endpoint->leaving++;
+}
+
+/* Under lock. */
+static void end_release(struct endpoint *endpoint, uint32_t token, enum held_state state)
+{
+    endpoint->held[token].state = state;
+    if (--endpoint->leaving == 0)
+        pthread_cond_broadcast(&endpoint->changed);
+}
+
+/* Under lock. */
+static void drop_token(struct endpoint *endpoint, uint32_t token, bool stuck)
+{
+    if (!stuck)
+        endpoint->held[token].link->in_flight--;
+    end_release(endpoint, token, stuck ? HELD_STUCK : HELD_FREE);
+    if (stuck && endpoint->exchange->stuck)
+        endpoint->exchange->stuck(endpoint->exchange->stuck_arg);
+}
+
+static bool side_by_side(const struct endpoint *endpoint, const struct held *a,
+                         const struct held *b)
+{
+    const struct pool *pool = &endpoint->exchange->pool;
+
+    return a->link == b->link && a->units.first + a->units.count == b->units.first &&
+           pool_is_page(pool, a->units.first) == pool_is_page(pool, b->units.first);
+}
+
+/* Brings home loans that lie side by side, from the first on; returns how many. *stuck: those
+ * could not be closed. */
+static uint32_t release_stretch(struct endpoint *endpoint, const uint32_t *tokens, uint32_t count,
+                                bool *stuck)
+{
+    const struct held *held = endpoint->held;
+    struct stretch stretch = {.link = held[tokens[0]].link};
+
+    do
+        stretch.units[stretch.count] = held[tokens[stretch.count]].units;
+    while (++stretch.count < count &&
+           side_by_side(endpoint, &held[tokens[stretch.count - 1]], &held[tokens[stretch.count]]));
+    int result = bring_home(endpoint, &stretch);
+    if (result < 0 && stretch.count > 1) {
+        stretch.count = 1; /* a shorter stretch may do */
+        result = bring_home(endpoint, &stretch);
+    }
+    *stuck = result < 0;
+    return stretch.count;
+}
+
+/* Those with loans to the end, in the order of their units. */
+static uint32_t sort_tokens(const struct endpoint *endpoint, uint32_t *tokens, uint32_t count)
+{
+    const struct held *held = endpoint->held;
+    uint32_t copies = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t token = tokens[i], at = i;
+        uint32_t key = held[token].lent ? held[token].units.first + 1 : 0;
+        for (; at > 0; at--) {
+            const struct held *before = &held[tokens[at - 1]];
+            if ((before->lent ? before->units.first + 1 : 0) <= key)
+                break;
+            tokens[at] = tokens[at - 1];
+        }
+        tokens[at] = token;
+        copies += !key;
+    }
+    return copies;
+}
+
+/* The releases of tokens that are HELD_LEAVING, all at once. */
+static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_t count)
+{
+    bool stuck[FERRY_TOKENS] = {false};
+    struct wakes wakes = {0};
+    uint32_t done;
+
+    for (uint32_t i = sort_tokens(endpoint, tokens, count); i < count; i += done) {
+        done = release_stretch(endpoint, &tokens[i], count - i, &stuck[i]);
+        for (uint32_t j = 1; j < done; j++)
+            stuck[i + j] = stuck[i];
+    }
+    bool any = false;
+    endpoint_lock(endpoint);
+    for (uint32_t i = 0; i < count; i++) {
+        drop_token(endpoint, tokens[i], stuck[i]);
+        any |= !stuck[i];
+    }
+    if (any)
+        room_to_wake(endpoint, false, &wakes);
+    endpoint_unlock(endpoint);
+    room_wake(&wakes);
+}
+
+static void finish_release(struct endpoint *endpoint, uint32_t token)
+{
+    uint32_t tokens[] = {token};
+
+    finish_releases(endpoint, tokens, 1);
+}
+
+int loan_release(struct endpoint *endpoint, uint32_t token)
+{
+    if (token >= FERRY_TOKENS)
+        return -EINVAL;
+    endpoint_lock(endpoint);
+    enum held_state state = endpoint->held[token].state;
+    bool taken = state == HELD_TAKEN || state == HELD_READ;
+    if (taken)
+        begin_release(endpoint, token);
+    endpoint_unlock(endpoint);
+    if (!taken)
+        return -EINVAL;
+    finish_release(endpoint, token);
+    return 0;
+}
+
+void loan_release_all(struct endpoint *endpoint)
+{
+    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
+        if (endpoint->held[token].state == HELD_FREE)
+            continue;
+        endpoint_lock(endpoint);
+        begin_release(endpoint, token);
+        endpoint_unlock(endpoint);
+        finish_release(endpoint, token);
+    }
+}
+
+int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes)
+{
+    int64_t found = -1;
+
+    endpoint_lock(endpoint);
+    for (uint32_t i = 0; i < FERRY_TOKENS && found < 0; i++) {
+        struct held *held = &endpoint->held[i];
+        if (held->state == HELD_TAKEN && held->lent && held->offset == offset &&
+            held->bytes == bytes) {
+            begin_release(endpoint, i);
+            found = i;
+        }
+    }
+    endpoint_unlock(endpoint);
+    return found;
+}
+
+int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token)
+{
+    endpoint_lock(endpoint);
+    begin_release(endpoint, token);
+    endpoint_unlock(endpoint);
+    return token;
+}
+
+void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state state)
+{
+    endpoint_lock(endpoint);
+    end_release(endpoint, token, state);
+    endpoint_unlock(endpoint);
+}
+
+void loan_pass_on(struct endpoint *endpoint, uint32_t token)
+{
+    endpoint->held[token].lent = false;
+    finish_release(endpoint, token);
+}
+
+/* Under lock: the tokens that the guest released, and those whose release failed before. */
+static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
+                               uint32_t tokens[FERRY_TOKENS])
+{
+    struct ferry_control_guest *guest = &endpoint->control->guest;
+    uint32_t count = 0;
+
+    if (endpoint->still) {
+        endpoint->skipped = true;
+        return 0; /* loan_go_on looks again */
+    }
+    for (uint32_t i = 0; i < released; i++) {
+        uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
+        /* A token that is not held is the guest's mistake and changes nothing. */
+        if (token < FERRY_TOKENS && endpoint->held[token].state == HELD_TAKEN)
+            endpoint->held[token].state = HELD_STUCK;
+    }
+    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
+        if (endpoint->held[token].state != HELD_STUCK)
+            continue;
+        begin_release(endpoint, token);
+        tokens[count++] = token;
+    }
+    return count;
+}
+
+void loan_collect(struct endpoint *endpoint)
+{
+    struct ferry_control_guest *guest = &endpoint->control->guest;
+    uint32_t tokens[FERRY_TOKENS];
+    struct wakes wakes = {0};
+
+    endpoint_lock(endpoint);
+    /* Looked at before in_tail: the guest may run, and what it released by now it
+     * took before, so it is found taken below. The other way round a token could be
+     * taken and released between the two looks, and its release lost. */
+    uint32_t released = ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_TOKENS);
+    uint32_t queued = endpoint->in_head - endpoint->in_tail;
+    uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
+    for (uint32_t i = 0; i < taken; i++)
+        room_entry_taken(endpoint, HELD_TAKEN);
+    uint32_t noted = endpoint->home_head - endpoint->home_tail;
+    endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
+    uint32_t count = collect_tokens(endpoint, released, tokens);
+    if (taken)
+        room_to_wake(endpoint, false, &wakes);
+    endpoint_unlock(endpoint);
+
+    room_wake(&wakes);
+    if (count)
+        finish_releases(endpoint, tokens, count);
+}
+
+void loan_hold_still(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    while (endpoint->leaving)
+        pthread_cond_wait(&endpoint->changed, &endpoint->lock);
+    endpoint->still = true;
+    endpoint_unlock(endpoint);
+}
+
+void loan_go_on(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    endpoint->still = false;
+    bool skipped = endpoint->skipped;
+    endpoint->skipped = false;
+    endpoint_unlock(endpoint);
+    if (skipped)
+        loan_collect(endpoint);
+}
+
+bool loan_is_leaving(struct endpoint *endpoint, struct units units)
+{
+    bool leaving = false;
+
+    endpoint_lock(endpoint);
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
+        const struct held *held = &endpoint->held[i];
+        leaving |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
+                   units_overlap(held->units, units);
+    }
+    endpoint_unlock(endpoint);
+    return leaving;
+}
+
+bool loan_reserve(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    bool room = endpoint->over ||
+                endpoint->loans + (endpoint->home_head - endpoint->home_tail) < FERRY_TOKENS;
+    endpoint->loans += room;
+    endpoint_unlock(endpoint);
+    return room;
+}
+
+void loan_unreserve(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    endpoint->loans--;
+    endpoint_unlock(endpoint);
+}
+
+void loan_ignore_notes(struct endpoint *endpoint)
+{
+    endpoint_lock(endpoint);
+    endpoint->over = true;
+    endpoint_unlock(endpoint);
+}

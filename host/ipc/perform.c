@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Perform: hands checked messages over, all or nothing. Messages of one link that follow each
+ * other go together where they can: one page-table call on each side, one wake.
+ */
+#include "ipc/perform.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/exchange.h"
+#include "ipc/loan.h"
+#include "ipc/queue.h"
+#include "ipc/room.h"
+
+static void count_up(atomic_ullong *figure, uint64_t amount)
+{
+    atomic_fetch_add_explicit(figure, amount, memory_order_relaxed);
+}
+
+static void count_units(const struct transfer *transfer)
+{
+    struct ferry_link *link = transfer->link;
+
+    count_up(&link->bytes_handed_over, transfer->bytes);
+    if (pool_is_page(&link->exchange->pool, transfer->units.first))
+        count_up(&link->pages_4k, transfer->units.count);
+    else
+        count_up(&link->extents_2m, transfer->units.count);
+}
+
+/* Begins the change of hands in the ledger. What is moved counts for the
+ * receiver, so nobody can fill its share, or the pool, against its will. */
+static int begin(const struct transfer *transfer, enum unit_state had)
+{
+    struct endpoint *from = transfer->link->from, *to = transfer->link->to;
+    struct ledger *ledger = &from->exchange->ledger;
+    bool page = pool_is_page(&from->exchange->pool, transfer->units.first);
+    uint32_t most = page ? to->most_pages : to->most_extents;
+
+    if (transfer->mode != FERRY_MOVE)
+        return ledger_begin_send(ledger, transfer->units, from->index, had);
+    int result = ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
+    if (result != -EAGAIN)
+        return result;
+    /* What is freed after this finds that somebody waits; what was freed before is found now. */
+    room_park_share(transfer->link, page, transfer->units.count);
+    return ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
+}
+
+/* The sender keeps what take_units claimed. */
+static void give_back(const struct transfer *transfer)
+{
+    struct endpoint *from = transfer->link->from;
+
+    if (transfer->note_kept)
+        loan_unreserve(from);
+    if (transfer->passed >= 0)
+        loan_unclaim(from, (uint32_t)transfer->passed, transfer->passes ? HELD_READ : HELD_TAKEN);
+}
+
+/* Takes the units of a LEND or MOVE out of the sender's hands, in the books. */
+static int take_units(struct transfer *transfer)
+{
+    struct endpoint *from = transfer->link->from;
+
+    /* A borrower may pass a loan on, whole, and only lend what is not its own. */
+    transfer->passed = -1;
+    if (transfer->passes)
+        transfer->passed = loan_claim_read(from, transfer->token);
+    else if (transfer->mode == FERRY_LEND)
+        transfer->passed = loan_claim(from, transfer->offset, transfer->bytes);
+    transfer->had = transfer->passed >= 0 ? UNIT_LENT : UNIT_OWNED;
+    transfer->note_kept =
+        transfer->had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
+    if (transfer->note_kept && !loan_reserve(from))
+        return -EAGAIN;
+
+    int result = begin(transfer, transfer->had);
+    if (result < 0)
+        give_back(transfer);
+    return result;
+}
+
+/* Payload of a COPY into the landing slot of its token, and nothing else of longer ones before. */
+static void copy_payload(const struct transfer *transfer)
+{
+    struct endpoint *to = transfer->link->to;
+    char *slot = to->landing + (uint64_t)transfer->given * FERRY_COPY_BYTES;
+    uint32_t *landed = &to->landed[transfer->given];
+
+    /* In bounds: decode limits bytes to one slot, and token to the slots. The slot is the
+     * receiver's, the source never is. */
+    memcpy(slot, transfer->source, transfer->bytes);
+    if (*landed > transfer->bytes) {
+        memset(slot + transfer->bytes, 0, *landed - transfer->bytes);
+        count_up(&transfer->link->bytes_cleared, *landed - transfer->bytes);
+    }
+    *landed = (uint32_t)transfer->bytes;
+    count_up(&transfer->link->bytes_copied, transfer->bytes);
+}
+
+/* Who sent it and to whom, from the VMM's own books (claims 7, 14). */
+static struct ferry_desc stamp(const struct transfer *transfer)
+{
+    const struct endpoint *from = transfer->link->from, *to = transfer->link->to;
+
+    return (struct ferry_desc){.mode = (uint8_t)transfer->mode,
+                               .inline_bytes = transfer->inline_bytes,
+                               .turn = transfer->turn,
+                               .src = from->id,
+                               .dst = to->id,
+                               .src_generation = from->generation,
+                               .dst_generation = to->generation,
+                               .tag = transfer->tag};
+}
+
+static struct ferry_desc describe(const struct transfer *transfer)
+{
+    const struct endpoint *to = transfer->link->to;
+    struct ferry_desc desc = stamp(transfer);
+    uint64_t slot = (uint64_t)transfer->given * FERRY_COPY_BYTES;
+
+    if (transfer->mode == FERRY_INLINE) {
+        memcpy(desc.data, transfer->data, transfer->inline_bytes);
+        return desc;
+    }
+    desc.payload = (struct ferry_payload){
+        .addr = transfer->mode == FERRY_COPY ? to->landing_addr + slot
+                                             : to->window_addr + transfer->offset,
+        .bytes = transfer->bytes,
+        .token = transfer->given,
+        .message = transfer->message,
+    };
+    return desc;
+}
+
+/* --- messages with a payload --- */
+
+static bool with_token(const struct transfer *transfer)
+{
+    return transfer->mode == FERRY_COPY || transfer->mode == FERRY_LEND;
+}
+
+/* It does not use the room it was promised. Another sender may have found none meanwhile. */
+static void leave_room(const struct transfer *transfer)
+{
+    queue_unreserve(transfer->link, with_token(transfer), transfer->given);
+    room_unpark(transfer->link->to);
+}
+
+/* Everything about one message that may fail, but for the page tables. */
+static int prepare(struct transfer *transfer)
+{
+    struct ferry_link *link = transfer->link;
+
+    int result = queue_reserve(link, with_token(transfer), &transfer->given);
+    if (result < 0)
+        return result;
+    transfer->message = atomic_fetch_add(&link->sequence, 1) + 1;
+    if (transfer->mode == FERRY_COPY)
+        copy_payload(transfer);
+    else
+        result = take_units(transfer);
+    if (result < 0)
+        leave_room(transfer);
+    return result;
+}
+
+static void undo(struct transfer *transfer)
+{
+    if (transfer->mode != FERRY_COPY) {
+        ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->had);
+        give_back(transfer);
+    }
+    leave_room(transfer);
+}
+
+/* What the sender may do with the units of a run until it is handed over. */
+static enum window_access access_before(const struct transfer *run)
+{
+    if (run->kept)
+        return WINDOW_CLOSED;
+    return run->had == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
+}
+
+/* Between the two windows, while nobody has the units open: the receiver gets the payload and
+ * zeros. A loan that passes on is as it was when it was first lent, and its owner's: it must come
+ * home unchanged. */
+static void clear_beside(const struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    uint64_t cleared = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (run[i].had == UNIT_OWNED && run[i].clear)
+            cleared +=
+                pool_clear_beside(&link->exchange->pool, run[i].units, run[i].offset, run[i].bytes);
+    count_up(&link->bytes_cleared, cleared);
+}
+
+/* Closes the sender's window over the units of all, which lie side by side, and opens the
+ * receiver's; never is a page open to both. */
+static int update_tables(const struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    struct pool *pool = &link->exchange->pool;
+    struct units units = {run->units.first, 0};
+    enum window_access before = access_before(run);
+    enum window_access after = run->mode == FERRY_MOVE ? WINDOW_WRITE : WINDOW_READ;
+    int result = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        units.count += run[i].units.count;
+    uint64_t offset = pool_offset(pool, units.first), bytes = units_bytes(pool, units);
+    if (before != WINDOW_CLOSED)
+        result = window_set(&link->from->window, offset, bytes, before, WINDOW_CLOSED);
+    if (result < 0)
+        return result;
+    clear_beside(run, count);
+    result = window_set(&link->to->window, offset, bytes, WINDOW_CLOSED, after);
+    if ((result == 0 ? after : before) == WINDOW_WRITE)
+        pool_opened(pool, units); /* whoever has them now may fill all of them */
+    if (result < 0) {
+        /* Opening again merges what closing split: it needs no memory. */
+        if (before != WINDOW_CLOSED)
+            window_set(&link->from->window, offset, bytes, WINDOW_CLOSED, before);
+        return result;
+    }
+    count_up(&link->table_calls, before == WINDOW_CLOSED ? 1 : 2);
+    count_up(&link->shoot_downs, before != WINDOW_CLOSED);
+    return 0;
+}
+
+/* The books, the queue, the figures: nothing here fails. */
+static void complete(struct transfer *run, uint32_t count)
+{
+    struct ferry_link *link = run->link;
+    struct ferry_desc descs[PERFORM_MOST];
+    uint32_t i = 0;
+
+    do {
+        if (run[i].mode != FERRY_COPY) {
+            ledger_commit_send(&link->exchange->ledger, run[i].units, link->to->index,
+                               run[i].mode == FERRY_MOVE, run[i].message);
+            count_units(&run[i]);
+        }
+        if (run[i].mode == FERRY_LEND) {
+            link->to->held[run[i].given].lent = true;
+            link->to->held[run[i].given].units = run[i].units;
+            link->to->held[run[i].given].offset = run[i].offset;
+            link->to->held[run[i].given].bytes = run[i].bytes;
+        }
+        descs[i] = describe(&run[i]);
+    } while (++i < count);
+    queue_deliver(link, descs, count);
+    if (run->mode == FERRY_MOVE) /* who waits to move something here may do so now */
+        room_unpark(link->from);
+    for (i = 0; i < count; i++)
+        if (run[i].mode == FERRY_LEND && run[i].passed >= 0)
+            loan_pass_on(link->from, (uint32_t)run[i].passed);
+}
+
+static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done)
+{
+    uint32_t ready = 0;
+    int result = 0;
+
+    while (ready < count && (result = prepare(&run[ready])) == 0) {
+        /* Its own units and those it passes on have different rights: not in one call. */
+        if (ready && access_before(&run[ready]) != access_before(run)) {
+            undo(&run[ready]);
+            break;
+        }
+        ready++;
+    }
+    int failed = ready && run->mode != FERRY_COPY ? update_tables(run, ready) : 0;
+    if (failed == 0 && ready)
+        complete(run, ready);
+    for (uint32_t i = 0; failed < 0 && i < ready; i++)
+        undo(&run[i]);
+    if (failed < 0 && ready > 1)
+        return perform_payloads(run, 1, done); /* a shorter stretch may do */
+    *done = failed < 0 ? 0 : ready;
+    return failed < 0 ? failed : result;
+}
+
+/* --- messages without --- */
+
+static int perform_inline(const struct transfer *run, uint32_t count, uint32_t *done)
+{
+    struct ferry_desc descs[PERFORM_MOST];
+    uint64_t bytes = 0;
+
+    descs[0] = describe(run);
+    for (uint32_t i = 1; i < count; i++)
+        descs[i] = describe(&run[i]);
+    int result = queue_deliver_inline(run->link, descs, count);
+    if (result < 0)
+        return result;
+    *done = (uint32_t)result;
+    for (uint32_t i = 0; i < *done; i++)
+        bytes += run[i].inline_bytes;
+    count_up(&run->link->bytes_inline, bytes);
+    return *done < count ? -EAGAIN : 0;
+}
+
+/* --- all --- */
+
+bool perform_joins(const struct transfer *last, const struct transfer *next)
+{
+    const struct pool *pool = &last->link->exchange->pool;
+
+    if (next->link != last->link || next->mode != last->mode)
+        return false;
+    switch (last->mode) {
+    case FERRY_INLINE:
+        return true;
+    case FERRY_COPY:
+        /* The receiver reads one long copy while the next is made. */
+        return last->bytes + next->bytes <= FERRY_COPY_BYTES;
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return next->units.first == last->units.first + last->units.count &&
+               pool_is_page(pool, next->units.first) == pool_is_page(pool, last->units.first);
+    case FERRY_HANGUP:
+        return false;
+    }
+    return false;
+}
+
+int perform_run(struct transfer *run, uint32_t count, uint32_t *done)
+{
+    struct ferry_link *link = run->link;
+    int result = 0;
+
+    *done = 0;
+    if (run->mode == FERRY_HANGUP) {
+        queue_hangup(link);
+        *done = 1;
+    } else {
+        result = run->mode == FERRY_INLINE ? perform_inline(run, count, done)
+                                           : perform_payloads(run, count, done);
+        count_up(&link->messages, *done);
+        count_up(&link->from->messages_sent, *done);
+    }
+#ifdef FERRY_PROVE
+    ledger_prove(&link->exchange->ledger);
+#endif
+    return result;
+}
+
+int perform_one(struct transfer *transfer)
+{
+    uint32_t done;
+
+    return perform_run(transfer, 1, &done);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Perform: hands checked messages over, each all or nothing (claims 1, 4, 6, 7). Runs without KVM.
+ */
+#ifndef FERRY_HOST_PERFORM_H
+#define FERRY_HOST_PERFORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/link.h"
+
+/* A checked message: nothing in it is the guest's to change any more. */
+struct transfer {
+    struct ferry_link *link;
+    enum ferry_mode mode;
+    uint8_t inline_bytes;
+    bool noted;  /* LEND: the guest or host wants a note when it comes home */
+    bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool kept;   /* LEND: of an extent that the VMM keeps: closed to the sender already */
+    bool clear;  /* LEND, MOVE: what the units hold beside the payload may not be zero */
+    uint32_t token;
+    uint32_t turn; /* see struct ferry_desc */
+    uint64_t tag;
+    const void *source; /* COPY: readable until perform returns */
+    uint64_t offset;    /* LEND, MOVE: of the payload in the pool */
+    uint64_t bytes;
+    struct units units; /* LEND, MOVE */
+    uint8_t data[FERRY_INLINE_BYTES];
+    /* Of perform: */
+    uint32_t given;      /* the receiver's token, of a COPY or LEND */
+    uint32_t message;    /* its number on the link */
+    bool note_kept;      /* room for the note when it comes home */
+    int64_t passed;      /* token of the sender whose loan passes on; -1: none */
+    enum unit_state had; /* LENT if so, else OWNED */
+};
+
+/* Most messages that are performed together: their descriptors are on the stack. */
+#define PERFORM_MOST 64u
+
+/* Hands it over. -EAGAIN: no room now (nothing changed; the sender is woken when
+ * there may be), -EPIPE, -EPERM (not the sender's units), -ENOMEM (no page-table update possible). */
+int perform_one(struct transfer *transfer);
+
+/* Whether `next`, sent after `last`, may be performed together with it: of one link and mode,
+ * payloads that change hands side by side. */
+bool perform_joins(const struct transfer *last, const struct transfer *next);
+/* Hands over a run of them, each all or nothing, in order. *done: how many. 0: all are, or the
+ * rest can be tried again at once; else as above, of the first that was not. */
+int perform_run(struct transfer *run, uint32_t count, uint32_t *done);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The queue of messages that arrived at an endpoint. */
+#include "ipc/queue.h"
+
+#include <errno.h>
+
+#include "ipc/direct.h"
+#include "ipc/loan.h"
+#include "ipc/ring.h"
+#include "ipc/room.h"
+
+/* Under lock. */
+static bool may_send(struct ferry_link *link)
+{
+    bool may = link->to->live && !link->hung_up;
+
+    link->unread = link->unread || !may;
+    return may;
+}
+
+/* Under lock. */
+static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
+{
+    struct endpoint *to = link->to;
+    int64_t found = 0;
+
+    if (!may_send(link))
+        return -EPIPE;
+    if (with_token)
+        found = room_token(to);
+    if (found < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
+        link->parked |= with_token ? PARKED_TOKEN : PARKED_PAYLOAD;
+        return -EAGAIN;
+    }
+    if (with_token) {
+        *token = (uint32_t)found;
+        to->held[found] = (struct held){.state = HELD_PROMISED, .link = link};
+    }
+    to->promised++;
+    to->users++;
+    link->in_flight++;
+    return 0;
+}
+
+/* The receiver may have taken and released without leaving its VM since. False: it is gone. */
+static bool look_again(struct endpoint *to)
+{
+    if (!endpoint_enter(to))
+        return false;
+    if (!endpoint_is_host(to))
+        loan_collect(to);
+    endpoint_leave(to);
+    return true;
+}
+
+int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
+{
+    endpoint_lock(link->to);
+    int result = try_reserve(link, with_token, token);
+    endpoint_unlock(link->to);
+    if (result != -EAGAIN)
+        return result;
+
+    if (!look_again(link->to))
+        return -EPIPE;
+    endpoint_lock(link->to);
+    result = try_reserve(link, with_token, token);
+    endpoint_unlock(link->to);
+    return result;
+}
+
+/* Under lock. */
+static void append(struct ferry_link *link, const struct ferry_desc *desc)
+{
+    struct endpoint *to = link->to;
+    uint32_t slot = to->in_head & RING_MASK;
+
+    to->queue[slot] = *desc;
+    to->queue_link[slot] = (uint8_t)link->place;
+    to->in_head++;
+    if (!endpoint_is_host(to))
+        /* In bounds: the slot is masked, and free because a reserved entry is
+         * counted until the guest has taken it. */
+        to->control->in[slot] = *desc;
+}
+
+/* Under lock: shows the guest what was appended. */
+static void publish(struct endpoint *to)
+{
+    if (!endpoint_is_host(to))
+        ring_publish(&to->control->vmm.in_head, to->in_head);
+}
+
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    for (uint32_t i = 0; i < count; i++) {
+        if (descs[i].mode == FERRY_COPY || descs[i].mode == FERRY_LEND)
+            to->held[descs[i].payload.token].state = HELD_QUEUED;
+        append(link, &descs[i]);
+    }
+    publish(to);
+    to->promised -= count;
+    to->users -= count;
+    if (to->users == 0 && !to->live)
+        pthread_cond_broadcast(&to->changed);
+    endpoint_unlock(to);
+    endpoint_wake(to);
+    atomic_fetch_add_explicit(&to->messages_received, count, memory_order_relaxed);
+}
+
+/* Under lock. */
+static int append_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
+{
+    if (!may_send(link))
+        return -EPIPE;
+    uint32_t room = room_inline(link), fit = count < room ? count : room;
+    for (uint32_t i = 0; i < fit; i++)
+        append(link, &descs[i]);
+    publish(link->to);
+    link->inline_in_flight += fit;
+    if (fit < count)
+        link->parked |= PARKED_INLINE;
+    return (int)fit;
+}
+
+int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    int done = append_inline(link, descs, count);
+    endpoint_unlock(to);
+    if (done >= 0 && (uint32_t)done < count && look_again(to)) {
+        endpoint_lock(to);
+        int more = append_inline(link, descs + done, count - (uint32_t)done);
+        endpoint_unlock(to);
+        done += more > 0 ? more : 0;
+    }
+    if (done > 0) {
+        endpoint_wake(to);
+        atomic_fetch_add_explicit(&to->messages_received, (uint32_t)done, memory_order_relaxed);
+    }
+    return done;
+}
+
+void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    if (with_token)
+        to->held[token].state = HELD_FREE;
+    to->promised--;
+    link->in_flight--;
+    if (--to->users == 0 && !to->live)
+        pthread_cond_broadcast(&to->changed);
+    endpoint_unlock(to);
+}
+
+void queue_hangup(struct ferry_link *link)
+{
+    struct endpoint *to = link->to;
+    struct ferry_desc desc = {.mode = FERRY_HANGUP,
+                              .turn = direct_sent(link),
+                              .src = link->from->id,
+                              .dst = to->id,
+                              .src_generation = link->from->generation,
+                              .dst_generation = to->generation};
+
+    endpoint_lock(to);
+    if (to->live && !link->hung_up) {
+        link->hung_up = true;
+        append(link, &desc);
+        publish(to);
+    }
+    endpoint_unlock(to);
+    endpoint_wake(to);
+}
+
+bool queue_want(struct ferry_link *link)
+{
+    if (atomic_load_explicit(&link->wanted, memory_order_relaxed) ||
+        atomic_exchange(&link->wanted, true))
+        return false;
+    endpoint_wake(link->from);
+    return true;
+}
+
+bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc)
+{
+    struct wakes wakes = {0};
+
+    endpoint_lock(endpoint);
+    bool any = endpoint->in_head != endpoint->in_tail;
+    if (any) {
+        *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
+        room_entry_taken(endpoint, endpoint_is_host(endpoint) ? HELD_TAKEN : HELD_READ);
+        room_to_wake(endpoint, false, &wakes);
+    }
+    endpoint_unlock(endpoint);
+    room_wake(&wakes);
+    return any;
+}
+
+bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
+{
+    endpoint_lock(endpoint);
+    bool any = endpoint->in_head != endpoint->in_tail;
+    if (any)
+        *desc = endpoint->queue[endpoint->in_tail & RING_MASK];
+    endpoint_unlock(endpoint);
+    return any;
+}
+
+bool queue_accepts(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool accepts = link->to->live && !link->hung_up;
+    endpoint_unlock(link->to);
+    return accepts;
+}
+
+bool queue_may_send(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool may = may_send(link);
+    endpoint_unlock(link->to);
+    return may;
+}
+
+bool queue_unread(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool unread = link->unread;
+    endpoint_unlock(link->to);
+    return unread;
+}
+
+bool queue_hung_up(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    bool hung_up = link->hung_up;
+    endpoint_unlock(link->to);
+    return hung_up;
+}
+
+void queue_refuse(struct ferry_link *link)
+{
+    endpoint_lock(link->to);
+    link->hung_up = true;
+    endpoint_unlock(link->to);
+    endpoint_wake(link->from);
+}
+
+bool queue_abandon(struct ferry_link *link)
+{
+    struct endpoint *to = link->to;
+
+    endpoint_lock(to);
+    bool unused = !to->live || (!link->hung_up && !link->in_flight && !link->inline_in_flight);
+    link->hung_up = link->hung_up || unused;
+    endpoint_unlock(to);
+    return unused;
+}
+
+void queue_refuse_all(struct endpoint *endpoint)
+{
+    for (uint32_t i = 0; i < endpoint->in_count; i++)
+        queue_refuse(endpoint->in[i]);
+}

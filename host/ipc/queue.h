@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The queue of messages that arrived at an endpoint (claims 1, 3, 8). Room in
+ * it is promised before a hand-over begins, so that delivering cannot fail.
+ * Any thread, unless said otherwise.
+ */
+#ifndef FERRY_HOST_QUEUE_H
+#define FERRY_HOST_QUEUE_H
+
+#include "ipc/link.h"
+
+/* Promises room for one message of `link` with a payload, and with_token a token for it.
+ * -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the receiver is gone or the
+ * link hung up. */
+int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
+void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
+/* Fulfils `count` promises of one link, in order; cannot fail. Wakes the receiver once. */
+void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
+
+/* Delivers messages that are their descriptors alone: as many of `count` as there is room
+ * for, in order; returns how many. Fewer: the sender is noted as parked. -EPIPE as above.
+ * Wakes the receiver once. */
+int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
+/* Delivers the hang-up, for which room is always kept; once per link. */
+void queue_hangup(struct ferry_link *link);
+
+/* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
+bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);
+/* The next message without taking it. */
+bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
+
+/* The receiver takes no more over this link: senders get -EPIPE. */
+void queue_refuse(struct ferry_link *link);
+/* The same over all links to this endpoint, whose program has ended. */
+void queue_refuse_all(struct endpoint *endpoint);
+/* Before it is destroyed: whether nothing of it is in the queue, and now nothing will be. */
+bool queue_abandon(struct ferry_link *link);
+/* Whether anything sent over it can still arrive. */
+bool queue_accepts(struct ferry_link *link);
+/* The same for who is about to send; if not, the link notes that what it carries is not read. */
+bool queue_may_send(struct ferry_link *link);
+/* Whether something was to be sent over it that could not arrive. */
+bool queue_unread(struct ferry_link *link);
+/* Whether either side has ended it. What was sent before may still be on its way. */
+bool queue_hung_up(struct ferry_link *link);
+
+/* The receiver looks for messages of this link. True: for the first time; its sender may have
+ * waited for that. */
+bool queue_want(struct ferry_link *link);
+
+#endif

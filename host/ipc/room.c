@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What room there is at a receiver, and waking those who wait for it. */
+#include "ipc/room.h"
+
+#include "ipc/exchange.h"
+#include "ipc/ring.h"
+
+/* Under lock. Entries the hang-ups of links that have not hung up yet will need. */
+static uint32_t kept_for_hangups(const struct endpoint *endpoint)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < endpoint->in_count; i++)
+        kept += !endpoint->in[i]->hung_up;
+    return kept;
+}
+
+/* Under lock. Free entries of the queue. */
+uint32_t room_entries(const struct endpoint *to)
+{
+    uint32_t used = to->in_head - to->in_tail + to->promised + kept_for_hangups(to);
+
+    return used < FERRY_RING_ENTRIES ? FERRY_RING_ENTRIES - used : 0;
+}
+
+/* Under lock. */
+int64_t room_token(const struct endpoint *endpoint)
+{
+    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
+        if (endpoint->held[i].state == HELD_FREE)
+            return i;
+    return -1;
+}
+
+/* Under lock. How many more descriptors of this link fit. Those without a payload hold nothing
+ * but their entry, and the links of a receiver share its entries evenly. */
+uint32_t room_inline(const struct ferry_link *link)
+{
+    uint32_t share = FERRY_RING_ENTRIES / link->to->in_count, room = room_entries(link->to);
+    uint32_t left = link->inline_in_flight < share ? share - link->inline_in_flight : 0;
+
+    return left < room ? left : room;
+}
+
+static uint64_t payload_bytes(const struct ferry_desc *desc)
+{
+    if (desc->mode == FERRY_INLINE)
+        return desc->inline_bytes;
+    return desc->mode == FERRY_HANGUP ? 0 : desc->payload.bytes;
+}
+
+void room_entry_taken(struct endpoint *endpoint, enum held_state state)
+{
+    uint32_t slot = endpoint->in_tail++ & RING_MASK;
+    const struct ferry_desc *desc = &endpoint->queue[slot];
+    struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
+
+    if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
+        endpoint->held[desc->payload.token].state = state;
+    else if (desc->mode == FERRY_INLINE)
+        link->inline_in_flight--;
+    else if (desc->mode == FERRY_MOVE)
+        link->in_flight--;
+    /* What plain reads take counts as it is read. */
+    if (state == HELD_TAKEN)
+        atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
+}
+
+/* Under lock: whether the receiver may own what a MOVE waits to give it. */
+static bool share_again(const struct ferry_link *link)
+{
+    const struct endpoint *to = link->to;
+    uint32_t most = link->wants_pages ? to->most_pages : to->most_extents;
+    /* As the ledger counts: for a moment it may be less than nothing. */
+    int32_t owned = (int32_t)ledger_owned(&link->exchange->ledger, to->index, link->wants_pages);
+
+    return (int64_t)owned + link->wants_units <= most;
+}
+
+/* Under lock: of what a sender waits for, that which is there again. All that it needs must be
+ * there: a sender that is woken for less only parks again, and two that are linked both ways
+ * would wake each other so for ever. */
+static uint8_t room_again(const struct ferry_link *link, bool all)
+{
+    uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
+    uint8_t room = 0;
+
+    if (!link->parked)
+        return 0;
+    if (room_entries(link->to) > 0) {
+        if (link->in_flight <= (all ? link->max_messages - 1 : link->max_messages / 2))
+            room |= PARKED_PAYLOAD | (room_token(link->to) >= 0 ? PARKED_TOKEN : 0);
+        if (link->inline_in_flight <= (all ? shares - 1 : shares / 2))
+            room |= PARKED_INLINE;
+    }
+    if (link->parked & PARKED_SHARE && share_again(link))
+        room |= PARKED_SHARE;
+    return link->parked & room;
+}
+
+/* Those that can send half of their share at one go, so that a sender is not
+ * woken for every message that is taken. Who waits himself may be waiting
+ * for just one, so then it is all that have any of their share free. */
+void room_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
+{
+    all = all || atomic_load(&endpoint->waiting);
+    for (uint32_t i = 0; i < endpoint->in_count; i++) {
+        struct ferry_link *link = endpoint->in[i];
+        uint8_t room = room_again(link, all);
+        if (!room)
+            continue;
+        link->parked &= (uint8_t)~room;
+        wakes->list[wakes->count++] = link->from;
+    }
+}
+
+void room_wake(const struct wakes *wakes)
+{
+    for (uint32_t i = 0; i < wakes->count; i++)
+        endpoint_wake(wakes->list[i]);
+}
+
+void room_unpark(struct endpoint *endpoint)
+{
+    struct wakes wakes = {0};
+
+    endpoint_lock(endpoint);
+    room_to_wake(endpoint, true, &wakes);
+    endpoint_unlock(endpoint);
+    room_wake(&wakes);
+}
+
+void room_park_share(struct ferry_link *link, bool pages, uint32_t units)
+{
+    endpoint_lock(link->to);
+    link->parked |= PARKED_SHARE;
+    link->wants_pages = pages;
+    link->wants_units = units;
+    endpoint_unlock(link->to);
+}

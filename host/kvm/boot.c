@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The system area of a VM and the state its CPU starts in. */
+#include "kvm/boot.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <ferry/abi/layout.h>
+
+/* Offsets in the system area, a page each after the control structure. */
+#define AT_SEGMENTS   sizeof(struct ferry_control)
+#define AT_IDT        (AT_SEGMENTS + FERRY_PAGE_BYTES)
+#define AT_EXCEPTION  (AT_IDT + FERRY_PAGE_BYTES)
+#define AT_SYSCALL    (AT_EXCEPTION + FERRY_PAGE_BYTES)
+#define AT_STACK      (AT_SYSCALL + FERRY_PAGE_BYTES)
+#define AT_PAGETABLES (AT_STACK + FERRY_PAGE_BYTES)
+#define AT_TSS        (AT_SEGMENTS + 0x100)
+
+#define STACK_TOP (FERRY_SYSTEM_BASE + AT_STACK + FERRY_PAGE_BYTES)
+
+/* Selectors, in the order that syscall and sysret ask for. */
+enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_DATA = 0x23, USER_CODE = 0x2b, TASK = 0x30 };
+
+#define STUB_BYTES 4
+
+struct idt_entry {
+    uint16_t offset_low, selector;
+    uint8_t stack, type;
+    uint16_t offset_middle;
+    uint32_t offset_high, zero;
+};
+
+static void write_segments(char *host)
+{
+    const uint64_t tss = FERRY_SYSTEM_BASE + AT_TSS;
+    uint64_t gdt[8] = {
+        [1] = 0x00af9b000000ffff, /* code, CPL0, 64-bit */
+        [2] = 0x00cf93000000ffff, /* data, CPL0 */
+        [4] = 0x00cff3000000ffff, /* data, CPL3 */
+        [5] = 0x00affb000000ffff, /* code, CPL3, 64-bit */
+        [6] = 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56,
+        [7] = tss >> 32,
+    };
+    uint64_t stack = STACK_TOP;
+
+    memcpy(host + AT_SEGMENTS, gdt, sizeof gdt);
+    memcpy(host + AT_TSS + 4, &stack, sizeof stack); /* RSP0 */
+}
+
+/* Every exception ends the program, so each stub only leaves the VM: the VMM
+ * tells the vector from RIP. CPL0 code may be emulated and slow: two
+ * instructions are all there is. */
+static void write_exceptions(char *host)
+{
+    static const uint8_t stub[STUB_BYTES] = {0xe6, FERRY_PORT_EXCEPTION, 0x0f, 0x0b};
+    struct idt_entry *idt = (struct idt_entry *)(void *)(host + AT_IDT);
+
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t entry = FERRY_SYSTEM_BASE + AT_EXCEPTION + i * STUB_BYTES;
+        memcpy(host + AT_EXCEPTION + i * STUB_BYTES, stub, STUB_BYTES);
+        idt[i] = (struct idt_entry){.offset_low = (uint16_t)entry,
+                                    .selector = KERNEL_CODE,
+                                    /* int3 and into come from CPL3 */
+                                    .type = i == 3 || i == 4 ? 0xee : 0x8e,
+                                    .offset_middle = (uint16_t)(entry >> 16),
+                                    .offset_high = (uint32_t)(entry >> 32)};
+    }
+}
+
+/* `syscall` arrives here at CPL0, or still at CPL3 where the CPU's virtualization
+ * keeps it there; so the page is executable for both. */
+static void write_syscall(char *host)
+{
+    static const uint8_t stub[STUB_BYTES] = {0xe6, FERRY_PORT_SYSCALL, 0x0f, 0x0b};
+
+    memcpy(host + AT_SYSCALL, stub, sizeof stub);
+}
+
+static int map_pages(struct guest_tables *tables, uint64_t at, uint64_t bytes, unsigned flags)
+{
+    return guest_tables_map(tables, FERRY_SYSTEM_BASE + at, FERRY_SYSTEM_BASE + at + bytes, flags);
+}
+
+static int map_system(struct guest_tables *tables, uint64_t window_bytes)
+{
+    const uint64_t control = sizeof(struct ferry_control);
+    const uint64_t guest = offsetof(struct ferry_control, guest);
+    const uint64_t in = offsetof(struct ferry_control, in);
+    int result = 0;
+
+    /* Rights only grow: read-only for all, then writing for the guest's pages. The first page,
+     * which tells who its peers are, comes when the guest looks at it (identity.h). */
+    result |= map_pages(tables, sizeof(struct ferry_control_info),
+                        control - sizeof(struct ferry_control_info), GUEST_USER);
+    result |= map_pages(tables, guest, in - guest, GUEST_USER | GUEST_WRITE);
+    result |= map_pages(tables, AT_SEGMENTS, 2 * FERRY_PAGE_BYTES, GUEST_WRITE);
+    result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
+    result |= map_pages(tables, AT_SYSCALL, FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
+    result |= map_pages(tables, AT_STACK, FERRY_PAGE_BYTES, GUEST_WRITE);
+    result |= guest_tables_map(tables, SYSTEM_LANDING, SYSTEM_LANDING + SYSTEM_LANDING_BYTES,
+                               GUEST_USER | GUEST_LARGE);
+    result |= guest_tables_map(tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window_bytes,
+                               GUEST_USER | GUEST_WRITE | GUEST_LARGE);
+    return result ? -ENOMEM : 0;
+}
+
+int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
+{
+    uint32_t capacity = (uint32_t)((SYSTEM_TABLES_BYTES - AT_PAGETABLES) / FERRY_PAGE_BYTES);
+
+    write_segments(host);
+    write_exceptions(host);
+    write_syscall(host);
+    guest_tables_init(tables, (char *)host + AT_PAGETABLES, FERRY_SYSTEM_BASE + AT_PAGETABLES,
+                      capacity);
+    return map_system(tables, window_bytes);
+}
+
+int boot_show_info(struct guest_tables *tables)
+{
+    return map_pages(tables, 0, sizeof(struct ferry_control_info), GUEST_USER);
+}
+
+void boot_user_segments(struct kvm_sregs *sregs)
+{
+    sregs->cs = (struct kvm_segment){.selector = USER_CODE,
+                                     .type = 11,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .present = 1,
+                                     .l = 1,
+                                     .g = 1,
+                                     .limit = 0xffffffff};
+    sregs->ss = (struct kvm_segment){.selector = USER_DATA,
+                                     .type = 3,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .present = 1,
+                                     .db = 1,
+                                     .g = 1,
+                                     .limit = 0xffffffff};
+}
+
+void boot_sregs(struct kvm_sregs *sregs)
+{
+    boot_user_segments(sregs);
+    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss;
+    sregs->tr = (struct kvm_segment){.selector = TASK,
+                                     .base = FERRY_SYSTEM_BASE + AT_TSS,
+                                     .limit = 0x67,
+                                     .type = 11,
+                                     .present = 1};
+    sregs->ldt = (struct kvm_segment){.type = 2, .unusable = 1}; /* no selector points into one */
+    sregs->gdt.base = FERRY_SYSTEM_BASE + AT_SEGMENTS;
+    sregs->gdt.limit = 8 * 8 - 1;
+    sregs->idt.base = FERRY_SYSTEM_BASE + AT_IDT;
+    sregs->idt.limit = 32 * sizeof(struct idt_entry) - 1;
+    sregs->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
+    sregs->cr3 = FERRY_SYSTEM_BASE + AT_PAGETABLES;
+    sregs->cr4 = 0x40620; /* OSXSAVE OSXMMEXCPT OSFXSR PAE */
+    sregs->efer = 0xd01;  /* NXE LMA LME SCE */
+}
+
+uint64_t boot_user_flags(uint64_t flags)
+{
+    const uint64_t chosen = 0x240dd5; /* ID AC OF DF TF SF ZF AF PF CF */
+
+    return (flags & chosen) | 0x3202; /* IOPL 3, IF */
+}
+
+void boot_regs(struct kvm_regs *regs, uint64_t rip, uint64_t rsp)
+{
+    *regs = (struct kvm_regs){.rip = rip, .rsp = rsp, .rflags = boot_user_flags(0)};
+}
+
+void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS])
+{
+    const uint64_t star = (uint64_t)(0x18 | 3) << 48 | (uint64_t)KERNEL_CODE << 32;
+
+    msrs[0] = (struct kvm_msr_entry){.index = 0xc0000081, .data = star};
+    msrs[1] = (struct kvm_msr_entry){.index = 0xc0000082, .data = FERRY_SYSTEM_BASE + AT_SYSCALL};
+    msrs[2] = (struct kvm_msr_entry){.index = 0xc0000084, .data = 0x44700}; /* AC NT DF IF TF */
+}
+
+int boot_vector(uint64_t rip)
+{
+    uint64_t at = rip - (FERRY_SYSTEM_BASE + AT_EXCEPTION);
+
+    return at < 32 * STUB_BYTES ? (int)(at / STUB_BYTES) : -1;
+}
+
+bool boot_exception_frame(const void *host, uint64_t rsp, int vector, struct boot_frame *frame)
+{
+    /* Vectors that push an error code: 8, 10 to 14, 17, 21. */
+    bool with_error = 0x00227d00u >> vector & 1;
+    uint64_t words[6], bytes = (with_error ? 6 : 5) * sizeof(uint64_t);
+    uint64_t low = FERRY_SYSTEM_BASE + AT_STACK;
+
+    if (rsp < low || rsp > STACK_TOP - bytes)
+        return false;
+    memcpy(words + !with_error, (const char *)host + (rsp - FERRY_SYSTEM_BASE), bytes);
+    *frame = (struct boot_frame){
+        .error = with_error ? words[0] : 0, .rip = words[1], .rflags = words[3], .rsp = words[4]};
+    return true;
+}

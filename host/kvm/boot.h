@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The system area of a VM: control structure, landing slots, and what the
+ * CPU needs to run a program at CPL3: descriptor tables, the stubs, the page
+ * tables. Written before the first instruction; the guest can write only the pages
+ * of the control structure that are its own.
+ */
+#ifndef FERRY_HOST_BOOT_H
+#define FERRY_HOST_BOOT_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/abi/control.h>
+
+#include "kvm/guest_tables.h"
+
+#define SYSTEM_TABLES_BYTES  (2ull << 20) /* control structure, stubs and page tables */
+#define SYSTEM_LANDING_BYTES ((uint64_t)FERRY_TOKENS * FERRY_COPY_BYTES)
+#define SYSTEM_BYTES         (SYSTEM_TABLES_BYTES + SYSTEM_LANDING_BYTES)
+#define SYSTEM_LANDING       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
+
+/* Fills the area at `host` and starts the page tables; maps the area and the
+ * window's window_bytes. -ENOMEM: the tables do not fit. */
+int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables);
+
+/* Lets the guest read the first page of the control structure, which boot_system leaves out. */
+int boot_show_info(struct guest_tables *tables);
+
+/* Registers of a CPU about to run at `rip` with stack `rsp` at CPL3. */
+void boot_sregs(struct kvm_sregs *sregs);
+void boot_user_segments(struct kvm_sregs *sregs);
+void boot_regs(struct kvm_regs *regs, uint64_t rip, uint64_t rsp);
+
+/* The model-specific registers that make `syscall` enter the stub. */
+#define BOOT_MSRS 3
+void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS]);
+
+/* RFLAGS for user code: what the program may choose of `flags`, interrupts
+ * and port access on. */
+uint64_t boot_user_flags(uint64_t flags);
+
+#define BOOT_PAGE_FAULT 14
+
+/* The exception whose stub is at rip: 0 to 31, or -1. */
+int boot_vector(uint64_t rip);
+
+/* What the CPU pushed when it took an exception. */
+struct boot_frame {
+    uint64_t error, rip, rflags, rsp;
+};
+/* Reads the frame of exception `vector` at `rsp` in the area at `host`. False: no such stack. */
+bool boot_exception_frame(const void *host, uint64_t rsp, int vector, struct boot_frame *frame);
+
+#endif

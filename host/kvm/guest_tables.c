@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The page tables the guest's CPU walks: building the identity map. */
+#include "kvm/guest_tables.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define PAGE       4096ull
+#define LARGE      (2ull << 20)
+#define ADDR_MASK  0x000ffffffffff000ull
+#define PRESENT    1ull
+#define WRITABLE   2ull
+#define USER       4ull
+#define USED       0x60ull /* accessed and dirty, so that the CPU need not write the entry */
+#define LARGE_LEAF 0x80ull
+#define NO_EXEC    (1ull << 63)
+
+/* Bits of an address that index the table of a level: 3 is the root. */
+static unsigned index_at(uint64_t addr, int level)
+{
+    return (unsigned)(addr >> (12 + 9 * level)) & 511;
+}
+
+static uint64_t *table_of(const struct guest_tables *tables, uint64_t entry)
+{
+    return tables->pages + ((entry & ADDR_MASK) - tables->base) / sizeof(uint64_t);
+}
+
+void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity)
+{
+    *tables = (struct guest_tables){.pages = pages, .base = base, .capacity = capacity, .used = 1};
+    memset(pages, 0, PAGE);
+}
+
+/* The table below `entry`, made if there is none; NULL: out of pages. */
+static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
+{
+    if (!(*entry & PRESENT)) {
+        if (tables->used == tables->capacity)
+            return NULL;
+        uint64_t page = tables->base + PAGE * tables->used++;
+        memset(table_of(tables, page), 0, PAGE);
+        *entry = page | PRESENT | WRITABLE | USER | USED;
+    }
+    return table_of(tables, *entry);
+}
+
+/* Sets a leaf, or adds rights to the one that is there. */
+static void set_leaf(uint64_t *entry, uint64_t addr, unsigned flags, uint64_t size_bit)
+{
+    uint64_t rights =
+        PRESENT | USED | (flags & GUEST_USER ? USER : 0) | (flags & GUEST_WRITE ? WRITABLE : 0);
+    uint64_t no_exec = flags & GUEST_EXEC ? 0 : NO_EXEC;
+
+    if (*entry & PRESENT)
+        *entry = (*entry | rights) & ~(no_exec ? 0 : NO_EXEC);
+    else
+        *entry = addr | rights | no_exec | size_bit;
+}
+
+/* Tables that are kept for what cannot do with a large leaf: code, and the levels above. */
+#define TABLES_KEPT 64
+
+static bool is_scarce(const struct guest_tables *tables)
+{
+    return tables->capacity - tables->used <= TABLES_KEPT;
+}
+
+int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags)
+{
+    bool large = flags & GUEST_LARGE;
+
+    for (uint64_t addr = start; addr < end;) {
+        uint64_t *table = tables->pages;
+        for (int level = 3; level > 1; level--) {
+            table = descend(tables, &table[index_at(addr, level)]);
+            if (!table)
+                return -ENOMEM;
+        }
+        uint64_t *entry = &table[index_at(addr, 1)];
+        bool empty = !(*entry & PRESENT);
+        bool coarse = flags & GUEST_COARSE && is_scarce(tables);
+        if ((empty && (large || coarse)) || (!empty && *entry & LARGE_LEAF)) {
+            set_leaf(entry, addr & ~(LARGE - 1), flags, LARGE_LEAF);
+            addr = (addr & ~(LARGE - 1)) + LARGE;
+            continue;
+        }
+        table = descend(tables, entry);
+        if (!table)
+            return -ENOMEM;
+        uint64_t stop = (addr & ~(LARGE - 1)) + LARGE;
+        for (; addr < end && addr < stop; addr += PAGE)
+            set_leaf(&table[index_at(addr, 0)], addr, flags, 0);
+    }
+    return 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* /dev/kvm and what is asked of it once for all VMs. */
+#include "kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kvm/kvm_cpuid.h"
+#include "lib/error.h"
+
+/* x87, SSE, AVX and AVX-512. Not AMX: its state is large and needs a
+ * permission of the host process. */
+#define XCR0_OFFERED 0xe7ull
+
+static int open_error(struct ferry_error *err, int code)
+{
+    switch (code) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+        return error_set(err, -code,
+                         "no /dev/kvm: KVM is not loaded or this machine does not offer it; "
+                         "for what to type here, see: ferry doctor");
+    case EACCES:
+    case EPERM:
+        return error_set(err, -code,
+                         "no right to open /dev/kvm: this user must be able to read and write it; "
+                         "for what to type here, see: ferry doctor");
+    default:
+        return error_set(err, -code, "cannot open /dev/kvm: %s", strerror(code));
+    }
+}
+
+static int check_version(int kvm_fd, struct ferry_error *err)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } needed[] = {
+        {KVM_CAP_USER_MEMORY, "user memory"},
+        {KVM_CAP_SYNC_REGS, "synchronized registers"},
+        {KVM_CAP_EXT_CPUID, "CPUID"},
+        {KVM_CAP_SYNC_MMU, "following changes of page tables"},
+    };
+
+    if (ioctl(kvm_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+        return error_set(err, -ENODEV,
+                         "/dev/kvm is not a KVM device of API version %d; look at: ls -l /dev/kvm",
+                         KVM_API_VERSION);
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
+            return error_set(err, -ENOTSUP, "this KVM lacks: %s; a newer kernel has it",
+                             needed[i].name);
+    return 0;
+}
+
+/* What guests may see of the processor: all that KVM can give, less what
+ * needs more than Ferry sets up. */
+static void filter_cpuid(struct kvm *kvm)
+{
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
+        struct kvm_cpuid_entry2 *entry = &kvm->cpuid->entries[i];
+        if (entry->function == 1) {
+            entry->ecx &= ~(1u << 3 | 1u << 21 | 1u << 24); /* MONITOR, x2APIC, TSC deadline */
+        } else if (entry->function == 7 && entry->index == 0) {
+            entry->ebx &= ~(1u << 0);                        /* FSGSBASE: CR4 does not allow it */
+            entry->ecx &= ~(1u << 3 | 1u << 4 | 1u << 5);    /* PKU, OSPKE, WAITPKG */
+            entry->edx &= ~(1u << 22 | 1u << 24 | 1u << 25); /* AMX */
+        } else if (entry->function == 0xd && entry->index == 0) {
+            entry->eax &= (uint32_t)XCR0_OFFERED;
+            entry->edx = 0;
+            kvm->xcr0 = entry->eax;
+        } else if (entry->function == 0xd && entry->index == 1) {
+            entry->eax &= ~(1u << 3 | 1u << 4); /* XSAVES, XFD */
+        }
+    }
+}
+
+static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
+{
+    struct cpuid_table *table = malloc(sizeof *table);
+
+    if (!table)
+        return error_set(err, -ENOMEM, "no memory for CPUID");
+    kvm->cpuid = &table->head;
+    int result = cpuid_read(kvm->fd, kept_path, table);
+    if (result < 0)
+        return error_set(err, result, "KVM does not tell its CPUID: %s", strerror(-result));
+    filter_cpuid(kvm);
+    return 0;
+}
+
+int kvm_open(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
+{
+    kvm->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm->fd < 0)
+        return open_error(err, errno);
+    int result = check_version(kvm->fd, err);
+    if (result < 0)
+        return result;
+    kvm->vcpu_mmap_bytes = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (kvm->vcpu_mmap_bytes < (int)sizeof(struct kvm_run))
+        return error_set(err, -ENODEV, "KVM tells no size for its shared page");
+    return read_cpuid(kvm, kept_path, err);
+}
+
+void kvm_close(struct kvm *kvm)
+{
+    free(kvm->cpuid);
+    if (kvm->fd >= 0)
+        close(kvm->fd);
+}

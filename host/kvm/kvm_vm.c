@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM of KVM's, without a processor. */
+#include "kvm/kvm_vm.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm)
+{
+    *vm = (struct kvm_vm){.fd = ioctl(kvm->fd, KVM_CREATE_VM, 0)};
+    return vm->fd < 0 ? -errno : 0;
+}
+
+void kvm_vm_destroy(struct kvm_vm *vm)
+{
+    if (vm->fd >= 0)
+        close(vm->fd);
+}
+
+int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
+{
+    struct kvm_userspace_memory_region region = {.slot = vm->slots,
+                                                 .guest_phys_addr = gpa,
+                                                 .memory_size = bytes,
+                                                 .userspace_addr = (uint64_t)host};
+
+    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        return -errno;
+    vm->slots++;
+    return 0;
+}

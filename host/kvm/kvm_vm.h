@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM of KVM's, without a processor: its memory slots. */
+#ifndef FERRY_HOST_KVM_VM_H
+#define FERRY_HOST_KVM_VM_H
+
+#include <stdint.h>
+
+#include "kvm/kvm.h"
+
+struct kvm_vm {
+    int fd; /* -1: it was not made */
+    uint32_t slots;
+};
+
+int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm);
+void kvm_vm_destroy(struct kvm_vm *vm);
+
+/* Shows the guest [host, host + bytes) at `gpa`, in a slot of its own. */
+int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ledger: who owns and who holds each unit of the pool. Pure books; it
+ * touches no page and no page table. A change of hands is begun, performed by
+ * the caller on the page tables, and then committed or aborted; in between
+ * the units are in transit and nobody else can begin anything with them.
+ *
+ * Thread-safe, and no lock is taken but for the search for free units. All that
+ * counts about a unit is one 64-bit word, changed by compare-and-swap, so it is
+ * consistent in itself at every instant. A run of units is taken one by one; if one
+ * does not fit, those taken already go back to what they were. A reader may see a
+ * unit in transit for that moment, but never with a wrong owner or holder.
+ *
+ * Who changes what:
+ *
+ *   FREE            only ledger_alloc, under the lock of the search
+ *   OWNED by X      only X: a hand-over begins, or its eviction frees it
+ *   LENT to H       only H, by the loan's token: a hand-over or the way home begins
+ *   TRANSIT         only who began it: commit or abort
+ *   LENT, TRANSIT   besides: the eviction of the owner takes the owner out
+ *
+ * "X" is whoever acts for the endpoint: its own thread, or one that entered it
+ * (endpoint.h). An endpoint is evicted when it takes part no more: no thread acts for it,
+ * it holds no loan, and nothing is on its way to it. So the eviction of O finds what O
+ * holds at rest and frees it. It competes with others only for what O owns and another
+ * holds, and there both sides change the word by compare-and-swap: the eviction changes
+ * nothing but the owner, the others keep the owner they find. Whoever comes second
+ * looks again, and nothing is lost:
+ *   - began or passed on by the holder first: O is still there and is taken out;
+ *   - came home first: O owns and holds it, and the eviction frees it;
+ *   - taken out first: it goes on as a loan of nobody's, and coming home frees it.
+ * After the eviction has looked at a unit, it cannot become O's again: that takes an
+ * allocation by O or a message to O. Eviction goes unit by unit, so of one loan some
+ * units may be O's still and some nobody's already: they count as of one owner.
+ */
+#ifndef FERRY_HOST_LEDGER_H
+#define FERRY_HOST_LEDGER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/pool.h"
+#include "pool/shares.h"
+
+#define LEDGER_NOBODY 0xffffu
+#define LEDGER_OWNERS SHARES /* endpoint indexes are below this */
+
+enum unit_state {
+    UNIT_FREE,    /* in the pool: no owner, no holder */
+    UNIT_OWNED,   /* owner and holder are the same */
+    UNIT_LENT,    /* the holder may read; the owner, mostly another, waits */
+    UNIT_TRANSIT, /* being handed over; owner and holder are still the old ones */
+};
+
+/* A copy of what the ledger says about a unit. */
+struct ledger_unit {
+    uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
+    uint16_t recipient;     /* TRANSIT by a move: counts for the share of this one, too */
+    uint8_t state;          /* enum unit_state */
+    bool kept;              /* used by the VMM in the owner's name, and closed to the owner */
+    /* The last message it travelled in, kept for reports after it is over. */
+    uint16_t from, to;
+    uint32_t message;
+};
+
+struct ledger_entry {
+    _Atomic uint64_t word; /* owner, holder, recipient, state, kept */
+    _Atomic uint64_t last; /* from, to, message: for reports, in no order with the word */
+};
+
+struct ledger {
+    const struct pool *pool;
+    struct ledger_entry *units;
+    struct shares shares;
+    char pad[64];
+    pthread_mutex_t lock; /* of the search for free units; a leaf: */
+    uint32_t hint_page, hint_extent;
+};
+
+int ledger_create(struct ledger *ledger, const struct pool *pool);
+void ledger_destroy(struct ledger *ledger);
+
+/* `count` adjacent free units for `owner`, in transit until ledger_commit_owned: the
+ * caller scrubs them first. -EDQUOT: the owner would own more than `most` of that size;
+ * -ENOMEM: the pool has no such run, or keeps what it has for the host. */
+int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
+                 struct units *out);
+/* `kept`: the owner itself may not touch them, as the VMM fills them for it. They stay kept until
+ * they are free again; a borrower has them as any other loan. */
+void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept);
+
+/* Begins giving units back to the pool. -EPERM unless `owner` owns and holds all. */
+int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner);
+void ledger_commit_free(struct ledger *ledger, struct units units);
+
+/* Begins a hand-over by `holder`: of units it owns (`had` OWNED), or as a
+ * borrower that passes a loan on (LENT; it must have claimed the loan's
+ * token). -EPERM unless it holds all of them so. */
+int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
+                      enum unit_state had);
+/* The same for a move, unless `to` would own more than `most` units of that size
+ * by it: -EAGAIN, or -EMSGSIZE if it never could. */
+int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
+                      uint32_t most);
+/* Moved (begun by ledger_begin_move): `to` owns. Lent: `to` holds, the owner stays; a loan
+ * that is passed on to its owner is a loan like any other until it is released. */
+void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
+                        uint32_t message);
+/* Back to what ledger_begin_* found. */
+void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had);
+
+/* Begins bringing a loan home. *owner: of its first unit; LEDGER_NOBODY if it is no more. */
+void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner);
+/* The owner has it again, or the pool if the owner was evicted meanwhile. */
+void ledger_commit_home(struct ledger *ledger, struct units units);
+
+/* `owner` is no more, holds no loan, and nobody acts for it: its units go to the pool,
+ * what it lent goes there once released. */
+void ledger_evict(struct ledger *ledger, uint16_t owner);
+
+/* What the ledger says about a unit now, and the unit's last message. */
+struct ledger_unit ledger_look(struct ledger *ledger, uint32_t unit);
+
+/* What `index` may do with all the units: WRITE (owns), READ (borrows) or CLOSED. */
+int ledger_access(struct ledger *ledger, struct units units, uint16_t index);
+
+/* How many units of that size count for the share of `index` now. */
+uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page);
+
+struct ledger_count {
+    uint64_t free, owned, lent, transit;
+};
+/* Counts all units, one after the other: while others change hands the sum is right, each
+ * figure nearly. Aborts the process if a unit contradicts itself (a fault of Ferry, after
+ * which no promise about pages can be kept). */
+struct ledger_count ledger_prove(struct ledger *ledger);
+
+#endif

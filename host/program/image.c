@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns program files: opening them, and the order of what is done with one. What
+ * is in them is checked by image_check.c, what runs of them copied by image_copy.c.
+ */
+#include "program/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/rlimits.h"
+#include "program/image_internal.h"
+
+#define PATH_SHOWN_MAX 120 /* leaves room in struct ferry_error for the reason */
+
+int image_fail(struct ferry_error *err, int code, const char *path, const char *format, ...)
+{
+    size_t length = strlen(path);
+    size_t skipped = length > PATH_SHOWN_MAX ? length - PATH_SHOWN_MAX : 0;
+    int used;
+    va_list args;
+
+    if (!err)
+        return code;
+    /* A text with a semicolon says itself what to do. */
+    bool limited = !strchr(format, ';') && (code == -EMFILE || code == -ENFILE || code == -ENOMEM);
+    used = snprintf(err->text, sizeof(err->text), "cannot load '%s%s': ", skipped ? "..." : "",
+                    path + skipped);
+    va_start(args, format);
+    vsnprintf(err->text + used, sizeof(err->text) - (size_t)used, format, args);
+    va_end(args);
+    if (limited)
+        rlimits_advise(err->text, sizeof(err->text), code);
+    return code;
+}
+
+/* ---- opening ---------------------------------------------------------------- */
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static struct image_key key_of(const struct stat *st)
+{
+    /* The change time too: who writes the same number of bytes can set the other one back. */
+    return (struct image_key){.device = st->st_dev,
+                              .inode = st->st_ino,
+                              .bytes = (uint64_t)st->st_size,
+                              .modified_ns = nanoseconds(st->st_mtim),
+                              .changed_ns = nanoseconds(st->st_ctim)};
+}
+
+bool image_is_whole(const struct image *image)
+{
+    struct image_key key;
+    struct stat st;
+
+    if (image->source.fd < 0)
+        return true;
+    if (fstat(image->source.fd, &st) < 0)
+        return false;
+    key = key_of(&st);
+    return memcmp(&key, &image->source.key, sizeof(key)) == 0;
+}
+
+int image_source_open(const char *path, struct image_source *out, struct ferry_error *err)
+{
+    struct stat st;
+    int code;
+    /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) {
+        code = -errno;
+        if (code == -ENOENT)
+            return image_fail(err, code, path, "not found; check the path");
+        if (code == -EACCES)
+            return image_fail(err, code, path, "no right to read it; try chmod +r");
+        return image_fail(err, code, path, "%s", strerror(-code));
+    }
+    if (fstat(fd, &st) < 0) {
+        code = -errno;
+        image_fail(err, code, path, "%s", strerror(-code));
+    } else if (S_ISDIR(st.st_mode)) {
+        code = image_fail(err, -EISDIR, path, "it is a directory; name a program inside it");
+    } else if (!S_ISREG(st.st_mode)) {
+        code = image_fail(err, -EACCES, path, "not a regular file; copy the program to one");
+    } else {
+        *out = (struct image_source){.fd = fd, .key = key_of(&st)};
+        return 0;
+    }
+    close(fd);
+    return code;
+}
+
+/* ---- reading ---------------------------------------------------------------- */
+
+int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
+{
+    char *to = buffer;
+
+    while (bytes > 0) {
+        ssize_t n = pread(fd, to, bytes, (off_t)offset);
+
+        if (n == 0)
+            return -ENODATA;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            to += n;
+            offset += (uint64_t)n;
+            bytes -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+/* The first bytes say what the file is. */
+static int check_ident(const char *path, const unsigned char *data, size_t bytes,
+                       struct ferry_error *err)
+{
+    if (bytes == 0)
+        return image_fail(err, -ENOEXEC, path, "not an ELF file but an empty one; build it again");
+    if (bytes >= 2 && data[0] == '#' && data[1] == '!')
+        return image_fail(err, -ENOEXEC, path,
+                          "not an ELF file but a script; run its interpreter, linked with "
+                          "-static, with --ro for where the script is");
+    if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
+        return image_fail(err, -ENOEXEC, path,
+                          "not an ELF file; give a Linux x86-64 program linked with -static");
+    if (data[EI_DATA] == ELFDATA2MSB)
+        return image_fail(err, -ENOEXEC, path,
+                          "built for a big-endian machine; build it for x86-64");
+    if (data[EI_CLASS] == ELFCLASS32)
+        return image_fail(err, -ENOEXEC, path, "a 32-bit program; build it for x86-64 (-m64)");
+    if (data[EI_CLASS] != ELFCLASS64 || data[EI_DATA] != ELFDATA2LSB ||
+        data[EI_VERSION] != EV_CURRENT || bytes < sizeof(Elf64_Ehdr))
+        return image_fail(err, -ENOEXEC, path, "its ELF header is malformed; build it again");
+    return 0;
+}
+
+/* Looked at before libelf sees it, as that sizes its tables by it. */
+static int read_file_header(struct image *image, Elf64_Ehdr *ehdr, struct ferry_error *err)
+{
+    uint64_t all = image->source.key.bytes;
+    size_t bytes = all < sizeof(*ehdr) ? (size_t)all : sizeof(*ehdr);
+    int code = image_pread(image->source.fd, ehdr, bytes, 0);
+
+    if (code == -ENODATA)
+        return image_fail(err, -EAGAIN, image->path,
+                          "it was cut short while it was read; try again");
+    if (code)
+        return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
+    return check_ident(image->path, (const unsigned char *)ehdr, bytes, err);
+}
+
+static int read_headers(struct image *image, struct image_headers *headers, struct ferry_error *err)
+{
+    struct image_view view;
+    Elf64_Ehdr shown;
+    int code = read_file_header(image, &headers->file, err);
+
+    if (code)
+        return code;
+    shown = headers->file;
+    shown.e_shoff = shown.e_shnum = 0; /* nothing that runs needs sections */
+    if (!image_view_begin(&view, image, &shown))
+        return image_fail(err, -ENOMEM, image->path, "out of memory");
+    code = image_check(image, &view, headers, err);
+    image_view_end(&view);
+    return code;
+}
+
+static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_error *err)
+{
+    struct image_headers headers = {0};
+    int code = read_headers(image, &headers, err);
+
+    if (code)
+        return code;
+    image_plan(image, &headers);
+    /* Before the first byte is copied: a file may be sparse, and far larger than any VM. */
+    if (image->memory_bytes + image->unshared_bytes > limit_bytes)
+        return image_no_room(image, err);
+    return image_copy_begin(image, &headers, err);
+}
+
+int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
+               struct image **out, struct ferry_error *err)
+{
+    struct image *image = calloc(1, sizeof(*image));
+    int code;
+
+    if (!image) {
+        close(source->fd);
+        return image_fail(err, -ENOMEM, path, "out of memory");
+    }
+    image->fd = -1;
+    image->source = *source;
+    pthread_mutex_init(&image->copy_lock, NULL);
+    pthread_mutex_init(&image->digest_lock, NULL);
+    image->path = strdup(path);
+    code = image->path ? read_image(image, limit_bytes, err)
+                       : image_fail(err, -ENOMEM, path, "out of memory");
+    if (code) {
+        image_close(image);
+        return code;
+    }
+    *out = image;
+    return 0;
+}
+
+void image_close(struct image *image)
+{
+    if (!image)
+        return;
+    image_copy_wait(image, NULL);
+    if (image->fd >= 0)
+        close(image->fd);
+    if (image->source.fd >= 0)
+        close(image->source.fd);
+    pthread_mutex_destroy(&image->copy_lock);
+    pthread_mutex_destroy(&image->digest_lock);
+    free(image->hashing);
+    free(image->path);
+    free(image);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program file: its checks, segments, symbols and digest. What runs of it is
+ * read once and shared by every VM that runs it; the rest is read when it is asked for.
+ */
+#ifndef FERRY_HOST_IMAGE_H
+#define FERRY_HOST_IMAGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ferry/abi/control.h>
+#include <ferry/ferry.h>
+
+#include "program/space.h"
+
+#define IMAGE_SEGMENTS_MAX 16
+#define IMAGE_RANGES_MAX   (IMAGE_SEGMENTS_MAX + 2) /* the two headers may lie apart */
+
+/* One state of one file: a file that is written to or replaced has another. */
+struct image_key {
+    uint64_t device, inode, bytes;
+    int64_t modified_ns, changed_ns;
+};
+
+/* A file that was opened. */
+struct image_source {
+    int fd;
+    struct image_key key;
+};
+
+struct image_segment {
+    uint64_t addr, file_bytes, memory_bytes, offset; /* as linked, not yet biased */
+    unsigned prot;                                   /* SPACE_* */
+};
+
+/* The bytes [start, end) of a file. */
+struct image_range {
+    uint64_t start, end;
+};
+
+struct image {
+    uint32_t users; /* of images.c, under its lock */
+    int fd;         /* the copy of what runs, at the offsets of the file, with holes between */
+    struct image_range copied[IMAGE_RANGES_MAX]; /* what the copy has; sorted, disjoint */
+    size_t copied_count;
+    /* What a VM is charged for: the pages of its segments, and that part of the copy which it does
+     * not share with others for certain. */
+    uint64_t memory_bytes, unshared_bytes;
+    struct image_source source; /* the file, for what is not in the copy; fd -1: all is in it */
+    char *path;
+    uint64_t entry, bias; /* bias: what a static-PIE file is moved up by, else 0 */
+    uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
+    uint32_t phdr_count;
+    uint64_t end; /* first page boundary after all segments, biased */
+    struct image_segment segments[IMAGE_SEGMENTS_MAX];
+    size_t segment_count;
+    bool stack_executable;     /* PT_GNU_STACK asks for it; without one it is not */
+    pthread_mutex_t copy_lock; /* the two below, of which the last is also read without */
+    struct image_copying *copying;
+    atomic_int copy_code;        /* why there is no copy, a negative errno */
+    pthread_mutex_t digest_lock; /* the three below, of which the last is also read without */
+    struct image_hashing *hashing;
+    uint8_t digest[FERRY_DIGEST_BYTES];
+    atomic_bool digest_known;
+};
+
+/* Opens the file and tells its state. Errors with a text: not found, not readable, a
+ * directory, not a regular file. */
+int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
+
+/* Checks the file and begins to copy what runs of it; a thread of its own goes on with a long copy.
+ * Takes the source over, also on an error. The text of an error names the path, the reason and the
+ * way out: not an ELF file, not for x86-64, dynamically linked, not executable type, no load
+ * segments, linked outside what a VM has, malformed (bounds that overflow or lie beyond the file),
+ * more than limit_bytes of memory. */
+int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
+               struct image **out, struct ferry_error *err);
+void image_close(struct image *image);
+
+/* Waits until the copy is complete and sealed: 0, or the errno of what failed. Any thread. */
+int image_copy_wait(struct image *image, struct ferry_error *err);
+
+/* Goes on with the digest of an image that was loaded, by one piece of the file, so that the caller
+ * can look between two pieces whether to stop. True: the digest is there. Any thread. It is the
+ * SHA-256 of the file as it was opened: what runs is read from the copy, the rest from the file. It
+ * is all zeros if the rest was changed before it could be read, or cannot be read. */
+bool image_digest_step(struct image *image);
+
+/* Waits for the copy and maps the segments into a space that is free there: pages of the file are
+ * private, the rest is zero. */
+int image_load(struct image *image, struct space *space, struct ferry_error *err);
+
+/* Builds the initial stack of the System V x86-64 ABI (argc, argv, envp,
+ * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_UID.., AT_SECURE,
+ * AT_RANDOM from getrandom, AT_HWCAP, AT_CLKTCK, AT_EXECFN, AT_PLATFORM, FERRY_AT_CONTROL) in a
+ * stack of stack_bytes (at most limited by the space) below FERRY_PROGRAM_HIGH. Returns the initial
+ * RSP.
+ * -E2BIG: arguments and environment do not fit. */
+int image_stack(const struct image *image, struct space *space, uint64_t stack_bytes,
+                char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
+                struct ferry_error *err);
+
+/* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
+ * symbols. The image is loaded. Looks through the symbols of the file each time, at most some 60 MiB
+ * of them. Any thread. */
+void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
+
+#endif

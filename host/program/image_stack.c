@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns what a program finds on its stack at its first instruction: argc,
+ * argv, envp and the auxiliary vector, as the System V x86-64 ABI lays them out.
+ */
+#include <cpuid.h>
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/random.h>
+
+#include "program/image_internal.h"
+
+#define RANDOM_BYTES 16
+#define STACK_ALIGN  16
+#define AUX_WORDS    42 /* two for each entry of put_aux */
+
+static const char platform[] = "x86_64";
+
+/* Strings are put from the top of the stack downwards. */
+struct writer {
+    char *host;    /* host view of the part that may be written */
+    uint64_t addr; /* its guest address */
+    uint64_t next; /* guest address just above the next string */
+};
+
+/* What a NULL-terminated vector takes: pointers with the NULL, and strings. */
+struct vector_size {
+    uint64_t words, bytes;
+};
+
+static struct vector_size measure(char *const *vector)
+{
+    struct vector_size size = {.words = 1};
+
+    /* Cannot overflow: these strings are in our own memory. */
+    for (size_t i = 0; vector && vector[i]; i++) {
+        size.words++;
+        size.bytes += strlen(vector[i]) + 1;
+    }
+    return size;
+}
+
+/* Stays in bounds: image_stack measured all strings before it made room. */
+static uint64_t put(struct writer *writer, const void *data, size_t bytes)
+{
+    writer->next -= bytes;
+    memcpy(writer->host + (writer->next - writer->addr), data, bytes);
+    return writer->next;
+}
+
+/* Puts the strings and, from words on, their addresses and a NULL. */
+static uint64_t *put_vector(struct writer *writer, uint64_t *words, char *const *vector)
+{
+    for (size_t i = 0; vector && vector[i]; i++)
+        *words++ = put(writer, vector[i], strlen(vector[i]) + 1);
+    *words++ = 0;
+    return words;
+}
+
+/* What Linux calls the feature word of AT_HWCAP: CPUID leaf 1, EDX, which every x86-64 has. The C
+ * library's getauxval gives another. */
+static uint64_t hardware_capabilities(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    __cpuid(1, eax, ebx, ecx, edx);
+    return edx;
+}
+
+static uint64_t minimal_signal_stack(void)
+{
+    uint64_t bytes = getauxval(AT_MINSIGSTKSZ);
+
+    return bytes ? bytes : 2048; /* MINSIGSTKSZ, from before kernels told */
+}
+
+/* There is no AT_SYSINFO_EHDR, so C libraries ask for the time by system calls, and
+ * AT_HWCAP2 is 0, so that they leave FSGSBASE alone. */
+static void put_aux(const struct image *image, struct writer *writer, uint64_t control_addr,
+                    const uint8_t random[RANDOM_BYTES], uint64_t *words)
+{
+    const uint64_t all[][2] = {
+        {AT_PHDR, image->phdr_addr},
+        {AT_PHENT, sizeof(Elf64_Phdr)},
+        {AT_PHNUM, image->phdr_addr ? image->phdr_count : 0},
+        {AT_PAGESZ, FERRY_PAGE_BYTES},
+        {AT_BASE, 0},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, image->entry},
+        {AT_UID, IMAGE_USER},
+        {AT_EUID, IMAGE_USER},
+        {AT_GID, IMAGE_USER},
+        {AT_EGID, IMAGE_USER},
+        {AT_SECURE, 0},
+        {AT_CLKTCK, 100},
+        {AT_HWCAP, hardware_capabilities()},
+        {AT_HWCAP2, 0},
+        {AT_MINSIGSTKSZ, minimal_signal_stack()},
+        {AT_PLATFORM, put(writer, platform, sizeof(platform))},
+        {AT_RANDOM, put(writer, random, RANDOM_BYTES)},
+        {AT_EXECFN, put(writer, image->path, strlen(image->path) + 1)},
+        {FERRY_AT_CONTROL, control_addr},
+        {AT_NULL, 0},
+    };
+
+    _Static_assert(sizeof(all) == AUX_WORDS * sizeof(uint64_t), "image_stack made room for them");
+    memcpy(words, all, sizeof(all));
+}
+
+int image_stack(const struct image *image, struct space *space, uint64_t stack_bytes,
+                char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
+                struct ferry_error *err)
+{
+    struct vector_size args = measure(argv), env = measure(envp);
+    uint64_t words_bytes = (1 + args.words + env.words + AUX_WORDS) * sizeof(uint64_t);
+    uint64_t strings_bytes =
+        args.bytes + env.bytes + strlen(image->path) + 1 + sizeof(platform) + RANDOM_BYTES;
+    uint64_t total = page_up(words_bytes + strings_bytes + STACK_ALIGN);
+    struct writer writer = {.addr = FERRY_PROGRAM_HIGH - total, .next = FERRY_PROGRAM_HIGH};
+    unsigned prot = SPACE_READ | SPACE_WRITE;
+    uint8_t random[RANDOM_BYTES];
+    uint64_t *words;
+    int code;
+
+    if (total > stack_bytes / 4)
+        return image_fail(err, -E2BIG, image->path,
+                          "its arguments and environment take %llu KiB, of %llu KiB at most; pass "
+                          "fewer or shorter ones",
+                          (unsigned long long)total >> 10, (unsigned long long)stack_bytes >> 12);
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return image_fail(err, -EIO, image->path, "the kernel gives no random bytes");
+    if (image->stack_executable)
+        prot |= SPACE_EXEC;
+    code = space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, prot);
+    if (code)
+        return image_fail(err, code, image->path,
+                          "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",
+                          (unsigned long long)stack_bytes >> 10, strerror(-code));
+    writer.host = space_at(space, writer.addr, total, SPACE_READ | SPACE_WRITE);
+    if (!writer.host)
+        return image_fail(err, -EFAULT, image->path, "its stack cannot be written");
+
+    /* The words lie below all strings: total has room for both and the alignment. */
+    *rsp = (FERRY_PROGRAM_HIGH - strings_bytes - words_bytes) & ~(uint64_t)(STACK_ALIGN - 1);
+    words = (uint64_t *)(void *)(writer.host + (*rsp - writer.addr));
+    *words++ = args.words - 1;
+    words = put_vector(&writer, words, argv);
+    words = put_vector(&writer, words, envp);
+    put_aux(image, &writer, control_addr, random, words);
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns what libelf sees of a program file: memory as large as the file, in which lies what was
+ * fetched, at the same offsets. All else in it is zero and takes no memory, only addresses.
+ *
+ * It never sees the file itself. It would read it again after somebody changed what was checked,
+ * and a mapping of a file that is cut short faults.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "program/image_internal.h"
+
+bool image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes)
+{
+    uint64_t all = view->image->source.key.bytes;
+
+    return offset <= all && bytes <= all - offset &&
+           image_read(view->image, view->memory + offset, bytes, offset);
+}
+
+bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr)
+{
+    uint64_t bytes = image->source.key.bytes;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    *view = (struct image_view){.image = image};
+    if (memory == MAP_FAILED)
+        return false;
+    view->memory = memory;
+    madvise(memory, bytes, MADV_NOHUGEPAGE); /* a few bytes of it are used */
+    if (image_view_fetch(view, ehdr->e_shoff, ehdr->e_shnum * sizeof(Elf64_Shdr))) {
+        memcpy(memory, ehdr, sizeof(*ehdr)); /* last: a section table may lie in its place */
+        elf_version(EV_CURRENT);
+        view->elf = elf_memory(memory, bytes);
+    }
+    if (view->elf)
+        return true;
+    image_view_end(view);
+    return false;
+}
+
+void image_view_end(struct image_view *view)
+{
+    elf_end(view->elf);
+    if (view->memory)
+        munmap(view->memory, view->image->source.key.bytes);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the program's address space: the host mappings behind its regions.
+ *
+ * Host memory for the whole program is reserved once. Ranges are opened and
+ * closed in place, and where a mapping must be replaced it is made elsewhere
+ * first and then moved in: the reservation never has a hole that another
+ * thread's mmap could fall into, and a refusal leaves all as it was.
+ */
+#include "program/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <ferry/abi/layout.h>
+
+#include "lib/bits.h"
+#include "lib/mapping.h"
+#include "program/space_internal.h"
+
+#define PAGE       FERRY_PAGE_BYTES
+#define LARGE      FERRY_EXTENT_BYTES
+#define MAPPINGS   0x200000000ull /* where space_find begins to look: 8 GiB */
+#define HUGE_BYTES (4ull << 20)
+bool space_is_range(uint64_t start, uint64_t bytes)
+{
+    uint64_t end;
+
+    return bytes && !((start | bytes) & (PAGE - 1)) && start >= FERRY_PROGRAM_LOW &&
+           !__builtin_add_overflow(start, bytes, &end) && end <= FERRY_PROGRAM_HIGH;
+}
+
+/* x86 knows no right to write or execute without the one to read. */
+static unsigned rights(unsigned prot)
+{
+    return prot & (SPACE_WRITE | SPACE_EXEC) ? prot | SPACE_READ : prot;
+}
+
+static int host_prot(unsigned prot)
+{
+    return (prot & SPACE_READ ? PROT_READ : 0) | (prot & SPACE_WRITE ? PROT_WRITE : 0);
+}
+
+/* Host memory that is reserved and nothing else. It is not accounted for, so
+ * the host has no reason to refuse and leave a hole. */
+int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
+{
+    void *got = mmap(space->base + start, bytes, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    return got == MAP_FAILED ? -ENOMEM : 0;
+}
+
+/* The guest's way to [start, end): memory slots and table entries. Both only
+ * ever grow; what a failure leaves of them is harmless, the host mapping decides. */
+int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
+{
+    unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : GUEST_COARSE);
+    uint64_t low = align_up(start, LARGE), high = end & ~(LARGE - 1);
+    int err = space_slots_cover(space, start, end);
+
+    if (err)
+        return err;
+    if (start < LARGE)
+        flags &= ~(unsigned)GUEST_COARSE; /* nothing is ever at address 0 */
+    if (!large || prot & SPACE_EXEC || low >= high)
+        return guest_tables_map(space->backend.tables, start, end, flags);
+    if (start < low)
+        err = guest_tables_map(space->backend.tables, start, low, flags);
+    if (!err)
+        err = guest_tables_map(space->backend.tables, low, high, flags | GUEST_LARGE);
+    if (!err && high < end)
+        err = guest_tables_map(space->backend.tables, high, end, flags);
+    return err;
+}
+
+int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes)
+{
+    char *base = mapping_aligned(FERRY_PROGRAM_HIGH, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+
+    if (!base)
+        return -ENOMEM;
+    *space = (struct space){.backend = *backend, .base = base, .limit_bytes = limit_bytes};
+    return 0;
+}
+
+void space_fini(struct space *space)
+{
+    if (space->base)
+        munmap(space->base, FERRY_PROGRAM_HIGH);
+    free(space->regions);
+    free(space->slots);
+    *space = (struct space){0};
+}
+
+/* Whether to ask for huge pages. Only advice: without it is slower. The stack, which ends at the
+ * top, is mostly never touched: a huge page there would be waste. */
+static bool wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
+{
+    return prot && bytes >= HUGE_BYTES && end != FERRY_PROGRAM_HIGH;
+}
+
+/* With so many of the regions that are kept for the heap. */
+static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, size_t kept)
+{
+    uint64_t end = start + bytes;
+    unsigned kind = prot & SHARED;
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+        return -EINVAL;
+    prot &= RIGHTS;
+    if (prot)
+        kind |= rights(prot) | CHARGED;
+    if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    err = space_reserve_fresh(space, start, end, kind | (wants_huge(end, bytes, prot) ? HUGE : 0),
+                              kept);
+    if (!err && prot)
+        err = space_guest_reach(space, start, end, prot, true);
+    if (err)
+        return err;
+    if (!space_is_free(space, start, end)) {
+        err = space_host_reserve(space, start, bytes);
+        if (err)
+            return err;
+        space->used_bytes -= space_charged_bytes(space, start, end);
+        space_cut_regions(space, start, end);
+    }
+    if (prot && mprotect(space->base + start, bytes, host_prot(kind))) {
+        space_host_reserve(space, start, bytes);
+        return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
+    }
+    if (wants_huge(end, bytes, prot) && !madvise(space->base + start, bytes, MADV_HUGEPAGE))
+        kind |= HUGE;
+    space_set_region(space, start, end, kind);
+    return 0;
+}
+
+int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    return map(space, start, bytes, prot, 0);
+}
+
+int space_map_heap(struct space *space, uint64_t start, uint64_t bytes)
+{
+    return map(space, start, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
+}
+
+/* Maps the file; the list is the caller's to change, in three reserved places. */
+static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                  uint64_t offset)
+{
+    uint64_t end = start + bytes;
+    void *got;
+    int err = space_guest_reach(space, start, end, prot, false);
+
+    if (err)
+        return err;
+    /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
+     * all the VMs of this process. */
+    got = mmap(space->base + start, bytes, host_prot(rights(prot)),
+               MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
+    if (got == MAP_FAILED) {
+        /* What was there may be gone by now, if the file system refused late: never leave a hole,
+         * into which some other memory of this process could come. */
+        err = -errno;
+        space_host_reserve(space, start, bytes);
+        space->used_bytes -= space_charged_bytes(space, start, end);
+        space_cut_regions(space, start, end);
+    }
+    return err;
+}
+
+int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t offset)
+{
+    uint64_t end = start + bytes;
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
+        offset > INT64_MAX)
+        return -EINVAL;
+    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    err = space_reserve_fresh(space, start, end, ALONE, 0);
+    if (!err)
+        err = map_fd(space, start, bytes, prot, fd, offset);
+    if (!err)
+        space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
+    return err;
+}
+
+/* Of a copy that can be written each page may exist twice. */
+static bool charged_twice(unsigned prot)
+{
+    return prot & SPACE_WRITE;
+}
+
+bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    uint64_t wanted;
+
+    return space_is_range(start, bytes) &&
+           !__builtin_mul_overflow(bytes, charged_twice(prot) ? 2 : 1, &wanted) &&
+           space_within_limit(space, space_charged_bytes(space, start, start + bytes), wanted);
+}
+
+int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t file_bytes)
+{
+    uint64_t end = start + bytes;
+    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
+    unsigned kind = rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
+                    (charged_twice(prot) ? CHARGED_TWICE : 0);
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+        return -EINVAL;
+    if (!space_has_room(space, start, bytes, prot))
+        return -ENOMEM;
+    err = space_reserve_regions(space, 4);
+    if (!err)
+        err = map_fd(space, start, bytes, prot & RIGHTS, fd, 0);
+    if (err)
+        return err;
+    if (start < file_end)
+        space_set_region(space, start, file_end, kind);
+    if (file_end < end)
+        space_set_region(space, file_end, end, kind | BEYOND);
+    return 0;
+}
+
+int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
+{
+    uint64_t end = start + bytes;
+    int err;
+
+    if (!space_is_range(start, bytes))
+        return -EINVAL;
+    if (space_is_free(space, start, end))
+        return 0;
+    err = space_reserve_cut(space, start, end);
+    if (!err)
+        err = space_host_reserve(space, start, bytes);
+    if (err)
+        return err;
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    space_cut_regions(space, start, end);
+    space_settle(space);
+    return 0;
+}
+
+/* Host rights of [start, end) as the list of regions says. */
+static void restore_host(struct space *space, uint64_t start, uint64_t end)
+{
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+        uint64_t from = region->start > start ? region->start : start;
+        uint64_t to = region->end < end ? region->end : end;
+
+        if (from >= to)
+            break;
+        /* Takes rights or gives back those it had: nothing for the host to refuse. */
+        mprotect(space->base + from, to - from, host_prot(region->prot));
+    }
+}
+
+/* What becomes of a region's `prot` by new rights. */
+static unsigned with_rights(unsigned kind, unsigned prot)
+{
+    kind = (kind & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
+    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
+}
+
+/* Whether the rights go beyond what the program may do with what was mapped there. */
+static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    const unsigned shared_file = SHARED | ALONE;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        if (space->regions[i].start >= end)
+            break;
+        if (prot & SPACE_WRITE && (space->regions[i].prot & shared_file) == shared_file)
+            return true; /* files are read-only, and a shared mapping would write to one */
+    }
+    return false;
+}
+
+int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+{
+    uint64_t end = start + bytes;
+    uint64_t fresh;
+    size_t i, last;
+    int err;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
+        return -EINVAL;
+    if (!space_has_all(space, start, end, 0))
+        return -ENOMEM;
+    if (is_forbidden(space, start, end, prot))
+        return -EACCES;
+    fresh = space_fresh_bytes(space, start, end, prot);
+    if (fresh && !space_within_limit(space, 0, fresh))
+        return -ENOMEM;
+    err = space_reserve_split(space, start, end);
+    if (!err && prot)
+        err = space_guest_reach(space, start, end, prot, true);
+    if (err)
+        return err;
+    prot = rights(prot);
+    if (mprotect(space->base + start, bytes, host_prot(prot))) {
+        restore_host(space, start, end);
+        return -ENOMEM;
+    }
+    space->used_bytes += fresh;
+    i = space_split_at(space, start);
+    last = space_split_at(space, end);
+    for (; i < last; i++) {
+        struct space_region *region = &space->regions[i];
+        bool fresh_region = !(region->prot & CHARGED);
+
+        region->prot = with_rights(region->prot, prot);
+        if (fresh_region && space_merge_fresh(space, i)) {
+            i--; /* another region has its place now */
+            last--;
+        }
+    }
+    return 0;
+}
+
+int space_charge(struct space *space, uint64_t bytes)
+{
+    if (!space_within_limit(space, 0, bytes))
+        return -ENOMEM;
+    space->used_bytes += bytes;
+    return 0;
+}
+
+/* The first multiple of `align` from `at` on that has `bytes` free, or 0. */
+static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes, uint64_t align)
+{
+    for (size_t i = space_first_after(space, at); i < space->count; i++) {
+        if (space->regions[i].start >= at && space->regions[i].start - at >= bytes)
+            return at;
+        at = align_up(space->regions[i].end, align);
+    }
+    return at <= FERRY_PROGRAM_HIGH && FERRY_PROGRAM_HIGH - at >= bytes ? at : 0;
+}
+
+uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes)
+{
+    uint64_t found = 0;
+
+    if (!bytes || bytes & (PAGE - 1) || bytes > FERRY_PROGRAM_HIGH)
+        return 0;
+    if (space_is_range(hint, bytes) && space_is_free(space, hint, hint + bytes))
+        return hint;
+    if (bytes >= LARGE)
+        found = first_fit(space, MAPPINGS, bytes, LARGE);
+    return found ? found : first_fit(space, MAPPINGS, bytes, PAGE);
+}
+
+uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes)
+{
+    uint64_t found = bytes && bytes <= high - low ? first_fit(space, low, bytes, PAGE) : 0;
+
+    return found && found <= high - bytes ? found : 0;
+}
+
+void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot)
+{
+    uint64_t end;
+
+    if (!bytes)
+        return space->base;
+    if (__builtin_add_overflow(addr, bytes, &end) || !space_has_all(space, addr, end, prot))
+        return NULL;
+    return space->base + addr;
+}
+
+static unsigned kind_at(const struct space *space, uint64_t addr)
+{
+    size_t i = space_first_after(space, addr);
+
+    return i < space->count && space->regions[i].start <= addr ? space->regions[i].prot : 0;
+}
+
+unsigned space_prot(const struct space *space, uint64_t addr)
+{
+    return space_beyond_file(space, addr) ? 0 : kind_at(space, addr) & RIGHTS;
+}
+
+bool space_beyond_file(const struct space *space, uint64_t addr)
+{
+    return kind_at(space, addr) & BEYOND;
+}

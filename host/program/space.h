@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program's address space in a VM: which ranges of [FERRY_PROGRAM_LOW,
+ * FERRY_PROGRAM_HIGH) are mapped and with what rights. Host memory for all of
+ * it is one reserved range, so the host address of guest address `a` is
+ * base + a; what is not mapped is PROT_NONE on the host, and rights to read
+ * and write are enforced by the host mapping. KVM memory slots are added
+ * as ranges come into use and never taken away.
+ *
+ * Used by the VM's own thread only, while the guest does not run.
+ * Needs no KVM: slots and tables come in by `struct space_backend`.
+ */
+#ifndef FERRY_HOST_SPACE_H
+#define FERRY_HOST_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvm/guest_tables.h"
+
+enum {
+    SPACE_READ = 1,
+    SPACE_WRITE = 2,
+    SPACE_EXEC = 4,
+    SPACE_SHARED = 1024, /* mapped MAP_SHARED: no right, but asked for beside them */
+};
+
+struct space_backend {
+    /* Registers guest-physical [gpa, gpa + bytes) at host address `host`. */
+    int (*slot_add)(void *arg, uint64_t gpa, uint64_t bytes, void *host);
+    /* Whether the host may have so many mappings for it; fewer than before always. NULL: any. */
+    bool (*allow_mappings)(void *arg, uint64_t mappings);
+    void *arg;
+    struct guest_tables *tables;
+};
+
+struct space_region {
+    uint64_t start, end;
+    unsigned prot;
+};
+
+struct space {
+    struct space_backend backend;
+    char *base; /* host address of guest address 0 of the reservation */
+    uint64_t limit_bytes, used_bytes;
+    struct space_region *regions; /* sorted, disjoint, adjacent equals merged */
+    size_t count, capacity;
+    struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
+    size_t slot_count, slot_capacity;
+};
+
+int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes);
+void space_fini(struct space *space);
+
+/* All take page-aligned ranges inside the program's part, else -EINVAL. Map
+ * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
+ * then nothing changed. */
+int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+/* The same for the heap, for which some regions are kept when the program has used all others. */
+int space_map_heap(struct space *space, uint64_t start, uint64_t bytes);
+/* Private file mapping; the part beyond the end of the file must not be asked for. What the
+ * host refuses to map leaves nothing in that place. */
+int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t offset);
+/* Maps a memfd that holds a copy of (a part of) a file, file_bytes long, and that the caller
+ * closes: the mapping alone keeps it. Pages wholly beyond its end are mapped and cannot be
+ * touched. What was written is charged beside the copy. */
+int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t file_bytes);
+/* Whether the limit allows space_map_copy. */
+bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+int space_unmap(struct space *space, uint64_t start, uint64_t bytes);
+/* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
+int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+
+/* Counts `bytes` against the limit for good: host memory that stands behind the mappings. */
+int space_charge(struct space *space, uint64_t bytes);
+
+/* A free range of `bytes`, at `hint` if that is free, else first fit in the
+ * area for mappings; 0: none. */
+uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes);
+/* The first free range of whole pages in [low, high); 0: none. */
+uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes);
+
+/* The host address of [addr, addr + bytes) if the program has all of `prot`
+ * on all of it, else NULL. The one check of guest addresses in the program. */
+void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot);
+
+/* How much of [start, end) is mapped with all of the rights `with` and none of `without`. */
+uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
+                            unsigned without);
+
+/* What the program may do at addr: SPACE_* or 0. */
+unsigned space_prot(const struct space *space, uint64_t addr);
+/* Whether it is mapped there to a page beyond the end of a file. */
+bool space_beyond_file(const struct space *space, uint64_t addr);
+
+/* ---- space_move.c ---------------------------------------------------------- */
+
+/* Whether all of the range is mapped, as one mapping of Linux would be: with the same rights and
+ * of one sort. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
+bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
+                      bool *file);
+/* Moves what is mapped, with its contents, in place of what is mapped at `to`; the two do not
+ * overlap. -EFAULT: not all of it is mapped. -ENOMEM: nothing moved, but `to` may be unmapped. */
+int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to);
+/* Gives the pages back: private memory reads as zero afterwards and files as they were mapped.
+ * Shared memory is emptied only if `shared`. -ENOMEM: a part was not mapped. */
+int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared);
+
+#endif

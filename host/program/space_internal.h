@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files that make up space.h share among themselves: the list of regions. */
+#ifndef FERRY_HOST_SPACE_INTERNAL_H
+#define FERRY_HOST_SPACE_INTERNAL_H
+
+#include "program/space.h"
+
+/* What a region's `prot` holds besides rights. */
+enum {
+    RIGHTS = SPACE_READ | SPACE_WRITE | SPACE_EXEC,
+    /* Counts against the limit: it was accessible once, so it may hold memory.
+     * It stays charged if its rights go, until it is unmapped. */
+    CHARGED = 16,
+    ALONE = 32, /* a file mapping: the kernel merges it with nothing */
+    HUGE = 64,  /* has MADV_HUGEPAGE */
+    /* The copy of a file: a memfd that only this mapping refers to. It is charged once more
+     * when it can be written, since each page written is a page beside that of the memfd. */
+    COPIED = 128,
+    CHARGED_TWICE = 256,
+    BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
+    SHARED = SPACE_SHARED,
+    MOVED = 2048, /* the kernel may not merge it with what is mapped beside it later */
+};
+
+/* Index of the first region that ends after addr. */
+size_t space_first_after(const struct space *space, uint64_t addr);
+bool space_is_free(const struct space *space, uint64_t start, uint64_t end);
+/* Whether all of [start, end) is mapped, with all of the rights. */
+bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
+uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end);
+/* What these rights on all of [start, end) would be charged with beyond what it is now. */
+uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
+/* Whether `more` further bytes may be charged once `less` are given back. */
+bool space_within_limit(const struct space *space, uint64_t less, uint64_t more);
+
+/* Regions that only the heap may take, so that it can begin and grow when all others are used. */
+#define REGIONS_KEPT 2
+
+/* Make room for further regions, so that changing the list afterwards cannot fail: for `more`, */
+int space_reserve_regions(struct space *space, size_t more);
+/* for mapping the range as a region of this kind (three places), with `kept` of REGIONS_KEPT, */
+int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsigned kind,
+                        size_t kept);
+/* for unmapping it (two places), and for giving it other rights (two). */
+int space_reserve_cut(struct space *space, uint64_t start, uint64_t end);
+int space_reserve_split(struct space *space, uint64_t start, uint64_t end);
+/* Gives back what was reserved of the host's mappings and is not needed. */
+void space_settle(struct space *space);
+/* The rest takes reserved places. One: */
+void space_insert_region(struct space *space, size_t at, struct space_region region);
+/* One. Index of the region that begins at addr, or of the first one after it; a region that addr
+ * lies in is split there. */
+size_t space_split_at(struct space *space, uint64_t addr);
+/* At most two. Takes [start, end) out of the list. */
+size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end);
+/* None. A fresh region joins the one neighbour it can, the left one first. */
+bool space_merge_fresh(struct space *space, size_t i);
+/* Three. Puts [start, end) into the list in place of what was there, and charges for it. */
+void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot);
+
+/* ---- space.c --------------------------------------------------------------- */
+
+/* Page-aligned, not empty, and within the program's part. */
+bool space_is_range(uint64_t start, uint64_t bytes);
+/* Makes [start, start + bytes) host memory that is reserved and nothing else. */
+int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
+/* The guest's way to [start, end): memory slots and table entries. */
+int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large);
+
+/* --- space_slots.c --- */
+
+/* Adds slots until [start, end), page-aligned inside the program's part, is
+ * covered. -ENOMEM: more slot memory than the space's limit justifies; what was
+ * added stays. */
+int space_slots_cover(struct space *space, uint64_t start, uint64_t end);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what is done with mapped memory as a whole: moving it to another address, giving it back. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "program/space_internal.h"
+
+/* What makes two ranges different mappings to Linux. */
+#define SORT (RIGHTS | SHARED | ALONE | COPIED)
+
+bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
+                      bool *file)
+{
+    size_t i = space_first_after(space, start);
+    unsigned sort;
+
+    if (!space_is_range(start, bytes) || !space_has_all(space, start, start + bytes, 0))
+        return false;
+    sort = space->regions[i].prot & SORT;
+    for (; i < space->count && space->regions[i].start < start + bytes; i++) {
+        if ((space->regions[i].prot & SORT) != sort)
+            return false;
+    }
+    *prot = sort & (RIGHTS | SHARED);
+    *file = sort & ALONE;
+    return true;
+}
+
+/* Moves the pages of one region; the old place stays mapped, and empty, so that there is no hole
+ * meanwhile into which other memory of this process could come. */
+static int move_pages(struct space *space, const struct space_region *from, uint64_t to)
+{
+    uint64_t bytes = from->end - from->start;
+    void *got = mremap(space->base + from->start, bytes, bytes,
+                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, space->base + to);
+
+    return got == MAP_FAILED ? -ENOMEM : 0;
+}
+
+/* The pieces of [from, from + bytes), cut to it. The caller frees them. */
+static struct space_region *pieces_of(const struct space *space, uint64_t from, uint64_t bytes,
+                                      size_t *count)
+{
+    size_t first = space_first_after(space, from), last = first;
+    struct space_region *pieces;
+
+    while (last < space->count && space->regions[last].start < from + bytes)
+        last++;
+    *count = last - first;
+    pieces = calloc(*count ? *count : 1, sizeof(*pieces));
+    for (size_t i = 0; pieces && i < *count; i++) {
+        pieces[i] = space->regions[first + i];
+        if (pieces[i].start < from)
+            pieces[i].start = from;
+        if (pieces[i].end > from + bytes)
+            pieces[i].end = from + bytes;
+    }
+    return pieces;
+}
+
+/* Moves the host's memory of all pieces up by `shift` (modulo 2^64) and closes where they were;
+ * or leaves all as it was, but for what was mapped there. */
+static int move_host(struct space *space, const struct space_region *pieces, size_t count,
+                     uint64_t shift)
+{
+    uint64_t start = pieces[0].start, bytes = pieces[count - 1].end - start;
+    size_t done = 0;
+    int err = 0;
+
+    for (; done < count && !err; done += !err)
+        err = move_pages(space, &pieces[done], pieces[done].start + shift);
+    if (!err)
+        err = space_host_reserve(space, start, bytes);
+    if (!err)
+        return 0;
+    while (done > 0) {
+        struct space_region back = pieces[--done];
+
+        back.start += shift;
+        back.end += shift;
+        move_pages(space, &back,
+                   pieces[done].start); /* cannot fail: the mappings are there already */
+    }
+    space_host_reserve(space, start + shift, bytes);
+    return err;
+}
+
+static int reach_all(struct space *space, const struct space_region *pieces, size_t count,
+                     uint64_t shift)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < count && !err; i++) {
+        unsigned prot = pieces[i].prot & RIGHTS;
+
+        if (prot)
+            err = space_guest_reach(space, pieces[i].start + shift, pieces[i].end + shift, prot,
+                                    !(prot & SPACE_EXEC) && !(pieces[i].prot & ALONE));
+    }
+    return err;
+}
+
+static void drop_regions(struct space *space, uint64_t start, uint64_t end)
+{
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    space_cut_regions(space, start, end);
+}
+
+/* Takes the pieces out of the list and puts them in again at a free place. The charge stays. */
+static void move_regions(struct space *space, const struct space_region *pieces, size_t count,
+                         uint64_t shift)
+{
+    space_cut_regions(space, pieces[0].start, pieces[count - 1].end);
+    for (size_t i = 0; i < count; i++) {
+        struct space_region moved = {pieces[i].start + shift, pieces[i].end + shift,
+                                     pieces[i].prot | MOVED};
+
+        space_insert_region(space, space_first_after(space, moved.start), moved);
+    }
+}
+
+int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
+{
+    struct space_region *pieces;
+    size_t count;
+    int err;
+
+    if (!space_is_range(from, bytes) || !space_is_range(to, bytes) ||
+        (from < to + bytes && to < from + bytes))
+        return -EINVAL;
+    if (!space_has_all(space, from, from + bytes, 0))
+        return -EFAULT;
+    pieces = pieces_of(space, from, bytes, &count);
+    if (!pieces)
+        return -ENOMEM;
+    err = space_reserve_regions(space, count + 4);
+    if (!err)
+        err = reach_all(space, pieces, count, to - from);
+    if (!err) {
+        err = move_host(space, pieces, count, to - from);
+        drop_regions(space, to, to + bytes);
+        if (!err)
+            move_regions(space, pieces, count, to - from);
+    }
+    free(pieces);
+    return err;
+}
+
+int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared)
+{
+    uint64_t end = start + bytes;
+
+    if (!space_is_range(start, bytes))
+        return -ENOMEM;
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+        uint64_t from = region->start > start ? region->start : start;
+        uint64_t to = region->end < end ? region->end : end;
+
+        if (from >= to)
+            break;
+        /* Shared memory keeps its contents on Linux, but the host's mapping of it is private and would
+         * lose them. */
+        if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
+            continue;
+        /* The host's mapping of a file is private too, so the kernel does what is asked here. */
+        if (madvise(space->base + from, to - from, MADV_DONTNEED))
+            return -ENOMEM;
+    }
+    return space_has_all(space, start, end, 0) ? 0 : -ENOMEM;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the list of a program's regions, and what they are charged with.
+ *
+ * Every region and every gap is at most one host mapping (VMA), so the bound
+ * on regions bounds what a hostile program can take of vm.max_map_count. For
+ * that to hold, regions merge only where the kernel surely merges too: a
+ * fresh range with one of its neighbours.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program/space_internal.h"
+
+#define REGIONS_MAX 12288
+
+/* Index of the first region that ends after addr. */
+size_t space_first_after(const struct space *space, uint64_t addr)
+{
+    size_t low = 0, high = space->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (space->regions[middle].end > addr)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+bool space_is_free(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    return i == space->count || space->regions[i].start >= end;
+}
+
+/* Whether all of [start, end) is mapped, with all of the rights. */
+bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start > start || (region->prot & prot) != prot ||
+            (prot && region->prot & BEYOND))
+            return false;
+        if (region->end >= end)
+            return true;
+        start = region->end;
+    }
+    return false;
+}
+
+/* How much of the region lies in [start, end). */
+static uint64_t overlap(const struct space_region *region, uint64_t start, uint64_t end)
+{
+    return (region->end < end ? region->end : end) -
+           (region->start > start ? region->start : start);
+}
+
+uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
+        if (region->prot & CHARGED)
+            bytes += overlap(region, start, end);
+        if (region->prot & CHARGED_TWICE)
+            bytes += overlap(region, start, end);
+    }
+    return bytes;
+}
+
+uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
+                            unsigned without)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
+        if ((region->prot & with) == with && !(region->prot & without))
+            bytes += overlap(region, start, end);
+    }
+    return bytes;
+}
+
+uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = space_first_after(space, start); prot && i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        if (region->start >= end)
+            break;
+        if (!(region->prot & CHARGED))
+            bytes += overlap(region, start, end);
+        if (prot & SPACE_WRITE && (region->prot & (COPIED | CHARGED_TWICE)) == COPIED)
+            bytes += overlap(region, start, end);
+    }
+    return bytes;
+}
+
+/* Each region is a mapping of the host's at most, and so is each gap. */
+static bool allow(struct space *space, size_t regions)
+{
+    return !space->backend.allow_mappings ||
+           space->backend.allow_mappings(space->backend.arg, 2 * regions + 1);
+}
+
+void space_settle(struct space *space)
+{
+    allow(space, space->count);
+}
+
+/* Makes room in memory for `places` more regions, of which `more` stay in the end. Refused if there
+ * would be more than `most`; what adds none is not held to that. */
+static int reserve(struct space *space, size_t places, size_t more, size_t most)
+{
+    size_t want = space->count + places;
+    struct space_region *grown;
+
+    if (more && space->count + more > most)
+        return -ENOMEM;
+    if (!allow(space, space->count + more))
+        return -ENOMEM;
+    if (want <= space->capacity)
+        return 0;
+    want = want < 16 ? 16 : want * 2;
+    grown = realloc(space->regions, want * sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    space->regions = grown;
+    space->capacity = want;
+    return 0;
+}
+
+int space_reserve_regions(struct space *space, size_t more)
+{
+    return reserve(space, more, more, REGIONS_MAX - REGIONS_KEPT);
+}
+
+/* Whether a region would be split there. */
+static size_t is_split(const struct space *space, uint64_t addr)
+{
+    size_t i = space_first_after(space, addr);
+
+    return i < space->count && space->regions[i].start < addr;
+}
+
+/* Whether it lies within one region and touches neither end: then two are left when it is cut. */
+static size_t is_inside(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    return i < space->count && space->regions[i].start < start && space->regions[i].end > end;
+}
+
+/* Whether a region would be taken out whole. */
+static size_t is_replaced(const struct space *space, uint64_t start, uint64_t end)
+{
+    size_t i = space_first_after(space, start);
+
+    i += is_split(space, start);
+    return i < space->count && space->regions[i].end <= end;
+}
+
+/* Whether a fresh region of this kind has a neighbour that it joins. */
+static bool is_joined(const struct space *space, uint64_t start, uint64_t end, unsigned kind)
+{
+    size_t i = space_first_after(space, start);
+    const struct space_region *region = &space->regions[i];
+
+    if (kind & ALONE)
+        return false;
+    return (i > 0 && region[-1].end == start && region[-1].prot == kind) ||
+           (i < space->count && region->start == end && region->prot == kind);
+}
+
+int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsigned kind,
+                        size_t kept)
+{
+    size_t more = 1 + is_inside(space, start, end) - is_replaced(space, start, end);
+
+    if (space_is_free(space, start, end) && is_joined(space, start, end, kind))
+        more = 0;
+    return reserve(space, 3, more, REGIONS_MAX - REGIONS_KEPT + kept);
+}
+
+int space_reserve_cut(struct space *space, uint64_t start, uint64_t end)
+{
+    return reserve(space, 2, is_inside(space, start, end), REGIONS_MAX - REGIONS_KEPT);
+}
+
+int space_reserve_split(struct space *space, uint64_t start, uint64_t end)
+{
+    return reserve(space, 2, is_split(space, start) + is_split(space, end),
+                   REGIONS_MAX - REGIONS_KEPT);
+}
+
+/* Room for it was reserved before. */
+void space_insert_region(struct space *space, size_t at, struct space_region region)
+{
+    memmove(&space->regions[at + 1], &space->regions[at],
+            (space->count - at) * sizeof(space->regions[0]));
+    space->regions[at] = region;
+    space->count++;
+}
+
+static void remove_regions(struct space *space, size_t from, size_t to)
+{
+    memmove(&space->regions[from], &space->regions[to],
+            (space->count - to) * sizeof(space->regions[0]));
+    space->count -= to - from;
+}
+
+/* Index of the region that begins at addr, or of the first one after it; a
+ * region that addr lies in is split there. Takes one reserved place. */
+size_t space_split_at(struct space *space, uint64_t addr)
+{
+    size_t i = space_first_after(space, addr);
+
+    if (i == space->count || space->regions[i].start >= addr)
+        return i;
+    space_insert_region(space, i, space->regions[i]);
+    space->regions[i].end = addr;
+    space->regions[i + 1].start = addr;
+    return i + 1;
+}
+
+/* Takes [start, end) out of the list; at most two reserved places. */
+size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end)
+{
+    size_t first = space_split_at(space, start);
+
+    remove_regions(space, first, space_split_at(space, end));
+    return first;
+}
+
+/* A fresh region joins the one neighbour it can, the left one first. */
+bool space_merge_fresh(struct space *space, size_t i)
+{
+    struct space_region *region = &space->regions[i];
+
+    if (region->prot & ALONE)
+        return false;
+    if (i > 0 && region[-1].end == region->start && region[-1].prot == region->prot) {
+        region[-1].end = region->end;
+        remove_regions(space, i, i + 1);
+    } else if (i + 1 < space->count && region[1].start == region->end &&
+               region[1].prot == region->prot) {
+        region[1].start = region->start;
+        remove_regions(space, i, i + 1);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Puts [start, end) into the list in place of what was there, and charges for
+ * it. Takes three reserved places. */
+void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    size_t i;
+
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    if (prot & CHARGED)
+        space->used_bytes += end - start;
+    if (prot & CHARGED_TWICE)
+        space->used_bytes += end - start;
+    i = space_cut_regions(space, start, end);
+    space_insert_region(space, i, (struct space_region){start, end, prot});
+    space_merge_fresh(space, i);
+}
+
+/* Whether `more` further bytes may be charged once `less` are given back. */
+bool space_within_limit(const struct space *space, uint64_t less, uint64_t more)
+{
+    uint64_t used = space->used_bytes - less;
+
+    return used <= space->limit_bytes && more <= space->limit_bytes - used;
+}

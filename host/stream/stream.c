@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bytes over messages: the plain reads and writes of a VM's program. */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "ipc/endpoint_wait.h"
+#include "ipc/exchange.h"
+#include "ipc/queue.h"
+#include "lib/clock.h"
+#include "stream/stream_internal.h"
+
+static void destroy(struct stream *stream)
+{
+    pthread_mutex_destroy(&stream->lock);
+    free(stream);
+}
+
+static bool came_home(struct stream *stream, struct units units)
+{
+    unsigned count = atomic_load(&stream->buffer_count);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (stream->buffers[i].units.first != units.first)
+            continue;
+        atomic_store(&stream->buffers[i].state, BUFFER_FREE);
+        return true;
+    }
+    return false;
+}
+
+bool stream_uses(const struct stream *stream, struct units units)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+    const struct ferry_payload *payload = &stream->message.payload;
+    unsigned count = atomic_load(&stream->buffer_count);
+    struct units read;
+
+    for (unsigned i = 0; i < count; i++)
+        if (units_overlap(stream->buffers[i].units, units))
+            return true;
+    return stream->have &&
+           (stream->message.mode == FERRY_LEND || stream->message.mode == FERRY_MOVE) &&
+           pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
+                         payload->bytes, &read) &&
+           units_overlap(read, units);
+}
+
+static const struct endpoint_stream stream_does = {
+    .pull = stream_pull, .came_home = came_home, .uses = stream_uses, .destroy = destroy};
+
+int stream_create(struct endpoint *endpoint)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+
+    if (!stream)
+        return -ENOMEM;
+    stream->endpoint = endpoint;
+    pthread_mutex_init(&stream->lock, NULL);
+    endpoint->byte_stream = stream;
+    endpoint->stream_does = &stream_does;
+    return 0;
+}
+
+/* Input. That the sender went is told beside what is still there. */
+static int poll_input(struct endpoint *endpoint, int want)
+{
+    struct stream *stream = endpoint->byte_stream;
+    int events = 0;
+
+    if (!endpoint->stream_in)
+        return POLLHUP;
+    if (want & POLLIN) {
+        if (stream_input_ready(stream) > 0)
+            stream_next_message(stream);
+        events |= stream->have ? POLLIN : 0;
+    }
+    if (stream->ended || queue_hung_up(endpoint->stream_in))
+        events |= POLLHUP;
+    return events;
+}
+
+/* Output. As with a pipe, one that nobody reads has room. */
+static int poll_output(struct endpoint *endpoint, int want)
+{
+    struct stream *stream = endpoint->byte_stream;
+
+    if (!endpoint->stream_out)
+        return want & POLLOUT;
+    if (stream->output_closed || !queue_accepts(endpoint->stream_out))
+        return POLLERR | (want & POLLOUT);
+    return want & POLLOUT && stream_output_room(stream) ? POLLOUT : 0;
+}
+
+static int poll_now(struct endpoint *endpoint, int want)
+{
+    int events = 0;
+
+    if (want & (POLLIN | POLLHUP))
+        events |= poll_input(endpoint, want);
+    if (want & (POLLOUT | POLLERR))
+        events |= poll_output(endpoint, want);
+    return events;
+}
+
+int stream_poll(struct stream *stream, short want, uint64_t timeout_ns)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (want & (POLLIN | POLLHUP))
+        stream_first_look(stream);
+    uint64_t deadline = clock_deadline(timeout_ns);
+    int events = poll_now(endpoint, want);
+    int result = 0;
+
+    while (!events && timeout_ns && result == 0) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        events = poll_now(endpoint, want);
+        if (!events)
+            result = endpoint_block(endpoint, seen, deadline);
+        endpoint_finish(endpoint);
+        if (!events)
+            events = poll_now(endpoint, want);
+    }
+    return events ? events : result == -EINTR ? -EINTR : 0;
+}

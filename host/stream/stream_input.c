@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bytes over messages: what the program reads is copied out of what arrived. */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/endpoint_wait.h"
+#include "ipc/exchange.h"
+#include "ipc/loan.h"
+#include "ipc/queue.h"
+#include "ipc/units.h"
+#include "lib/clock.h"
+#include "stream/stream_internal.h"
+
+static const char *payload_of(const struct endpoint *endpoint, const struct ferry_desc *desc)
+{
+    switch (desc->mode) {
+    case FERRY_COPY:
+        return endpoint->landing + (desc->payload.addr - endpoint->landing_addr);
+    case FERRY_LEND:
+    case FERRY_MOVE:
+        return endpoint->exchange->pool.base + (desc->payload.addr - endpoint->window_addr);
+    default:
+        return NULL;
+    }
+}
+
+void stream_drop_message(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    struct units units;
+
+    stream->have = false;
+    if (stream->message.mode == FERRY_COPY || stream->message.mode == FERRY_LEND)
+        loan_release(endpoint, stream->message.payload.token);
+    else if (stream->message.mode == FERRY_MOVE &&
+             pool_covering(&endpoint->exchange->pool,
+                           stream->message.payload.addr - endpoint->window_addr,
+                           stream->message.payload.bytes, &units))
+        units_free(endpoint, units); /* cannot be denied: still_there, and stream_uses since */
+}
+
+int stream_input_ready(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    struct ferry_desc desc;
+
+    if (stream->have || stream->ended)
+        return 1;
+    if (!queue_peek(endpoint, &desc))
+        return 0;
+    return desc.src == endpoint->stream_in->from->id ? 1 : -EBUSY;
+}
+
+/* What was moved here is the program's since it arrived: it may have given it away,
+ * and the pool may even have given it to this stream since, for its output. */
+static bool still_there(const struct stream *stream)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+    const struct ferry_payload *payload = &stream->message.payload;
+    struct units units;
+
+    return stream->message.mode != FERRY_MOVE ||
+           (pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
+                          payload->bytes, &units) &&
+            !stream_uses(stream, units) &&
+            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) == WINDOW_WRITE);
+}
+
+static void begin_message(struct stream *stream)
+{
+    stream->have = true;
+    if (stream->message.mode == FERRY_INLINE) {
+        stream->data = (const char *)stream->message.data;
+        stream->left = stream->message.inline_bytes;
+    } else {
+        stream->data = payload_of(stream->endpoint, &stream->message);
+        stream->left = stream->message.payload.bytes;
+    }
+}
+
+void stream_next_message(struct stream *stream)
+{
+    while (!stream->have && !stream->ended && stream_input_ready(stream) > 0 &&
+           queue_take(stream->endpoint, &stream->message)) {
+        if (stream->message.mode == FERRY_HANGUP)
+            stream->ended = true;
+        else if (still_there(stream))
+            begin_message(stream);
+        if (stream->have && stream->left == 0)
+            stream_drop_message(stream);
+    }
+}
+
+/* Waits for a message, or the end of input: 1. 0: none came in time; -EBUSY, -EINTR. */
+static int await_until(struct stream *stream, uint64_t deadline)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    int ready = stream_input_ready(stream), blocked = 0;
+
+    while (ready == 0 && blocked == 0) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        ready = stream_input_ready(stream);
+        if (ready == 0)
+            blocked = endpoint_block(endpoint, seen, deadline);
+        endpoint_finish(endpoint);
+        if (ready == 0)
+            ready = stream_input_ready(stream);
+    }
+    return ready == 0 && blocked == -EINTR ? -EINTR : ready;
+}
+
+int stream_await_input(struct stream *stream)
+{
+    queue_want(stream->endpoint->stream_in);
+    int ready = await_until(stream, UINT64_MAX);
+    return ready < 0 ? ready : 0;
+}
+
+/* Long for a host that has something, also on a machine that has much else to do; once in a VM's
+ * life, and only where there is nothing. */
+#define FIRST_LOOK_NS 50000000
+
+void stream_first_look(struct stream *stream)
+{
+    struct ferry_link *in = stream->endpoint->stream_in;
+
+    if (in && queue_want(in) && endpoint_is_host(in->from))
+        await_until(stream, clock_deadline(FIRST_LOOK_NS));
+}
+
+void stream_consume(struct stream *stream, uint64_t bytes)
+{
+    stream->data += bytes;
+    stream->left -= bytes;
+    atomic_fetch_add_explicit(&stream->endpoint->stream_in->bytes_taken, bytes,
+                              memory_order_relaxed);
+}
+
+/* What can be had at once, out of as many messages as there are. The last of them is one
+ * that was moved: giving its pages back may take away what `dst` lies in. */
+static size_t read_now(struct stream *stream, char *dst, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes && stream_input_ready(stream) > 0) {
+        stream_next_message(stream);
+        if (!stream->have)
+            break;
+        bool moved = stream->message.mode == FERRY_MOVE;
+        uint64_t now = bytes - done < stream->left ? bytes - done : stream->left;
+        memmove(dst + done, stream->data, now); /* the two may be the same page */
+        done += now;
+        stream_consume(stream, now);
+        if (stream->left == 0)
+            stream_drop_message(stream);
+        if (moved)
+            break;
+    }
+    return done;
+}
+
+ssize_t stream_read(struct stream *stream, void *dst, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    size_t done = 0;
+
+    if (!endpoint->stream_in || bytes == 0)
+        return 0;
+    while (done == 0 && !stream->ended) {
+        int result = stream_await_input(stream);
+        if (result < 0)
+            return result;
+        done = read_now(stream, dst, bytes);
+    }
+    atomic_fetch_add_explicit(&endpoint->stream_in->bytes_copied, done, memory_order_relaxed);
+    return (ssize_t)done;
+}
+
+size_t stream_available(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (!endpoint->stream_in)
+        return 0;
+    stream_first_look(stream);
+    if (stream_input_ready(stream) > 0)
+        stream_next_message(stream);
+    return stream->have ? stream->left : 0;
+}
+
+size_t stream_peek(struct stream *stream, const void **data)
+{
+    size_t bytes = stream_available(stream);
+
+    *data = stream->data;
+    return bytes;
+}
+
+void stream_close_input(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (!endpoint->stream_in)
+        return;
+    queue_refuse(endpoint->stream_in);
+    while (!stream->ended && stream_input_ready(stream) > 0) {
+        stream_next_message(stream);
+        if (stream->have)
+            stream_drop_message(stream);
+    }
+    stream->ended = true;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bytes over messages: what the program writes gathers in extents and is sent. */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "ipc/direct.h"
+#include "ipc/drain.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/exchange.h"
+#include "ipc/perform.h"
+#include "ipc/queue.h"
+#include "ipc/units.h"
+#include "lib/clock.h"
+#include "stream/stream_internal.h"
+
+/* Under lock: a buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
+static int take_buffer(struct stream *stream)
+{
+    unsigned count = atomic_load(&stream->buffer_count);
+
+    for (unsigned i = 0; i < count && !stream->filling; i++)
+        if (atomic_load(&stream->buffers[i].state) == BUFFER_FREE)
+            stream->filling = &stream->buffers[i];
+    if (!stream->filling) {
+        struct buffer *buffer = &stream->buffers[count];
+        /* The first in any case: who sends to the program can fill its share by MOVE. */
+        if (count == BUFFERS_MAX || units_keep(stream->endpoint, count == 0, &buffer->units) < 0)
+            return count ? -EAGAIN : -ENOMEM;
+        stream->filling = buffer;
+        atomic_store(&stream->buffer_count, count + 1);
+    }
+    atomic_store(&stream->filling->state, BUFFER_FILLING);
+    stream->start = stream->fill = 0;
+    return 0;
+}
+
+/* One message at most: the VMM fills these extents, so the sending VM never touches them and a
+ * loan of them costs about half of what the crossover says. */
+static bool copies(const struct stream *stream, uint64_t bytes)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+
+    if (endpoint->transfer == FERRY_TRANSFER_COPY)
+        return true;
+    return endpoint->transfer == FERRY_TRANSFER_AUTO && bytes <= FERRY_COPY_BYTES &&
+           bytes <= endpoint->exchange->crossover_bytes;
+}
+
+/* Under lock: sends one message of what was gathered. */
+static int send_piece(struct stream *stream)
+{
+    const struct pool *pool = &stream->endpoint->exchange->pool;
+    uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
+    struct transfer transfer = {.link = stream->endpoint->stream_out,
+                                .mode = FERRY_LEND,
+                                .turn = direct_sent(stream->endpoint->stream_out),
+                                .kept = true,
+                                .clear = true,
+                                .units = stream->filling->units,
+                                .offset = offset,
+                                .bytes = stream->fill - stream->start};
+
+    bool copy = copies(stream, transfer.bytes);
+    if (copy) {
+        transfer.mode = FERRY_COPY;
+        transfer.source = pool->base + offset;
+        if (transfer.bytes > FERRY_COPY_BYTES)
+            transfer.bytes = FERRY_COPY_BYTES;
+    } else {
+        /* Lent before it is sent: it may be home again before perform returns. */
+        atomic_store(&stream->filling->state, BUFFER_LENT);
+    }
+    int result = perform_one(&transfer);
+    if (result < 0) {
+        atomic_store(&stream->filling->state, BUFFER_FILLING);
+        return result;
+    }
+    stream->sent_ns = clock_now();
+    if (!copy)
+        stream->filling = NULL;
+    stream->start = copy ? stream->start + transfer.bytes : 0;
+    if (!copy || stream->start == stream->fill)
+        stream->start = stream->fill = 0;
+    return 0;
+}
+
+int stream_flush(struct stream *stream)
+{
+    int result = 0;
+
+    while (result == 0 && stream->filling && stream->fill > stream->start)
+        result = send_piece(stream);
+    if (result == -EPIPE)
+        stream->start = stream->fill = 0;
+    return result;
+}
+
+void stream_pull(struct stream *stream)
+{
+    if (!endpoint_enter(stream->endpoint))
+        return;
+    pthread_mutex_lock(&stream->lock);
+    stream_flush(stream);
+    pthread_mutex_unlock(&stream->lock);
+    endpoint_leave(stream->endpoint);
+}
+
+/* A message costs the sender a wake-up and the receiver two exits, whatever its
+ * length. So a receiver that waits gets the first piece at once, but of a program
+ * that writes piece after piece it gets the next when there is this much of it,
+ * or it is this old; the tick and the program's next wait send what remains. */
+#define GATHER_BYTES (256u << 10)
+#define GATHER_NS    500000
+
+/* Under lock: whether what was gathered is to be sent now. */
+static bool due(const struct stream *stream)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+
+    if (endpoint->delivery == FERRY_DELIVER_IMMEDIATE || stream->fill == FERRY_EXTENT_BYTES)
+        return true;
+    return atomic_load(&endpoint->stream_out->to->waiting) &&
+           (stream->fill - stream->start >= GATHER_BYTES ||
+            (int64_t)(clock_now() - stream->sent_ns) >= GATHER_NS);
+}
+
+/* Under lock: into the buffer that is filled, where there is room. Little output is copied on, and
+ * needs no huge page. `src` cannot overlap: the extent is closed to the program, and a loan of it
+ * would not be filled. */
+static void fill(struct stream *stream, const char *src, uint64_t bytes)
+{
+    struct pool *pool = &stream->endpoint->exchange->pool;
+    struct units units = stream->filling->units;
+
+    if (stream->fill + bytes > FERRY_COPY_BYTES)
+        pool_make_huge(pool, units);
+    memcpy(pool->base + pool_offset(pool, units.first) + stream->fill, src, bytes);
+    stream->fill += bytes;
+    pool_filled(pool, units.first, stream->fill);
+}
+
+/* Under lock: copies what fits of src into the buffer that is filled; sends
+ * it when full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
+static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
+{
+    int result = 0;
+
+    if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
+        result = stream_flush(stream);
+    if (result == 0 && !stream->filling)
+        result = take_buffer(stream);
+    if (result < 0)
+        return result;
+
+    uint64_t room = FERRY_EXTENT_BYTES - stream->fill;
+    uint64_t now = bytes < room ? bytes : room;
+    fill(stream, src, now);
+    atomic_fetch_add_explicit(&stream->endpoint->stream_out->bytes_copied, now,
+                              memory_order_relaxed);
+    if (due(stream) && (now == bytes || stream->fill == FERRY_EXTENT_BYTES))
+        stream_flush(stream); /* what finds no room stays gathered */
+    return (ssize_t)now;
+}
+
+ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
+{
+    pthread_mutex_lock(&stream->lock);
+    ssize_t taken = gather(stream, src, bytes);
+    pthread_mutex_unlock(&stream->lock);
+    return taken;
+}
+
+/* Whether the VM still has the memory it writes from: a page of the window
+ * may have left with a message that was queued before. */
+static bool still_has(const struct endpoint *endpoint, const char *src, size_t bytes)
+{
+    const struct pool *pool = &endpoint->exchange->pool;
+    struct units units;
+
+    if (src < pool->base || src >= pool->base + pool->bytes)
+        return true;
+    return pool_covering(pool, (uint64_t)(src - pool->base), bytes, &units) &&
+           ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
+}
+
+/* 0: it may be written; what was queued before has gone before. */
+static int prepare_write(struct stream *stream, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
+        return -EPIPE;
+    int result = drain_all(stream->endpoint);
+    return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
+}
+
+/* Whether a short piece finds room as a whole: only this thread fills what there is. */
+static bool fits_whole(struct stream *stream, size_t bytes)
+{
+    pthread_mutex_lock(&stream->lock);
+    if (stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
+        stream_flush(stream);
+    bool any = stream->filling || take_buffer(stream) == 0;
+    bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
+    pthread_mutex_unlock(&stream->lock);
+    return fits;
+}
+
+ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    size_t done = 0;
+
+    if (!endpoint->stream_out)
+        return (ssize_t)bytes;
+    ssize_t taken = prepare_write(stream, src, bytes);
+    if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(stream, bytes))
+        return -EAGAIN;
+    while (done < bytes && taken >= 0) {
+        taken = stream_gather(stream, (const char *)src + done, bytes - done);
+        done += taken > 0 ? (size_t)taken : 0;
+    }
+    return done ? (ssize_t)done : taken;
+}
+
+ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    size_t done = 0;
+
+    if (!endpoint->stream_out)
+        return (ssize_t)bytes;
+    int result = prepare_write(stream, src, bytes);
+    if (result < 0)
+        return result;
+    while (done < bytes && result == 0) {
+        if (endpoint->stopping)
+            return -EINTR; /* a reader that keeps up would let it go on to the end */
+        ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
+        if (taken == -EAGAIN) {
+            uint32_t seen = endpoint_prepare(endpoint);
+            taken = stream_gather(stream, (const char *)src + done, bytes - done);
+            if (taken == -EAGAIN)
+                result = endpoint_block(endpoint, seen, UINT64_MAX);
+            endpoint_finish(endpoint);
+        }
+        if (taken >= 0)
+            done += (size_t)taken;
+        else if (taken != -EAGAIN)
+            result = (int)taken;
+    }
+    return done == bytes || (done && result != -EINTR) ? (ssize_t)done : result;
+}
+
+/* Sends the rest, waiting for room. */
+static int flush_all(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    int result;
+
+    for (;;) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        pthread_mutex_lock(&stream->lock);
+        result = stream_flush(stream);
+        pthread_mutex_unlock(&stream->lock);
+        if (result == -EAGAIN)
+            result = endpoint_block(endpoint, seen, UINT64_MAX);
+        else
+            break;
+        if (result < 0)
+            break;
+    }
+    endpoint_finish(endpoint);
+    return result;
+}
+
+int stream_finish(struct stream *stream)
+{
+    return stream->endpoint->stream_out && !stream->output_closed ? flush_all(stream) : 0;
+}
+
+void stream_close_output(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (!endpoint->stream_out || stream->output_closed)
+        return;
+    drain_all(stream->endpoint);
+    flush_all(stream);
+    stream->output_closed = true;
+    queue_hangup(endpoint->stream_out);
+}
+
+bool stream_output_room(struct stream *stream)
+{
+    return fits_whole(stream, PIPE_BUF); /* as a pipe has room when a page of it is free */
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Input that becomes output untouched (sendfile, splice): a message that was
+ * lent passes on as it is, without a copy; anything else is copied.
+ */
+#include "stream/stream.h"
+
+#include <errno.h>
+
+#include "ipc/direct.h"
+#include "ipc/drain.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/exchange.h"
+#include "ipc/perform.h"
+#include "ipc/queue.h"
+#include "stream/stream_internal.h"
+
+/* Whether all of the message that is being read can pass on whole. If the program read some of it,
+ * that is not for the next to see. It cannot be cleared: the loan comes home unchanged. */
+static bool can_pass(const struct stream *stream, uint64_t most)
+{
+    return stream->message.mode == FERRY_LEND && stream->left <= most &&
+           stream->left == stream->message.payload.bytes &&
+           stream->endpoint->transfer != FERRY_TRANSFER_COPY;
+}
+
+/* Hands the loan on; what was gathered before goes before. */
+static int pass_loan(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    uint32_t token = stream->message.payload.token;
+    struct transfer transfer = {.link = endpoint->stream_out,
+                                .mode = FERRY_LEND,
+                                .turn = direct_sent(endpoint->stream_out),
+                                .units = endpoint->held[token].units,
+                                .offset = (uint64_t)(stream->data - endpoint->exchange->pool.base),
+                                .bytes = stream->left,
+                                .passes = true,
+                                .token = token};
+
+    pthread_mutex_lock(&stream->lock);
+    int result = stream_flush(stream);
+    pthread_mutex_unlock(&stream->lock);
+    if (result == 0)
+        result = perform_one(&transfer);
+    if (result == 0)
+        stream->have = false;
+    return result;
+}
+
+/* Part of the message, or all; bytes, or -EAGAIN when there is no room now. */
+static ssize_t pass_some(struct stream *stream, uint64_t most)
+{
+    uint64_t bytes = stream->left < most ? stream->left : most;
+
+    if (can_pass(stream, most)) {
+        int result = pass_loan(stream);
+        if (result < 0)
+            return result;
+        stream_consume(stream, bytes);
+        return (ssize_t)bytes;
+    }
+    ssize_t taken = stream_gather(stream, stream->data, bytes);
+    if (taken > 0) {
+        stream_consume(stream, (uint64_t)taken);
+        if (stream->left == 0)
+            stream_drop_message(stream);
+    }
+    return taken;
+}
+
+/* As pass_some, waiting for room. */
+static ssize_t pass_waiting(struct stream *stream, uint64_t most)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    ssize_t passed = pass_some(stream, most);
+
+    while (passed == -EAGAIN) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        passed = pass_some(stream, most);
+        if (passed == -EAGAIN) {
+            int result = endpoint_block(endpoint, seen, UINT64_MAX);
+            passed = result < 0 ? result : -EAGAIN;
+        }
+        endpoint_finish(endpoint);
+    }
+    return passed;
+}
+
+ssize_t stream_pass(struct stream *stream, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    size_t done = 0;
+
+    if (!endpoint->stream_in || !endpoint->stream_out)
+        return -EINVAL; /* the caller then reads and writes */
+    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
+        return -EPIPE;
+    int result = drain_all(stream->endpoint); /* what was queued before goes before */
+    while (result == 0 && done < bytes && !stream->ended) {
+        if (done && stream_input_ready(stream) <= 0)
+            break;
+        result = stream_await_input(stream);
+        if (result == 0)
+            stream_next_message(stream);
+        if (result < 0 || !stream->have)
+            continue;
+        if (done && stream->left > bytes - done)
+            break; /* whole, and mostly without a copy, by the next call */
+        ssize_t passed = done ? pass_some(stream, bytes - done) : pass_waiting(stream, bytes);
+        if (passed == -EAGAIN)
+            break;
+        if (passed < 0)
+            result = (int)passed;
+        else
+            done += (size_t)passed;
+    }
+    return done && result != -EINTR ? (ssize_t)done : result;
+}

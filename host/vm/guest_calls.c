@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The calls of ferry/abi/call.h. */
+
+#include "vm/guest_calls.h"
+
+#include <errno.h>
+
+#include <ferry/abi/call.h>
+
+#include "engine/engine.h"
+#include "ipc/direct.h"
+#include "ipc/drain.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/queue.h"
+#include "ipc/units.h"
+#include "lib/clock.h"
+
+static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    uint64_t events = 0;
+
+    endpoint_lock(endpoint);
+    if (endpoint->in_head != endpoint->in_tail)
+        events |= FERRY_EVENT_IN;
+    if (endpoint->home_head != endpoint->home_tail)
+        events |= FERRY_EVENT_HOME;
+    endpoint_unlock(endpoint);
+    if (direct_waiting(endpoint))
+        events |= FERRY_EVENT_IN;
+    if (!drain_pending(endpoint))
+        events |= FERRY_EVENT_OUT;
+    return events & want;
+}
+
+static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
+{
+    struct endpoint *endpoint = vm->endpoint;
+    int result = 0;
+
+    if (want & ~(uint64_t)FERRY_EVENTS)
+        return -EINVAL;
+    for (uint32_t i = 0; want & FERRY_EVENT_IN && i < endpoint->in_count; i++)
+        queue_want(endpoint->in[i]);
+    uint64_t events = events_now(vm, want), deadline = clock_deadline(timeout_ns);
+    while (!events && timeout_ns && result == 0) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        if (want & FERRY_EVENT_IN)
+            direct_await(endpoint);
+        drain_out(vm->endpoint);
+        events = events_now(vm, want);
+        if (!events)
+            result = endpoint_block(endpoint, seen, deadline);
+        endpoint_finish(endpoint);
+        drain_out(vm->endpoint);
+        events = events_now(vm, want);
+    }
+    return (int64_t)events;
+}
+
+static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
+{
+    struct units units;
+
+    if (page > 1 || count == 0)
+        return -EINVAL;
+    int result = units_alloc(vm->endpoint, count, page, &units);
+    if (result == -ENOMEM && !vm->said_out_of_pool) {
+        vm->said_out_of_pool = true;
+        engine_log(
+            vm->engine, FERRY_LOG_WARNING,
+            "out of pool: VM '%s' asked for %llu more %s; free some, or make the pool larger",
+            vm->endpoint->name, (unsigned long long)count, page ? "pages" : "extents");
+    }
+    if (result < 0)
+        return result;
+    return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->exchange.pool, units.first));
+}
+
+static int64_t call_free(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+{
+    struct units units;
+    int result = units_at(vm->endpoint, addr, bytes, &units);
+
+    return result < 0 ? result : units_free(vm->endpoint, units);
+}
+
+int64_t guest_calls_serve(struct ferry_vm *vm, const struct kvm_regs *regs)
+{
+    switch (regs->rax) {
+    case FERRY_CALL_WAIT:
+        return call_wait(vm, regs->rdi, regs->rsi);
+    case FERRY_CALL_ALLOC:
+        return call_alloc(vm, regs->rdi, regs->rsi);
+    case FERRY_CALL_FREE:
+        return call_free(vm, regs->rdi, regs->rsi);
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest runs: KVM_RUN and what each exit means. */
+#ifndef FERRY_HOST_GUEST_RUN_H
+#define FERRY_HOST_GUEST_RUN_H
+
+#include "vm/vm.h"
+
+/* Runs the program until it ends; fills vm->exit. On the VM's own thread, which is serving; the
+ * guest runs without. */
+void guest_run(struct ferry_vm *vm);
+
+#endif

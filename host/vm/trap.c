@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns what Linux does for a program that takes an exception, short of a
+ * signal: `int 0x80`, the system call of 32-bit programs, which 64-bit ones
+ * may use too, and calls into the vsyscall page, where libraries of old find the
+ * time. It also shows a guest that looks who its peers are. All else ends the
+ * program, with the signal Linux would give it.
+ *
+ * None of it has a gate or a page in the guest: where KVM emulates, no gate
+ * for `int n` is looked at, and the page lies in the upper half of the
+ * addresses. So the instruction that was refused is looked at instead.
+ */
+
+#include "vm/trap.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "kvm/boot.h"
+#include "linux/vm_linux.h"
+#include "program/instruction.h"
+#include "vm/identity.h"
+#include "vm/report.h"
+#include "vm/syscall.h"
+
+enum { INVALID_INSTRUCTION = 6, GENERAL_PROTECTION = 13 };
+
+#define SYSCALL_INTERRUPT 0x80
+/* Three entry points, 1 KiB apart. */
+#define VSYSCALL_PAGE  0xffffffffff600000ull
+#define VSYSCALL_STEPS 0xc00ull
+
+/* The system call that the entry point at `addr` stands for, or -1. */
+static int vsyscall_at(uint64_t addr)
+{
+    static const int calls[] = {SYS_gettimeofday, SYS_time, SYS_getcpu};
+    uint64_t step = (addr & VSYSCALL_STEPS) >> 10;
+
+    return (addr & ~VSYSCALL_STEPS) == VSYSCALL_PAGE && step < 3 ? calls[step] : -1;
+}
+
+/* Calls the function there in the program's stead, as the kernel does. True: the program goes on. */
+static bool serve_vsyscall(struct ferry_vm *vm, const struct boot_frame *frame, int number)
+{
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    struct boot_frame caller = *frame;
+    const void *stack = vm_memory(vm, frame->rsp, sizeof caller.rip, false);
+    struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
+
+    if (!stack) {
+        report_crash_at(vm, SIGSEGV, frame->rip, "called the vsyscall page without a stack");
+        return false;
+    }
+    memcpy(&caller.rip, stack, sizeof caller.rip);
+    caller.rsp += sizeof caller.rip;
+    return syscall_serve_call(vm, &call, &caller);
+}
+
+static bool serve_interrupt(struct ferry_vm *vm, const struct boot_frame *frame, unsigned length)
+{
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    struct linux_call call = {
+        .number = (uint32_t)regs->rax,
+        .arg = {(uint32_t)regs->rbx, (uint32_t)regs->rcx, (uint32_t)regs->rdx, (uint32_t)regs->rsi,
+                (uint32_t)regs->rdi, (uint32_t)regs->rbp},
+        .from_int80 = true,
+    };
+    struct boot_frame next = *frame;
+
+    next.rip += length;
+    return syscall_serve_call(vm, &call, &next);
+}
+
+/* Some of what privileged instructions and `int n` do differs from one KVM to the other. */
+static bool serve_refused(struct ferry_vm *vm, const struct boot_frame *frame, int vector)
+{
+    uint8_t code[15], interrupt = 0, bytes = 0;
+    size_t length = 0;
+
+    for (; length < sizeof code; length++) {
+        const uint8_t *byte = vm_memory(vm, frame->rip + length, 1, false);
+
+        if (!byte)
+            break;
+        code[length] = *byte;
+    }
+    switch (instruction_refused(code, length, &interrupt, &bytes)) {
+    case INSTRUCTION_INTERRUPT:
+        if (interrupt == SYSCALL_INTERRUPT)
+            return serve_interrupt(vm, frame, bytes);
+        report_crash_at(vm, SIGSEGV, frame->rip, "made an interrupt that programs must not make");
+        return false;
+    case INSTRUCTION_MONITOR:
+        report_crash_at(vm, SIGILL, frame->rip, "invalid instruction (monitor or mwait)");
+        return false;
+    case INSTRUCTION_OTHER:
+    default:
+        report_exception(vm, vector);
+        return false;
+    }
+}
+
+bool trap_serve(struct ferry_vm *vm)
+{
+    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    int vector = boot_vector(regs->rip), call;
+    struct boot_frame frame;
+
+    if (vector < 0 || !boot_exception_frame(vm->system, regs->rsp, vector, &frame)) {
+        report_exception(vm, vector);
+        return false;
+    }
+    call = vsyscall_at(frame.rip);
+    if (vector == BOOT_PAGE_FAULT && call >= 0)
+        return serve_vsyscall(vm, &frame, call);
+    /* A guest's first look at who its peers are: the access is tried again. */
+    if (vector == BOOT_PAGE_FAULT && identity_show(vm, vm->vcpu.run->s.regs.sregs.cr2)) {
+        syscall_resume(vm, regs->rax, &frame);
+        return true;
+    }
+    if (vector == INVALID_INSTRUCTION || vector == GENERAL_PROTECTION)
+        return serve_refused(vm, &frame, vector);
+    report_exception(vm, vector);
+    return false;
+}

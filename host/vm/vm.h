@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: its KVM objects, memory, endpoint, program and thread. */
+#ifndef FERRY_HOST_VM_H
+#define FERRY_HOST_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <ferry/ferry.h>
+
+#include "engine/engine.h"
+#include "engine/runner.h"
+#include "ipc/endpoint.h"
+#include "kvm/guest_tables.h"
+#include "kvm/kvm_vm.h"
+#include "kvm/vcpu.h"
+#include "lib/budget.h"
+#include "linux/linux.h"
+#include "program/image.h"
+#include "program/space.h"
+
+struct ferry_vm {
+    struct ferry_engine *engine;
+    struct endpoint *endpoint;
+    struct image *image; /* of the engine's images, held */
+    /* Images of the peers in the table that its guest sees, each held; NULL: the host. */
+    struct image *peer_images[FERRY_PEERS_MAX];
+    bool identity_shown; /* its guest has that table */
+    struct linux_state *personality;
+
+    struct kvm_vm kvm;
+    struct vcpu vcpu;
+    char *system; /* host view of the system area */
+    struct guest_tables tables;
+    struct space space;
+    uint64_t stack_bytes;              /* at the top of it */
+    void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
+    uint32_t direct_count;
+
+    struct budget_share mappings, files; /* of this process; each counts what it may take */
+
+    void *user; /* the embedder's */
+    uint64_t timeout_ns;
+    struct runner runner; /* as ticker and poller know it; its deadline is set at start */
+    timer_t cpu_timer;    /* of cpu_time.c, if cpu_watched */
+    bool cpu_watched;
+    atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
+    bool said_out_of_pool; /* once, so that a program cannot flood the log */
+
+    pthread_mutex_t lock;         /* of all below */
+    pthread_cond_t ended_changed; /* ended, destroyed, waiting */
+    pthread_t thread;             /* once it was started */
+    bool started, ended, destroyed;
+    unsigned waiting; /* threads in ferry_vm_wait */
+    struct ferry_vm_exit
+        exit; /* belongs to the VM's thread, without the lock, until it has ended */
+};
+
+#define VM_STACK_MOST_BYTES (8ull << 20)
+
+#define STOP_TIMEOUT   (-1)
+#define STATUS_TIMEOUT 124
+#define STATUS_FAULT   125
+
+/* In memory that is zeroed: all that needs no KVM and no program. */
+void vm_init(struct ferry_vm *vm, struct ferry_engine *engine);
+void vm_fini(struct ferry_vm *vm);
+
+/* Whether it was started; it may have ended since. Any thread. */
+bool vm_is_started(struct ferry_vm *vm);
+
+/* Whether it has no thread: it was not started, or has ended. Any thread. */
+bool vm_is_quiet(struct ferry_vm *vm);
+
+/* Asks the VM to end for this reason and interrupts whatever it does. Any thread. */
+void vm_stop(struct ferry_vm *vm, int reason);
+
+/* Ends what vm_watch_cpu began. Its thread has ended. */
+void vm_forget_cpu(struct ferry_vm *vm);
+
+/* Makes all who are in ferry_vm_wait return, and waits until they have. Its thread has ended. */
+void vm_let_waiters_go(struct ferry_vm *vm);
+
+#endif

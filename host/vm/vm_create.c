@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: making it from its program, and taking it apart. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ipc/endpoint_end.h"
+#include "ipc/host_end.h"
+#include "ipc/name.h"
+#include "kvm/boot.h"
+#include "lib/error.h"
+#include "lib/sized.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
+#include "vm/identity.h"
+#include "vm/vm.h"
+#include "vm/vm_direct.h"
+#include "vm/vm_memory.h"
+
+/* A stream gathers for so many times the cost of an exit at most: then exits are a small
+ * part of its time. */
+#define GATHER_EXITS         4
+#define DEFAULT_MEMORY_BYTES (256ull << 20)
+#define DEFAULT_EXTENTS      8
+#define DEFAULT_PAGES        64
+
+/* --- making --------------------------------------------------------------------- */
+
+/* A guest is told the embedder's choice by the embedder's numbers. */
+_Static_assert(FERRY_DELIVER_AUTO == FERRY_DELIVERY_AUTO &&
+                   FERRY_DELIVER_IMMEDIATE == FERRY_DELIVERY_IMMEDIATE &&
+                   FERRY_DELIVER_DEFERRED == FERRY_DELIVERY_DEFERRED,
+               "ferry.h and control.h say the same by enum ferry_delivery");
+_Static_assert(FERRY_TRANSFER_AUTO == FERRY_PAYLOAD_AUTO &&
+                   FERRY_TRANSFER_COPY == FERRY_PAYLOAD_COPY &&
+                   FERRY_TRANSFER_MAP == FERRY_PAYLOAD_MAP,
+               "ferry.h and control.h say the same by enum ferry_transfer");
+
+static void write_control(struct ferry_vm *vm)
+{
+    struct ferry_engine *engine = vm->engine;
+    struct endpoint *endpoint = vm->endpoint;
+
+    endpoint->control->info = (struct ferry_control_info){
+        .magic = FERRY_CONTROL_MAGIC,
+        .version = FERRY_ABI_VERSION,
+        .size_bytes = sizeof(struct ferry_control),
+        .id = endpoint->id,
+        .generation = endpoint->generation,
+        .window_base = FERRY_WINDOW_BASE,
+        .window_bytes = engine->exchange.pool.bytes,
+        .small_bytes = pool_small_bytes(&engine->exchange.pool),
+        .landing_base = SYSTEM_LANDING,
+        .crossover_bytes = engine->info.crossover_bytes,
+        .pool_extents = endpoint->most_extents,
+        .delivery = engine->poller.running && endpoint->delivery != FERRY_DELIVER_IMMEDIATE
+                        ? FERRY_DELIVERY_POLLED
+                        : (uint32_t)endpoint->delivery,
+        .payload = (uint32_t)endpoint->transfer,
+        .stdin_peer = FERRY_NO_PEER,
+        .stdout_peer = FERRY_NO_PEER,
+    };
+}
+
+static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                           struct ferry_error *err)
+{
+    int result = exchange_endpoint_new(&vm->engine->exchange, vm, &vm->endpoint);
+    if (result < 0)
+        return error_set(err, result, "cannot make another VM: %s", strerror(-result));
+    struct endpoint *endpoint = vm->runner.endpoint = vm->endpoint;
+    result = name_endpoint(endpoint, config->name, config->program, err);
+    if (result < 0)
+        return result;
+    endpoint->image = vm->image;
+    endpoint->delivery = config->delivery;
+    endpoint->transfer = config->transfer;
+    endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
+    endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
+    endpoint->memory = vm_memory;
+    result = stream_create(endpoint);
+    return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
+}
+
+/* The program has room by the limit of the VM, so it was the host that had none: a larger limit
+ * would not help. */
+static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
+{
+    uint64_t bytes = vm->image->memory_bytes + vm->image->unshared_bytes + vm->stack_bytes;
+
+    if (result == -ENOMEM && bytes <= vm->space.limit_bytes)
+        return error_set(err, result, "no memory for the program of VM '%s': %s",
+                         vm->endpoint->name, strerror(-result));
+    return result;
+}
+
+/* The stack is charged in full, and must not be most of a small VM. */
+static uint64_t stack_size(uint64_t limit_bytes)
+{
+    uint64_t bytes = limit_bytes / 4;
+
+    if (bytes > VM_STACK_MOST_BYTES)
+        bytes = VM_STACK_MOST_BYTES;
+    return bytes & ~(FERRY_PAGE_BYTES - 1);
+}
+
+static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                              struct ferry_error *err)
+{
+    struct linux_config linux_config = {
+        .heap_start = vm->image->end,
+        .stack_bytes = vm->stack_bytes,
+        .memory_bytes = vm->space.limit_bytes,
+        .program = config->program,
+        .ignore_sigpipe = config->ignore_sigpipe,
+        .read_only_dirs = config->read_only_dirs,
+        .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
+        .closed = config->closed_fds,
+    };
+    int result = linux_create(vm, &linux_config, &vm->personality);
+
+    return result < 0 ? error_set(err, result,
+                                  "cannot prepare '%s': a read-only directory cannot be opened: %s",
+                                  vm->endpoint->name, strerror(-result))
+                      : 0;
+}
+
+static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                        struct ferry_error *err)
+{
+    char *default_argv[] = {(char *)config->program, NULL}, *default_envp[] = {NULL};
+    char *const *argv = config->argv ? config->argv : default_argv;
+    char *const *envp = config->envp ? config->envp : default_envp;
+    uint64_t rsp = 0;
+
+    vm->stack_bytes = stack_size(vm->space.limit_bytes);
+    int result = image_stack(vm->image, &vm->space, vm->stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
+                             &rsp, err);
+    if (result < 0)
+        return explain_refusal(vm, result, err);
+    result = vcpu_create(&vm->vcpu, &vm->engine->kvm, &vm->kvm, vm->image->entry, rsp, err);
+    if (result < 0)
+        return result;
+    vm->endpoint->control->info.gather_ticks =
+        vcpu_ticks(&vm->vcpu, GATHER_EXITS * vm->engine->info.exit_ns);
+    result = create_personality(vm, config, err);
+    if (result < 0)
+        return result;
+    /* Last: the image may still be being copied. */
+    return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
+}
+
+static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)
+{
+    struct ferry_engine *engine = vm->engine;
+    uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
+
+    int result = images_open(&engine->images, config->program, limit, &vm->image, err);
+    if (result < 0)
+        return result;
+    result = create_endpoint(vm, config, err);
+    if (result < 0)
+        return result;
+    result = vm_join_budgets(vm, config, err);
+    if (result < 0)
+        return result;
+    result = kvm_vm_create(&vm->kvm, &engine->kvm);
+    if (result < 0)
+        return error_set(err, result, "KVM cannot make another VM: %s", strerror(-result));
+    result = vm_create_memory(vm, limit);
+    if (result < 0)
+        return error_set(err, result, "no memory for VM '%s': %s", vm->endpoint->name,
+                         strerror(-result));
+    write_control(vm);
+    vm->timeout_ns = config->timeout_ns;
+    vm->user = config->user;
+    return load_program(vm, config, err);
+}
+
+/* Refuses values that no VM can be made of. */
+static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
+{
+    if (!config->program)
+        return error_set(err, -EINVAL, "a VM needs a program");
+    if ((unsigned)config->delivery > FERRY_DELIVER_DEFERRED)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.delivery",
+                         (int)config->delivery);
+    if ((unsigned)config->transfer > FERRY_TRANSFER_MAP)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.transfer",
+                         (int)config->transfer);
+    if (config->closed_fds > 7)
+        return error_set(err, -EINVAL,
+                         "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "
+                         "1 and 2 are",
+                         config->closed_fds);
+    if (config->stderr_fd < -1)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.stderr_fd",
+                         config->stderr_fd);
+    return 0;
+}
+
+int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                    struct ferry_vm **out, struct ferry_error *err)
+{
+    struct ferry_vm_config own = {0};
+
+    int result = config ? sized_take(&own, sizeof own, FIRST_VM_CONFIG, config) : 0;
+    if (result < 0)
+        return sized_explain(err, result, "ferry_vm_config");
+    result = check_config(&own, err);
+    if (result < 0)
+        return result;
+    struct ferry_vm *vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return error_set(err, -ENOMEM, "no memory for another VM");
+    vm_init(vm, engine);
+
+    result = build(vm, &own, err);
+    if (result < 0) {
+        ferry_vm_destroy(vm);
+        return result;
+    }
+    *out = vm;
+    return 0;
+}
+
+/* --- taking apart, and what may be asked ----------------------------------------- */
+
+void ferry_vm_destroy(struct ferry_vm *vm)
+{
+    if (!vm)
+        return;
+    if (vm_is_started(vm)) {
+        vm_stop(vm, SIGKILL);
+        pthread_join(vm->thread, NULL);
+    } else if (vm->endpoint) {
+        endpoint_shutdown(vm->endpoint);
+    }
+    vm_let_waiters_go(vm);
+    vm_forget_cpu(vm);
+    if (vm->endpoint)
+        host_end_close_all(vm->endpoint);
+    linux_destroy(vm->personality);
+    vcpu_destroy(&vm->vcpu);
+    kvm_vm_destroy(&vm->kvm);
+    vm_direct_unmap(vm);
+    if (vm->space.base)
+        space_fini(&vm->space);
+    budget_leave(&vm->engine->mappings, &vm->mappings);
+    budget_leave(&vm->engine->files, &vm->files);
+    if (vm->endpoint)
+        exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
+    identity_forget(vm);
+    images_release(&vm->engine->images, vm->image);
+    if (vm->system)
+        munmap(vm->system, SYSTEM_BYTES);
+    vm_fini(vm);
+    free(vm);
+}
+
+int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
+{
+    int result = sized_check(out, FIRST_VM_STATS);
+    if (result < 0)
+        return result;
+    const struct ferry_vm_stats stats = {
+        .exits_immediate = atomic_load(&vm->runner.exits_immediate),
+        .exits_natural = atomic_load(&vm->runner.exits_natural),
+        .messages_sent = atomic_load(&vm->endpoint->messages_sent),
+        .messages_received = atomic_load(&vm->endpoint->messages_received),
+    };
+    sized_give(out, &stats, sizeof stats);
+    return 0;
+}
+
+const char *ferry_vm_name(struct ferry_vm *vm)
+{
+    return vm->endpoint->name;
+}
+
+void *ferry_vm_user(struct ferry_vm *vm)
+{
+    return vm->user;
+}

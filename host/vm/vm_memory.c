@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The memory of a VM: its KVM slots, what of it its program may read and write, and what the VM
+ * takes of the process's mappings and descriptors. */
+
+#include "vm/vm_memory.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "ipc/loan.h"
+#include "kvm/boot.h"
+#include "lib/error.h"
+#include "lib/mapping.h"
+#include "linux/vm_linux.h"
+#include "vm/vm.h"
+
+/* --- slots and addresses ------------------------------------------------------ */
+
+static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+{
+    struct ferry_vm *vm = arg;
+
+    return kvm_vm_add_slot(&vm->kvm, gpa, bytes, host);
+}
+
+struct space *vm_space(struct ferry_vm *vm)
+{
+    return &vm->space;
+}
+
+struct stream *vm_stream(struct ferry_vm *vm)
+{
+    return vm->endpoint->byte_stream;
+}
+
+void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
+{
+    vm->stack_bytes = bytes;
+}
+
+static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    struct pool *pool = &vm->engine->exchange.pool;
+    uint64_t offset = addr - FERRY_WINDOW_BASE;
+    struct units units;
+
+    if (!pool_covering(pool, offset, bytes, &units))
+        return NULL;
+    /* The memory must not change hands while the caller uses it. Another thread may send what plain
+     * writes gathered, or bring home a loan that was released. */
+    if ((write && endpoint_stream_uses(vm->endpoint, units)) ||
+        loan_is_leaving(vm->endpoint, units))
+        return NULL;
+    int access = ledger_access(&vm->engine->exchange.ledger, units, vm->endpoint->index);
+    return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
+}
+
+/* Of the system area a program may pass on copied payloads only. */
+static void *landing_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
+
+    if (write || offset < SYSTEM_TABLES_BYTES || __builtin_add_overflow(offset, bytes, &end) ||
+        end > SYSTEM_BYTES)
+        return NULL;
+    return vm->system + offset;
+}
+
+void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    if (bytes == 0)
+        return vm->system;
+    if (addr >= FERRY_WINDOW_BASE)
+        return window_memory(vm, addr, bytes, write);
+    if (addr >= FERRY_SYSTEM_BASE)
+        return landing_memory(vm, addr, bytes, write);
+    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+}
+
+/* --- budgets ------------------------------------------------------------------ */
+
+/* Besides those of the program: system area, window, shared page, stack and endpoint. */
+#define OWN_MAPPINGS 8
+/* The VM, its virtual CPU and standard error. */
+#define OWN_FILES 3
+
+static bool allow_mappings(void *arg, uint64_t mappings)
+{
+    struct ferry_vm *vm = arg;
+
+    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings);
+}
+
+bool vm_file_take(struct ferry_vm *vm)
+{
+    return budget_set(&vm->engine->files, &vm->files, vm->files.used + 1);
+}
+
+void vm_file_give_back(struct ferry_vm *vm)
+{
+    budget_set(&vm->engine->files, &vm->files, vm->files.used - 1);
+}
+
+int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                    struct ferry_error *err)
+{
+    uint32_t files = OWN_FILES;
+
+    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
+        files++;
+    if (!budget_join(&vm->engine->files, &vm->files, files))
+        return error_set(
+            err, -EMFILE,
+            "no descriptors are left for VM '%s'; raise 'ulimit -n', or make fewer VMs",
+            vm->endpoint->name);
+    if (!budget_join(&vm->engine->mappings, &vm->mappings, OWN_MAPPINGS))
+        return error_set(
+            err, -ENOMEM,
+            "no mappings are left for VM '%s'; raise vm.max_map_count, or make fewer VMs",
+            vm->endpoint->name);
+    return 0;
+}
+
+/* --- making it ---------------------------------------------------------------- */
+
+int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
+{
+    struct pool *pool = &vm->engine->exchange.pool;
+    struct endpoint *endpoint = vm->endpoint;
+
+    vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    if (!vm->system)
+        return -errno;
+    madvise(vm->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
+    int result = boot_system(vm->system, pool->bytes, &vm->tables);
+    if (result < 0)
+        return result;
+    endpoint->control = (struct ferry_control *)(void *)vm->system;
+    endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->landing_addr = SYSTEM_LANDING;
+    endpoint->window_addr = FERRY_WINDOW_BASE;
+    result = window_create(&endpoint->window, pool->fd, pool->bytes);
+    if (result < 0)
+        return result;
+
+    struct space_backend backend = {
+        .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
+    result = space_init(&vm->space, &backend, limit_bytes);
+    if (result == 0)
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+    if (result == 0)
+        result = kvm_vm_add_slot(&vm->kvm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
+    return result;
+}

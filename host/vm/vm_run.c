@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM that runs: its thread, draining, waiting, stopping, its end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/poller.h"
+#include "engine/ticker.h"
+#include "ipc/drain.h"
+#include "ipc/endpoint_end.h"
+#include "ipc/endpoint_wait.h"
+#include "ipc/loan.h"
+#include "ipc/queue.h"
+#include "lib/clock.h"
+#include "lib/error.h"
+#include "lib/sized.h"
+#include "lib/thread.h"
+#include "linux/vm_linux.h"
+#include "stream/stream.h"
+#include "vm/guest_run.h"
+#include "vm/identity.h"
+#include "vm/report.h"
+#include "vm/vm.h"
+
+/* --- what the personality may ask ---------------------------------------------- */
+
+int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    uint64_t deadline = clock_deadline(nanoseconds);
+    int result = 0;
+
+    while (result == 0) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        result = endpoint_block(vm->endpoint, seen, deadline);
+        endpoint_finish(vm->endpoint);
+    }
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+bool vm_stopping(struct ferry_vm *vm)
+{
+    return vm->endpoint->stopping;
+}
+
+int vm_await(struct ferry_vm *vm, const atomic_bool *done)
+{
+    int result = 0;
+
+    while (result == 0 && !atomic_load(done)) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        if (!atomic_load(done))
+            result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
+        endpoint_finish(vm->endpoint);
+    }
+    return result;
+}
+
+void vm_wake(struct ferry_vm *vm)
+{
+    endpoint_wake(vm->endpoint);
+}
+
+void vm_debug(struct ferry_vm *vm, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    if (vm->engine->config.log_level < FERRY_LOG_DEBUG)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    engine_log(vm->engine, FERRY_LOG_DEBUG, "%s: %s", vm->endpoint->name, text);
+}
+
+/* --- the thread ---------------------------------------------------------------- */
+
+/* What the program had sent or written arrives, however it ended, as with a pipe, unless the VM is
+ * told to stop before there is room. False: something was left. On Linux the program would not have
+ * ended, but would still be in that write. */
+static bool send_rest(struct ferry_vm *vm)
+{
+    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
+        return true;
+    return drain_all(vm->endpoint) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
+}
+
+static void *vm_thread(void *arg)
+{
+    struct ferry_vm *vm = arg;
+
+    vm->runner.thread = pthread_self();
+    pthread_mutex_lock(&vm->runner.serving);
+    ticker_add(&vm->engine->ticker, &vm->runner);
+    poller_add(&vm->engine->poller, &vm->runner);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
+               vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
+    identity_begin(vm);
+    guest_run(vm);
+    report_refusal(vm);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
+    loan_ignore_notes(vm->endpoint);
+    queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
+    if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
+        report_stop(vm);
+    poller_remove(&vm->engine->poller, &vm->runner);
+    pthread_mutex_unlock(&vm->runner.serving);
+    ticker_remove(&vm->engine->ticker, &vm->runner);
+    endpoint_shutdown(vm->endpoint);
+
+    pthread_mutex_lock(&vm->lock);
+    vm->ended = true;
+    pthread_cond_broadcast(&vm->ended_changed);
+    pthread_mutex_unlock(&vm->lock);
+    return NULL;
+}
+
+/* Under lock. */
+static int start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    if (vm->started)
+        return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
+    if (vm->timeout_ns)
+        vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
+    int result = thread_start(&vm->thread, NULL, vm_thread, vm);
+    if (result < 0)
+        return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
+                         strerror(-result));
+    vm->started = true;
+    return 0;
+}
+
+int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
+{
+    pthread_mutex_lock(&vm->lock);
+    int result = start(vm, err);
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
+
+void ferry_vm_stop(struct ferry_vm *vm, int signo)
+{
+    vm_stop(vm, signo > 0 && signo < NSIG ? signo : SIGTERM);
+}
+
+int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
+{
+    uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
+
+    int result = out ? sized_check(out, FIRST_VM_EXIT) : 0;
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&vm->lock);
+    vm->waiting++;
+    while (!vm->ended && !vm->destroyed && result == 0)
+        result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
+                            : -ETIMEDOUT; /* a look, and no system call */
+    if (vm->ended && out)
+        sized_give(out, &vm->exit, sizeof vm->exit);
+    if (vm->ended || vm->destroyed)
+        result = vm->ended ? 0 : -ECANCELED;
+    if (--vm->waiting == 0 && vm->destroyed)
+        pthread_cond_broadcast(&vm->ended_changed);
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
