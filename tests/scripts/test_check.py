@@ -155,7 +155,7 @@ class Ci(unittest.TestCase):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         self.assertNotEqual(done.returncode, 0)
-        self.assertRegex(done.stdout, "nosuchstep.*headers format")
+        self.assertRegex(done.stdout, "nosuchstep.*headers rooms")
         self.assertNotRegex(done.stdout, "passed")
 
 
