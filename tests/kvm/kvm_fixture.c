@@ -112,6 +112,12 @@ struct ferry_link *world_link(struct world *world, int from, int to)
     return make_link(world, from, to, (struct ferry_link_config){0});
 }
 
+void world_link_both(struct world *world, int one, int other)
+{
+    world_link(world, one, other);
+    world_link(world, other, one);
+}
+
 struct ferry_link *world_stream(struct world *world, int from, int to)
 {
     return make_link(world, from, to, (struct ferry_link_config){.stream = true});
@@ -161,6 +167,14 @@ void world_expect_ok(struct world *world, int place)
     if (end->how != FERRY_ENDED_EXIT || end->status != 0)
         fail_msg("VM '%s': %s; guests said: %s", ferry_vm_name(world->vm[place]), end->text,
                  world_said(world));
+}
+
+void world_run_ok(struct world *world)
+{
+    world_start(world);
+    world_wait(world);
+    for (int i = 0; i < world->count; i++)
+        world_expect_ok(world, i);
 }
 
 struct ferry_vm_stats world_stats(struct world *world, int place)

@@ -43,6 +43,7 @@ int world_teardown(void **state);
  * arguments (a NULL-terminated list). Returns its place. */
 int world_add(struct world *world, const char *name, const char *program, ...);
 struct ferry_link *world_link(struct world *world, int from, int to); /* -1: the host */
+void world_link_both(struct world *world, int one, int other);        /* there and back */
 struct ferry_link *world_direct(struct world *world, int from, int to);
 struct ferry_link *world_stream(struct world *world, int from, int to);
 void world_start(struct world *world);
@@ -52,6 +53,8 @@ unsigned world_many(unsigned count);
 void world_wait(struct world *world);
 /* Fails the test, with what the guests said, unless the VM exited with 0. */
 void world_expect_ok(struct world *world, int place);
+/* Starts all, waits for all, and fails the test unless each exited with 0. */
+void world_run_ok(struct world *world);
 /* What guests wrote to stderr so far. */
 const char *world_said(struct world *world);
 struct ferry_vm_stats world_stats(struct world *world, int place);

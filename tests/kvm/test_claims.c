@@ -16,10 +16,7 @@ static void claim_1_page_table_update(void **state)
     int b = world_add(world, "b", "recv_check", "a", "move", "1", "2097152", NULL);
     struct ferry_link *link = world_link(world, a, b);
 
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(link_stats(link).table_calls, 2); /* closed there, opened here */
     assert_int_equal(link_stats(link).bytes_copied, 0);
 }
@@ -33,10 +30,7 @@ static void claim_3_queues_of_the_control_structures(void **state)
     int b = world_add(world, "b", "recv_check", "a", "inline", "1000", "32", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(world_stats(world, b).messages_received, 1000);
 }
 
@@ -46,10 +40,7 @@ static void send_inline(struct world *world, const char *when)
     int b = world_add(world, "b", "recv_check", "a", "inline", "100", "8", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 /* Claims 5, 6, 12, 13, 19, 20, first half: the write that queues it leaves the VM at once. */
@@ -76,10 +67,7 @@ static void claim_6_at_the_exit_itself(void **state)
     int b = world_add(world, "b", "sink", "a", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(world_stats(world, a).messages_sent, 100);
     assert_int_equal(world_stats(world, a).exits_immediate, 0);
 }
@@ -195,10 +183,7 @@ static void claim_10_and_back(void **state)
     int b = world_add(world, "b", "echo", "a", NULL);
     struct ferry_link *there = world_link(world, a, b), *back = world_link(world, b, a);
 
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(link_stats(there).extents_2m, 20);
     assert_int_equal(link_stats(back).extents_2m, 20);
 }
@@ -211,12 +196,8 @@ static void claim_10_every_mode(void **state)
     for (int i = 0; i < 3; i++) {
         int a = world_add(world, "a", "ping", "b", modes[i], "50", "32", NULL);
         int b = world_add(world, "b", "echo", "a", NULL);
-        world_link(world, a, b);
-        world_link(world, b, a);
-        world_start(world);
-        world_wait(world);
-        world_expect_ok(world, a);
-        world_expect_ok(world, b);
+        world_link_both(world, a, b);
+        world_run_ok(world);
         ferry_vm_destroy(world->vm[0]);
         ferry_vm_destroy(world->vm[1]);
         world->count = 0;

@@ -17,10 +17,7 @@ static void run_pair(struct world *world, int a, int b)
 {
     links[0] = world_direct(world, a, b);
     links[1] = world_direct(world, b, a);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 /* Returns how many each sent. */
@@ -267,12 +264,8 @@ static void only_if_asked_for(void **state)
     int a = world_add(world, "a", "direct", "b", "none", NULL);
     int b = world_add(world, "b", "direct", "a", "none", NULL);
 
-    world_link(world, a, b);
-    world_link(world, b, a);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_link_both(world, a, b);
+    world_run_ok(world);
 }
 
 static void not_with_the_host(void **state)

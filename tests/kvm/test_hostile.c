@@ -13,10 +13,7 @@ static void hostile_ring(void **state)
     int b = world_add(world, "b", "hold", "a", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 static void free_foreign(void **state)
@@ -33,16 +30,12 @@ static void free_foreign(void **state)
 static void pool_hog(void **state)
 {
     struct world *world = *state;
-    int a = world_add(world, "a", "pool_hog", NULL);
+    world_add(world, "a", "pool_hog", NULL);
     int b = world_add(world, "b", "send", "c", "lend", "auto", "10", "2097152", NULL);
     int c = world_add(world, "c", "recv_check", "b", "lend", "10", "2097152", NULL);
 
     world_link(world, b, c);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
-    world_expect_ok(world, c);
+    world_run_ok(world);
 }
 
 /* What a sender has in the units beside what it sends is not shown. */
@@ -53,10 +46,7 @@ static void parts_of_units(void **state)
     int b = world_add(world, "b", "look_around", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 /* The VMM gathers output in an extent of the window; it does not copy out of that one. */
@@ -67,10 +57,7 @@ static void output_from_all_of_the_window(void **state)
     int b = world_add(world, "b", "sink", "a", NULL);
 
     world_stream(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 /* Without a link there is no peer to name and nothing to send to. */
@@ -95,10 +82,7 @@ static void one_way(void **state)
     int b = world_add(world, "b", "answers", "a", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(world_stats(world, a).messages_received, 0);
 }
 
@@ -110,8 +94,7 @@ static void stand_off(struct world *world, const char *kind)
     int a = world_add(world, "a", "standoff", kind, "b", NULL);
     int b = world_add(world, "b", "standoff", kind, "a", NULL);
 
-    world_link(world, a, b);
-    world_link(world, b, a);
+    world_link_both(world, a, b);
     world_start(world);
     for (int i = a; i <= b; i++)
         assert_int_equal(ferry_vm_wait(world->vm[i], PATIENCE / 3, &world->exit[i]), 0);

@@ -17,10 +17,7 @@ static struct ferry_link *exchange(struct world *world, const char *mode, const 
     int a = world_add(world, "a", "send", "b", mode, when, number, size, NULL);
     int b = world_add(world, "b", "recv_check", "a", mode, number, size, NULL);
     struct ferry_link *link = world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(link_stats(link).messages, count);
     assert_int_equal(world_stats(world, a).messages_sent, count);
     return link;
@@ -123,10 +120,7 @@ static void pages_lent_and_moved(void **state)
     int b = world_add(world, "b", "recv_check", "a", "any", "100", "4096", NULL);
     struct ferry_link *link = world_link(world, a, b);
 
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
     assert_int_equal(link_stats(link).pages_4k, 100);
 }
 
@@ -137,10 +131,7 @@ static void pointers_stay_valid(void **state)
     int b = world_add(world, "b", "pointer_tree", "recv", "a", NULL);
 
     world_link(world, a, b);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_run_ok(world);
 }
 
 static void operator_overrides_immediate(void **state)
@@ -212,11 +203,7 @@ static void two_senders(void **state)
 
     world_link(world, a, c);
     world_link(world, b, c);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
-    world_expect_ok(world, c);
+    world_run_ok(world);
     assert_int_equal(world_stats(world, c).messages_received, 3050);
 }
 

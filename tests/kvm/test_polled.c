@@ -91,12 +91,8 @@ static void both_wait(void **state)
     int a = world_add(world, "a", "ping", "b", "inline", "500", "32", NULL);
     int b = world_add(world, "b", "echo", "a", "500", NULL);
 
-    world_link(world, a, b);
-    world_link(world, b, a);
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
-    world_expect_ok(world, b);
+    world_link_both(world, a, b);
+    world_run_ok(world);
 }
 
 int main(void)
