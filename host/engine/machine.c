@@ -51,7 +51,7 @@ static void probe(struct ferry_machine *out)
         out->touch_ns = costs.touch_ns;
         out->copy_ns = costs.copy_ns;
         out->unsure = costs.unsure;
-        out->crossover_bytes = measure_crossover(&costs, out->huge);
+        out->crossover_bytes = costs_crossover(&costs, out->huge);
     }
     kvm_close(&kvm);
 }
@@ -83,7 +83,7 @@ int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                                 .touch_ns = own.touch_ns,
                                 .copy_ns = own.copy_ns};
     measure_cache_key(key, own.huge);
-    *held_crossover = measure_cache_load(path, key, &held) ? measure_crossover(&held, own.huge) : 0;
+    *held_crossover = measure_cache_load(path, key, &held) ? costs_crossover(&held, own.huge) : 0;
     if (own.unsure)
         return -EBUSY;
     return measure_cache_store(path, key, &costs);

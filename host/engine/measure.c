@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a loan costs on this machine and what a copy costs, and from which
- * length on the loan is cheaper.
+ * Measures what a loan costs on this machine and what a copy costs.
  *
  * A loan is closed and opened in two windows, on its way there and on its way
  * home, and after each opening a guest touches it: the sender when it fills it
@@ -24,13 +23,10 @@
 #include "engine/measure_cache.h"
 #include "engine/measure_vm.h"
 #include "lib/clock.h"
-#include "lib/mapping.h"
 #include "lib/thread.h"
 #include "pool/page_table.h"
 
 #define ROUNDS      15
-#define PIECES      ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES))
-#define IN_FLIGHT   16u      /* of a link, unless its maker says otherwise */
 #define START_NS    1000000  /* for a thread to begin */
 #define GLANCE_NS   2000     /* for one that spins to be seen to */
 #define PATIENCE_NS 50000000 /* with one that gets no processor */
@@ -201,7 +197,7 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
 /* From the two extents in turn, so that they have left the nearest cache meanwhile. */
 static int measure_copy(const struct pool *pool, struct costs *out)
 {
-    uint64_t bytes = (uint64_t)IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
+    uint64_t bytes = (uint64_t)COSTS_IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
     char *landing = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
@@ -210,8 +206,8 @@ static int measure_copy(const struct pool *pool, struct costs *out)
     for (unsigned i = 0; i < ROUNDS; i++) {
         const char *source = pool->base + i % 2 * FERRY_EXTENT_BYTES;
         uint64_t start = clock_now();
-        for (unsigned piece = 0; piece < PIECES; piece++)
-            memcpy(landing + piece % IN_FLIGHT * FERRY_COPY_BYTES,
+        for (unsigned piece = 0; piece < COSTS_PIECES; piece++)
+            memcpy(landing + piece % COSTS_IN_FLIGHT * FERRY_COPY_BYTES,
                    source + piece * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
         copy[i] = clock_now() - start;
     }
@@ -241,24 +237,6 @@ int measure_costs(const struct kvm *kvm, struct costs *out)
 }
 
 /* --- what follows ------------------------------------------------------------------ */
-
-uint64_t measure_crossover(const struct costs *costs, bool huge)
-{
-    /* Messages share exits: a full link makes each side leave once for all in flight. */
-    uint64_t message_ns = costs->exit_ns / IN_FLIGHT;
-    /* Both sides touch. Loans that are released together go home in one call for their
-     * stretch, so that only the way there is paid for each. */
-    uint64_t loan_ns = costs->handover_ns + 2 * costs->touch_ns + message_ns;
-    /* For each extent that is sent: */
-    uint64_t copy_ns = costs->copy_ns + PIECES * message_ns;
-
-    /* 1024 faults for a loan: dearer than its copy even where one takes a third of a microsecond,
-     * and one may be too short to be measured beside an exit. */
-    if (!huge || copy_ns == 0)
-        return FERRY_EXTENT_BYTES;
-    uint64_t bytes = loan_ns * FERRY_EXTENT_BYTES / copy_ns;
-    return bytes < FERRY_EXTENT_BYTES ? bytes : FERRY_EXTENT_BYTES;
-}
 
 static bool look_for_huge(struct pool *pool)
 {
@@ -298,6 +276,6 @@ int measure_info(const struct kvm *kvm, struct pool *pool, const char *path,
     info->handover_ns = costs.handover_ns;
     info->touch_ns = costs.touch_ns;
     info->copy_ns = costs.copy_ns;
-    info->crossover_bytes = measure_crossover(&costs, info->huge);
+    info->crossover_bytes = costs_crossover(&costs, info->huge);
     return 0;
 }

@@ -7,15 +7,8 @@
 #define FERRY_HOST_MEASURE_CACHE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-struct costs {
-    uint64_t exit_ns;     /* one exit and the entry after it; 0: no VM could be made */
-    uint64_t handover_ns; /* one extent: opening it in a window, and closing it after its use */
-    uint64_t touch_ns;    /* the first touch after opening, without the exit */
-    uint64_t copy_ns;     /* one extent, as the payloads of 32 messages */
-    bool unsure;          /* other work left no core to keep busy: handover_ns is too small */
-};
+#include "engine/costs.h"
 
 #define MEASURE_KEY_BYTES 640
 

@@ -22,8 +22,8 @@
 #include <ferry/abi/direct.h>
 #include <ferry/ferry.h>
 
-#include "pool/ledger.h"
 #include "pool/page_table.h"
+#include "pool/pool.h"
 
 struct exchange;
 struct ferry_link;
@@ -36,7 +36,7 @@ struct endpoint_stream {
     /* A loan came home. True: it was the stream's. Any thread. */
     bool (*came_home)(struct stream *stream, struct units units);
     /* Whether the VMM itself writes or reads any of the units for it, so that the guest must not
-     * give them away. On the VM's own thread. */
+     * give them away. By whoever serves the VM: its own thread, or a poller. */
     bool (*uses)(const struct stream *stream, struct units units);
     /* The endpoint is retired. */
     void (*destroy)(struct stream *stream);
@@ -67,7 +67,7 @@ struct held {
 
 struct endpoint {
     /* These stay when the endpoint is retired: its memory is used for another endpoint, and is freed
-     * with the engine only. A thread that comes late, by an index or to wake it, may so find an
+     * with the exchange only. A thread that comes late, by an index or to wake it, may so find an
      * endpoint that it does not mean, but always an endpoint. */
     struct endpoint *next_made; /* links all that were ever made; the exchange's */
     struct endpoint *next_spare;

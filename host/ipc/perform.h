@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ipc/link.h"
+#include "pool/ledger.h"
 
 /* A checked message: nothing in it is the guest's to change any more. */
 struct transfer {

@@ -17,7 +17,7 @@ struct stream *vm_stream(struct ferry_vm *vm);
 
 /* Host address of guest [addr, addr + bytes) if the program may read
  * (write: false) or write all of it, else NULL; program memory and owned or borrowed
- * window pages alike. Valid until the guest runs again. bytes 0: any non-NULL. */
+ * window pages alike. Valid until the guest runs or its out ring is drained. bytes 0: any non-NULL. */
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
 
 /* To be called before the personality keeps one more descriptor of the host, and after it closed

@@ -7,7 +7,8 @@
  * and write are enforced by the host mapping. KVM memory slots are added
  * as ranges come into use and never taken away.
  *
- * Used by the VM's own thread only, while the guest does not run.
+ * Changed by the VM's own thread only, while the guest does not run. space_at is also asked by a
+ * poller that serves the VM while its guest runs: then nothing changes it.
  * Needs no KVM: slots and tables come in by `struct space_backend`.
  */
 #ifndef FERRY_HOST_SPACE_H

@@ -14,7 +14,6 @@
 #include "ipc/drain.h"
 #include "kvm/vcpu.h"
 #include "lib/clock.h"
-#include "linux/vm_linux.h"
 #include "vm/guest_calls.h"
 #include "vm/report.h"
 #include "vm/syscall.h"
