@@ -3,17 +3,19 @@
  * libferry: run programs in KVM virtual machines and carry messages between
  * them by page-table update.
  *
- * Every function that can fail returns 0 or a negative errno value; those
+ * Compile and link a program with what `pkg-config --cflags --libs ferry` says.
+ *
+ * Every function that can fail returns 0 or a negative errno value of its list of errors; those
  * that take a `struct ferry_error *` (NULL is allowed) also say in one line
  * what failed, why, and what to do. The library never prints and never
  * exits; it has no global state; several engines may live in one process.
  * Unless said otherwise a function may be called from any thread, and does
  * not block. Memory given in is read during the call only.
  *
- * Life cycle: engine_create, vm_create, link_create, vm_start, vm_wait,
- * vm_destroy, engine_destroy. A link with the host goes with its VM, one between two VMs with the
- * second of them, or either earlier by link_destroy. Places are used again: an engine may make
- * and destroy VMs and links without end.
+ * Life cycle: ferry_engine_create, ferry_vm_create, ferry_link_create, ferry_vm_start, ferry_vm_wait,
+ * ferry_vm_destroy, ferry_engine_destroy. A link with the host goes with its VM, one between two VMs
+ * with the second of them, or either earlier by ferry_link_destroy. Places are used again: an engine
+ * may make and destroy VMs and links without end.
  *
  * Threads: the library starts one thread for each running VM, one ticker, and one that polls where
  * the engine was made so; for a while also one that copies the program of a VM that is made, and one
@@ -35,7 +37,10 @@ extern "C" {
 
 #define FERRY_API __attribute__((visibility("default")))
 
-/* Of this header. Of the library that runs: ferry_version. */
+/* ---- libferry(3): run programs in virtual machines that exchange messages ---- */
+
+/* FERRY_VERSION_MAJOR, FERRY_VERSION_MINOR and FERRY_VERSION_PATCH are numbers: the release of the
+ * header that a program was compiled with. ferry_version says which library it runs with. */
 #define FERRY_VERSION_MAJOR 0
 #define FERRY_VERSION_MINOR 1
 #define FERRY_VERSION_PATCH 0
@@ -44,7 +49,8 @@ extern "C" {
  * Structs may grow in later releases, at their end, so that each begins with its size as the
  * caller knows it, whether the caller or the library fills the rest. A library that knows more
  * takes what is missing for zero, and fills no more than that size; one that knows less takes
- * zeros only. So a program and a libferry of different releases go together.
+ * zeros only. So a program and a libferry of different releases go together. A size that no release
+ * had is -EINVAL, one of more than 4096 bytes -E2BIG.
  *
  *     struct ferry_vm_config config = {.size = sizeof config, .program = path};
  *     struct ferry_vm_exit exit = FERRY_INIT(ferry_vm_exit);
@@ -72,10 +78,10 @@ struct ferry_error {
     char text[320];
 };
 
-/* "0.1.0"; static. */
+/* The release of the library that runs, as "0.1.0"; static. */
 FERRY_API const char *ferry_version(void);
 
-/* ---- engine ------------------------------------------------------------ */
+/* ---- ferry_engine(3): what all virtual machines of a program share ---- */
 
 /* How much the log callback gets. */
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
@@ -107,14 +113,27 @@ struct ferry_engine_config {
 
 /* Opens /dev/kvm, makes the pool and its huge pages, measures the crossover of copy and
  * hand-over (some milliseconds, while one further thread spins; see measure_cache). `config` may
- * be NULL. */
+ * be NULL.
+ *
+ * Errors:
+ * -EINVAL: a value or size in `config` that cannot be
+ * -E2BIG: `config` says what this library does not know
+ * -ENOENT, -ENODEV, -ENXIO: there is no /dev/kvm, or it is not KVM
+ * -EACCES, -EPERM: no right to open /dev/kvm
+ * -ENOTSUP: this KVM lacks something that Ferry needs
+ * -ENOMEM: no memory, or no address space, for the pool and its books
+ * -EFBIG: the pool is longer than the limit of the process for files
+ * -EMFILE, -ENFILE: no descriptor is left
+ * -EAGAIN: no thread can be started
+ * -EIO: a guest could not be measured
+ * others: what a system call on /dev/kvm or the pool failed with */
 FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
                                   struct ferry_engine **out, struct ferry_error *err);
 
 /* All VMs must have been destroyed, and with them their links. NULL is allowed. */
 FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
 
-/* The books. Each unit is looked at once, one after the other: exact while no
+/* The books of the pool. Each unit is looked at once, one after the other: exact while no
  * message is under way, else each unit as it was when its turn came. A unit in
  * the middle of a hand-over counts as owned. */
 struct ferry_ledger {
@@ -127,6 +146,10 @@ struct ferry_ledger {
     uint64_t leaked;  /* units whose owner or borrower is no more, and that nobody will bring
                          back: 0, or Ferry has a fault */
 };
+/* Reads the books.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
 
 /* What was found and measured at engine_create. A loan and its way home change two windows,
@@ -141,17 +164,24 @@ struct ferry_engine_info {
     uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
     uint64_t copy_ns;         /* copying one extent */
 };
+/* Tells what was found.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
 
-/* ---- virtual machines -------------------------------------------------- */
+/* ---- ferry_vm(3): a virtual machine that runs a program ---- */
 
+/* Whether the messages of a VM leave it at once, each by an exit of its own. */
 enum ferry_delivery {
     FERRY_DELIVER_AUTO = 0,
     FERRY_DELIVER_IMMEDIATE = 1,
     FERRY_DELIVER_DEFERRED = 2
 };
+/* How bytes of a stream travel: `AUTO` takes what is cheaper by their number. */
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
+/* What a VM is made of. */
 struct ferry_vm_config {
     size_t size;
     /* 1 to 31 bytes without control characters, not "host", and no other VM of the engine has
@@ -174,21 +204,36 @@ struct ferry_vm_config {
     void *user;          /* the caller's own, for ferry_vm_user */
 };
 
-/* Makes the VM and loads the program; runs nothing yet. Errors, each with its
- * text: -EINVAL a name or value that cannot be, -EEXIST the name is taken, -ENOENT not found,
- * -ENOEXEC not an ELF file / dynamically linked / wrong machine / linked where Ferry cannot
- * place it, -EACCES, -ENOMEM, ... */
+/* Makes the VM and loads the program; runs nothing yet.
+ *
+ * Errors:
+ * -EINVAL: a name, value or size that cannot be
+ * -E2BIG: `config` says what this library does not know, or arguments and environment are too long
+ * -EEXIST: the name is taken
+ * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, or a directory of read_only_dirs, is not there
+ * -EACCES: no right to run the program, or to read a directory
+ * -ENOEXEC: not an ELF file, malformed, dynamically linked, for another machine, or linked where
+ *  Ferry cannot place it
+ * -EAGAIN: the file was changed while it was read, or no thread can be started
+ * -ENOMEM: memory_bytes is too small for the program, or the host has no memory or mappings left
+ * -EMFILE, -ENFILE: no descriptor is left
+ * -EIO: the file cannot be read, or KVM does not take the state of a processor
+ * others: what a system call on the file or on KVM failed with */
 FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                               struct ferry_vm **out, struct ferry_error *err);
 
-/* Starts its thread. Links must have been made before; -EALREADY the second time, also if two
- * threads start it at once. */
+/* Starts its thread. Links must have been made before.
+ *
+ * Errors:
+ * -EALREADY: it was started before, also if two threads start it at once
+ * -EAGAIN, -ENOMEM: no thread can be started */
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Asks a running VM to end, as by signal `signo` (SIGTERM, SIGINT, ...);
  * ferry_vm_wait then reports FERRY_ENDED_STOPPED. Never blocks. */
 FERRY_API void ferry_vm_stop(struct ferry_vm *vm, int signo);
 
+/* How a program ended. */
 enum ferry_ended {
     FERRY_ENDED_EXIT = 1,    /* the program ended by itself; status is its exit code */
     FERRY_ENDED_SIGNAL = 2,  /* it killed itself or wrote to a closed link (SIGPIPE) */
@@ -198,6 +243,7 @@ enum ferry_ended {
     FERRY_ENDED_FAULT = 6,   /* the host could not run it further; status 125 */
 };
 
+/* How it ended, and where. */
 struct ferry_vm_exit {
     size_t size;
     enum ferry_ended how;
@@ -215,18 +261,23 @@ struct ferry_vm_exit {
     char text[512];
 };
 
-/* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever; 0: a look).
- * -ETIMEDOUT; -ECANCELED: it was destroyed and had never run. `out` may be NULL. May be called
- * again and by several threads. */
+/* Blocks until the VM has ended, at most timeout_ns (UINT64_MAX: for ever; 0: a look). `out` may
+ * be NULL. May be called again and by several threads.
+ *
+ * Errors:
+ * -ETIMEDOUT: it runs still
+ * -ECANCELED: it was destroyed and had never run
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
 
 /* Stops it if it runs, waits for its thread, brings its pages home, frees it and its links (see
- * the life cycle above; a link that stays hangs up). Take messages and figures that are still
+ * the life cycle in libferry(3); a link that stays hangs up). Take messages and figures that are still
  * wanted before: what the host has of its links, allocated or received, becomes invalid. Nobody
  * may begin another call on it or on such a link; those that are inside ferry_vm_wait or blocked
  * on the link return first, with a hang-up or -ECANCELED. NULL is allowed. */
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
+/* Figures of a VM. */
 struct ferry_vm_stats {
     size_t size;
     uint64_t
@@ -236,13 +287,21 @@ struct ferry_vm_stats {
     uint64_t messages_sent;
     uint64_t messages_received;
 };
-/* At any time; each figure is exact by itself, and all of them once the VM has ended. */
+/* At any time; each figure is exact by itself, and all of them once the VM has ended.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
-FERRY_API const char *ferry_vm_name(struct ferry_vm *vm); /* lives as long as the VM */
-FERRY_API void *ferry_vm_user(struct ferry_vm *vm);       /* what its config said */
 
-/* ---- links ------------------------------------------------------------- */
+/* The name lives as long as the VM. */
+FERRY_API const char *ferry_vm_name(struct ferry_vm *vm);
 
+/* What its config said. */
+FERRY_API void *ferry_vm_user(struct ferry_vm *vm);
+
+/* ---- ferry_link(3): the right to send from one virtual machine to another ---- */
+
+/* What a link is for. */
 struct ferry_link_config {
     size_t size;
     /* fd 1 of `from` is fd 0 of `to`; at most one link each. What the host sends there, in any
@@ -269,7 +328,19 @@ struct ferry_link_config {
 /* Lets `from` send to `to`: nothing may talk without a link, and a two-way
  * link is two. NULL stands for the host, not both. Only before either VM is
  * started, and not while another thread links or starts one of the two.
- * `config` may be NULL. */
+ * `config` may be NULL.
+ *
+ * Errors:
+ * -EINVAL: the two ends are one, or of another engine; a value or size that cannot be; a direct link
+ *  with the host
+ * -E2BIG: `config` says what this library does not know
+ * -EBUSY: one of the VMs was started
+ * -EEXIST: there is this link, or one of the VMs has its standard input or output
+ * -ENOSPC: one of the VMs has 16 peers
+ * -ENOMEM: no memory, or no mappings, are left
+ * -EMFILE, -ENFILE: no descriptor is left for a direct link
+ * -ENOSYS, -EPERM: a direct link, and no membarrier(2)
+ * others: what a system call for the ring of a direct link failed with */
 FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
                                 struct ferry_vm *to, const struct ferry_link_config *config,
                                 struct ferry_link **out, struct ferry_error *err);
@@ -285,6 +356,7 @@ FERRY_API void ferry_link_destroy(struct ferry_link *link);
 /* What its config said; NULL if it had none. */
 FERRY_API void *ferry_link_user(struct ferry_link *link);
 
+/* Figures of a link. */
 struct ferry_link_stats {
     size_t size;
     char from[32], to[32];      /* names; "host" for the host */
@@ -301,7 +373,10 @@ struct ferry_link_stats {
     uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
     uint64_t bytes_cleared; /* zeroed beside or behind payloads, so that nothing else is seen */
 };
-/* At any time, as ferry_vm_stats. */
+/* At any time, as ferry_vm_stats.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
 /* Who is at the other end of a link with the host, by Ferry's own books: what
@@ -315,11 +390,14 @@ struct ferry_identity {
      * 256 KiB are not loaded, as debugging information, and it was changed before the first question. */
     uint8_t digest[32];
 };
-/* The first question about a file reads all of it, and blocks for so long; ferry_link_cancel calls
- * that off, and then the digest is all zeros too. */
+/* Tells who is at the other end. The first question about a file reads all of it, and blocks for so
+ * long; ferry_link_cancel calls that off, and then the digest is all zeros too.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
 
-/* ---- the host as a peer ------------------------------------------------- */
+/* ---- ferry_message(3): the host as a peer of virtual machines ---- */
 /*
  * The host end of each link is a peer of its own with id 0: what was allocated or
  * received on one link cannot be sent, released or freed on another. One thread may
@@ -355,11 +433,21 @@ static inline const void *ferry_message_data(const struct ferry_message *message
     return message->mode == FERRY_INLINE && !message->data ? message->inline_data : message->data;
 }
 
-/* `count` adjacent units from the pool, zeroed, owned by the host end of this
- * link; `page`: 4 KiB units instead of extents. -ENOMEM: the pool has none. */
+/* Gets `count` adjacent units from the pool, zeroed, owned by the host end of this link; `page`:
+ * 4 KiB units instead of extents.
+ *
+ * Errors:
+ * -EINVAL: none were asked for
+ * -ENOMEM: the pool has none, or the process no mappings
+ * -EPERM: the link is between two VMs */
 FERRY_API int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **out);
-/* Whole owned units go back. -EINVAL: not whole units of the pool; -EPERM: not all are
- * owned here. Then nothing is freed. */
+
+/* Gives whole owned units back, or none of them.
+ *
+ * Errors:
+ * -EINVAL: not whole units of the pool
+ * -EPERM: not all are owned here, or the link is between two VMs
+ * -ENOMEM: the process has no mappings left */
 FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes);
 
 /* Sends over a link from the host. All or nothing: 0, or nothing changed.
@@ -370,50 +458,83 @@ FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
  * receiver gets whole units: what they hold beside the payload is zeroed, for good, also if
  * the send fails with -ENOMEM, unless the message says that it is zero already.
  * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
- * link are out or not yet taken note of by ferry_link_reclaim, at most timeout_ns:
- * -ETIMEDOUT. -EPIPE: the receiver is gone, or the link was hung up. -EMSGSIZE: too
- * long for its mode. -EFAULT: not in the pool. -EPERM: not all units are owned here, or not a
- * link from the host. */
+ * link are out or not yet taken note of by ferry_link_reclaim, at most timeout_ns.
+ *
+ * Errors:
+ * -EINVAL: a mode or size that cannot be, or what must be zero is not
+ * -E2BIG: the message says what this library does not know
+ * -EMSGSIZE: too long for its mode, or a MOVE of more units than the receiver may own
+ * -EFAULT: LEND or MOVE of what is not in the pool
+ * -EPERM: not all units are owned here, or the link is not from the host
+ * -EPIPE: the receiver is gone, or the link was hung up or refused
+ * -ETIMEDOUT: the receiver had no room for so long
+ * -ECANCELED: ferry_link_cancel, or the link is being destroyed
+ * -ENOMEM: the process has no mappings left */
 FERRY_API int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
                               uint64_t timeout_ns);
 
 /* Blocks until the receiver has looked for messages of this link for the first time: by a read,
  * poll or splice of its standard input, or by receiving with libferry-guest. A sender that
- * must take its data from elsewhere first learns by it that any is wanted. -EPIPE: the receiver
- * is gone, or takes none; -ETIMEDOUT and -ECANCELED as above. */
+ * must take its data from elsewhere first learns by it that any is wanted.
+ *
+ * Errors:
+ * -EPIPE: the receiver is gone, or takes none
+ * -EPERM: the link is not from the host
+ * -ETIMEDOUT: it has not looked for so long
+ * -ECANCELED: ferry_link_cancel, or the link is being destroyed */
 FERRY_API int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns);
 
-/* The next loan of this link that came home: its units may be written again.
- * Blocks as above; -ENOENT when nothing is lent out. A loan that was passed on is out until its
- * last borrower releases it, which may be the host's end of another link: one that receives no more
- * must be destroyed, or this wait cancelled. */
+/* Takes the next loan of this link that came home: its units may be written again. Blocks at most
+ * timeout_ns. A loan that was passed on is out until its last borrower releases it, which may be the
+ * host's end of another link: one that receives no more must be destroyed, or this wait cancelled.
+ *
+ * Errors:
+ * -ENOENT: nothing is lent out
+ * -EPERM: the link is not from the host
+ * -ETIMEDOUT: none came home for so long
+ * -ECANCELED: ferry_link_cancel, or the link is being destroyed */
 FERRY_API int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr,
                                  size_t *bytes);
 
-/* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message. -EPERM: not
- * a link from the host. */
+/* Nothing more will be sent: the receiver gets FERRY_HANGUP after the last message.
+ *
+ * Errors:
+ * -EPERM: the link is not from the host */
 FERRY_API int ferry_link_hangup(struct ferry_link *link);
 
 /* The host takes nothing more of a link to it: sending gives -EPIPE, and to plain output it is
  * a pipe that nobody reads (SIGPIPE, POLLERR). What has arrived can still be received; FERRY_HANGUP
- * follows. -EPERM: not a link to the host. */
+ * follows.
+ *
+ * Errors:
+ * -EPERM: the link is not to the host */
 FERRY_API int ferry_link_refuse(struct ferry_link *link);
 
-/* Next message of a link to the host. A payload that was lent or copied stays
- * valid until ferry_link_release; one that was moved is owned by the host end now, until ferry_link_free.
- * INLINE ones need no release.
- * FERRY_HANGUP comes last, and again each time; -ETIMEDOUT; -EPERM: not a link to the host. */
+/* Takes the next message of a link to the host; blocks at most timeout_ns. A payload that was lent or
+ * copied stays valid until ferry_link_release; one that was moved is owned by the host end now, until
+ * ferry_link_free. INLINE ones need no release. FERRY_HANGUP comes last, and again each time.
+ *
+ * Errors:
+ * -ETIMEDOUT: none came for so long
+ * -EPERM: the link is not to the host
+ * -EINVAL, -E2BIG: the size of `message` cannot be; none was taken
+ * -ECANCELED: ferry_link_cancel, or the link is being destroyed */
 FERRY_API int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns,
                               struct ferry_message *message);
-/* Gives back a payload that was lent or copied; it must not be touched afterwards. -EINVAL: no such
- * token is held; -EPERM: not a link to the host. */
+
+/* Gives back a payload that was lent or copied; it must not be touched afterwards.
+ *
+ * Errors:
+ * -EINVAL: no such token is held
+ * -EPERM: the link is not to the host */
 FERRY_API int ferry_link_release(struct ferry_link *link, uint32_t token);
 
 /* Makes blocked and later host calls on this link return -ECANCELED; for shutting down. */
 FERRY_API void ferry_link_cancel(struct ferry_link *link);
 
-/* ---- what this machine offers ------------------------------------------- */
+/* ---- ferry_machine(3): what a machine offers and what it costs ---- */
 
+/* What was found and measured. */
 struct ferry_machine {
     size_t size;
     int kvm_errno; /* 0, or why /dev/kvm cannot be used */
@@ -426,11 +547,21 @@ struct ferry_machine {
     uint64_t handover_ns, touch_ns, copy_ns;
     uint64_t crossover_bytes;
 };
-/* Looks, and always measures, some 10 ms; fails only for want of memory. */
+/* Looks, and always measures, some 10 ms. That there is no KVM is no error, but kvm_errno.
+ *
+ * Errors:
+ * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);
-/* Puts what was measured into the file that ferry_engine_config.measure_cache names. 0 or a
- * negative errno; -EBUSY: it is unsure. *held_crossover: which crossover engines had of that
- * file so far, 0: none. */
+
+/* Puts what was measured into the file that ferry_engine_config.measure_cache names.
+ * *held_crossover: which crossover engines had of that file so far, 0: none.
+ *
+ * Errors:
+ * -EBUSY: it is unsure
+ * -ERANGE: it cannot be, as when nothing was measured
+ * -EINVAL, -E2BIG: the size of `machine` cannot be, or it says what this library does not know
+ * -ENOENT, -ENOTDIR, -EISDIR, -EACCES, -EROFS, -ENOSPC: the file cannot be written
+ * others: what else a system call on the file failed with */
 FERRY_API int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                                  uint64_t *held_crossover);
 

@@ -25,35 +25,80 @@
 extern "C" {
 #endif
 
-/* ---- streams ------------------------------------------------------------ */
+/* ---- libferry-guest(3): messages without copies for programs in a Ferry VM ---- */
+
+/* The control structure, or NULL when not in a Ferry VM. Refuses (NULL) another ABI version.
+ *
+ * Where the streams go: the id of whoever is behind fd 0 or fd 1, for instance the next stage of a
+ * pipeline, is ferry_control()->info.stdin_peer or .stdout_peer; FERRY_NO_PEER if nobody is. The
+ * host has id 0 and the name "host". */
+const struct ferry_control *ferry_control(void);
+
+/* The peer with this name, or NULL. Rights say what may be sent and received. */
+const struct ferry_peer *ferry_peer_by_name(const char *name);
+
+/* The peer with this id, or NULL. */
+const struct ferry_peer *ferry_peer_by_id(uint16_t id);
+
+/* ---- ferry_stream(3): input and output of a stage, in place ---- */
 
 /* The next piece of input, in place, read-only. It stays valid until the next
- * call of ferry_input or ferry_forward. Returns its length, 0 at the end of input
- * (and again each time), or a negative errno. Blocks. */
+ * call of ferry_input or ferry_forward. Returns its length, or 0 at the end of input
+ * (and again each time). Blocks.
+ *
+ * Errors:
+ * -ENOBUFS: 1024 messages of other peers wait to be taken by ferry_recv first
+ * others: what read(2) failed with, in an ordinary process */
 ssize_t ferry_input(const void **data);
 
 /* Room for output, at least `want` bytes (at most 2 MiB; 0: what is at hand, at
  * least 1), in place. Returns how much there is; write at *data, then commit.
- * Blocks while the receiver has all the room. -EPIPE: the receiver is gone. */
+ * Blocks while the receiver has all the room.
+ *
+ * Errors:
+ * -EMSGSIZE: `want` is more than 2 MiB
+ * -EPIPE: the receiver is gone, or ferry_close was called
+ * -ENOMEM: the pool has no extent, and none is to come home
+ * -EDQUOT: this VM may own no extent
+ * others: why a message was refused, as ferry_status says; what write(2) failed with, in an ordinary
+ *  process */
 ssize_t ferry_output(void **data, size_t want);
 
 /* The first `bytes` of the room are output now. They travel when an extent is
  * full, before a call of this library waits for input, a message or a loan, or by
- * ferry_flush. A system call that sleeps does not send them. */
+ * ferry_flush. A system call that sleeps does not send them.
+ *
+ * Errors:
+ * -EINVAL: there is not so much room
+ * -EPIPE: the receiver is gone
+ * others: as of ferry_output */
 int ferry_commit(size_t bytes);
 
 /* The current piece of input, whole, becomes the next piece of output without being
  * copied: its loan passes on. A piece that arrived as a copy is copied again. The piece
- * must not be touched afterwards. */
+ * must not be touched afterwards.
+ *
+ * Errors:
+ * -EINVAL: there is no current piece
+ * -EPIPE: the receiver is gone, or ferry_close was called
+ * others: as of ferry_output */
 int ferry_forward(void);
 
-/* Sends what was committed. */
+/* Sends what was committed.
+ *
+ * Errors:
+ * -EPIPE: the receiver is gone
+ * others: as of ferry_output */
 int ferry_flush(void);
 
-/* Flushes and hangs up; exit() does it too if any output was made. */
+/* Flushes and hangs up; exit() does it too if any output was made.
+ *
+ * Errors:
+ * -EPIPE: the receiver is gone
+ * others: as of ferry_output */
 int ferry_close(void);
 
-/* ---- messages ----------------------------------------------------------- */
+/* ---- ferry_msg(3): messages between programs in virtual machines ---- */
 
 /* A message as the program sees it: a private copy of its descriptor (claim 4). It may be copied by
  * assignment. It has no size as the structs of ferry.h do: the library is part of the program. */
@@ -85,53 +130,106 @@ enum ferry_when {
  * INLINE message is delivered by the store itself: a doorbell then only wakes a receiver
  * that waits, FERRY_DEFERRED leaves that to the next natural exit. */
 
-/* The control structure, or NULL when not in a Ferry VM. Refuses (NULL) another ABI version. */
-const struct ferry_control *ferry_control(void);
-
-/* Where the streams go: the id of whoever is behind fd 0 or fd 1, for instance the
- * next stage of a pipeline, is ferry_control()->info.stdin_peer or .stdout_peer; FERRY_NO_PEER if
- * nobody is. The host has id 0 and the name "host". */
-
-/* The peer with this name, or NULL. Rights say what may be sent and received. */
-const struct ferry_peer *ferry_peer_by_name(const char *name);
-const struct ferry_peer *ferry_peer_by_id(uint16_t id);
-
 /* Queues one message to msg->dst with mode, tag, data and bytes. INLINE copies
  * the payload at once; for COPY it must stay unchanged until the message was
  * taken; LEND and MOVE take units away from the caller, and what these hold beside the payload is
- * zeroed for good; what was lent to the caller it can LEND on, with the same payload. Returns a ticket >= 0
- * for ferry_status, or a negative errno for what can be seen at once. Blocks only while the
- * out ring is full; while a direct ring is full it spins for microseconds and makes one exit. */
+ * zeroed for good; what was lent to the caller it can LEND on, with the same payload. Returns a
+ * ticket for ferry_status, or what can be seen at once of what is wrong. Blocks only while the
+ * out ring is full; while a direct ring is full it spins for microseconds and makes one exit.
+ *
+ * Errors:
+ * -EPERM: no such peer, or no right to send to it
+ * -EPIPE: the peer is gone
+ * -EMSGSIZE: too long for its mode
+ * -EFAULT: LEND or MOVE of what is not in the pool
+ * -EINVAL: no such mode, or a hang-up with a payload
+ * -ENOSYS: not in a Ferry VM */
 int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when);
 
-/* What became of a message: 0 delivered (a direct one at once), -EINPROGRESS not yet taken, -ESTALE
- * too long ago (more than a ring's length), else why it was refused: it then stayed whole
- * with its sender. */
+/* What became of a message: 0: it was delivered, a direct one at once. Where it was refused it stayed
+ * whole with its sender.
+ *
+ * Errors:
+ * -EINPROGRESS: not yet taken
+ * -ESTALE: taken too long ago, more than a ring's length
+ * -EINVAL: there is no such ticket, or a field that must be zero is not
+ * -EPERM: no right to send to the peer, or not all units are the caller's
+ * -EPIPE: the peer is gone, or the link was hung up
+ * -EMSGSIZE: too long for its mode, or a MOVE of more units than the receiver may own
+ * -EFAULT: the payload is not where it may be
+ * -ENOMEM: the host has no mappings left
+ * -ENOSYS: not in a Ferry VM */
 int ferry_status(int64_t ticket);
 
-/* Sends and waits until it was taken; returns its status. */
+/* Sends and waits until it was taken; returns its status.
+ *
+ * Errors:
+ * -EPERM: no such peer, no right to send to it, or not all units are the caller's
+ * -EPIPE: the peer is gone, or the link was hung up
+ * -EMSGSIZE: too long for its mode, or a MOVE of more units than the receiver may own
+ * -EFAULT: the payload is not where it may be
+ * -EINVAL: no such mode, or a hang-up with a payload
+ * -ENOMEM: the host has no mappings left
+ * -ENOSYS: not in a Ferry VM */
 int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when);
 
 /* The next message, from any peer (claims 3, 4). Blocks at most timeout_ns (0: polls,
- * UINT64_MAX: for ever): -ETIMEDOUT. A FERRY_HANGUP message says that its sender will send no more. */
+ * UINT64_MAX: for ever). A FERRY_HANGUP message says that its sender will send no more.
+ *
+ * Errors:
+ * -ETIMEDOUT: none came for so long
+ * -ENOSYS: not in a Ferry VM */
 int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns);
 
 /* Done with a COPY or LEND payload: it goes home at the next exit, or within the engine's
- * max_defer_us. */
+ * max_defer_us.
+ *
+ * Errors:
+ * -EINVAL: a MOVE: its units are the caller's, for ferry_free
+ * -ENOSYS: not in a Ferry VM */
 int ferry_release(const struct ferry_msg *msg);
 
 /* The next loan that came home: its units are the caller's to write again.
  * Blocks as ferry_recv does, also when nothing is lent out. A program that lends must
- * call it: while 64 loans are out or not yet taken note of, a LEND waits. */
+ * call it: while 64 loans are out or not yet taken note of, a LEND waits.
+ *
+ * Errors:
+ * -ETIMEDOUT: none came home for so long
+ * -ENOSYS: not in a Ferry VM */
 int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns);
 
-/* `count` adjacent extents of 2 MiB, or 4 KiB pages, zeroed and owned. NULL: none to be had (errno). */
+/* `count` adjacent extents of 2 MiB, zeroed and owned. NULL: errno says why.
+ *
+ * Errors:
+ * ENOMEM: the pool has none
+ * EDQUOT: this VM may own no more
+ * EINVAL: none were asked for
+ * ENOSYS: not in a Ferry VM */
 void *ferry_alloc_extents(size_t count);
+
+/* The same for 4 KiB pages.
+ *
+ * Errors:
+ * ENOMEM: the pool has none
+ * EDQUOT: this VM may own no more
+ * EINVAL: none were asked for
+ * ENOSYS: not in a Ferry VM */
 void *ferry_alloc_pages(size_t count);
+
+/* Gives whole owned units back to the pool, or none of them.
+ *
+ * Errors:
+ * -EINVAL: not whole units of the pool
+ * -EPERM: not all are owned by the caller
+ * -ENOMEM: the host has no mappings left
+ * -ENOSYS: not in a Ferry VM */
 int ferry_free(void *addr, size_t bytes);
 
 /* Leaves the VM so that what is queued is processed as far as its receivers have room: a
- * natural exit that sends. Does not wait. */
+ * natural exit that sends. Does not wait.
+ *
+ * Errors:
+ * -ENOSYS: not in a Ferry VM */
 int ferry_yield(void);
 
 #ifdef __cplusplus
