@@ -9,7 +9,9 @@
 
 static void time_over(struct runner *runner)
 {
-    vm_stop((struct ferry_vm *)((char *)runner - offsetof(struct ferry_vm, runner)), STOP_TIMEOUT);
+    char *vm = (char *)runner - offsetof(struct ferry_vm, runner);
+
+    vm_stop((struct ferry_vm *)(void *)vm, STOP_TIMEOUT);
 }
 
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)

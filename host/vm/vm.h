@@ -54,9 +54,8 @@ struct ferry_vm {
     pthread_cond_t ended_changed; /* ended, destroyed, waiting */
     pthread_t thread;             /* once it was started */
     bool started, ended, destroyed;
-    unsigned waiting; /* threads in ferry_vm_wait */
-    struct ferry_vm_exit
-        exit; /* belongs to the VM's thread, without the lock, until it has ended */
+    unsigned waiting;          /* threads in ferry_vm_wait */
+    struct ferry_vm_exit exit; /* until it has ended it is its thread's, without the lock */
 };
 
 #define VM_STACK_MOST_BYTES (8ull << 20)
