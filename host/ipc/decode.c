@@ -48,7 +48,8 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
 
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out)
 {
-    *out = (struct transfer){.mode = desc->mode, .tag = desc->tag, .noted = true, .clear = true};
+    *out = (struct transfer){
+        .mode = desc->mode, .tag = desc->tag, .wants_completion = true, .clear = true};
     if (desc->flags || desc->zero2 || desc->src || desc->src_generation || desc->dst_generation)
         return -EINVAL;
     out->link = link_to(from, desc->dst);

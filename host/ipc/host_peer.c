@@ -70,7 +70,7 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
         return -EINVAL;
     *out = (struct transfer){.link = link,
                              .mode = (enum ferry_mode)message->mode,
-                             .noted = true,
+                             .wants_completion = true,
                              .clear = !message->rest_is_zero,
                              .tag = message->tag};
     switch (message->mode) {

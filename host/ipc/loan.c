@@ -359,8 +359,8 @@ void loan_collect(struct endpoint *endpoint)
     uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);
     for (uint32_t i = 0; i < taken; i++)
         room_entry_taken(endpoint, HELD_TAKEN);
-    uint32_t noted = endpoint->home_head - endpoint->home_tail;
-    endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, noted);
+    uint32_t completions = endpoint->home_head - endpoint->home_tail;
+    endpoint->home_tail += ring_ahead(&guest->home_tail, endpoint->home_tail, completions);
     uint32_t count = collect_tokens(endpoint, released, tokens);
     if (taken)
         room_to_wake(endpoint, false, &wakes);

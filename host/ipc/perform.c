@@ -53,7 +53,7 @@ static void give_back(const struct transfer *transfer)
 {
     struct endpoint *from = transfer->link->from;
 
-    if (transfer->note_kept)
+    if (transfer->completion_reserved)
         loan_unreserve(from);
     if (transfer->passed >= 0)
         loan_unclaim(from, (uint32_t)transfer->passed, transfer->passes ? HELD_READ : HELD_TAKEN);
@@ -71,9 +71,9 @@ static int take_units(struct transfer *transfer)
     else if (transfer->mode == FERRY_LEND)
         transfer->passed = loan_claim(from, transfer->offset, transfer->bytes);
     transfer->had = transfer->passed >= 0 ? UNIT_LENT : UNIT_OWNED;
-    transfer->note_kept =
-        transfer->had == UNIT_OWNED && transfer->noted && transfer->mode == FERRY_LEND;
-    if (transfer->note_kept && !loan_reserve(from))
+    transfer->completion_reserved =
+        transfer->had == UNIT_OWNED && transfer->wants_completion && transfer->mode == FERRY_LEND;
+    if (transfer->completion_reserved && !loan_reserve(from))
         return -EAGAIN;
 
     int result = begin(transfer, transfer->had);

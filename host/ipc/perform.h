@@ -16,10 +16,10 @@ struct transfer {
     struct ferry_link *link;
     enum ferry_mode mode;
     uint8_t inline_bytes;
-    bool noted;  /* LEND: the guest or host wants a note when it comes home */
-    bool passes; /* LEND: passes on the loan of `token`, which the VMM is reading */
-    bool kept;   /* LEND: of an extent that the VMM keeps: closed to the sender already */
-    bool clear;  /* LEND, MOVE: what the units hold beside the payload may not be zero */
+    bool wants_completion; /* LEND: the guest or host wants a note when it comes home */
+    bool passes;           /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool kept;             /* LEND: of an extent that the VMM keeps: closed to the sender already */
+    bool clear;            /* LEND, MOVE: what the units hold beside the payload may not be zero */
     uint32_t token;
     uint32_t turn; /* see struct ferry_desc */
     uint64_t tag;
@@ -29,11 +29,11 @@ struct transfer {
     struct units units; /* LEND, MOVE */
     uint8_t data[FERRY_INLINE_BYTES];
     /* Of perform: */
-    uint32_t given;      /* the receiver's token, of a COPY or LEND */
-    uint32_t message;    /* its number on the link */
-    bool note_kept;      /* room for the note when it comes home */
-    int64_t passed;      /* token of the sender whose loan passes on; -1: none */
-    enum unit_state had; /* LENT if so, else OWNED */
+    uint32_t given;           /* the receiver's token, of a COPY or LEND */
+    uint32_t message;         /* its number on the link */
+    bool completion_reserved; /* room for the note when it comes home */
+    int64_t passed;           /* token of the sender whose loan passes on; -1: none */
+    enum unit_state had;      /* LENT if so, else OWNED */
 };
 
 /* Most messages that are performed together: their descriptors are on the stack. */
