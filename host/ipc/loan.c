@@ -312,7 +312,7 @@ void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state sta
     endpoint_unlock(endpoint);
 }
 
-void loan_pass_on(struct endpoint *endpoint, uint32_t token)
+void loan_forward(struct endpoint *endpoint, uint32_t token)
 {
     endpoint->held[token].lent = false;
     finish_release(endpoint, token);

@@ -32,7 +32,7 @@ int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token);
 /* Back to HELD_TAKEN or HELD_READ. */
 void loan_unclaim(struct endpoint *endpoint, uint32_t token, enum held_state state);
 /* Forgets a claimed token whose loan was passed on: its link has room again. */
-void loan_pass_on(struct endpoint *endpoint, uint32_t token);
+void loan_forward(struct endpoint *endpoint, uint32_t token);
 
 /* Whether a loan of any of these units was released and may go home at any moment. While the
  * guest does not run, or it is held still, others stay. */

@@ -55,8 +55,9 @@ static void give_back(const struct transfer *transfer)
 
     if (transfer->completion_reserved)
         loan_unreserve(from);
-    if (transfer->passed >= 0)
-        loan_unclaim(from, (uint32_t)transfer->passed, transfer->passes ? HELD_READ : HELD_TAKEN);
+    if (transfer->forwarded_token >= 0)
+        loan_unclaim(from, (uint32_t)transfer->forwarded_token,
+                     transfer->forwards ? HELD_READ : HELD_TAKEN);
 }
 
 /* Takes the units of a LEND or MOVE out of the sender's hands, in the books. */
@@ -65,12 +66,12 @@ static int take_units(struct transfer *transfer)
     struct endpoint *from = transfer->link->from;
 
     /* A borrower may pass a loan on, whole, and only lend what is not its own. */
-    transfer->passed = -1;
-    if (transfer->passes)
-        transfer->passed = loan_claim_read(from, transfer->token);
+    transfer->forwarded_token = -1;
+    if (transfer->forwards)
+        transfer->forwarded_token = loan_claim_read(from, transfer->token);
     else if (transfer->mode == FERRY_LEND)
-        transfer->passed = loan_claim(from, transfer->offset, transfer->bytes);
-    transfer->had = transfer->passed >= 0 ? UNIT_LENT : UNIT_OWNED;
+        transfer->forwarded_token = loan_claim(from, transfer->offset, transfer->bytes);
+    transfer->had = transfer->forwarded_token >= 0 ? UNIT_LENT : UNIT_OWNED;
     transfer->completion_reserved =
         transfer->had == UNIT_OWNED && transfer->wants_completion && transfer->mode == FERRY_LEND;
     if (transfer->completion_reserved && !loan_reserve(from))
@@ -257,8 +258,8 @@ static void complete(struct transfer *run, uint32_t count)
     if (run->mode == FERRY_MOVE) /* who waits to move something here may do so now */
         room_unpark(link->from);
     for (i = 0; i < count; i++)
-        if (run[i].mode == FERRY_LEND && run[i].passed >= 0)
-            loan_pass_on(link->from, (uint32_t)run[i].passed);
+        if (run[i].mode == FERRY_LEND && run[i].forwarded_token >= 0)
+            loan_forward(link->from, (uint32_t)run[i].forwarded_token);
 }
 
 static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done)

@@ -17,7 +17,7 @@ struct transfer {
     enum ferry_mode mode;
     uint8_t inline_bytes;
     bool wants_completion; /* LEND: the guest or host wants a note when it comes home */
-    bool passes;           /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool forwards;         /* LEND: passes on the loan of `token`, which the VMM is reading */
     bool kept;             /* LEND: of an extent that the VMM keeps: closed to the sender already */
     bool clear;            /* LEND, MOVE: what the units hold beside the payload may not be zero */
     uint32_t token;
@@ -32,7 +32,7 @@ struct transfer {
     uint32_t given;           /* the receiver's token, of a COPY or LEND */
     uint32_t message;         /* its number on the link */
     bool completion_reserved; /* room for the note when it comes home */
-    int64_t passed;           /* token of the sender whose loan passes on; -1: none */
+    int64_t forwarded_token;  /* token of the sender whose loan passes on; -1: none */
     enum unit_state had;      /* LENT if so, else OWNED */
 };
 

@@ -35,7 +35,7 @@ static int pass_loan(struct stream *stream)
                                 .units = endpoint->held[token].units,
                                 .offset = (uint64_t)(stream->data - endpoint->exchange->pool.base),
                                 .bytes = stream->left,
-                                .passes = true,
+                                .forwards = true,
                                 .token = token};
 
     pthread_mutex_lock(&stream->lock);
