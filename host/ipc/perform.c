@@ -31,7 +31,7 @@ static void count_units(const struct transfer *transfer)
 
 /* Begins the change of hands in the ledger. What is moved counts for the
  * receiver, so nobody can fill its share, or the pool, against its will. */
-static int begin(const struct transfer *transfer, enum unit_state had)
+static int begin(const struct transfer *transfer, enum unit_state prior_state)
 {
     struct endpoint *from = transfer->link->from, *to = transfer->link->to;
     struct ledger *ledger = &from->exchange->ledger;
@@ -39,7 +39,7 @@ static int begin(const struct transfer *transfer, enum unit_state had)
     uint32_t most = page ? to->most_pages : to->most_extents;
 
     if (transfer->mode != FERRY_MOVE)
-        return ledger_begin_send(ledger, transfer->units, from->index, had);
+        return ledger_begin_send(ledger, transfer->units, from->index, prior_state);
     int result = ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
     if (result != -EAGAIN)
         return result;
@@ -71,13 +71,13 @@ static int take_units(struct transfer *transfer)
         transfer->forwarded_token = loan_claim_read(from, transfer->token);
     else if (transfer->mode == FERRY_LEND)
         transfer->forwarded_token = loan_claim(from, transfer->offset, transfer->bytes);
-    transfer->had = transfer->forwarded_token >= 0 ? UNIT_LENT : UNIT_OWNED;
-    transfer->completion_reserved =
-        transfer->had == UNIT_OWNED && transfer->wants_completion && transfer->mode == FERRY_LEND;
+    transfer->prior_state = transfer->forwarded_token >= 0 ? UNIT_LENT : UNIT_OWNED;
+    transfer->completion_reserved = transfer->prior_state == UNIT_OWNED &&
+                                    transfer->wants_completion && transfer->mode == FERRY_LEND;
     if (transfer->completion_reserved && !loan_reserve(from))
         return -EAGAIN;
 
-    int result = begin(transfer, transfer->had);
+    int result = begin(transfer, transfer->prior_state);
     if (result < 0)
         give_back(transfer);
     return result;
@@ -171,7 +171,7 @@ static int prepare(struct transfer *transfer)
 static void undo(struct transfer *transfer)
 {
     if (transfer->mode != FERRY_COPY) {
-        ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->had);
+        ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->prior_state);
         give_back(transfer);
     }
     leave_room(transfer);
@@ -182,7 +182,7 @@ static enum window_access access_before(const struct transfer *run)
 {
     if (run->kept)
         return WINDOW_CLOSED;
-    return run->had == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
+    return run->prior_state == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
 }
 
 /* Between the two windows, while nobody has the units open: the receiver gets the payload and
@@ -194,7 +194,7 @@ static void clear_beside(const struct transfer *run, uint32_t count)
     uint64_t cleared = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        if (run[i].had == UNIT_OWNED && run[i].clear)
+        if (run[i].prior_state == UNIT_OWNED && run[i].clear)
             cleared +=
                 pool_clear_beside(&link->exchange->pool, run[i].units, run[i].offset, run[i].bytes);
     count_up(&link->bytes_cleared, cleared);

@@ -29,11 +29,11 @@ struct transfer {
     struct units units; /* LEND, MOVE */
     uint8_t data[FERRY_INLINE_BYTES];
     /* Of perform: */
-    uint32_t given;           /* the receiver's token, of a COPY or LEND */
-    uint32_t message;         /* its number on the link */
-    bool completion_reserved; /* room for the note when it comes home */
-    int64_t forwarded_token;  /* token of the sender whose loan passes on; -1: none */
-    enum unit_state had;      /* LENT if so, else OWNED */
+    uint32_t given;              /* the receiver's token, of a COPY or LEND */
+    uint32_t message;            /* its number on the link */
+    bool completion_reserved;    /* room for the note when it comes home */
+    int64_t forwarded_token;     /* token of the sender whose loan passes on; -1: none */
+    enum unit_state prior_state; /* LENT if so, else OWNED */
 };
 
 /* Most messages that are performed together: their descriptors are on the stack. */

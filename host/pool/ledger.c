@@ -187,7 +187,7 @@ static bool of_one_owner(uint16_t a, uint16_t b)
 }
 
 /* Takes one unit into transit, if `holder` has it so. */
-static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_state had,
+static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_state prior_state,
                  uint16_t recipient, uint16_t owner)
 {
     uint64_t word = read_word(ledger, i);
@@ -195,7 +195,7 @@ static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_s
 
     do {
         unit = unit_of(word);
-        if (unit.holder != holder || unit.state != had || !of_one_owner(unit.owner, owner))
+        if (unit.holder != holder || unit.state != prior_state || !of_one_owner(unit.owner, owner))
             return false;
         unit.state = UNIT_TRANSIT;
         unit.recipient = recipient;
@@ -204,15 +204,15 @@ static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_s
 }
 
 /* Takes all of them, or none: -EPERM, and what was counted for the recipient is not any more. */
-static int take_all(struct ledger *ledger, struct units units, uint16_t holder, enum unit_state had,
-                    uint16_t recipient)
+static int take_all(struct ledger *ledger, struct units units, uint16_t holder,
+                    enum unit_state prior_state, uint16_t recipient)
 {
     uint16_t owner = unit_of(read_word(ledger, units.first)).owner;
 
     for (uint32_t i = 0; i < units.count; i++) {
-        if (take(ledger, units.first + i, holder, had, recipient, owner))
+        if (take(ledger, units.first + i, holder, prior_state, recipient, owner))
             continue;
-        ledger_abort(ledger, (struct units){units.first, i}, had);
+        ledger_abort(ledger, (struct units){units.first, i}, prior_state);
         if (recipient != LEDGER_NOBODY)
             shares_break(&ledger->shares, recipient, pool_is_page(ledger->pool, units.first),
                          units.count - i);
@@ -222,9 +222,9 @@ static int take_all(struct ledger *ledger, struct units units, uint16_t holder, 
 }
 
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
-                      enum unit_state had)
+                      enum unit_state prior_state)
 {
-    return take_all(ledger, units, holder, had, LEDGER_NOBODY);
+    return take_all(ledger, units, holder, prior_state, LEDGER_NOBODY);
 }
 
 int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
@@ -275,7 +275,7 @@ void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, 
                      units.count);
 }
 
-void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had)
+void ledger_abort(struct ledger *ledger, struct units units, enum unit_state prior_state)
 {
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
         uint64_t word = read_word(ledger, i);
@@ -285,7 +285,7 @@ void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had
             unit = unit_of(word);
             if (unit.state != UNIT_TRANSIT)
                 abort(); /* never begun: the books are wrong */
-            unit.state = (uint8_t)had;
+            unit.state = (uint8_t)prior_state;
             unit.recipient = LEDGER_NOBODY;
         } while (!swap(ledger, i, &word, unit));
         if (recipient != LEDGER_NOBODY)

@@ -99,7 +99,7 @@ void ledger_commit_free(struct ledger *ledger, struct units units);
  * borrower that passes a loan on (LENT; it must have claimed the loan's
  * token). -EPERM unless it holds all of them so. */
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
-                      enum unit_state had);
+                      enum unit_state prior_state);
 /* The same for a move, unless `to` would own more than `most` units of that size
  * by it: -EAGAIN, or -EMSGSIZE if it never could. */
 int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
@@ -109,7 +109,7 @@ int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
                         uint32_t message);
 /* Back to what ledger_begin_* found. */
-void ledger_abort(struct ledger *ledger, struct units units, enum unit_state had);
+void ledger_abort(struct ledger *ledger, struct units units, enum unit_state prior_state);
 
 /* Begins bringing a loan home. *owner: of its first unit; LEDGER_NOBODY if it is no more. */
 void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner);

@@ -33,10 +33,11 @@ static struct units owned(uint16_t owner, uint32_t count)
     return units;
 }
 
-static void give(struct units units, uint16_t from, uint16_t to, enum unit_state had, bool move)
+static void give(struct units units, uint16_t from, uint16_t to, enum unit_state prior_state,
+                 bool move)
 {
     assert_int_equal(move ? ledger_begin_move(&ledger, units, from, to, 512)
-                          : ledger_begin_send(&ledger, units, from, had),
+                          : ledger_begin_send(&ledger, units, from, prior_state),
                      0);
     ledger_commit_send(&ledger, units, to, move, 7);
 }

@@ -168,7 +168,7 @@ static void give(struct actor *actor, const struct item *item, bool move)
 {
     struct actor *to =
         &actors[(actor->index + 1 + (unsigned)rand_r(&actor->seed) % (ACTORS - 1)) % ACTORS];
-    enum unit_state had = item->lent ? UNIT_LENT : UNIT_OWNED;
+    enum unit_state prior_state = item->lent ? UNIT_LENT : UNIT_OWNED;
     struct item given = {.units = item->units, .lent = !move};
 
     if (!enter(to)) {
@@ -176,11 +176,11 @@ static void give(struct actor *actor, const struct item *item, bool move)
         return;
     }
     int result = move ? ledger_begin_move(&ledger, item->units, actor->index, to->index, MOST)
-                      : ledger_begin_send(&ledger, item->units, actor->index, had);
+                      : ledger_begin_send(&ledger, item->units, actor->index, prior_state);
     check(result == 0 || (move && result == -EAGAIN));
     bool back = result == 0 && rand_r(&actor->seed) % 4 == 0;
     if (back)
-        ledger_abort(&ledger, item->units, had);
+        ledger_abort(&ledger, item->units, prior_state);
     if (back || result < 0) {
         put(&actor->has, *item);
         leave(to, NULL);
