@@ -87,8 +87,8 @@ static int take_units(struct transfer *transfer)
 static void copy_payload(const struct transfer *transfer)
 {
     struct endpoint *to = transfer->link->to;
-    char *slot = to->landing + (uint64_t)transfer->given * FERRY_COPY_BYTES;
-    uint32_t *landed = &to->landed[transfer->given];
+    char *slot = to->landing + (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
+    uint32_t *landed = &to->landed[transfer->receiver_token];
 
     /* In bounds: decode limits bytes to one slot, and token to the slots. The slot is the
      * receiver's, the source never is. */
@@ -120,7 +120,7 @@ static struct ferry_desc describe(const struct transfer *transfer)
 {
     const struct endpoint *to = transfer->link->to;
     struct ferry_desc desc = stamp(transfer);
-    uint64_t slot = (uint64_t)transfer->given * FERRY_COPY_BYTES;
+    uint64_t slot = (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
 
     if (transfer->mode == FERRY_INLINE) {
         memcpy(desc.data, transfer->data, transfer->inline_bytes);
@@ -130,7 +130,7 @@ static struct ferry_desc describe(const struct transfer *transfer)
         .addr = transfer->mode == FERRY_COPY ? to->landing_addr + slot
                                              : to->window_addr + transfer->offset,
         .bytes = transfer->bytes,
-        .token = transfer->given,
+        .token = transfer->receiver_token,
         .message = transfer->message,
     };
     return desc;
@@ -146,7 +146,7 @@ static bool with_token(const struct transfer *transfer)
 /* It does not use the room it was promised. Another sender may have found none meanwhile. */
 static void leave_room(const struct transfer *transfer)
 {
-    queue_unreserve(transfer->link, with_token(transfer), transfer->given);
+    queue_unreserve(transfer->link, with_token(transfer), transfer->receiver_token);
     room_unpark(transfer->link->to);
 }
 
@@ -155,7 +155,7 @@ static int prepare(struct transfer *transfer)
 {
     struct ferry_link *link = transfer->link;
 
-    int result = queue_reserve(link, with_token(transfer), &transfer->given);
+    int result = queue_reserve(link, with_token(transfer), &transfer->receiver_token);
     if (result < 0)
         return result;
     transfer->message = atomic_fetch_add(&link->sequence, 1) + 1;
@@ -247,10 +247,10 @@ static void complete(struct transfer *run, uint32_t count)
             count_units(&run[i]);
         }
         if (run[i].mode == FERRY_LEND) {
-            link->to->held[run[i].given].lent = true;
-            link->to->held[run[i].given].units = run[i].units;
-            link->to->held[run[i].given].offset = run[i].offset;
-            link->to->held[run[i].given].bytes = run[i].bytes;
+            link->to->held[run[i].receiver_token].lent = true;
+            link->to->held[run[i].receiver_token].units = run[i].units;
+            link->to->held[run[i].receiver_token].offset = run[i].offset;
+            link->to->held[run[i].receiver_token].bytes = run[i].bytes;
         }
         descs[i] = describe(&run[i]);
     } while (++i < count);

@@ -29,7 +29,7 @@ struct transfer {
     struct units units; /* LEND, MOVE */
     uint8_t data[FERRY_INLINE_BYTES];
     /* Of perform: */
-    uint32_t given;              /* the receiver's token, of a COPY or LEND */
+    uint32_t receiver_token;     /* the receiver's token, of a COPY or LEND */
     uint32_t message;            /* its number on the link */
     bool completion_reserved;    /* room for the note when it comes home */
     int64_t forwarded_token;     /* token of the sender whose loan passes on; -1: none */

@@ -95,7 +95,7 @@ void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept);
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner);
 void ledger_commit_free(struct ledger *ledger, struct units units);
 
-/* Begins a hand-over by `holder`: of units it owns (`had` OWNED), or as a
+/* Begins a hand-over by `holder`: of units it owns (`prior_state` OWNED), or as a
  * borrower that passes a loan on (LENT; it must have claimed the loan's
  * token). -EPERM unless it holds all of them so. */
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
