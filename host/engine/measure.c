@@ -198,21 +198,21 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
 static int measure_copy(const struct pool *pool, struct costs *out)
 {
     uint64_t bytes = (uint64_t)COSTS_IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
-    char *landing = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    char *receive_buffers = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-    if (landing == MAP_FAILED)
+    if (receive_buffers == MAP_FAILED)
         return -errno;
     for (unsigned i = 0; i < ROUNDS; i++) {
         const char *source = pool->base + i % 2 * FERRY_EXTENT_BYTES;
         uint64_t start = clock_now();
         for (unsigned piece = 0; piece < COSTS_PIECES; piece++)
-            memcpy(landing + piece % COSTS_IN_FLIGHT * FERRY_COPY_BYTES,
+            memcpy(receive_buffers + piece % COSTS_IN_FLIGHT * FERRY_COPY_BYTES,
                    source + piece * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
         copy[i] = clock_now() - start;
     }
     out->copy_ns = median(copy, ROUNDS);
-    munmap(landing, bytes);
+    munmap(receive_buffers, bytes);
     return 0;
 }
 

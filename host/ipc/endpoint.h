@@ -60,7 +60,7 @@ enum held_state {
 struct held {
     enum held_state state;
     struct ferry_link *link;
-    bool lent; /* units to bring home; else a landing slot */
+    bool lent; /* units to bring home; else a receive buffer */
     struct units units;
     uint64_t offset, bytes; /* of the payload, which alone may pass on */
 };
@@ -88,11 +88,12 @@ struct endpoint {
     struct image *image; /* what it runs, the VM's; NULL: nothing, as the host */
 
     struct window window;
-    char *landing;                 /* FERRY_TOKENS slots of FERRY_COPY_BYTES */
-    uint64_t landing_addr;         /* as its messages name it */
-    uint32_t landed[FERRY_TOKENS]; /* bytes from the start of each slot that may hold something */
-    uint64_t window_addr;          /* likewise */
-    struct ferry_control *control; /* NULL: the host */
+    char *receive_buffers;         /* FERRY_TOKENS of FERRY_COPY_BYTES each */
+    uint64_t receive_buffers_addr; /* as its messages name it */
+    uint32_t
+        receive_filled[FERRY_TOKENS]; /* bytes from the start of each that may hold something */
+    uint64_t window_addr;             /* likewise */
+    struct ferry_control *control;    /* NULL: the host */
 
     /* Links, fixed before any VM starts. */
     struct ferry_link *out[FERRY_PEERS_MAX], *in[FERRY_PEERS_MAX];

@@ -81,12 +81,12 @@ static void recycle(struct exchange *exchange, struct endpoint *endpoint)
 {
     if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
         return;
-    if (endpoint_is_host(endpoint) && endpoint->landing)
-        munmap(endpoint->landing, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
+    if (endpoint_is_host(endpoint) && endpoint->receive_buffers)
+        munmap(endpoint->receive_buffers, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES);
     if (endpoint->byte_stream)
         endpoint->stream_does->destroy(endpoint->byte_stream);
     endpoint->byte_stream = NULL;
-    endpoint->landing = NULL;
+    endpoint->receive_buffers = NULL;
     if (exchange->endpoints[endpoint->index] == endpoint)
         exchange->endpoints[endpoint->index] = NULL;
     endpoint->next_spare = exchange->spare;

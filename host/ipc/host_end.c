@@ -24,15 +24,16 @@ int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool se
     endpoint->most_pages = sends ? exchange->pool.pages : peer->most_pages;
     if (sends)
         shares_keep_for(&exchange->ledger.shares, endpoint->index);
-    void *landing = mmap(NULL, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (landing == MAP_FAILED) {
+    void *receive_buffers =
+        mmap(NULL, (size_t)FERRY_TOKENS * FERRY_COPY_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (receive_buffers == MAP_FAILED) {
         result = -errno;
         exchange_endpoint_retire(exchange, endpoint);
         return result;
     }
-    endpoint->landing = landing;
-    endpoint->landing_addr = (uint64_t)landing;
+    endpoint->receive_buffers = receive_buffers;
+    endpoint->receive_buffers_addr = (uint64_t)receive_buffers;
     return 0;
 }
 

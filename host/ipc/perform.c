@@ -83,21 +83,21 @@ static int take_units(struct transfer *transfer)
     return result;
 }
 
-/* Payload of a COPY into the landing slot of its token, and nothing else of longer ones before. */
+/* Payload of a COPY into the receive buffer of its token, and nothing else of longer ones before. */
 static void copy_payload(const struct transfer *transfer)
 {
     struct endpoint *to = transfer->link->to;
-    char *slot = to->landing + (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
-    uint32_t *landed = &to->landed[transfer->receiver_token];
+    char *buffer = to->receive_buffers + (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
+    uint32_t *filled = &to->receive_filled[transfer->receiver_token];
 
-    /* In bounds: decode limits bytes to one slot, and token to the slots. The slot is the
+    /* In bounds: decode limits bytes to one buffer, and token to the buffers. The buffer is the
      * receiver's, the source never is. */
-    memcpy(slot, transfer->source, transfer->bytes);
-    if (*landed > transfer->bytes) {
-        memset(slot + transfer->bytes, 0, *landed - transfer->bytes);
-        count_up(&transfer->link->bytes_cleared, *landed - transfer->bytes);
+    memcpy(buffer, transfer->source, transfer->bytes);
+    if (*filled > transfer->bytes) {
+        memset(buffer + transfer->bytes, 0, *filled - transfer->bytes);
+        count_up(&transfer->link->bytes_cleared, *filled - transfer->bytes);
     }
-    *landed = (uint32_t)transfer->bytes;
+    *filled = (uint32_t)transfer->bytes;
     count_up(&transfer->link->bytes_copied, transfer->bytes);
 }
 
@@ -127,7 +127,7 @@ static struct ferry_desc describe(const struct transfer *transfer)
         return desc;
     }
     desc.payload = (struct ferry_payload){
-        .addr = transfer->mode == FERRY_COPY ? to->landing_addr + slot
+        .addr = transfer->mode == FERRY_COPY ? to->receive_buffers_addr + slot
                                              : to->window_addr + transfer->offset,
         .bytes = transfer->bytes,
         .token = transfer->receiver_token,

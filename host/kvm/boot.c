@@ -98,7 +98,7 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
     result |= map_pages(tables, AT_SYSCALL, FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
     result |= map_pages(tables, AT_STACK, FERRY_PAGE_BYTES, GUEST_WRITE);
-    result |= guest_tables_map(tables, SYSTEM_LANDING, SYSTEM_LANDING + SYSTEM_LANDING_BYTES,
+    result |= guest_tables_map(tables, SYSTEM_RECEIVE, SYSTEM_RECEIVE + SYSTEM_RECEIVE_BYTES,
                                GUEST_USER | GUEST_LARGE);
     result |= guest_tables_map(tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window_bytes,
                                GUEST_USER | GUEST_WRITE | GUEST_LARGE);

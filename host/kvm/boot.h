@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The system area of a VM: control structure, landing slots, and what the
+ * The system area of a VM: control structure, receive buffers, and what the
  * CPU needs to run a program at CPL3: descriptor tables, the stubs, the page
  * tables. Written before the first instruction; the guest can write only the pages
  * of the control structure that are its own.
@@ -17,9 +17,9 @@
 #include "kvm/guest_tables.h"
 
 #define SYSTEM_TABLES_BYTES  (2ull << 20) /* control structure, stubs and page tables */
-#define SYSTEM_LANDING_BYTES ((uint64_t)FERRY_TOKENS * FERRY_COPY_BYTES)
-#define SYSTEM_BYTES         (SYSTEM_TABLES_BYTES + SYSTEM_LANDING_BYTES)
-#define SYSTEM_LANDING       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
+#define SYSTEM_RECEIVE_BYTES ((uint64_t)FERRY_TOKENS * FERRY_COPY_BYTES)
+#define SYSTEM_BYTES         (SYSTEM_TABLES_BYTES + SYSTEM_RECEIVE_BYTES)
+#define SYSTEM_RECEIVE       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
 
 /* Fills the area at `host` and starts the page tables; maps the area and the
  * window's window_bytes. -ENOMEM: the tables do not fit. */

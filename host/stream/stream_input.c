@@ -17,7 +17,7 @@ static const char *payload_of(const struct endpoint *endpoint, const struct ferr
 {
     switch (desc->mode) {
     case FERRY_COPY:
-        return endpoint->landing + (desc->payload.addr - endpoint->landing_addr);
+        return endpoint->receive_buffers + (desc->payload.addr - endpoint->receive_buffers_addr);
     case FERRY_LEND:
     case FERRY_MOVE:
         return endpoint->exchange->pool.base + (desc->payload.addr - endpoint->window_addr);

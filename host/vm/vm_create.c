@@ -54,7 +54,7 @@ static void write_control(struct ferry_vm *vm)
         .window_base = FERRY_WINDOW_BASE,
         .window_bytes = engine->exchange.pool.bytes,
         .small_bytes = pool_small_bytes(&engine->exchange.pool),
-        .landing_base = SYSTEM_LANDING,
+        .receive_base = SYSTEM_RECEIVE,
         .crossover_bytes = engine->info.crossover_bytes,
         .pool_extents = endpoint->most_extents,
         .delivery = engine->poller.running && endpoint->delivery != FERRY_DELIVER_IMMEDIATE

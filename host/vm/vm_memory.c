@@ -57,7 +57,7 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
 }
 
 /* Of the system area a program may pass on copied payloads only. */
-static void *landing_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+static void *receive_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
 
@@ -74,7 +74,7 @@ void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
     if (addr >= FERRY_WINDOW_BASE)
         return window_memory(vm, addr, bytes, write);
     if (addr >= FERRY_SYSTEM_BASE)
-        return landing_memory(vm, addr, bytes, write);
+        return receive_memory(vm, addr, bytes, write);
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
@@ -138,8 +138,8 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     if (result < 0)
         return result;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
-    endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
-    endpoint->landing_addr = SYSTEM_LANDING;
+    endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->receive_buffers_addr = SYSTEM_RECEIVE;
     endpoint->window_addr = FERRY_WINDOW_BASE;
     result = window_create(&endpoint->window, pool->fd, pool->bytes);
     if (result < 0)

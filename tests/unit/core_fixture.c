@@ -61,8 +61,8 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     endpoint->memory = core_memory;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
-    endpoint->landing = vm->system + SYSTEM_TABLES_BYTES;
-    endpoint->landing_addr = SYSTEM_LANDING;
+    endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->receive_buffers_addr = SYSTEM_RECEIVE;
     endpoint->window_addr = FERRY_WINDOW_BASE;
     endpoint->most_pages = engine->exchange.pool.pages;
     endpoint->most_extents = engine->exchange.pool.extents;

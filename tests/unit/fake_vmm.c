@@ -20,10 +20,10 @@
 
 #define MASK          (FERRY_RING_ENTRIES - 1)
 #define TOKEN_MASK    (FERRY_TOKENS - 1)
-#define LANDING_BYTES (FERRY_TOKENS * FERRY_COPY_BYTES)
+#define RECEIVE_BYTES (FERRY_TOKENS * FERRY_COPY_BYTES)
 
 struct fake_vmm fake;
-static uint8_t *landing;
+static uint8_t *receive_buffers;
 
 static void add_peer(uint16_t id, uint16_t rights, const char *name)
 {
@@ -53,11 +53,12 @@ void fake_start(uint32_t index)
     fake.view = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     fake.control = mmap(NULL, sizeof(*fake.control), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    landing = mmap(NULL, LANDING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    receive_buffers =
+        mmap(NULL, RECEIVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(fake.window, MAP_FAILED);
     assert_ptr_not_equal(fake.view, MAP_FAILED);
     assert_ptr_not_equal(fake.control, MAP_FAILED);
-    assert_ptr_not_equal(landing, MAP_FAILED);
+    assert_ptr_not_equal(receive_buffers, MAP_FAILED);
     close(fd);
 
     fake.credit = UINT32_MAX;
@@ -87,7 +88,7 @@ void fake_stop(void)
         munmap(fake.control, sizeof(*fake.control));
     munmap(fake.window, FAKE_EXTENTS * FERRY_EXTENT_BYTES);
     munmap(fake.view, FAKE_EXTENTS * FERRY_EXTENT_BYTES);
-    munmap(landing, LANDING_BYTES);
+    munmap(receive_buffers, RECEIVE_BYTES);
     free(fake.bytes);
     memset(&fake, 0, sizeof(fake));
 }
@@ -306,7 +307,7 @@ void fake_drain(void)
 void fake_feed(uint16_t src, enum ferry_mode mode, const void *data, size_t bytes, uint32_t token)
 {
     struct ferry_desc *desc = &fake.control->in[fake.in_head & MASK];
-    uint8_t *place = landing + (uint64_t)token * FERRY_COPY_BYTES;
+    uint8_t *place = receive_buffers + (uint64_t)token * FERRY_COPY_BYTES;
 
     assert_true(token < FERRY_TOKENS);
     assert_true(fake.in_head - fake.control->guest.in_tail < FERRY_RING_ENTRIES);

@@ -210,9 +210,9 @@ static void copy_and_check(uint64_t bytes, uint64_t cleared)
     a_to_b->bytes_cleared = 0;
     assert_int_equal(core_send(a, &desc), 0);
     desc = core_take(b);
-    assert_int_equal(desc.payload.addr, b->landing_addr); /* always the same slot */
-    assert_true(all_are(b->landing, bytes, 'c'));
-    assert_true(all_are(b->landing + bytes, FERRY_COPY_BYTES - bytes, 0));
+    assert_int_equal(desc.payload.addr, b->receive_buffers_addr); /* always the same slot */
+    assert_true(all_are(b->receive_buffers, bytes, 'c'));
+    assert_true(all_are(b->receive_buffers + bytes, FERRY_COPY_BYTES - bytes, 0));
     assert_int_equal(a_to_b->bytes_cleared, cleared);
     core_release(b, desc.payload.token);
     loan_collect(b);

@@ -76,7 +76,7 @@ struct ferry_control_info {
     uint64_t window_base;
     uint64_t window_bytes;
     uint64_t small_bytes; /* the first part of the window is 4 KiB pages, the rest extents */
-    uint64_t landing_base;
+    uint64_t receive_base;
     uint64_t crossover_bytes; /* payloads at most this long are cheaper to copy, in pieces too */
     uint64_t gather_ticks; /* of the TSC: so long a stream may gather for a receiver that waits */
     uint32_t pool_extents; /* how many extents this VM may own */
