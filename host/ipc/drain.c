@@ -47,7 +47,7 @@ void drain_ring(struct endpoint *from)
     struct transfer run[PERFORM_MOST];
 
     loan_collect(from);
-    loan_hold_still(from);
+    loan_freeze_releases(from);
     from->out_parked = false;
     uint32_t last = from->out_tail +
                     ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
@@ -65,7 +65,7 @@ void drain_ring(struct endpoint *from)
             answer(from, result);
         ring_publish(&from->control->vmm.out_tail, from->out_tail);
     }
-    loan_go_on(from);
+    loan_thaw_releases(from);
 }
 
 void drain_out(struct endpoint *from)

@@ -72,7 +72,7 @@ struct endpoint {
     struct endpoint *next_made; /* links all that were ever made; the exchange's */
     struct endpoint *next_spare;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* users, leaving */
+    pthread_cond_t changed; /* users, releases_in_progress */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
     atomic_bool asleep;     /* somebody waits on it */
 
@@ -110,12 +110,12 @@ struct endpoint {
     atomic_bool stopping;
     /* Under lock: */
     bool live;
-    bool settled;      /* it has ended, and owns and holds nothing for good */
-    uint32_t users;    /* others in the middle of a change to it */
-    uint32_t leaving;  /* tokens that are being released */
-    bool still;        /* no release may begin: what it holds is being read */
-    bool skipped;      /* somebody wanted to meanwhile */
-    uint32_t promised; /* queue entries reserved, not yet filled */
+    bool settled;                  /* it has ended, and owns and holds nothing for good */
+    uint32_t users;                /* others in the middle of a change to it */
+    uint32_t releases_in_progress; /* tokens that are being released */
+    bool releases_frozen;          /* no release may begin: what it holds is being read */
+    bool release_deferred;         /* somebody wanted to meanwhile */
+    uint32_t promised;             /* queue entries reserved, not yet filled */
     uint32_t in_head, in_tail, release_tail;
     struct held held[FERRY_TOKENS];
     uint32_t home_head, home_tail;

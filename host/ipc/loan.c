@@ -149,14 +149,14 @@ static int bring_home(struct endpoint *holder, struct stretch *stretch)
 static void begin_release(struct endpoint *endpoint, uint32_t token)
 {
     endpoint->held[token].state = HELD_LEAVING;
-    endpoint->leaving++;
+    endpoint->releases_in_progress++;
 }
 
 /* Under lock. */
 static void end_release(struct endpoint *endpoint, uint32_t token, enum held_state state)
 {
     endpoint->held[token].state = state;
-    if (--endpoint->leaving == 0)
+    if (--endpoint->releases_in_progress == 0)
         pthread_cond_broadcast(&endpoint->changed);
 }
 
@@ -325,9 +325,9 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
-    if (endpoint->still) {
-        endpoint->skipped = true;
-        return 0; /* loan_go_on looks again */
+    if (endpoint->releases_frozen) {
+        endpoint->release_deferred = true;
+        return 0; /* loan_thaw_releases looks again */
     }
     for (uint32_t i = 0; i < released; i++) {
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
@@ -371,38 +371,38 @@ void loan_collect(struct endpoint *endpoint)
         finish_releases(endpoint, tokens, count);
 }
 
-void loan_hold_still(struct endpoint *endpoint)
+void loan_freeze_releases(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    while (endpoint->leaving)
+    while (endpoint->releases_in_progress)
         pthread_cond_wait(&endpoint->changed, &endpoint->lock);
-    endpoint->still = true;
+    endpoint->releases_frozen = true;
     endpoint_unlock(endpoint);
 }
 
-void loan_go_on(struct endpoint *endpoint)
+void loan_thaw_releases(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    endpoint->still = false;
-    bool skipped = endpoint->skipped;
-    endpoint->skipped = false;
+    endpoint->releases_frozen = false;
+    bool deferred = endpoint->release_deferred;
+    endpoint->release_deferred = false;
     endpoint_unlock(endpoint);
-    if (skipped)
+    if (deferred)
         loan_collect(endpoint);
 }
 
 bool loan_is_leaving(struct endpoint *endpoint, struct units units)
 {
-    bool leaving = false;
+    bool found = false;
 
     endpoint_lock(endpoint);
     for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
         const struct held *held = &endpoint->held[i];
-        leaving |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
-                   units_overlap(held->units, units);
+        found |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
+                 units_overlap(held->units, units);
     }
     endpoint_unlock(endpoint);
-    return leaving;
+    return found;
 }
 
 bool loan_reserve(struct endpoint *endpoint)

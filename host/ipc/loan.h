@@ -14,10 +14,10 @@
 void loan_collect(struct endpoint *endpoint);
 /* Between the two nothing that it was lent goes home: what the ledger says it holds stays so,
  * also while its guest runs and releases. Waits until no other thread is in the middle of a
- * release for it. What others wanted to release meanwhile loan_go_on does. By whoever drains its
+ * release for it. What others wanted to release meanwhile loan_thaw_releases does. By whoever drains its
  * rings, one at a time. */
-void loan_hold_still(struct endpoint *endpoint);
-void loan_go_on(struct endpoint *endpoint);
+void loan_freeze_releases(struct endpoint *endpoint);
+void loan_thaw_releases(struct endpoint *endpoint);
 
 /* Gives back one token; -EINVAL: not held. */
 int loan_release(struct endpoint *endpoint, uint32_t token);

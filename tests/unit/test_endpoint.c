@@ -322,11 +322,11 @@ static void what_was_left_alone_is_done_afterwards(void **state)
 
     (void)state;
     uint32_t token = core_take(b).payload.token;
-    loan_hold_still(b);
+    loan_freeze_releases(b);
     core_release(b, token);
     loan_collect(b); /* the ticker, which tries a stuck loan again */
     assert_int_equal(core_rights(b, units.first), WINDOW_READ);
-    loan_go_on(b);
+    loan_thaw_releases(b);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
     assert_int_equal(core_home(a), 1);
 }
