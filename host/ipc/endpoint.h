@@ -120,7 +120,7 @@ struct endpoint {
     struct held held[FERRY_TOKENS];
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
-    bool over;      /* its program has ended: nobody takes note of what comes home */
+    bool exited;    /* its program has ended: nobody takes note of what comes home */
     struct units home[FERRY_TOKENS];
     /* Of the VM's own thread: */
     uint32_t out_tail;

@@ -29,7 +29,7 @@ static void note_one(struct endpoint *owner, struct units units)
     const struct pool *pool = &owner->exchange->pool;
 
     owner->loans--;
-    if (owner->over)
+    if (owner->exited)
         return;
     uint32_t slot = owner->home_head++ & TOKEN_MASK;
     owner->home[slot] = units;
@@ -408,7 +408,7 @@ bool loan_is_leaving(struct endpoint *endpoint, struct units units)
 bool loan_reserve(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    bool room = endpoint->over ||
+    bool room = endpoint->exited ||
                 endpoint->loans + (endpoint->home_head - endpoint->home_tail) < FERRY_TOKENS;
     endpoint->loans += room;
     endpoint_unlock(endpoint);
@@ -425,6 +425,6 @@ void loan_unreserve(struct endpoint *endpoint)
 void loan_ignore_notes(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    endpoint->over = true;
+    endpoint->exited = true;
     endpoint_unlock(endpoint);
 }
