@@ -9,7 +9,7 @@ uint64_t costs_crossover(const struct costs *costs, bool huge)
     /* Messages share exits: a full link makes each side leave once for all in flight. */
     uint64_t message_ns = costs->exit_ns / COSTS_IN_FLIGHT;
     /* Both sides touch. Loans that are released together go home in one call for their
-     * stretch, so that only the way there is paid for each. */
+     * batch, so that only the way there is paid for each. */
     uint64_t loan_ns = costs->handover_ns + 2 * costs->touch_ns + message_ns;
     /* For each extent that is sent: */
     uint64_t copy_ns = costs->copy_ns + COSTS_PIECES * message_ns;

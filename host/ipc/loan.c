@@ -10,7 +10,7 @@
 #include "ipc/room.h"
 
 /* Loans that lie side by side, in order, with one holder and link. */
-struct stretch {
+struct batch {
     struct ferry_link *link;
     uint32_t count;
     struct units units[FERRY_TOKENS];
@@ -102,45 +102,44 @@ static void give_home(struct ferry_link *link, uint16_t index, const struct unit
 
 /* -ENOMEM: the holder's window cannot be closed there now, as that would split a mapping; the
  * loans stay. */
-static int close_holder(struct endpoint *holder, struct stretch *stretch)
+static int close_holder(struct endpoint *holder, struct batch *batch)
 {
     struct exchange *exchange = holder->exchange;
-    struct units all = whole(stretch->units, stretch->count);
+    struct units all = whole(batch->units, batch->count);
 
-    for (uint32_t i = 0; i < stretch->count; i++)
-        ledger_begin_home(&exchange->ledger, stretch->units[i], holder->index, &stretch->owner[i]);
+    for (uint32_t i = 0; i < batch->count; i++)
+        ledger_begin_home(&exchange->ledger, batch->units[i], holder->index, &batch->owner[i]);
     int result = window_set(&holder->window, pool_offset(&exchange->pool, all.first),
                             units_bytes(&exchange->pool, all), WINDOW_READ, WINDOW_CLOSED);
-    for (uint32_t i = 0; i < stretch->count && result < 0; i++)
-        ledger_abort(&exchange->ledger, stretch->units[i], UNIT_LENT);
+    for (uint32_t i = 0; i < batch->count && result < 0; i++)
+        ledger_abort(&exchange->ledger, batch->units[i], UNIT_LENT);
     return result;
 }
 
 /* Whether two go home by the same page-table call. */
-static bool go_together(struct ledger *ledger, const struct stretch *stretch, uint32_t i,
-                        uint32_t j)
+static bool go_together(struct ledger *ledger, const struct batch *batch, uint32_t i, uint32_t j)
 {
-    return stretch->owner[i] == stretch->owner[j] &&
-           ledger_look(ledger, stretch->units[i].first).kept ==
-               ledger_look(ledger, stretch->units[j].first).kept;
+    return batch->owner[i] == batch->owner[j] &&
+           ledger_look(ledger, batch->units[i].first).kept ==
+               ledger_look(ledger, batch->units[j].first).kept;
 }
 
 /* Loans go from their holder back to their owners, or to the pool: one page-table call for the
  * holder, and one for each owner that may touch them again. */
-static int bring_home(struct endpoint *holder, struct stretch *stretch)
+static int bring_home(struct endpoint *holder, struct batch *batch)
 {
     uint32_t next;
 
-    int result = close_holder(holder, stretch);
+    int result = close_holder(holder, batch);
     if (result < 0)
         return result;
-    atomic_fetch_add_explicit(&stretch->link->table_calls, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stretch->link->shoot_downs, 1, memory_order_relaxed);
-    for (uint32_t i = 0; i < stretch->count; i = next) {
+    atomic_fetch_add_explicit(&batch->link->table_calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->link->shoot_downs, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < batch->count; i = next) {
         next = i + 1;
-        while (next < stretch->count && go_together(&holder->exchange->ledger, stretch, i, next))
+        while (next < batch->count && go_together(&holder->exchange->ledger, batch, i, next))
             next++;
-        give_home(stretch->link, stretch->owner[i], &stretch->units[i], next - i);
+        give_home(batch->link, batch->owner[i], &batch->units[i], next - i);
     }
     return 0;
 }
@@ -181,23 +180,23 @@ static bool side_by_side(const struct endpoint *endpoint, const struct held *a,
 
 /* Brings home loans that lie side by side, from the first on; returns how many. *stuck: those
  * could not be closed. */
-static uint32_t release_stretch(struct endpoint *endpoint, const uint32_t *tokens, uint32_t count,
-                                bool *stuck)
+static uint32_t release_batch(struct endpoint *endpoint, const uint32_t *tokens, uint32_t count,
+                              bool *stuck)
 {
     const struct held *held = endpoint->held;
-    struct stretch stretch = {.link = held[tokens[0]].link};
+    struct batch batch = {.link = held[tokens[0]].link};
 
     do
-        stretch.units[stretch.count] = held[tokens[stretch.count]].units;
-    while (++stretch.count < count &&
-           side_by_side(endpoint, &held[tokens[stretch.count - 1]], &held[tokens[stretch.count]]));
-    int result = bring_home(endpoint, &stretch);
-    if (result < 0 && stretch.count > 1) {
-        stretch.count = 1; /* a shorter stretch may do */
-        result = bring_home(endpoint, &stretch);
+        batch.units[batch.count] = held[tokens[batch.count]].units;
+    while (++batch.count < count &&
+           side_by_side(endpoint, &held[tokens[batch.count - 1]], &held[tokens[batch.count]]));
+    int result = bring_home(endpoint, &batch);
+    if (result < 0 && batch.count > 1) {
+        batch.count = 1; /* a shorter batch may do */
+        result = bring_home(endpoint, &batch);
     }
     *stuck = result < 0;
-    return stretch.count;
+    return batch.count;
 }
 
 /* Those with loans to the end, in the order of their units. */
@@ -210,8 +209,8 @@ static uint32_t sort_tokens(const struct endpoint *endpoint, uint32_t *tokens, u
         uint32_t token = tokens[i], at = i;
         uint32_t key = held[token].lent ? held[token].units.first + 1 : 0;
         for (; at > 0; at--) {
-            const struct held *before = &held[tokens[at - 1]];
-            if ((before->lent ? before->units.first + 1 : 0) <= key)
+            const struct held *previous = &held[tokens[at - 1]];
+            if ((previous->lent ? previous->units.first + 1 : 0) <= key)
                 break;
             tokens[at] = tokens[at - 1];
         }
@@ -229,7 +228,7 @@ static void finish_releases(struct endpoint *endpoint, uint32_t *tokens, uint32_
     uint32_t done;
 
     for (uint32_t i = sort_tokens(endpoint, tokens, count); i < count; i += done) {
-        done = release_stretch(endpoint, &tokens[i], count - i, &stuck[i]);
+        done = release_batch(endpoint, &tokens[i], count - i, &stuck[i]);
         for (uint32_t j = 1; j < done; j++)
             stuck[i + j] = stuck[i];
     }

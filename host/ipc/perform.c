@@ -281,7 +281,7 @@ static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done
     for (uint32_t i = 0; failed < 0 && i < ready; i++)
         undo(&run[i]);
     if (failed < 0 && ready > 1)
-        return perform_payloads(run, 1, done); /* a shorter stretch may do */
+        return perform_payloads(run, 1, done); /* a shorter run may do */
     *done = failed < 0 ? 0 : ready;
     return failed < 0 ? failed : result;
 }
