@@ -12,11 +12,11 @@
 
 /* --- who takes part ------------------------------------------------------------- */
 
-/* Under lock: the lowest place that is free. All below the hint are taken. */
-static int64_t free_place(struct exchange *exchange)
+/* Under lock: the lowest index that is free. All below the hint are taken. */
+static int64_t free_index(struct exchange *exchange)
 {
-    for (uint32_t i = exchange->place_hint; i < ENDPOINTS_MAX; i++) {
-        exchange->place_hint = i;
+    for (uint32_t i = exchange->free_index_hint; i < ENDPOINTS_MAX; i++) {
+        exchange->free_index_hint = i;
         if (!exchange->endpoints[i] || exchange->endpoints[i]->retired)
             return i;
     }
@@ -59,16 +59,16 @@ static struct endpoint *endpoint_memory(struct exchange *exchange)
 int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out)
 {
     pthread_mutex_lock(&exchange->lock);
-    int64_t place = free_place(exchange);
-    struct endpoint *endpoint = place >= 0 ? endpoint_memory(exchange) : NULL;
+    int64_t index = free_index(exchange);
+    struct endpoint *endpoint = index >= 0 ? endpoint_memory(exchange) : NULL;
     if (endpoint) {
-        endpoint_begin(endpoint, exchange, (uint16_t)place);
+        endpoint_begin(endpoint, exchange, (uint16_t)index);
         endpoint->vm = vm;
-        endpoint->id = vm ? (uint16_t)(place + 1) : 0;
+        endpoint->id = vm ? (uint16_t)(index + 1) : 0;
         endpoint->generation = vm ? ++exchange->generation : 0;
-        exchange->endpoints[place] = endpoint;
-        if (place >= exchange->place_end)
-            exchange->place_end = (uint32_t)place + 1;
+        exchange->endpoints[index] = endpoint;
+        if (index >= exchange->index_end)
+            exchange->index_end = (uint32_t)index + 1;
         *out = endpoint;
     }
     pthread_mutex_unlock(&exchange->lock);
@@ -118,8 +118,8 @@ void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoi
 {
     pthread_mutex_lock(&exchange->lock);
     endpoint->retired = true;
-    if (endpoint->index < exchange->place_hint)
-        exchange->place_hint = endpoint->index;
+    if (endpoint->index < exchange->free_index_hint)
+        exchange->free_index_hint = endpoint->index;
     endpoint->control = NULL;
     endpoint->vm = NULL;
     if (endpoint->out_count || endpoint->in_count)

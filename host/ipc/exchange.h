@@ -32,8 +32,8 @@ struct exchange {
     char pad[64];
     pthread_mutex_t lock; /* all below */
     uint32_t generation;
-    uint32_t place_hint; /* all places of endpoints below it are taken */
-    uint32_t place_end;  /* no place from here on was ever taken */
+    uint32_t free_index_hint; /* all indexes below it are taken */
+    uint32_t index_end;       /* no index from here on was ever taken */
     struct endpoint *made, *spare;
     char pad2[64];
     struct endpoint *_Atomic endpoints[ENDPOINTS_MAX]; /* changed under lock, read without */

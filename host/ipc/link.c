@@ -69,11 +69,11 @@ static void leave_receiver(struct ferry_link *link)
     struct endpoint *to = link->to;
 
     endpoint_lock(to);
-    remove_link(to->in, &to->in_count, link->place);
-    for (uint32_t i = link->place; i < to->in_count; i++)
-        to->in[i]->place--;
+    remove_link(to->in, &to->in_count, link->index);
+    for (uint32_t i = link->index; i < to->in_count; i++)
+        to->in[i]->index--;
     for (uint32_t i = to->in_tail; i != to->in_head; i++)
-        to->queue_link[i & RING_MASK] -= to->queue_link[i & RING_MASK] > link->place;
+        to->queue_link[i & RING_MASK] -= to->queue_link[i & RING_MASK] > link->index;
     if (to->stream_in == link)
         to->stream_in = NULL;
     if (to->control) {

@@ -30,7 +30,7 @@ struct ferry_link {
     struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */
     struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
     const struct ferry_direct *direct;    /* the VMM's view of its direct ring, or NULL */
-    uint32_t place;                       /* in to->in[] */
+    uint32_t index;                       /* in to->in[] */
     atomic_uint callers;                  /* threads in a call of the host on it; see link_close */
     bool given_up;                        /* by the embedder; under the exchange's lock */
     atomic_uint sequence;                 /* numbers its messages */

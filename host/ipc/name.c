@@ -48,7 +48,7 @@ static bool is_taken(const struct endpoint *endpoint, const char *name)
 
     if (strcmp(name, HOST) == 0)
         return true;
-    for (uint32_t i = 0; i < exchange->place_end; i++) {
+    for (uint32_t i = 0; i < exchange->index_end; i++) {
         const struct endpoint *other = exchange->endpoints[i];
         if (other && other != endpoint && !endpoint_is_host(other) && !other->retired &&
             strcmp(other->name, name) == 0)

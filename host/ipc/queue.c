@@ -76,7 +76,7 @@ static void append(struct ferry_link *link, const struct ferry_desc *desc)
     uint32_t slot = to->in_head & RING_MASK;
 
     to->queue[slot] = *desc;
-    to->queue_link[slot] = (uint8_t)link->place;
+    to->queue_link[slot] = (uint8_t)link->index;
     to->in_head++;
     if (!endpoint_is_host(to))
         /* In bounds: the slot is masked, and free because a reserved entry is

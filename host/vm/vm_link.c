@@ -100,7 +100,7 @@ static void connect_ends(struct ferry_link *link, const struct direct_place *dir
         link->shown_to_receiver->direct_in = direct->in;
     }
     from->out[from->out_count++] = link;
-    link->place = to->in_count;
+    link->index = to->in_count;
     to->in[to->in_count++] = link;
     if (link->stream) {
         from->stream_out = to->stream_in = link;

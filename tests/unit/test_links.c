@@ -39,7 +39,7 @@ static void an_unused_link_leaves_no_trace(void **state)
     ferry_link_destroy(a_to_b);
     assert_int_equal(b->in_count, 1);
     assert_int_equal(a->out_count, 0);
-    assert_int_equal(c_to_b->place, 0);
+    assert_int_equal(c_to_b->index, 0);
     assert_int_equal(core_send(a, &small), -EPERM); /* there is no way now */
     assert_int_equal(core_waiting(b), 2);
     assert_int_equal(core_take(b).mode, FERRY_COPY);
