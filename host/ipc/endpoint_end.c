@@ -61,7 +61,7 @@ void endpoint_shutdown(struct endpoint *endpoint)
     for (uint32_t i = 0; i < endpoint->out_count; i++)
         show_gone(endpoint->out[i]->to, endpoint, endpoint->out[i]->shown_to_receiver);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
-        show_gone(endpoint->in[i]->from, endpoint, endpoint->in[i]->shown_to_sender);
+        show_gone(endpoint->in[i]->from, endpoint, endpoint->in[i]->sender_peer_entry);
         endpoint_wake(endpoint->in[i]->from);
     }
     endpoint_lock(endpoint);

@@ -13,12 +13,12 @@ void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting)
     atomic_store(&endpoint->waiting, waiting != 0);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];
-        if (!link->shown_to_sender)
+        if (!link->sender_peer_entry)
             continue;
         /* The sender's control structure lives as long as the sender does. */
         endpoint_lock(link->from);
         if (link->from->live)
-            __atomic_store_n(&link->shown_to_sender->waiting, waiting, __ATOMIC_RELEASE);
+            __atomic_store_n(&link->sender_peer_entry->waiting, waiting, __ATOMIC_RELEASE);
         endpoint_unlock(link->from);
     }
 }

@@ -56,7 +56,7 @@ static void leave_sender(struct ferry_link *link)
     if (from->stream_out == link)
         from->stream_out = NULL;
     if (from->control) { /* of a VM that has not run, or will not again */
-        link->shown_to_sender->rights &= (uint16_t)~FERRY_MAY_SEND;
+        link->sender_peer_entry->rights &= (uint16_t)~FERRY_MAY_SEND;
         if (link->stream)
             from->control->info.stdout_peer = FERRY_NO_PEER;
     }

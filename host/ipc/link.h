@@ -27,7 +27,7 @@ struct ferry_link {
     void *user; /* the embedder's */
     bool stream;
     uint32_t max_messages;
-    struct ferry_peer *shown_to_sender;   /* `to` as the guest `from` sees it, or NULL */
+    struct ferry_peer *sender_peer_entry; /* `to` as the guest `from` sees it, or NULL */
     struct ferry_peer *shown_to_receiver; /* `from` as the guest `to` sees it, or NULL */
     const struct ferry_direct *direct;    /* the VMM's view of its direct ring, or NULL */
     uint32_t index;                       /* in to->in[] */

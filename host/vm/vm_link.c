@@ -93,10 +93,10 @@ static void connect_ends(struct ferry_link *link, const struct direct_place *dir
 {
     struct endpoint *from = link->from, *to = link->to;
 
-    link->shown_to_sender = show_peer(from, to, FERRY_MAY_SEND);
+    link->sender_peer_entry = show_peer(from, to, FERRY_MAY_SEND);
     link->shown_to_receiver = show_peer(to, from, FERRY_MAY_RECEIVE);
     if (link->direct) {
-        link->shown_to_sender->direct_out = direct->out;
+        link->sender_peer_entry->direct_out = direct->out;
         link->shown_to_receiver->direct_in = direct->in;
     }
     from->out[from->out_count++] = link;

@@ -105,7 +105,7 @@ static void a_hangup_comes_after_what_is_in_the_ring(void **state)
 /* What the sender sees of the receiver. */
 static const struct ferry_peer *link_shown(void)
 {
-    return a->endpoint->out[0]->shown_to_sender;
+    return a->endpoint->out[0]->sender_peer_entry;
 }
 
 static void who_waits_is_woken(void **state)

@@ -372,7 +372,7 @@ static void shutdown_brings_loans_home_and_evicts(void **state)
     assert_int_equal(ledger_look(&engine->exchange.ledger, own.first).state, UNIT_FREE);
     assert_int_equal(ledger_look(&engine->exchange.ledger, moved.first).state, UNIT_FREE);
     assert_null(b->window.base);
-    assert_int_equal(a_to_b->shown_to_sender->state, FERRY_PEER_GONE);
+    assert_int_equal(a_to_b->sender_peer_entry->state, FERRY_PEER_GONE);
     core_assert_books(engine, 514, 2, 0);
 }
 
@@ -531,7 +531,7 @@ static void entering_ends_with_life(void **state)
 
 static void waiting_is_shown_and_woken(void **state)
 {
-    struct ferry_peer *shown = a_to_b->shown_to_sender;
+    struct ferry_peer *shown = a_to_b->sender_peer_entry;
     struct ferry_desc desc = core_inline(b->id, 0);
 
     (void)state;

@@ -93,10 +93,10 @@ static void the_host_is_one_peer(void **state)
     vm_b->started = true; /* from here on it may be using them */
     assert_int_equal(ferry_link_send(in, &message, 0), 0);
     ferry_link_destroy(in);
-    assert_int_equal(out->shown_to_sender->state, FERRY_PEER_LIVE);
+    assert_int_equal(out->sender_peer_entry->state, FERRY_PEER_LIVE);
     ferry_link_destroy(out);
     assert_int_equal(b->out_count, 1); /* they stay until the VM goes */
-    assert_int_equal(out->shown_to_sender->state, FERRY_PEER_GONE);
+    assert_int_equal(out->sender_peer_entry->state, FERRY_PEER_GONE);
     assert_int_equal(core_take(b).mode, FERRY_INLINE);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     vm_b->started = false;

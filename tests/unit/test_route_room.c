@@ -383,7 +383,7 @@ static void a_dead_receiver_is_a_broken_pipe(void **state)
     assert_int_equal(core_send(a, &desc), -EPIPE);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
     assert_int_equal(a->loans, 0);
-    struct ferry_peer *shown = a_to_b->shown_to_sender;
+    struct ferry_peer *shown = a_to_b->sender_peer_entry;
     assert_int_equal(shown->id, id);
     assert_int_equal(shown->state, FERRY_PEER_GONE);
 }
