@@ -137,6 +137,6 @@ void stream_compare(struct bench *bench, const char *part, const char *label,
     if (traffic.bytes > 0) {
         traffic_figure(bench, part, label, "exits of both VMs", traffic.exits);
         traffic_figure(bench, part, label, "page-table calls", traffic.calls);
-        traffic_figure(bench, part, label, "shoot-downs", traffic.shoot_downs);
+        traffic_figure(bench, part, label, "TLB shootdowns", traffic.shoot_downs);
     }
 }

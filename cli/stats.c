@@ -35,8 +35,8 @@ static void print_vms(FILE *out, const struct pipeline *p)
 
 static void print_links(FILE *out, const struct pipeline *p)
 {
-    fprintf(out, "%-20s %8s %14s %14s %10s %8s %8s %8s %9s\n", "link", "messages", "handed over",
-            "copied", "inline", "4K", "2M", "updates", "downs/MiB");
+    fprintf(out, "%-20s %8s %14s %14s %10s %8s %8s %8s %18s\n", "link", "messages", "handed over",
+            "copied", "inline", "4K", "2M", "updates", "TLB shootdowns/MiB");
     for (size_t i = 0; i <= p->count; i++) {
         const struct ferry_link_stats *s = &p->link_stats[i];
         double mib = (double)s->bytes_handed_over / (double)(1 << 20);
@@ -45,7 +45,7 @@ static void print_links(FILE *out, const struct pipeline *p)
         snprintf(ends, sizeof(ends), "%s > %s", s->from, s->to);
         fprintf(out,
                 "%-20s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %10" PRIu64 " %8" PRIu64
-                " %8" PRIu64 " %8" PRIu64 " %9.3f\n",
+                " %8" PRIu64 " %8" PRIu64 " %18.3f\n",
                 ends, s->messages, s->bytes_handed_over, s->bytes_copied, s->bytes_inline,
                 s->pages_4k, s->extents_2m, s->table_calls,
                 mib > 0 ? (double)s->shoot_downs / mib : 0.0);

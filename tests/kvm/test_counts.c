@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a message costs, counted: exits, page-table calls, shoot-downs, guest faults. The figures
+ * What a message costs, counted: exits, page-table calls, TLB shootdowns, guest faults. The figures
  * are exact, so one more of anything fails. The programs (tests/guest/counted.c) stop at places
  * to count at and go on at the host's word, so nothing depends on time; no tick interferes.
  *
@@ -41,7 +41,7 @@ static const char *const figure_names[] = {
     [NATURAL] = "natural exits",
     [NATURAL_BACK] = "the receiver's exits",
     [CALLS] = "page-table calls",
-    [SHOOT_DOWNS] = "shoot-downs",
+    [SHOOT_DOWNS] = "TLB shootdowns",
     [OTHER_CALLS] = "other page-table calls",
     [IOCTLS] = "ioctls",
     [FAULTS] = "faults",
