@@ -3,10 +3,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 
-from harness import FERRY, FerryTest, guest, main, pipe
+from harness import FERRY, FerryTest, example, guest, main, pipe
 
 FERRY_CC = os.environ["FERRY_CC"]
 HEADER = os.environ["FERRY_HEADER"]
@@ -97,6 +98,55 @@ class Library(FerryTest):
         exported = re.findall(r" T (\w+)@@FERRY_0\.1$", listing, re.MULTILINE)
         self.assertEqual(sorted(exported), declared)
         self.assertEqual(len(re.findall(r" [TDBRVW] ", listing)), len(exported))
+
+
+class Decoding(FerryTest):
+    """examples/decode: a program that decodes files in VMs, and the decoder with a fault."""
+
+    good = "3a2b\n1c\n"
+    bad = "3000a\n" * 3 + "99999999999a\n"  # it writes some of that before it crashes
+
+    def decode(self, *files, decoder=None):
+        """Its output, and the lines it says, of files with these texts."""
+        with tempfile.TemporaryDirectory() as directory:
+            paths = [os.path.join(directory, f"file{i}") for i in range(len(files))]
+            for path, text in zip(paths, files):
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(text)
+            done = subprocess.run(
+                [example("decode"), decoder or example("unpack"), *paths],
+                capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+        self.assertEqual(done.returncode, 1 if done.stderr else 0, done.stderr)
+        return done.stdout, done.stderr.splitlines()
+
+    def test_the_decoder_has_its_fault_outside_of_a_vm_too(self):
+        native = subprocess.run([example("unpack")], input=self.bad, text=True, capture_output=True,
+                                check=False)
+        self.assertEqual(native.returncode, -signal.SIGSEGV)
+
+    def test_it_survives_what_crashes_the_decoder(self):
+        """Nothing of the crash is in the output, and the next file has a fresh machine."""
+        output, said = self.decode(self.good, self.bad, self.bad, self.good)
+        self.assertEqual(output, "aaabb\nc\n" * 2)
+        self.assertEqual(len(said), 2)
+        for i, line in enumerate(said, 1):
+            self.assertRegex(line, rf"^decode: .*/file{i}: crashed by SIGSEGV at rip 0x[0-9a-f]+ \(\w+")
+            self.assertIn("wrote to 0x", line)
+
+    def test_long_input_and_output(self):
+        output, said = self.decode("1a\n" * 100000)
+        self.assertEqual((output, said), ("a\n" * 100000, []))
+
+    def test_it_bounds_what_a_file_becomes(self):
+        output, said = self.decode("4000a\n" * 600, self.good)
+        self.assertEqual(output, "aaabb\nc\n")
+        self.assertRegex("\n".join(said), r"^decode: .*/file0: it becomes more than 1048576 bytes$")
+
+    def test_a_decoder_that_cannot_run(self):
+        output, said = self.decode(self.good, decoder="/etc/passwd")
+        self.assertEqual(output, "")
+        self.assertRegex("\n".join(said), r"^decode: .*/file0: .*/etc/passwd.*not an ELF file")
 
 
 class Compiler(FerryTest):
