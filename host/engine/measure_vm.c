@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kvm/boot.h"
@@ -55,9 +54,10 @@ int measure_vm_create(struct measure_vm *vm, const struct kvm *kvm, const struct
     int result = build(vm, kvm, window);
     if (result < 0)
         return result;
+    struct kvm_regs regs;
+    boot_regs(&regs, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
     /* The first run fetches all registers; from then on those that change are written back. */
-    vm->vcpu.run->s.regs.regs = (struct kvm_regs){0}; /* NOLINT: mapped by vcpu_create */
-    boot_regs(&vm->vcpu.run->s.regs.regs, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
+    vcpu_set_regs(&vm->vcpu, &regs);
     measure_vm_aim(vm, false);
     return 0;
 }
@@ -72,14 +72,13 @@ void measure_vm_destroy(struct measure_vm *vm)
 
 void measure_vm_aim(struct measure_vm *vm, bool window)
 {
-    vm->vcpu.run->s.regs.regs.rbx = window ? FERRY_WINDOW_BASE : SCRATCH;
-    vm->vcpu.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    struct kvm_regs regs = *vcpu_regs(&vm->vcpu);
+
+    regs.rbx = window ? FERRY_WINDOW_BASE : SCRATCH;
+    vcpu_set_regs(&vm->vcpu, &regs);
 }
 
 bool measure_vm_run(struct measure_vm *vm)
 {
-    int result = ioctl(vm->vcpu.fd, KVM_RUN, 0);
-
-    vm->vcpu.run->kvm_dirty_regs = 0;
-    return result == 0 && vm->vcpu.run->exit_reason == KVM_EXIT_IO;
+    return vcpu_run(&vm->vcpu) == 0 && vcpu_exit_reason(&vm->vcpu) == KVM_EXIT_IO;
 }

@@ -2,18 +2,16 @@
 /* What ticker and poller do to a VM that runs. */
 #include "engine/runner.h"
 
-#include <signal.h>
 #include <string.h>
 
 #include "ipc/direct.h"
 #include "ipc/drain.h"
 #include "ipc/link.h"
-#include "kvm/vcpu.h"
 
 void runner_kick(struct runner *runner)
 {
     if (atomic_load(&runner->in_guest))
-        pthread_kill(runner->thread, vcpu_kick_signal());
+        runner->kick(runner);
 }
 
 bool runner_has_pending(const struct runner *runner)

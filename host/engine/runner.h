@@ -20,15 +20,16 @@ struct runner_marks {
 
 struct runner {
     struct endpoint *endpoint;
-    pthread_t thread;     /* set by itself, before it is known to ticker or poller */
     uint64_t deadline_ns; /* when its time is over; 0: never */
     /* Its time is over. Under the ticker's lock, perhaps again and again. */
     void (*time_over)(struct runner *runner);
+    /* Makes the guest leave. Only while it is among the running. */
+    void (*kick)(struct runner *runner);
 
-    /* Held by its thread but for the time the guest runs: whoever has it finds the program's memory
-     * and the out ring as the guest left them. */
+    /* Held by whoever serves its guest, so not while the guest runs: whoever has it finds the out
+     * ring as the guest left it. */
     pthread_mutex_t serving;
-    atomic_bool in_guest;
+    atomic_uint in_guest;     /* so many of its CPUs are */
     atomic_ullong entered_ns; /* when its guest was entered last */
     atomic_ullong exits_immediate, exits_natural;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM of KVM's, without a processor: its memory slots. */
+/* A VM of KVM's, without its processors: its memory slots. */
 #ifndef FERRY_HOST_KVM_VM_H
 #define FERRY_HOST_KVM_VM_H
 
@@ -8,8 +8,8 @@
 #include "kvm/kvm.h"
 
 struct kvm_vm {
-    int fd; /* -1: it was not made */
-    uint32_t slots;
+    int fd;                /* -1: it was not made */
+    uint32_t slots, vcpus; /* so many were made */
 };
 
 int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm);

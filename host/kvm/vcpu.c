@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A virtual CPU: making it and its first state. */
+/* A virtual CPU: making it, its first state, running it, its exits and registers. */
 #include "kvm/vcpu.h"
 
 #include <errno.h>
@@ -9,8 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "kvm/boot.h"
 #include "lib/error.h"
+
+/* --- making it ------------------------------------------------------------------ */
 
 int vcpu_kick_signal(void)
 {
@@ -71,12 +72,13 @@ static int set_state(struct vcpu *vcpu, const struct kvm *kvm, uint64_t rip, uin
     return set_signal_mask(vcpu->fd);
 }
 
-static int create(struct vcpu *vcpu, const struct kvm *kvm, const struct kvm_vm *vm, uint64_t rip,
+static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
                   uint64_t rsp, struct ferry_error *err)
 {
-    vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+    vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, vm->vcpus);
     if (vcpu->fd < 0)
         return -errno;
+    vm->vcpus++;
     vcpu->run_bytes = (size_t)kvm->vcpu_mmap_bytes;
     struct kvm_run *run =
         mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
@@ -88,7 +90,7 @@ static int create(struct vcpu *vcpu, const struct kvm *kvm, const struct kvm_vm 
     return set_state(vcpu, kvm, rip, rsp, err);
 }
 
-int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, const struct kvm_vm *vm, uint64_t rip,
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
                 uint64_t rsp, struct ferry_error *err)
 {
     struct ferry_error why = {""};
@@ -106,6 +108,125 @@ void vcpu_destroy(struct vcpu *vcpu)
     if (vcpu->fd >= 0)
         close(vcpu->fd);
 }
+
+/* --- running it ----------------------------------------------------------------- */
+
+void vcpu_kick(const struct vcpu *vcpu)
+{
+    pthread_kill(vcpu->thread, vcpu_kick_signal());
+}
+
+int vcpu_run(struct vcpu *vcpu)
+{
+    int result = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+
+    vcpu->run->kvm_dirty_regs = 0;
+    return result;
+}
+
+void vcpu_take_kick(void)
+{
+    const struct timespec none = {0};
+    sigset_t kick;
+
+    sigemptyset(&kick);
+    sigaddset(&kick, vcpu_kick_signal());
+    while (sigtimedwait(&kick, NULL, &none) > 0)
+        ;
+}
+
+uint32_t vcpu_exit_reason(const struct vcpu *vcpu)
+{
+    return vcpu->run->exit_reason;
+}
+
+uint16_t vcpu_exit_port(const struct vcpu *vcpu)
+{
+    return vcpu->run->io.port;
+}
+
+uint64_t vcpu_entry_failure(const struct vcpu *vcpu)
+{
+    return vcpu->run->fail_entry.hardware_entry_failure_reason;
+}
+
+uint32_t vcpu_internal_error(const struct vcpu *vcpu)
+{
+    return vcpu->run->internal.suberror;
+}
+
+/* --- its registers -------------------------------------------------------------- */
+
+const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu)
+{
+    return &vcpu->run->s.regs.regs;
+}
+
+uint64_t vcpu_fault_address(const struct vcpu *vcpu)
+{
+    return vcpu->run->s.regs.sregs.cr2;
+}
+
+/* By the synchronized registers only: vcpu_resume may write them back, and would
+ * undo what was set by other means. */
+uint64_t vcpu_fs(const struct vcpu *vcpu)
+{
+    return vcpu->run->s.regs.sregs.fs.base;
+}
+
+uint64_t vcpu_gs(const struct vcpu *vcpu)
+{
+    return vcpu->run->s.regs.sregs.gs.base;
+}
+
+int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+    if (ioctl(vcpu->fd, KVM_GET_REGS, regs) < 0 ||
+        (sregs && ioctl(vcpu->fd, KVM_GET_SREGS, sregs) < 0))
+        return -errno;
+    return 0;
+}
+
+void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs)
+{
+    vcpu->run->s.regs.regs = *regs;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax)
+{
+    vcpu->run->s.regs.regs.rax = rax;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+void vcpu_set_fs(struct vcpu *vcpu, uint64_t base)
+{
+    vcpu->run->s.regs.sregs.fs.base = base;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+}
+
+void vcpu_set_gs(struct vcpu *vcpu, uint64_t base)
+{
+    vcpu->run->s.regs.sregs.gs.base = base;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+}
+
+void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
+{
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+
+    regs->rax = rax;
+    regs->rip = next->rip;
+    regs->rsp = next->rsp;
+    regs->rflags = boot_user_flags(next->rflags);
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    if ((vcpu->run->s.regs.sregs.cs.selector & 3) != 3) {
+        boot_user_segments(&vcpu->run->s.regs.sregs);
+        vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+    }
+}
+
+/* --- its clock ------------------------------------------------------------------ */
 
 uint64_t vcpu_ticks(const struct vcpu *vcpu, uint64_t nanoseconds)
 {

@@ -1,30 +1,75 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A virtual CPU of KVM's. */
+/*
+ * A virtual CPU of KVM's: the thread that runs it, its exits and its registers. Nobody else looks
+ * into the memory that it shares with KVM.
+ */
 #ifndef FERRY_HOST_VCPU_H
 #define FERRY_HOST_VCPU_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <ferry/ferry.h>
 
+#include "kvm/boot.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_vm.h"
 
 struct vcpu {
-    int fd;              /* -1: it was not made */
-    struct kvm_run *run; /* shared with KVM: exits, and the registers */
+    int fd;           /* -1: it was not made */
+    pthread_t thread; /* that runs it; whoever starts the thread knows when there is one */
+    /* Shared with KVM: the exit, the registers, and which of them were changed since. */
+    struct kvm_run *run;
     size_t run_bytes;
 };
 
 /* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
 int vcpu_kick_signal(void);
 
-/* Makes the CPU of a VM and its first state. On an error, too, vcpu_destroy must follow; before it
+/* Makes a CPU of the VM and its first state. On an error, too, vcpu_destroy must follow; before it
  * `fd` is -1. */
-int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, const struct kvm_vm *vm, uint64_t rip,
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
                 uint64_t rsp, struct ferry_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
+
+/* Interrupts the CPU's thread, which there must be: KVM_RUN returns, or the next one does at once. Any
+ * thread. */
+void vcpu_kick(const struct vcpu *vcpu);
+
+/* All that follows is for the CPU's own thread, or before it has one. */
+
+/* Runs the guest until its next exit; changes of registers that were made go with it. 0 or the
+ * negative errno of KVM_RUN. -EINTR: it was interrupted, and the kick is still on the thread's
+ * list. */
+int vcpu_run(struct vcpu *vcpu);
+/* Takes kicks off the calling thread's list. */
+void vcpu_take_kick(void);
+
+/* The last exit: KVM_EXIT_...; of KVM_EXIT_IO the port; what KVM_EXIT_FAIL_ENTRY and
+ * KVM_EXIT_INTERNAL_ERROR tell. */
+uint32_t vcpu_exit_reason(const struct vcpu *vcpu);
+uint16_t vcpu_exit_port(const struct vcpu *vcpu);
+uint64_t vcpu_entry_failure(const struct vcpu *vcpu);
+uint32_t vcpu_internal_error(const struct vcpu *vcpu);
+
+/* The registers at the last exit, with the changes made since. After a vcpu_run that failed they are
+ * those of the exit before; vcpu_fetch asks KVM. */
+const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu);
+uint64_t vcpu_fault_address(const struct vcpu *vcpu);
+uint64_t vcpu_fs(const struct vcpu *vcpu);
+uint64_t vcpu_gs(const struct vcpu *vcpu);
+/* `sregs` may be NULL. 0 or a negative errno. */
+int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/* Changes, which the next vcpu_run takes along. */
+void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
+void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
+void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);
+void vcpu_set_gs(struct vcpu *vcpu, uint64_t base);
+/* Back from a stub to the program, at `next` (its error word means nothing), whatever privilege
+ * level the CPU entered the stub with. */
+void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
 uint64_t vcpu_ticks(const struct vcpu *vcpu, uint64_t nanoseconds);

@@ -5,8 +5,8 @@
 
 #include "vm/vm.h"
 
-/* Runs the program until it ends; fills vm->exit. On the VM's own thread, which is serving; the
- * guest runs without. */
-void guest_run(struct ferry_vm *vm);
+/* Runs the guest on this CPU until it ends; fills vm->exit. On the CPU's own thread, which is serving;
+ * the guest runs without. */
+void guest_run(struct ferry_vm *vm, struct vcpu *vcpu);
 
 #endif

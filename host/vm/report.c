@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "ipc/link.h"
 #include "ipc/queue.h"
@@ -78,11 +77,11 @@ void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *w
     report(vm, signo, "%s", why);
 }
 
-void report_crash(struct ferry_vm *vm, int signo, const char *why)
+void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why)
 {
     struct kvm_regs regs;
 
-    if (ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) == 0)
+    if (vcpu_fetch(vcpu, &regs, NULL) == 0)
         vm->exit.rip = regs.rip;
     report(vm, signo, "%s", why);
 }
@@ -178,7 +177,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     return true;
 }
 
-bool report_refused(struct ferry_vm *vm)
+bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     struct instruction_access accesses[INSTRUCTION_ACCESSES_MAX];
     struct kvm_sregs sregs;
@@ -186,8 +185,7 @@ bool report_refused(struct ferry_vm *vm)
     uint8_t code[15];
     size_t length = 0;
 
-    if (ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu.fd, KVM_GET_SREGS, &sregs) < 0)
+    if (vcpu_fetch(vcpu, &regs, &sregs) < 0)
         return false;
     vm->exit.rip = regs.rip;
     if (check_access(vm, regs.rip, false, "ran code at"))
@@ -225,16 +223,15 @@ void report_refusal(struct ferry_vm *vm)
         snprintf(end->text + used, sizeof end->text - used, "; it was refused %s", refused);
 }
 
-void report_exception(struct ferry_vm *vm, int vector)
+void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
 {
     struct boot_frame frame;
     struct kvm_sregs sregs;
     struct kvm_regs regs;
 
-    if (vector < 0 || ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) < 0 ||
-        ioctl(vm->vcpu.fd, KVM_GET_SREGS, &sregs) < 0 ||
+    if (vector < 0 || vcpu_fetch(vcpu, &regs, &sregs) < 0 ||
         !boot_exception_frame(vm->system, regs.rsp, vector, &frame)) {
-        report_crash(vm, SIGSEGV, "exception with no frame");
+        report_crash(vm, vcpu, SIGSEGV, "exception with no frame");
         return;
     }
     vm->exit.rip = frame.rip;
@@ -315,19 +312,19 @@ void report_internal(struct ferry_vm *vm, const char *what, unsigned code)
              code);
 }
 
-void report_entry(struct ferry_vm *vm)
+void report_entry(struct ferry_vm *vm, uint64_t reason)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
     snprintf(vm->exit.text, sizeof vm->exit.text,
              "KVM could not run it further: the processor refused to enter it, hardware reason "
-             "0x%llx",
-             vm->vcpu.run->fail_entry.hardware_entry_failure_reason);
+             "0x%" PRIx64,
+             reason);
 }
 
 void report_error(struct ferry_vm *vm, int error)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
     snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s",
-             strerror(error));
-    rlimits_advise(vm->exit.text, sizeof vm->exit.text, -error);
+             strerror(-error));
+    rlimits_advise(vm->exit.text, sizeof vm->exit.text, error);
 }

@@ -8,18 +8,18 @@
 #include "vm/vm.h"
 
 /* The program took exception `vector` in the guest. */
-void report_exception(struct ferry_vm *vm, int vector);
+void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector);
 
 /* KVM_RUN failed with EFAULT: the host's page table refused an access. False:
  * nothing can be found that the program had no right to; what the books give it and
  * was closed is open again, so the access may be tried again. */
-bool report_refused(struct ferry_vm *vm);
+bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu);
 
 /* A crash at `rip`, which is known. */
 void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *why);
 
 /* A crash with no more to tell than `why`. */
-void report_crash(struct ferry_vm *vm, int signo, const char *why);
+void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why);
 
 /* The program has ended: if it failed, says also what it was refused before. */
 void report_refusal(struct ferry_vm *vm);
@@ -31,9 +31,10 @@ void report_signal(struct ferry_vm *vm, int signo);
 void report_exit(struct ferry_vm *vm, int status);
 
 /* KVM could not run the guest further: an exit it should not make (`what`), an entry that the
- * processor refused (its maker's manual tells what the number means), or an error of KVM_RUN. */
+ * processor refused (its maker's manual tells what the number means), or an error of KVM_RUN, a
+ * negative errno. */
 void report_internal(struct ferry_vm *vm, const char *what, unsigned code);
-void report_entry(struct ferry_vm *vm);
+void report_entry(struct ferry_vm *vm, uint64_t reason);
 void report_error(struct ferry_vm *vm, int error);
 
 #endif

@@ -5,48 +5,29 @@
 #include "linux/vm_linux.h"
 #include "vm/report.h"
 
-/* By the synchronized registers only: resume may write them back, and would
- * undo what was set by other means. */
 uint64_t vm_fs(struct ferry_vm *vm)
 {
-    return vm->vcpu.run->s.regs.sregs.fs.base;
+    return vcpu_fs(&vm->vcpus[0]);
 }
 
 uint64_t vm_gs(struct ferry_vm *vm)
 {
-    return vm->vcpu.run->s.regs.sregs.gs.base;
+    return vcpu_gs(&vm->vcpus[0]);
 }
 
 uint64_t vm_stack_pointer(struct ferry_vm *vm)
 {
-    return vm->vcpu.run->s.regs.regs.rsp;
+    return vcpu_regs(&vm->vcpus[0])->rsp;
 }
 
 void vm_set_fs(struct ferry_vm *vm, uint64_t base)
 {
-    vm->vcpu.run->s.regs.sregs.fs.base = base;
-    vm->vcpu.run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+    vcpu_set_fs(&vm->vcpus[0], base);
 }
 
 void vm_set_gs(struct ferry_vm *vm, uint64_t base)
 {
-    vm->vcpu.run->s.regs.sregs.gs.base = base;
-    vm->vcpu.run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
-}
-
-void syscall_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *next)
-{
-    struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
-
-    regs->rax = rax;
-    regs->rip = next->rip;
-    regs->rsp = next->rsp;
-    regs->rflags = boot_user_flags(next->rflags);
-    vm->vcpu.run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-    if ((vm->vcpu.run->s.regs.sregs.cs.selector & 3) != 3) {
-        boot_user_segments(&vm->vcpu.run->s.regs.sregs);
-        vm->vcpu.run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
-    }
+    vcpu_set_gs(&vm->vcpus[0], base);
 }
 
 bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
@@ -66,23 +47,24 @@ bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
     }
 }
 
-bool syscall_serve_call(struct ferry_vm *vm, struct linux_call *call, const struct boot_frame *next)
+bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_call *call,
+                        const struct boot_frame *next)
 {
     enum linux_next how = linux_serve(vm->personality, call);
 
     if (how == LINUX_RESUME)
-        syscall_resume(vm, (uint64_t)call->result, next);
+        vcpu_resume(vcpu, (uint64_t)call->result, next);
     return syscall_goes_on(vm, how, call->status);
 }
 
-bool syscall_serve(struct ferry_vm *vm)
+bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
     const struct boot_frame next = {.rip = regs->rcx, .rsp = regs->rsp, .rflags = regs->r11};
     struct linux_call call = {
         .number = regs->rax,
         .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
     };
 
-    return syscall_serve_call(vm, &call, &next);
+    return syscall_serve_call(vm, vcpu, &call, &next);
 }

@@ -11,18 +11,14 @@
 #include "vm/vm.h"
 
 /* Serves the system call that the registers tell. True: the program goes on, after its `syscall`. */
-bool syscall_serve(struct ferry_vm *vm);
+bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 
 /* Serves a system call of the program, which goes on at `next`.
  * True: it does go on. */
-bool syscall_serve_call(struct ferry_vm *vm, struct linux_call *call,
+bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_call *call,
                         const struct boot_frame *next);
 
 /* Does what the personality says of the program. True: the program goes on. */
 bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status);
-
-/* Back from a stub to the program, at `next` (its error word means nothing), whatever privilege
- * level the CPU entered the stub with. */
-void syscall_resume(struct ferry_vm *vm, uint64_t rax, const struct boot_frame *next);
 
 #endif

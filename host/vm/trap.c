@@ -41,9 +41,10 @@ static int vsyscall_at(uint64_t addr)
 }
 
 /* Calls the function there in the program's stead, as the kernel does. True: the program goes on. */
-static bool serve_vsyscall(struct ferry_vm *vm, const struct boot_frame *frame, int number)
+static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
+                           int number)
 {
-    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
     struct boot_frame caller = *frame;
     const void *stack = vm_memory(vm, frame->rsp, sizeof caller.rip, false);
     struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
@@ -54,12 +55,13 @@ static bool serve_vsyscall(struct ferry_vm *vm, const struct boot_frame *frame, 
     }
     memcpy(&caller.rip, stack, sizeof caller.rip);
     caller.rsp += sizeof caller.rip;
-    return syscall_serve_call(vm, &call, &caller);
+    return syscall_serve_call(vm, vcpu, &call, &caller);
 }
 
-static bool serve_interrupt(struct ferry_vm *vm, const struct boot_frame *frame, unsigned length)
+static bool serve_interrupt(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
+                            unsigned length)
 {
-    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
     struct linux_call call = {
         .number = (uint32_t)regs->rax,
         .arg = {(uint32_t)regs->rbx, (uint32_t)regs->rcx, (uint32_t)regs->rdx, (uint32_t)regs->rsi,
@@ -69,11 +71,12 @@ static bool serve_interrupt(struct ferry_vm *vm, const struct boot_frame *frame,
     struct boot_frame next = *frame;
 
     next.rip += length;
-    return syscall_serve_call(vm, &call, &next);
+    return syscall_serve_call(vm, vcpu, &call, &next);
 }
 
 /* Some of what privileged instructions and `int n` do differs from one KVM to the other. */
-static bool serve_refused(struct ferry_vm *vm, const struct boot_frame *frame, int vector)
+static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
+                          int vector)
 {
     uint8_t code[15], interrupt = 0, bytes = 0;
     size_t length = 0;
@@ -88,7 +91,7 @@ static bool serve_refused(struct ferry_vm *vm, const struct boot_frame *frame, i
     switch (instruction_refused(code, length, &interrupt, &bytes)) {
     case INSTRUCTION_INTERRUPT:
         if (interrupt == SYSCALL_INTERRUPT)
-            return serve_interrupt(vm, frame, bytes);
+            return serve_interrupt(vm, vcpu, frame, bytes);
         report_crash_at(vm, SIGSEGV, frame->rip, "made an interrupt that programs must not make");
         return false;
     case INSTRUCTION_MONITOR:
@@ -96,31 +99,31 @@ static bool serve_refused(struct ferry_vm *vm, const struct boot_frame *frame, i
         return false;
     case INSTRUCTION_OTHER:
     default:
-        report_exception(vm, vector);
+        report_exception(vm, vcpu, vector);
         return false;
     }
 }
 
-bool trap_serve(struct ferry_vm *vm)
+bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    const struct kvm_regs *regs = &vm->vcpu.run->s.regs.regs;
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
     int vector = boot_vector(regs->rip), call;
     struct boot_frame frame;
 
     if (vector < 0 || !boot_exception_frame(vm->system, regs->rsp, vector, &frame)) {
-        report_exception(vm, vector);
+        report_exception(vm, vcpu, vector);
         return false;
     }
     call = vsyscall_at(frame.rip);
     if (vector == BOOT_PAGE_FAULT && call >= 0)
-        return serve_vsyscall(vm, &frame, call);
+        return serve_vsyscall(vm, vcpu, &frame, call);
     /* A guest's first look at who its peers are: the access is tried again. */
-    if (vector == BOOT_PAGE_FAULT && identity_show(vm, vm->vcpu.run->s.regs.sregs.cr2)) {
-        syscall_resume(vm, regs->rax, &frame);
+    if (vector == BOOT_PAGE_FAULT && identity_show(vm, vcpu_fault_address(vcpu))) {
+        vcpu_resume(vcpu, regs->rax, &frame);
         return true;
     }
     if (vector == INVALID_INSTRUCTION || vector == GENERAL_PROTECTION)
-        return serve_refused(vm, &frame, vector);
-    report_exception(vm, vector);
+        return serve_refused(vm, vcpu, &frame, vector);
+    report_exception(vm, vcpu, vector);
     return false;
 }

@@ -9,6 +9,6 @@
 
 /* The guest is in the stub of an exception. True: the program goes on. False: it has ended, and
  * vm->exit says how. */
-bool trap_serve(struct ferry_vm *vm);
+bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 
 #endif

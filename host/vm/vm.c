@@ -2,23 +2,33 @@
 /* One virtual machine: what of it all threads may ask and do. */
 #include "vm/vm.h"
 
-#include <signal.h>
 #include <stddef.h>
 
 #include "lib/clock.h"
 
+static struct ferry_vm *vm_of(struct runner *runner)
+{
+    return (struct ferry_vm *)(void *)((char *)runner - offsetof(struct ferry_vm, runner));
+}
+
 static void time_over(struct runner *runner)
 {
-    char *vm = (char *)runner - offsetof(struct ferry_vm, runner);
+    vm_stop(vm_of(runner), STOP_TIMEOUT);
+}
 
-    vm_stop((struct ferry_vm *)(void *)vm, STOP_TIMEOUT);
+static void kick(struct runner *runner)
+{
+    vm_kick(vm_of(runner));
 }
 
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
 {
     vm->engine = engine;
-    vm->kvm.fd = vm->vcpu.fd = -1;
+    vm->kvm.fd = -1;
+    for (unsigned i = 0; i < VM_VCPUS; i++)
+        vm->vcpus[i].fd = -1;
     vm->runner.time_over = time_over;
+    vm->runner.kick = kick;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->runner.serving, NULL);
     clock_cond_init(&vm->ended_changed);
@@ -47,6 +57,14 @@ bool vm_is_started(struct ferry_vm *vm)
     return started;
 }
 
+void vm_kick(struct ferry_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; vm->started && !vm->ended && i < VM_VCPUS; i++)
+        vcpu_kick(&vm->vcpus[i]);
+    pthread_mutex_unlock(&vm->lock);
+}
+
 void vm_stop(struct ferry_vm *vm, int reason)
 {
     int none = 0;
@@ -55,12 +73,7 @@ void vm_stop(struct ferry_vm *vm, int reason)
         return;
     vm->endpoint->stopping = true;
     endpoint_wake(vm->endpoint);
-    pthread_mutex_lock(&vm->lock);
-    /* Also if the guest does not run: it may be about to. The signal stays pending
-     * in the thread until KVM_RUN sees it. */
-    if (vm->started && !vm->ended)
-        pthread_kill(vm->thread, vcpu_kick_signal());
-    pthread_mutex_unlock(&vm->lock);
+    vm_kick(vm);
 }
 
 void vm_let_waiters_go(struct ferry_vm *vm)

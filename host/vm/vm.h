@@ -22,6 +22,9 @@
 #include "program/image.h"
 #include "program/space.h"
 
+/* How many processors a VM has. */
+#define VM_VCPUS 1
+
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
@@ -32,7 +35,7 @@ struct ferry_vm {
     struct linux_state *personality;
 
     struct kvm_vm kvm;
-    struct vcpu vcpu;
+    struct vcpu vcpus[VM_VCPUS];
     char *system; /* host view of the system area */
     struct guest_tables tables;
     struct space space;
@@ -50,12 +53,11 @@ struct ferry_vm {
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
-    pthread_mutex_t lock;         /* of all below */
-    pthread_cond_t ended_changed; /* ended, destroyed, waiting */
-    pthread_t thread;             /* once it was started */
-    bool started, ended, destroyed;
-    unsigned waiting;          /* threads in ferry_vm_wait */
-    struct ferry_vm_exit exit; /* until it has ended it is its thread's, without the lock */
+    pthread_mutex_t lock;           /* of all below, and of who is the thread of a CPU */
+    pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
+    bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
+    unsigned waiting;               /* threads in ferry_vm_wait */
+    struct ferry_vm_exit exit;      /* until it has ended it is its thread's, without the lock */
 };
 
 #define VM_STACK_MOST_BYTES (8ull << 20)
@@ -74,8 +76,15 @@ bool vm_is_started(struct ferry_vm *vm);
 /* Whether it has no thread: it was not started, or has ended. Any thread. */
 bool vm_is_quiet(struct ferry_vm *vm);
 
+/* Interrupts all its CPUs if they have threads. Also if the guest does not run: it may be about to.
+ * Any thread, also under the ticker's lock. */
+void vm_kick(struct ferry_vm *vm);
+
 /* Asks the VM to end for this reason and interrupts whatever it does. Any thread. */
 void vm_stop(struct ferry_vm *vm, int reason);
+
+/* Waits for the end of its threads. It was started, and told to stop. */
+void vm_join(struct ferry_vm *vm);
 
 /* Ends what vm_watch_cpu began. Its thread has ended. */
 void vm_forget_cpu(struct ferry_vm *vm);

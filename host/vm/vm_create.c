@@ -142,11 +142,12 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                              &rsp, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
-    result = vcpu_create(&vm->vcpu, &vm->engine->kvm, &vm->kvm, vm->image->entry, rsp, err);
+    /* A program has one thread, which runs on the first CPU. */
+    result = vcpu_create(&vm->vcpus[0], &vm->engine->kvm, &vm->kvm, vm->image->entry, rsp, err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =
-        vcpu_ticks(&vm->vcpu, GATHER_EXITS * vm->engine->info.exit_ns);
+        vcpu_ticks(&vm->vcpus[0], GATHER_EXITS * vm->engine->info.exit_ns);
     result = create_personality(vm, config, err);
     if (result < 0)
         return result;
@@ -236,7 +237,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         return;
     if (vm_is_started(vm)) {
         vm_stop(vm, SIGKILL);
-        pthread_join(vm->thread, NULL);
+        vm_join(vm);
     } else if (vm->endpoint) {
         endpoint_shutdown(vm->endpoint);
     }
@@ -245,7 +246,8 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
     linux_destroy(vm->personality);
-    vcpu_destroy(&vm->vcpu);
+    for (unsigned i = 0; i < VM_VCPUS; i++)
+        vcpu_destroy(&vm->vcpus[i]);
     kvm_vm_destroy(&vm->kvm);
     vm_direct_unmap(vm);
     if (vm->space.base)

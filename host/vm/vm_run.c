@@ -91,14 +91,13 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    vm->runner.thread = pthread_self();
     pthread_mutex_lock(&vm->runner.serving);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     identity_begin(vm);
-    guest_run(vm);
+    guest_run(vm, &vm->vcpus[0]);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_notes(vm->endpoint);
@@ -117,14 +116,14 @@ static void *vm_thread(void *arg)
     return NULL;
 }
 
-/* Under lock. */
+/* Under lock, so that whoever kicks a CPU finds its thread. */
 static int start(struct ferry_vm *vm, struct ferry_error *err)
 {
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
-    int result = thread_start(&vm->thread, NULL, vm_thread, vm);
+    int result = thread_start(&vm->vcpus[0].thread, NULL, vm_thread, vm);
     if (result < 0)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
@@ -138,6 +137,12 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
     int result = start(vm, err);
     pthread_mutex_unlock(&vm->lock);
     return result;
+}
+
+void vm_join(struct ferry_vm *vm)
+{
+    for (unsigned i = 0; i < VM_VCPUS; i++)
+        pthread_join(vm->vcpus[i].thread, NULL);
 }
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)

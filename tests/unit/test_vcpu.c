@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static int setup(void **state)
     link_ab = core_link(vm_a, vm_b, 1);
     run = calloc(1, sizeof *run);
     assert_non_null(run);
-    vm_a->vcpu.run = run;
+    vm_a->vcpus[0].run = run;
     atomic_store(&vm_a->runner.watched, true); /* there is no ticker: what happens, exits did */
     return 0;
 }
@@ -87,7 +88,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    vm_a->vcpu.run = NULL;
+    vm_a->vcpus[0].run = NULL;
     free(run);
     ferry_vm_destroy(vm_a);
     ferry_vm_destroy(vm_b);
@@ -99,7 +100,7 @@ static void run_guest(const stay *how)
 {
     stays = how;
     pthread_mutex_lock(&vm_a->runner.serving);
-    guest_run(vm_a);
+    guest_run(vm_a, &vm_a->vcpus[0]);
     pthread_mutex_unlock(&vm_a->runner.serving);
 }
 
@@ -287,6 +288,41 @@ static void room_made_before_the_wait_is_found(void **state)
     assert_int_equal(a->control->vmm.out_tail, 2);
 }
 
+/* --- a kick --- */
+
+/* The thread of a CPU that has none would be whatever its memory holds. */
+static void a_vm_without_a_thread_is_not_kicked(void **state)
+{
+    (void)state;
+    atomic_store(&vm_a->runner.in_guest, 1);
+    runner_kick(&vm_a->runner);
+    vm_a->started = vm_a->ended = true;
+    runner_kick(&vm_a->runner);
+    vm_kick(vm_a);
+    vm_a->started = vm_a->ended = false;
+    atomic_store(&vm_a->runner.in_guest, 0);
+}
+
+static void a_kick_is_pending_until_it_is_taken(void **state)
+{
+    sigset_t kick, before, pending;
+
+    (void)state;
+    sigemptyset(&kick);
+    sigaddset(&kick, vcpu_kick_signal());
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &kick, &before), 0);
+    vm_a->started = true;
+    vm_a->vcpus[0].thread = pthread_self();
+    vm_stop(vm_a, SIGTERM);
+    vm_a->started = false;
+    sigpending(&pending);
+    assert_int_equal(sigismember(&pending, vcpu_kick_signal()), 1);
+    vcpu_take_kick();
+    sigpending(&pending);
+    assert_int_equal(sigismember(&pending, vcpu_kick_signal()), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+}
+
 /* --- what KVM does not do --- */
 
 /* --- a KVM that may not make its thread --- */
@@ -336,17 +372,17 @@ static void registers_that_are_not_set_are_an_error(void **state)
     struct ferry_error err = {""};
     char expected[32];
     struct kvm_msr_entry msrs[BOOT_MSRS];
-    struct kvm_run *kept = vm_a->vcpu.run;
+    struct kvm_run *kept = vm_a->vcpus[0].run;
 
     (void)state;
     boot_msrs(msrs);
     snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
     made_up = true;
     vm_a->engine->kvm.vcpu_mmap_bytes = 4096;
-    int result = vcpu_create(&vm_a->vcpu, &vm_a->engine->kvm, &vm_a->kvm, 0, 0, &err);
+    int result = vcpu_create(&vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, 0, 0, &err);
     made_up = false;
-    munmap(vm_a->vcpu.run, 4096);
-    vm_a->vcpu.run = kept;
+    munmap(vm_a->vcpus[0].run, 4096);
+    vm_a->vcpus[0].run = kept;
     assert_int_equal(result, -EIO);
     assert_non_null(strstr(err.text, expected));
 }
@@ -393,6 +429,8 @@ int main(void)
         CASE(every_last_exit_drains),
         CASE(every_other_exit_drains),
         CASE(room_made_before_the_wait_is_found),
+        CASE(a_vm_without_a_thread_is_not_kicked),
+        CASE(a_kick_is_pending_until_it_is_taken),
         CASE(a_refused_entry_tells_its_reason),
         CASE(a_run_that_is_always_to_be_tried_again_ends),
         CASE(registers_that_are_not_set_are_an_error),
