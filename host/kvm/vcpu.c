@@ -140,9 +140,16 @@ uint32_t vcpu_exit_reason(const struct vcpu *vcpu)
     return vcpu->run->exit_reason;
 }
 
-uint16_t vcpu_exit_port(const struct vcpu *vcpu)
+uint64_t vcpu_exit_at(const struct vcpu *vcpu)
 {
-    return vcpu->run->io.port;
+    switch (vcpu->run->exit_reason) {
+    case KVM_EXIT_IO:
+        return vcpu->run->io.port;
+    case KVM_EXIT_MMIO:
+        return vcpu->run->mmio.phys_addr;
+    default:
+        return 0;
+    }
 }
 
 uint64_t vcpu_entry_failure(const struct vcpu *vcpu)

@@ -46,10 +46,10 @@ int vcpu_run(struct vcpu *vcpu);
 /* Takes kicks off the calling thread's list. */
 void vcpu_take_kick(void);
 
-/* The last exit: KVM_EXIT_...; of KVM_EXIT_IO the port; what KVM_EXIT_FAIL_ENTRY and
- * KVM_EXIT_INTERNAL_ERROR tell. */
+/* The last exit: KVM_EXIT_...; the port or guest-physical address that it is about, or 0; what
+ * KVM_EXIT_FAIL_ENTRY and KVM_EXIT_INTERNAL_ERROR tell. */
 uint32_t vcpu_exit_reason(const struct vcpu *vcpu);
-uint16_t vcpu_exit_port(const struct vcpu *vcpu);
+uint64_t vcpu_exit_at(const struct vcpu *vcpu);
 uint64_t vcpu_entry_failure(const struct vcpu *vcpu);
 uint32_t vcpu_internal_error(const struct vcpu *vcpu);
 

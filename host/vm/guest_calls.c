@@ -15,6 +15,8 @@
 #include "ipc/units.h"
 #include "lib/clock.h"
 
+typedef int64_t (*guest_call)(struct ferry_vm *vm, const uint64_t arg[]);
+
 static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
 {
     struct endpoint *endpoint = vm->endpoint;
@@ -33,9 +35,10 @@ static uint64_t events_now(struct ferry_vm *vm, uint64_t want)
     return events & want;
 }
 
-static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns)
+static int64_t call_wait(struct ferry_vm *vm, const uint64_t arg[])
 {
     struct endpoint *endpoint = vm->endpoint;
+    const uint64_t want = arg[0], timeout_ns = arg[1];
     int result = 0;
 
     if (want & ~(uint64_t)FERRY_EVENTS)
@@ -58,8 +61,9 @@ static int64_t call_wait(struct ferry_vm *vm, uint64_t want, uint64_t timeout_ns
     return (int64_t)events;
 }
 
-static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
+static int64_t call_alloc(struct ferry_vm *vm, const uint64_t arg[])
 {
+    const uint64_t count = arg[0], page = arg[1];
     struct units units;
 
     if (page > 1 || count == 0)
@@ -77,24 +81,26 @@ static int64_t call_alloc(struct ferry_vm *vm, uint64_t count, uint64_t page)
     return (int64_t)(FERRY_WINDOW_BASE + pool_offset(&vm->engine->exchange.pool, units.first));
 }
 
-static int64_t call_free(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+static int64_t call_free(struct ferry_vm *vm, const uint64_t arg[])
 {
     struct units units;
-    int result = units_at(vm->endpoint, addr, bytes, &units);
+    int result = units_at(vm->endpoint, arg[0], arg[1], &units);
 
     return result < 0 ? result : units_free(vm->endpoint, units);
 }
 
-int64_t guest_calls_serve(struct ferry_vm *vm, const struct kvm_regs *regs)
+static const guest_call calls[] = {
+    [FERRY_CALL_WAIT] = call_wait,
+    [FERRY_CALL_ALLOC] = call_alloc,
+    [FERRY_CALL_FREE] = call_free,
+};
+
+bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    switch (regs->rax) {
-    case FERRY_CALL_WAIT:
-        return call_wait(vm, regs->rdi, regs->rsi);
-    case FERRY_CALL_ALLOC:
-        return call_alloc(vm, regs->rdi, regs->rsi);
-    case FERRY_CALL_FREE:
-        return call_free(vm, regs->rdi, regs->rsi);
-    default:
-        return -ENOSYS;
-    }
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+    const uint64_t arg[] = {regs->rdi, regs->rsi}, number = regs->rax;
+    guest_call call = number < sizeof calls / sizeof *calls ? calls[number] : NULL;
+
+    vcpu_set_rax(vcpu, call ? (uint64_t)call(vm, arg) : (uint64_t)-ENOSYS);
+    return true;
 }

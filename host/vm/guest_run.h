@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The guest runs: KVM_RUN and what each exit means. */
+/* The guest runs: KVM_RUN, and looking up what each exit means. */
 #ifndef FERRY_HOST_GUEST_RUN_H
 #define FERRY_HOST_GUEST_RUN_H
 

@@ -24,6 +24,7 @@ static void kick(struct runner *runner)
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
 {
     vm->engine = engine;
+    vm->kind = &guest_program;
     vm->kvm.fd = -1;
     for (unsigned i = 0; i < VM_VCPUS; i++)
         vm->vcpus[i].fd = -1;

@@ -21,6 +21,7 @@
 #include "linux/linux.h"
 #include "program/image.h"
 #include "program/space.h"
+#include "vm/guest_kind.h"
 
 /* How many processors a VM has. */
 #define VM_VCPUS 1
@@ -34,6 +35,7 @@ struct ferry_vm {
     bool identity_shown; /* its guest has that table */
     struct linux_state *personality;
 
+    const struct guest_kind *kind;
     struct kvm_vm kvm;
     struct vcpu vcpus[VM_VCPUS];
     char *system; /* host view of the system area */

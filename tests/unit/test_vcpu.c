@@ -398,6 +398,93 @@ static void there_is_no_local_descriptor_table(void **state)
     assert_int_equal(sregs.ldt.limit, 0);
 }
 
+/* --- another kind of guest --- */
+
+#define DEVICE_PORT   0x3f8
+#define DEVICE_MEMORY 0xd0000000ull
+
+static unsigned device_exits;
+
+static bool serve_device(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    assert_ptr_equal(vm, vm_a);
+    assert_ptr_equal(vcpu, &vm_a->vcpus[0]);
+    device_exits++;
+    return true;
+}
+
+static bool goes_on(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    (void)vm;
+    (void)vcpu;
+    return true;
+}
+
+static int first_port(void)
+{
+    return leave_by_port(DEVICE_PORT);
+}
+
+static int last_port(void)
+{
+    return leave_by_port(DEVICE_PORT + 7);
+}
+
+static int port_beside(void)
+{
+    return leave_by_port(DEVICE_PORT + 8);
+}
+
+static int leave_by_mmio(uint64_t addr)
+{
+    run->exit_reason = KVM_EXIT_MMIO;
+    run->mmio.phys_addr = addr;
+    return 0;
+}
+
+static int last_address(void)
+{
+    return leave_by_mmio(DEVICE_MEMORY + 0xfff);
+}
+
+static int address_beside(void)
+{
+    return leave_by_mmio(DEVICE_MEMORY + 0x1000);
+}
+
+static int is_kicked(void)
+{
+    return EINTR;
+}
+
+/* All that it takes is a table: the loop that runs the guest is the same. */
+static void a_kind_of_guest_serves_its_own_exits(void **state)
+{
+    static const struct guest_exit table[] = {
+        {KVM_EXIT_IO, DEVICE_PORT, 8, serve_device, EXIT_IMMEDIATE},
+        {KVM_EXIT_MMIO, DEVICE_MEMORY, 0x1000, serve_device, EXIT_NATURAL},
+    };
+    static const struct guest_kind machine = {
+        .exits = table, .exit_count = sizeof table / sizeof *table, .interrupted = goes_on};
+    static const stay rows[][5] = {
+        {first_port, last_port, last_address, is_kicked, port_beside},
+        {first_port, last_port, last_address, is_kicked, address_beside}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (i) {
+            teardown(state);
+            setup(state);
+        }
+        device_exits = 0;
+        vm_a->kind = &machine;
+        run_guest(rows[i]);
+        assert_int_equal(device_exits, 3);
+        assert_int_equal(vm_a->runner.exits_immediate, 2);
+        assert_int_equal(vm_a->runner.exits_natural, 3);
+        assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+    }
+}
+
 /* --- calls --- */
 
 static int wait_for_unknown(void)
@@ -422,6 +509,25 @@ static void unknown_events_are_refused(void **state)
     run_guest(ends);
 }
 
+static int call_unknown(void)
+{
+    static const uint64_t numbers[] = {0, FERRY_CALL_FREE + 1, UINT64_MAX};
+    static unsigned next;
+
+    if (next)
+        assert_int_equal((int64_t)run->s.regs.regs.rax, -ENOSYS);
+    run->s.regs.regs.rax = numbers[next++ % 3];
+    return next > 3 ? is_stopped() : leave_by_port(FERRY_PORT_CALL);
+}
+
+static void unknown_calls_are_refused(void **state)
+{
+    static const stay ends[] = {call_unknown, call_unknown, call_unknown, call_unknown};
+
+    (void)state;
+    run_guest(ends);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -435,7 +541,9 @@ int main(void)
         CASE(a_run_that_is_always_to_be_tried_again_ends),
         CASE(registers_that_are_not_set_are_an_error),
         CASE(there_is_no_local_descriptor_table),
+        CASE(a_kind_of_guest_serves_its_own_exits),
         CASE(unknown_events_are_refused),
+        CASE(unknown_calls_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A kind of guest: what each exit of its CPUs means. The loop of guest_run.c knows no guest; it looks
+ * up the exit in the table of the VM's kind. So a port, a range of device memory or another reason to
+ * leave is one line of that table, beside the function that serves it.
+ */
+#ifndef FERRY_HOST_GUEST_KIND_H
+#define FERRY_HOST_GUEST_KIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ferry_vm;
+struct vcpu;
+
+/* Serves an exit of this CPU, on its thread. True: the guest goes on. False: it has ended, and
+ * vm->exit says how, or vm->stop says why. */
+typedef bool (*exit_fn)(struct ferry_vm *vm, struct vcpu *vcpu);
+
+/* Whether an exit counts as immediate, made for a message. All others are natural (claims 5, 6). */
+enum exit_count {
+    EXIT_NATURAL,
+    EXIT_IMMEDIATE,
+    EXIT_IMMEDIATE_IF_SENT, /* where delivery is immediate and a message was sent while it was served */
+};
+
+struct guest_exit {
+    uint32_t reason; /* KVM_EXIT_... */
+    /* The ports (KVM_EXIT_IO) or guest-physical addresses (KVM_EXIT_MMIO) that it is for; other
+     * exits are at address 0. */
+    uint64_t at, bytes;
+    exit_fn serve;
+    enum exit_count count;
+};
+
+#define EXIT_PORT(number) .reason = KVM_EXIT_IO, .at = (number), .bytes = 1
+#define EXIT_ANY(number)  .reason = (number), .bytes = UINT64_MAX
+
+struct guest_kind {
+    /* The first that fits serves the exit. Where none does, KVM could not run the guest further. */
+    const struct guest_exit *exits;
+    size_t exit_count;
+    /* A kick made the guest leave. */
+    exit_fn interrupted;
+    /* The host's page table refused an access. True: nothing is to be seen that the guest had no
+     * right to; it tries again, so many times at most, and then `refused_for_good` has to end it. */
+    exit_fn refused, refused_for_good;
+};
+
+/* A program at CPL3, whose system calls the personality serves. */
+extern const struct guest_kind guest_program;
+
+#endif

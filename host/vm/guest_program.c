@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest that is a program: what each of its exits means. */
+#include <linux/kvm.h>
+#include <signal.h>
+
+#include <ferry/abi/layout.h>
+
+#include "vm/guest_calls.h"
+#include "vm/guest_kind.h"
+#include "vm/report.h"
+#include "vm/syscall.h"
+#include "vm/trap.h"
+#include "vm/vm.h"
+
+/* Its messages were taken before any exit was looked at, which is all that it wanted. */
+static bool serve_doorbell(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    (void)vm;
+    (void)vcpu;
+    return true;
+}
+
+static bool serve_other_port(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    report_crash(vm, vcpu, SIGSEGV, "used a port");
+    return false;
+}
+
+static bool serve_triple_fault(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    report_crash(vm, vcpu, SIGSEGV, "triple fault");
+    return false;
+}
+
+static bool refused_for_good(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    report_crash(vm, vcpu, SIGSEGV, "touched memory that the host refused");
+    return false;
+}
+
+static bool refused(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    return !report_refused(vm, vcpu);
+}
+
+/* KVM may take an access that the host refused for one to a device. It cannot be tried
+ * again, so it is the end also where no reason is to be seen any more. */
+static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    return refused(vm, vcpu) && refused_for_good(vm, vcpu);
+}
+
+/* A guest that was interrupted may have used up its processor time. */
+static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    int status = 0;
+
+    (void)vcpu;
+    if (!vm->cpu_watched)
+        return true;
+    enum linux_next next = linux_interrupted(vm->personality, &status);
+    return syscall_goes_on(vm, next, status);
+}
+
+static const struct guest_exit exits[] = {
+    {EXIT_PORT(FERRY_PORT_SYSCALL), syscall_serve, EXIT_IMMEDIATE_IF_SENT},
+    {EXIT_PORT(FERRY_PORT_CALL), guest_calls_serve, EXIT_NATURAL},
+    {EXIT_PORT(FERRY_PORT_DOORBELL), serve_doorbell, EXIT_IMMEDIATE},
+    {EXIT_PORT(FERRY_PORT_EXCEPTION), trap_serve, EXIT_NATURAL},
+    {EXIT_ANY(KVM_EXIT_IO), serve_other_port, EXIT_NATURAL},
+    {EXIT_ANY(KVM_EXIT_SHUTDOWN), serve_triple_fault, EXIT_NATURAL},
+    {EXIT_ANY(KVM_EXIT_MMIO), serve_mmio, EXIT_NATURAL},
+};
+
+const struct guest_kind guest_program = {
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof *exits,
+    .interrupted = interrupted,
+    .refused = refused,
+    .refused_for_good = refused_for_good,
+};
