@@ -194,12 +194,12 @@ static int run(const struct options *options, struct floors *floors)
 static bool can_run(void)
 {
     struct ferry_machine machine = FERRY_INIT(ferry_machine);
-    int rc = ferry_machine_probe(&machine);
+    int result = ferry_machine_probe(&machine);
 
-    if (rc == 0 && machine.kvm_errno == 0)
+    if (result == 0 && machine.kvm_errno == 0)
         return true;
     fprintf(stderr, "ferry: bench: Ferry cannot run here: %s; type 'ferry doctor'\n",
-            strerror(rc ? -rc : machine.kvm_errno));
+            strerror(result ? -result : machine.kvm_errno));
     return false;
 }
 

@@ -55,15 +55,15 @@ static pid_t spawn(char **argv, int core, int in, int out)
 
 static int wait_all(const pid_t *children, size_t count)
 {
-    int rc = 0;
+    int result = 0;
 
     for (size_t i = 0; i < count; i++) {
         int status;
 
         if (waitpid(children[i], &status, 0) < 0 || status != 0)
-            rc = -EIO;
+            result = -EIO;
     }
-    return rc;
+    return result;
 }
 
 static int run_processes(const struct run *run, int out)
@@ -89,11 +89,11 @@ static int run_processes(const struct run *run, int out)
         if (children[started] < 0)
             break;
     }
-    int rc = started < chain->count ? -EAGAIN : 0;
+    int result = started < chain->count ? -EAGAIN : 0;
 
-    if (rc != 0 && in >= 0 && in != chain->input)
+    if (result != 0 && in >= 0 && in != chain->input)
         close(in);
-    return wait_all(children, started) ? -EIO : rc;
+    return wait_all(children, started) ? -EIO : result;
 }
 
 /* A stage as one word of `ferry pipe`. */
@@ -149,14 +149,14 @@ static int run_chain(struct bench *bench, const void *arg, struct sample *sample
     if (out < 0 || lseek(chain->input, 0, SEEK_SET) != 0)
         return -errno;
     uint64_t start = bench_now_ns();
-    int rc = run->vms ? run_vms(bench, chain, out) : run_processes(run, out);
+    int result = run->vms ? run_vms(bench, chain, out) : run_processes(run, out);
     uint64_t ns = bench_now_ns() - start;
 
-    if (rc == 0)
-        rc = compare_output(chain, out);
+    if (result == 0)
+        result = compare_output(chain, out);
     close(out);
     sample->value = (double)chain->bytes / (double)ns;
-    return rc;
+    return result;
 }
 
 static void compare_chain(struct bench *bench, const char *label, struct chain *chain)

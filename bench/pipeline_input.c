@@ -57,19 +57,19 @@ int pipeline_input(size_t bytes)
                                               "/usr/bin"};
     GByteArray *block = g_byte_array_new();
     char *path = g_build_filename(g_get_tmp_dir(), "ferry-bench.XXXXXX", NULL);
-    int fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600), rc = 0;
+    int fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600), result = 0;
 
     if (fd < 0)
-        rc = -errno;
+        result = -errno;
     else
         unlink(path);
-    for (size_t i = 0; rc == 0 && i < G_N_ELEMENTS(directories); i++)
+    for (size_t i = 0; result == 0 && i < G_N_ELEMENTS(directories); i++)
         add_directory(block, directories[i]);
-    if (rc == 0)
-        rc = block->len ? write_repeated(fd, block, bytes) : -ENODATA;
-    if (rc != 0 && fd >= 0)
+    if (result == 0)
+        result = block->len ? write_repeated(fd, block, bytes) : -ENODATA;
+    if (result != 0 && fd >= 0)
         close(fd);
     g_free(path);
     g_byte_array_free(block, TRUE);
-    return rc ? rc : fd;
+    return result ? result : fd;
 }

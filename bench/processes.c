@@ -87,10 +87,10 @@ void *pair_memory(size_t bytes, bool shared)
 
 static int receive(struct pair *pair)
 {
-    int rc = pair->work->transport->receive(pair);
+    int result = pair->work->transport->receive(pair);
 
-    if (rc != 0)
-        return rc;
+    if (result != 0)
+        return result;
     pair->shared->ns = bench_now_ns() - pair->first_ns;
     pair->shared->bytes = pair->total - pair->first_total;
     return pair->work->honest && pair->sum != lines_sum(pair->total) ? -EBADMSG : 0;
@@ -154,18 +154,18 @@ static int run_pair(struct pair *pair)
 int processes_run(struct bench *bench, const void *arg, struct sample *out)
 {
     struct pair pair = {.work = arg, .duration_ns = stream_duration_ns(bench), .fds = {-1, -1}};
-    int rc;
+    int result;
 
     pair.shared =
         mmap(NULL, sizeof(*pair.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (pair.shared == MAP_FAILED)
         return -errno;
-    rc = pair.work->transport->open(&pair);
-    if (rc == 0)
-        rc = run_pair(&pair);
-    if (rc == 0 && pair.shared->ns > 0)
+    result = pair.work->transport->open(&pair);
+    if (result == 0)
+        result = run_pair(&pair);
+    if (result == 0 && pair.shared->ns > 0)
         out->value = (double)pair.shared->bytes / (double)pair.shared->ns;
     munmap(pair.shared, sizeof(*pair.shared));
     pair_memory_free(pair.ring, pair.ring_bytes);
-    return rc;
+    return result;
 }

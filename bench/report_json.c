@@ -138,8 +138,8 @@ int report_json(const struct bench *bench, const char *path)
     json_t *root = json_pack("{s:o, s:b, s:i, s:o, s:o, s:o}", "machine", machine_json(), "quick",
                              bench->quick, "rounds", (int)bench->rounds, "comparisons", comparisons,
                              "ratios", json_ratios(bench), "figures", figures);
-    int rc = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    int result = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 
     json_decref(root);
-    return rc == 0 ? 0 : -EIO;
+    return result == 0 ? 0 : -EIO;
 }

@@ -74,15 +74,15 @@ static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
     size_t circulating = MAX(CIRCULATING, MESSAGES_LEAST * work->bytes);
     size_t batch = MIN(BATCH, BATCH_MESSAGES * work->bytes);
     char send[128], receive[40];
-    int rc;
+    int result;
 
     snprintf(send, sizeof(send), "%zu %llu %d %zu %zu", work->bytes, (unsigned long long)ticks,
              work->honest, circulating, batch);
     snprintf(receive, sizeof(receive), "%zu %d", work->bytes, work->honest);
-    if ((rc = vms_add(vms, &config, "stream_send", send, 0)) < 0 ||
-        (rc = vms_add(vms, &config, "stream_recv", receive, 1)) < 0 ||
-        (rc = vms_link(vms, 0, 1, &stream)) < 0)
-        return rc;
+    if ((result = vms_add(vms, &config, "stream_send", send, 0)) < 0 ||
+        (result = vms_add(vms, &config, "stream_recv", receive, 1)) < 0 ||
+        (result = vms_link(vms, 0, 1, &stream)) < 0)
+        return result;
     return vms_link(vms, 1, VMS_HOST, NULL);
 }
 
@@ -94,19 +94,19 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
     uint64_t ticks = (uint64_t)(ticks_per_ms() * (double)stream_duration_ns(bench) / 1e6);
     struct vms *vms = vms_new(bench, &config);
     struct stream_report report;
-    int rc = vms ? set_up(vms, arg, ticks) : -EIO;
+    int result = vms ? set_up(vms, arg, ticks) : -EIO;
 
-    if (rc == 0)
-        rc = vms_start(vms);
-    if (rc == 0)
-        rc = vms_receive(vms, 1, &report, sizeof(report));
-    if (rc == 0)
-        rc = vms_wait(vms);
-    if (rc == 0)
+    if (result == 0)
+        result = vms_start(vms);
+    if (result == 0)
+        result = vms_receive(vms, 1, &report, sizeof(report));
+    if (result == 0)
+        result = vms_wait(vms);
+    if (result == 0)
         traffic_note(vms);
     vms_free(vms);
-    if (rc != 0)
-        return rc;
+    if (result != 0)
+        return result;
     if (report.wrong)
         return -EBADMSG;
     out->value = (double)report.bytes / (double)report.ns;

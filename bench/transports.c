@@ -71,13 +71,13 @@ static int send_bytes(struct pair *pair, size_t piece)
 {
     size_t bytes = pair->work->bytes;
     char *message = pair_memory(bytes, false);
-    int rc = message ? 0 : -ENOMEM;
+    int result = message ? 0 : -ENOMEM;
 
-    while (rc == 0 && pair_more(pair)) {
+    while (result == 0 && pair_more(pair)) {
         pair_fill(pair, message);
-        rc = write_all(pair->fds[1], message, bytes, piece);
+        result = write_all(pair->fds[1], message, bytes, piece);
     }
-    return rc;
+    return result;
 }
 
 static int send_stream(struct pair *pair)
@@ -131,13 +131,13 @@ static int send_spliced(struct pair *pair)
 {
     size_t bytes = pair->work->bytes, slots = PIPE_BYTES / bytes + 2;
     char *messages = pair_memory(slots * bytes, false);
-    int rc = messages ? 0 : -ENOMEM;
+    int result = messages ? 0 : -ENOMEM;
 
-    for (size_t slot = 0; rc == 0 && pair_more(pair); slot = (slot + 1) % slots) {
+    for (size_t slot = 0; result == 0 && pair_more(pair); slot = (slot + 1) % slots) {
         pair_fill(pair, messages + slot * bytes);
-        rc = splice_all(pair->fds[1], messages + slot * bytes, bytes);
+        result = splice_all(pair->fds[1], messages + slot * bytes, bytes);
     }
-    return rc;
+    return result;
 }
 
 const struct transport transport_pipe = {open_pipe, send_stream, receive_bytes, .spinning = false};

@@ -156,7 +156,7 @@ int memcpy_run(struct bench *bench, const void *arg, struct sample *out)
     struct pair pair = {.work = arg, .duration_ns = stream_duration_ns(bench)};
     size_t bytes = pair.work->bytes;
     char *from = pair_memory(COLD_BYTES, false), *to = pair_memory(COLD_BYTES, false);
-    int rc = -ENOMEM;
+    int result = -ENOMEM;
 
     if (!from || !to)
         goto out;
@@ -170,9 +170,9 @@ int memcpy_run(struct bench *bench, const void *arg, struct sample *out)
 
     bench_pin(-1);
     out->value = (double)(pair.total - pair.first_total) / (double)ns;
-    rc = pair.work->honest && pair.sum != lines_sum(pair.total) ? -EBADMSG : 0;
+    result = pair.work->honest && pair.sum != lines_sum(pair.total) ? -EBADMSG : 0;
 out:
     pair_memory_free(from, COLD_BYTES);
     pair_memory_free(to, COLD_BYTES);
-    return rc;
+    return result;
 }

@@ -27,10 +27,10 @@ struct vms {
     GArray *links;   /* of struct made_link */
 };
 
-static int failed(int rc, const struct ferry_error *err)
+static int failed(int result, const struct ferry_error *err)
 {
     fprintf(stderr, "ferry: bench: %s\n", err->text);
-    return rc;
+    return result;
 }
 
 static struct member *member(struct vms *vms, int place)
@@ -61,15 +61,15 @@ int vms_add(struct vms *vms, const struct ferry_vm_config *config, const char *g
     struct ferry_vm_config full = config ? *config : (struct ferry_vm_config){0};
     struct member added = {.core = core};
     struct ferry_error err;
-    int rc;
+    int result;
 
     full.program = bench_guest(vms->bench, guest);
     full.argv = argv;
-    rc = ferry_vm_create(vms->engine, &full, &added.vm, &err);
+    result = ferry_vm_create(vms->engine, &full, &added.vm, &err);
     g_strfreev(argv);
     g_free(line);
-    if (rc != 0)
-        return failed(rc, &err);
+    if (result != 0)
+        return failed(result, &err);
     g_array_append_val(vms->members, added);
     return (int)vms->members->len - 1;
 }
@@ -78,11 +78,11 @@ int vms_link(struct vms *vms, int from, int to, const struct ferry_link_config *
 {
     struct made_link made = {.from = from, .to = to};
     struct ferry_error err;
-    int rc = ferry_link_create(vms->engine, from < 0 ? NULL : member(vms, from)->vm,
-                               to < 0 ? NULL : member(vms, to)->vm, config, &made.link, &err);
+    int result = ferry_link_create(vms->engine, from < 0 ? NULL : member(vms, from)->vm,
+                                   to < 0 ? NULL : member(vms, to)->vm, config, &made.link, &err);
 
-    if (rc != 0)
-        return failed(rc, &err);
+    if (result != 0)
+        return failed(result, &err);
     g_array_append_val(vms->links, made);
     return 0;
 }
@@ -102,23 +102,23 @@ struct ferry_link *vms_link_at(struct vms *vms, int from, int to)
 int vms_start(struct vms *vms)
 {
     struct ferry_error err;
-    int rc = 0;
+    int result = 0;
 
-    for (guint i = 0; rc == 0 && i < vms->members->len; i++) {
+    for (guint i = 0; result == 0 && i < vms->members->len; i++) {
         bench_pin(member(vms, (int)i)->core);
-        rc = ferry_vm_start(member(vms, (int)i)->vm, &err);
+        result = ferry_vm_start(member(vms, (int)i)->vm, &err);
     }
     bench_pin(-1);
-    return rc ? failed(rc, &err) : 0;
+    return result ? failed(result, &err) : 0;
 }
 
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
 {
     struct ferry_message message;
-    int rc = ferry_link_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
+    int result = ferry_link_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
 
-    if (rc != 0)
-        return rc;
+    if (result != 0)
+        return result;
     if (message.mode != FERRY_INLINE || message.bytes != bytes)
         return -ENODATA;
     memcpy(data, message.data, bytes);
@@ -137,12 +137,12 @@ int vms_wait(struct vms *vms)
     for (guint i = 0; i < vms->members->len; i++) {
         struct ferry_vm *vm = member(vms, (int)i)->vm;
         struct ferry_vm_exit end;
-        int rc = ferry_vm_wait(vm, PATIENCE_NS, &end);
+        int waited = ferry_vm_wait(vm, PATIENCE_NS, &end);
 
-        if (rc == 0 && end.how == FERRY_ENDED_EXIT && end.status == 0)
+        if (waited == 0 && end.how == FERRY_ENDED_EXIT && end.status == 0)
             continue;
         fprintf(stderr, "ferry: bench: VM '%s': %s\n", ferry_vm_name(vm),
-                rc ? strerror(-rc) : end.text);
+                waited ? strerror(-waited) : end.text);
         result = -EIO;
     }
     return result;

@@ -181,13 +181,13 @@ static void keep_costs(const struct ferry_machine *m)
         printf("%-8s %-22s not kept: no XDG_CACHE_HOME or HOME that can be used\n", "-",
                "crossover");
     } else if (m->copy_ns != 0) {
-        int rc = ferry_machine_keep(m, path, &held);
+        int result = ferry_machine_keep(m, path, &held);
 
-        printf("%-8s %-22s ", rc == 0 ? "kept" : "-", "crossover");
-        if (rc != 0)
+        printf("%-8s %-22s ", result == 0 ? "kept" : "-", "crossover");
+        if (result != 0)
             printf("not kept in %s: %s\n", path,
                    m->unsure ? "the machine was too busy to be sure; try again later"
-                             : strerror(-rc));
+                             : strerror(-result));
         else if (held != 0)
             printf("%" PRIu64 " KiB in place of %" PRIu64 " KiB, in %s\n",
                    m->crossover_bytes / 1024, held / 1024, path);
@@ -245,9 +245,9 @@ int command_doctor(int argc, char **argv)
 
     if (!parse(argc, argv, &status))
         return status;
-    int rc = ferry_machine_probe(&machine);
-    if (rc != 0) {
-        say("cannot look at this machine: %s; make memory free and try again", strerror(-rc));
+    int result = ferry_machine_probe(&machine);
+    if (result != 0) {
+        say("cannot look at this machine: %s; make memory free and try again", strerror(-result));
         return STATUS_FERRY;
     }
     bool usable = check_kvm(&machine);

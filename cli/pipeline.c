@@ -64,19 +64,19 @@ static int make_engine(struct pipeline *p)
         .polled_cpu = p->options->polled_cpu >= 0 ? &p->options->polled_cpu : NULL,
         .measure_cache = cache,
     };
-    int rc = ferry_engine_create(&config, &p->engine, &error);
+    int result = ferry_engine_create(&config, &p->engine, &error);
 
     g_free(cache);
-    if (rc != 0) {
+    if (result != 0) {
         say("%s", error.text);
         return STATUS_FERRY;
     }
     return 0;
 }
 
-static int status_of_create(int rc)
+static int status_of_create(int result)
 {
-    switch (rc) {
+    switch (result) {
     case -ENOENT:
         return STATUS_NOT_FOUND;
     case -EACCES:
@@ -131,10 +131,10 @@ static int make_vms(struct pipeline *p)
             .timeout_ns = options->timeout_ns,
             .ignore_sigpipe = ending_ignores(SIGPIPE),
         };
-        int rc = ferry_vm_create(p->engine, &config, &stage->vm, &error);
+        int result = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 
-        if (rc != 0) {
-            int status = status_of_create(rc);
+        if (result != 0) {
+            int status = status_of_create(result);
             bool advise = stage->advice && status == STATUS_CANNOT_RUN;
 
             say("%s: %s%s%s", stage->label, error.text, advise ? "; or " : "",
@@ -227,9 +227,9 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), struct pipeline
 
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 512 << 10);
-    int rc = pthread_create(thread, &attr, run, p);
+    int result = pthread_create(thread, &attr, run, p);
     pthread_attr_destroy(&attr);
-    return rc;
+    return result;
 }
 
 static int start_threads(struct pipeline *p)
@@ -244,13 +244,13 @@ static int start_threads(struct pipeline *p)
     };
 
     for (; p->threads < sizeof(threads) / sizeof(threads[0]); p->threads++) {
-        int rc = start_thread(threads[p->threads].thread, threads[p->threads].run, p);
+        int result = start_thread(threads[p->threads].thread, threads[p->threads].run, p);
 
-        if (rc != 0) {
+        if (result != 0) {
             char line[160];
 
-            snprintf(line, sizeof(line), "cannot start a thread: %s", strerror(rc));
-            rlimits_advise(line, sizeof(line), -rc);
+            snprintf(line, sizeof(line), "cannot start a thread: %s", strerror(result));
+            rlimits_advise(line, sizeof(line), -result);
             say("%s", line);
             return STATUS_FERRY;
         }

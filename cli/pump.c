@@ -64,13 +64,13 @@ static int input_reclaim(struct input *input, uint64_t timeout_ns)
 {
     void *buffer;
     size_t bytes;
-    int rc = ferry_link_reclaim(input->link, timeout_ns, &buffer, &bytes);
+    int result = ferry_link_reclaim(input->link, timeout_ns, &buffer, &bytes);
 
-    if (rc == 0) {
+    if (result == 0) {
         assert(input->spare_count < INPUT_BUFFERS);
         input->spare[input->spare_count++] = buffer;
     }
-    return rc;
+    return result;
 }
 
 static int input_alloc(struct input *input)
@@ -80,32 +80,32 @@ static int input_alloc(struct input *input)
 
     if (input->all_count == INPUT_BUFFERS || (input->all_count + 1) * extents > INPUT_EXTENTS)
         return -ENOMEM;
-    int rc = ferry_link_alloc(input->link, extents, false, &fresh);
-    if (rc == -ENOMEM && input->all_count == 0 && extents > 1) {
+    int result = ferry_link_alloc(input->link, extents, false, &fresh);
+    if (result == -ENOMEM && input->all_count == 0 && extents > 1) {
         /* The guests were faster, and no such run is left. */
         input->buffer_bytes = FERRY_EXTENT_BYTES;
-        rc = ferry_link_alloc(input->link, 1, false, &fresh);
+        result = ferry_link_alloc(input->link, 1, false, &fresh);
     }
-    if (rc == 0) {
+    if (result == 0) {
         input->all[input->all_count++] = fresh;
         input->spare[input->spare_count++] = fresh;
     }
-    return rc;
+    return result;
 }
 
 /* A buffer to fill: one that is warm if there is one, else a new one, else
  * the next that comes home. */
 static int input_take(struct input *input, void **buffer)
 {
-    int rc = 0;
+    int result = 0;
 
     if (input->spare_count == 0 && input_reclaim(input, 0) != 0)
-        rc = input_alloc(input);
-    if (rc == -ENOMEM && input->all_count > 0)
-        rc = input_reclaim(input, UINT64_MAX);
-    if (rc == 0)
+        result = input_alloc(input);
+    if (result == -ENOMEM && input->all_count > 0)
+        result = input_reclaim(input, UINT64_MAX);
+    if (result == 0)
         *buffer = input->spare[--input->spare_count];
-    return rc;
+    return result;
 }
 
 /* Waits for input (or, with timeout 0, looks) and reads what is there.
@@ -165,10 +165,10 @@ static int input_send_copy(struct input *input, char *buffer, size_t bytes)
             .data = buffer + done,
             .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
         };
-        int rc = ferry_link_send(input->link, &message, UINT64_MAX);
+        int result = ferry_link_send(input->link, &message, UINT64_MAX);
 
-        if (rc != 0)
-            return rc;
+        if (result != 0)
+            return result;
         input->bytes += message.bytes;
         done += message.bytes;
     }
@@ -197,11 +197,11 @@ static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *f
 
     memset(buffer + bytes, 0, *filled - bytes);
     *filled = bytes;
-    int rc = ferry_link_send(input->link, &message, UINT64_MAX);
+    int result = ferry_link_send(input->link, &message, UINT64_MAX);
 
-    if (rc == 0)
+    if (result == 0)
         input->bytes += bytes;
-    return rc;
+    return result;
 }
 
 static bool copies(const struct input *input, size_t bytes)
@@ -218,10 +218,10 @@ static int input_send(struct input *input, void *buffer, size_t bytes)
     *filled = MAX(*filled, bytes);
     if (!copies(input, bytes))
         return input_lend(input, buffer, bytes, filled);
-    int rc = input_send_copy(input, buffer, bytes);
+    int result = input_send_copy(input, buffer, bytes);
 
     input->spare[input->spare_count++] = buffer;
-    return rc;
+    return result;
 }
 
 /* Most input is short. While no more is there at once than is copied anyway, no extent is got for
@@ -231,45 +231,45 @@ static int input_run_small(struct input *input)
     char buffer[FERRY_COPY_BYTES];
     struct stat st;
     size_t bytes = 0;
-    int rc = 0;
+    int result = 0;
 
     if (!copies(input, sizeof buffer) ||
         (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > FERRY_COPY_BYTES))
         return 0;
-    while (rc == 0 && !input->ended && bytes < sizeof buffer) {
+    while (result == 0 && !input->ended && bytes < sizeof buffer) {
         bytes = input_fill(input, buffer, sizeof buffer);
-        rc = input_send_copy(input, buffer, bytes);
+        result = input_send_copy(input, buffer, bytes);
     }
-    return rc;
+    return result;
 }
 
 void input_run(struct input *input)
 {
-    int rc = 0;
+    int result = 0;
 
     pump_begin();
     input->buffer_bytes = choose_buffer_bytes();
     /* Whoever started us may have a use for what no stage wants. */
-    rc = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
+    result = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
     input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
-    if (rc == 0)
-        rc = input_run_small(input);
-    while (rc == 0 && !input->ended) {
+    if (result == 0)
+        result = input_run_small(input);
+    while (result == 0 && !input->ended) {
         void *buffer;
 
-        rc = input_take(input, &buffer);
-        if (rc != 0)
+        result = input_take(input, &buffer);
+        if (result != 0)
             break;
         size_t bytes = input_fill(input, buffer, input->buffer_bytes);
         if (bytes == 0)
             break;
-        rc = input_send(input, buffer, bytes);
-        if (rc != 0)
+        result = input_send(input, buffer, bytes);
+        if (result != 0)
             break;
     }
     /* -EPIPE: the first stage reads no more, as it may. */
-    if (rc != 0 && rc != -EPIPE && rc != -ECANCELED) {
-        say("cannot send input to the first stage: %s", strerror(-rc));
+    if (result != 0 && result != -EPIPE && result != -ECANCELED) {
+        say("cannot send input to the first stage: %s", strerror(-result));
         input->failed = true;
     }
     ferry_link_hangup(input->link);
@@ -359,9 +359,9 @@ static int output_write(struct output *output)
 
         if (atomic_load(&output->stop))
             return -ECANCELED;
-        int rc = write_some(data + done, output->message.bytes - done, &written);
-        if (rc != 0)
-            return rc;
+        int result = write_some(data + done, output->message.bytes - done, &written);
+        if (result != 0)
+            return result;
         done += written;
         output->bytes += written;
     }
@@ -370,19 +370,19 @@ static int output_write(struct output *output)
 
 void output_run(struct output *output)
 {
-    int rc = 0;
+    int result = 0;
 
     pump_begin();
-    while (rc == 0) {
-        rc = ferry_link_recv(output->link, UINT64_MAX, &output->message);
-        if (rc != 0 || output->message.mode == FERRY_HANGUP)
+    while (result == 0) {
+        result = ferry_link_recv(output->link, UINT64_MAX, &output->message);
+        if (result != 0 || output->message.mode == FERRY_HANGUP)
             break;
         output->held = true;
-        rc = output_write(output);
-        if (rc == 0)
+        result = output_write(output);
+        if (result == 0)
             output_let_go(output);
     }
-    output->error = -rc;
+    output->error = -result;
 }
 
 void output_finish(struct output *output)

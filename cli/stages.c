@@ -141,15 +141,15 @@ static bool say_not_found(const struct stage *stage)
 static int split_stage(size_t number, const char *text, struct stage *stage)
 {
     char *op = words_operator(text);
-    int rc;
+    int result;
 
     if (op) {
-        rc = say_operator(number, op);
+        result = say_operator(number, op);
         g_free(op);
-        return rc;
+        return result;
     }
-    rc = words_split(text, &stage->argv);
-    if (rc == -EINVAL) {
+    result = words_split(text, &stage->argv);
+    if (result == -EINVAL) {
         say("stage %zu ends inside a quote or after a backslash: %s; close the quote", number,
             text);
         return STATUS_USAGE;
@@ -330,9 +330,9 @@ static int find_program(struct stage *stage)
 {
     const char *word = stage->argv[0];
     const char *advice = stage->advice ? stage->advice : "give the path of a static program";
-    int rc = words_find_program(word, getenv("PATH"), &stage->program);
+    int result = words_find_program(word, getenv("PATH"), &stage->program);
 
-    switch (rc) {
+    switch (result) {
     case 0:
         return 0;
     case -ENOENT:
@@ -357,7 +357,7 @@ static int find_program(struct stage *stage)
         say("%s: '%s' is a directory; %s", stage->label, word, advice);
         return STATUS_CANNOT_RUN;
     default:
-        say("%s: cannot run '%s': %s; %s", stage->label, word, strerror(-rc), advice);
+        say("%s: cannot run '%s': %s; %s", stage->label, word, strerror(-result), advice);
         return STATUS_CANNOT_RUN;
     }
 }

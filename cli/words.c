@@ -18,10 +18,10 @@ int words_split(const char *stage, char ***argv)
     GError *error = NULL;
 
     if (!g_shell_parse_argv(stage, NULL, argv, &error)) {
-        int rc =
+        int result =
             g_error_matches(error, G_SHELL_ERROR, G_SHELL_ERROR_EMPTY_STRING) ? -ENODATA : -EINVAL;
         g_error_free(error);
-        return rc;
+        return result;
     }
     if ((*argv)[0][0] == '\0') {
         g_strfreev(*argv);
@@ -249,13 +249,13 @@ int words_find_program(const char *program, const char *path, char **file)
 {
     *file = NULL;
     if (strchr(program, '/')) {
-        int rc = judge(program);
+        int result = judge(program);
 
-        if (rc == -ENOTDIR)
-            rc = -ENOENT;
-        if (rc != -ENOENT)
+        if (result == -ENOTDIR)
+            result = -ENOENT;
+        if (result != -ENOENT)
             *file = g_strdup(program);
-        return rc;
+        return result;
     }
     char **dirs = g_strsplit(path ? path : DEFAULT_PATH, ":", -1);
     int best = -ENOENT;
@@ -263,13 +263,13 @@ int words_find_program(const char *program, const char *path, char **file)
     for (size_t i = 0; dirs[i]; i++) {
         /* An empty entry is the working directory. */
         char *candidate = g_build_filename(dirs[i][0] ? dirs[i] : ".", program, NULL);
-        int rc = judge(candidate);
+        int result = judge(candidate);
 
         /* As execvp: what cannot be run is remembered, and the search goes on. */
-        if (rc == 0 || (rc == -EACCES && best == -ENOENT)) {
+        if (result == 0 || (result == -EACCES && best == -ENOENT)) {
             g_free(*file);
             *file = candidate;
-            best = rc;
+            best = result;
         } else {
             g_free(candidate);
         }

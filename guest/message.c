@@ -181,7 +181,7 @@ static bool room_soon(const struct ferry_control *control)
 static int64_t send_directly(const struct ferry_control *control, struct direct_out *direct,
                              const struct ferry_msg *msg, enum ferry_when when)
 {
-    int error;
+    int result;
 
     if (msg->bytes > FERRY_INLINE_BYTES)
         return -EMSGSIZE;
@@ -190,8 +190,8 @@ static int64_t send_directly(const struct ferry_control *control, struct direct_
     state.taken = taken(control);
     if (state.taken < direct->routed)
         return -EAGAIN;
-    error = ferry_guest_direct_room(direct);
-    return error != 0 ? error : direct_put(direct, msg, when);
+    result = ferry_guest_direct_room(direct);
+    return result != 0 ? result : direct_put(direct, msg, when);
 }
 
 /* The message is in the out ring: what the direct ring of its peer has to know of it. */
@@ -209,10 +209,10 @@ static int64_t send_routed(struct ferry_control *control, struct direct_out *dir
 {
     const struct ferry_peer *peer;
     struct ferry_desc desc;
-    int error = check(control, msg, &peer);
+    int result = check(control, msg, &peer);
 
-    if (error != 0)
-        return error;
+    if (result != 0)
+        return result;
     while (state.out_head - taken(control) >= FERRY_RING_ENTRIES) {
         int64_t events = room_soon(control) ? 0 : ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
 

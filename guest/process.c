@@ -51,10 +51,10 @@ int ferry_process_flush(void)
 ssize_t ferry_process_input(const void **data)
 {
     /* The read may wait, so what was committed goes first. */
-    int error = ferry_process_flush();
+    int result = ferry_process_flush();
 
-    if (error != 0)
-        return error;
+    if (result != 0)
+        return result;
     do
         process.piece = read(STDIN_FILENO, process.in, sizeof(process.in));
     while (process.piece < 0 && errno == EINTR);
@@ -69,10 +69,10 @@ ssize_t ferry_process_output(void **data, size_t want)
     if (process.closed)
         return -EPIPE;
     if (process.filled >= limit || limit - process.filled < want) {
-        int error = ferry_process_flush();
+        int result = ferry_process_flush();
 
-        if (error != 0)
-            return error;
+        if (result != 0)
+            return result;
     }
     process.room = limit - process.filled;
     *data = process.out + process.filled;
@@ -91,7 +91,7 @@ int ferry_process_commit(size_t bytes)
 int ferry_process_forward(void)
 {
     size_t bytes;
-    int error;
+    int result;
 
     if (process.piece <= 0)
         return -EINVAL;
@@ -99,16 +99,16 @@ int ferry_process_forward(void)
     process.piece = 0;
     if (process.closed)
         return -EPIPE;
-    error = ferry_process_flush();
-    return error != 0 ? error : write_all(process.in, bytes);
+    result = ferry_process_flush();
+    return result != 0 ? result : write_all(process.in, bytes);
 }
 
 int ferry_process_close(void)
 {
-    int error = ferry_process_flush();
+    int result = ferry_process_flush();
 
-    if (!process.closed && close(STDOUT_FILENO) != 0 && error == 0)
-        error = -errno;
+    if (!process.closed && close(STDOUT_FILENO) != 0 && result == 0)
+        result = -errno;
     process.closed = true;
-    return error;
+    return result;
 }

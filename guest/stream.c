@@ -233,7 +233,7 @@ static int extent_take(void)
 {
     for (;;) {
         struct extent *extent;
-        int error = -EDQUOT;
+        int result = -EDQUOT;
         int64_t events;
 
         settle();
@@ -242,7 +242,7 @@ static int extent_take(void)
             return stream.error;
         extent = extent_free();
         if (extent == NULL)
-            extent = extent_alloc(&error);
+            extent = extent_alloc(&result);
         if (extent != NULL) {
             extent->state = EXTENT_CURRENT;
             stream.current = extent;
@@ -250,7 +250,7 @@ static int extent_take(void)
             return 0;
         }
         if (stream.extent_count == 0)
-            return error;
+            return result;
         /* A loan that was taken comes home for certain. One that was not may be
          * refused, and only the out ring tells. */
         events = ferry_guest_call(
@@ -318,10 +318,10 @@ static void finish_at_exit(void)
  * extent any more, it is filled again from its start. */
 static int room_more(void)
 {
-    int error = send_committed();
+    int result = send_committed();
 
-    if (error != 0)
-        return error;
+    if (result != 0)
+        return result;
     if (stream.current != NULL) {
         if (stream.current->copies == 0) {
             stream.start = stream.filled = 0;
@@ -349,10 +349,10 @@ ssize_t ferry_output(void **data, size_t want)
     if (stream.current != NULL && stream.current->copies == 0 && stream.start == stream.filled)
         stream.start = stream.filled = 0;
     if (stream.current == NULL || FERRY_EXTENT_BYTES - stream.filled < need) {
-        int error = room_more();
+        int result = room_more();
 
-        if (error < 0)
-            return error;
+        if (result < 0)
+            return result;
     }
     announce_soon();
     *data = stream.current->base + stream.filled;
@@ -441,9 +441,9 @@ ssize_t ferry_input(const void **data)
         return ferry_process_input(data);
     piece_drop();
     while (!stream.ended && info->stdin_peer != FERRY_NO_PEER) {
-        int error = ferry_guest_take_from(info->stdin_peer, &stream.piece);
+        int result = ferry_guest_take_from(info->stdin_peer, &stream.piece);
 
-        if (error == -EAGAIN) {
+        if (result == -EAGAIN) {
             int64_t events;
 
             settle();
@@ -453,8 +453,8 @@ ssize_t ferry_input(const void **data)
                 return events;
             continue;
         }
-        if (error != 0)
-            return error;
+        if (result != 0)
+            return result;
         stream.piece_held = true;
         if (stream.piece.mode == FERRY_HANGUP)
             stream.ended = true;
@@ -475,15 +475,15 @@ static int forward_copy(const uint8_t *data, size_t bytes)
         void *room;
         ssize_t got = ferry_output(&room, 0);
         size_t part;
-        int error;
+        int result;
 
         if (got < 0)
             return (int)got;
         part = bytes < (size_t)got ? bytes : (size_t)got;
         memcpy(room, data, part);
-        error = ferry_commit(part);
-        if (error != 0)
-            return error;
+        result = ferry_commit(part);
+        if (result != 0)
+            return result;
         data += part;
         bytes -= part;
     }
@@ -494,7 +494,7 @@ int ferry_forward(void)
 {
     const struct ferry_control_info *info = enter();
     struct ferry_msg msg = stream.piece;
-    int error;
+    int result;
 
     finish_at_exit();
     if (info == NULL)
@@ -505,18 +505,18 @@ int ferry_forward(void)
         return -EPIPE;
     if ((msg.mode != FERRY_LEND && msg.mode != FERRY_MOVE) || info->payload == FERRY_PAYLOAD_COPY ||
         info->stdout_peer == FERRY_NO_PEER) {
-        error = forward_copy(ferry_msg_data(&msg), msg.bytes);
+        result = forward_copy(ferry_msg_data(&msg), msg.bytes);
         piece_drop();
-        return error;
+        return result;
     }
     settle();
-    error = send_committed(); /* what came before goes before */
+    result = send_committed(); /* what came before goes before */
     msg.dst = info->stdout_peer;
-    if (error == 0)
-        error = launch(&msg, NULL);
-    if (error == 0)
+    if (result == 0)
+        result = launch(&msg, NULL);
+    if (result == 0)
         stream.piece_held = false;
     else
         piece_drop();
-    return error;
+    return result;
 }

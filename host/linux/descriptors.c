@@ -98,10 +98,10 @@ int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)
         const struct open_file like = {.kind = standard[i].kind,
                                        .status = standard[i].status,
                                        .fd = i == STDERR_FILENO ? stderr_fd : -1};
-        int err = file_create(state, like, &state->descriptors[i].file);
+        int result = file_create(state, like, &state->descriptors[i].file);
 
-        if (err)
-            return err;
+        if (result)
+            return result;
         if (closed & 1u << i)
             sys_close(state, (const uint64_t[6]){i});
     }
@@ -166,10 +166,10 @@ int file_stat(struct linux_state *state, const struct open_file *file, struct st
 {
     if (is_host_file(file)) {
         struct host_call call = {.op = HOST_STAT, .fd = file->fd};
-        int64_t err = host_file_call(state, file->local, &call);
+        int64_t result = host_file_call(state, file->local, &call);
 
         *out = call.stat;
-        return (int)err;
+        return (int)result;
     }
     *out = (struct stat){
         .st_dev = makedev(0, 14), /* of no file system that can be seen */

@@ -48,16 +48,16 @@ static int64_t record_lock(struct linux_state *state, const struct open_file *fi
                            uint64_t command, uint64_t addr)
 {
     struct flock lock;
-    int err;
+    int result;
 
     if (guest_get(state, addr, &lock, sizeof(lock)))
         return -EFAULT;
     if ((lock.l_type != F_RDLCK && lock.l_type != F_WRLCK && lock.l_type != F_UNLCK) ||
         (lock.l_whence != SEEK_SET && lock.l_whence != SEEK_CUR && lock.l_whence != SEEK_END))
         return -EINVAL;
-    err = check_range(file, &lock);
-    if (err)
-        return err;
+    result = check_range(file, &lock);
+    if (result)
+        return result;
     if (command == F_GETLK || command == F_OFD_GETLK) {
         if (lock.l_type == F_UNLCK || (lock.l_pid && command == F_OFD_GETLK))
             return -EINVAL;
@@ -198,7 +198,7 @@ int64_t sys_flock(struct linux_state *state, const uint64_t arg[6])
 static int64_t put_statfs(struct linux_state *state, uint64_t addr, const struct open_file *file)
 {
     struct host_call call = {.op = HOST_STATFS, .fd = file->fd};
-    int64_t err = 0;
+    int64_t result = 0;
 
     call.fs = (struct statfs){.f_type = file_is_pipe(file)        ? PIPEFS_MAGIC
                                         : file->kind == FILE_LIST ? PROC_SUPER_MAGIC
@@ -207,8 +207,8 @@ static int64_t put_statfs(struct linux_state *state, uint64_t addr, const struct
                               .f_frsize = 4096,
                               .f_namelen = 255};
     if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY)
-        err = host_file_call(state, file->local, &call);
-    return err ? err : guest_put(state, addr, &call.fs, sizeof(call.fs));
+        result = host_file_call(state, file->local, &call);
+    return result ? result : guest_put(state, addr, &call.fs, sizeof(call.fs));
 }
 
 int64_t sys_fstatfs(struct linux_state *state, const uint64_t arg[6])
@@ -224,19 +224,19 @@ int64_t sys_statfs(struct linux_state *state, const uint64_t arg[6])
     struct guest_path path;
     struct found found;
     uint64_t which;
-    int64_t err = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+    int64_t result = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     switch (path_place(state, path.text, &which)) {
     case PLACE_INSIDE:
-        err = path_open(state, &path, true, &found);
-        if (err)
-            return err;
+        result = path_open(state, &path, true, &found);
+        if (result)
+            return result;
         like = (struct open_file){.kind = FILE_REGULAR, .fd = found.fd, .local = found.local};
-        err = put_statfs(state, arg[1], &like);
+        result = put_statfs(state, arg[1], &like);
         close(found.fd);
-        return err;
+        return result;
     case PLACE_DESCRIPTOR:
         return sys_fstatfs(state, (const uint64_t[6]){which, arg[1]});
     case PLACE_OUTSIDE:

@@ -38,9 +38,9 @@ static int status_of(uint64_t flags)
 static int64_t open_kind(struct linux_state *state, const struct open_file *like, uint64_t flags)
 {
     struct open_file *file;
-    int err = file_create(state, *like, &file);
+    int result = file_create(state, *like, &file);
 
-    return err ? err : install(state, file, flags);
+    return result ? result : install(state, file, flags);
 }
 
 static int64_t open_device(struct linux_state *state, enum device device, uint64_t flags)
@@ -108,10 +108,10 @@ static int64_t open_inside(struct linux_state *state, const struct guest_path *p
     struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags)};
     struct found found;
     int64_t opened;
-    int err = path_open(state, path, !(flags & O_NOFOLLOW), &found);
+    int result = path_open(state, path, !(flags & O_NOFOLLOW), &found);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (S_ISLNK(found.stat.st_mode))
         opened = -ELOOP;
     else if (flags & O_DIRECTORY && !S_ISDIR(found.stat.st_mode))
@@ -199,10 +199,10 @@ static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr,
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
     struct guest_path path;
     uint64_t fd;
-    int err = path_get(state, dirfd, addr, &path);
+    int result = path_get(state, dirfd, addr, &path);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     switch (path_place(state, path.text, &fd)) {
     case PLACE_DEVICE:
         return open_device(state, (enum device)fd, flags);
@@ -243,14 +243,14 @@ static int64_t access_inside(struct linux_state *state, const struct guest_path 
 {
     struct host_call call = {.op = HOST_ACCESS, .number = mode};
     struct found found;
-    int64_t err = path_open(state, path, follow, &found);
+    int64_t result = path_open(state, path, follow, &found);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     call.fd = found.fd;
-    err = mode & W_OK ? -EROFS : host_file_call(state, found.local, &call);
+    result = mode & W_OK ? -EROFS : host_file_call(state, found.local, &call);
     close(found.fd);
-    return err;
+    return result;
 }
 
 static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t mode,
@@ -258,13 +258,13 @@ static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t add
 {
     struct guest_path path;
     uint64_t fd;
-    int err;
+    int result;
 
     if (mode & ~(uint64_t)(R_OK | W_OK | X_OK))
         return -EINVAL;
-    err = path_get(state, dirfd, addr, &path);
-    if (err)
-        return err;
+    result = path_get(state, dirfd, addr, &path);
+    if (result)
+        return result;
     switch (path_place(state, path.text, &fd)) {
     case PLACE_INSIDE:
         return access_inside(state, &path, (int)mode, follow);
@@ -307,7 +307,7 @@ static int64_t readlink_inside(struct linux_state *state, const struct guest_pat
     struct host_call call = {.op = HOST_READLINK, .to = text, .bytes = sizeof(text)};
     struct found found;
     int64_t got = path_open(state, path, false, &found);
-    int err;
+    int result;
 
     if (got < 0)
         return got;
@@ -318,8 +318,8 @@ static int64_t readlink_inside(struct linux_state *state, const struct guest_pat
         return got;
     if ((size_t)got > bytes)
         got = (int64_t)bytes;
-    err = guest_put(state, addr, text, (size_t)got);
-    return err ? err : got;
+    result = guest_put(state, addr, text, (size_t)got);
+    return result ? result : got;
 }
 
 static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint64_t arg[3])
@@ -328,13 +328,13 @@ static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint
     enum place place;
     char text[PATH_MAX];
     uint64_t fd = 0;
-    int err, bytes;
+    int result, bytes;
 
     if ((int32_t)arg[2] <= 0)
         return -EINVAL;
-    err = path_get(state, dirfd, arg[0], &path);
-    if (err)
-        return err;
+    result = path_get(state, dirfd, arg[0], &path);
+    if (result)
+        return result;
     place = path_place(state, path.text, &fd);
     if (place == PLACE_INSIDE)
         return readlink_inside(state, &path, arg[1], (uint32_t)arg[2]);
@@ -386,19 +386,19 @@ int64_t sys_chdir(struct linux_state *state, const uint64_t arg[6])
     struct guest_path path;
     struct found found;
     uint64_t unused;
-    int err = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+    int result = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     switch (path_place(state, path.text, &unused)) {
     case PLACE_ABOVE:
     case PLACE_LIST:
         return set_cwd(state, path.text);
     case PLACE_INSIDE:
         path.directory = true;
-        err = path_open(state, &path, true, &found);
-        if (err)
-            return err;
+        result = path_open(state, &path, true, &found);
+        if (result)
+            return result;
         close(found.fd);
         return set_cwd(state, path.text);
     case PLACE_OUTSIDE:

@@ -134,14 +134,14 @@ static int check_kind(struct host_call *call, int fd)
 
 static int look_up(struct host_call *call)
 {
-    int fd = open_below(call), err;
+    int fd = open_below(call), result;
 
     if (fd < 0)
         return fd;
-    err = check_kind(call, fd);
-    if (err) {
+    result = check_kind(call, fd);
+    if (result) {
         close(fd);
-        return err;
+        return result;
     }
     return fd;
 }

@@ -73,7 +73,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
     struct space *space = vm_space(state->vm);
     uint64_t start = FERRY_PROGRAM_HIGH - (bytes & ~(FERRY_PAGE_BYTES - 1));
     uint64_t sp = vm_stack_pointer(state->vm);
-    int err = 0;
+    int result = 0;
 
     if (start < state->stack_start) {
         uint64_t more = state->stack_start - start;
@@ -87,12 +87,12 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
         if (start > sp - RED_ZONE)
             start = (sp - RED_ZONE) & ~(FERRY_PAGE_BYTES - 1);
         if (start > state->stack_start)
-            err = space_unmap(space, state->stack_start, start - state->stack_start);
+            result = space_unmap(space, state->stack_start, start - state->stack_start);
         else
             start = state->stack_start;
     }
-    if (err)
-        return err;
+    if (result)
+        return result;
     state->stack_start = start;
     vm_stack_is(state->vm, FERRY_PROGRAM_HIGH - start);
     return 0;
@@ -138,7 +138,7 @@ enum linux_next linux_interrupted(struct linux_state *state, int *status)
 static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t addr)
 {
     struct rlimit limit;
-    int err = 0;
+    int result = 0;
 
     if (guest_get(state, addr, &limit, sizeof(limit)))
         return -EFAULT;
@@ -147,19 +147,19 @@ static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t add
     if (limit.rlim_max > state->limits[which].rlim_max)
         return -EPERM;
     if (which == RLIMIT_STACK)
-        err = set_stack(state, limit.rlim_cur);
+        result = set_stack(state, limit.rlim_cur);
     else if (which == RLIMIT_CPU)
-        err = set_cpu(state, &limit);
-    if (!err)
+        result = set_cpu(state, &limit);
+    if (!result)
         state->limits[which] = limit;
-    return err;
+    return result;
 }
 
 int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t which = (uint32_t)arg[1];
     struct rlimit old;
-    int64_t err = 0;
+    int64_t result = 0;
 
     if (which >= RLIM_NLIMITS)
         return -EINVAL;
@@ -167,10 +167,10 @@ int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
         return -ESRCH;
     old = state->limits[which];
     if (arg[2])
-        err = set_limit(state, which, arg[2]);
-    if (!err && arg[3])
-        err = guest_put(state, arg[3], &old, sizeof(old));
-    return err;
+        result = set_limit(state, which, arg[2]);
+    if (!result && arg[3])
+        result = guest_put(state, arg[3], &old, sizeof(old));
+    return result;
 }
 
 int64_t sys_getrlimit(struct linux_state *state, const uint64_t arg[6])

@@ -48,13 +48,13 @@ int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t 
     /* Page by page: the string may end just before memory that is not there. */
     while (done < bytes) {
         size_t part = PAGE - ((addr + done) & (PAGE - 1));
-        int err;
+        int result;
 
         if (part > bytes - done)
             part = bytes - done;
-        err = guest_get(state, addr + done, to + done, part);
-        if (err)
-            return err;
+        result = guest_get(state, addr + done, to + done, part);
+        if (result)
+            return result;
         if (memchr(to + done, 0, part))
             return 0;
         done += part;
@@ -74,16 +74,16 @@ static int heap_grow(struct linux_state *state, uint64_t end)
 {
     struct space *space = vm_space(state->vm);
     uint64_t bytes = end - state->heap_mapped;
-    int err;
+    int result;
 
     if (!limits_allow(state, state->heap_mapped, bytes, SPACE_WRITE))
         return -ENOMEM;
     if (end > HEAP_MAX || space_find(space, state->heap_mapped, bytes) != state->heap_mapped)
         return -ENOMEM;
-    err = space_map_heap(space, state->heap_mapped, bytes);
-    if (!err)
+    result = space_map_heap(space, state->heap_mapped, bytes);
+    if (!result)
         state->heap_mapped = end;
-    return err;
+    return result;
 }
 
 /* The result is the break in any case; that it has not moved says that it could not. */
@@ -178,26 +178,26 @@ static int copy_file(struct linux_state *state, const struct open_file *file, ui
 {
     int copy = memfd_create("ferry-file", MFD_CLOEXEC);
     struct stat stat;
-    int err = copy < 0 ? -ENOMEM : file_stat(state, file, &stat);
+    int result = copy < 0 ? -ENOMEM : file_stat(state, file, &stat);
 
-    if (err)
+    if (result)
         bytes = 0;
     else if (offset >= (uint64_t)stat.st_size)
         bytes = 0;
     else if (bytes > (uint64_t)stat.st_size - offset)
         bytes = (uint64_t)stat.st_size - offset;
     *got = 0;
-    if (!err && bytes)
-        err = ftruncate(copy, (off_t)bytes) ? -ENOMEM
-                                            : read_file(state, file, copy, bytes, offset, got);
+    if (!result && bytes)
+        result = ftruncate(copy, (off_t)bytes) ? -ENOMEM
+                                               : read_file(state, file, copy, bytes, offset, got);
     /* Somebody may have cut the file short meanwhile: then it ends there. */
-    if (!err && *got < bytes && ftruncate(copy, (off_t)*got))
-        err = -ENOMEM;
-    if (!err)
+    if (!result && *got < bytes && ftruncate(copy, (off_t)*got))
+        result = -ENOMEM;
+    if (!result)
         return copy;
     if (copy >= 0)
         close(copy);
-    return err;
+    return result;
 }
 
 /* A mapping of a file is a copy of it: were it the file itself, somebody who
@@ -209,7 +209,7 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
 {
     struct space *space = vm_space(state->vm);
     uint64_t file_bytes;
-    int copy, err;
+    int copy, result;
 
     /* Before it is read: a program must not make the host hold more than it may have. */
     if (!space_has_room(space, addr, bytes, prot))
@@ -217,9 +217,9 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     copy = copy_file(state, file, bytes, offset, &file_bytes);
     if (copy < 0)
         return copy;
-    err = space_map_copy(space, addr, bytes, prot, copy, file_bytes);
+    result = space_map_copy(space, addr, bytes, prot, copy, file_bytes);
     close(copy);
-    return err;
+    return result;
 }
 
 /* Checks what is asked for. *file: NULL for anonymous memory. */
@@ -258,11 +258,11 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     /* Linux takes any further bits of the rights, and they mean nothing. */
     unsigned prot = (unsigned)(arg[2] & PROT_ALL);
     const struct open_file *file;
-    int err = check_mapping(state, arg, bytes, &file);
+    int result = check_mapping(state, arg, bytes, &file);
     int64_t addr;
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     addr = choose_address(state, arg[0], bytes, arg[3]);
     if (addr < 0)
         return addr;
@@ -271,10 +271,10 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     if (!limits_allow(state, (uint64_t)addr, bytes, prot))
         return -ENOMEM;
     if (file)
-        err = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
+        result = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
     else
-        err = space_map(vm_space(state->vm), (uint64_t)addr, bytes, prot);
-    return err ? err : addr;
+        result = space_map(vm_space(state->vm), (uint64_t)addr, bytes, prot);
+    return result ? result : addr;
 }
 
 /* Nothing is ever mapped outside the program's part, so unmapping there succeeds. */

@@ -63,10 +63,10 @@ int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct gu
 {
     const char *base = state->cwd;
     char name[PATH_MAX];
-    int err = guest_get_string(state, addr, name, sizeof(name));
+    int result = guest_get_string(state, addr, name, sizeof(name));
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (!name[0])
         return -ENOENT;
     if (name[0] != '/' && (int32_t)dirfd != AT_FDCWD) {
@@ -220,17 +220,17 @@ static int add_directory(struct linux_state *state, const char *host_cwd, const 
 {
     struct guest_path absolute;
     char *real = realpath(given, NULL);
-    int err;
+    int result;
 
     if (!real)
         return -errno;
-    err = path_join(host_cwd, given, &absolute);
-    if (!err)
-        err = add_root(state, real);
-    if (!err && strcmp(absolute.text, real) != 0)
-        err = add_root(state, absolute.text);
+    result = path_join(host_cwd, given, &absolute);
+    if (!result)
+        result = add_root(state, real);
+    if (!result && strcmp(absolute.text, real) != 0)
+        result = add_root(state, absolute.text);
     free(real);
-    return err;
+    return result;
 }
 
 int paths_init(struct linux_state *state, const char *const *directories)
@@ -249,10 +249,10 @@ int paths_init(struct linux_state *state, const char *const *directories)
     if (!state->roots)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        int err = add_directory(state, host_cwd, directories[i]);
+        int result = add_directory(state, host_cwd, directories[i]);
 
-        if (err)
-            return err;
+        if (result)
+            return result;
     }
     state->cwd = strdup(find_root(state, host_cwd, &rest) ? host_cwd : "/");
     return state->cwd ? 0 : -ENOMEM;

@@ -114,18 +114,18 @@ static int64_t poll_entries(struct linux_state *state, uint64_t addr, uint64_t c
                             uint64_t timeout_ns)
 {
     struct pollfd entries[DESCRIPTORS_MAX];
-    int ready, err;
+    int ready, result;
 
     if (count > descriptors_limit(state))
         return -EINVAL;
-    err = guest_get(state, addr, entries, count * sizeof(entries[0]));
-    if (err)
-        return err;
+    result = guest_get(state, addr, entries, count * sizeof(entries[0]));
+    if (result)
+        return result;
     ready = wait_ready(state, entries, (unsigned)count, timeout_ns);
     if (ready < 0)
         return ready;
-    err = guest_put(state, addr, entries, count * sizeof(entries[0]));
-    return err ? err : ready;
+    result = guest_put(state, addr, entries, count * sizeof(entries[0]));
+    return result ? result : ready;
 }
 
 int64_t sys_poll(struct linux_state *state, const uint64_t arg[6])

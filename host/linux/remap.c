@@ -31,30 +31,30 @@ struct move {
  * new end. */
 static int64_t grow_by_copy(struct space *space, const struct move *move, uint64_t to)
 {
-    int err = space_map(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
+    int result = space_map(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     memcpy(space_at(space, to, move->bytes, SPACE_WRITE),
            space_at(space, move->old, move->bytes, SPACE_READ), move->bytes);
-    err = space_protect(space, to, move->new_bytes, move->prot & ~(unsigned)SPACE_SHARED);
-    if (!err)
-        err = space_unmap(space, move->old, move->bytes);
-    if (err)
+    result = space_protect(space, to, move->new_bytes, move->prot & ~(unsigned)SPACE_SHARED);
+    if (!result)
+        result = space_unmap(space, move->old, move->bytes);
+    if (result)
         space_unmap(space, to, move->new_bytes);
-    return err ? err : (int64_t)to;
+    return result ? result : (int64_t)to;
 }
 
 /* The same of memory without rights, which cannot be read. */
 static int64_t grow_by_move(struct space *space, const struct move *move, uint64_t to)
 {
-    int err = space_map(space, to, move->new_bytes, move->prot);
+    int result = space_map(space, to, move->new_bytes, move->prot);
 
-    if (!err)
-        err = space_move(space, move->old, move->bytes, to);
-    if (err)
+    if (!result)
+        result = space_move(space, move->old, move->bytes, to);
+    if (result)
         space_unmap(space, to, move->new_bytes);
-    return err ? err : (int64_t)to;
+    return result ? result : (int64_t)to;
 }
 
 static int64_t grow_to(struct space *space, const struct move *move, uint64_t to)
@@ -67,7 +67,7 @@ static int64_t grow_to(struct space *space, const struct move *move, uint64_t to
 /* Moves to an address of the program's choice. */
 static int64_t move_fixed(struct space *space, struct move *move, uint64_t to)
 {
-    int err = 0;
+    int result = 0;
 
     if (to & (PAGE - 1) || (to < move->old + move->bytes && move->old < to + move->new_bytes))
         return -EINVAL;
@@ -78,10 +78,10 @@ static int64_t move_fixed(struct space *space, struct move *move, uint64_t to)
     if (move->new_bytes > move->bytes)
         return grow_to(space, move, to);
     if (move->new_bytes < move->bytes)
-        err = space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
-    if (!err)
-        err = space_move(space, move->old, move->new_bytes, to);
-    return err ? err : (int64_t)to;
+        result = space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
+    if (!result)
+        result = space_move(space, move->old, move->new_bytes, to);
+    return result ? result : (int64_t)to;
 }
 
 /* Stays where it is if that can be. */
@@ -90,11 +90,12 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
     uint64_t end = move->old + move->bytes, more = move->new_bytes - move->bytes, to;
 
     if (move->new_bytes <= move->bytes) {
-        int err = move->new_bytes == move->bytes ? 0
-                                                 : space_unmap(space, move->old + move->new_bytes,
-                                                               move->bytes - move->new_bytes);
+        int result =
+            move->new_bytes == move->bytes
+                ? 0
+                : space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
 
-        return err ? err : (int64_t)move->old;
+        return result ? result : (int64_t)move->old;
     }
     if (!move->file && space_find(space, end, more) == end &&
         !space_map(space, end, more, move->prot))

@@ -31,7 +31,7 @@ static char *real_path(const char *name)
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out)
 {
     struct linux_state *state = calloc(1, sizeof(*state));
-    int err;
+    int result;
 
     if (!state)
         return -ENOMEM;
@@ -48,12 +48,12 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     signals_init(state, config->ignore_sigpipe);
     task_init(state, config->program);
     limits_init(state);
-    err = descriptors_init(state, config->stderr_fd, config->closed);
-    if (!err)
-        err = paths_init(state, config->read_only_dirs);
-    if (err) {
+    result = descriptors_init(state, config->stderr_fd, config->closed);
+    if (!result)
+        result = paths_init(state, config->read_only_dirs);
+    if (result) {
         linux_destroy(state);
-        return err;
+        return result;
     }
     *out = state;
     return 0;

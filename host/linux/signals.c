@@ -234,12 +234,12 @@ int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t b
  * the call could return from. */
 int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
 {
-    int64_t err;
+    int64_t result;
 
     if (!arg[0])
         return arg[1] == MASK_BYTES ? -EFAULT : -EINVAL;
-    err = signals_let_through(state, arg[0], arg[1]);
-    return err || state->next != LINUX_RESUME ? err : vm_sleep(state->vm, UINT64_MAX);
+    result = signals_let_through(state, arg[0], arg[1]);
+    return result || state->next != LINUX_RESUME ? result : vm_sleep(state->vm, UINT64_MAX);
 }
 
 /* Takes what is pending. While the only thread waits, no signal becomes pending: it just sleeps. */
@@ -247,19 +247,19 @@ int64_t sys_rt_sigtimedwait(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set, nanoseconds;
     struct signal_info info;
-    int signo, err;
+    int signo, result;
 
     if (arg[3] != MASK_BYTES)
         return -EINVAL;
     if (guest_get(state, arg[0], &set, sizeof(set)))
         return -EFAULT;
-    err = time_get(state, arg[2], &nanoseconds);
-    if (err)
-        return err;
+    result = time_get(state, arg[2], &nanoseconds);
+    if (result)
+        return result;
     signo = first_pending(state, set & ~NEVER_BLOCKED);
     if (!signo) {
-        err = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
-        return err ? err : -EAGAIN;
+        result = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+        return result ? result : -EAGAIN;
     }
     info = dequeue(state, signo);
     return arg[1] && guest_put(state, arg[1], &info, sizeof(info)) ? -EFAULT : signo;

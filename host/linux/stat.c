@@ -18,10 +18,10 @@ static int stat_inside(struct linux_state *state, const struct guest_path *path,
                        struct stat *out)
 {
     struct found found;
-    int err = path_open(state, path, follow, &found);
+    int result = path_open(state, path, follow, &found);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     close(found.fd);
     *out = found.stat;
     return 0;
@@ -41,10 +41,10 @@ static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, b
     struct guest_path path;
     char text[32];
     uint64_t fd = 0;
-    int err = path_get(state, dirfd, addr, &path);
+    int result = path_get(state, dirfd, addr, &path);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     switch (path_place(state, path.text, &fd)) {
     case PLACE_INSIDE:
         return stat_inside(state, &path, follow, out);
@@ -57,10 +57,10 @@ static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, b
     case PLACE_MADE:
         like = (struct open_file){.kind = FILE_REGULAR, .local = true};
         like.fd = special_open_made(state, fd);
-        err = like.fd < 0 ? like.fd : file_stat(state, &like, out);
+        result = like.fd < 0 ? like.fd : file_stat(state, &like, out);
         if (like.fd >= 0)
             close(like.fd);
-        return err;
+        return result;
     case PLACE_LIST:
         like.kind = FILE_LIST;
         if (follow || special_link(state, path.text, PLACE_LIST, 0, text, sizeof(text)) < 0)
@@ -104,41 +104,42 @@ static int stat_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uin
     return stat_path(state, dirfd, addr, !(flags & AT_SYMLINK_NOFOLLOW), out);
 }
 
-static int64_t put_stat(struct linux_state *state, int err, uint64_t addr, const struct stat *stat)
+static int64_t put_stat(struct linux_state *state, int result, uint64_t addr,
+                        const struct stat *stat)
 {
-    return err ? err : guest_put(state, addr, stat, sizeof(*stat));
+    return result ? result : guest_put(state, addr, stat, sizeof(*stat));
 }
 
 int64_t sys_stat(struct linux_state *state, const uint64_t arg[6])
 {
     struct stat stat;
-    int err = stat_path(state, (uint64_t)AT_FDCWD, arg[0], true, &stat);
+    int result = stat_path(state, (uint64_t)AT_FDCWD, arg[0], true, &stat);
 
-    return put_stat(state, err, arg[1], &stat);
+    return put_stat(state, result, arg[1], &stat);
 }
 
 int64_t sys_lstat(struct linux_state *state, const uint64_t arg[6])
 {
     struct stat stat;
-    int err = stat_path(state, (uint64_t)AT_FDCWD, arg[0], false, &stat);
+    int result = stat_path(state, (uint64_t)AT_FDCWD, arg[0], false, &stat);
 
-    return put_stat(state, err, arg[1], &stat);
+    return put_stat(state, result, arg[1], &stat);
 }
 
 int64_t sys_fstat(struct linux_state *state, const uint64_t arg[6])
 {
     struct stat stat;
-    int err = stat_descriptor(state, arg[0], &stat);
+    int result = stat_descriptor(state, arg[0], &stat);
 
-    return put_stat(state, err, arg[1], &stat);
+    return put_stat(state, result, arg[1], &stat);
 }
 
 int64_t sys_newfstatat(struct linux_state *state, const uint64_t arg[6])
 {
     struct stat stat;
-    int err = stat_at(state, arg[0], arg[1], arg[3], &stat);
+    int result = stat_at(state, arg[0], arg[1], arg[3], &stat);
 
-    return put_stat(state, err, arg[2], &stat);
+    return put_stat(state, result, arg[2], &stat);
 }
 
 static struct statx_timestamp statx_time(struct timespec time)
@@ -149,10 +150,10 @@ static struct statx_timestamp statx_time(struct timespec time)
 int64_t sys_statx(struct linux_state *state, const uint64_t arg[6])
 {
     struct stat stat;
-    int err = stat_at(state, arg[0], arg[1], arg[2], &stat);
+    int result = stat_at(state, arg[0], arg[1], arg[2], &stat);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     struct statx out = {
         .stx_mask = STATX_BASIC_STATS,
         .stx_blksize = (uint32_t)stat.st_blksize,

@@ -56,10 +56,10 @@ static int64_t set_flag(uint32_t *flag, uint64_t value, uint64_t most)
 static int64_t set_name(struct linux_state *state, uint64_t addr)
 {
     char name[TASK_NAME_BYTES] = {0};
-    int err = guest_get_string(state, addr, name, sizeof(name));
+    int result = guest_get_string(state, addr, name, sizeof(name));
 
-    if (err == -EFAULT)
-        return err;
+    if (result == -EFAULT)
+        return result;
     name[TASK_NAME_BYTES - 1] = 0; /* a longer one is cut */
     memcpy(state->task.name, name, sizeof(name));
     return 0;
@@ -187,21 +187,21 @@ int64_t sys_capget(struct linux_state *state, const uint64_t arg[6])
 {
     const struct __user_cap_data_struct none[2] = {{0}, {0}};
     size_t words;
-    int64_t err = capability_header(state, arg[0], &words);
+    int64_t result = capability_header(state, arg[0], &words);
 
     if (!arg[1])
-        return err == -EINVAL && !words ? 0 : err; /* a question for the version */
-    return err ? err : guest_put(state, arg[1], none, words * sizeof(none[0]));
+        return result == -EINVAL && !words ? 0 : result; /* a question for the version */
+    return result ? result : guest_put(state, arg[1], none, words * sizeof(none[0]));
 }
 
 int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 {
     struct __user_cap_data_struct data[2] = {{0}, {0}};
     size_t words;
-    int64_t err = capability_header(state, arg[0], &words);
+    int64_t result = capability_header(state, arg[0], &words);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (guest_get(state, arg[1], data, words * sizeof(data[0])))
         return -EFAULT;
     for (size_t i = 0; i < words; i++) {
@@ -216,12 +216,12 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 {
     const uint64_t one_cpu = 1;
-    int err = check_self(arg[0]);
+    int result = check_self(arg[0]);
 
     if ((uint32_t)arg[1] < sizeof(one_cpu) || arg[1] % sizeof(one_cpu))
         return -EINVAL;
-    if (err)
-        return err;
+    if (result)
+        return result;
     return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
 }
 
@@ -229,12 +229,12 @@ int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
 {
     uint8_t first = 0;
-    int err = check_self(arg[0]);
+    int result = check_self(arg[0]);
 
     if (arg[1] && guest_get(state, arg[2], &first, sizeof(first)))
         return -EFAULT;
-    if (err)
-        return err;
+    if (result)
+        return result;
     return first & 1 ? 0 : -EINVAL;
 }
 
@@ -248,14 +248,14 @@ static int64_t set_scheduler(struct linux_state *state, uint64_t pid, uint64_t p
                              uint64_t addr)
 {
     int32_t priority;
-    int err = check_self(pid);
+    int result = check_self(pid);
 
     if (!addr)
         return -EINVAL;
     if (guest_get(state, addr, &priority, sizeof(priority)))
         return -EFAULT;
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (policy == SCHED_OTHER || policy == SCHED_BATCH)
         return priority ? -EINVAL : 0; /* a batch is what every VM is to the host */
     return policy == SCHED_FIFO || policy == SCHED_RR ? -EPERM : -EINVAL;
@@ -273,11 +273,11 @@ int64_t sys_sched_setparam(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_sched_getparam(struct linux_state *state, const uint64_t arg[6])
 {
-    int err = check_self(arg[0]);
+    int result = check_self(arg[0]);
 
     if (!arg[1])
         return -EINVAL;
-    return err ? err : get_into(state, arg[1], 0);
+    return result ? result : get_into(state, arg[1], 0);
 }
 
 static int64_t priority_bound(uint64_t policy, int real_time)
@@ -312,10 +312,10 @@ int64_t sys_priority_min(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
 {
     struct timespec slice = {0};
-    int err = check_self(arg[0]);
+    int result = check_self(arg[0]);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     sched_rr_get_interval(0, &slice);
     return guest_put(state, arg[1], &slice, sizeof(slice));
 }
@@ -331,20 +331,20 @@ static int check_priority(uint64_t which, uint64_t who)
 
 int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
 {
-    int err = check_priority(arg[0], arg[1]);
+    int result = check_priority(arg[0], arg[1]);
 
     (void)state;
-    return err ? err : NICE_ZERO;
+    return result ? result : NICE_ZERO;
 }
 
 /* A VM that steps back would hold up those that wait for what it has in its hands. */
 int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
 {
-    int err = check_priority(arg[0], arg[1]);
+    int result = check_priority(arg[0], arg[1]);
 
     (void)state;
-    if (err)
-        return err;
+    if (result)
+        return result;
     return (int32_t)arg[2] == 0 ? 0 : (int32_t)arg[2] < 0 ? -EACCES : -EPERM;
 }
 
@@ -424,10 +424,10 @@ int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
 {
     const uint64_t bytes = ROBUST_LIST_BYTES;
-    int err = check_self(arg[0]);
+    int result = check_self(arg[0]);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (guest_put(state, arg[2], &bytes, sizeof(bytes)) ||
         guest_put(state, arg[1], &state->task.robust_list, sizeof(uint64_t)))
         return -EFAULT;

@@ -97,12 +97,12 @@ int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_clock_settime(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t nanoseconds;
-    int err = arg[1] ? time_get(state, arg[1], &nanoseconds) : -EFAULT;
+    int result = arg[1] ? time_get(state, arg[1], &nanoseconds) : -EFAULT;
 
     if (host_clock(arg[0]) == CLOCK_ABSENT)
         return -EINVAL;
-    if (err)
-        return err;
+    if (result)
+        return result;
     return (uint32_t)arg[0] == CLOCK_REALTIME ? -EPERM : -EINVAL;
 }
 
@@ -149,25 +149,25 @@ int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_nanosleep(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t nanoseconds;
-    int err = arg[0] ? time_get(state, arg[0], &nanoseconds) : -EFAULT;
+    int result = arg[0] ? time_get(state, arg[0], &nanoseconds) : -EFAULT;
 
-    return err ? err : vm_sleep(state->vm, nanoseconds);
+    return result ? result : vm_sleep(state->vm, nanoseconds);
 }
 
 int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
 {
     int clock = host_clock(arg[0]);
     uint64_t nanoseconds;
-    int err;
+    int result;
 
     if (clock == CLOCK_ABSENT || clock == CLOCK_THREAD_CPUTIME_ID)
         return -EINVAL;
     if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
         clock == CLOCK_MONOTONIC_COARSE)
         return -EOPNOTSUPP; /* they have no timers */
-    err = arg[2] ? time_get(state, arg[2], &nanoseconds) : -EFAULT;
-    if (err)
-        return err;
+    result = arg[2] ? time_get(state, arg[2], &nanoseconds) : -EFAULT;
+    if (result)
+        return result;
     if (arg[1] & TIMER_ABSTIME)
         nanoseconds = time_until(clock, nanoseconds);
     return nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
@@ -186,10 +186,10 @@ static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool
     int clock = arg[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
     uint64_t nanoseconds;
     uint32_t value;
-    int err = time_get(state, arg[3], &nanoseconds);
+    int result = time_get(state, arg[3], &nanoseconds);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (arg[0] & 3)
         return -EINVAL;
     if (guest_get(state, arg[0], &value, sizeof(value)))
@@ -198,8 +198,8 @@ static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool
         return -EAGAIN;
     if (absolute)
         nanoseconds = time_until(clock, nanoseconds);
-    err = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
-    return err ? err : -ETIMEDOUT;
+    result = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+    return result ? result : -ETIMEDOUT;
 }
 
 /* A lock with priority inheritance, whose word says who has it. Nobody else is there who could

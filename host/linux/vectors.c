@@ -144,12 +144,12 @@ int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
     struct iovec pieces[IOV_MAX];
-    int err;
+    int result;
 
     if (!file_can_read(file))
         return -EBADF;
-    err = get_pieces(state, arg[1], arg[2], pieces);
-    return err ? err : read_pieces(state, file, pieces, arg[2]);
+    result = get_pieces(state, arg[1], arg[2], pieces);
+    return result ? result : read_pieces(state, file, pieces, arg[2]);
 }
 
 int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
@@ -193,9 +193,9 @@ int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])
 {
-    int err = check_offset(descriptor_file(state, arg[0]), (int64_t)arg[3]);
+    int result = check_offset(descriptor_file(state, arg[0]), (int64_t)arg[3]);
 
-    return err ? err : sys_writev(state, arg);
+    return result ? result : sys_writev(state, arg);
 }
 
 /* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT means something here. */

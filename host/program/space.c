@@ -59,21 +59,21 @@ int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigne
 {
     unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : GUEST_COARSE);
     uint64_t low = align_up(start, LARGE), high = end & ~(LARGE - 1);
-    int err = space_slots_cover(space, start, end);
+    int result = space_slots_cover(space, start, end);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (start < LARGE)
         flags &= ~(unsigned)GUEST_COARSE; /* nothing is ever at address 0 */
     if (!large || prot & SPACE_EXEC || low >= high)
         return guest_tables_map(space->backend.tables, start, end, flags);
     if (start < low)
-        err = guest_tables_map(space->backend.tables, start, low, flags);
-    if (!err)
-        err = guest_tables_map(space->backend.tables, low, high, flags | GUEST_LARGE);
-    if (!err && high < end)
-        err = guest_tables_map(space->backend.tables, high, end, flags);
-    return err;
+        result = guest_tables_map(space->backend.tables, start, low, flags);
+    if (!result)
+        result = guest_tables_map(space->backend.tables, low, high, flags | GUEST_LARGE);
+    if (!result && high < end)
+        result = guest_tables_map(space->backend.tables, high, end, flags);
+    return result;
 }
 
 int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes)
@@ -108,7 +108,7 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
 {
     uint64_t end = start + bytes;
     unsigned kind = prot & SHARED;
-    int err;
+    int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
@@ -117,16 +117,16 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
         kind |= rights(prot) | CHARGED;
     if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = space_reserve_fresh(space, start, end, kind | (wants_huge(end, bytes, prot) ? HUGE : 0),
-                              kept);
-    if (!err && prot)
-        err = space_guest_reach(space, start, end, prot, true);
-    if (err)
-        return err;
+    result = space_reserve_fresh(space, start, end,
+                                 kind | (wants_huge(end, bytes, prot) ? HUGE : 0), kept);
+    if (!result && prot)
+        result = space_guest_reach(space, start, end, prot, true);
+    if (result)
+        return result;
     if (!space_is_free(space, start, end)) {
-        err = space_host_reserve(space, start, bytes);
-        if (err)
-            return err;
+        result = space_host_reserve(space, start, bytes);
+        if (result)
+            return result;
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
@@ -156,10 +156,10 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
 {
     uint64_t end = start + bytes;
     void *got;
-    int err = space_guest_reach(space, start, end, prot, false);
+    int result = space_guest_reach(space, start, end, prot, false);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
     got = mmap(space->base + start, bytes, host_prot(rights(prot)),
@@ -167,31 +167,31 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     if (got == MAP_FAILED) {
         /* What was there may be gone by now, if the file system refused late: never leave a hole,
          * into which some other memory of this process could come. */
-        err = -errno;
+        result = -errno;
         space_host_reserve(space, start, bytes);
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
-    return err;
+    return result;
 }
 
 int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
                    uint64_t offset)
 {
     uint64_t end = start + bytes;
-    int err;
+    int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
         offset > INT64_MAX)
         return -EINVAL;
     if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    err = space_reserve_fresh(space, start, end, ALONE, 0);
-    if (!err)
-        err = map_fd(space, start, bytes, prot, fd, offset);
-    if (!err)
+    result = space_reserve_fresh(space, start, end, ALONE, 0);
+    if (!result)
+        result = map_fd(space, start, bytes, prot, fd, offset);
+    if (!result)
         space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
-    return err;
+    return result;
 }
 
 /* Of a copy that can be written each page may exist twice. */
@@ -216,17 +216,17 @@ int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned
     uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
     unsigned kind = rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
                     (charged_twice(prot) ? CHARGED_TWICE : 0);
-    int err;
+    int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
     if (!space_has_room(space, start, bytes, prot))
         return -ENOMEM;
-    err = space_reserve_regions(space, 4);
-    if (!err)
-        err = map_fd(space, start, bytes, prot & RIGHTS, fd, 0);
-    if (err)
-        return err;
+    result = space_reserve_regions(space, 4);
+    if (!result)
+        result = map_fd(space, start, bytes, prot & RIGHTS, fd, 0);
+    if (result)
+        return result;
     if (start < file_end)
         space_set_region(space, start, file_end, kind);
     if (file_end < end)
@@ -237,17 +237,17 @@ int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned
 int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
 {
     uint64_t end = start + bytes;
-    int err;
+    int result;
 
     if (!space_is_range(start, bytes))
         return -EINVAL;
     if (space_is_free(space, start, end))
         return 0;
-    err = space_reserve_cut(space, start, end);
-    if (!err)
-        err = space_host_reserve(space, start, bytes);
-    if (err)
-        return err;
+    result = space_reserve_cut(space, start, end);
+    if (!result)
+        result = space_host_reserve(space, start, bytes);
+    if (result)
+        return result;
     space->used_bytes -= space_charged_bytes(space, start, end);
     space_cut_regions(space, start, end);
     space_settle(space);
@@ -295,7 +295,7 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     uint64_t end = start + bytes;
     uint64_t fresh;
     size_t i, last;
-    int err;
+    int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
         return -EINVAL;
@@ -306,11 +306,11 @@ int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     fresh = space_fresh_bytes(space, start, end, prot);
     if (fresh && !space_within_limit(space, 0, fresh))
         return -ENOMEM;
-    err = space_reserve_split(space, start, end);
-    if (!err && prot)
-        err = space_guest_reach(space, start, end, prot, true);
-    if (err)
-        return err;
+    result = space_reserve_split(space, start, end);
+    if (!result && prot)
+        result = space_guest_reach(space, start, end, prot, true);
+    if (result)
+        return result;
     prot = rights(prot);
     if (mprotect(space->base + start, bytes, host_prot(prot))) {
         restore_host(space, start, end);

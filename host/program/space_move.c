@@ -66,13 +66,13 @@ static int move_host(struct space *space, const struct space_region *pieces, siz
 {
     uint64_t start = pieces[0].start, bytes = pieces[count - 1].end - start;
     size_t done = 0;
-    int err = 0;
+    int result = 0;
 
-    for (; done < count && !err; done += !err)
-        err = move_pages(space, &pieces[done], pieces[done].start + shift);
-    if (!err)
-        err = space_host_reserve(space, start, bytes);
-    if (!err)
+    for (; done < count && !result; done += !result)
+        result = move_pages(space, &pieces[done], pieces[done].start + shift);
+    if (!result)
+        result = space_host_reserve(space, start, bytes);
+    if (!result)
         return 0;
     while (done > 0) {
         struct space_region back = pieces[--done];
@@ -83,22 +83,22 @@ static int move_host(struct space *space, const struct space_region *pieces, siz
                    pieces[done].start); /* cannot fail: the mappings are there already */
     }
     space_host_reserve(space, start + shift, bytes);
-    return err;
+    return result;
 }
 
 static int reach_all(struct space *space, const struct space_region *pieces, size_t count,
                      uint64_t shift)
 {
-    int err = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < count && !err; i++) {
+    for (size_t i = 0; i < count && !result; i++) {
         unsigned prot = pieces[i].prot & RIGHTS;
 
         if (prot)
-            err = space_guest_reach(space, pieces[i].start + shift, pieces[i].end + shift, prot,
-                                    !(prot & SPACE_EXEC) && !(pieces[i].prot & ALONE));
+            result = space_guest_reach(space, pieces[i].start + shift, pieces[i].end + shift, prot,
+                                       !(prot & SPACE_EXEC) && !(pieces[i].prot & ALONE));
     }
-    return err;
+    return result;
 }
 
 static void drop_regions(struct space *space, uint64_t start, uint64_t end)
@@ -124,7 +124,7 @@ int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
 {
     struct space_region *pieces;
     size_t count;
-    int err;
+    int result;
 
     if (!space_is_range(from, bytes) || !space_is_range(to, bytes) ||
         (from < to + bytes && to < from + bytes))
@@ -134,17 +134,17 @@ int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
     pieces = pieces_of(space, from, bytes, &count);
     if (!pieces)
         return -ENOMEM;
-    err = space_reserve_regions(space, count + 4);
-    if (!err)
-        err = reach_all(space, pieces, count, to - from);
-    if (!err) {
-        err = move_host(space, pieces, count, to - from);
+    result = space_reserve_regions(space, count + 4);
+    if (!result)
+        result = reach_all(space, pieces, count, to - from);
+    if (!result) {
+        result = move_host(space, pieces, count, to - from);
         drop_regions(space, to, to + bytes);
-        if (!err)
+        if (!result)
             move_regions(space, pieces, count, to - from);
     }
     free(pieces);
-    return err;
+    return result;
 }
 
 int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared)

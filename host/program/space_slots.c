@@ -46,7 +46,7 @@ static uint64_t budget(const struct space *space)
 
 static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t end)
 {
-    int err;
+    int result;
 
     if (space->slot_count == space->slot_capacity) {
         size_t capacity = space->slot_capacity ? space->slot_capacity * 2 : 8;
@@ -57,9 +57,9 @@ static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t 
         space->slots = grown;
         space->slot_capacity = capacity;
     }
-    err = space->backend.slot_add(space->backend.arg, start, end - start, space->base + start);
-    if (err)
-        return err;
+    result = space->backend.slot_add(space->backend.arg, start, end - start, space->base + start);
+    if (result)
+        return result;
     memmove(&space->slots[at + 1], &space->slots[at],
             (space->slot_count - at) * sizeof(space->slots[0]));
     space->slots[at] = (struct space_region){.start = start, .end = end};
@@ -95,10 +95,10 @@ int space_slots_cover(struct space *space, uint64_t start, uint64_t end)
         size_t i = slot_after(space, start);
 
         if (i == space->slot_count || space->slots[i].start > start) {
-            int err = slot_add(space, i, start, end);
+            int result = slot_add(space, i, start, end);
 
-            if (err)
-                return err;
+            if (result)
+                return result;
         }
         start = space->slots[i].end;
     }
