@@ -114,14 +114,14 @@ int vms_start(struct vms *vms)
 
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
 {
-    struct ferry_message message;
+    struct ferry_message message = FERRY_INIT(ferry_message);
     int result = ferry_link_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
 
     if (result != 0)
         return result;
     if (message.mode != FERRY_INLINE || message.bytes != bytes)
         return -ENODATA;
-    memcpy(data, message.data, bytes);
+    memcpy(data, ferry_message_data(&message), bytes);
     return 0;
 }
 
