@@ -33,15 +33,23 @@ static uint32_t tail_of(const struct ferry_direct *ring)
     return __atomic_load_n(&ring->receiver.tail, __ATOMIC_ACQUIRE);
 }
 
-/* The tail may lag, but then the slots behind it have not been used again. */
+/* The tail may lag, but then the slots behind it have not been used again. A sender fills them in
+ * order, so the first that is not filled is found by halving; one that does otherwise is wrong about
+ * its own order. */
 uint32_t direct_sent(const struct ferry_link *link)
 {
     if (!link->direct)
         return 0;
-    uint32_t tail = tail_of(link->direct), count = 0;
-    while (count < FERRY_RING_ENTRIES && is_filled(link->direct, tail + count))
-        count++;
-    return tail + count;
+    uint32_t tail = tail_of(link->direct);
+    uint32_t filled = 0, end = is_filled(link->direct, tail) ? FERRY_RING_ENTRIES : 0;
+    while (filled < end) {
+        uint32_t middle = filled + (end - filled) / 2;
+        if (is_filled(link->direct, tail + middle))
+            filled = middle + 1;
+        else
+            end = middle;
+    }
+    return tail + filled;
 }
 
 static bool holds_more(const struct ferry_link *link)

@@ -16,21 +16,68 @@ bool drain_pending(const struct endpoint *from)
     return ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES) != 0;
 }
 
-/* Decodes the next messages of the out ring as long as they may change hands together; returns
- * how many. 0: the first is not one that can be sent, *result says why. */
-static uint32_t gather(struct endpoint *from, uint32_t ahead, struct transfer run[PERFORM_MOST],
-                       int *result)
-{
-    uint32_t count = 0;
+/* What is taken out of the out ring in one go. */
+struct drain {
+    struct endpoint *from;
+    uint32_t last;          /* what the guest had queued when it began */
+    bool frozen;            /* nothing that the guest was lent goes home */
+    bool fetched, checked;  /* next: it is here, and *result says whether it can be sent */
+    struct ferry_desc desc; /* the next message, which the guest can change no more */
+    struct transfer next;
+    int result;
+};
 
-    *result = 0;
+/* Fetches message number `index` if it is not here yet: it was when it ended a run. */
+static const struct ferry_desc *fetch(struct drain *drain, uint32_t index)
+{
+    if (!drain->fetched)
+        drain->desc = ring_fetch(drain->from->control->out, index);
+    drain->fetched = true;
+    return &drain->desc;
+}
+
+/* Checks what was fetched. Only messages of one mode are checked before those ahead of them were
+ * performed: by those of another the sender may lose the memory that it sends from. */
+static int check(struct drain *drain, struct transfer *out)
+{
+    bool checked = drain->checked;
+
+    drain->fetched = drain->checked = false;
+    if (!checked)
+        return decode_message(drain->from, &drain->desc, out);
+    *out = drain->next;
+    return drain->result;
+}
+
+/* Begins with the next message: what of its sender's memory it needs does not go home meanwhile. */
+static int check_first(struct drain *drain, struct transfer *out)
+{
+    if (fetch(drain, drain->from->out_tail)->mode != FERRY_INLINE && !drain->frozen) {
+        loan_freeze_releases(drain->from);
+        drain->frozen = true;
+    }
+    return check(drain, out);
+}
+
+/* Checks the next messages of the out ring as long as they may change hands together; returns
+ * how many. 0: the first is not one that can be sent, *result says why. */
+static uint32_t gather(struct drain *drain, struct transfer run[PERFORM_MOST], int *result)
+{
+    uint32_t first = drain->from->out_tail, ahead = drain->last - first, count = 1;
+
+    *result = check_first(drain, &run[0]);
+    if (*result < 0)
+        return 0;
     for (; count < ahead && count < PERFORM_MOST; count++) {
-        struct ferry_desc desc = ring_fetch(from->control->out, from->out_tail + count);
-        int decoded = decode_message(from, &desc, &run[count]);
-        if (decoded < 0 && count == 0)
-            *result = decoded;
-        if (decoded < 0 || (count && !perform_joins(&run[count - 1], &run[count])))
+        if (fetch(drain, first + count)->mode != run[0].mode)
             break;
+        int checked = check(drain, &run[count]);
+        if (checked < 0 || !perform_joins(&run[count - 1], &run[count])) {
+            drain->next = run[count];
+            drain->result = checked;
+            drain->fetched = drain->checked = true;
+            break;
+        }
     }
     return count;
 }
@@ -42,30 +89,45 @@ static void answer(struct endpoint *from, int32_t status)
     from->control->out_status[from->out_tail++ & RING_MASK] = status;
 }
 
-void drain_ring(struct endpoint *from)
+/* What follows a message that was refused is as it was, so it needs no second look. */
+static void perform_gathered(struct endpoint *from, struct transfer *run, uint32_t count)
 {
-    struct transfer run[PERFORM_MOST];
+    uint32_t at = 0, done;
 
-    loan_collect(from);
-    loan_freeze_releases(from);
-    from->out_parked = false;
-    uint32_t last = from->out_tail +
-                    ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
-    while (from->out_tail != last && !from->out_parked) {
-        uint32_t done = 0;
-        int result;
-        uint32_t count = gather(from, last - from->out_tail, run, &result);
-        if (count)
-            result = perform_run(run, count, &done);
+    while (at < count && !from->out_parked) {
+        int result = perform_run(&run[at], count - at, &done);
+        at += done;
         while (done--)
             answer(from, 0);
         if (result == -EAGAIN)
             from->out_parked = true;
-        else if (result < 0)
+        else if (result < 0) {
+            answer(from, result);
+            at++;
+        }
+    }
+}
+
+void drain_ring(struct endpoint *from)
+{
+    struct drain drain = {.from = from};
+    struct transfer run[PERFORM_MOST];
+
+    loan_collect_new(from);
+    from->out_parked = false;
+    drain.last = from->out_tail +
+                 ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
+    while (from->out_tail != drain.last && !from->out_parked) {
+        int result;
+        uint32_t count = gather(&drain, run, &result);
+        if (count)
+            perform_gathered(from, run, count);
+        else
             answer(from, result);
         ring_publish(&from->control->vmm.out_tail, from->out_tail);
     }
-    loan_thaw_releases(from);
+    if (drain.frozen)
+        loan_thaw_releases(from);
 }
 
 void drain_out(struct endpoint *from)

@@ -23,6 +23,7 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
     endpoint->exchange = exchange;
     endpoint->index = index;
     endpoint->live = true;
+    atomic_store(&endpoint->tokens[HELD_FREE], UINT64_MAX);
     endpoint_unlock(endpoint);
 }
 

@@ -25,6 +25,8 @@
 #include "pool/page_table.h"
 #include "pool/pool.h"
 
+_Static_assert(FERRY_TOKENS == 64, "a word has a bit for each token");
+
 struct exchange;
 struct ferry_link;
 struct stream;
@@ -54,15 +56,22 @@ enum held_state {
     HELD_READ,    /* by the VMM, for plain reads: the guest cannot release it */
     HELD_LEAVING, /* one thread is releasing it or passing it on */
     HELD_STUCK,   /* released, but could not be closed: the next look tries again */
+    HELD_STATES
 };
 
-/* A payload the endpoint has until it releases it; its index is the token. */
+/* A payload the endpoint has until it releases it; its index is the token. The state changes by
+ * held_set_state alone. */
 struct held {
     enum held_state state;
     struct ferry_link *link;
     bool lent; /* units to bring home; else a receive buffer */
     struct units units;
     uint64_t offset, bytes; /* of the payload, which alone may pass on */
+};
+
+/* What a guest published of its side of the rings. */
+struct published {
+    uint32_t release_head, in_tail, home_tail;
 };
 
 struct endpoint {
@@ -118,11 +127,14 @@ struct endpoint {
     uint32_t promised;             /* queue entries reserved, not yet filled */
     uint32_t in_head, in_tail, release_tail;
     struct held held[FERRY_TOKENS];
+    atomic_ullong tokens[HELD_STATES]; /* a bit for each token in that state; read also without */
+    uint32_t in_open;                  /* links of in[] that have not hung up */
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
     bool exited;    /* its program has ended: nobody takes note of what comes home */
     struct units home[FERRY_TOKENS];
-    /* Of the VM's own thread: */
+    /* Of whoever serves the VM: */
+    struct published seen; /* what the guest had published when this was looked at last */
     uint32_t out_tail;
     bool out_parked; /* the next descriptor waits for room */
 
@@ -168,6 +180,25 @@ static inline void endpoint_lock(struct endpoint *endpoint)
 static inline void endpoint_unlock(struct endpoint *endpoint)
 {
     pthread_mutex_unlock(&endpoint->lock);
+}
+
+/* Tokens of that state, a bit for each. */
+static inline uint64_t held_in(const struct endpoint *endpoint, enum held_state state)
+{
+    return atomic_load_explicit(&endpoint->tokens[state], memory_order_relaxed);
+}
+
+/* Under lock. */
+static inline void held_set_state(struct endpoint *endpoint, uint32_t token, enum held_state state)
+{
+    struct held *held = &endpoint->held[token];
+    uint64_t bit = 1ull << token, others = held_in(endpoint, held->state) & ~bit;
+
+    /* No read-modify-write: nobody else changes them meanwhile. */
+    atomic_store_explicit(&endpoint->tokens[held->state], others, memory_order_relaxed);
+    held->state = state;
+    atomic_store_explicit(&endpoint->tokens[state], held_in(endpoint, state) | bit,
+                          memory_order_relaxed);
 }
 
 /* There may be something new for whoever waits. Any lock may be held; one system call at most,

@@ -37,7 +37,19 @@ void link_close(struct ferry_link *link)
         clock_futex_wait(&link->callers, seen, CLOCK_NEVER);
 }
 
-/* --- the end ------------------------------------------------------------------- */
+/* --- beginning and end --------------------------------------------------------- */
+
+void link_connect(struct ferry_link *link)
+{
+    struct endpoint *from = link->from, *to = link->to;
+
+    from->out[from->out_count++] = link;
+    endpoint_lock(to);
+    link->index = to->in_count;
+    to->in[to->in_count++] = link;
+    to->in_open++;
+    endpoint_unlock(to);
+}
 
 static void remove_link(struct ferry_link **list, uint32_t *count, uint32_t at)
 {
@@ -70,6 +82,7 @@ static void leave_receiver(struct ferry_link *link)
 
     endpoint_lock(to);
     remove_link(to->in, &to->in_count, link->index);
+    to->in_open -= !link->hung_up;
     for (uint32_t i = link->index; i < to->in_count; i++)
         to->in[i]->index--;
     for (uint32_t i = to->in_tail; i != to->in_head; i++)

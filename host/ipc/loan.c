@@ -46,13 +46,11 @@ static void note_one(struct endpoint *owner, struct units units)
 /* Notes for the owner that loans came home, but for those its plain output made. */
 static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (owner->byte_stream && owner->stream_does->came_home(owner->byte_stream, units[i]))
-            continue;
-        endpoint_lock(owner);
-        note_one(owner, units[i]);
-        endpoint_unlock(owner);
-    }
+    endpoint_lock(owner);
+    for (uint32_t i = 0; i < count; i++)
+        if (!owner->byte_stream || !owner->stream_does->came_home(owner->byte_stream, units[i]))
+            note_one(owner, units[i]);
+    endpoint_unlock(owner);
     endpoint_wake(owner);
 }
 
@@ -147,14 +145,14 @@ static int bring_home(struct endpoint *holder, struct batch *batch)
 /* Under lock. From here to finish_release nobody else touches the token. */
 static void begin_release(struct endpoint *endpoint, uint32_t token)
 {
-    endpoint->held[token].state = HELD_LEAVING;
+    held_set_state(endpoint, token, HELD_LEAVING);
     endpoint->releases_in_progress++;
 }
 
 /* Under lock. */
 static void end_release(struct endpoint *endpoint, uint32_t token, enum held_state state)
 {
-    endpoint->held[token].state = state;
+    held_set_state(endpoint, token, state);
     if (--endpoint->releases_in_progress == 0)
         pthread_cond_broadcast(&endpoint->changed);
 }
@@ -269,9 +267,8 @@ int loan_release(struct endpoint *endpoint, uint32_t token)
 
 void loan_release_all(struct endpoint *endpoint)
 {
-    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
-        if (endpoint->held[token].state == HELD_FREE)
-            continue;
+    for (uint64_t left = ~held_in(endpoint, HELD_FREE); left; left &= left - 1) {
+        uint32_t token = (uint32_t)__builtin_ctzll(left);
         endpoint_lock(endpoint);
         begin_release(endpoint, token);
         endpoint_unlock(endpoint);
@@ -284,12 +281,12 @@ int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes)
     int64_t found = -1;
 
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < FERRY_TOKENS && found < 0; i++) {
-        struct held *held = &endpoint->held[i];
-        if (held->state == HELD_TAKEN && held->lent && held->offset == offset &&
-            held->bytes == bytes) {
-            begin_release(endpoint, i);
-            found = i;
+    for (uint64_t left = held_in(endpoint, HELD_TAKEN); left && found < 0; left &= left - 1) {
+        uint32_t token = (uint32_t)__builtin_ctzll(left);
+        const struct held *held = &endpoint->held[token];
+        if (held->lent && held->offset == offset && held->bytes == bytes) {
+            begin_release(endpoint, token);
+            found = token;
         }
     }
     endpoint_unlock(endpoint);
@@ -332,13 +329,11 @@ static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
         uint32_t token = ring_fetch_word(guest->release, endpoint->release_tail++);
         /* A token that is not held is the guest's mistake and changes nothing. */
         if (token < FERRY_TOKENS && endpoint->held[token].state == HELD_TAKEN)
-            endpoint->held[token].state = HELD_STUCK;
+            held_set_state(endpoint, token, HELD_STUCK);
     }
-    for (uint32_t token = 0; token < FERRY_TOKENS; token++) {
-        if (endpoint->held[token].state != HELD_STUCK)
-            continue;
-        begin_release(endpoint, token);
-        tokens[count++] = token;
+    for (uint64_t left = held_in(endpoint, HELD_STUCK); left; left &= left - 1) {
+        tokens[count] = (uint32_t)__builtin_ctzll(left);
+        begin_release(endpoint, tokens[count++]);
     }
     return count;
 }
@@ -370,6 +365,24 @@ void loan_collect(struct endpoint *endpoint)
         finish_releases(endpoint, tokens, count);
 }
 
+/* Others may have looked meanwhile; then this finds nothing, once. */
+void loan_collect_new(struct endpoint *endpoint)
+{
+    struct ferry_control_guest *guest = &endpoint->control->guest;
+    const struct published *seen = &endpoint->seen;
+    const struct published now = {
+        .release_head = __atomic_load_n(&guest->release_head, __ATOMIC_RELAXED),
+        .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_RELAXED),
+        .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_RELAXED),
+    };
+
+    if (now.release_head == seen->release_head && now.in_tail == seen->in_tail &&
+        now.home_tail == seen->home_tail && !held_in(endpoint, HELD_STUCK))
+        return;
+    endpoint->seen = now;
+    loan_collect(endpoint);
+}
+
 void loan_freeze_releases(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
@@ -395,10 +408,10 @@ bool loan_is_leaving(struct endpoint *endpoint, struct units units)
     bool found = false;
 
     endpoint_lock(endpoint);
-    for (uint32_t i = 0; i < FERRY_TOKENS; i++) {
-        const struct held *held = &endpoint->held[i];
-        found |= (held->state == HELD_STUCK || held->state == HELD_LEAVING) && held->lent &&
-                 units_overlap(held->units, units);
+    for (uint64_t left = held_in(endpoint, HELD_STUCK) | held_in(endpoint, HELD_LEAVING); left;
+         left &= left - 1) {
+        const struct held *held = &endpoint->held[__builtin_ctzll(left)];
+        found |= held->lent && units_overlap(held->units, units);
     }
     endpoint_unlock(endpoint);
     return found;

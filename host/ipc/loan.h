@@ -12,6 +12,9 @@
 /* Reads what the guest published: entries it took, tokens it released, notes
  * of loans it took; performs the releases. Any thread. */
 void loan_collect(struct endpoint *endpoint);
+/* The same, and no lock is taken if the guest published nothing since the last call. By whoever
+ * serves the VM. */
+void loan_collect_new(struct endpoint *endpoint);
 /* Between the two nothing that it was lent goes home: what the ledger says it holds stays so,
  * also while its guest runs and releases. Waits until no other thread is in the middle of a
  * release for it. What others wanted to release meanwhile loan_thaw_releases does. By whoever drains its

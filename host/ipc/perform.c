@@ -60,6 +60,15 @@ static void give_back(const struct transfer *transfer)
                      transfer->forwards ? HELD_READ : HELD_TAKEN);
 }
 
+/* Whether the units are the sender's own; it may still turn out that it has not all of them. Only
+ * what is not can be a loan that it passes on. */
+static bool owns(const struct endpoint *endpoint, struct units units)
+{
+    struct ledger_unit unit = ledger_look(&endpoint->exchange->ledger, units.first);
+
+    return unit.state == UNIT_OWNED && unit.holder == endpoint->index;
+}
+
 /* Takes the units of a LEND or MOVE out of the sender's hands, in the books. */
 static int take_units(struct transfer *transfer)
 {
@@ -69,7 +78,7 @@ static int take_units(struct transfer *transfer)
     transfer->forwarded_token = -1;
     if (transfer->forwards)
         transfer->forwarded_token = loan_claim_read(from, transfer->token);
-    else if (transfer->mode == FERRY_LEND)
+    else if (transfer->mode == FERRY_LEND && !owns(from, transfer->units))
         transfer->forwarded_token = loan_claim(from, transfer->offset, transfer->bytes);
     transfer->prior_state = transfer->forwarded_token >= 0 ? UNIT_LENT : UNIT_OWNED;
     transfer->completion_reserved = transfer->prior_state == UNIT_OWNED &&
@@ -144,37 +153,29 @@ static bool with_token(const struct transfer *transfer)
 }
 
 /* It does not use the room it was promised. Another sender may have found none meanwhile. */
-static void leave_room(const struct transfer *transfer)
+static void leave_room(struct ferry_link *link, const uint32_t *token)
 {
-    queue_unreserve(transfer->link, with_token(transfer), transfer->receiver_token);
-    room_unpark(transfer->link->to);
+    queue_unreserve(link, token != NULL, token ? *token : 0);
+    room_unpark(link->to);
 }
 
-/* Everything about one message that may fail, but for the page tables. */
+/* Everything about one message that may fail, but for room and the page tables. */
 static int prepare(struct transfer *transfer)
 {
-    struct ferry_link *link = transfer->link;
-
-    int result = queue_reserve(link, with_token(transfer), &transfer->receiver_token);
-    if (result < 0)
-        return result;
-    transfer->message = atomic_fetch_add(&link->sequence, 1) + 1;
-    if (transfer->mode == FERRY_COPY)
-        copy_payload(transfer);
-    else
-        result = take_units(transfer);
-    if (result < 0)
-        leave_room(transfer);
-    return result;
+    transfer->message = atomic_fetch_add(&transfer->link->sequence, 1) + 1;
+    if (transfer->mode != FERRY_COPY)
+        return take_units(transfer);
+    copy_payload(transfer);
+    return 0;
 }
 
+/* The sender keeps what prepare took. */
 static void undo(struct transfer *transfer)
 {
-    if (transfer->mode != FERRY_COPY) {
-        ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->prior_state);
-        give_back(transfer);
-    }
-    leave_room(transfer);
+    if (transfer->mode == FERRY_COPY)
+        return;
+    ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->prior_state);
+    give_back(transfer);
 }
 
 /* What the sender may do with the units of a run until it is handed over. */
@@ -262,24 +263,41 @@ static void complete(struct transfer *run, uint32_t count)
             loan_forward(link->from, (uint32_t)run[i].forwarded_token);
 }
 
+/* Room for all, then each in turn; *ready of them can change hands. Why not more; 0: the next has
+ * other rights, and may go by itself. */
+static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
+{
+    uint32_t tokens[PERFORM_MOST], reserved, i;
+    int room = queue_reserve(run->link, with_token(run) ? tokens : NULL, count, &reserved);
+    int result = 0;
+
+    for (i = 0; i < reserved && result == 0; i++) {
+        run[i].receiver_token = with_token(run) ? tokens[i] : 0;
+        result = prepare(&run[i]);
+        /* Its own units and those it passes on have different rights: not in one call. */
+        if (result == 0 && access_before(&run[i]) != access_before(run)) {
+            undo(&run[i]);
+            break;
+        }
+        *ready += result == 0;
+    }
+    for (i = *ready; i < reserved; i++)
+        leave_room(run->link, with_token(run) ? &tokens[i] : NULL);
+    return *ready < reserved ? result : room;
+}
+
 static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done)
 {
     uint32_t ready = 0;
-    int result = 0;
 
-    while (ready < count && (result = prepare(&run[ready])) == 0) {
-        /* Its own units and those it passes on have different rights: not in one call. */
-        if (ready && access_before(&run[ready]) != access_before(run)) {
-            undo(&run[ready]);
-            break;
-        }
-        ready++;
-    }
+    int result = prepare_run(run, count, &ready);
     int failed = ready && run->mode != FERRY_COPY ? update_tables(run, ready) : 0;
     if (failed == 0 && ready)
         complete(run, ready);
-    for (uint32_t i = 0; failed < 0 && i < ready; i++)
+    for (uint32_t i = 0; failed < 0 && i < ready; i++) {
         undo(&run[i]);
+        leave_room(run->link, with_token(run) ? &run[i].receiver_token : NULL);
+    }
     if (failed < 0 && ready > 1)
         return perform_payloads(run, 1, done); /* a shorter run may do */
     *done = failed < 0 ? 0 : ready;

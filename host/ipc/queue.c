@@ -9,6 +9,13 @@
 #include "ipc/ring.h"
 #include "ipc/room.h"
 
+/* Under lock. No message of the link comes any more, but perhaps its hang-up now. */
+static void end_link(struct ferry_link *link)
+{
+    link->to->in_open -= !link->hung_up;
+    link->hung_up = true;
+}
+
 /* Under lock. */
 static bool may_send(struct ferry_link *link)
 {
@@ -19,26 +26,32 @@ static bool may_send(struct ferry_link *link)
 }
 
 /* Under lock. */
-static int try_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
+static void promise_token(struct ferry_link *link, uint32_t token)
+{
+    link->to->held[token] = (struct held){.link = link}; /* it was free */
+    held_set_state(link->to, token, HELD_PROMISED);
+}
+
+/* Under lock: adds to *reserved, up to `count`. */
+static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count,
+                       uint32_t *reserved)
 {
     struct endpoint *to = link->to;
-    int64_t found = 0;
 
     if (!may_send(link))
         return -EPIPE;
-    if (with_token)
-        found = room_token(to);
-    if (found < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
-        link->parked |= with_token ? PARKED_TOKEN : PARKED_PAYLOAD;
-        return -EAGAIN;
+    for (; *reserved < count; ++*reserved) {
+        int64_t token = tokens ? room_token(to) : 0;
+        if (token < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
+            link->parked |= tokens ? PARKED_TOKEN : PARKED_PAYLOAD;
+            return -EAGAIN;
+        }
+        if (tokens)
+            promise_token(link, tokens[*reserved] = (uint32_t)token);
+        to->promised++;
+        to->users++;
+        link->in_flight++;
     }
-    if (with_token) {
-        *token = (uint32_t)found;
-        to->held[found] = (struct held){.state = HELD_PROMISED, .link = link};
-    }
-    to->promised++;
-    to->users++;
-    link->in_flight++;
     return 0;
 }
 
@@ -53,10 +66,11 @@ static bool look_again(struct endpoint *to)
     return true;
 }
 
-int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
+int queue_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count, uint32_t *reserved)
 {
+    *reserved = 0;
     endpoint_lock(link->to);
-    int result = try_reserve(link, with_token, token);
+    int result = try_reserve(link, tokens, count, reserved);
     endpoint_unlock(link->to);
     if (result != -EAGAIN)
         return result;
@@ -64,7 +78,7 @@ int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token)
     if (!look_again(link->to))
         return -EPIPE;
     endpoint_lock(link->to);
-    result = try_reserve(link, with_token, token);
+    result = try_reserve(link, tokens, count, reserved);
     endpoint_unlock(link->to);
     return result;
 }
@@ -98,7 +112,7 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
     endpoint_lock(to);
     for (uint32_t i = 0; i < count; i++) {
         if (descs[i].mode == FERRY_COPY || descs[i].mode == FERRY_LEND)
-            to->held[descs[i].payload.token].state = HELD_QUEUED;
+            held_set_state(to, descs[i].payload.token, HELD_QUEUED);
         append(link, &descs[i]);
     }
     publish(to);
@@ -152,7 +166,7 @@ void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token)
 
     endpoint_lock(to);
     if (with_token)
-        to->held[token].state = HELD_FREE;
+        held_set_state(to, token, HELD_FREE);
     to->promised--;
     link->in_flight--;
     if (--to->users == 0 && !to->live)
@@ -172,7 +186,7 @@ void queue_hangup(struct ferry_link *link)
 
     endpoint_lock(to);
     if (to->live && !link->hung_up) {
-        link->hung_up = true;
+        end_link(link);
         append(link, &desc);
         publish(to);
     }
@@ -250,7 +264,7 @@ bool queue_hung_up(struct ferry_link *link)
 void queue_refuse(struct ferry_link *link)
 {
     endpoint_lock(link->to);
-    link->hung_up = true;
+    end_link(link);
     endpoint_unlock(link->to);
     endpoint_wake(link->from);
 }
@@ -261,7 +275,8 @@ bool queue_abandon(struct ferry_link *link)
 
     endpoint_lock(to);
     bool unused = !to->live || (!link->hung_up && !link->in_flight && !link->inline_in_flight);
-    link->hung_up = link->hung_up || unused;
+    if (unused)
+        end_link(link);
     endpoint_unlock(to);
     return unused;
 }

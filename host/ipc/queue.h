@@ -9,10 +9,11 @@
 
 #include "ipc/link.h"
 
-/* Promises room for one message of `link` with a payload, and with_token a token for it.
- * -EAGAIN: no room now, the sender is noted as parked; -EPIPE: the receiver is gone or the
- * link hung up. */
-int queue_reserve(struct ferry_link *link, bool with_token, uint32_t *token);
+/* Promises room for `count` messages of `link` with a payload, and a token for each unless `tokens`
+ * is NULL. *reserved: for how many there is room; if for fewer, -EAGAIN: no room now, the sender is
+ * noted as parked, or -EPIPE: the receiver is gone or the link hung up. */
+int queue_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count, uint32_t *reserved);
+/* Takes back one promise. */
 void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
 /* Fulfils `count` promises of one link, in order; cannot fail. Wakes the receiver once. */
 void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);

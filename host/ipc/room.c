@@ -5,20 +5,10 @@
 #include "ipc/exchange.h"
 #include "ipc/ring.h"
 
-/* Under lock. Entries the hang-ups of links that have not hung up yet will need. */
-static uint32_t kept_for_hangups(const struct endpoint *endpoint)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < endpoint->in_count; i++)
-        kept += !endpoint->in[i]->hung_up;
-    return kept;
-}
-
-/* Under lock. Free entries of the queue. */
+/* Under lock. Free entries of the queue; one is kept for the hang-up of each link. */
 uint32_t room_entries(const struct endpoint *to)
 {
-    uint32_t used = to->in_head - to->in_tail + to->promised + kept_for_hangups(to);
+    uint32_t used = to->in_head - to->in_tail + to->promised + to->in_open;
 
     return used < FERRY_RING_ENTRIES ? FERRY_RING_ENTRIES - used : 0;
 }
@@ -26,10 +16,9 @@ uint32_t room_entries(const struct endpoint *to)
 /* Under lock. */
 int64_t room_token(const struct endpoint *endpoint)
 {
-    for (uint32_t i = 0; i < FERRY_TOKENS; i++)
-        if (endpoint->held[i].state == HELD_FREE)
-            return i;
-    return -1;
+    uint64_t free = held_in(endpoint, HELD_FREE);
+
+    return free ? __builtin_ctzll(free) : -1;
 }
 
 /* Under lock. How many more descriptors of this link fit. Those without a payload hold nothing
@@ -56,7 +45,7 @@ void room_entry_taken(struct endpoint *endpoint, enum held_state state)
     struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
 
     if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
-        endpoint->held[desc->payload.token].state = state;
+        held_set_state(endpoint, desc->payload.token, state);
     else if (desc->mode == FERRY_INLINE)
         link->inline_in_flight--;
     else if (desc->mode == FERRY_MOVE)

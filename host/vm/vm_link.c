@@ -99,9 +99,7 @@ static void connect_ends(struct ferry_link *link, const struct direct_place *dir
         link->sender_peer_entry->direct_out = direct->out;
         link->shown_to_receiver->direct_in = direct->in;
     }
-    from->out[from->out_count++] = link;
-    link->index = to->in_count;
-    to->in[to->in_count++] = link;
+    link_connect(link);
     if (link->stream) {
         from->stream_out = to->stream_in = link;
         if (!endpoint_is_host(from))

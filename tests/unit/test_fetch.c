@@ -140,33 +140,74 @@ static void take_and_release(uintptr_t at, bool write)
         core_release(b, core_take(b).payload.token);
 }
 
+/* Those that end a run are of another mode, or apart from the one ahead of them. */
+static void a_descriptor_that_ends_a_run_is_read_once(void **state)
+{
+    struct ferry_desc small = core_inline(b->id, 1);
+    struct units units = core_alloc(a, 4, true);
+    struct ferry_desc lend[] = {
+        core_units(FERRY_LEND, a, b->id, (struct units){units.first, 1}),
+        core_units(FERRY_LEND, a, b->id, (struct units){units.first + 2, 1})};
+
+    (void)state;
+    core_queue(a, &small);
+    core_queue(a, &lend[0]);
+    core_queue(a, &lend[1]);
+    core_queue(a, &small);
+    count = 0;
+    changes_at = UINT32_MAX;
+    watch_begin(a->control->out, sizeof a->control->out, on_access);
+    drain_ring(a);
+    watch_end();
+    assert_int_equal(core_waiting(b), 4);
+    assert_in_range(count, 4, 4 * sizeof small / sizeof(uint64_t));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            assert_int_not_equal(accesses[i], accesses[j]);
+}
+
 /* The guest takes and releases between any two of the VMM's looks at its indexes: what it
  * released by then it took before, so the release is found, now or at the next look. */
-static void a_release_between_two_looks_is_not_lost(void **state)
+static void take_and_release_between(void (*look)(struct endpoint *))
 {
     bool acted = true;
 
-    (void)state;
 #ifdef __SANITIZE_THREAD__
     skip(); /* its own lock is held at the access, and wanted again by what the guest does */
 #endif
     for (uint32_t at = 0; acted; at++) {
+        struct ferry_desc small = core_inline(b->id, 1);
         struct units units = core_alloc(a, 1, true);
+        assert_int_equal(core_send(a, &small), 0);
+        core_take(b); /* so that there is something new at each look */
         struct ferry_desc lend = core_units(FERRY_LEND, a, b->id, units);
         assert_int_equal(core_send(a, &lend), 0);
         count = 0;
         changes_at = at;
         watch_begin(&b->control->guest, sizeof b->control->guest, take_and_release);
-        loan_collect(b);
+        look(b);
         watch_end();
         acted = count > at;
         if (!acted)
             core_release(b, core_take(b).payload.token);
-        loan_collect(b);
+        look(b);
         assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
         assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
         assert_true(at < ACCESSES_MAX && (acted || at > 2));
     }
+}
+
+static void a_release_between_two_looks_is_not_lost(void **state)
+{
+    (void)state;
+    take_and_release_between(loan_collect);
+}
+
+/* The same of the look that is spared if nothing is new. */
+static void what_is_new_is_not_lost(void **state)
+{
+    (void)state;
+    take_and_release_between(loan_collect_new);
 }
 
 int main(void)
@@ -176,7 +217,9 @@ int main(void)
         CASE(a_descriptor_is_read_once),
         CASE(a_length_that_grows_is_refused_or_not_seen),
         CASE(an_address_that_changes_hands_over_only_what_is_its_own),
+        CASE(a_descriptor_that_ends_a_run_is_read_once),
         CASE(a_release_between_two_looks_is_not_lost),
+        CASE(what_is_new_is_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,8 @@
 #include "vm/guest_run.h"
 #include "wait_calls.h"
 
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
@@ -58,6 +60,14 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
         return __real_ioctl(fd, request, argument);
     errno = (*stays++)();
     return errno ? -1 : 0;
+}
+
+static uint32_t locks;
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    locks++;
+    return __real_pthread_mutex_lock(mutex);
 }
 
 /* The made-up guest has no program. */
@@ -528,12 +538,37 @@ static void unknown_calls_are_refused(void **state)
     run_guest(ends);
 }
 
+/* --- what an exit costs --- */
+
+static int ring_and_count(void)
+{
+    locks = 0;
+    return leave_by_port(FERRY_PORT_DOORBELL);
+}
+
+static int came_back_by_one_lock(void)
+{
+    assert_int_equal(locks, 1);
+    return is_stopped();
+}
+
+/* That of who serves the VM. */
+static void an_exit_with_nothing_queued_takes_one_lock(void **state)
+{
+    static const stay stays_of_it[] = {ring_and_count, came_back_by_one_lock};
+
+    (void)state;
+    run_guest(stays_of_it);
+    assert_int_equal(vm_a->runner.exits_immediate, 1);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(every_last_exit_drains),
         CASE(every_other_exit_drains),
+        CASE(an_exit_with_nothing_queued_takes_one_lock),
         CASE(room_made_before_the_wait_is_found),
         CASE(a_vm_without_a_thread_is_not_kicked),
         CASE(a_kick_is_pending_until_it_is_taken),
