@@ -58,7 +58,7 @@ int vms_add(struct vms *vms, const struct ferry_vm_config *config, const char *g
 {
     char *line = g_strdup_printf("%s %s", guest, words ? words : "");
     char **argv = g_strsplit(g_strstrip(line), " ", -1);
-    struct ferry_vm_config full = config ? *config : (struct ferry_vm_config){0};
+    struct ferry_vm_config full = config ? *config : FERRY_INIT(ferry_vm_config);
     struct member added = {.core = core};
     struct ferry_error err;
     int result;
@@ -136,7 +136,7 @@ int vms_wait(struct vms *vms)
 
     for (guint i = 0; i < vms->members->len; i++) {
         struct ferry_vm *vm = member(vms, (int)i)->vm;
-        struct ferry_vm_exit end;
+        struct ferry_vm_exit end = FERRY_INIT(ferry_vm_exit);
         int waited = ferry_vm_wait(vm, PATIENCE_NS, &end);
 
         if (waited == 0 && end.how == FERRY_ENDED_EXIT && end.status == 0)
