@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/exchange.h"
+#include "ipc/mode.h"
 
 static struct ferry_link *link_to(const struct endpoint *from, uint16_t dst)
 {
@@ -36,7 +37,7 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
 {
     if (payload->token || payload->message || payload->zero)
         return -EINVAL;
-    if (out->mode != FERRY_COPY)
+    if (mode_of(out->mode)->carries == MODE_UNITS)
         return decode_units(from, payload->addr, payload->bytes, out);
 
     if (payload->bytes > FERRY_COPY_BYTES)
@@ -59,20 +60,17 @@ int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct 
         return -EINVAL;
     out->turn = desc->turn;
 
-    switch (desc->mode) {
-    case FERRY_INLINE:
+    const struct mode *mode = mode_of(desc->mode);
+    if (!mode)
+        return -EINVAL;
+    if (mode->carries == MODE_INLINE) {
         if (desc->inline_bytes > FERRY_INLINE_BYTES)
             return -EMSGSIZE;
         out->inline_bytes = desc->inline_bytes;
         memcpy(out->data, desc->data, desc->inline_bytes);
         return 0;
-    case FERRY_COPY:
-    case FERRY_LEND:
-    case FERRY_MOVE:
-        return desc->inline_bytes ? -EINVAL : decode_payload(from, &desc->payload, out);
-    case FERRY_HANGUP:
-        return desc->inline_bytes ? -EINVAL : 0;
-    default:
-        return -EINVAL;
     }
+    if (desc->inline_bytes)
+        return -EINVAL;
+    return mode_has_payload(mode) ? decode_payload(from, &desc->payload, out) : 0;
 }

@@ -8,6 +8,7 @@
 #include "ipc/direct.h"
 #include "ipc/endpoint_wait.h"
 #include "ipc/loan.h"
+#include "ipc/mode.h"
 #include "ipc/perform.h"
 #include "ipc/ring.h"
 
@@ -52,7 +53,9 @@ static int check(struct drain *drain, struct transfer *out)
 /* Begins with the next message: what of its sender's memory it needs does not go home meanwhile. */
 static int check_first(struct drain *drain, struct transfer *out)
 {
-    if (fetch(drain, drain->from->out_tail)->mode != FERRY_INLINE && !drain->frozen) {
+    const struct mode *mode = mode_of(fetch(drain, drain->from->out_tail)->mode);
+
+    if (mode && mode_has_payload(mode) && !drain->frozen) {
         loan_freeze_releases(drain->from);
         drain->frozen = true;
     }

@@ -8,6 +8,7 @@
 #include "ipc/exchange.h"
 #include "ipc/host_end.h"
 #include "ipc/loan.h"
+#include "ipc/mode.h"
 #include "ipc/perform.h"
 #include "ipc/queue.h"
 #include "ipc/ring.h"
@@ -73,26 +74,24 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
                              .wants_completion = true,
                              .clear = !message->rest_is_zero,
                              .tag = message->tag};
-    switch (message->mode) {
-    case FERRY_INLINE:
+    const struct mode *mode = mode_of(message->mode);
+    if (!mode)
+        return -EINVAL;
+    if (mode->carries == MODE_UNITS)
+        return decode_units(link->from, (uint64_t)message->data, message->bytes, out);
+    if (mode->carries == MODE_COPY) {
+        out->source = message->data;
+        out->bytes = message->bytes;
+        return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
+    }
+    if (mode->carries == MODE_INLINE) {
         if (message->bytes > FERRY_INLINE_BYTES)
             return -EMSGSIZE;
         out->inline_bytes = (uint8_t)message->bytes;
         if (message->bytes)
             memcpy(out->data, ferry_message_data(message), message->bytes);
-        return 0;
-    case FERRY_COPY:
-        out->source = message->data;
-        out->bytes = message->bytes;
-        return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
-    case FERRY_LEND:
-    case FERRY_MOVE:
-        return decode_units(link->from, (uint64_t)message->data, message->bytes, out);
-    case FERRY_HANGUP:
-        return 0;
-    default:
-        return -EINVAL;
     }
+    return 0;
 }
 
 static int send_message(struct ferry_link *link, const struct ferry_message *message,
@@ -231,8 +230,6 @@ int ferry_link_refuse(struct ferry_link *link)
     return 0;
 }
 
-_Static_assert(FERRY_HANGUP <= UINT8_MAX, "a mode of message.h fits its byte of the descriptor");
-
 static void present(const struct ferry_desc *desc, struct ferry_message *out)
 {
     struct ferry_message message = {.mode = desc->mode,
@@ -241,10 +238,11 @@ static void present(const struct ferry_desc *desc, struct ferry_message *out)
                                     .dst = desc->dst,
                                     .src_generation = desc->src_generation,
                                     .dst_generation = desc->dst_generation};
-    if (desc->mode == FERRY_INLINE) {
+    const struct mode *mode = mode_of(desc->mode);
+    if (mode->carries == MODE_INLINE) {
         memcpy(message.inline_data, desc->data, sizeof message.inline_data);
         message.bytes = desc->inline_bytes;
-    } else if (desc->mode != FERRY_HANGUP) {
+    } else if (mode_has_payload(mode)) {
         message.data = (void *)desc->payload.addr; /* the host's addresses are its own */
         message.bytes = desc->payload.bytes;
         message.message = desc->payload.message;
@@ -258,7 +256,7 @@ static bool take_message(struct endpoint *host, struct ferry_desc *desc)
 {
     if (!queue_peek(host, desc))
         return false;
-    return desc->mode == FERRY_HANGUP || queue_take(host, desc);
+    return mode_of(desc->mode)->is_last || queue_take(host, desc);
 }
 
 static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)

@@ -10,8 +10,29 @@
 
 #include "ipc/exchange.h"
 #include "ipc/loan.h"
+#include "ipc/mode.h"
 #include "ipc/queue.h"
 #include "ipc/room.h"
+
+static enum mode_carries carries(const struct transfer *transfer)
+{
+    return mode_of(transfer->mode)->carries;
+}
+
+static bool moves(const struct transfer *transfer)
+{
+    return mode_of(transfer->mode)->moves;
+}
+
+static bool lends(const struct transfer *transfer)
+{
+    return mode_lends(mode_of(transfer->mode));
+}
+
+static bool with_token(const struct transfer *transfer)
+{
+    return mode_of(transfer->mode)->has_token;
+}
 
 static void count_up(atomic_ullong *figure, uint64_t amount)
 {
@@ -38,7 +59,7 @@ static int begin(const struct transfer *transfer, enum unit_state prior_state)
     bool page = pool_is_page(&from->exchange->pool, transfer->units.first);
     uint32_t most = page ? to->most_pages : to->most_extents;
 
-    if (transfer->mode != FERRY_MOVE)
+    if (!moves(transfer))
         return ledger_begin_send(ledger, transfer->units, from->index, prior_state);
     int result = ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
     if (result != -EAGAIN)
@@ -78,11 +99,11 @@ static int take_units(struct transfer *transfer)
     transfer->forwarded_token = -1;
     if (transfer->forwards)
         transfer->forwarded_token = loan_claim_read(from, transfer->token);
-    else if (transfer->mode == FERRY_LEND && !owns(from, transfer->units))
+    else if (lends(transfer) && !owns(from, transfer->units))
         transfer->forwarded_token = loan_claim(from, transfer->offset, transfer->bytes);
     transfer->prior_state = transfer->forwarded_token >= 0 ? UNIT_LENT : UNIT_OWNED;
-    transfer->completion_reserved = transfer->prior_state == UNIT_OWNED &&
-                                    transfer->wants_completion && transfer->mode == FERRY_LEND;
+    transfer->completion_reserved =
+        transfer->prior_state == UNIT_OWNED && transfer->wants_completion && lends(transfer);
     if (transfer->completion_reserved && !loan_reserve(from))
         return -EAGAIN;
 
@@ -131,13 +152,13 @@ static struct ferry_desc describe(const struct transfer *transfer)
     struct ferry_desc desc = stamp(transfer);
     uint64_t slot = (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
 
-    if (transfer->mode == FERRY_INLINE) {
+    if (carries(transfer) == MODE_INLINE) {
         memcpy(desc.data, transfer->data, transfer->inline_bytes);
         return desc;
     }
     desc.payload = (struct ferry_payload){
-        .addr = transfer->mode == FERRY_COPY ? to->receive_buffers_addr + slot
-                                             : to->window_addr + transfer->offset,
+        .addr = carries(transfer) == MODE_COPY ? to->receive_buffers_addr + slot
+                                               : to->window_addr + transfer->offset,
         .bytes = transfer->bytes,
         .token = transfer->receiver_token,
         .message = transfer->message,
@@ -146,11 +167,6 @@ static struct ferry_desc describe(const struct transfer *transfer)
 }
 
 /* --- messages with a payload --- */
-
-static bool with_token(const struct transfer *transfer)
-{
-    return transfer->mode == FERRY_COPY || transfer->mode == FERRY_LEND;
-}
 
 /* It does not use the room it was promised. Another sender may have found none meanwhile. */
 static void leave_room(struct ferry_link *link, const uint32_t *token)
@@ -163,7 +179,7 @@ static void leave_room(struct ferry_link *link, const uint32_t *token)
 static int prepare(struct transfer *transfer)
 {
     transfer->message = atomic_fetch_add(&transfer->link->sequence, 1) + 1;
-    if (transfer->mode != FERRY_COPY)
+    if (carries(transfer) == MODE_UNITS)
         return take_units(transfer);
     copy_payload(transfer);
     return 0;
@@ -172,7 +188,7 @@ static int prepare(struct transfer *transfer)
 /* The sender keeps what prepare took. */
 static void undo(struct transfer *transfer)
 {
-    if (transfer->mode == FERRY_COPY)
+    if (carries(transfer) != MODE_UNITS)
         return;
     ledger_abort(&transfer->link->exchange->ledger, transfer->units, transfer->prior_state);
     give_back(transfer);
@@ -209,7 +225,7 @@ static int update_tables(const struct transfer *run, uint32_t count)
     struct pool *pool = &link->exchange->pool;
     struct units units = {run->units.first, 0};
     enum window_access before = access_before(run);
-    enum window_access after = run->mode == FERRY_MOVE ? WINDOW_WRITE : WINDOW_READ;
+    enum window_access after = moves(run) ? WINDOW_WRITE : WINDOW_READ;
     int result = 0;
 
     for (uint32_t i = 0; i < count; i++)
@@ -242,12 +258,12 @@ static void complete(struct transfer *run, uint32_t count)
     uint32_t i = 0;
 
     do {
-        if (run[i].mode != FERRY_COPY) {
+        if (carries(&run[i]) == MODE_UNITS) {
             ledger_commit_send(&link->exchange->ledger, run[i].units, link->to->index,
-                               run[i].mode == FERRY_MOVE, run[i].message);
+                               moves(&run[i]), run[i].message);
             count_units(&run[i]);
         }
-        if (run[i].mode == FERRY_LEND) {
+        if (lends(&run[i])) {
             link->to->held[run[i].receiver_token].lent = true;
             link->to->held[run[i].receiver_token].units = run[i].units;
             link->to->held[run[i].receiver_token].offset = run[i].offset;
@@ -256,10 +272,10 @@ static void complete(struct transfer *run, uint32_t count)
         descs[i] = describe(&run[i]);
     } while (++i < count);
     queue_deliver(link, descs, count);
-    if (run->mode == FERRY_MOVE) /* who waits to move something here may do so now */
+    if (moves(run)) /* who waits to move something here may do so now */
         room_unpark(link->from);
     for (i = 0; i < count; i++)
-        if (run[i].mode == FERRY_LEND && run[i].forwarded_token >= 0)
+        if (lends(&run[i]) && run[i].forwarded_token >= 0)
             loan_forward(link->from, (uint32_t)run[i].forwarded_token);
 }
 
@@ -291,7 +307,7 @@ static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done
     uint32_t ready = 0;
 
     int result = prepare_run(run, count, &ready);
-    int failed = ready && run->mode != FERRY_COPY ? update_tables(run, ready) : 0;
+    int failed = ready && carries(run) == MODE_UNITS ? update_tables(run, ready) : 0;
     if (failed == 0 && ready)
         complete(run, ready);
     for (uint32_t i = 0; failed < 0 && i < ready; i++) {
@@ -332,18 +348,17 @@ bool perform_joins(const struct transfer *last, const struct transfer *next)
 
     if (next->link != last->link || next->mode != last->mode)
         return false;
-    switch (last->mode) {
-    case FERRY_INLINE:
+    switch (carries(last)) {
+    case MODE_INLINE:
         return true;
-    case FERRY_COPY:
+    case MODE_COPY:
         /* The receiver reads one long copy while the next is made. */
         return last->bytes + next->bytes <= FERRY_COPY_BYTES;
-    case FERRY_LEND:
-    case FERRY_MOVE:
+    case MODE_UNITS:
         return next->units.first == last->units.first + last->units.count &&
                pool_is_page(pool, next->units.first) == pool_is_page(pool, last->units.first);
-    case FERRY_HANGUP:
-        return false;
+    case MODE_NOTHING:
+        break;
     }
     return false;
 }
@@ -354,12 +369,12 @@ int perform_run(struct transfer *run, uint32_t count, uint32_t *done)
     int result = 0;
 
     *done = 0;
-    if (run->mode == FERRY_HANGUP) {
+    if (mode_of(run->mode)->is_last) {
         queue_hangup(link);
         *done = 1;
     } else {
-        result = run->mode == FERRY_INLINE ? perform_inline(run, count, done)
-                                           : perform_payloads(run, count, done);
+        result = carries(run) == MODE_INLINE ? perform_inline(run, count, done)
+                                             : perform_payloads(run, count, done);
         count_up(&link->messages, *done);
         count_up(&link->from->messages_sent, *done);
     }

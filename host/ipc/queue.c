@@ -6,6 +6,7 @@
 
 #include "ipc/direct.h"
 #include "ipc/loan.h"
+#include "ipc/mode.h"
 #include "ipc/ring.h"
 #include "ipc/room.h"
 
@@ -111,7 +112,7 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
 
     endpoint_lock(to);
     for (uint32_t i = 0; i < count; i++) {
-        if (descs[i].mode == FERRY_COPY || descs[i].mode == FERRY_LEND)
+        if (mode_of(descs[i].mode)->has_token)
             held_set_state(to, descs[i].payload.token, HELD_QUEUED);
         append(link, &descs[i]);
     }

@@ -3,6 +3,7 @@
 #include "ipc/room.h"
 
 #include "ipc/exchange.h"
+#include "ipc/mode.h"
 #include "ipc/ring.h"
 
 /* Under lock. Free entries of the queue; one is kept for the hang-up of each link. */
@@ -33,9 +34,8 @@ uint32_t room_inline(const struct ferry_link *link)
 
 static uint64_t payload_bytes(const struct ferry_desc *desc)
 {
-    if (desc->mode == FERRY_INLINE)
-        return desc->inline_bytes;
-    return desc->mode == FERRY_HANGUP ? 0 : desc->payload.bytes;
+    /* 0 if it carries nothing. */
+    return mode_has_payload(mode_of(desc->mode)) ? desc->payload.bytes : desc->inline_bytes;
 }
 
 void room_entry_taken(struct endpoint *endpoint, enum held_state state)
@@ -44,11 +44,12 @@ void room_entry_taken(struct endpoint *endpoint, enum held_state state)
     const struct ferry_desc *desc = &endpoint->queue[slot];
     struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
 
-    if (desc->mode == FERRY_COPY || desc->mode == FERRY_LEND)
+    const struct mode *mode = mode_of(desc->mode);
+    if (mode->has_token)
         held_set_state(endpoint, desc->payload.token, state);
-    else if (desc->mode == FERRY_INLINE)
+    else if (mode->carries == MODE_INLINE)
         link->inline_in_flight--;
-    else if (desc->mode == FERRY_MOVE)
+    else if (mode_has_payload(mode))
         link->in_flight--;
     /* What plain reads take counts as it is read. */
     if (state == HELD_TAKEN)

@@ -8,6 +8,7 @@
 
 #include "ipc/endpoint_wait.h"
 #include "ipc/exchange.h"
+#include "ipc/mode.h"
 #include "ipc/queue.h"
 #include "lib/clock.h"
 #include "stream/stream_internal.h"
@@ -41,8 +42,7 @@ bool stream_uses(const struct stream *stream, struct units units)
     for (unsigned i = 0; i < count; i++)
         if (units_overlap(stream->buffers[i].units, units))
             return true;
-    return stream->have &&
-           (stream->message.mode == FERRY_LEND || stream->message.mode == FERRY_MOVE) &&
+    return stream->have && mode_of(stream->message.mode)->carries == MODE_UNITS &&
            pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
                          payload->bytes, &read) &&
            units_overlap(read, units);

@@ -8,6 +8,7 @@
 #include "ipc/endpoint_wait.h"
 #include "ipc/exchange.h"
 #include "ipc/loan.h"
+#include "ipc/mode.h"
 #include "ipc/queue.h"
 #include "ipc/units.h"
 #include "lib/clock.h"
@@ -15,15 +16,17 @@
 
 static const char *payload_of(const struct endpoint *endpoint, const struct ferry_desc *desc)
 {
-    switch (desc->mode) {
-    case FERRY_COPY:
+    switch (mode_of(desc->mode)->carries) {
+    case MODE_COPY:
         return endpoint->receive_buffers + (desc->payload.addr - endpoint->receive_buffers_addr);
-    case FERRY_LEND:
-    case FERRY_MOVE:
+    case MODE_UNITS:
         return endpoint->exchange->pool.base + (desc->payload.addr - endpoint->window_addr);
-    default:
-        return NULL;
+    case MODE_INLINE:
+        return (const char *)desc->data;
+    case MODE_NOTHING:
+        break;
     }
+    return NULL;
 }
 
 void stream_drop_message(struct stream *stream)
@@ -32,12 +35,12 @@ void stream_drop_message(struct stream *stream)
     struct units units;
 
     stream->have = false;
-    if (stream->message.mode == FERRY_COPY || stream->message.mode == FERRY_LEND)
+    const struct mode *mode = mode_of(stream->message.mode);
+    if (mode->has_token)
         loan_release(endpoint, stream->message.payload.token);
-    else if (stream->message.mode == FERRY_MOVE &&
-             pool_covering(&endpoint->exchange->pool,
-                           stream->message.payload.addr - endpoint->window_addr,
-                           stream->message.payload.bytes, &units))
+    else if (mode->moves && pool_covering(&endpoint->exchange->pool,
+                                          stream->message.payload.addr - endpoint->window_addr,
+                                          stream->message.payload.bytes, &units))
         units_free(endpoint, units); /* cannot be denied: still_there, and stream_uses since */
 }
 
@@ -61,7 +64,7 @@ static bool still_there(const struct stream *stream)
     const struct ferry_payload *payload = &stream->message.payload;
     struct units units;
 
-    return stream->message.mode != FERRY_MOVE ||
+    return !mode_of(stream->message.mode)->moves ||
            (pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
                           payload->bytes, &units) &&
             !stream_uses(stream, units) &&
@@ -71,20 +74,16 @@ static bool still_there(const struct stream *stream)
 static void begin_message(struct stream *stream)
 {
     stream->have = true;
-    if (stream->message.mode == FERRY_INLINE) {
-        stream->data = (const char *)stream->message.data;
-        stream->left = stream->message.inline_bytes;
-    } else {
-        stream->data = payload_of(stream->endpoint, &stream->message);
-        stream->left = stream->message.payload.bytes;
-    }
+    stream->data = payload_of(stream->endpoint, &stream->message);
+    stream->left = mode_has_payload(mode_of(stream->message.mode)) ? stream->message.payload.bytes
+                                                                   : stream->message.inline_bytes;
 }
 
 void stream_next_message(struct stream *stream)
 {
     while (!stream->have && !stream->ended && stream_input_ready(stream) > 0 &&
            queue_take(stream->endpoint, &stream->message)) {
-        if (stream->message.mode == FERRY_HANGUP)
+        if (mode_of(stream->message.mode)->is_last)
             stream->ended = true;
         else if (still_there(stream))
             begin_message(stream);
@@ -148,7 +147,7 @@ static size_t read_now(struct stream *stream, char *dst, size_t bytes)
         stream_next_message(stream);
         if (!stream->have)
             break;
-        bool moved = stream->message.mode == FERRY_MOVE;
+        bool moved = mode_of(stream->message.mode)->moves;
         uint64_t now = bytes - done < stream->left ? bytes - done : stream->left;
         memmove(dst + done, stream->data, now); /* the two may be the same page */
         done += now;

@@ -11,6 +11,7 @@
 #include "ipc/drain.h"
 #include "ipc/endpoint_wait.h"
 #include "ipc/exchange.h"
+#include "ipc/mode.h"
 #include "ipc/perform.h"
 #include "ipc/queue.h"
 #include "stream/stream_internal.h"
@@ -19,7 +20,7 @@
  * that is not for the next to see. It cannot be cleared: the loan comes home unchanged. */
 static bool can_pass(const struct stream *stream, uint64_t most)
 {
-    return stream->message.mode == FERRY_LEND && stream->left <= most &&
+    return mode_lends(mode_of(stream->message.mode)) && stream->left <= most &&
            stream->left == stream->message.payload.bytes &&
            stream->endpoint->transfer != FERRY_TRANSFER_COPY;
 }

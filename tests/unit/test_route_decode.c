@@ -3,7 +3,10 @@
 #include "core_fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+
+#include "ipc/mode.h"
 
 #define WINDOW  FERRY_WINDOW_BASE
 #define EXTENT  FERRY_EXTENT_BYTES
@@ -193,6 +196,28 @@ static void the_host_is_peer_0(void **state)
     assert_int_equal(transfer.mode, FERRY_HANGUP);
 }
 
+/* What the table of modes says agrees in itself, and there are no others. */
+static void each_mode_has_its_traits(void **state)
+{
+    static const int none[] = {INT_MIN, -1, 0, FERRY_HANGUP + 1, 255, 256 + FERRY_COPY, INT_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_null(mode_of(none[i]));
+    for (int i = FERRY_INLINE; i <= FERRY_HANGUP; i++) {
+        const struct mode *mode = mode_of(i);
+        assert_non_null(mode);
+        assert_int_equal(mode->is_last, mode->carries == MODE_NOTHING);
+        if (mode->has_token)
+            assert_true(mode_has_payload(mode) && !mode->moves);
+        if (mode->moves)
+            assert_int_equal(mode->carries, MODE_UNITS);
+        if (mode_lends(mode))
+            assert_true(mode->has_token); /* else nobody could bring it home */
+    }
+    assert_true(mode_of(FERRY_MOVE)->moves && mode_lends(mode_of(FERRY_LEND)));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -202,6 +227,7 @@ int main(void)
         CASE(copy_finds_its_source),
         CASE(units_are_those_the_payload_touches),
         CASE(the_host_is_peer_0),
+        CASE(each_mode_has_its_traits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
