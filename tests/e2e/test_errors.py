@@ -214,12 +214,17 @@ class Usage(FerryTest):
         for word in ("x", "-1", "100000", ""):
             self.check(["pipe", f"--polled={word}", box("cat")], "processor")
 
-    def test_of_immediate_and_deferred_the_last_holds(self):
+    def test_immediate_and_deferred(self):
+        """Each is the opposite of the other, whatever stands between them."""
+        for options in (("--immediate", "--deferred"), ("--deferred", "--polled", "--immediate")):
+            for command in ("pipe", "run"):
+                self.check([command, *options, box("cat")], "--immediate and --deferred")
+
+    def test_immediate_or_deferred_twice(self):
         """As with any option given twice."""
-        for options, immediate in ((("--immediate", "--deferred"), False),
-                                   (("--deferred", "--immediate"), True)):  # fmt: skip
-            with self.subTest(options):
-                result = ferry("pipe", "--stats=json", *options, box("cat"), data=b"x")
+        for option, immediate in (("--immediate", True), ("--deferred", False)):
+            with self.subTest(option):
+                result = ferry("pipe", "--stats=json", option, option, box("cat"), data=b"x")
                 self.assertEqual(result.status, 0)
                 self.assertEqual(result.vm(0)["messages_sent"], 1)
                 self.assertEqual(result.vm(0)["exits_immediate"], 1 if immediate else 0)

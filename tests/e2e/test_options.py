@@ -162,16 +162,6 @@ class Modes(FerryTest):
             self.assertEqual(vm["exits_immediate"], 0)
             self.assertGreater(vm["exits_natural"], 0)
 
-    def test_immediate_and_deferred(self):
-        """Each of them may stand twice, as in an alias, but not both."""
-        for words in (("--immediate", "--deferred"), ("--deferred", "--polled", "--immediate")):
-            for command in ("pipe", "run"):
-                with self.subTest(words=words, command=command):
-                    result = ferry(command, *words, box("cat"))
-                    self.assert_error(result, "--immediate and --deferred")
-                    self.assertEqual(result.status, 2)
-        self.run_aware("--deferred", "--deferred")
-
     def test_polled(self):
         """A thread looks into the rings: no message has an exit, and everything still arrives."""
         cpu = min(os.sched_getaffinity(0))
