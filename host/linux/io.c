@@ -97,7 +97,7 @@ static int64_t read_file(struct linux_state *state, struct open_file *file, uint
         bytes = TRANSFER_MAX;
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
-    to = vm_memory(state->vm, addr, bytes, true);
+    to = vm_reach_out(state->vm, addr, bytes);
     return to ? file_get(state, file, to, bytes) : -EFAULT;
 }
 
@@ -162,7 +162,7 @@ static int64_t write_file(struct linux_state *state, const struct open_file *fil
         bytes = TRANSFER_MAX;
     if (!bytes || file->kind == FILE_DEVICE) /* those look at nothing */
         return file_put(state, file, NULL, bytes);
-    from = vm_memory(state->vm, addr, bytes, false);
+    from = vm_reach_in(state->vm, addr, bytes);
     return from ? file_put(state, file, from, bytes) : -EFAULT;
 }
 
@@ -204,7 +204,7 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return sys_read(state, arg);
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_REGULAR ? 0 : -EISDIR;
-    to = vm_memory(state->vm, arg[1], bytes, true);
+    to = vm_reach_out(state->vm, arg[1], bytes);
     return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
 }
 
@@ -286,7 +286,7 @@ int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
         return -ENOTDIR;
     call.fd = file->fd;
     call.offset = file->position;
-    call.to = vm_memory(state->vm, arg[1], call.bytes, true);
+    call.to = vm_reach_out(state->vm, arg[1], call.bytes);
     got = call.to ? host_file_call(state, file->local, &call) : -EFAULT;
     if (got >= 0)
         file->position = call.offset;

@@ -23,22 +23,12 @@
 
 int guest_get(struct linux_state *state, uint64_t addr, void *to, size_t bytes)
 {
-    const void *from = vm_memory(state->vm, addr, bytes, false);
-
-    if (!from)
-        return -EFAULT;
-    memcpy(to, from, bytes);
-    return 0;
+    return vm_copy_in(state->vm, to, addr, bytes);
 }
 
 int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t bytes)
 {
-    void *to = vm_memory(state->vm, addr, bytes, true);
-
-    if (!to)
-        return -EFAULT;
-    memcpy(to, from, bytes);
-    return 0;
+    return vm_copy_out(state->vm, addr, from, bytes);
 }
 
 int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes)

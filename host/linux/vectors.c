@@ -61,7 +61,7 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
             break;
         if (vm_stopping(state->vm))
             return -EINTR;
-        to = vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, true);
+        to = vm_reach_out(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len);
         got = to ? file_get(state, file, to, pieces[i].iov_len) : -EFAULT;
         if (got < 0)
             return done && got != -EINTR ? done : got;
@@ -101,7 +101,7 @@ static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pi
 
     for (uint64_t i = 0; i < count; i++) {
         if (pieces[i].iov_len &&
-            !vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, false))
+            !vm_may(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, false))
             return bytes & ~(uint64_t)(FERRY_PAGE_BYTES - 1);
         bytes += pieces[i].iov_len;
     }
@@ -126,7 +126,7 @@ static int64_t write_pieces(struct linux_state *state, const struct open_file *f
     for (uint64_t i = 0; i < count && (uint64_t)done < may; i++) {
         uint64_t left = may - (uint64_t)done;
         uint64_t part = pieces[i].iov_len < left ? pieces[i].iov_len : left;
-        const void *from = vm_memory(state->vm, (uintptr_t)pieces[i].iov_base, part, false);
+        const void *from = vm_reach_in(state->vm, (uintptr_t)pieces[i].iov_base, part);
 
         if (vm_stopping(state->vm))
             return -EINTR;

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ferry_vm;
@@ -15,10 +16,25 @@ struct space *vm_space(struct ferry_vm *vm);
 /* Its plain input and output. */
 struct stream *vm_stream(struct ferry_vm *vm);
 
-/* Host address of guest [addr, addr + bytes) if the program may read
- * (write: false) or write all of it, else NULL; program memory and owned or borrowed
- * window pages alike. Valid until the guest runs or its out ring is drained. bytes 0: any non-NULL. */
-void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+/* The program's memory and its owned or borrowed window pages, by one check each. Code here takes
+ * it that what is there may change at any time, as it may once a program has a second thread. So
+ * whatever is decided by is copied in, once, and looked at in the copy.
+ *
+ * Each is about [addr, addr + bytes), all of which the program must be allowed to read or write,
+ * or nothing is done: -EFAULT, false, NULL. */
+int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes);
+int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes);
+/* As many of the bytes as there are before the first that the program may not read. */
+size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t bytes);
+/* Whether it may; nothing is read. */
+bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+
+/* For bytes that are moved in bulk and looked at by nobody here: the host's address of them. The
+ * race is then with the program's own data only. Good until the call that asked for it returns, or
+ * drains the out ring, or changes the memory's rights; no struct that lives longer keeps it.
+ * bytes 0: any but NULL. */
+const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
+void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
 
 /* To be called before the personality keeps one more descriptor of the host, and after it closed
  * one. False: it may not keep another. */

@@ -157,7 +157,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
 
     in_window =
         in_window && pool_covering(&vm->engine->exchange.pool, addr - FERRY_WINDOW_BASE, 1, &units);
-    if (vm_memory(vm, addr, 1, write)) {
+    if (vm_may(vm, addr, 1, write)) {
         /* It may, by the books; then its next try succeeds. */
         if (in_window)
             units_reopen(vm->endpoint, units);
@@ -172,7 +172,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
         report(vm, SIGBUS, "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
         report(vm, SIGSEGV, "%s 0x%" PRIx64 ", which %s", verb, addr,
-               vm_memory(vm, addr, 1, false) ? "is read-only" : "is not mapped");
+               vm_may(vm, addr, 1, false) ? "is read-only" : "is not mapped");
     }
     return true;
 }
@@ -183,19 +183,13 @@ bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu)
     struct kvm_sregs sregs;
     struct kvm_regs regs;
     uint8_t code[15];
-    size_t length = 0;
 
     if (vcpu_fetch(vcpu, &regs, &sregs) < 0)
         return false;
     vm->exit.rip = regs.rip;
     if (check_access(vm, regs.rip, false, "ran code at"))
         return true;
-    for (; length < sizeof code; length++) {
-        const uint8_t *byte = vm_memory(vm, regs.rip + length, 1, false);
-        if (!byte)
-            break;
-        code[length] = *byte;
-    }
+    size_t length = vm_copy_in_some(vm, code, regs.rip, sizeof code);
     size_t count =
         instruction_accesses(code, length, &regs, sregs.fs.base, sregs.gs.base, accesses);
     for (size_t i = 0; i < count; i++) {

@@ -14,7 +14,6 @@
 #include "vm/trap.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #include "kvm/boot.h"
@@ -46,14 +45,12 @@ static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct 
 {
     const struct kvm_regs *regs = vcpu_regs(vcpu);
     struct boot_frame caller = *frame;
-    const void *stack = vm_memory(vm, frame->rsp, sizeof caller.rip, false);
     struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
 
-    if (!stack) {
+    if (vm_copy_in(vm, &caller.rip, frame->rsp, sizeof caller.rip) < 0) {
         report_crash_at(vm, SIGSEGV, frame->rip, "called the vsyscall page without a stack");
         return false;
     }
-    memcpy(&caller.rip, stack, sizeof caller.rip);
     caller.rsp += sizeof caller.rip;
     return syscall_serve_call(vm, vcpu, &call, &caller);
 }
@@ -79,15 +76,8 @@ static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct b
                           int vector)
 {
     uint8_t code[15], interrupt = 0, bytes = 0;
-    size_t length = 0;
+    size_t length = vm_copy_in_some(vm, code, frame->rip, sizeof code);
 
-    for (; length < sizeof code; length++) {
-        const uint8_t *byte = vm_memory(vm, frame->rip + length, 1, false);
-
-        if (!byte)
-            break;
-        code[length] = *byte;
-    }
     switch (instruction_refused(code, length, &interrupt, &bytes)) {
     case INSTRUCTION_INTERRUPT:
         if (interrupt == SYSCALL_INTERRUPT)

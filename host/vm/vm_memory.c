@@ -5,6 +5,8 @@
 #include "vm/vm_memory.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -76,6 +78,52 @@ void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
     if (addr >= FERRY_SYSTEM_BASE)
         return receive_memory(vm, addr, bytes, write);
     return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+}
+
+int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
+{
+    const void *from = vm_memory(vm, addr, bytes, false);
+
+    if (!from)
+        return -EFAULT;
+    memcpy(to, from, bytes);
+    /* What is looked at from here on is the copy, whatever the compiler sees of the caller. */
+    atomic_signal_fence(memory_order_seq_cst);
+    return 0;
+}
+
+int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes)
+{
+    void *to = vm_memory(vm, addr, bytes, true);
+
+    if (!to)
+        return -EFAULT;
+    memcpy(to, from, bytes); /* within what was checked */
+    return 0;
+}
+
+size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes && vm_copy_in(vm, (char *)to + done, addr + done, 1) == 0)
+        done++;
+    return done;
+}
+
+bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+{
+    return vm_memory(vm, addr, bytes, write) != NULL;
+}
+
+const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+{
+    return vm_memory(vm, addr, bytes, false);
+}
+
+void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+{
+    return vm_memory(vm, addr, bytes, true);
 }
 
 /* --- budgets ------------------------------------------------------------------ */

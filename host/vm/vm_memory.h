@@ -13,4 +13,9 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
  * ferry_vm_destroy frees what was made. */
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
 
+/* Where [addr, addr + bytes) is in the VMM, if its program may read (write: false) or write all of
+ * it, else NULL: the check behind what vm_linux.h offers, and the hook of its endpoint, which copies
+ * the payload of a COPY from there before anything else happens to the memory. */
+void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+
 #endif

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "ipc/loan.h"
-#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "stream/stream_internal.h"
+#include "vm/vm_memory.h"
 
 #define EXTENT FERRY_EXTENT_BYTES
 #define PAGE   FERRY_PAGE_BYTES

@@ -11,7 +11,7 @@
 
 #include "../until.h"
 #include "ipc/ring.h"
-#include "linux/vm_linux.h"
+#include "vm/vm_memory.h"
 
 static struct ferry_link *a_to_b, *b_to_c;
 

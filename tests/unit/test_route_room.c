@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "ipc/ring.h"
-#include "linux/vm_linux.h"
 #include "stream/stream.h"
+#include "vm/vm_memory.h"
 
 static struct ferry_link *a_to_b, *c_to_b;
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "stream/stream_internal.h"
+#include "vm/vm_memory.h"
 
 /* --- reading ---------------------------------------------------------------------- */
 
