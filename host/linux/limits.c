@@ -72,7 +72,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);
     uint64_t start = FERRY_PROGRAM_HIGH - (bytes & ~(FERRY_PAGE_BYTES - 1));
-    uint64_t sp = vm_stack_pointer(state->vm);
+    uint64_t sp = vm_stack_pointer(state->thread.serving->cpu);
     int result = 0;
 
     if (start < state->stack_start) {
@@ -119,18 +119,20 @@ enum linux_next linux_interrupted(struct linux_state *state, int *status)
 {
     struct rlimit *limit = &state->limits[RLIMIT_CPU];
     uint64_t used = vm_cpu_ns(state->vm);
+    struct serving serving = {.next = LINUX_RESUME}; /* as if it were a call */
 
-    state->next = LINUX_RESUME;
+    state->thread.serving = &serving;
     if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
-        state->next = LINUX_SIGNAL;
-        state->status = SIGKILL;
+        state->thread.serving->next = LINUX_SIGNAL;
+        state->thread.serving->status = SIGKILL;
     } else if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
         set_cpu(state, limit);
     }
-    *status = state->status;
-    return state->next;
+    state->thread.serving = NULL;
+    *status = serving.status;
+    return serving.next;
 }
 
 /* ---- the calls ----------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 struct ferry_vm;
 struct linux_state;
+struct vcpu;
 
 struct linux_config {
     uint64_t heap_start;   /* end of the image: the heap begins here */
@@ -35,6 +36,7 @@ enum linux_next {
 };
 
 struct linux_call {
+    struct vcpu *cpu; /* that makes it */
     uint64_t number;
     uint64_t arg[6];
     bool from_int80; /* number and arguments are those of a 32-bit program */

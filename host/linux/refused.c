@@ -35,42 +35,41 @@ static void keep(struct linux_state *state, bool probe, const char *format, ...)
 
 /* ---- files --------------------------------------------------------------- */
 
-static void keep_name(struct refused *refused, const char *name)
+static void keep_name(struct serving *given, const char *name)
 {
     size_t i = 0;
 
-    for (; i < sizeof(refused->name) - 1 && name[i]; i++)
-        refused->name[i] =
-            (char)(name[i] >= ' ' && name[i] < 127 && name[i] != '\'' ? name[i] : '?');
-    refused->name[i] = '\0';
+    for (; i < sizeof(given->name) - 1 && name[i]; i++)
+        given->name[i] = (char)(name[i] >= ' ' && name[i] < 127 && name[i] != '\'' ? name[i] : '?');
+    given->name[i] = '\0';
 }
 
 void refused_name(struct linux_state *state, const char *name, bool relative)
 {
-    state->refused_last.relative = relative;
+    state->thread.serving->relative = relative;
     if (relative)
-        keep_name(&state->refused_last, name);
+        keep_name(state->thread.serving, name);
 }
 
 void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted)
 {
-    struct refused *refused = &state->refused_last;
+    struct serving *given = state->thread.serving;
 
     if (rooted)
-        refused->relative = false;
-    if (!refused->relative)
-        keep_name(refused, path);
-    refused->named = true;
-    refused->outside = outside;
+        given->relative = false;
+    if (!given->relative)
+        keep_name(given, path);
+    given->named = true;
+    given->outside = outside;
 }
 
 /* The directory that --ro must name for the file to be found under the name it was asked by. */
-static void holder(const struct refused *refused, bool file, char *directory, size_t bytes)
+static void holder(const struct serving *given, bool file, char *directory, size_t bytes)
 {
-    const char *name = refused->name, *slash = strrchr(name, '/');
+    const char *name = given->name, *slash = strrchr(name, '/');
     size_t length = slash ? (size_t)(slash - name) : 0;
 
-    if (refused->relative) {
+    if (given->relative) {
         /* The working directory has to be in it as well, and is the program's then. */
         length = strspn(name, "./");
         while (length > 0 && (name[length - 1] == '/' || strncmp(name, "..", 2) != 0))
@@ -85,13 +84,13 @@ static void holder(const struct refused *refused, bool file, char *directory, si
 }
 
 /* Whether it is one of the files and directories, or below one. */
-static bool is_among(const struct refused *refused, const char *const *paths)
+static bool is_among(const struct serving *given, const char *const *paths)
 {
-    for (size_t i = 0; paths[i] && !refused->relative; i++) {
+    for (size_t i = 0; paths[i] && !given->relative; i++) {
         size_t bytes = strlen(paths[i]);
 
-        if (strncmp(refused->name, paths[i], bytes) == 0 &&
-            (refused->name[bytes] == '\0' || refused->name[bytes] == '/'))
+        if (strncmp(given->name, paths[i], bytes) == 0 &&
+            (given->name[bytes] == '\0' || given->name[bytes] == '/'))
             return true;
     }
     return false;
@@ -108,28 +107,28 @@ static bool keep_usual(struct linux_state *state)
         "/usr/lib/locale",   "/etc/terminfo",    "/lib/terminfo",           "/usr/share/terminfo",
         "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
     };
-    const struct refused *refused = &state->refused_last;
+    const struct serving *given = state->thread.serving;
 
-    if (is_among(refused, customary))
+    if (is_among(given, customary))
         return true;
-    if (!is_among(refused, never_there))
+    if (!is_among(given, never_there))
         return false;
-    keep(state, true, "'%s', which a VM does not have", refused->name);
+    keep(state, true, "'%s', which a VM does not have", given->name);
     return true;
 }
 
 static void keep_outside(struct linux_state *state, bool file)
 {
-    const struct refused *refused = &state->refused_last;
-    char directory[REFUSED_NAME_BYTES];
+    const struct serving *given = state->thread.serving;
+    char directory[GIVEN_NAME_BYTES];
 
-    holder(refused, file, directory, sizeof(directory));
+    holder(given, file, directory, sizeof(directory));
     const char *quote = directory[strcspn(directory, " \"$&();<>*?[\\`|~#")] ? "'" : "";
 
-    if (strlen(refused->name) == sizeof(refused->name) - 1)
-        keep(state, false, "'%s...': --ro of its directory allows it", refused->name);
+    if (strlen(given->name) == sizeof(given->name) - 1)
+        keep(state, false, "'%s...': --ro of its directory allows it", given->name);
     else
-        keep(state, false, "'%s': --ro %s%s%s allows it", refused->name, quote, directory, quote);
+        keep(state, false, "'%s': --ro %s%s%s allows it", given->name, quote, directory, quote);
 }
 
 /* The flags of a call that opens a file; O_PATH stands for none. */
@@ -149,24 +148,24 @@ static uint64_t open_flags(const struct linux_call *call)
 
 static void look_at_file(struct linux_state *state, const struct linux_call *call)
 {
-    const struct refused *refused = &state->refused_last;
+    const struct serving *given = state->thread.serving;
     uint64_t flags = open_flags(call);
     bool file = !(flags & (O_PATH | O_DIRECTORY));
 
     if (file && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC)))
         keep(state, false, "to write '%s': a VM has no files to write, only standard output",
-             refused->name);
-    else if (call->result != -EACCES && !(refused->outside && call->result == -ENOENT))
+             given->name);
+    else if (call->result != -EACCES && !(given->outside && call->result == -ENOENT))
         return;
     else if (keep_usual(state))
         return;
-    else if (refused->outside)
+    else if (given->outside)
         keep_outside(state, file);
     else
         keep(state, false,
              "'%s': a link that leads out of --ro (name what it leads to), no regular file, or "
              "none that you may read",
-             refused->name);
+             given->name);
 }
 
 /* ---- memory -------------------------------------------------------------- */
@@ -252,7 +251,7 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
         look_at_memory(state, call->arg[2]);
     else if (never)
         look_at_call(state, call);
-    else if (state->refused_last.named && call->result < 0)
+    else if (state->thread.serving->named && call->result < 0)
         look_at_file(state, call);
 }
 

@@ -44,7 +44,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     for (unsigned i = 0; i < MADE_FILES; i++)
         state->made[i] = -1;
     memory_init(state, config->heap_start);
-    state->signal_stack.flags = SS_DISABLE;
+    state->thread.signal_stack.flags = SS_DISABLE;
     signals_init(state, config->ignore_sigpipe);
     task_init(state, config->program);
     limits_init(state);
@@ -96,26 +96,37 @@ static int64_t not_offered(struct linux_state *state, uint64_t number)
     return -ENOSYS;
 }
 
-enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
+static void serve(struct linux_state *state, struct linux_call *call)
 {
     call_handler handler;
 
-    state->next = LINUX_RESUME;
-    state->refused_last.named = false;
     if (call->from_int80 && int80_translate(call)) {
         if (!state->said_int80)
             vm_debug(state->vm, "32-bit system call %u is not offered: ENOSYS",
                      (unsigned)call->number);
         state->said_int80 = true;
         call->result = -ENOSYS;
-        return LINUX_RESUME;
+        return;
     }
     handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
     call->result = handler ? handler(state, call->arg) : not_offered(state, call->number);
     if (call->result < 0 || call->number == SYS_brk)
         refused_look(state, call, !handler || handler == sys_refuse || handler == sys_denied);
-    if (state->next == LINUX_RESUME && call->result == -EINTR)
+}
+
+enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
+{
+    struct serving serving; /* the name is filled in by calls that give one */
+
+    serving.cpu = call->cpu;
+    serving.next = LINUX_RESUME;
+    serving.status = 0;
+    serving.named = false;
+    state->thread.serving = &serving;
+    serve(state, call);
+    state->thread.serving = NULL;
+    if (serving.next == LINUX_RESUME && call->result == -EINTR)
         return LINUX_STOPPED;
-    call->status = state->status;
-    return state->next;
+    call->status = serving.status;
+    return serving.next;
 }

@@ -90,18 +90,40 @@ struct signal_stack {
     uint64_t bytes;
 };
 
-/* ---- the only thread (task.c) -------------------------------------------- */
+/* ---- the only thread (task.c, signals.c) --------------------------------- */
 
 #define TASK_NAME_BYTES 16
 
 /* What can be set and asked for, and changes nothing in a VM. */
 struct task {
     char name[TASK_NAME_BYTES];
-    uint32_t dumpable, death_signal, keep_capabilities, child_subreaper, no_huge_pages;
+    uint32_t death_signal, keep_capabilities;
     uint32_t persona;
     bool no_new_privileges;
-    bool membarrier_registered;
     uint64_t timer_slack_ns, robust_list;
+};
+
+#define GIVEN_NAME_BYTES 200
+
+/* The call in flight: what only lasts as long as it. */
+struct serving {
+    struct vcpu *cpu; /* that made it */
+    /* How the program goes on after it. */
+    enum linux_next next;
+    int status;
+    /* The name it gave, if it gave one; for refused.c. */
+    bool named;
+    bool relative; /* to ferry's working directory, which no --ro holds */
+    bool outside;  /* the name leads out of all read-only directories */
+    char name[GIVEN_NAME_BYTES];
+};
+
+/* What each thread of a program has of its own. */
+struct linux_thread {
+    uint64_t blocked; /* signals */
+    struct signal_stack signal_stack;
+    struct task task;
+    struct serving *serving; /* NULL: it is in no call */
 };
 
 /* ---- read-only directories (paths.c) ------------------------------------- */
@@ -117,16 +139,9 @@ struct root {
 
 /* ---- what was refused last (refused.c) ----------------------------------- */
 
-#define REFUSED_NAME_BYTES 200
-
 struct refused {
-    /* Of the call being served: the name it gave, if it gave one. */
-    char name[REFUSED_NAME_BYTES];
-    bool relative; /* to ferry's working directory, which no --ro holds */
-    bool named;
-    bool outside; /* the name leads out of all read-only directories */
     /* What is to be said; empty: nothing was refused. */
-    char text[2 * REFUSED_NAME_BYTES + 80];
+    char text[2 * GIVEN_NAME_BYTES + 80];
     bool looked_at_host; /* for a limit of its own */
     bool probe;          /* text is about something that programs look for and do without */
 };
@@ -150,15 +165,13 @@ struct linux_state {
     uint64_t heap_start, heap_break,
         heap_mapped;                       /* heap_mapped: page boundary at or after the break */
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
-    uint64_t blocked, pending, unhandled;
+    uint64_t pending, unhandled;
     struct signal_info queue[QUEUED_SIGNALS_MAX]; /* what came with those pending, oldest first */
     unsigned queued;
-    struct signal_stack signal_stack;
     struct rlimit limits[RLIM_NLIMITS];
-    struct task task;
-    /* How the program goes on after the call being served. */
-    enum linux_next next;
-    int status;
+    uint32_t dumpable, child_subreaper, no_huge_pages;
+    bool membarrier_registered;
+    struct linux_thread thread;     /* the only one; all else is the process's */
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
     bool said_int80; /* the same of a 32-bit one */
@@ -276,12 +289,12 @@ int special_open_made(struct linux_state *state, uint64_t which);
 /* ---- signals.c ----------------------------------------------------------- */
 
 void signals_init(struct linux_state *state, bool ignore_sigpipe);
-/* Sends the program a signal: it may end by it (state->next). */
+/* Sends the program a signal: it may end by it (serving->next). */
 void signal_send(struct linux_state *state, int signo);
 /* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
 /* Blocks what the mask at `addr` says, if there is one, and delivers what is no more: for the time
- * of a wait, after which the caller puts state->blocked back. -EINVAL, -EFAULT. */
+ * of a wait, after which the caller puts state->thread.blocked back. -EINVAL, -EFAULT. */
 int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 
 /* ---- refused.c ----------------------------------------------------------- */

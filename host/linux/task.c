@@ -29,8 +29,9 @@ void task_init(struct linux_state *state, const char *program)
     const char *slash = program ? strrchr(program, '/') : NULL;
     const char *name = slash ? slash + 1 : program ? program : "";
 
-    state->task = (struct task){.dumpable = 1, .timer_slack_ns = TIMER_SLACK_NS};
-    strncpy(state->task.name, name, TASK_NAME_BYTES - 1);
+    state->thread.task = (struct task){.timer_slack_ns = TIMER_SLACK_NS};
+    state->dumpable = 1;
+    strncpy(state->thread.task.name, name, TASK_NAME_BYTES - 1);
 }
 
 /* Whose thread a call is about; 0 or -ESRCH. */
@@ -61,7 +62,7 @@ static int64_t set_name(struct linux_state *state, uint64_t addr)
     if (result == -EFAULT)
         return result;
     name[TASK_NAME_BYTES - 1] = 0; /* a longer one is cut */
-    memcpy(state->task.name, name, sizeof(name));
+    memcpy(state->thread.task.name, name, sizeof(name));
     return 0;
 }
 
@@ -82,7 +83,7 @@ static bool any(const uint64_t arg[6], int from)
 /* Of rights and capabilities: there are none, and none can be had. */
 static int64_t prctl_rights(struct linux_state *state, const uint64_t arg[6])
 {
-    struct task *task = &state->task;
+    struct task *task = &state->thread.task;
 
     switch (arg[0]) {
     case PR_SET_NO_NEW_PRIVS:
@@ -117,7 +118,7 @@ static int64_t prctl_rights(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
 {
-    struct task *task = &state->task;
+    struct task *task = &state->thread.task;
 
     switch (arg[0]) {
     case PR_SET_NAME:
@@ -125,18 +126,18 @@ int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
     case PR_GET_NAME:
         return guest_put(state, arg[1], task->name, sizeof(task->name));
     case PR_SET_DUMPABLE:
-        return set_flag(&task->dumpable, arg[1], 1);
+        return set_flag(&state->dumpable, arg[1], 1);
     case PR_GET_DUMPABLE:
-        return task->dumpable;
+        return state->dumpable;
     case PR_SET_PDEATHSIG: /* the parent outlives it */
         return set_flag(&task->death_signal, arg[1], SIGNALS);
     case PR_GET_PDEATHSIG:
         return get_into(state, arg[1], task->death_signal);
     case PR_SET_CHILD_SUBREAPER:
-        task->child_subreaper = arg[1] != 0;
+        state->child_subreaper = arg[1] != 0;
         return 0;
     case PR_GET_CHILD_SUBREAPER:
-        return get_into(state, arg[1], task->child_subreaper);
+        return get_into(state, arg[1], state->child_subreaper);
     case PR_SET_TIMERSLACK:
         task->timer_slack_ns = (int64_t)arg[1] > 0 ? arg[1] : TIMER_SLACK_NS;
         return 0;
@@ -145,10 +146,10 @@ int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
     case PR_SET_THP_DISABLE:
         if (any(arg, 2))
             return -EINVAL;
-        task->no_huge_pages = arg[1] != 0;
+        state->no_huge_pages = arg[1] != 0;
         return 0;
     case PR_GET_THP_DISABLE:
-        return any(arg, 1) ? -EINVAL : (int)task->no_huge_pages;
+        return any(arg, 1) ? -EINVAL : (int)state->no_huge_pages;
     case PR_GET_TSC:
         return get_into(state, arg[1], PR_TSC_ENABLE);
     case PR_SET_TSC:
@@ -406,10 +407,10 @@ int64_t sys_membarrier(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (command == MEMBARRIER_CMD_QUERY)
         return all;
-    if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED && !state->task.membarrier_registered)
+    if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED && !state->membarrier_registered)
         return -EPERM;
     if (command == MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-        state->task.membarrier_registered = true;
+        state->membarrier_registered = true;
     return 0;
 }
 
@@ -417,7 +418,7 @@ int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
 {
     if (arg[1] != ROBUST_LIST_BYTES)
         return -EINVAL;
-    state->task.robust_list = arg[0];
+    state->thread.task.robust_list = arg[0];
     return 0;
 }
 
@@ -429,7 +430,7 @@ int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
     if (result)
         return result;
     if (guest_put(state, arg[2], &bytes, sizeof(bytes)) ||
-        guest_put(state, arg[1], &state->task.robust_list, sizeof(uint64_t)))
+        guest_put(state, arg[1], &state->thread.task.robust_list, sizeof(uint64_t)))
         return -EFAULT;
     return 0;
 }
@@ -439,12 +440,12 @@ int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
 /* Addresses are not random as it is. */
 int64_t sys_personality(struct linux_state *state, const uint64_t arg[6])
 {
-    uint32_t old = state->task.persona, wanted = (uint32_t)arg[0];
+    uint32_t old = state->thread.task.persona, wanted = (uint32_t)arg[0];
 
     if (wanted == UINT32_MAX)
         return old;
     if (wanted & ~(uint32_t)ADDR_NO_RANDOMIZE)
         return -EINVAL;
-    state->task.persona = wanted;
+    state->thread.task.persona = wanted;
     return old;
 }

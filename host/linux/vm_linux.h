@@ -11,6 +11,7 @@
 struct ferry_vm;
 struct space;
 struct stream;
+struct vcpu;
 
 struct space *vm_space(struct ferry_vm *vm);
 /* Its plain input and output. */
@@ -41,13 +42,14 @@ void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
 bool vm_file_take(struct ferry_vm *vm);
 void vm_file_give_back(struct ferry_vm *vm);
 
-/* Segment base of FS (TLS). */
-void vm_set_fs(struct ferry_vm *vm, uint64_t base);
-void vm_set_gs(struct ferry_vm *vm, uint64_t base);
-uint64_t vm_fs(struct ferry_vm *vm);
-uint64_t vm_gs(struct ferry_vm *vm);
+/* Of the CPU that makes the call being served: the segment bases of FS (TLS) and GS, and the stack
+ * pointer. */
+void vm_set_fs(struct vcpu *cpu, uint64_t base);
+void vm_set_gs(struct vcpu *cpu, uint64_t base);
+uint64_t vm_fs(struct vcpu *cpu);
+uint64_t vm_gs(struct vcpu *cpu);
+uint64_t vm_stack_pointer(struct vcpu *cpu);
 
-uint64_t vm_stack_pointer(struct ferry_vm *vm);
 /* The stack has another size now; for reports. */
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);
 

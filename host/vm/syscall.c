@@ -5,29 +5,29 @@
 #include "linux/vm_linux.h"
 #include "vm/report.h"
 
-uint64_t vm_fs(struct ferry_vm *vm)
+uint64_t vm_fs(struct vcpu *cpu)
 {
-    return vcpu_fs(&vm->vcpus[0]);
+    return vcpu_fs(cpu);
 }
 
-uint64_t vm_gs(struct ferry_vm *vm)
+uint64_t vm_gs(struct vcpu *cpu)
 {
-    return vcpu_gs(&vm->vcpus[0]);
+    return vcpu_gs(cpu);
 }
 
-uint64_t vm_stack_pointer(struct ferry_vm *vm)
+uint64_t vm_stack_pointer(struct vcpu *cpu)
 {
-    return vcpu_regs(&vm->vcpus[0])->rsp;
+    return vcpu_regs(cpu)->rsp;
 }
 
-void vm_set_fs(struct ferry_vm *vm, uint64_t base)
+void vm_set_fs(struct vcpu *cpu, uint64_t base)
 {
-    vcpu_set_fs(&vm->vcpus[0], base);
+    vcpu_set_fs(cpu, base);
 }
 
-void vm_set_gs(struct ferry_vm *vm, uint64_t base)
+void vm_set_gs(struct vcpu *cpu, uint64_t base)
 {
-    vcpu_set_gs(&vm->vcpus[0], base);
+    vcpu_set_gs(cpu, base);
 }
 
 bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
@@ -62,6 +62,7 @@ bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     const struct kvm_regs *regs = vcpu_regs(vcpu);
     const struct boot_frame next = {.rip = regs->rcx, .rsp = regs->rsp, .rflags = regs->r11};
     struct linux_call call = {
+        .cpu = vcpu,
         .number = regs->rax,
         .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
     };

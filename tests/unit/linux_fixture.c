@@ -75,29 +75,29 @@ void vm_file_give_back(struct ferry_vm *vm)
     (void)vm;
 }
 
-void vm_set_fs(struct ferry_vm *vm, uint64_t base)
+void vm_set_fs(struct vcpu *cpu, uint64_t base)
 {
-    vm->fs = base;
+    cpu->fs = base;
 }
 
-void vm_set_gs(struct ferry_vm *vm, uint64_t base)
+void vm_set_gs(struct vcpu *cpu, uint64_t base)
 {
-    vm->gs = base;
+    cpu->gs = base;
 }
 
-uint64_t vm_fs(struct ferry_vm *vm)
+uint64_t vm_fs(struct vcpu *cpu)
 {
-    return vm->fs;
+    return cpu->fs;
 }
 
-uint64_t vm_gs(struct ferry_vm *vm)
+uint64_t vm_gs(struct vcpu *cpu)
 {
-    return vm->gs;
+    return cpu->gs;
 }
 
-uint64_t vm_stack_pointer(struct ferry_vm *vm)
+uint64_t vm_stack_pointer(struct vcpu *cpu)
 {
-    return vm->sp;
+    return cpu->sp;
 }
 
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
@@ -306,7 +306,7 @@ int linux_teardown(void **state)
 
 int64_t linux_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6])
 {
-    struct linux_call call = {.number = number};
+    struct linux_call call = {.cpu = &vm->cpu, .number = number};
 
     memcpy(call.arg, arg, sizeof(call.arg));
     vm->next = linux_serve(vm->linux_state, &call);

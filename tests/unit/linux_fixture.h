@@ -32,6 +32,11 @@
 #define MEMORY      (64 * MIB)
 #define STACK_BYTES (4 * MIB)
 
+/* Its only CPU. */
+struct vcpu {
+    uint64_t fs, gs, sp;
+};
+
 /* Its stream is the VM itself. */
 struct stream {
     struct ferry_vm *vm;
@@ -43,7 +48,8 @@ struct ferry_vm {
     struct guest_tables tables;
     void *table_pages;
     struct linux_state *linux_state;
-    uint64_t fs, gs, sp, stack_bytes;
+    struct vcpu cpu;
+    uint64_t stack_bytes;
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;

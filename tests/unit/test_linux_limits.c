@@ -94,7 +94,7 @@ static void test_data(void **state)
 static void map_stack(struct ferry_vm *vm)
 {
     assert_int_equal(space_map(&vm->space, STACK, STACK_BYTES, SPACE_READ | SPACE_WRITE), 0);
-    vm->sp = FERRY_PROGRAM_HIGH - 3 * PAGE;
+    vm->cpu.sp = FERRY_PROGRAM_HIGH - 3 * PAGE;
 }
 
 static void test_stack(void **state)
@@ -106,7 +106,8 @@ static void test_stack(void **state)
     assert_int_equal(get_limit(vm, RLIMIT_STACK).rlim_max, MEMORY / 2);
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 2 * STACK_BYTES, MEMORY / 2), 0);
     assert_non_null(space_at(&vm->space, STACK - STACK_BYTES, 2 * STACK_BYTES, SPACE_WRITE));
-    assert_int_equal(CALL(vm, mprotect, vm->sp, PAGE, READ_WRITE | PROT_EXEC | PROT_GROWSDOWN), 0);
+    assert_int_equal(CALL(vm, mprotect, vm->cpu.sp, PAGE, READ_WRITE | PROT_EXEC | PROT_GROWSDOWN),
+                     0);
     assert_non_null(space_at(&vm->space, STACK - STACK_BYTES, STACK_BYTES, SPACE_EXEC));
     assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - PAGE, PAGE, SPACE_EXEC));
     /* More than there is memory for is refused, and nothing changes. */
@@ -119,7 +120,7 @@ static void test_stack(void **state)
     assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 17 * PAGE, 1, 0));
     assert_non_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 16 * PAGE, 16 * PAGE, SPACE_WRITE));
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 0, MEMORY / 2), 0);
-    assert_non_null(space_at(&vm->space, vm->sp - 128, 3 * PAGE + 128, SPACE_WRITE));
+    assert_non_null(space_at(&vm->space, vm->cpu.sp - 128, 3 * PAGE + 128, SPACE_WRITE));
     assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 5 * PAGE, 1, 0));
 }
 
@@ -129,7 +130,7 @@ static void test_stack_elsewhere(void **state)
     struct ferry_vm *vm = *state;
 
     map_stack(vm);
-    vm->sp = SCRATCH;
+    vm->cpu.sp = SCRATCH;
     assert_int_equal(set_limit(vm, RLIMIT_STACK, PAGE, STACK_BYTES), 0);
     assert_non_null(space_at(&vm->space, STACK, STACK_BYTES, SPACE_WRITE));
 }

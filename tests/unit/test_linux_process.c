@@ -435,8 +435,8 @@ static void test_segments(void **state)
 
     assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_FS, 0x1234), 0);
     assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_GS, 0x5678), 0);
-    assert_int_equal(vm->fs, 0x1234);
-    assert_int_equal(vm->gs, 0x5678);
+    assert_int_equal(vm->cpu.fs, 0x1234);
+    assert_int_equal(vm->cpu.gs, 0x5678);
     assert_int_equal(CALL(vm, arch_prctl, ARCH_GET_FS, SCRATCH), 0);
     assert_int_equal(*(uint64_t *)guest(vm, SCRATCH), 0x1234);
     assert_int_equal(CALL(vm, arch_prctl, ARCH_SET_FS, 1ull << 63), -EPERM);
