@@ -3,7 +3,7 @@
  * libferry: run programs in KVM virtual machines and carry messages between
  * them by page-table update.
  *
- * Compile and link a program with what `pkg-config --cflags --libs ferry` says.
+ * Compile and link a program with the options that `pkg-config --cflags --libs ferry` prints.
  *
  * Every function that can fail returns 0 or a negative errno value of its list of errors; those
  * that take a `struct ferry_error *` (NULL is allowed) also say in one line
@@ -12,15 +12,15 @@
  * Unless said otherwise a function may be called from any thread, and does
  * not block. Memory given in is read during the call only.
  *
- * Life cycle: ferry_engine_create, ferry_vm_create, ferry_link_create, ferry_vm_start, ferry_vm_wait,
- * ferry_vm_destroy, ferry_engine_destroy. A link with the host goes with its VM, one between two VMs
- * with the second of them, or either earlier by ferry_link_destroy. Places are used again: an engine
- * may make and destroy VMs and links without end.
+ * Life cycle: ferry_engine_create, ferry_vm_create, ferry_link_create, ferry_vm_start,
+ * ferry_vm_wait, ferry_vm_destroy, ferry_engine_destroy. A link with the host is destroyed with its
+ * VM, a link between two VMs with the second of them; ferry_link_destroy destroys either earlier.
+ * Memory is used again: an engine may make and destroy VMs and links without end.
  *
- * Threads: the library starts one thread for each running VM, one ticker, and one that polls where
- * the engine was made so; for a while also one that copies the program of a VM that is made, and one
- * for each call of a program on a file whose file system may never answer. They block all signals;
- * the library installs no signal handler.
+ * Threads: the library starts one thread for each running VM, one ticker, and a poller if the
+ * engine was made polled. For a while it also runs one that copies the program of a VM that is
+ * made, and one for each call of a program on a file whose file system may never answer. They block
+ * all signals; the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H
 #define FERRY_FERRY_H
@@ -46,16 +46,17 @@ extern "C" {
 #define FERRY_VERSION_PATCH 0
 
 /*
- * Structs may grow in later releases, at their end, so that each begins with its size as the
- * caller knows it, whether the caller or the library fills the rest. A library that knows more
- * takes what is missing for zero, and fills no more than that size; one that knows less takes
- * zeros only. So a program and a libferry of different releases go together. A size that no release
- * had is -EINVAL, one of more than 4096 bytes -E2BIG.
+ * Structs may grow in later releases, at their end. So each begins with its size as the caller
+ * knows it, whether the caller or the library fills the rest. A library whose struct is longer
+ * takes the missing members for zero, and fills no more than that size; a library whose struct is
+ * shorter accepts only zeros in the members it does not know. So a program and a libferry of
+ * different releases work together. A size that no release had is -EINVAL, one of more than 4096
+ * bytes -E2BIG.
  *
  *     struct ferry_vm_config config = {.size = sizeof config, .program = path};
  *     struct ferry_vm_exit exit = FERRY_INIT(ferry_vm_exit);
  *
- * The second way is for what the library fills and for C++; all but the size is zero then.
+ * The second way is for structs that the library fills and for C++; all but the size is zero then.
  */
 #ifdef __cplusplus
 extern "C++" template <class Struct> inline Struct ferry_init()
@@ -78,36 +79,38 @@ struct ferry_error {
     char text[320];
 };
 
-/* The release of the library that runs, as "0.1.0"; static. */
+/* The release of the library that the program runs with, such as "0.1.0"; static. */
 FERRY_API const char *ferry_version(void);
 
 /* ---- ferry_engine(3): what all virtual machines of a program share ---- */
 
-/* How much the log callback gets. */
+/* Which lines the log callback gets. */
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
     size_t size; /* of this struct, as in all that follow */
-    /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_link_alloc as soon as
-     * there is a link from the host: VMs do not get it, whatever they own or moved to the host. */
+    /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_link_alloc as soon
+     * as there is a link from the host: VMs cannot allocate it, whatever they own or moved to the
+     * host. */
     uint32_t pool_extents; /* 2 MiB units for bulk; 0: 64 */
     uint32_t pool_pages;   /* 4 KiB units, rounded up to whole extents; 0: 512 */
     uint32_t max_defer_us; /* bound on how long a deferred message waits; 0: 1000 */
     /* One more thread watches the rings of all VMs, so that their messages need no exits.
      * It takes a whole core while a guest runs. */
     bool polled;
-    /* The number of the CPU which that thread runs on, and only it; NULL: it may run where the
-     * thread that makes the engine may, as all others of the library. */
+    /* The number of the only CPU on which that thread runs; NULL: it may run wherever the
+     * thread that makes the engine may, as all other threads of the library. */
     const int *polled_cpu;
     enum ferry_log_level log_level; /* 0: warnings */
     /* Called with one line, from any thread, never with a lock held that a
      * ferry call takes; NULL: nothing is logged. */
     void (*log)(void *arg, enum ferry_log_level level, const char *line);
     void *log_arg;
-    /* Path of a file that keeps what was measured. If it fits this machine, nothing is measured;
-     * else it is written anew, as a whole. A second one beside it, with ".cpuid" after its name,
-     * keeps what KVM told of the processor since this system started. The directory must exist.
-     * That one cannot be read or written is no error. NULL: no files, measure each time. */
+    /* Path of a file that keeps the measured figures. If it fits this machine, nothing is measured;
+     * else it is written anew, as a whole. A second file beside it, with ".cpuid" after its name,
+     * keeps the CPUID table that KVM has offered since this system started. The directory must
+     * exist. It is no error if a file cannot be read or written. NULL: no files, measure each
+     * time. */
     const char *measure_cache;
 };
 
@@ -117,43 +120,43 @@ struct ferry_engine_config {
  *
  * Errors:
  * -EINVAL: a value or size in `config` that cannot be
- * -E2BIG: `config` says what this library does not know
+ * -E2BIG: `config` has members that this library does not know
  * -ENOENT, -ENODEV, -ENXIO: there is no /dev/kvm, or it is not KVM
  * -EACCES, -EPERM: no right to open /dev/kvm
  * -ENOTSUP: this KVM lacks something that Ferry needs
- * -ENOMEM: no memory, or no address space, for the pool and its books
+ * -ENOMEM: no memory, or no address space, for the pool and its ledger
  * -EFBIG: the pool is longer than the limit of the process for files
  * -EMFILE, -ENFILE: no descriptor is left
  * -EAGAIN: no thread can be started
  * -EIO: a guest could not be measured
- * others: what a system call on /dev/kvm or the pool failed with */
+ * others: the error of a system call on /dev/kvm or the pool */
 FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
                                   struct ferry_engine **out, struct ferry_error *err);
 
 /* All VMs must have been destroyed, and with them their links. NULL is allowed. */
 FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
 
-/* The books of the pool. Each unit is looked at once, one after the other: exact while no
- * message is under way, else each unit as it was when its turn came. A unit in
+/* The ledger of the pool. Units are read one after the other: the figures are exact while no
+ * message is under way, else each unit counts as it was when it was read. A unit in
  * the middle of a hand-over counts as owned. */
 struct ferry_ledger {
     size_t size;
     uint64_t extents; /* units of 2 MiB in the pool */
     uint64_t pages;   /* units of 4 KiB */
     uint64_t free;    /* units in the pool, owned by nobody */
-    uint64_t owned;   /* units with an owner who has them */
+    uint64_t owned;   /* units that their owner holds */
     uint64_t lent;    /* units with an owner and a borrower */
     uint64_t leaked;  /* units whose owner or borrower is no more, and that nobody will bring
                          back: 0, or Ferry has a fault */
 };
-/* Reads the books.
+/* Reads the ledger.
  *
  * Errors:
  * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
 
-/* What was found and measured at engine_create. A loan and its way home change two windows,
- * and each time an extent is opened in a VM it is touched first once. */
+/* What ferry_engine_create found and measured. A loan and its way home each change two windows,
+ * and each time an extent is opened in a VM there is one first touch. */
 struct ferry_engine_info {
     size_t size;
     bool huge; /* extents are huge pages */
@@ -164,7 +167,7 @@ struct ferry_engine_info {
     uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
     uint64_t copy_ns;         /* copying one extent */
 };
-/* Tells what was found.
+/* Copies what ferry_engine_create found into `out`.
  *
  * Errors:
  * -EINVAL, -E2BIG: the size of `out` cannot be */
@@ -172,20 +175,20 @@ FERRY_API int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine
 
 /* ---- ferry_vm(3): a virtual machine that runs a program ---- */
 
-/* Whether the messages of a VM leave it at once, each by an exit of its own. */
+/* Whether each message of a VM leaves at once, by an exit of its own. */
 enum ferry_delivery {
     FERRY_DELIVER_AUTO = 0,
     FERRY_DELIVER_IMMEDIATE = 1,
     FERRY_DELIVER_DEFERRED = 2
 };
-/* How bytes of a stream travel: `AUTO` takes what is cheaper by their number. */
+/* How bytes of a stream travel: `AUTO` chooses by their number what is cheaper. */
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
-/* What a VM is made of. */
+/* What ferry_vm_create needs to know. */
 struct ferry_vm_config {
     size_t size;
-    /* 1 to 31 bytes without control characters, not "host", and no other VM of the engine has
-     * it; NULL: the last part of `program`, with a number behind it where that is taken. */
+    /* 1 to 31 bytes without control characters, not "host", and not the name of another VM of the
+     * engine; NULL: the last part of `program`, with a number behind it if that name is taken. */
     const char *name;
     const char *program;   /* path of a static x86-64 ELF file */
     char *const *argv;     /* NULL-terminated; NULL: { program } */
@@ -200,7 +203,7 @@ struct ferry_vm_config {
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
     uint64_t timeout_ns; /* stop it after so long from its start; 0: never */
-    bool ignore_sigpipe; /* it starts with SIGPIPE ignored, as after exec by one who ignores it */
+    bool ignore_sigpipe; /* it starts with SIGPIPE ignored, as if its parent ignored it */
     void *user;          /* the caller's own, for ferry_vm_user */
 };
 
@@ -208,9 +211,11 @@ struct ferry_vm_config {
  *
  * Errors:
  * -EINVAL: a name, value or size that cannot be
- * -E2BIG: `config` says what this library does not know, or arguments and environment are too long
+ * -E2BIG: `config` has members that this library does not know, or arguments and environment are
+ *  too long
  * -EEXIST: the name is taken
- * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, or a directory of read_only_dirs, is not there
+ * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, or a directory of read_only_dirs, is not
+ *  there
  * -EACCES: no right to run the program, or to read a directory
  * -ENOEXEC: not an ELF file, malformed, dynamically linked, for another machine, or linked where
  *  Ferry cannot place it
@@ -218,7 +223,7 @@ struct ferry_vm_config {
  * -ENOMEM: memory_bytes is too small for the program, or the host has no memory or mappings left
  * -EMFILE, -ENFILE: no descriptor is left
  * -EIO: the file cannot be read, or KVM does not take the state of a processor
- * others: what a system call on the file or on KVM failed with */
+ * others: the error of a system call on the file or on KVM */
 FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
                               struct ferry_vm **out, struct ferry_error *err);
 
@@ -249,15 +254,16 @@ struct ferry_vm_exit {
     enum ferry_ended how;
     int status; /* exit code, or 128 + signo */
     int signo;  /* for SIGNAL, CRASH, STOPPED */
-    /* It had more for its standard output than anybody would read, as is why SIGPIPE ends a program. */
+    /* It had more for its standard output than its reader took: the case in which SIGPIPE ends a
+     * program. */
     bool output_unread;
     uint64_t rip; /* for CRASH */
     bool address_known;
     uint64_t address; /* for CRASH: what was touched */
     /* One line for people: how it ended; for a crash the signal, RIP, symbol
-     * and offset, and which page of which message it had no right to; if it failed, also what
-     * it was refused last (a file, memory, a thread), with the option of the command that
-     * allows it. Names of the program's are cut and without control characters. */
+     * and offset, and which page of which message it had no right to; if it failed, also the last
+     * thing it was refused (a file, memory, a thread), with the option of the command that
+     * allows it. Names that the program gave are cut and without control characters. */
     char text[512];
 };
 
@@ -265,16 +271,17 @@ struct ferry_vm_exit {
  * be NULL. May be called again and by several threads.
  *
  * Errors:
- * -ETIMEDOUT: it runs still
+ * -ETIMEDOUT: it still runs
  * -ECANCELED: it was destroyed and had never run
  * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
 
-/* Stops it if it runs, waits for its thread, brings its pages home, frees it and its links (see
- * the life cycle in libferry(3); a link that stays hangs up). Take messages and figures that are still
- * wanted before: what the host has of its links, allocated or received, becomes invalid. Nobody
- * may begin another call on it or on such a link; those that are inside ferry_vm_wait or blocked
- * on the link return first, with a hang-up or -ECANCELED. NULL is allowed. */
+/* Stops the VM if it runs, waits for its thread, brings its pages home, frees it and its links (see
+ * the life cycle in libferry(3); a link that stays hangs up). Read messages and figures that you
+ * still need before this call: payloads that the host allocated or received on its links become
+ * invalid. No thread may begin another call on the VM or on such a link; calls that are inside
+ * ferry_vm_wait or blocked on the link return first, with a hang-up or -ECANCELED. NULL is
+ * allowed. */
 FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 /* Figures of a VM. */
@@ -304,9 +311,9 @@ FERRY_API void *ferry_vm_user(struct ferry_vm *vm);
 /* What a link is for. */
 struct ferry_link_config {
     size_t size;
-    /* fd 1 of `from` is fd 0 of `to`; at most one link each. What the host sends there, in any
-     * mode, is what the program reads, and a hang-up its end of file; what the program writes
-     * comes to the host as messages, in whatever modes and pieces Ferry finds best. */
+    /* fd 1 of `from` is fd 0 of `to`; at most one link each. The program reads the payloads that
+     * the host sends there, in any mode, and a hang-up is its end of file. Bytes that the program
+     * writes come to the host as messages, in modes and pieces that Ferry chooses. */
     bool stream;
     bool direct;           /* INLINE messages go from VM to VM without an exit; see below */
     uint32_t max_messages; /* in flight: LEND and COPY until released, MOVE until taken;
@@ -316,41 +323,41 @@ struct ferry_link_config {
 };
 
 /*
- * A direct link: a ring of 1024 INLINE messages is mapped into both VMs, the slots
- * writable by the sender only. Both ends must be VMs, else -EINVAL. What passes there
- * is seen by nobody else: it is not counted in any figures, and no limit or policy of
- * the VMM applies to it; and the sender can read a page that the receiver writes, so it is
- * not one-way in the strict sense. Everything else goes as over any link, in order with it;
- * only between INLINE messages and what a program writes to fd 1 there is no order. Needs
- * membarrier (Linux 4.14 or newer). Each ring takes 68 KiB.
+ * A direct link: a ring of 1024 INLINE messages is mapped into both VMs, the slots writable by the
+ * sender only. Both ends must be VMs, else -EINVAL. Only the two VMs see the messages in the ring:
+ * these are not counted in any figures, and no limit or policy of the VMM applies to them. The
+ * sender can read a page that the receiver writes, so the link is not one-way in the strict sense.
+ * All other messages go as over any link, in order with those of the ring; only bytes that a
+ * program writes to fd 1 have no order with INLINE messages. It needs membarrier (Linux 4.14 or
+ * newer). Each ring takes 68 KiB.
  */
 
-/* Lets `from` send to `to`: nothing may talk without a link, and a two-way
- * link is two. NULL stands for the host, not both. Only before either VM is
- * started, and not while another thread links or starts one of the two.
+/* Lets `from` send to `to`. Nobody can send without a link, and a connection in both directions is
+ * two links. NULL stands for the host; only one of the two may be NULL. To be called only before
+ * either VM is started, and not while another thread links or starts one of the two.
  * `config` may be NULL.
  *
  * Errors:
- * -EINVAL: the two ends are one, or of another engine; a value or size that cannot be; a direct link
- *  with the host
- * -E2BIG: `config` says what this library does not know
+ * -EINVAL: the two ends are the same, or of different engines; a value or size that cannot be; a
+ *  direct link with the host
+ * -E2BIG: `config` has members that this library does not know
  * -EBUSY: one of the VMs was started
- * -EEXIST: there is this link, or one of the VMs has its standard input or output
+ * -EEXIST: this link exists, or one of the VMs already has its standard input or output
  * -ENOSPC: one of the VMs has 16 peers
  * -ENOMEM: no memory, or no mappings, are left
  * -EMFILE, -ENFILE: no descriptor is left for a direct link
  * -ENOSYS, -EPERM: a direct link, and no membarrier(2)
- * others: what a system call for the ring of a direct link failed with */
+ * others: the error of a system call for the ring of a direct link */
 FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
                                 struct ferry_vm *to, const struct ferry_link_config *config,
                                 struct ferry_link **out, struct ferry_error *err);
 
-/* Ends a link, at any time: its receiver gets what was sent and a hang-up, its sender -EPIPE, the
- * host end gives back all it has, as ferry_vm_destroy says. A guest that runs is shown that the
- * host is gone when its last link with the host is. Before its VMs are started, and when they
- * have ended, the place at each end is free for another link, unless the link is direct or
- * messages on it wait; else that comes with the VMs. Not while another thread links or starts one
- * of the two. The link may not be used after this; NULL is allowed. */
+/* Ends a link, at any time: its receiver gets the messages that were sent and a hang-up, its sender
+ * gets -EPIPE, the host end gives back all it has, as ferry_vm_destroy says. A running guest sees
+ * that the host is gone when its last link with the host is. If its VMs are not yet started, or
+ * have ended, each end may have another link in its place at once, unless the link is direct or
+ * messages on it wait; else only when the VMs are destroyed. Not to be called while another thread
+ * links or starts one of the two. The link may not be used after this; NULL is allowed. */
 FERRY_API void ferry_link_destroy(struct ferry_link *link);
 
 /* What its config said; NULL if it had none. */
@@ -379,19 +386,20 @@ struct ferry_link_stats {
  * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
 
-/* Who is at the other end of a link with the host, by Ferry's own books: what
- * stands behind src and src_generation of its messages (claims 7, 14). */
+/* The peer at the other end of a link with the host, by Ferry's own records: the identity behind
+ * src and src_generation of its messages (claims 7, 14). */
 struct ferry_identity {
     size_t size;
     uint16_t id;
-    uint32_t generation; /* an id that is used again is another VM */
+    uint32_t generation; /* tells this VM from an earlier one with the same id */
     char name[32];
-    /* SHA-256 of the file it runs, as it was when the VM was made. All zeros: of that file more than
-     * 256 KiB are not loaded, as debugging information, and it was changed before the first question. */
+    /* SHA-256 of the file it runs, as it was when the VM was made. All zeros: more than 256 KiB of
+     * that file are not loaded, such as debugging information, and the file was changed before
+     * anybody asked. */
     uint8_t digest[32];
 };
-/* Tells who is at the other end. The first question about a file reads all of it, and blocks for so
- * long; ferry_link_cancel calls that off, and then the digest is all zeros too.
+/* Tells the peer at the other end. The first call for a file reads all of it, and blocks for so
+ * long; ferry_link_cancel ends that, and then the digest is all zeros too.
  *
  * Errors:
  * -EINVAL, -E2BIG: the size of `out` cannot be */
@@ -399,22 +407,22 @@ FERRY_API int ferry_link_peer(struct ferry_link *link, struct ferry_identity *ou
 
 /* ---- ferry_message(3): the host as a peer of virtual machines ---- */
 /*
- * The host end of each link is a peer of its own with id 0: what was allocated or
- * received on one link cannot be sent, released or freed on another. One thread may
- * send while another receives; two threads must not send on one link at once.
- * A timeout of 0 is a look, and makes no system call unless there is something to do.
+ * The host end of each link is a peer of its own with id 0: what was allocated or received on one
+ * link cannot be sent, released or freed on another. One thread may send while another receives;
+ * two threads must not send on one link at once. With a timeout of 0 a call does not wait, and
+ * makes no system call unless there is something to do.
  *
- * An end that receives owns at most as many units as the VM at the other end may: what that moves to
- * the host beyond them waits until the host frees some.
+ * An end that receives owns at most as many units as the VM at the other end may own: a MOVE of
+ * more waits until the host frees some.
  */
 
-/* Messages name memory by host pointers; identity is that of the sender. Whoever sends fills mode,
- * tag, data and bytes, perhaps rest_is_zero, and leaves the rest 0. A received one may be copied by
- * assignment, and sent on, for as long as its payload is valid. */
+/* Messages name memory by host pointers; src and src_generation identify the sender. To send, fill
+ * mode, tag, data and bytes, perhaps rest_is_zero, and leave the rest 0. A received message may be
+ * copied by assignment, and sent again, for as long as its payload is valid. */
 struct ferry_message {
     size_t size;
     int mode; /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
-    /* LEND, MOVE: the sender vouches that its units hold nothing but zeros beside the payload. */
+    /* LEND, MOVE: the sender states that its units hold only zeros beside the payload. */
     bool rest_is_zero;
     uint64_t tag;
     void *data; /* payload; INLINE received: NULL, as it is in `inline_data` */
@@ -427,7 +435,7 @@ struct ferry_message {
     uint32_t zero;                           /* 0 */
 };
 
-/* Where the payload of a message is, in whatever mode it came. */
+/* Where the payload of a message is, whatever its mode. */
 static inline const void *ferry_message_data(const struct ferry_message *message)
 {
     return message->mode == FERRY_INLINE && !message->data ? message->inline_data : message->data;
@@ -455,16 +463,16 @@ FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
  * caller's again when this returns.
  * LEND and MOVE take payloads inside owned units; while lent they must not be
  * written (the host's view stays open: this is a promise, not a page fault). The
- * receiver gets whole units: what they hold beside the payload is zeroed, for good, also if
- * the send fails with -ENOMEM, unless the message says that it is zero already.
+ * receiver gets whole units: their bytes beside the payload are zeroed, for good, also if
+ * the send fails with -ENOMEM, unless the message says that they are zero already.
  * Blocks while the receiver has no room, and for a LEND also while 64 loans of this
- * link are out or not yet taken note of by ferry_link_reclaim, at most timeout_ns.
+ * link are out or not yet taken by ferry_link_reclaim, at most timeout_ns.
  *
  * Errors:
- * -EINVAL: a mode or size that cannot be, or what must be zero is not
- * -E2BIG: the message says what this library does not know
+ * -EINVAL: a mode or size that cannot be, or a member that must be zero is not
+ * -E2BIG: the message has members that this library does not know
  * -EMSGSIZE: too long for its mode, or a MOVE of more units than the receiver may own
- * -EFAULT: LEND or MOVE of what is not in the pool
+ * -EFAULT: LEND or MOVE of a range that is not in the pool
  * -EPERM: not all units are owned here, or the link is not from the host
  * -EPIPE: the receiver is gone, or the link was hung up or refused
  * -ETIMEDOUT: the receiver had no room for so long
@@ -474,8 +482,8 @@ FERRY_API int ferry_link_send(struct ferry_link *link, const struct ferry_messag
                               uint64_t timeout_ns);
 
 /* Blocks until the receiver has looked for messages of this link for the first time: by a read,
- * poll or splice of its standard input, or by receiving with libferry-guest. A sender that
- * must take its data from elsewhere first learns by it that any is wanted.
+ * poll or splice of its standard input, or by receiving with libferry-guest. So a sender that
+ * takes its data from elsewhere can wait until they are wanted.
  *
  * Errors:
  * -EPIPE: the receiver is gone, or takes none
@@ -485,8 +493,8 @@ FERRY_API int ferry_link_send(struct ferry_link *link, const struct ferry_messag
 FERRY_API int ferry_link_await_receiver(struct ferry_link *link, uint64_t timeout_ns);
 
 /* Takes the next loan of this link that came home: its units may be written again. Blocks at most
- * timeout_ns. A loan that was passed on is out until its last borrower releases it, which may be the
- * host's end of another link: one that receives no more must be destroyed, or this wait cancelled.
+ * timeout_ns. A loan that was forwarded is out until its last borrower releases it. That may be the
+ * host's end of another link: if it receives no more, destroy that link or cancel this wait.
  *
  * Errors:
  * -ENOENT: nothing is lent out
@@ -502,17 +510,18 @@ FERRY_API int ferry_link_reclaim(struct ferry_link *link, uint64_t timeout_ns, v
  * -EPERM: the link is not from the host */
 FERRY_API int ferry_link_hangup(struct ferry_link *link);
 
-/* The host takes nothing more of a link to it: sending gives -EPIPE, and to plain output it is
- * a pipe that nobody reads (SIGPIPE, POLLERR). What has arrived can still be received; FERRY_HANGUP
- * follows.
+/* The host takes nothing more from a link to it: sending gives -EPIPE, and to plain output the link
+ * is a pipe that nobody reads (SIGPIPE, POLLERR). Messages that have arrived can still be received;
+ * FERRY_HANGUP follows.
  *
  * Errors:
  * -EPERM: the link is not to the host */
 FERRY_API int ferry_link_refuse(struct ferry_link *link);
 
-/* Takes the next message of a link to the host; blocks at most timeout_ns. A payload that was lent or
- * copied stays valid until ferry_link_release; one that was moved is owned by the host end now, until
- * ferry_link_free. INLINE ones need no release. FERRY_HANGUP comes last, and again each time.
+/* Takes the next message of a link to the host; blocks at most timeout_ns. A payload that was lent
+ * or copied stays valid until ferry_link_release; one that was moved is owned by the host end now,
+ * until ferry_link_free. INLINE messages need no release. FERRY_HANGUP comes last, and again each
+ * time.
  *
  * Errors:
  * -ETIMEDOUT: none came for so long
@@ -534,7 +543,7 @@ FERRY_API void ferry_link_cancel(struct ferry_link *link);
 
 /* ---- ferry_machine(3): what a machine offers and what it costs ---- */
 
-/* What was found and measured. */
+/* What ferry_machine_probe found and measured. */
 struct ferry_machine {
     size_t size;
     int kvm_errno; /* 0, or why /dev/kvm cannot be used */
@@ -547,21 +556,23 @@ struct ferry_machine {
     uint64_t handover_ns, touch_ns, copy_ns;
     uint64_t crossover_bytes;
 };
-/* Looks, and always measures, some 10 ms. That there is no KVM is no error, but kvm_errno.
+/* Examines this machine, and always measures, some 10 ms. If there is no KVM, kvm_errno says so;
+ * that is no error.
  *
  * Errors:
  * -EINVAL, -E2BIG: the size of `out` cannot be */
 FERRY_API int ferry_machine_probe(struct ferry_machine *out);
 
 /* Puts what was measured into the file that ferry_engine_config.measure_cache names.
- * *held_crossover: which crossover engines had of that file so far, 0: none.
+ * *held_crossover: the crossover that engines have read from that file so far, 0: none.
  *
  * Errors:
- * -EBUSY: it is unsure
- * -ERANGE: it cannot be, as when nothing was measured
- * -EINVAL, -E2BIG: the size of `machine` cannot be, or it says what this library does not know
+ * -EBUSY: the figures are unsure
+ * -ERANGE: the figures are impossible, as when nothing was measured
+ * -EINVAL, -E2BIG: the size of `machine` cannot be, or it has members that this library does not
+ *  know
  * -ENOENT, -ENOTDIR, -EISDIR, -EACCES, -EROFS, -ENOSPC: the file cannot be written
- * others: what else a system call on the file failed with */
+ * others: another error of a system call on the file */
 FERRY_API int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
                                  uint64_t *held_crossover);
 

@@ -29,12 +29,13 @@ extern "C" {
 
 /* The control structure, or NULL when not in a Ferry VM. Refuses (NULL) another ABI version.
  *
- * Where the streams go: the id of whoever is behind fd 0 or fd 1, for instance the next stage of a
- * pipeline, is ferry_control()->info.stdin_peer or .stdout_peer; FERRY_NO_PEER if nobody is. The
- * host has id 0 and the name "host". */
+ * Where the streams go: ferry_control()->info.stdin_peer is the id of the peer behind fd 0, and
+ * .stdout_peer that of the peer behind fd 1, for instance the next stage of a pipeline;
+ * FERRY_NO_PEER if there is none. The host has id 0 and the name "host". */
 const struct ferry_control *ferry_control(void);
 
-/* The peer with this name, or NULL. Rights say what may be sent and received. */
+/* The peer with this name, or NULL. Its rights say whether this VM may send to it, and it to this
+ * VM. */
 const struct ferry_peer *ferry_peer_by_name(const char *name);
 
 /* The peer with this id, or NULL. */
@@ -48,23 +49,23 @@ const struct ferry_peer *ferry_peer_by_id(uint16_t id);
  *
  * Errors:
  * -ENOBUFS: 1024 messages of other peers wait to be taken by ferry_recv first
- * others: what read(2) failed with, in an ordinary process */
+ * others: the error of read(2), in an ordinary process */
 ssize_t ferry_input(const void **data);
 
-/* Room for output, at least `want` bytes (at most 2 MiB; 0: what is at hand, at
- * least 1), in place. Returns how much there is; write at *data, then commit.
+/* Room for output, at least `want` bytes (at most 2 MiB; 0: as much as there is, at
+ * least 1), in place. Returns its length; write at *data, then commit.
  * Blocks while the receiver has all the room.
  *
  * Errors:
  * -EMSGSIZE: `want` is more than 2 MiB
  * -EPIPE: the receiver is gone, or ferry_close was called
- * -ENOMEM: the pool has no extent, and none is to come home
+ * -ENOMEM: the pool has no extent, and none is expected to come home
  * -EDQUOT: this VM may own no extent
- * others: why a message was refused, as ferry_status says; what write(2) failed with, in an ordinary
+ * others: why a message was refused, as ferry_status says; the error of write(2), in an ordinary
  *  process */
 ssize_t ferry_output(void **data, size_t want);
 
-/* The first `bytes` of the room are output now. They travel when an extent is
+/* The first `bytes` of the room are output now. They are sent when an extent is
  * full, before a call of this library waits for input, a message or a loan, or by
  * ferry_flush. A system call that sleeps does not send them.
  *
@@ -74,8 +75,8 @@ ssize_t ferry_output(void **data, size_t want);
  * others: as of ferry_output */
 int ferry_commit(size_t bytes);
 
-/* The current piece of input, whole, becomes the next piece of output without being
- * copied: its loan passes on. A piece that arrived as a copy is copied again. The piece
+/* The whole current piece of input becomes the next piece of output without being
+ * copied: its loan is forwarded. A piece that arrived as a copy is copied again. The piece
  * must not be touched afterwards.
  *
  * Errors:
@@ -91,7 +92,7 @@ int ferry_forward(void);
  * others: as of ferry_output */
 int ferry_flush(void);
 
-/* Flushes and hangs up; exit() does it too if any output was made.
+/* Flushes and hangs up. exit() does this too if any output was made.
  *
  * Errors:
  * -EPIPE: the receiver is gone
@@ -114,7 +115,7 @@ struct ferry_msg {
     uint8_t small[FERRY_INLINE_BYTES]; /* INLINE sent: the payload if data is NULL */
 };
 
-/* Where the payload of a message is, in whatever mode it came. */
+/* Where the payload of a message is, whatever its mode. */
 static inline const void *ferry_msg_data(const struct ferry_msg *msg)
 {
     return msg->mode == FERRY_INLINE && !msg->data ? msg->small : msg->data;
@@ -126,28 +127,28 @@ enum ferry_when {
     FERRY_IMMEDIATE = 1, /* the store is followed by the doorbell: one exit */
     FERRY_DEFERRED = 2,  /* plain memory only: processed at the next natural exit */
 };
-/* The operator's --immediate or --deferred overrides the caller's choice. Over a direct link an
- * INLINE message is delivered by the store itself: a doorbell then only wakes a receiver
- * that waits, FERRY_DEFERRED leaves that to the next natural exit. */
+/* The operator's --immediate or --deferred overrides the caller's choice. Over a direct link the
+ * store itself delivers an INLINE message: a doorbell then only wakes a receiver
+ * that waits, and FERRY_DEFERRED leaves that to the next natural exit. */
 
-/* Queues one message to msg->dst with mode, tag, data and bytes. INLINE copies
- * the payload at once; for COPY it must stay unchanged until the message was
- * taken; LEND and MOVE take units away from the caller, and what these hold beside the payload is
- * zeroed for good; what was lent to the caller it can LEND on, with the same payload. Returns a
- * ticket for ferry_status, or what can be seen at once of what is wrong. Blocks only while the
- * out ring is full; while a direct ring is full it spins for microseconds and makes one exit.
+/* Queues one message to msg->dst with mode, tag, data and bytes. INLINE copies the payload at once;
+ * for COPY it must stay unchanged until the message was taken; LEND and MOVE take units away from
+ * the caller, and the bytes of these beside the payload are zeroed for good. The caller can forward
+ * a loan by LEND, with the same payload. Returns a ticket for ferry_status, or an error that can be
+ * seen at once. Blocks only while the out ring is full; while a direct ring is full it spins for
+ * microseconds and makes one exit.
  *
  * Errors:
  * -EPERM: no such peer, or no right to send to it
  * -EPIPE: the peer is gone
  * -EMSGSIZE: too long for its mode
- * -EFAULT: LEND or MOVE of what is not in the pool
+ * -EFAULT: LEND or MOVE of a range that is not in the pool
  * -EINVAL: no such mode, or a hang-up with a payload
  * -ENOSYS: not in a Ferry VM */
 int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when);
 
-/* What became of a message: 0: it was delivered, a direct one at once. Where it was refused it stayed
- * whole with its sender.
+/* The result of a message. 0: it was delivered; a direct message is delivered at once. The payload
+ * of a message that was refused stayed with its sender.
  *
  * Errors:
  * -EINPROGRESS: not yet taken
@@ -181,7 +182,7 @@ int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when);
  * -ENOSYS: not in a Ferry VM */
 int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns);
 
-/* Done with a COPY or LEND payload: it goes home at the next exit, or within the engine's
+/* Releases a COPY or LEND payload: it goes home at the next exit, or within the engine's
  * max_defer_us.
  *
  * Errors:
@@ -191,7 +192,7 @@ int ferry_release(const struct ferry_msg *msg);
 
 /* The next loan that came home: its units are the caller's to write again.
  * Blocks as ferry_recv does, also when nothing is lent out. A program that lends must
- * call it: while 64 loans are out or not yet taken note of, a LEND waits.
+ * call it: while 64 loans are out or not yet reclaimed, a LEND waits.
  *
  * Errors:
  * -ETIMEDOUT: none came home for so long
@@ -225,8 +226,8 @@ void *ferry_alloc_pages(size_t count);
  * -ENOSYS: not in a Ferry VM */
 int ferry_free(void *addr, size_t bytes);
 
-/* Leaves the VM so that what is queued is processed as far as its receivers have room: a
- * natural exit that sends. Does not wait.
+/* Makes a natural exit, so that queued messages are processed as far as their receivers have room.
+ * Does not wait.
  *
  * Errors:
  * -ENOSYS: not in a Ferry VM */

@@ -23,7 +23,7 @@ enum ferry_call {
 
 /* Events of FERRY_CALL_WAIT. */
 #define FERRY_EVENT_IN   1u /* the in ring holds a message not yet taken */
-#define FERRY_EVENT_HOME 2u /* a loan came home that was not yet taken note of */
+#define FERRY_EVENT_HOME 2u /* the completion ring holds an entry not yet taken */
 #define FERRY_EVENT_OUT  4u /* all descriptors of the out ring were taken */
 #define FERRY_EVENTS     7u /* all that are known */
 

@@ -17,10 +17,10 @@
 #define FERRY_CONTROL_MAGIC 0x4c4f525459524546ull /* "FERYTROL" */
 #define FERRY_ABI_VERSION   2u
 
-/* Powers of two. The out and in rings are long, so that one exit can serve many messages; no
- * more than FERRY_TOKENS payloads are held by a VM at once, and as many of its loans are out. */
+/* Powers of two. The out and in rings are long, so that one exit can serve many messages. A VM
+ * holds at most FERRY_TOKENS payloads at once, and has at most as many loans out. */
 #define FERRY_RING_ENTRIES 1024u /* of the out and in rings */
-#define FERRY_TOKENS       64u   /* of the home and release rings */
+#define FERRY_TOKENS       64u   /* of the completion and release rings */
 #define FERRY_PEERS_MAX    16u
 #define FERRY_NAME_BYTES   32u
 #define FERRY_DIGEST_BYTES 32u
@@ -47,8 +47,8 @@
 #define FERRY_PEER_GONE 2u
 
 /* ferry_peer.waiting */
-#define FERRY_WAITS        1u /* blocked, for whatever: a doorbell is worth its exit */
-#define FERRY_WAITS_DIRECT 2u /* for a message, be it one in a direct ring */
+#define FERRY_WAITS        1u /* blocked for any reason: a doorbell is worth its exit */
+#define FERRY_WAITS_DIRECT 2u /* waits for a message, also for one in a direct ring */
 
 /* A peer as the VMM knows it. The sender cannot influence any of this. */
 struct ferry_peer {

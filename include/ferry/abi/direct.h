@@ -2,7 +2,7 @@
 /*
  * A direct ring: one mapping that two VMs share, for INLINE messages over one
  * link with no exit and no VMM. The receiver's page is read-only to the sender,
- * the slots are read-only to the receiver. Who sent a message is not in it: the
+ * the slots are read-only to the receiver. A message does not name its sender: the
  * VMM mapped the ring for this link only.
  *
  * The sender writes a slot and then, by one store with release order, the word

@@ -11,14 +11,14 @@
 #define FERRY_EXTENT_BYTES (2ull << 20)
 
 /* The program: image, heap, mappings, stack. Nothing below LOW is ever
- * mapped, so a null pointer and what is near it faults. */
+ * mapped, so an access near a null pointer faults. */
 #define FERRY_PROGRAM_LOW  0x10000ull
 #define FERRY_PROGRAM_HIGH 0x800000000ull /* 32 GiB */
 
 /* Control structure and the VMM's own tables. */
 #define FERRY_SYSTEM_BASE 0x900000000ull /* 36 GiB */
 
-/* Direct rings (direct.h), one after the other; a peer's entry says which is where. */
+/* Direct rings (direct.h), one after the other; the peer's entry has the address of its ring. */
 #define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */
 #define FERRY_DIRECT_STRIDE 0x20000ull
 
@@ -27,7 +27,7 @@
 #define FERRY_WINDOW_BASE      0x1000000000ull /* 64 GiB */
 #define FERRY_WINDOW_MAX_BYTES (256ull << 30)
 
-/* Ports. A store to one of these by `out` leaves the VM at once. */
+/* Ports. A store to one of these by `out` makes an exit at once. */
 #define FERRY_PORT_DOORBELL  0xf0 /* look at my out ring now */
 #define FERRY_PORT_CALL      0xf1 /* a call of call.h, arguments in registers */
 #define FERRY_PORT_SYSCALL   0xf2 /* from the stub that `syscall` enters */

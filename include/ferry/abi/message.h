@@ -38,7 +38,7 @@ struct ferry_desc {
      * included if it is in there; 0 where there is none (direct.h). Carried unread by the VMM. */
     uint32_t turn;
     uint16_t src; /* id of the sender, by the VMM; id 0 is the host */
-    uint16_t dst; /* id of the receiver: the sender says to whom, the VMM checks */
+    uint16_t dst; /* id of the receiver, chosen by the sender and checked by the VMM */
     uint32_t src_generation;
     uint32_t dst_generation;
     uint32_t zero2;
