@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `ferry bench`: becomes the benchmark, which is a program of its own. */
+/* `ferry bench`: executes the benchmark, which is a program of its own. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 #include "command.h"
 
-/* Beside this command: where the build puts it, else where it is installed. */
+/* Its path, relative to this command: where the build puts it, else where it is installed. */
 static const char *const places[] = {"bench/ferry-bench", FERRY_LIBEXEC "/ferry-bench"};
 
 int command_bench(int argc, char **argv)

@@ -16,7 +16,7 @@ static bool is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* NULL: there is none. A home directory that is missing is not made: users of services often have none. */
+/* NULL: there is none. A missing home directory is not made: users of services often have none. */
 static char *home_cache(const char *home)
 {
     if (!home || !g_path_is_absolute(home) || !is_directory(home))

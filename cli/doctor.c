@@ -32,7 +32,7 @@ static void line(bool ok, const char *what, const char *found)
     printf("%-8s %-22s %s\n", ok ? "ok" : "missing", what, found);
 }
 
-/* Whether there is such a command, also among those that only root has along PATH. */
+/* Whether there is such a command, also in the directories that only root has in PATH. */
 static bool have(const char *command)
 {
     static const char *const others[] = {"/usr/sbin", "/sbin", "/usr/local/sbin"};
@@ -47,7 +47,7 @@ static bool have(const char *command)
     return found != NULL;
 }
 
-/* The line by which root, or whoever may become root here, has a shell run this command. */
+/* The line that runs this command in a shell as root, for a user who is root or may become root. */
 static void remedy(const char *command, const char *note)
 {
     bool simple = !strchr(command, '>');
@@ -64,7 +64,7 @@ static void remedy(const char *command, const char *note)
     printf("%s\n", note);
 }
 
-/* How to get the right to /dev/kvm depends on who has it. */
+/* The way to get the right to /dev/kvm depends on which group has it. */
 static void remedy_rights(void)
 {
     struct stat st;
@@ -171,7 +171,7 @@ static void print_costs(const struct ferry_machine *m)
         printf("%-8s %-22s none without huge pages: copying is always cheaper\n", "-", "crossover");
 }
 
-/* The other commands use what is kept there, and measure only if it does not fit. */
+/* The other commands use the figures kept there, and measure only if these do not fit. */
 static void keep_costs(const struct ferry_machine *m)
 {
     char *path = cache_path();

@@ -12,8 +12,8 @@
 #include "command.h"
 #include "ending.h"
 
-/* For so long output and messages may still go out once the pipeline was asked to end. What is
- * there may be written, but a reader that takes nothing does not hold the command up. */
+/* For so long output and messages may still go out once the pipeline was asked to end. So output
+ * that is there can be written, but a reader that takes nothing does not hold the command up. */
 #define GRACE_MS 100
 
 /* How often a pump that was told to stop is interrupted until it does. */
@@ -66,7 +66,7 @@ int ending_prepare(struct pipeline *p)
 /* The time of the first signal; 0: none came. For the handler below. */
 static _Atomic uint64_t signalled_ns;
 
-/* Takes effect when it returns. */
+/* The signal takes effect when the handler returns. */
 static void signalled_again(int signo)
 {
     if (now_ns() - signalled_ns < REPEATED_MS * MS)
@@ -75,7 +75,7 @@ static void signalled_again(int signo)
     raise(signo);
 }
 
-/* From now on a further signal ends the process, whatever the end waits for. Not SIGPIPE: a message
+/* From now on a further signal ends the process, whatever it waits for. SIGPIPE does not: a message
  * without a reader is no request to end. */
 static void end_at_next_signal(const struct pipeline *p)
 {
@@ -153,15 +153,15 @@ static void take_signal(struct pipeline *p)
     stop_vms(p, p->signo);
 }
 
-/* The last stage may wait for just that, or never write again: it is told, and goes on or ends
- * as with a pipe. */
+/* The last stage may wait for exactly that, or never write again. So it is told, and goes on or
+ * ends as with a pipe. */
 static void tell_reader_left(struct pipeline *p)
 {
     p->reader_left = true;
     (void)ferry_link_refuse(p->links[p->count]);
 }
 
-/* Output cannot be written. If nobody reads it, the end is that of every filter then. */
+/* Output cannot be written. If nobody reads it, the command ends as any filter does. */
 static void end_unwritten(struct pipeline *p)
 {
     if (p->output.error == EPIPE && sigismember(&p->signals, SIGPIPE))
@@ -183,7 +183,7 @@ void ending_watch(struct pipeline *p)
         unsigned done = atomic_load(&p->done);
 
         if ((done & PART_VMS) && p->reader_left && p->stages[p->count - 1].exit.output_unread)
-            p->output.error = EPIPE; /* as if the output pump had met what was to be written */
+            p->output.error = EPIPE; /* as if the output pump had tried to write */
         if ((done & PART_OUTPUT) && p->output.error != 0) {
             end_unwritten(p);
             return;
@@ -209,7 +209,8 @@ void ending_watch(struct pipeline *p)
 
 /* ---- taking down ---------------------------------------------------------- */
 
-/* Waits until these parts are over. A pump may be blocked in a system call, or be about to block. */
+/* Waits until these parts are over. A pump may be blocked in a system call, or be about to
+ * block. */
 static void await(struct pipeline *p, unsigned parts)
 {
     struct pollfd ended = {.fd = p->done_fd, .events = POLLIN};
@@ -250,10 +251,10 @@ static void take_figures(struct pipeline *p)
             ferry_link_stats(p->links[i], &p->link_stats[i]);
 }
 
-/* After watch each VM has ended or was told to, so none of them waits for a pump. The input
- * pump may wait for loans that lie in the queue of the output pump, which takes no more: so
- * the waits of both are called off. What output holds goes home before input frees it; and the
- * links, which go with the VMs, are used until then. */
+/* After watch each VM has ended or was told to, so no VM waits for a pump. The input pump may wait
+ * for loans that are in the queue of the output pump, which takes no more: so the waits of both are
+ * cancelled. The loans that output holds go home before input frees their extents; the links, which
+ * are freed with the VMs, are used until then. */
 void ending_finish(struct pipeline *p)
 {
     unsigned pumps = (p->threads > 0 ? PART_INPUT : 0) | (p->threads > 1 ? PART_OUTPUT : 0);

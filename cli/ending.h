@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a running pipeline ends: the signals and the time limit that ask it to,
- * and taking it down. Nothing here waits for somebody who may never come: not
- * for a reader of standard output or standard error, not for a writer of
- * standard input.
+ * The end of a running pipeline: the signals and the time limit that ask for it, and taking the
+ * pipeline down. Nothing here waits for a peer that may never come: not for a reader of standard
+ * output or standard error, not for a writer of standard input.
  */
 #ifndef FERRY_CLI_ENDING_H
 #define FERRY_CLI_ENDING_H
@@ -12,24 +11,24 @@
 
 #include "pipeline.h"
 
-/* The parts of a pipeline that run by themselves, each on a thread. */
+/* The parts of a pipeline that run on a thread of their own. */
 enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
 
 uint64_t now_ns(void);
 
 /* Whether this process was started with the signal ignored. */
 bool ending_ignores(int signo);
-/* From here on signals that ask to end are seen by ending_watch. Before the first part starts.
- * Returns 0 or an exit status, after a message. */
+/* From here on ending_watch sees the signals that ask to end. To be called before the first part
+ * starts. Returns 0 or an exit status, after a message. */
 int ending_prepare(struct pipeline *pipeline);
 /* Called by the thread of a part when the part is over. */
 void ending_note(struct pipeline *pipeline, enum part part);
 /* Waits until all has ended, or there is a reason to end it. */
 void ending_watch(struct pipeline *pipeline);
-/* Ends what still runs, takes the figures and frees everything of the library's. A signal that
- * comes meanwhile ends the process at once. */
+/* Ends the parts that still run, takes the figures and frees every object of the library. A signal
+ * that comes meanwhile ends the process at once. */
 void ending_finish(struct pipeline *pipeline);
-/* Ends as the signal would have ended us, so that whoever started us sees it. */
+/* Ends the process as the signal would have, so that the parent sees it. */
 void ending_die(struct pipeline *pipeline);
 
 #endif

@@ -57,7 +57,7 @@ static int command_help(int argc, char **argv)
     return help_print(argc == 2 ? argv[1] : NULL);
 }
 
-/* A program, an option or a stage where a command is expected, or a command nearly right. */
+/* The word is a program, an option or a stage where a command is expected, or nearly a command. */
 static int say_unknown(const char *name)
 {
     const char *names[sizeof(commands) / sizeof(commands[0]) + 1] = {NULL};
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 {
     if (keep_standard_descriptors() != 0)
         return STATUS_FERRY;
-    /* A limit on the size of files is to show as an error of the call that met it. */
+    /* A limit on the size of files shows as an error of the call that meets it, not as a signal. */
     signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         say("no command given; 'ferry help' lists them");

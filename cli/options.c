@@ -252,7 +252,7 @@ bool options_know(const char *word)
     return length > 2 && options == 1;
 }
 
-/* The option that an unknown one may have been meant for, or NULL: by its name, or by its letter. */
+/* The option that was probably meant by an unknown one, found by name or by letter, or NULL. */
 static const char *nearest_option(const char *word)
 {
     const char *names[G_N_ELEMENTS(long_options)];
@@ -295,7 +295,7 @@ static void say_bad_option(int found, char **argv)
             nearest ? "'? " : "", command);
 }
 
-/* Programs that look for their user's files fail without. */
+/* Programs that look for files of their user fail without HOME. */
 static void add_home(struct options *options)
 {
     for (guint i = 0; i < options->env->len; i++) {

@@ -28,7 +28,7 @@ struct options {
 };
 
 /* Reads options up to the first operand. Returns the index of that operand, or
- * -1: the command is over with *status (after --help, --version or a message).
+ * -1: the command ends with *status (after --help, --version or a message).
  * The caller calls options_free in either case. */
 int options_parse(struct options *options, int argc, char **argv, int *status);
 /* Whether the word is one of the options: a whole name, with or without a value, or the only one

@@ -24,15 +24,14 @@
 #include "stages.h"
 #include "stats.h"
 
-/* Of the pool: what input and the stages may have on their way, and some for
- * guests that ask for more. However long the input, it stays at that. Each VM
- * maps the whole pool, so its size is bounded: in a long pipeline each stage
- * gets less, at PIPELINE_STAGES still the two that it needs to fill one while
- * the other is on its way. */
+/* Sizes of the pool: the extents that input and the stages may have on their way, and some for
+ * guests that ask for more. They do not depend on the length of the input. Each VM maps the whole
+ * pool, so its size is bounded: in a long pipeline each stage gets less. With PIPELINE_STAGES
+ * stages each still gets two, so that it can fill one while the other is on its way. */
 #define EXTENTS_OF_STAGES 256
 #define EXTENTS_PER_STAGE 8
 #define EXTENTS_SPARE     8
-/* What the last stage moves to the host counts there, up to what a stage may own. */
+/* Units that the last stage moves to the host count there, up to as many as a stage may own. */
 _Static_assert(EXTENTS_SPARE >= EXTENTS_PER_STAGE, "the last stage can take from others");
 _Static_assert(EXTENTS_OF_STAGES / PIPELINE_STAGES >= 2, "too few extents for a stage");
 
@@ -87,8 +86,8 @@ static int status_of_create(int result)
     }
 }
 
-/* Whether a descriptor of ours can be used for what it is there for: main() put something in its
- * place if it was closed. */
+/* Whether a standard descriptor can be used for its purpose: if it was closed, main() opened
+ * /dev/null in its place. */
 static bool is_usable(int fd)
 {
     int status = fcntl(fd, F_GETFL);
@@ -97,7 +96,7 @@ static bool is_usable(int fd)
     return status >= 0 && (status & O_ACCMODE) != wrong;
 }
 
-/* What is closed for us is closed for the stages that have it from us. */
+/* A standard descriptor that is closed for us is closed for the stages that would inherit it. */
 static uint32_t closed_fds(const struct pipeline *p, size_t stage)
 {
     uint32_t closed = is_usable(STDERR_FILENO) ? 0 : 1u << STDERR_FILENO;
@@ -163,7 +162,7 @@ static int make_links(struct pipeline *p)
     return 0;
 }
 
-/* What the library fills at the end has its size from the beginning. */
+/* Structs that the library fills at the end get their size at the beginning. */
 static void make_room_for_figures(struct pipeline *p)
 {
     p->ledger.size = sizeof p->ledger;
@@ -176,7 +175,7 @@ static void make_room_for_figures(struct pipeline *p)
     }
 }
 
-/* Signals still do here what they do to any program: nothing is lost by ending at once. */
+/* Signals still have their default effect here: nothing is lost by ending at once. */
 static int make(struct pipeline *p)
 {
     p->links = g_new0(struct ferry_link *, p->count + 1);
@@ -285,8 +284,8 @@ static int start(struct pipeline *p)
 
 /* ---- reporting ------------------------------------------------------------ */
 
-/* Whether it ended because we stopped the VMs: at once, or by writing to one
- * that was stopped before it; or because nobody reads its output, as the command itself does. */
+/* Whether it ended because we stopped the VMs (directly, or because it wrote to one that was
+ * stopped before it), or because nobody reads its output, as the command itself ends then. */
 static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *end)
 {
     return p->stopped && (end->how == FERRY_ENDED_STOPPED ||
@@ -294,8 +293,8 @@ static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *en
                           (p->signo == SIGPIPE && end->output_unread));
 }
 
-/* Whether a stage ended because the next one had all it wanted: how that one ended is what
- * counts. Who leaves standard output is outside of the pipeline, and is told. */
+/* Whether a stage ended because the next one takes no more. Then only the status of the next one
+ * counts. The reader of standard output is outside the pipeline; its leaving is reported. */
 static bool was_enough(const struct pipeline *p, size_t i)
 {
     const struct ferry_vm_exit *end = &p->stages[i].exit;

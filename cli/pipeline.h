@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A pipeline of VMs between standard input and standard output: made, run,
- * waited for, taken down. One in a process: it blocks signals and uses
- * descriptors 0 and 1.
+ * A pipeline of VMs between standard input and standard output: making it, running it, waiting for
+ * it, taking it down. One in a process: it blocks signals and uses descriptors 0 and 1.
  */
 #ifndef FERRY_CLI_PIPELINE_H
 #define FERRY_CLI_PIPELINE_H
@@ -60,7 +59,7 @@ struct pipeline {
     struct ferry_ledger ledger;
 };
 
-/* Runs it to its end and prints what is to be said. Returns the exit status;
+/* Runs the pipeline to its end and prints messages and figures. Returns the exit status;
  * does not return when a signal asked to end. */
 int pipeline_run(struct pipeline *pipeline);
 

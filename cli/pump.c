@@ -23,7 +23,7 @@ static void interrupted(int signo)
     (void)signo;
 }
 
-/* So that the thread can be interrupted, whatever mask we were started with. */
+/* Lets the thread be interrupted, whatever signal mask we were started with. */
 static void pump_begin(void)
 {
     sigset_t set;
@@ -47,8 +47,8 @@ void pump_interrupt(pthread_t thread)
 #define LONG_FILE_BYTES  (64ull << 20)
 #define LONG_FILE_BUFFER (4 * FERRY_EXTENT_BYTES)
 
-/* The price of a hand-over is per message, hardly per byte. What comes from a
- * pipe or a terminal is rarely there in such amounts, and must not wait. */
+/* The cost of a hand-over is per message, hardly per byte. A pipe or a terminal rarely
+ * holds such amounts, and its bytes must not wait. */
 static size_t choose_buffer_bytes(void)
 {
     struct stat st;
@@ -93,8 +93,8 @@ static int input_alloc(struct input *input)
     return result;
 }
 
-/* A buffer to fill: one that is warm if there is one, else a new one, else
- * the next that comes home. */
+/* A buffer to fill: a spare one, which is still in the cache, else a new one, else the next one
+ * that comes home. */
 static int input_take(struct input *input, void **buffer)
 {
     int result = 0;
@@ -128,8 +128,8 @@ static ssize_t read_some(struct input *input, void *to, size_t room, int timeout
     return -ECANCELED;
 }
 
-/* Fills a buffer with what can be had at once, after waiting for the first
- * byte: a line that was typed must not wait for more. Returns the bytes. */
+/* Waits for the first byte, then fills a buffer with the bytes that are there at once: a line that
+ * was typed must not wait for more. Returns the bytes. */
 static size_t input_fill(struct input *input, char *buffer, size_t room)
 {
     size_t bytes = 0;
@@ -185,8 +185,9 @@ static size_t index_of(const struct input *input, const void *buffer)
     return i;
 }
 
-/* The whole buffer becomes readable, so what an earlier, longer piece left behind this one is
- * zeroed. Here, as only we know that buffers are seldom filled less than before. */
+/* The whole buffer becomes readable, so the bytes that an earlier, longer piece left behind this
+ * one are zeroed. It is done here since only we know that a buffer is seldom filled less than
+ * before. */
 static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *filled)
 {
     struct ferry_message message = {.size = sizeof message,
@@ -224,8 +225,8 @@ static int input_send(struct input *input, void *buffer, size_t bytes)
     return result;
 }
 
-/* Most input is short. While no more is there at once than is copied anyway, no extent is got for
- * it: making one huge takes milliseconds. */
+/* Most input is short. As long as there is only as much input at once as would be copied anyway, no
+ * extent is allocated for it: making one huge takes milliseconds. */
 static int input_run_small(struct input *input)
 {
     char buffer[FERRY_COPY_BYTES];
@@ -249,7 +250,7 @@ void input_run(struct input *input)
 
     pump_begin();
     input->buffer_bytes = choose_buffer_bytes();
-    /* Whoever started us may have a use for what no stage wants. */
+    /* Input that no stage wants is left to the process that started us. */
     result = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
     input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
     if (result == 0)
@@ -275,8 +276,8 @@ void input_run(struct input *input)
     ferry_link_hangup(input->link);
 }
 
-/* A file that can be positioned goes on after the last byte that the first stage took, for
- * whoever reads it next; unless somebody else moved it meanwhile. */
+/* Puts the offset of a seekable file behind the last byte that the first stage took, for the next
+ * reader, unless another process moved the offset meanwhile. */
 static void put_back(const struct input *input)
 {
     struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
@@ -291,7 +292,7 @@ static void put_back(const struct input *input)
 void input_finish(struct input *input)
 {
     put_back(input);
-    /* One that did not come home cannot be freed, and the ledger shows it. */
+    /* A buffer that did not come home cannot be freed, and the ledger shows it. */
     for (size_t i = 0; i < input->all_count; i++)
         (void)ferry_link_free(input->link, input->all[i], input->buffer_bytes);
 }

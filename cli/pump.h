@@ -57,16 +57,17 @@ struct output {
  * until it has ended. */
 void pump_interrupt(pthread_t thread);
 
-/* Waits until the first VM looks for input, reads fd 0 to its end and sends it; returns when that is done, when the
- * first VM takes no more, or after an error. Hangs up in each case. */
+/* Waits until the first VM looks for input, reads fd 0 to its end and sends it; returns when that
+ * is done, when the first VM takes no more, or after an error. Hangs up in each case. */
 void input_run(struct input *input);
-/* Puts a file back to where the first VM had enough, and frees all extents. After the VMs were destroyed and output let go of what it held. */
+/* Puts a file back to the first byte that the first VM did not take, and frees all extents. To be
+ * called after the VMs were destroyed and output has released what it held. */
 void input_finish(struct input *input);
 
 /* Writes what arrives to fd 1 until the link hangs up, or an error. SIGPIPE
  * must be blocked or ignored: EPIPE is an error like the others here. */
 void output_run(struct output *output);
-/* Lets go of all that was not written. After the VMs were destroyed. */
+/* Releases all messages that were not written. To be called after the VMs were destroyed. */
 void output_finish(struct output *output);
 
 #endif

@@ -13,9 +13,9 @@
 
 #include "command.h"
 
-/* So much goes into a pipe that has any room without blocking, and as one piece. */
+/* A pipe that has any room takes so many bytes without blocking, and as one piece. */
 #define PART_BYTES 4096
-/* How often a message that waits looks whether it still may. */
+/* How often a waiting message checks whether it may wait longer. */
 #define TURN_MS 20
 
 static _Atomic uint64_t until_ns = UINT64_MAX;
@@ -44,7 +44,7 @@ static bool wait_for_room(void)
     return true;
 }
 
-/* One thread at a time, or one would take the room that another saw. */
+/* One thread writes at a time, or one would take the room that another saw. */
 void say_text(const char *text, size_t bytes)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

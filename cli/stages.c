@@ -54,7 +54,7 @@ static char *advise_quotes(char *const *operands, size_t at)
     return advice;
 }
 
-/* What to do in the place of something that only a shell can do. */
+/* What to do instead of something that only a shell can do. */
 static const char *instead_of(const char *op)
 {
     if (strpbrk(op, "<>"))
@@ -281,7 +281,8 @@ int stages_of_run(struct pipeline *pipeline, char *const *operands, const char *
     stage->advice = advise_value(before, operands[0]);
     if (!stage->advice) {
         stage->advice = advise_no_quotes(operands);
-        /* The name of such a program would be a riddle: several words with marks between them. */
+        /* Whether a message about such a program name would be confusing: several words with marks
+         * between them. */
         if (stage->advice)
             snprintf(stage->label, sizeof(stage->label), "run");
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* From operands of the command line to the stages of a pipeline, and what to say of bad ones. */
+/* From operands of the command line to the stages of a pipeline, and the messages about bad
+ * ones. */
 #ifndef FERRY_CLI_STAGES_H
 #define FERRY_CLI_STAGES_H
 
@@ -15,7 +16,7 @@ int stages_of_run(struct pipeline *pipeline, char *const *operands, const char *
 /* Finds the file of each stage's program. */
 int stages_find_programs(struct pipeline *pipeline);
 
-/* What else to say of a stage that failed: which word a shell would have changed; "": nothing.
+/* What else to say about a stage that failed: which word a shell would have changed; "": nothing.
  * The caller frees it with g_free. */
 char *stages_note(const struct stage *stage);
 

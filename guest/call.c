@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The edge of the VM: where the control structure is, and how to leave. */
+/* The border of the VM: finding the control structure, and making exits. */
 #include <sys/auxv.h>
 
 #include <ferry/abi/layout.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two ways a program leaves its VM on purpose. Private to libferry-guest:
- * a file of its own, so that a test can stand in for the VMM.
+ * The two ways in which a program makes an exit on purpose. Private to libferry-guest. It is a
+ * file of its own, so that a test can replace the VMM.
  */
 #ifndef FERRY_GUEST_CALL_H
 #define FERRY_GUEST_CALL_H

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Direct rings in the guest: finding them, full rings, waiting, the order across both ways. */
+/* Direct rings in the guest: finding them, full rings, waiting, and the order of direct and routed
+ * messages. */
 #include "direct.h"
 
 #include "call.h"
 
-/* How often a sender looks whether a full ring has room before it goes by the VMM: some
- * microseconds, in which a receiver that runs takes many. */
+/* How often a sender checks whether a full ring has room before it uses the out ring instead. This
+ * takes some microseconds; a receiver that runs takes many messages in that time. */
 #define SPINS 256
 
 struct ferry_guest_direct ferry_guest_direct;
@@ -15,7 +16,7 @@ static struct ferry_direct *ring_at(uint64_t addr)
     return (struct ferry_direct *)(uintptr_t)addr;
 }
 
-/* Links are made before the program runs: once is enough. */
+/* Links are made before the program runs, so looking once is enough. */
 static void find_all(const struct ferry_control_info *info)
 {
     struct ferry_guest_direct *direct = &ferry_guest_direct;
@@ -54,7 +55,7 @@ int ferry_guest_direct_room(struct direct_out *out)
     for (unsigned i = 0; i < SPINS; i++) {
         uint32_t tail = __atomic_load_n(&receiver->tail, __ATOMIC_ACQUIRE);
 
-        /* A tail that cannot be counts as a full ring. */
+        /* An impossible tail counts as a full ring. */
         if (out->head - tail < FERRY_RING_ENTRIES) {
             out->limit = tail + FERRY_RING_ENTRIES;
             return 0;
@@ -113,10 +114,10 @@ void ferry_guest_direct_publish(void)
     }
 }
 
-/* Of one peer, the direct messages that its routed one was sent after come first: there are no
- * more of them than a ring holds. Of two peers the in ring comes first, but only as far as
- * it was filled when the direct message was seen: else a busy sender of routed messages
- * would hold up the direct ones of others for ever. */
+/* Two rules. A routed message comes after the direct messages that the same peer sent before it;
+ * there are no more of these than a ring holds. Between two peers the in ring comes first, but
+ * only the messages that were in it when the direct message was seen: otherwise a busy sender of
+ * routed messages would delay the direct messages of others for ever. */
 struct direct_in *ferry_guest_direct_before(struct direct_in *ready, uint32_t in_tail,
                                             uint32_t in_head, const struct ferry_desc *next)
 {

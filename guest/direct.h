@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Direct rings in the guest (abi/direct.h). What each message passes through
- * is inline, for a message costs a few nanoseconds in all; what is done once, or
- * when a ring is full, is in direct.c.
+ * Direct rings in the guest (abi/direct.h). The code that runs for each message is inline, since a
+ * message costs a few nanoseconds in all; the code that runs once, or when a ring is full, is in
+ * direct.c.
  *
- * The order of a link holds across its two ways. A sender uses the direct
- * ring only when the VMM has taken all that it queued for that peer before; so
- * when a direct message is to be seen, what was routed before it is in the in
- * ring. Routed messages say how many direct ones came before them (turn).
+ * A message is routed if it goes by the out ring and the VMM. The order of a link holds across both
+ * ways. A sender uses the direct ring only when the VMM has taken all messages that the sender
+ * queued for that peer before. So when a direct message can be seen, the messages that were routed
+ * before it are in the in ring. A routed message says how many direct ones came before it (turn).
  */
 #ifndef FERRY_GUEST_DIRECT_H
 #define FERRY_GUEST_DIRECT_H
@@ -20,15 +20,15 @@
 #include <ferry/abi/direct.h>
 #include <ferry/guest.h>
 
-/* Tickets of direct messages: delivered already. */
+/* The ticket of every direct message: it is delivered already. */
 #define DIRECT_TICKET (1ll << 62)
 
-/* The receiver publishes its tail this often, and before it waits. */
+/* The receiver publishes its tail after so many messages, and before it waits. */
 #define DIRECT_STRIDE (FERRY_RING_ENTRIES / 4)
 
-/* The receiver looks at so many slots together. Each is a cache line to be brought from another
- * CPU, and in a short loop the CPU has several on their way at once. Between the messages
- * of a program it has not, and to touch a line before the sender has written it is worse. */
+/* The receiver looks at so many slots together. Each slot is a cache line that another CPU has, and
+ * in a short loop the CPU fetches several lines at once. In the code of a program, between two
+ * messages, it does not; and to touch a line before the sender has written it costs more. */
 #define DIRECT_AHEAD 8
 
 /* The first word of a slot, which one store writes and one load reads. */
@@ -58,7 +58,7 @@ struct direct_in {
 
 struct ferry_guest_direct {
     bool found;
-    const struct ferry_control *receiving; /* NULL: it has not begun to */
+    const struct ferry_control *receiving; /* NULL: this VM has not begun to receive */
     uint32_t out_count, in_count, cursor;
     struct direct_out *last; /* used last */
     struct direct_out out[FERRY_PEERS_MAX];
@@ -69,22 +69,25 @@ extern struct ferry_guest_direct ferry_guest_direct __attribute__((visibility("h
 
 /* The ring to this peer, or NULL. */
 struct direct_out *ferry_guest_direct_find(uint16_t dst);
-/* Room for one more, after a short spin at most: 0, -ENOBUFS: full, -EAGAIN: not in use (yet). */
+/* Whether there is room for one more message, after a short spin at most. 0: yes; -ENOBUFS: the
+ * ring is full; -EAGAIN: the ring is not in use (yet). */
 int ferry_guest_direct_room(struct direct_out *out);
 /* The receiver waits: rings the doorbell if that is wanted. Returns the ticket. */
 int64_t ferry_guest_direct_wake(enum ferry_when when, int64_t ticket);
-/* From now on this VM takes from its rings; its control structure, or NULL: not in a VM. */
+/* From now on this VM takes messages from its direct rings. Returns its control structure, or NULL
+ * if this is not a VM. */
 const struct ferry_control *ferry_guest_direct_begin(void);
-/* Publishes exact tails: before a wait. */
+/* Publishes exact tails, as is needed before a wait. */
 void ferry_guest_direct_publish(void);
-/* The in ring holds messages from in_tail to in_head, `next` first, and `ready` (or NULL) was
- * found before in_head was read: the direct ring whose message comes before `next`, or NULL. */
+/* The direct ring whose message comes before `next`, or NULL. `next` is the first of the messages
+ * that the in ring holds, from in_tail to in_head. `ready` is a ring with a message, found before
+ * in_head was read, or NULL. */
 struct direct_in *ferry_guest_direct_before(struct direct_in *ready, uint32_t in_tail,
                                             uint32_t in_head, const struct ferry_desc *next);
 
 /* ---- sending ------------------------------------------------------------ */
 
-/* Puts an INLINE message, which fits, into a ring with room. The ticket. */
+/* Puts an INLINE message that fits into a ring with room. Returns the ticket. */
 static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg *msg,
                                  enum ferry_when when)
 {
@@ -104,8 +107,8 @@ static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg 
     __atomic_store_n((direct_word *)slot,
                      FERRY_INLINE | (uint64_t)msg->bytes << 8 | (uint64_t)out->head << 32,
                      __ATOMIC_RELEASE);
-    /* The CPU may read `waiting` before others see the slot; that is made good for by
-     * the VMM, which interrupts us between showing `waiting` and looking at the slot. */
+    /* The CPU may read `waiting` before others see the slot. This is harmless: the VMM interrupts
+     * this CPU after it shows `waiting` and before it looks at the slot. */
     __asm__ volatile("" : : : "memory");
     if (__builtin_expect(
             __atomic_load_n(&out->peer->waiting, __ATOMIC_RELAXED) & FERRY_WAITS_DIRECT, 0))
@@ -113,8 +116,8 @@ static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg 
     return ticket;
 }
 
-/* Whether this message can go into the ring that was used last, as most can: then nothing else
- * need be looked at. `taken`: as far as the VMM is known to have taken the out ring. */
+/* Whether this message can go into the ring that was used last. Most can, and then nothing else
+ * need be checked. `taken`: the VMM is known to have taken the out ring up to this ticket. */
 static inline bool direct_at_once(const struct direct_out *last, const struct ferry_msg *msg,
                                   uint64_t taken)
 {
@@ -160,8 +163,8 @@ static inline struct direct_in *direct_next(void)
     return NULL;
 }
 
-/* Takes the next message of a ring that has one. False: it was none that may be sent this
- * way, and was skipped. The sender may write while this reads: each word is read once. */
+/* Takes the next message of a ring that has one. False: the slot was skipped, as such a message may
+ * not be sent this way. The sender may write while this reads, so each word is read once. */
 static inline bool direct_take(struct direct_in *in, struct ferry_msg *msg)
 {
     struct ferry_guest_direct *direct = &ferry_guest_direct;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Units of the pool: getting them, giving them back, and which lie around a range. */
+/* Units of the pool: getting them, giving them back, and finding the units around a range. */
 #include <errno.h>
 
 #include <ferry/abi/layout.h>

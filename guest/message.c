@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The message layer: this VM's end of the rings in its control structure.
- * Indexes are kept here and only published there; what the VMM wrote is read
- * once, after its index, into private memory.
+ * The message layer: this VM's end of the rings in its control structure. Indexes are kept here in
+ * private memory and only published there. An entry that the VMM wrote is read once, after its
+ * index, into private memory.
  */
 #include <errno.h>
 #include <string.h>
@@ -50,7 +50,7 @@ int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns)
 
 /* ---- peers -------------------------------------------------------------- */
 
-/* One entry for each peer, the host among them with id 0; its rights say which ways. */
+/* One entry for each peer. The host is one of them, with id 0. The rights say who may send. */
 static const struct ferry_peer *find_peer(uint16_t id, uint16_t rights)
 {
     const struct ferry_control *control = ferry_control();
@@ -101,7 +101,7 @@ static bool in_window(const struct ferry_control *control, const void *data, siz
     return offset < control->info.window_bytes && bytes <= control->info.window_bytes - offset;
 }
 
-/* What is wrong with it as far as can be seen from here; the VMM checks all of it again. */
+/* Checks what can be checked in the guest; the VMM checks everything again. */
 static int check(const struct ferry_control *control, const struct ferry_msg *msg,
                  const struct ferry_peer **peer)
 {
@@ -157,13 +157,13 @@ static bool wants_doorbell(const struct ferry_control *control, const struct fer
         return false;
     if (when != FERRY_WHEN_AUTO)
         return when == FERRY_IMMEDIATE;
-    /* The published head must be visible before `waiting` is read: a receiver
-     * that goes to sleep looks the other way round. */
+    /* The published head must be visible before `waiting` is read: a receiver that goes to sleep
+     * sets `waiting` first and then reads the head. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return __atomic_load_n(&peer->waiting, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* A VMM that polls takes what is queued within microseconds: an exit would be dearer. */
+/* A VMM that polls takes queued messages within microseconds: an exit would cost more. */
 static bool room_soon(const struct ferry_control *control)
 {
     const unsigned most = control->info.delivery == FERRY_DELIVERY_POLLED ? 2000 : 0;
@@ -176,8 +176,8 @@ static bool room_soon(const struct ferry_control *control)
     return false;
 }
 
-/* Rule of direct.h: only when the VMM has taken what was queued for this peer before.
- * -EAGAIN, -ENOBUFS: it has to go by the out ring. */
+/* Sends by the direct ring, by the rule of direct.h: only when the VMM has taken the messages that
+ * were queued for this peer before. -EAGAIN, -ENOBUFS: it has to go by the out ring. */
 static int64_t send_directly(const struct ferry_control *control, struct direct_out *direct,
                              const struct ferry_msg *msg, enum ferry_when when)
 {
@@ -194,7 +194,7 @@ static int64_t send_directly(const struct ferry_control *control, struct direct_
     return result != 0 ? result : direct_put(direct, msg, when);
 }
 
-/* The message is in the out ring: what the direct ring of its peer has to know of it. */
+/* The message is in the out ring: records that in the direct ring of its peer. */
 static void note_routed(struct direct_out *direct, const struct ferry_msg *msg)
 {
     direct->routed = state.out_head;
@@ -356,8 +356,8 @@ static void take_routed(const struct ferry_control *control, struct ferry_msg *m
     unpack(&desc, msg);
 }
 
-/* The next message, by whichever way. Where nothing but bad slots comes it gives up, so
- * that a peer cannot hold this VM here. */
+/* The next message, direct or routed. If only bad slots arrive it gives up, so that a peer cannot
+ * keep this VM here. */
 static inline bool take(const struct ferry_control *control, struct ferry_msg *msg)
 {
     for (unsigned i = 0; i < FERRY_RING_ENTRIES; i++) {
@@ -415,7 +415,7 @@ int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
     while (!take(control, msg)) {
         int64_t events;
 
-        /* The first look leaves the VM even if it must not wait: a sender may begin only then. */
+        /* The first look makes an exit even if it must not wait: a sender may begin only then. */
         if (timeout_ns == 0 && state.looked)
             return -ETIMEDOUT;
         state.looked = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the stream layer needs of the message layer beyond guest.h. Both share
- * the rings of one VM, so each hands the other what is not its own: the
- * message layer calls the hooks, the stream layer takes from one peer only.
+ * What the stream layer needs from the message layer beyond guest.h. Both share the rings of one
+ * VM, so each leaves to the other what is not its own: the message layer calls the hooks, the
+ * stream layer takes messages from one peer only.
  */
 #ifndef FERRY_GUEST_MESSAGE_H
 #define FERRY_GUEST_MESSAGE_H
@@ -17,7 +17,7 @@ struct ferry_guest_hooks {
     /* Called before a slot of the out ring is used again: the last moment
      * at which the status of its former message can be read. */
     void (*settle)(void);
-    /* Called before waiting for a message or a loan: what was committed travels. */
+    /* Called before waiting for a message or a loan: sends what was committed. */
     void (*flush)(void);
     /* A loan came home; true if it is the stream layer's. */
     bool (*came_home)(uint64_t addr, uint64_t bytes);
@@ -32,12 +32,12 @@ int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns);
  * for ferry_recv; -ENOBUFS when so many wait there that no more can be kept. */
 int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg);
 
-/* Takes note of all loans that came home: those the stream layer does not
- * claim are kept for ferry_reclaim. */
+/* Reads the completions of all loans that came home. Those that the stream layer does not claim are
+ * kept for ferry_reclaim. */
 void ferry_guest_take_homes(void);
 
-/* Rings the doorbell if a message to this peer still waits in the out ring and the
- * peer waits for it: for what was sent deferred, once it is known that no other exit comes soon. */
+/* Rings the doorbell if a message to this peer still waits in the out ring and the peer waits for
+ * it. This is for deferred messages, once it is known that no other exit comes soon. */
 void ferry_guest_announce(uint16_t dst);
 
 void ferry_guest_release(uint32_t token);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Streams over read and write, for a stage that runs outside a VM. It is what
- * an ordinary filter does, so that the two can be compared: reads of what a
- * pipe holds, writes of the same size.
+ * Streams over read and write, for a stage that runs outside a VM. It reads and writes as an
+ * ordinary filter does, as much as a pipe holds at a time, so that the two can be compared.
  */
 #include <errno.h>
 #include <stdbool.h>

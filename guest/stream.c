@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The stream layer: bytes over messages, in place on both sides. An exit is
- * the dear thing, so none is made while input lies in the ring and room is at
- * hand; releases and messages ride along with the next wait.
+ * The stream layer: bytes over messages, in place on both sides. An exit costs most, so none is
+ * made while there is input in the ring and room for output; releases and messages take effect at
+ * the exit of the next wait.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static struct {
 
 /* ---- messages under way ------------------------------------------------- */
 
-/* The piece of input is used up: its memory goes back to whom it belongs. */
+/* The piece of input is used up: its memory goes back to its owner. */
 static void piece_return(const struct ferry_msg *msg)
 {
     if (msg->mode == FERRY_COPY || msg->mode == FERRY_LEND) {
@@ -96,7 +96,7 @@ static void flight_ended(const struct flight *flight, int status)
     }
 }
 
-/* Takes note of what the VMM did with messages of this layer. */
+/* Processes the results of messages of this layer. */
 static void settle(void)
 {
     while (stream.flight_tail != stream.flight_head) {
@@ -110,9 +110,9 @@ static void settle(void)
     }
 }
 
-/* On an error nothing was queued and the extent is as it was. The program most
- * likely asks for input next, and if it has to wait for it, that exit takes
- * the message along: announce() is for when it need not. */
+/* On an error nothing was queued and the extent is as it was. The program will probably ask for
+ * input next, and if it has to wait, the exit of that wait takes the message along. announce() is
+ * for the case that it need not wait. */
 static int launch(const struct ferry_msg *msg, struct extent *extent)
 {
     int64_t ticket = ferry_send(msg, FERRY_DEFERRED);
@@ -130,7 +130,7 @@ static int launch(const struct ferry_msg *msg, struct extent *extent)
     return 0;
 }
 
-/* The program goes on to compute: who waits for what was sent gets it first. */
+/* The program goes on to compute: a receiver that waits for what was sent gets it first. */
 static void announce(void)
 {
     uint16_t peer = ferry_control()->info.stdout_peer;
@@ -140,9 +140,8 @@ static void announce(void)
         ferry_guest_announce(peer);
 }
 
-/* The program goes on to make output. One that makes much of it in a row would pay an exit for
- * each extent, as who waits for it is faster: so what it sends gathers for as long as a
- * few exits take. */
+/* The program goes on to make output. If it makes much output in a row and its receiver is faster,
+ * it would pay an exit for each extent. So messages gather for as long as a few exits take. */
 static void announce_soon(void)
 {
     if (stream.unannounced &&
@@ -152,16 +151,16 @@ static void announce_soon(void)
 
 /* ---- output ------------------------------------------------------------- */
 
-/* A payload longer than one copy can be goes as several: below the crossover that is still
- * cheaper than a loan. */
+/* A payload longer than one copy can be is sent as several copies: below the crossover that is
+ * still cheaper than a loan. */
 static bool must_copy(const struct ferry_control_info *info, size_t bytes)
 {
     return info->payload == FERRY_PAYLOAD_COPY ||
            (info->payload == FERRY_PAYLOAD_AUTO && bytes <= info->crossover_bytes);
 }
 
-/* Queues what was committed. A loan takes the whole extent away; after copies
- * the rest of it can still be filled. */
+/* Queues what was committed. A loan takes the whole extent away; after copies, the rest of the
+ * extent can still be filled. */
 static int send_committed(void)
 {
     const struct ferry_control_info *info = &ferry_control()->info;
@@ -174,7 +173,7 @@ static int send_committed(void)
     bytes = stream.filled - start;
     stream.start = stream.filled;
     if (info->stdout_peer == FERRY_NO_PEER)
-        return 0; /* nobody listens: output vanishes, as with /dev/null */
+        return 0; /* nobody receives: output vanishes, as with /dev/null */
     if (must_copy(info, bytes)) {
         msg.mode = FERRY_COPY;
         for (size_t done = 0; done < bytes; done += msg.bytes) {
@@ -314,7 +313,7 @@ static void finish_at_exit(void)
         stream.hangup_at_exit = atexit(at_exit) == 0;
 }
 
-/* The room at hand is too small: what is committed goes, and if nobody reads in the
+/* The room left in the extent is too small: sends what is committed. If nobody reads from the
  * extent any more, it is filled again from its start. */
 static int room_more(void)
 {
@@ -409,8 +408,8 @@ int ferry_close(void)
 
 /* ---- input -------------------------------------------------------------- */
 
-/* A program that makes output and lacks an extent keeps a moved one for it;
- * otherwise they go back to the pool, or they would pile up here. */
+/* If the program makes output and lacks an extent, it keeps a moved one for that; otherwise moved
+ * extents go back to the pool, or they would pile up here. */
 static bool adopt(const struct ferry_msg *msg)
 {
     uint64_t addr, bytes;
@@ -468,7 +467,7 @@ ssize_t ferry_input(const void **data)
     return 0;
 }
 
-/* A piece that cannot be lent on is copied through the room for output. */
+/* A piece that cannot be forwarded is copied through the room for output. */
 static int forward_copy(const uint8_t *data, size_t bytes)
 {
     while (bytes > 0) {
@@ -510,7 +509,7 @@ int ferry_forward(void)
         return result;
     }
     settle();
-    result = send_committed(); /* what came before goes before */
+    result = send_committed(); /* earlier output goes first */
     msg.dst = info->stdout_peer;
     if (result == 0)
         result = launch(&msg, NULL);

@@ -220,7 +220,7 @@ struct linux_state;
     CALL(setsockopt, sys_no_socket)                \
     CALL(shutdown, sys_no_socket)
 
-/* A function that serves several calls is declared several times; so be it. */
+/* A function that serves several calls is declared several times, which C allows. */
 #define DECLARE(name, handler) int64_t handler(struct linux_state *state, const uint64_t arg[6]);
 LINUX_CALLS(DECLARE)
 #undef DECLARE

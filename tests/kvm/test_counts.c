@@ -159,7 +159,7 @@ static void add_pair(struct pair *pair, unsigned count)
 
     /* The stream layer rings by the clock; not so when the operator says no. */
     world->delivery = stream ? FERRY_DELIVER_DEFERRED : FERRY_DELIVER_AUTO;
-    /* Where extents are not huge, a loan of one may be dearer than copies. */
+    /* Where extents are not huge, a loan of one may cost more than copies. */
     world->transfer = exchange->bytes == EXTENT ? FERRY_TRANSFER_MAP : FERRY_TRANSFER_AUTO;
     snprintf(number, sizeof number, "%u", count);
     snprintf(bytes, sizeof bytes, "%u", exchange->bytes);

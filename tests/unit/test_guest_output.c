@@ -25,7 +25,7 @@ static void who_waits_gets_each_message(void **context)
     assert_int_equal(fake.doorbells, 3); /* the last is not followed by anything yet */
 }
 
-/* Where exits are dear it gathers, but not past a flush. */
+/* Where exits are expensive the stream layer gathers, but not past a flush. */
 static void much_output_gathers(void **context)
 {
     (void)context;

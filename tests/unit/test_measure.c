@@ -204,7 +204,7 @@ static void the_crossover_follows(void **state)
     assert_in_range(costs_crossover(&dear_exits, true), 655 << 10, 670 << 10);
     assert_in_range(costs_crossover(&hardware, true), 150 << 10, 160 << 10);
     assert_int_equal(costs_crossover(&dear_loans, true), FERRY_EXTENT_BYTES);
-    /* A fault for each small page is dearer than copying it. */
+    /* A fault for each small page costs more than copying it. */
     assert_int_equal(costs_crossover(&dear_exits, false), FERRY_EXTENT_BYTES);
     assert_int_equal(costs_crossover(&hardware, false), FERRY_EXTENT_BYTES);
     assert_int_equal(costs_crossover(&touch_lost_in_noise, false), FERRY_EXTENT_BYTES);
