@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Checks one message, changes nothing. */
+/* Decode: checks one message and changes nothing. */
 #include "ipc/decode.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Decode: checks one message in private memory, may fail and changes nothing (claims 1, 4, 6, 7).
- * What it checked perform hands over.
+ * perform hands the checked message over.
  */
 #ifndef FERRY_HOST_DECODE_H
 #define FERRY_HOST_DECODE_H
@@ -11,8 +11,8 @@
 #include "ipc/endpoint.h"
 #include "ipc/perform.h"
 
-/* Checks a descriptor that `from` queued. -EINVAL malformed, -EPERM no link,
- * -EMSGSIZE, -EFAULT payload not the sender's memory. */
+/* Checks a descriptor that `from` queued. -EINVAL: malformed; -EPERM: no link; -EMSGSIZE: too long;
+ * -EFAULT: the payload is not the sender's memory. */
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out);
 /* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
 int decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out);

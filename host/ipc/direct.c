@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Direct rings on the VMM's side: what is in one, waking who waits for it. */
+/* Direct rings on the VMM's side: whether one holds a message, and waking its receiver. */
 #include "ipc/direct.h"
 
 #include <errno.h>
@@ -65,8 +65,8 @@ bool direct_waiting(const struct endpoint *to)
     return false;
 }
 
-/* It interrupts every CPU that runs a thread of this process, so a guest too, and so its
- * stores and loads around that moment are ordered without a fence on the sender's side. */
+/* membarrier interrupts every CPU that runs a thread of this process, also one that runs a guest.
+ * So the sender's stores and loads around that moment are ordered without a fence in its code. */
 void direct_await(struct endpoint *to)
 {
     for (uint32_t i = 0; i < to->in_count; i++)
@@ -78,8 +78,8 @@ void direct_await(struct endpoint *to)
         }
 }
 
-/* Who sleeps, or waits for something else, is left alone: what is in the ring stays there, and
- * the poller comes by a million times in a second. */
+/* A receiver that sleeps, or waits for something else, is not woken: the message stays in the ring,
+ * and the poller calls this a million times in a second. */
 void direct_announce(const struct endpoint *from)
 {
     for (uint32_t i = 0; i < from->out_count; i++) {

@@ -85,7 +85,7 @@ static uint32_t gather(struct drain *drain, struct transfer run[PERFORM_MOST], i
     return count;
 }
 
-/* Tells the guest what became of its next message. */
+/* Tells the guest the result of its next message. */
 static void answer(struct endpoint *from, int32_t status)
 {
     /* In bounds: masked. */

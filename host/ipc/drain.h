@@ -14,10 +14,10 @@ bool drain_pending(const struct endpoint *from);
  * bounded by the rings. By whoever serves the VM.
  * Sets from->out_parked. */
 void drain_ring(struct endpoint *from);
-/* The same, with what the VM's program wrote before sent before, and whoever waits for what is in
- * its direct rings woken. */
+/* The same; but first sends the plain output that the program wrote before, and wakes receivers
+ * that wait for a message in its direct rings. */
 void drain_out(struct endpoint *from);
-/* Until all of it was taken. -EINTR: told to stop before. On the VM's own thread. */
+/* Drains until the out ring is empty. -EINTR: told to stop before that. On the VM's own thread. */
 int drain_all(struct endpoint *from);
 
 #endif

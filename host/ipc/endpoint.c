@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An endpoint: how it begins, who may change it, waking who waits on it. */
+/* An endpoint: its beginning, protection against its end, waking the thread that waits on it. */
 #include "ipc/endpoint.h"
 
 #include <stddef.h>
@@ -53,7 +53,7 @@ void endpoint_leave(struct endpoint *endpoint)
 void endpoint_wake(struct endpoint *endpoint)
 {
     atomic_fetch_add(&endpoint->events, 1);
-    /* Only the first that has something new for a sleeper makes the system call. */
+    /* Only the first thread that has something new for a sleeper makes the system call. */
     if (atomic_load(&endpoint->asleep) && atomic_exchange(&endpoint->asleep, false))
         clock_futex_wake(&endpoint->events);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An endpoint: one side of message traffic, a VM or the host's end of a
- * link. It owns the queue of messages that arrived, what it was lent, and the notes
- * of loans that came home. All of it is private memory; for a VM the same
- * is shown to the guest in its control structure (claims 3, 8).
+ * An endpoint: one side of message traffic, a VM or the host's end of a link. It owns the queue of
+ * messages that arrived, the payloads it holds by token, and the completions of its loans. All of
+ * it is private memory; for a VM a copy is shown to the guest in its control structure (claims 3,
+ * 8).
  *
- * Lock order: exchange->lock, then a stream's lock, then one endpoint's lock or
- * the ledger's; no two of the last kind are ever held together. The memory of an endpoint is
- * not freed before its exchange, so a pointer to one never dangles; `live` says whether it
- * still takes part. It becomes another endpoint when no link leads to it any more.
+ * Lock order: exchange->lock, then a stream's lock, then one endpoint's lock or the ledger's; no
+ * two of the last kind are ever held together. The memory of an endpoint is not freed before its
+ * exchange, so a pointer to one never dangles; `live` says whether it still takes part. The memory
+ * becomes another endpoint when no link leads to this one any more.
  */
 #ifndef FERRY_HOST_ENDPOINT_H
 #define FERRY_HOST_ENDPOINT_H
@@ -31,9 +31,9 @@ struct exchange;
 struct ferry_link;
 struct stream;
 
-/* What the byte stream of a VM's plain reads and writes does for its endpoint. */
+/* The hooks by which an endpoint calls the byte stream of its VM (plain reads and writes). */
 struct endpoint_stream {
-    /* Somebody is about to wait for what it gathered: sends that. Any thread. */
+    /* A receiver is about to wait: sends the bytes that were gathered for it. Any thread. */
     void (*pull)(struct stream *stream);
     /* A loan came home. True: it was the stream's. Any thread. */
     bool (*came_home)(struct stream *stream, struct units units);
@@ -50,12 +50,12 @@ typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, uint64_t addr, uint64_t
 
 enum held_state {
     HELD_FREE,
-    HELD_PROMISED, /* to a message that is being performed */
+    HELD_PROMISED, /* reserved for a message that is being performed */
     HELD_QUEUED,
     HELD_TAKEN,   /* by the guest, or the host: it may release it */
     HELD_READ,    /* by the VMM, for plain reads: the guest cannot release it */
-    HELD_LEAVING, /* one thread is releasing it or passing it on */
-    HELD_STUCK,   /* released, but could not be closed: the next look tries again */
+    HELD_LEAVING, /* one thread is releasing or forwarding it */
+    HELD_STUCK,   /* released, but could not be closed: loan_collect tries again */
     HELD_STATES
 };
 
@@ -66,7 +66,7 @@ struct held {
     struct ferry_link *link;
     bool lent; /* units to bring home; else a receive buffer */
     struct units units;
-    uint64_t offset, bytes; /* of the payload, which alone may pass on */
+    uint64_t offset, bytes; /* of the payload; only all of it can be forwarded */
 };
 
 /* What a guest published of its side of the rings. */
@@ -75,15 +75,15 @@ struct published {
 };
 
 struct endpoint {
-    /* These stay when the endpoint is retired: its memory is used for another endpoint, and is freed
-     * with the exchange only. A thread that comes late, by an index or to wake it, may so find an
-     * endpoint that it does not mean, but always an endpoint. */
-    struct endpoint *next_made; /* links all that were ever made; the exchange's */
+    /* These stay when the endpoint is retired: its memory is used for another endpoint, and is
+     * freed with the exchange only. So a thread that comes late, by an index or to wake it, may
+     * find another endpoint than it expects, but always an endpoint. */
+    struct endpoint *next_made; /* the exchange's list of all endpoints that were ever made */
     struct endpoint *next_spare;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* users, releases_in_progress */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
-    atomic_bool asleep;     /* somebody waits on it */
+    atomic_bool asleep;     /* a thread waits on it */
 
     /* All from here to `queue` is zero when an endpoint begins. */
     struct exchange *exchange;
@@ -98,10 +98,10 @@ struct endpoint {
 
     struct window window;
     char *receive_buffers;         /* FERRY_TOKENS of FERRY_COPY_BYTES each */
-    uint64_t receive_buffers_addr; /* as its messages name it */
+    uint64_t receive_buffers_addr; /* the address that its messages use for them */
     uint32_t
         receive_filled[FERRY_TOKENS]; /* bytes from the start of each that may hold something */
-    uint64_t window_addr;             /* likewise */
+    uint64_t window_addr;             /* the address that its messages use for the window */
     struct ferry_control *control;    /* NULL: the host */
 
     /* Links, fixed before any VM starts. */
@@ -122,8 +122,8 @@ struct endpoint {
     bool settled;                  /* it has ended, and owns and holds nothing for good */
     uint32_t users;                /* others in the middle of a change to it */
     uint32_t releases_in_progress; /* tokens that are being released */
-    bool releases_frozen;          /* no release may begin: what it holds is being read */
-    bool release_deferred;         /* somebody wanted to meanwhile */
+    bool releases_frozen;          /* no release may begin: its loans are being read */
+    bool release_deferred;         /* a thread wanted to release meanwhile */
     uint32_t promised;             /* queue entries reserved, not yet filled */
     uint32_t in_head, in_tail, release_tail;
     struct held held[FERRY_TOKENS];
@@ -144,18 +144,19 @@ struct endpoint {
     uint8_t queue_link[FERRY_RING_ENTRIES];      /* index of in[] */
 };
 
-/* Once for this memory, which is zeroed: initialises what stays when an endpoint is retired. */
+/* Once for this memory, which is zeroed: initialises the members that stay when an endpoint is
+ * retired. */
 int endpoint_init(struct endpoint *endpoint);
 void endpoint_fini(struct endpoint *endpoint);
 /* A new endpoint begins in this memory. Under the exchange's lock. */
 void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16_t index);
 
-/* Keeps it from being torn down for the length of a change by another thread;
- * false: it is no more. */
+/* Keeps the endpoint from being torn down while another thread changes it; false: it takes part no
+ * more. */
 bool endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
 
-/* Whether it is an end of the host's, not a VM. */
+/* Whether it is the host's end of a link, not a VM. */
 static inline bool endpoint_is_host(const struct endpoint *endpoint)
 {
     return endpoint->id == 0;
@@ -201,8 +202,8 @@ static inline void held_set_state(struct endpoint *endpoint, uint32_t token, enu
                           memory_order_relaxed);
 }
 
-/* There may be something new for whoever waits. Any lock may be held; one system call at most,
- * and only if somebody sleeps. */
+/* Tells a waiting thread that there may be something new. Any lock may be held; makes one system
+ * call at most, and only if a thread sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
 
 #endif

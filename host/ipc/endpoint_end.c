@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The end of an endpoint: what its peers are told, what becomes of what it had. */
+/* The end of an endpoint: its peers are told, its loans and units go home or to the pool. */
 #include "ipc/endpoint_end.h"
 
 #include "ipc/exchange.h"
@@ -15,8 +15,9 @@ static bool is_live(struct endpoint *endpoint)
     return live;
 }
 
-/* To a guest the host is one peer, though it has an end for each link. Tells whether another end is
- * still there. Two may end at once: each says first that it is not live, so the later one sees it. */
+/* To a guest the host is one peer, though it has an end for each link. Returns whether another end
+ * is still there. Two ends may end at once: each first clears its `live`, so the later one sees
+ * that. */
 static bool host_stays(const struct endpoint *viewer, const struct endpoint *end)
 {
     for (uint32_t i = 0; i < viewer->out_count; i++)

@@ -5,8 +5,8 @@
 
 #include "ipc/endpoint.h"
 
-/* No more takes part: hangs up its links, brings home what it was lent, leaves what it
- * owned to the pool. Its own thread, or the thread that owns it, once. */
+/* Ends the endpoint: hangs up its links, brings home the loans it holds, gives the units it owned
+ * to the pool. To be called once, by its own thread or the thread that owns it. */
 void endpoint_shutdown(struct endpoint *endpoint);
 
 #endif

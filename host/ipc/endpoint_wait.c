@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waiting for something to happen to an endpoint. */
+/* Waiting on an endpoint: for a message, a completion or room. */
 #include "ipc/endpoint_wait.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 
     endpoint_show_waiting(endpoint, FERRY_WAITS);
     room_unpark(endpoint);
-    /* Both wait: what the other waits for must not stay gathered here. */
+    /* The receiver waits too: the bytes it waits for must not stay gathered here. */
     if (endpoint->stream_out && atomic_load(&endpoint->stream_out->to->waiting))
         endpoint_pull_stream(endpoint);
     if (endpoint->stream_in)
@@ -43,8 +43,8 @@ void endpoint_finish(struct endpoint *endpoint)
     endpoint_show_waiting(endpoint, 0);
 }
 
-/* Either the sleeper sees the new count, here or in the kernel's own look at it, or whoever
- * counts up sees `asleep`: each stores before it loads. */
+/* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
+ * thread that counts up sees `asleep`. Each stores before it loads. */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
 {
     int result = 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waiting for something to happen to an endpoint. */
+/* Waiting on an endpoint: for a message, a completion or room. */
 #ifndef FERRY_HOST_ENDPOINT_WAIT_H
 #define FERRY_HOST_ENDPOINT_WAIT_H
 
 #include "ipc/endpoint.h"
 
-/* The pattern: seen = prepare(); if what is waited for holds, finish() and go
- * on, else block(seen) and look again. prepare() also makes senders that gather
+/* How to wait: seen = prepare(); if the condition holds, call finish() and go
+ * on, else block(seen) and check again. prepare() also makes senders that gather
  * plain output for this endpoint send it. */
 uint32_t endpoint_prepare(struct endpoint *endpoint);
 void endpoint_finish(struct endpoint *endpoint);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What those who talk to each other share: making it, who takes part, the figures of the ledger. */
+/* The exchange: making it, its table of endpoints, the figures of the ledger. */
 #include "ipc/exchange.h"
 
 #include <errno.h>
@@ -75,8 +75,8 @@ int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct
     return endpoint ? 0 : -ENOMEM;
 }
 
-/* Under lock: frees what a retired endpoint had of its own. If no link leads to it, its memory may
- * also be used for another: only a thread that comes late can still know it. */
+/* Under lock: frees the resources of a retired endpoint. If no link leads to it, its memory may
+ * also be used for another: only a thread that comes late can still have a pointer to it. */
 static void recycle(struct exchange *exchange, struct endpoint *endpoint)
 {
     if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
@@ -163,8 +163,8 @@ void exchange_destroy(struct exchange *exchange)
 
 /* --- books ---------------------------------------------------------------------- */
 
-/* Under lock, so that no endpoint begins meanwhile: tells which endpoints may own or hold something.
- * One that is ending may, until it is settled. */
+/* Under lock, so that no endpoint begins meanwhile: tells which endpoints may own or hold units. An
+ * endpoint that is ending may, until it is settled. */
 static void note_alive(struct exchange *exchange, bool alive[ENDPOINTS_MAX])
 {
     for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {

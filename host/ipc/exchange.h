@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What those who talk to each other share: the pool, the ledger and the table of
- * endpoints. All of message traffic is between endpoints of one exchange.
+ * The exchange: what endpoints that can talk to each other share, that is the pool, the ledger and
+ * the table of endpoints. Every message is between endpoints of one exchange.
  */
 #ifndef FERRY_HOST_EXCHANGE_H
 #define FERRY_HOST_EXCHANGE_H
@@ -23,12 +23,13 @@ struct exchange {
     struct pool pool;
     struct ledger ledger;
     uint64_t crossover_bytes; /* a payload that is no longer is cheaper to copy */
-    /* A loan that was released could not be closed: whoever made the exchange sees to it that
-     * loan_collect tries again. Any thread, under any lock. NULL: nobody is told. */
+    /* Hook: a loan that was released could not be closed, so its maker must call loan_collect again
+     * later. Called on any thread, under any lock. NULL: no hook. */
     void (*stuck)(void *arg);
     void *stuck_arg;
 
-    /* What stands above is read by all and hardly written; so are the endpoints. */
+    /* All threads read the members above and hardly ever write them; the same holds for
+     * endpoints. */
     char pad[64];
     pthread_mutex_t lock; /* all below */
     uint32_t generation;
@@ -51,14 +52,15 @@ static inline struct endpoint *exchange_endpoint(struct exchange *exchange, uint
 
 /* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
 int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out);
-/* The endpoint was shut down and no thread acts for it any more, so another may take its place.
+/* The endpoint was shut down and no thread acts for it any more, so another may have its index.
  * Frees its links to endpoints that are retired too; the memory of an endpoint without links is
  * used again. */
 void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoint);
 /* Under lock: frees a link that no thread can be using. */
 void exchange_link_free(struct exchange *exchange, struct ferry_link *link);
 
-/* Which units are free, owned, lent, and leaked: with somebody who is no more. */
+/* Counts the units that are free, owned, lent, and leaked (owned or held by an endpoint that has
+ * ended). */
 void exchange_count(struct exchange *exchange, struct ferry_ledger *out);
 
 #endif

@@ -16,13 +16,13 @@
 #include "lib/clock.h"
 #include "lib/sized.h"
 
-/* 0 of either is a look: no clock is asked. */
+/* A timeout of 0 means not to wait: its deadline is 0, and no clock is asked. */
 static uint64_t deadline_of(uint64_t timeout_ns)
 {
     return timeout_ns ? clock_deadline(timeout_ns) : 0;
 }
 
-/* Blocks until something changed; the public code for why it did not. */
+/* Blocks until something changed; else returns the public error. */
 static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline)
 {
     if (!deadline)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The right to send from one endpoint to another, and its figures. */
+/* A link: the right to send from one endpoint to another, and its figures. */
 #ifndef FERRY_HOST_LINK_H
 #define FERRY_HOST_LINK_H
 
@@ -12,8 +12,8 @@
 
 #include "ipc/endpoint.h"
 
-/* What a sender waits for at the receiver. Two threads may send over one link: its VM's, and one
- * that sends its plain output. */
+/* What a parked sender waits for at the receiver. Two threads may send over one link: the one of
+ * its VM, and one that sends its plain output. */
 enum {
     PARKED_PAYLOAD = 1, /* an entry of the queue, and one of the link's messages in flight */
     PARKED_INLINE = 2,  /* an entry of the queue, and part of the link's share of them */
@@ -39,7 +39,7 @@ struct ferry_link {
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */
     bool hung_up;              /* the sender said it was the last */
-    bool unread;               /* something was to be sent that nobody would read */
+    bool unread;               /* a message was to be sent that nobody would read */
     uint8_t parked;            /* for which of PARKED_* the sender waits for room */
     bool wants_pages;          /* PARKED_SHARE: 4 KiB units, not extents */
     uint32_t wants_units;      /* PARKED_SHARE: how many */
@@ -50,10 +50,10 @@ struct ferry_link {
     atomic_ullong bytes_cleared;
 };
 
-/* To be called around each call of the host on a link; false: the link is being destroyed. */
+/* Every call of the host on a link is between these two; false: the link is being destroyed. */
 bool link_enter(struct ferry_link *link);
 void link_leave(struct ferry_link *link);
-/* No call may begin any more; returns when none is under way. Wake those that wait before. */
+/* From now on no call may begin; returns when none is under way. Wake threads that wait first. */
 void link_close(struct ferry_link *link);
 
 /* Enters the link into the tables of both ends, where there is room. Neither runs yet. */

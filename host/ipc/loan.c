@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loans: giving back, passing on, coming home. */
+/* Loans: release, forwarding, coming home. */
 #include "ipc/loan.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ struct batch {
     struct ferry_link *link;
     uint32_t count;
     struct units units[FERRY_TOKENS];
-    uint16_t owner[FERRY_TOKENS]; /* LEDGER_NOBODY: it is no more */
+    uint16_t owner[FERRY_TOKENS]; /* LEDGER_NOBODY: the owner has ended */
 };
 
 static struct units whole(const struct units *units, uint32_t count)
@@ -43,7 +43,7 @@ static void note_one(struct endpoint *owner, struct units units)
     }
 }
 
-/* Notes for the owner that loans came home, but for those its plain output made. */
+/* Writes completions for the owner, except of loans that its plain output made. */
 static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
 {
     endpoint_lock(owner);
@@ -54,21 +54,21 @@ static void note_homes(struct endpoint *owner, const struct units *units, uint32
     endpoint_wake(owner);
 }
 
-/* The owner of units that are on their way home, entered; NULL: it is no more. */
+/* Finds and enters the owner of units that are on their way home; NULL: it has ended. */
 static struct endpoint *enter_owner(struct exchange *exchange, struct units units, uint16_t index)
 {
     struct endpoint *owner = index == LEDGER_NOBODY ? NULL : exchange_endpoint(exchange, index);
 
     if (!owner || !endpoint_enter(owner))
         return NULL;
-    /* If another took its place since, then it was evicted and the ledger knows. */
+    /* If another endpoint has its index since, then it was evicted and the ledger says so. */
     if (ledger_look(&exchange->ledger, units.first).owner == index)
         return owner;
     endpoint_leave(owner);
     return NULL;
 }
 
-/* They are its owner's to write again. */
+/* Lets the owner write the units again. */
 static void open_owner(struct ferry_link *link, struct endpoint *owner, struct units units)
 {
     struct pool *pool = &link->exchange->pool;
@@ -79,8 +79,8 @@ static void open_owner(struct ferry_link *link, struct endpoint *owner, struct u
     atomic_fetch_add_explicit(&link->table_calls, 1, memory_order_relaxed);
 }
 
-/* Closed at their holder, loans of one owner go back to it, or to the pool. What the VMM keeps in
- * the owner's name stays closed. */
+/* Gives loans of one owner, closed at their holder, back to the owner or to the pool. Units that
+ * the VMM keeps in the owner's name stay closed. */
 static void give_home(struct ferry_link *link, uint16_t index, const struct units *units,
                       uint32_t count)
 {
@@ -98,8 +98,8 @@ static void give_home(struct ferry_link *link, uint16_t index, const struct unit
     endpoint_leave(owner);
 }
 
-/* -ENOMEM: the holder's window cannot be closed there now, as that would split a mapping; the
- * loans stay. */
+/* Closes the holder's window over a batch. -ENOMEM: it cannot be closed now, as that would split a
+ * mapping; the loans stay. */
 static int close_holder(struct endpoint *holder, struct batch *batch)
 {
     struct exchange *exchange = holder->exchange;
@@ -114,7 +114,7 @@ static int close_holder(struct endpoint *holder, struct batch *batch)
     return result;
 }
 
-/* Whether two go home by the same page-table call. */
+/* Whether two loans of a batch go home by the same page-table call. */
 static bool go_together(struct ledger *ledger, const struct batch *batch, uint32_t i, uint32_t j)
 {
     return batch->owner[i] == batch->owner[j] &&
@@ -122,8 +122,8 @@ static bool go_together(struct ledger *ledger, const struct batch *batch, uint32
                ledger_look(ledger, batch->units[j].first).kept;
 }
 
-/* Loans go from their holder back to their owners, or to the pool: one page-table call for the
- * holder, and one for each owner that may touch them again. */
+/* Brings a batch from its holder back to the owners, or to the pool: one page-table call for the
+ * holder, and one for each owner that may access units again. */
 static int bring_home(struct endpoint *holder, struct batch *batch)
 {
     uint32_t next;
@@ -176,8 +176,8 @@ static bool side_by_side(const struct endpoint *endpoint, const struct held *a,
            pool_is_page(pool, a->units.first) == pool_is_page(pool, b->units.first);
 }
 
-/* Brings home loans that lie side by side, from the first on; returns how many. *stuck: those
- * could not be closed. */
+/* Brings home loans that lie side by side, from the first on; returns how many. *stuck: these could
+ * not be closed. */
 static uint32_t release_batch(struct endpoint *endpoint, const uint32_t *tokens, uint32_t count,
                               bool *stuck)
 {
@@ -197,7 +197,8 @@ static uint32_t release_batch(struct endpoint *endpoint, const uint32_t *tokens,
     return batch.count;
 }
 
-/* Those with loans to the end, in the order of their units. */
+/* Sorts tokens: copies first, then loans in the order of their units. Returns how many are
+ * copies. */
 static uint32_t sort_tokens(const struct endpoint *endpoint, uint32_t *tokens, uint32_t count)
 {
     const struct held *held = endpoint->held;
@@ -345,9 +346,9 @@ void loan_collect(struct endpoint *endpoint)
     struct wakes wakes = {0};
 
     endpoint_lock(endpoint);
-    /* Looked at before in_tail: the guest may run, and what it released by now it
-     * took before, so it is found taken below. The other way round a token could be
-     * taken and released between the two looks, and its release lost. */
+    /* This is read before in_tail. The guest may run; a message whose token it has released by now
+     * it has taken before, so the code below finds it taken. In the other order a token could be
+     * taken and released between the two reads, and its release would be lost. */
     uint32_t released = ring_ahead(&guest->release_head, endpoint->release_tail, FERRY_TOKENS);
     uint32_t queued = endpoint->in_head - endpoint->in_tail;
     uint32_t taken = ring_ahead(&guest->in_tail, endpoint->in_tail, queued);

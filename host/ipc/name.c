@@ -57,8 +57,8 @@ static bool is_taken(const struct endpoint *endpoint, const char *name)
     return false;
 }
 
-/* Under the exchange's lock: of the file's name, with a number behind it if that is taken. The
- * place of the endpoint is its own, so hardly ever a second number is tried. */
+/* Under the exchange's lock: makes a name of the file's name, with a number behind it if that name
+ * is taken. The first number is the endpoint's index, so hardly ever a second one is tried. */
 static void make_up(const struct endpoint *endpoint, const char *program,
                     char name[FERRY_NAME_BYTES])
 {

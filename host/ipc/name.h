@@ -7,8 +7,8 @@
 
 struct endpoint;
 
-/* Gives a fresh endpoint its name: `name`, or one made of the last part of `program` if that is
- * NULL. -EINVAL, -EEXIST: `name` cannot be had; one that is made up always can. */
+/* Gives a fresh endpoint its name: `name`, or, if that is NULL, a name made of the last part of
+ * `program`. -EINVAL, -EEXIST: `name` is bad or taken; a name that is made up never is. */
 int name_endpoint(struct endpoint *endpoint, const char *name, const char *program,
                   struct ferry_error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Perform: hands checked messages over, all or nothing. Messages of one link that follow each
- * other go together where they can: one page-table call on each side, one wake.
+ * Perform: hands checked messages over, all or nothing. Messages of one link that follow each other
+ * form a run where they can: one page-table call on each side, one wake.
  */
 #include "ipc/perform.h"
 
@@ -50,8 +50,8 @@ static void count_units(const struct transfer *transfer)
         count_up(&link->extents_2m, transfer->units.count);
 }
 
-/* Begins the change of hands in the ledger. What is moved counts for the
- * receiver, so nobody can fill its share, or the pool, against its will. */
+/* Begins the hand-over in the ledger. Moved units count for the receiver's share, so a sender
+ * cannot make it own more than it may. */
 static int begin(const struct transfer *transfer, enum unit_state prior_state)
 {
     struct endpoint *from = transfer->link->from, *to = transfer->link->to;
@@ -64,12 +64,13 @@ static int begin(const struct transfer *transfer, enum unit_state prior_state)
     int result = ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
     if (result != -EAGAIN)
         return result;
-    /* What is freed after this finds that somebody waits; what was freed before is found now. */
+    /* A thread that frees units after this sees that a sender waits; units that were freed before
+     * are found now. */
     room_park_share(transfer->link, page, transfer->units.count);
     return ledger_begin_move(ledger, transfer->units, from->index, to->index, most);
 }
 
-/* The sender keeps what take_units claimed. */
+/* Undoes take_units. */
 static void give_back(const struct transfer *transfer)
 {
     struct endpoint *from = transfer->link->from;
@@ -90,12 +91,13 @@ static bool owns(const struct endpoint *endpoint, struct units units)
     return unit.state == UNIT_OWNED && unit.holder == endpoint->index;
 }
 
-/* Takes the units of a LEND or MOVE out of the sender's hands, in the books. */
+/* Takes the units of a LEND or MOVE from the sender, in the ledger. */
 static int take_units(struct transfer *transfer)
 {
     struct endpoint *from = transfer->link->from;
 
-    /* A borrower may pass a loan on, whole, and only lend what is not its own. */
+    /* A borrower may forward a loan as a whole; it may LEND units that are not its own, not MOVE
+     * them. */
     transfer->forwarded_token = -1;
     if (transfer->forwards)
         transfer->forwarded_token = loan_claim_read(from, transfer->token);
@@ -113,7 +115,8 @@ static int take_units(struct transfer *transfer)
     return result;
 }
 
-/* Payload of a COPY into the receive buffer of its token, and nothing else of longer ones before. */
+/* Copies the payload of a COPY into the receive buffer of its token, and zeros what a longer
+ * payload left there before. */
 static void copy_payload(const struct transfer *transfer)
 {
     struct endpoint *to = transfer->link->to;
@@ -131,7 +134,7 @@ static void copy_payload(const struct transfer *transfer)
     count_up(&transfer->link->bytes_copied, transfer->bytes);
 }
 
-/* Who sent it and to whom, from the VMM's own books (claims 7, 14). */
+/* The descriptor with sender and receiver, from the VMM's own books (claims 7, 14). */
 static struct ferry_desc stamp(const struct transfer *transfer)
 {
     const struct endpoint *from = transfer->link->from, *to = transfer->link->to;
@@ -202,9 +205,10 @@ static enum window_access access_before(const struct transfer *run)
     return run->prior_state == UNIT_LENT ? WINDOW_READ : WINDOW_WRITE;
 }
 
-/* Between the two windows, while nobody has the units open: the receiver gets the payload and
- * zeros. A loan that passes on is as it was when it was first lent, and its owner's: it must come
- * home unchanged. */
+/* Zeros the units beside the payloads, so that the receiver gets the payload and zeros. It runs
+ * after one window is closed and before the other is opened, while no endpoint has the units open.
+ * A loan that is forwarded was cleared when it was first lent, and must come home to its owner
+ * unchanged. */
 static void clear_beside(const struct transfer *run, uint32_t count)
 {
     struct ferry_link *link = run->link;
@@ -217,8 +221,8 @@ static void clear_beside(const struct transfer *run, uint32_t count)
     count_up(&link->bytes_cleared, cleared);
 }
 
-/* Closes the sender's window over the units of all, which lie side by side, and opens the
- * receiver's; never is a page open to both. */
+/* Closes the sender's window over the units of the whole run, which lie side by side, and opens the
+ * receiver's; a page is never open to both. */
 static int update_tables(const struct transfer *run, uint32_t count)
 {
     struct ferry_link *link = run->link;
@@ -272,7 +276,7 @@ static void complete(struct transfer *run, uint32_t count)
         descs[i] = describe(&run[i]);
     } while (++i < count);
     queue_deliver(link, descs, count);
-    if (moves(run)) /* who waits to move something here may do so now */
+    if (moves(run)) /* a peer may be waiting to move units to the sender */
         room_unpark(link->from);
     for (i = 0; i < count; i++)
         if (lends(&run[i]) && run[i].forwarded_token >= 0)
@@ -290,7 +294,7 @@ static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
     for (i = 0; i < reserved && result == 0; i++) {
         run[i].receiver_token = with_token(run) ? tokens[i] : 0;
         result = prepare(&run[i]);
-        /* Its own units and those it passes on have different rights: not in one call. */
+        /* Own units and forwarded ones have different rights: they cannot be in one call. */
         if (result == 0 && access_before(&run[i]) != access_before(run)) {
             undo(&run[i]);
             break;

@@ -11,7 +11,7 @@
 #include "ipc/link.h"
 #include "pool/ledger.h"
 
-/* A checked message: nothing in it is the guest's to change any more. */
+/* A checked message. The guest cannot change anything in it any more. */
 struct transfer {
     struct ferry_link *link;
     enum ferry_mode mode;
@@ -39,15 +39,16 @@ struct transfer {
 /* Most messages that are performed together: their descriptors are on the stack. */
 #define PERFORM_MOST 64u
 
-/* Hands it over. -EAGAIN: no room now (nothing changed; the sender is woken when
- * there may be), -EPIPE, -EPERM (not the sender's units), -ENOMEM (no page-table update possible). */
+/* Hands one message over. -EAGAIN: no room now (nothing changed; the sender is woken when there may
+ * be room); -EPIPE; -EPERM: not the sender's units; -ENOMEM: the page tables cannot be updated. */
 int perform_one(struct transfer *transfer);
 
 /* Whether `next`, sent after `last`, may be performed together with it: of one link and mode,
  * payloads that change hands side by side. */
 bool perform_joins(const struct transfer *last, const struct transfer *next);
-/* Hands over a run of them, each all or nothing, in order. *done: how many. 0: all are, or the
- * rest can be tried again at once; else as above, of the first that was not. */
+/* Hands over a run of messages in order, each all or nothing. *done: how many were handed over.
+ * Returns 0 if all were, or if the rest can be tried again at once; else the error, as above, of
+ * the first that was not. */
 int perform_run(struct transfer *run, uint32_t count, uint32_t *done);
 
 #endif

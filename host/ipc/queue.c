@@ -56,7 +56,8 @@ static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count
     return 0;
 }
 
-/* The receiver may have taken and released without leaving its VM since. False: it is gone. */
+/* Makes room: the receiver may have taken and released messages since its last exit, without
+ * leaving its VM. False: the receiver is gone. */
 static bool look_again(struct endpoint *to)
 {
     if (!endpoint_enter(to))

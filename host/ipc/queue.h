@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The queue of messages that arrived at an endpoint (claims 1, 3, 8). Room in
- * it is promised before a hand-over begins, so that delivering cannot fail.
+ * it is promised before a hand-over begins, so that delivery cannot fail.
  * Any thread, unless said otherwise.
  */
 #ifndef FERRY_HOST_QUEUE_H
@@ -18,9 +18,9 @@ void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
 /* Fulfils `count` promises of one link, in order; cannot fail. Wakes the receiver once. */
 void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 
-/* Delivers messages that are their descriptors alone: as many of `count` as there is room
- * for, in order; returns how many. Fewer: the sender is noted as parked. -EPIPE as above.
- * Wakes the receiver once. */
+/* Delivers INLINE messages, which consist of their descriptors: as many of `count` as there is room
+ * for, in order; returns how many. If these are fewer, the sender is noted as parked. -EPIPE as
+ * above. Wakes the receiver once. */
 int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 /* Delivers the hang-up, for which room is always kept; once per link. */
 void queue_hangup(struct ferry_link *link);
@@ -34,19 +34,21 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
 void queue_refuse(struct ferry_link *link);
 /* The same over all links to this endpoint, whose program has ended. */
 void queue_refuse_all(struct endpoint *endpoint);
-/* Before it is destroyed: whether nothing of it is in the queue, and now nothing will be. */
+/* To be called before a link is destroyed. Returns whether none of its messages is in the queue;
+ * from then on none will be. */
 bool queue_abandon(struct ferry_link *link);
-/* Whether anything sent over it can still arrive. */
+/* Whether a message sent over the link can still arrive. */
 bool queue_accepts(struct ferry_link *link);
-/* The same for who is about to send; if not, the link notes that what it carries is not read. */
+/* The same, for a thread that is about to send; if not, the link records that its messages are not
+ * read. */
 bool queue_may_send(struct ferry_link *link);
-/* Whether something was to be sent over it that could not arrive. */
+/* Whether a message was to be sent over the link that could not arrive. */
 bool queue_unread(struct ferry_link *link);
-/* Whether either side has ended it. What was sent before may still be on its way. */
+/* Whether either side has ended the link. Earlier messages may still be on their way. */
 bool queue_hung_up(struct ferry_link *link);
 
-/* The receiver looks for messages of this link. True: for the first time; its sender may have
- * waited for that. */
+/* Records that the receiver looks for messages of this link. True: for the first time; its sender
+ * may have waited for that. */
 bool queue_want(struct ferry_link *link);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading and writing what is shared with a guest. The guest may change
+ * Reading and writing memory that is shared with a guest. The guest may change
  * its side at any moment: each word is read once, into private memory, and
  * indexes are bounded here and nowhere else. Runs without KVM.
  */
@@ -15,8 +15,8 @@
 #define TOKEN_MASK (FERRY_TOKENS - 1)
 
 /* How many entries lie between our index and the peer's, which it published
- * at *shared: 0 to `most`. A peer's index that cannot be (behind ours, or further ahead
- * than `most`) counts as 0: it can stop its own traffic, no more. */
+ * at *shared: 0 to `most`. If the peer's index is impossible (behind ours, or further ahead
+ * than `most`) the answer is 0: so a peer can stop its own traffic, no more. */
 static inline uint32_t ring_ahead(const uint32_t *shared, uint32_t ours, uint32_t most)
 {
     uint32_t ahead = __atomic_load_n(shared, __ATOMIC_ACQUIRE) - ours;

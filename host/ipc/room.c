@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What room there is at a receiver, and waking those who wait for it. */
+/* The room at a receiver, and waking the senders that wait for it. */
 #include "ipc/room.h"
 
 #include "ipc/exchange.h"
@@ -22,8 +22,8 @@ int64_t room_token(const struct endpoint *endpoint)
     return free ? __builtin_ctzll(free) : -1;
 }
 
-/* Under lock. How many more descriptors of this link fit. Those without a payload hold nothing
- * but their entry, and the links of a receiver share its entries evenly. */
+/* Under lock. How many more INLINE messages of this link fit. Such a message occupies its queue
+ * entry only, and the links of a receiver share its entries evenly. */
 uint32_t room_inline(const struct ferry_link *link)
 {
     uint32_t share = FERRY_RING_ENTRIES / link->to->in_count, room = room_entries(link->to);
@@ -51,7 +51,7 @@ void room_entry_taken(struct endpoint *endpoint, enum held_state state)
         link->inline_in_flight--;
     else if (mode_has_payload(mode))
         link->in_flight--;
-    /* What plain reads take counts as it is read. */
+    /* For plain reads the bytes are counted when they are read. */
     if (state == HELD_TAKEN)
         atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
 }
@@ -67,9 +67,9 @@ static bool share_again(const struct ferry_link *link)
     return (int64_t)owned + link->wants_units <= most;
 }
 
-/* Under lock: of what a sender waits for, that which is there again. All that it needs must be
- * there: a sender that is woken for less only parks again, and two that are linked both ways
- * would wake each other so for ever. */
+/* Under lock: of the things that a sender waits for, those that are there again. A sender is woken
+ * only when all that it needs is there: otherwise it only parks again, and two VMs that are linked
+ * in both directions would wake each other for ever. */
 static uint8_t room_again(const struct ferry_link *link, bool all)
 {
     uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
@@ -88,9 +88,9 @@ static uint8_t room_again(const struct ferry_link *link, bool all)
     return link->parked & room;
 }
 
-/* Those that can send half of their share at one go, so that a sender is not
- * woken for every message that is taken. Who waits himself may be waiting
- * for just one, so then it is all that have any of their share free. */
+/* Collects the senders that can send half of their share at once, so that a sender is not woken for
+ * every message that is taken. If the receiver itself waits, it may wait for a single message; then
+ * every sender is woken that has any of its share free. */
 void room_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
 {
     all = all || atomic_load(&endpoint->waiting);

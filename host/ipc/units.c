@@ -7,7 +7,7 @@
 #include "ipc/exchange.h"
 #include "ipc/room.h"
 
-/* Zeroed and in transit: nobody else can have them meanwhile. */
+/* Takes free units and zeroes them. They stay in transit, so no other endpoint can have them. */
 static int take_free(struct endpoint *endpoint, uint64_t count, bool page, uint32_t most,
                      struct units *out)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Units of the pool as one endpoint gets and gives them back: ledger, scrub and
- * page table in the right order. */
+/* Getting units of the pool for an endpoint and giving them back: ledger, scrub and page table in
+ * the right order. */
 #ifndef FERRY_HOST_UNITS_H
 #define FERRY_HOST_UNITS_H
 
@@ -15,8 +15,8 @@ int units_keep(struct endpoint *endpoint, bool beyond, struct units *out);
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);
 
-/* Opens what a VM owns, where a page that came home could not be opened for want of
- * mappings. On the VM's own thread, guest not running. */
+/* Opens units that a VM owns, where a page that came home could not be opened for want of
+ * mappings. On the VM's own thread, while its guest does not run. */
 void units_reopen(struct endpoint *endpoint, struct units units);
 
 /* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. -EINVAL:
