@@ -18,7 +18,7 @@ static bool is_host_file(const struct open_file *file)
     return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY;
 }
 
-/* Gives back what the file holds of the host's. */
+/* Closes the host's descriptors that the file holds. */
 static void give_back(const struct open_file *file)
 {
     if (is_host_file(file))
@@ -123,7 +123,7 @@ void descriptors_fini(struct linux_state *state)
 
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
 {
-    /* The kernel takes descriptors as 32-bit numbers and ignores what is above. */
+    /* The kernel takes descriptors as 32-bit numbers and ignores higher bits. */
     return (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
 }
 
@@ -212,7 +212,7 @@ int64_t sys_dup(struct linux_state *state, const uint64_t arg[6])
     return file ? descriptor_install(state, file, 0, false) : -EBADF;
 }
 
-/* `to` refers to what `from` does; what it referred to before is closed. */
+/* Makes `to` refer to the open file of `from`; closes the file that `to` referred to before. */
 static int64_t replace_descriptor(struct linux_state *state, uint64_t from, uint64_t to,
                                   bool close_on_exec)
 {

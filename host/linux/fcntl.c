@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what can be asked and set of an open file. */
+/* Owns fcntl and ioctl: the properties of an open file that can be read and set. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,13 +13,13 @@
 #include "linux/host_file.h"
 #include "linux/state.h"
 
-/* What F_SETFL may change. */
+/* The flags that F_SETFL may change. */
 #define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
 /* What a pipe of Linux holds at first, and at most without privileges. */
 #define PIPE_BYTES     65536
 #define PIPE_BYTES_MAX (1u << 20)
 
-/* What may be done with a descriptor that only stands for a file. */
+/* The commands allowed on an O_PATH descriptor, which only stands for a file. */
 static bool allowed_by_path(uint64_t command)
 {
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD ||

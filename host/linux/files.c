@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the calls that take names: what there is of a file system, all of it read-only. */
+/* Owns the calls that take names: the file system that a program sees, all of it read-only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,10 +24,11 @@ static int64_t install(struct linux_state *state, struct open_file *file, uint64
     return fd;
 }
 
-/* What the kernel says of every file a 64-bit program opens; libc's own O_LARGEFILE is 0. */
+/* The flag that the kernel reports for every file a 64-bit program opens; libc's own O_LARGEFILE is
+ * 0. */
 #define STATUS_LARGEFILE 0100000
 
-/* What F_GETFL says of a file that was opened so. */
+/* The flags that F_GETFL reports for a file that was opened so. */
 static int status_of(uint64_t flags)
 {
     if (flags & O_PATH)
@@ -81,8 +82,8 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
     return open_kind(state, &like, flags);
 }
 
-/* Opens for reading what was found, if its file system always answers; else the descriptor remains
- * the O_PATH one. */
+/* Opens the file that was found for reading, if its file system always answers; else the descriptor
+ * remains the O_PATH one. */
 static int64_t open_found(struct linux_state *state, struct found *found)
 {
     struct host_call call = {.op = HOST_OPEN, .fd = found->fd, .number = O_NONBLOCK};
@@ -418,7 +419,7 @@ int64_t sys_fchdir(struct linux_state *state, const uint64_t arg[6])
                                                                    : -ENOTDIR;
 }
 
-/* Whatever would change a file system. */
+/* All calls that would change a file system. */
 int64_t sys_refuse(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;

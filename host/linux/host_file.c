@@ -21,7 +21,7 @@
 #include "lib/thread.h"
 #include "linux/state.h"
 
-/* What one call of a helper reads at most. */
+/* The most bytes that one call of a helper reads. */
 #define HELPER_BYTES (1u << 20)
 
 /* These are newer than the headers of Debian 12, or are in no header. */
@@ -72,10 +72,10 @@ static bool type_is_local(uint32_t type)
     return false;
 }
 
-/* A file system that shows the kernel's own state has no blocks at all. Reading there may wait,
- * take away what others want to read, or show the host's processes. Some real file systems tell
- * no size either: those are listed. sysfs is let through, since programs count processors there
- * and its files are plain values. */
+/* A file system that shows the kernel's own state has no blocks at all. Reading there may block,
+ * take data away from other readers, or show the host's processes. Some real file systems tell no
+ * size either: these are listed. sysfs is let through, since programs count processors there and
+ * its files are plain values. */
 static bool is_pseudo(const struct statfs *fs)
 {
     static const uint32_t without_size[] = {
@@ -146,7 +146,7 @@ static int look_up(struct host_call *call)
     return fd;
 }
 
-/* What an O_PATH descriptor stands for. */
+/* The attributes of the file that an O_PATH descriptor stands for. */
 static int open_anew(const struct host_call *call)
 {
     char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
@@ -166,7 +166,7 @@ static int64_t read_entries(struct host_call *call, int fd)
     return got;
 }
 
-/* What needs an open file. */
+/* Calls that need an open file. */
 static int64_t call_on_open(struct host_call *call, int fd)
 {
     switch (call->op) {
@@ -218,8 +218,8 @@ static void make_call(struct host_call *call, bool in_helper)
 
 /* ---- helper processes ---------------------------------------------------- */
 
-/* The C library's clone by its other name. ThreadSanitizer stands in front of the first and would
- * take what shares our memory for a fork. */
+/* The C library's clone by its other name. ThreadSanitizer intercepts the first name and would
+ * treat a process that shares our memory as a fork. */
 int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...); /* NOLINT */
 
 #define HELPER_STACK_BYTES (64u << 10)

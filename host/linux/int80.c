@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the numbers of 32-bit system calls. A 64-bit program may make them, by
- * `int 0x80`; those are served that mean the same with the same arguments. What
- * takes structures with pointers or times in them is laid out otherwise there
- * and is not offered.
+ * Owns the numbers of 32-bit system calls. A 64-bit program may make them, by `int 0x80`; the calls
+ * are served that mean the same with the same arguments. Structures with pointers or times in them
+ * are laid out differently there, so calls that take them are not offered.
  */
 #include <errno.h>
 #include <stddef.h>

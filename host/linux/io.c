@@ -118,7 +118,7 @@ static int64_t write_error(struct linux_state *state, const struct open_file *fi
         if (poll(&ready, 1, 0) <= 0) {
             if (file->status & O_NONBLOCK)
                 return done ? (int64_t)done : -EAGAIN;
-            /* Before it blocks, as before any wait: others get what they wait for. */
+            /* Before it blocks, as before any wait, others get the messages they wait for. */
             if (vm_sleep(state->vm, 0) == -EINTR)
                 return -EINTR;
             poll(&ready, 1, ERROR_POLL_MS);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the program's resource limits. One that can be lowered is enforced:
- * descriptors in descriptors.c, queued signals in signals.c, the rest here. Those
- * of files written, core dumps, processes and real-time priorities bound what
- * there is not.
+ * Owns the program's resource limits. A limit that can be lowered is enforced: descriptors in
+ * descriptors.c, queued signals in signals.c, the rest here. Limits of files written, core dumps,
+ * processes and real-time priorities concern things that a VM does not have.
  */
 #include <errno.h>
 #include <signal.h>
@@ -66,8 +65,8 @@ bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, uns
                 bytes);
 }
 
-/* The stack is mapped in full: a larger one is mapped now, or refused. Of a smaller one what the
- * program does not stand on is taken away. */
+/* The stack is mapped in full: a larger one is mapped now, or refused. If it becomes smaller, the
+ * part that is not in use is unmapped. */
 static int set_stack(struct linux_state *state, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);

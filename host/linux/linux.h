@@ -45,8 +45,8 @@ struct linux_call {
     int status;
 };
 
-/* What the program was refused last and may have failed for, in words that go on from "it was
- * refused"; NULL: nothing. */
+/* The last thing that the program was refused, and may have failed for, in words that follow "it
+ * was refused"; NULL: nothing. */
 const char *linux_refused(const struct linux_state *state);
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);

@@ -13,7 +13,7 @@
 #include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
-/* What MAP_32BIT means by that. */
+/* The limit that MAP_32BIT means. */
 #define LOW_START 0x40000000ull
 #define LOW_END   0x80000000ull
 /* The heap ends where space_find begins to place mappings. */
@@ -190,10 +190,9 @@ static int copy_file(struct linux_state *state, const struct open_file *file, ui
     return result;
 }
 
-/* A mapping of a file is a copy of it: were it the file itself, somebody who
- * cuts the file short could make the host fault on program memory. The copy is
- * what is mapped, not read into memory of its own: so the kernel gives its
- * bytes again where the program's own pages were given back. */
+/* A mapping of a file is a copy of it: with the file itself, a process that truncates the file
+ * could make the host fault on program memory. The copy is mapped, not read into other memory: so
+ * the kernel shows its bytes again where the program's own pages were given back. */
 static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
                     const struct open_file *file, uint64_t offset)
 {
@@ -212,7 +211,7 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     return result;
 }
 
-/* Checks what is asked for. *file: NULL for anonymous memory. */
+/* Checks the arguments. *file: NULL for anonymous memory. */
 static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
                          const struct open_file **file)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns names: what a path of the program means, and the only way from one to
- * a file of the host. A name is resolved as text first; what is below a
- * read-only directory is then opened by openat2 so that no link leads out of it.
+ * Owns names: the meaning of a path of the program, and the only way from a path to a file of the
+ * host. A name is resolved as text first; a file below a read-only directory is then opened by
+ * openat2 so that no link leads out of the directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,8 +154,8 @@ static int learn_root(struct linux_state *state, struct root *root)
     return 0;
 }
 
-/* First what cannot wait: within the file system of the root, by what the kernel has in memory.
- * All else by the long way. */
+/* First tries the way that cannot block: within the file system of the root, by what the kernel has
+ * in memory. All other names go the long way. */
 static int64_t find(struct linux_state *state, struct root *root, struct host_call *call)
 {
     int64_t fd = learn_root(state, root);

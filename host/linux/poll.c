@@ -15,11 +15,11 @@
 #define NS_PER_S     1000000000ull
 
 /* Only the host's descriptor of standard error can tell that it has room again or that its reader
- * has gone. Whoever waits for that looks at this interval. */
+ * has gone. A wait for that checks it at this interval. */
 #define ERROR_TURN_NS 50000000ull
 
-/* What the streams are asked for one entry. That the other side has gone is always told, whatever
- * the program asked for. */
+/* The events that the streams are asked for, for one entry. It is always told that the other side
+ * has gone, whatever the program asked for. */
 static int stream_want(const struct open_file *file, int events)
 {
     if (file && file->kind == FILE_INPUT)
@@ -48,7 +48,7 @@ static int error_events(const struct open_file *file, int events)
     return poll(&host, 1, 0) > 0 ? host.revents : 0;
 }
 
-/* What holds for one entry, given what holds for the streams. */
+/* The events that hold for one entry, given those that hold for the streams. */
 static int entry_events(const struct open_file *file, int events, int stream)
 {
     if (!file)
@@ -62,7 +62,7 @@ static int entry_events(const struct open_file *file, int events, int stream)
     return events & (READ_EVENTS | WRITE_EVENTS);
 }
 
-/* Fills in what holds for each entry; returns for how many something does. */
+/* Fills in the events of each entry; returns how many entries have any. */
 static int count_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
                        int stream)
 {
@@ -208,7 +208,7 @@ static int select_entries(struct linux_state *state, const fd_set sets[3], unsig
     return count;
 }
 
-/* Leaves in the sets what is ready; returns how many bits that are. */
+/* Leaves the ready descriptors in the sets; returns how many bits these are. */
 static int select_result(fd_set sets[3], const struct pollfd *entries, int count)
 {
     fd_set asked[3];

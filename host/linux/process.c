@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what a program asks about itself and its machine, and its end. */
+/* Owns the questions of a program about itself and its machine, and its end. */
 #include <asm/prctl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -51,7 +51,7 @@ int64_t sys_user(struct linux_state *state, const uint64_t arg[6])
     return LINUX_USER;
 }
 
-/* Becoming who one is already; busybox does so at each start. */
+/* A change to the user that the program already is; busybox makes it at each start. */
 int64_t sys_set_user(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the memory of what a program was refused: one line, the last thing that
- * matters, with the option that allows it. It is said if the program fails.
- * Names are the program's own: bounded, and fit to print.
+ * Owns the record of what a program was refused: one line about the last thing that matters, with
+ * the option that allows it. It is printed if the program fails. Names come from the program: they
+ * are bounded and made fit to print.
  */
 #include "linux/state.h"
 
@@ -96,7 +96,7 @@ static bool is_among(const struct serving *given, const char *const *paths)
     return false;
 }
 
-/* What --ro gives nobody, or nobody needs: all that is said of it is said here. */
+/* Names that --ro never gives, or that nobody needs: this table has the text for each. */
 static bool keep_usual(struct linux_state *state)
 {
     static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};
@@ -228,7 +228,7 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
         break;
     case SYS_unlink:
     case SYS_unlinkat:
-        /* Programs clean up with it after what they failed for. */
+        /* Programs use this call to clean up after they failed, so it is not the reason. */
         keep(state, true, "to remove a file: a VM has no files to write");
         break;
     default:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what a program does with memory it has mapped: moving it, advice, keeping it, writing back. */
+/* Owns the calls on memory that is mapped: moving it, advice, locking, writing back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,7 +133,8 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- advice -------------------------------------------------------------- */
 
-/* Pages that are asked for beforehand come at their first use; what is said is whether they can. */
+/* Pages that are asked for beforehand are allocated at their first use; the answer says only
+ * whether they can be. */
 static int64_t populate(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
 {
     if (!bytes || space_at(space, start, bytes, prot))

@@ -58,7 +58,7 @@ static void take_effect(struct linux_state *state, int signo)
     state->thread.serving->status = signo;
 }
 
-/* Keeps what is blocked. -EAGAIN: no room for what comes with it, and it is not sent. */
+/* Keeps a blocked signal. -EAGAIN: there is no room for its details, and it is not sent. */
 static int enqueue(struct linux_state *state, const struct signal_info *info)
 {
     uint64_t bit = mask_of(info->signo);
@@ -67,7 +67,7 @@ static int enqueue(struct linux_state *state, const struct signal_info *info)
 
     if (info->signo < REAL_TIME && state->pending & bit)
         return 0;
-    /* What the kernel or kill() sends is delivered without its particulars then. */
+    /* A signal of the kernel or of kill() is delivered without its details then. */
     if (full && info->code < 0 && info->signo >= REAL_TIME)
         return -EAGAIN;
     state->pending |= bit;
@@ -76,12 +76,12 @@ static int enqueue(struct linux_state *state, const struct signal_info *info)
     return 0;
 }
 
-/* Sends it with what is to be told to whoever waits for it. */
+/* Sends a signal with the details for the call that waits for it. */
 static int64_t send_info(struct linux_state *state, const struct signal_info *info)
 {
     uint64_t bit = mask_of(info->signo);
 
-    /* What is blocked is pending even if it is ignored: that may change before it is looked at. */
+    /* A blocked signal is pending even if it is ignored: that may change before it is looked at. */
     if (!(state->thread.blocked & bit)) {
         take_effect(state, info->signo);
         return 0;
@@ -244,7 +244,8 @@ int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
                                                                  : vm_sleep(state->vm, UINT64_MAX);
 }
 
-/* Takes what is pending. While the only thread waits, no signal becomes pending: it just sleeps. */
+/* Takes a pending signal. While the only thread waits, no signal can become pending: it just
+ * sleeps. */
 int64_t sys_rt_sigtimedwait(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set, nanoseconds;
@@ -321,7 +322,7 @@ int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
                    SI_TKILL);
 }
 
-/* What follows the first fields means something only with the codes Linux knows. */
+/* The bytes after the first fields have a meaning only with the codes that Linux knows. */
 static bool is_known(const struct signal_info *info)
 {
     static const struct signal_info none;
@@ -330,7 +331,8 @@ static bool is_known(const struct signal_info *info)
            memcmp(info->rest, none.rest, sizeof(none.rest)) == 0;
 }
 
-/* Sends what the program says about it along; as if it were from the kernel, to itself only. */
+/* Sends a signal with details that the program gives. A signal that claims to be from the kernel
+ * may go only to the program itself. */
 static int64_t queue_to(struct linux_state *state, bool self, uint64_t number, uint64_t addr)
 {
     struct signal_info info;

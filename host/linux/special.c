@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the names that mean something without any file of the host: devices, the program's own
- * descriptors, and the few files that say who the VM's user is. */
+ * descriptors, and the few files that describe the VM's user. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

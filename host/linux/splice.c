@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what moves bytes from one descriptor to another without passing through the program. */
+/* Owns the calls that move bytes from one descriptor to another without passing through the
+ * program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +11,7 @@
 #include "linux/state.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
-/* What goes through our memory goes in parts of this size, which is that of a pipe. */
+/* Bytes that go through our memory go in parts of this size, which is that of a pipe. */
 #define THROUGH_BYTES 65536
 
 /* Of the files that streams take, and from which one may start anywhere. */
@@ -42,7 +43,7 @@ static int64_t pass_on(struct linux_state *state, uint64_t bytes, bool waits)
     return stream_pass(vm_stream(state->vm), bytes);
 }
 
-/* What is written to a copy of the file is nonblocking if the call is. */
+/* Writing to a copy of the file is nonblocking if the call is. */
 static int64_t put_some(struct linux_state *state, const struct open_file *out, const void *from,
                         size_t bytes, bool waits)
 {
@@ -52,7 +53,8 @@ static int64_t put_some(struct linux_state *state, const struct open_file *out, 
     return file_put(state, &like, from, bytes);
 }
 
-/* From input to what is not a stream: moves what is there, at most one part. */
+/* From input to a descriptor that is no stream: moves the bytes that are there, at most one
+ * part. */
 static int64_t from_input(struct linux_state *state, struct open_file *in,
                           const struct open_file *out, uint64_t bytes, bool waits)
 {
@@ -64,8 +66,8 @@ static int64_t from_input(struct linux_state *state, struct open_file *in,
     return got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
 }
 
-/* From a file, part after part. What is not taken is read again, so the position is moved by what
- * was. */
+/* From a file, part after part. Bytes that are not taken are read again, so the position moves only
+ * by those that were. */
 static int64_t from_file(struct linux_state *state, struct open_file *in,
                          const struct open_file *out, uint64_t bytes, bool waits)
 {
@@ -169,7 +171,7 @@ int64_t sys_sendfile(struct linux_state *state, const uint64_t arg[6])
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
-/* What input holds goes to output as well as to the next read. */
+/* tee: bytes of input go to output, and stay for the next read. */
 int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[1]);

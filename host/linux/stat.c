@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what is said about files. The program's struct stat is the host's: both are x86-64 Linux. */
+/* Owns the calls that describe files. The program's struct stat is the host's: both are x86-64
+ * Linux. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -69,7 +70,7 @@ static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, b
     case PLACE_DESCRIPTOR:
         file = descriptor_file(state, fd);
         if (file && !follow)
-            return stat_link(out, 64); /* what Linux says of all of them */
+            return stat_link(out, 64); /* as Linux reports for all of them */
         return file ? file_stat(state, file, out) : -ENOENT;
     default:
         return -ENOENT;

@@ -27,9 +27,9 @@
 #define QUEUED_SIGNALS_MAX 64  /* what RLIMIT_SIGPENDING says */
 #define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
 
-/* What stdio libraries take as buffer size. Large for input, since each call is a VM exit and a
- * read waits for the first byte only. Output has that of a pipe: what gathers in a larger buffer
- * arrives late, and is lost when the program crashes. */
+/* The buffer size that stdio libraries use (st_blksize). It is large for input, since each call is
+ * a VM exit and a read waits for the first byte only. For output it is that of a pipe: bytes in a
+ * larger buffer arrive late, and are lost when the program crashes. */
 #define INPUT_BLOCK_BYTES (256 << 10)
 
 /* ---- descriptors (descriptors.c) ---------------------------------------- */
@@ -94,7 +94,7 @@ struct signal_stack {
 
 #define TASK_NAME_BYTES 16
 
-/* What can be set and asked for, and changes nothing in a VM. */
+/* Values that can be set and asked for, and change nothing in a VM. */
 struct task {
     char name[TASK_NAME_BYTES];
     uint32_t death_signal, keep_capabilities;
@@ -140,7 +140,7 @@ struct root {
 /* ---- what was refused last (refused.c) ----------------------------------- */
 
 struct refused {
-    /* What is to be said; empty: nothing was refused. */
+    /* The text; empty: nothing was refused. */
     char text[2 * GIVEN_NAME_BYTES + 80];
     bool looked_at_host; /* for a limit of its own */
     bool probe;          /* text is about something that programs look for and do without */
@@ -166,7 +166,7 @@ struct linux_state {
         heap_mapped;                       /* heap_mapped: page boundary at or after the break */
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
     uint64_t pending, unhandled;
-    struct signal_info queue[QUEUED_SIGNALS_MAX]; /* what came with those pending, oldest first */
+    struct signal_info queue[QUEUED_SIGNALS_MAX]; /* details of the pending ones, oldest first */
     unsigned queued;
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
@@ -259,14 +259,14 @@ enum place {
 };
 /* *which: the device, the descriptor, or the file that is made up. */
 enum place path_place(struct linux_state *state, const char *path, uint64_t *which);
-/* What path_open found: fd is an O_PATH descriptor of the host, to be closed. */
+/* The result of path_open: fd is an O_PATH descriptor of the host, to be closed. */
 struct found {
     int fd;
     bool local;
     struct stat stat;
 };
-/* Finds what is PLACE_INSIDE. Only regular files and directories, and the link itself if `follow`
- * is false. */
+/* Finds a file that is PLACE_INSIDE. Only regular files and directories, and the link itself if
+ * `follow` is false. */
 int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
               struct found *found);
 
@@ -277,7 +277,7 @@ bool special_place(const char *path, bool rooted, enum place *place, uint64_t *w
 bool special_above(const char *path);
 /* The program's name for the device. */
 const char *special_device_name(enum device device);
-/* What the link says that this name is, or -EINVAL: it is none, -ENOENT. */
+/* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */
 int special_link(struct linux_state *state, const char *path, enum place place, uint64_t fd,
                  char *text, size_t bytes);
 /* getdents64 of FILE_LIST. */
@@ -291,7 +291,7 @@ int special_open_made(struct linux_state *state, uint64_t which);
 void signals_init(struct linux_state *state, bool ignore_sigpipe);
 /* Sends the program a signal: it may end by it (serving->next). */
 void signal_send(struct linux_state *state, int signo);
-/* What a write to a link whose receiver is gone becomes: -EPIPE, perhaps with SIGPIPE. */
+/* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
 /* Blocks what the mask at `addr` says, if there is one, and delivers what is no more: for the time
  * of a wait, after which the caller puts state->thread.blocked back. -EINVAL, -EFAULT. */
@@ -325,7 +325,7 @@ const char *linux_call_name(uint64_t number);
 /* ---- int80.c ------------------------------------------------------------- */
 
 /* Turns a 32-bit call into the 64-bit one that does the same; -ENOSYS if none does, or its
- * arguments point to what is laid out otherwise. */
+ * arguments point to structures that are laid out differently. */
 int int80_translate(struct linux_call *call);
 
 /* ---- time.c -------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns what a program may set and ask of its only thread, and of how it is
- * scheduled. Yes is said to what is true in a VM: nobody dumps it or gives it new
- * rights, and it has one processor with a plain share.
+ * Owns the attributes of a program's only thread, and its scheduling. A request succeeds if it asks
+ * for what is true in a VM anyway: nobody dumps the program or gives it new rights, and it has one
+ * processor with an ordinary share.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -226,7 +226,7 @@ int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
 }
 
-/* Any set that has its only processor in it is what it has already. */
+/* Any set that contains its only processor is what it has already. */
 int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
 {
     uint8_t first = 0;
@@ -258,7 +258,7 @@ static int64_t set_scheduler(struct linux_state *state, uint64_t pid, uint64_t p
     if (result)
         return result;
     if (policy == SCHED_OTHER || policy == SCHED_BATCH)
-        return priority ? -EINVAL : 0; /* a batch is what every VM is to the host */
+        return priority ? -EINVAL : 0; /* to the host every VM is batch work */
     return policy == SCHED_FIFO || policy == SCHED_RR ? -EPERM : -EINVAL;
 }
 
@@ -309,7 +309,7 @@ int64_t sys_priority_min(struct linux_state *state, const uint64_t arg[6])
     return priority_bound(arg[0], 1);
 }
 
-/* What the host gives the thread that runs the VM. */
+/* The priority that the host gives the thread that runs the VM. */
 int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
 {
     struct timespec slice = {0};
@@ -338,7 +338,7 @@ int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
     return result ? result : NICE_ZERO;
 }
 
-/* A VM that steps back would hold up those that wait for what it has in its hands. */
+/* A VM that lowers its priority would delay the peers that wait for its messages and releases. */
 int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
 {
     int result = check_priority(arg[0], arg[1]);

@@ -16,8 +16,9 @@
 
 #define LOCK_PI2 13 /* which headers of Linux before 5.14 do not name */
 
-/* What clock_getcpuclockid and pthread_getcpuclockid make of a process or thread: its number turned
- * over, above three bits that say which of its times. There is only one to ask about. */
+/* The clock id that clock_getcpuclockid and pthread_getcpuclockid make of a process or thread: its
+ * number inverted, above three bits that choose one of its times. There is only one thread to ask
+ * about. */
 static int cpu_clock(int32_t clock)
 {
     int32_t pid = ~(clock >> 3);
@@ -73,7 +74,7 @@ int time_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds)
     return 0;
 }
 
-/* What is left until a point in time of that clock; 0: it is past. */
+/* The time left until a moment of that clock; 0: it is past. */
 static uint64_t time_until(int clock, uint64_t nanoseconds)
 {
     uint64_t now = clock_ns(clock);
@@ -202,8 +203,8 @@ static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool
     return result ? result : -ETIMEDOUT;
 }
 
-/* A lock with priority inheritance, whose word says who has it. Nobody else is there who could
- * have it, so nobody is waited for. */
+/* A lock with priority inheritance, whose word names its holder. There is no other thread that
+ * could hold it, so this never waits. */
 static int64_t futex_lock(struct linux_state *state, const uint64_t arg[6])
 {
     const uint32_t self = LINUX_PID;
@@ -232,7 +233,7 @@ static int64_t futex_unlock(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[0], &nobody, sizeof(nobody));
 }
 
-/* What the calls that wake have in common: nobody waits. */
+/* The part that the waking calls have in common: no thread waits. */
 static int64_t futex_wake(struct linux_state *state, const uint64_t arg[6])
 {
     uint32_t value;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the personality may ask of its VM, and no more. */
+/* The functions of a VM that the personality may call; it calls no others. */
 #ifndef FERRY_HOST_VM_LINUX_H
 #define FERRY_HOST_VM_LINUX_H
 

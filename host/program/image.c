@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns program files: opening them, and the order of what is done with one. What
- * is in them is checked by image_check.c, what runs of them copied by image_copy.c.
+ * Owns program files: opening them, and the order of the steps. image_check.c checks their
+ * contents, image_copy.c copies the parts that run.
  */
 #include "program/image.h"
 
@@ -49,7 +49,8 @@ static int64_t nanoseconds(struct timespec time)
 
 static struct image_key key_of(const struct stat *st)
 {
-    /* The change time too: who writes the same number of bytes can set the other one back. */
+    /* The change time too: a process that writes the same number of bytes can set the modification
+     * time back. */
     return (struct image_key){.device = st->st_dev,
                               .inode = st->st_ino,
                               .bytes = (uint64_t)st->st_size,
@@ -122,7 +123,7 @@ int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
     return 0;
 }
 
-/* The first bytes say what the file is. */
+/* The first bytes tell the type of the file. */
 static int check_ident(const char *path, const unsigned char *data, size_t bytes,
                        struct ferry_error *err)
 {

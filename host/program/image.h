@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A program file: its checks, segments, symbols and digest. What runs of it is
- * read once and shared by every VM that runs it; the rest is read when it is asked for.
+ * A program file: its checks, segments, symbols and digest. The parts that run are read once and
+ * shared by every VM that runs the file; the rest is read when somebody asks for it.
  */
 #ifndef FERRY_HOST_IMAGE_H
 #define FERRY_HOST_IMAGE_H
@@ -47,8 +47,8 @@ struct image {
     int fd;         /* the copy of what runs, at the offsets of the file, with holes between */
     struct image_range copied[IMAGE_RANGES_MAX]; /* what the copy has; sorted, disjoint */
     size_t copied_count;
-    /* What a VM is charged for: the pages of its segments, and that part of the copy which it does
-     * not share with others for certain. */
+    /* The memory that a VM is charged for: the pages of its segments, and the part of the copy that
+     * it may not share with others. */
     uint64_t memory_bytes, unshared_bytes;
     struct image_source source; /* the file, for what is not in the copy; fd -1: all is in it */
     char *path;
@@ -72,22 +72,23 @@ struct image {
  * directory, not a regular file. */
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
 
-/* Checks the file and begins to copy what runs of it; a thread of its own goes on with a long copy.
- * Takes the source over, also on an error. The text of an error names the path, the reason and the
- * way out: not an ELF file, not for x86-64, dynamically linked, not executable type, no load
- * segments, linked outside what a VM has, malformed (bounds that overflow or lie beyond the file),
- * more than limit_bytes of memory. */
+/* Checks the file and begins to copy the parts that run; a thread of its own goes on with a long
+ * copy. Takes over the source, also on an error. The text of an error names the path, the reason
+ * and the way out: not an ELF file, not for x86-64, dynamically linked, not executable type, no
+ * load segments, linked outside what a VM has, malformed (bounds that overflow or lie beyond the
+ * file), more than limit_bytes of memory. */
 int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
                struct image **out, struct ferry_error *err);
 void image_close(struct image *image);
 
-/* Waits until the copy is complete and sealed: 0, or the errno of what failed. Any thread. */
+/* Waits until the copy is complete and sealed: 0, or the negative errno of the failure. Any
+ * thread. */
 int image_copy_wait(struct image *image, struct ferry_error *err);
 
 /* Goes on with the digest of an image that was loaded, by one piece of the file, so that the caller
  * can look between two pieces whether to stop. True: the digest is there. Any thread. It is the
- * SHA-256 of the file as it was opened: what runs is read from the copy, the rest from the file. It
- * is all zeros if the rest was changed before it could be read, or cannot be read. */
+ * SHA-256 of the file as it was opened: the parts that run are read from the copy, the rest from
+ * the file. It is all zeros if the rest was changed before it could be read, or cannot be read. */
 bool image_digest_step(struct image *image);
 
 /* Waits for the copy and maps the segments into a space that is free there: pages of the file are

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the checks of an ELF file: what Ferry can run, and that every number
- * in it that is used later was looked at here. The file is not trusted: whoever
- * made it may want to crash the VMM, or to make it slow.
+ * Owns the checks of an ELF file: whether Ferry can run it, and a check of every number in it that
+ * is used later. The file is not trusted: its author may want to crash the VMM, or to make it slow.
  */
 #include <errno.h>
 
@@ -78,7 +77,7 @@ static int check_dynamic(const struct image *image, struct image_view *view, con
     return 0;
 }
 
-/* What the program headers say besides segments. */
+/* The information of the program headers besides segments. */
 static int check_linkage(struct image *image, struct image_view *view,
                          const struct image_headers *headers, struct ferry_error *err)
 {

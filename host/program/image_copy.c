@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the copy of a program file: what of it is copied, and reading the file as it
- * was when it was opened.
+ * Owns the copy of a program file: choosing the parts to copy, and reading the file as it was when
+ * it was opened.
  *
- * What runs is copied once into a sealed memfd and mapped from there. So the digest
- * is that of the very bytes that run, a file that is overwritten or cut short later
- * changes nothing in a running VM, and no access to image pages can raise SIGBUS. A
- * mapping of the file itself would promise none of this. VMs of one image share the
- * copy's pages until they write to them.
+ * The parts that run are copied once into a sealed memfd and mapped from there. So the digest is
+ * that of exactly the bytes that run, a file that is overwritten or truncated later changes nothing
+ * in a running VM, and no access to image pages can raise SIGBUS. A mapping of the file itself
+ * would promise none of this. VMs of one image share the copy's pages until they write to them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +31,9 @@
 /* So much of the last huge page may stay unused. */
 #define SLACK_BYTES (FERRY_EXTENT_BYTES / 16)
 
-/* What is not loaded is copied too where it is so short: symbols and section headers of an
- * ordinary program. Then its digest and symbols are there whatever happens to the file. */
+/* Parts that are not loaded are copied too if they are no longer than this, such as symbols and
+ * section headers of an ordinary program. Then digest and symbols are there whatever happens to the
+ * file. */
 #define REST_BYTES (256u << 10)
 
 /* ---- what is copied ----------------------------------------------------------- */
@@ -221,7 +221,7 @@ static int copy_data(struct image *image, uint64_t start, uint64_t end, char *bu
     return code ? code : copy_bytes(image, to, end, buffer, err);
 }
 
-/* Leaves holes of the file holes of the copy, so that a sparse file costs what it holds. */
+/* Keeps holes of the file as holes of the copy, so that a sparse file costs only its data. */
 static int copy_range(struct image *image, struct image_range range, char *buffer,
                       struct ferry_error *err)
 {
@@ -292,7 +292,7 @@ static int copy(struct image_copying *copying)
         code = copy_range(image, image->copied[i], copying->buffer, err);
     if (code)
         return code;
-    /* What is missing at the end looks like a hole. */
+    /* Bytes that are missing at the end look like a hole. */
     if (fstat(image->source.fd, &st) < 0 || (uint64_t)st.st_size < image->source.key.bytes)
         return cut_short(image, err);
     code = copy_headers(image, &copying->headers);

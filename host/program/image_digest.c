@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the digest of a program file. It is taken when somebody asks for it first: most
- * runs ask never, and it would be a tenth of their start.
+ * Owns the digest of a program file. It is computed when somebody asks for the first time: most
+ * runs never ask, and it would be a tenth of their start.
  *
- * It is always that of the bytes that run, as those come from the copy, which nobody can
- * change. What the copy has not runs nowhere; it comes from the file, if that is still in the
- * state in which it was opened. Else the digest of the file that was opened is not to be had.
+ * It always covers the bytes that run, as these come from the copy, which nobody can change. Bytes
+ * that are not in the copy never run; they come from the file, if that is still in the state in
+ * which it was opened. Otherwise the digest of the file that was opened cannot be computed.
  */
 #include <nettle/sha2.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files that make up image.h share among themselves. */
+/* Declarations that the files behind image.h share. */
 #ifndef FERRY_HOST_IMAGE_INTERNAL_H
 #define FERRY_HOST_IMAGE_INTERNAL_H
 
@@ -30,14 +30,14 @@
 int image_fail(struct ferry_error *err, int code, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The two headers of an ELF file. They are read once and kept, so that what was checked is what
- * is used. */
+/* The two headers of an ELF file. They are read once and kept, so that the code uses exactly the
+ * values that were checked. */
 struct image_headers {
     Elf64_Ehdr file;
     Elf64_Phdr program[IMAGE_HEADERS_MAX]; /* file.e_phnum of them */
 };
 
-/* What libelf sees of a file. */
+/* The memory in which libelf sees a file. */
 struct image_view {
     const struct image *image;
     char *memory;
@@ -49,9 +49,9 @@ struct image_view {
  * be as large as the file: so callers bound e_shnum, or set both to 0. False: out of memory, or
  * there are no such sections. */
 bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr);
-/* Makes a part of the file visible, before libelf is asked for it. What libelf keeps may lie in its
- * place, so what it told before is to be kept, not asked for again. False: the file has no such part,
- * or it cannot be read. */
+/* Makes a part of the file visible, before libelf is asked for it. It may overwrite memory that
+ * libelf works on, so keep earlier answers of libelf and do not ask again. False: the file has no
+ * such part, or it cannot be read. */
 bool image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes);
 void image_view_end(struct image_view *view);
 
@@ -60,25 +60,27 @@ void image_view_end(struct image_view *view);
 int image_check(struct image *image, struct image_view *view, struct image_headers *headers,
                 struct ferry_error *err);
 
-/* Chooses what is copied, and reckons what the image costs a VM. */
+/* Chooses the parts to copy, and computes the memory that the image costs a VM. */
 void image_plan(struct image *image, const struct image_headers *headers);
 
 /* -ENOMEM, with a text that tells how much it needs. */
 int image_no_room(const struct image *image, struct ferry_error *err);
 
-/* Makes the copy of what runs, a memfd, and fills it, by a thread of its own if it is long. */
+/* Makes the copy of the parts that run, a memfd, and fills it, on a thread of its own if it is
+ * long. */
 int image_copy_begin(struct image *image, const struct image_headers *headers,
                      struct ferry_error *err);
 
-/* Reads [offset, offset + bytes) of the file as it was opened: from the copy what that has, the
- * rest from the file. False: not all of it can be had. */
+/* Reads [offset, offset + bytes) of the file as it was opened: from the copy as far as that has it,
+ * the rest from the file. False: not all of it can be read. */
 bool image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset);
 
-/* Whether what image_read reads is the file as it was opened: the copy has all of it, or the file
- * is still in that state. */
+/* Whether image_read still gives the file as it was opened: the copy has all of it, or the file is
+ * unchanged. */
 bool image_is_whole(const struct image *image);
 
-/* pread of all these bytes, whatever interrupts it: 0, -ENODATA beyond the end, or what failed. */
+/* pread of all these bytes, even if it is interrupted: 0, -ENODATA beyond the end, or another
+ * negative errno. */
 int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns how a checked image becomes memory of a program. File pages are
- * mapped privately, not copied: what no VM writes to is there once for all.
+ * Owns how a checked image becomes memory of a program. File pages are mapped privately, not
+ * copied: pages that no VM writes to exist once for all VMs.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,9 +14,9 @@ struct loader {
     uint64_t mapped_end; /* first page not yet mapped */
 };
 
-/* Puts the segment's part of one mapped page in place: its file bytes if asked for, and
- * zeros from there to the end of the page if it has any (segments come in order, so that
- * belongs to no other yet). What lies before the segment stays. Ends with rights `prot`. */
+/* Puts the segment's part of one mapped page in place: its file bytes if asked for, and zeros from
+ * there to the end of the page if it has any (segments come in order, so that belongs to no other
+ * yet). The bytes before the segment stay. Ends with rights `prot`. */
 static int fill_page(const struct loader *loader, const struct image_segment *segment,
                      uint64_t page, unsigned prot, bool with_file)
 {
@@ -71,7 +71,7 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
         /* Offset and address are equal within a page, so this does not go below 0. */
         code = space_map_file(loader->space, first, file_stop - first, segment->prot,
                               loader->image->fd, segment->offset + first - start);
-    /* The file's last page goes on with whatever follows in the file; bss wants zeros. */
+    /* The last page continues with the next bytes of the file, but bss needs zeros. */
     if (!code && file_stop > first && end > file_end && file_end < file_stop)
         code = fill_page(loader, segment, file_stop - FERRY_PAGE_BYTES, segment->prot, false);
     if (!code && page_up(end) > file_stop)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns what a program finds on its stack at its first instruction: argc,
- * argv, envp and the auxiliary vector, as the System V x86-64 ABI lays them out.
+ * Owns the stack of a program at its first instruction: argc, argv, envp and the auxiliary vector,
+ * as the System V x86-64 ABI lays them out.
  */
 #include <cpuid.h>
 #include <elf.h>
@@ -25,7 +25,7 @@ struct writer {
     uint64_t next; /* guest address just above the next string */
 };
 
-/* What a NULL-terminated vector takes: pointers with the NULL, and strings. */
+/* The bytes that a NULL-terminated vector needs: pointers with the NULL, and strings. */
 struct vector_size {
     uint64_t words, bytes;
 };
@@ -59,7 +59,7 @@ static uint64_t *put_vector(struct writer *writer, uint64_t *words, char *const 
     return words;
 }
 
-/* What Linux calls the feature word of AT_HWCAP: CPUID leaf 1, EDX, which every x86-64 has. The C
+/* The feature word that Linux puts into AT_HWCAP: CPUID leaf 1, EDX, which every x86-64 has. The C
  * library's getauxval gives another. */
 static uint64_t hardware_capabilities(void)
 {

@@ -22,8 +22,8 @@ struct table {
     uint64_t symbols, count, strings, strings_bytes;
 };
 
-/* What is looked for: the function that starts last at or before an address, how far it reaches,
- * and where its names are. */
+/* The search: the function that starts last at or before an address, how far it reaches, and where
+ * its names are. */
 struct function {
     uint64_t addr, bytes;
     unsigned names;

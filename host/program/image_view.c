@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns what libelf sees of a program file: memory as large as the file, in which lies what was
- * fetched, at the same offsets. All else in it is zero and takes no memory, only addresses.
+ * Owns the memory in which libelf sees a program file. It is as large as the file, and holds the
+ * parts that were fetched, at the same offsets. The rest is zero and takes no memory, only
+ * addresses.
  *
- * It never sees the file itself. It would read it again after somebody changed what was checked,
- * and a mapping of a file that is cut short faults.
+ * libelf never sees the file itself. It would read numbers again that were changed after the check,
+ * and an access to a mapping of a truncated file faults.
  */
 #include <string.h>
 #include <sys/mman.h>

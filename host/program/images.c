@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The images of an engine: which file is which image, and how long an image is kept. Of
+ * The images of an engine: the image that belongs to a file, and how long an image is kept. Of
  * those that no VM uses the latest few are kept for the next VM, and no more: the files of an
  * engine may change without end.
  */

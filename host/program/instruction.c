@@ -23,7 +23,7 @@ struct decoded {
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* What addresses are computed from. */
+/* The registers from which addresses are computed. */
 struct machine {
     const struct kvm_regs *regs;
     uint64_t next_rip, fs_base, gs_base;
@@ -94,7 +94,7 @@ static int64_t bit_offset(const struct machine *m, const struct decoded *d)
     }
 }
 
-/* What the operand as Zydis gives it lacks. */
+/* The part of an address that Zydis leaves out of the operand. */
 static uint64_t correction(const struct machine *m, const struct decoded *d,
                            const ZydisDecodedOperand *op)
 {

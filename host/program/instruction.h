@@ -27,7 +27,7 @@ size_t instruction_accesses(const uint8_t *code, size_t length, const struct kvm
                             uint64_t fs_base, uint64_t gs_base,
                             struct instruction_access out[INSTRUCTION_ACCESSES_MAX]);
 
-/* What an instruction is that the CPU refused to run at CPL3. */
+/* The kind of an instruction that the CPU refused to run at CPL3. */
 enum instruction_kind {
     INSTRUCTION_OTHER,
     INSTRUCTION_INTERRUPT, /* `int n` */

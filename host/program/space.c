@@ -53,8 +53,8 @@ int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
     return got == MAP_FAILED ? -ENOMEM : 0;
 }
 
-/* The guest's way to [start, end): memory slots and table entries. Both only
- * ever grow; what a failure leaves of them is harmless, the host mapping decides. */
+/* Makes [start, end) reachable for the guest: memory slots and table entries. Both only ever grow.
+ * A failure may leave some of them, which is harmless, as the host mapping decides. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
 {
     unsigned flags = GUEST_USER | GUEST_WRITE | (prot & SPACE_EXEC ? GUEST_EXEC : GUEST_COARSE);
@@ -165,8 +165,8 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     got = mmap(space->base + start, bytes, host_prot(rights(prot)),
                MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
     if (got == MAP_FAILED) {
-        /* What was there may be gone by now, if the file system refused late: never leave a hole,
-         * into which some other memory of this process could come. */
+        /* The old mapping may be gone by now, if the file system refused late. Never leave a hole
+         * into which the kernel could put other memory of this process. */
         result = -errno;
         space_host_reserve(space, start, bytes);
         space->used_bytes -= space_charged_bytes(space, start, end);
@@ -264,19 +264,19 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
 
         if (from >= to)
             break;
-        /* Takes rights or gives back those it had: nothing for the host to refuse. */
+        /* Takes rights away, or gives back earlier ones: the host has no reason to refuse. */
         mprotect(space->base + from, to - from, host_prot(region->prot));
     }
 }
 
-/* What becomes of a region's `prot` by new rights. */
+/* The new `prot` of a region with new rights. */
 static unsigned with_rights(unsigned kind, unsigned prot)
 {
     kind = (kind & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
     return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
 }
 
-/* Whether the rights go beyond what the program may do with what was mapped there. */
+/* Whether the rights go beyond those that the mapping allows the program. */
 static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
 {
     const unsigned shared_file = SHARED | ALONE;

@@ -99,8 +99,8 @@ bool space_beyond_file(const struct space *space, uint64_t addr);
 
 /* ---- space_move.c ---------------------------------------------------------- */
 
-/* Whether all of the range is mapped, as one mapping of Linux would be: with the same rights and
- * of one sort. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
+/* Whether all of the range is mapped, and would be one mapping of Linux: with the same rights and
+ * of one kind. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
 bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
                       bool *file);
 /* Moves what is mapped, with its contents, in place of what is mapped at `to`; the two do not

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files that make up space.h share among themselves: the list of regions. */
+/* The list of regions, which the files behind space.h share. */
 #ifndef FERRY_HOST_SPACE_INTERNAL_H
 #define FERRY_HOST_SPACE_INTERNAL_H
 
 #include "program/space.h"
 
-/* What a region's `prot` holds besides rights. */
+/* Bits of a region's `prot` besides rights. */
 enum {
     RIGHTS = SPACE_READ | SPACE_WRITE | SPACE_EXEC,
     /* Counts against the limit: it was accessible once, so it may hold memory.
@@ -28,7 +28,7 @@ bool space_is_free(const struct space *space, uint64_t start, uint64_t end);
 /* Whether all of [start, end) is mapped, with all of the rights. */
 bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
 uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end);
-/* What these rights on all of [start, end) would be charged with beyond what it is now. */
+/* The charge that these rights on all of [start, end) would add to the present one. */
 uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
 /* Whether `more` further bytes may be charged once `less` are given back. */
 bool space_within_limit(const struct space *space, uint64_t less, uint64_t more);
@@ -44,7 +44,7 @@ int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsig
 /* for unmapping it (two places), and for giving it other rights (two). */
 int space_reserve_cut(struct space *space, uint64_t start, uint64_t end);
 int space_reserve_split(struct space *space, uint64_t start, uint64_t end);
-/* Gives back what was reserved of the host's mappings and is not needed. */
+/* Gives back reserved mappings of the host that are not needed. */
 void space_settle(struct space *space);
 /* The rest takes reserved places. One: */
 void space_insert_region(struct space *space, size_t at, struct space_region region);

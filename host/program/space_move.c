@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns what is done with mapped memory as a whole: moving it to another address, giving it back. */
+/* Owns operations on mapped memory as a whole: moving it to another address, giving it back. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "program/space_internal.h"
 
-/* What makes two ranges different mappings to Linux. */
+/* The bits that make two ranges different mappings to Linux. */
 #define SORT (RIGHTS | SHARED | ALONE | COPIED)
 
 bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the list of a program's regions, and what they are charged with.
+ * Owns the list of a program's regions, and the charge for them.
  *
- * Every region and every gap is at most one host mapping (VMA), so the bound
- * on regions bounds what a hostile program can take of vm.max_map_count. For
- * that to hold, regions merge only where the kernel surely merges too: a
- * fresh range with one of its neighbours.
+ * Every region and every gap is at most one host mapping (VMA), so the bound on regions bounds how
+ * many mappings of vm.max_map_count a hostile program can take. For that to hold, regions merge
+ * only where the kernel surely merges too: a fresh range with one of its neighbours.
  */
 #include <errno.h>
 #include <stdlib.h>

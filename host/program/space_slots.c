@@ -16,8 +16,8 @@
 #define ALIGN     FERRY_EXTENT_BYTES
 #define CHUNK_MIN (4ull << 20)
 #define CHUNK_MAX (256ull << 20)
-/* Slots may be larger than what is mapped, but not without measure: a program
- * that maps single pages far apart must not fill the kernel's memory. */
+/* Slots may be larger than the mapped ranges, but not without bound: a program that maps single
+ * pages far apart must not fill the kernel's memory. */
 #define SLACK_BYTES  (1ull << 30)
 #define SLACK_FACTOR 4
 
