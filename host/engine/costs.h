@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What exit, hand-over, first touch and copy cost on this machine, and the crossover that follows. */
+/* The costs of exit, hand-over, first touch and copy on this machine, and the crossover that
+ * follows. */
 #ifndef FERRY_HOST_COSTS_H
 #define FERRY_HOST_COSTS_H
 
@@ -18,11 +19,11 @@ struct costs {
 
 #define COSTS_PIECES \
     ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES)) /* messages of one extent */
-#define COSTS_IN_FLIGHT 16u /* of a link, unless its maker says otherwise */
+#define COSTS_IN_FLIGHT 16u /* of a link, unless its maker chooses another number */
 
-/* The length up to which a payload is cheaper to copy; at most an extent. From VM to VM: with
- * the host at one end a loan costs less, but so does the copy, which then fills the cache that
- * its reader uses. */
+/* The length up to which a payload is cheaper to copy; at most an extent. It holds from VM to VM.
+ * With the host at one end a loan costs less, but so does a copy, which then fills the cache of its
+ * reader. */
 uint64_t costs_crossover(const struct costs *costs, bool huge);
 
 #endif

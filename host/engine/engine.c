@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The engine: what all VMs of one embedding share. */
+/* The engine: what all VMs of one embedder share. */
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return error_set(err, result, "cannot measure the cost of a hand-over: %s",
                          strerror(-result));
     engine->exchange.crossover_bytes = engine->info.crossover_bytes;
-    if (!engine->info.huge) /* no warning: nothing is wrong, and each run would say it again */
+    if (!engine->info.huge) /* no warning: it is no fault, and every run would repeat it */
         engine_log(engine, FERRY_LOG_INFO,
                    "extents are not huge pages here, so hand-overs are slower; "
                    "for what to type here, see: ferry doctor");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The engine: what all VMs of one embedding share, and the threads that look after VMs that run.
+ * The engine: what all VMs of one embedder share, and the threads that look after running VMs.
  */
 #ifndef FERRY_HOST_ENGINE_H
 #define FERRY_HOST_ENGINE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What this machine offers, for those who ask before they make an engine. */
+/* What this machine offers, for embedders that ask before they make an engine. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>

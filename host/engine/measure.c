@@ -2,11 +2,11 @@
 /*
  * Measures what a loan costs on this machine and what a copy costs.
  *
- * A loan is closed and opened in two windows, on its way there and on its way
- * home, and after each opening a guest touches it: the sender when it fills it
- * again. One window with one VM behind it has all of these. Closing is dearer
- * while another core runs a thread of the process, which must drop its TLB
- * entries; in real use the peer's thread does run, so here a thread spins.
+ * A loan is closed and opened in two windows, on its way to the receiver and on its way home. After
+ * each opening a guest touches it: first the receiver, then the sender, when it fills the extent
+ * again. One window with one VM behind it shows all these costs. Closing costs more while another
+ * core runs a thread of the process, since that core must drop its TLB entries. In real use the
+ * peer's thread does run, so here a thread spins.
  */
 #include "engine/measure.h"
 
@@ -28,8 +28,8 @@
 
 #define ROUNDS      15
 #define START_NS    1000000  /* for a thread to begin */
-#define GLANCE_NS   2000     /* for one that spins to be seen to */
-#define PATIENCE_NS 50000000 /* with one that gets no processor */
+#define GLANCE_NS   2000     /* to see that the other thread spins */
+#define PATIENCE_NS 50000000 /* with a thread that gets no processor */
 
 static int compare(const void *a, const void *b)
 {
@@ -64,7 +64,7 @@ static void *spin(void *arg)
     return NULL;
 }
 
-/* Whether it runs at this moment: where other work is done, it may have no processor. */
+/* Whether the spinning thread runs at this moment: on a busy machine it may have no processor. */
 static bool busy_now(struct busy *busy, uint64_t patience_ns)
 {
     unsigned long turns = atomic_load(&busy->turns);
@@ -76,9 +76,9 @@ static bool busy_now(struct busy *busy, uint64_t patience_ns)
     return false;
 }
 
-/* On any core but this one, also if this thread may use no other: an embedder may have pinned it
- * for a while, and the figures are for all of the machine. Where there is one core only, or no
- * thread to be had, they are those without it. */
+/* Lets the other thread spin on any core but this one, even if this thread may use no other core:
+ * an embedder may have pinned it for a while, and the figures are for the whole machine. If there
+ * is only one core, or no thread can be started, the figures are those without a busy core. */
 static void busy_start(struct busy *busy)
 {
     cpu_set_t cpus;
@@ -120,8 +120,8 @@ static void measure_exit(struct measure_vm *vm, struct costs *out)
     out->exit_ns = median(exits, ROUNDS);
 }
 
-/* Opens, touches, closes. `vm` NULL: there is none, and the host touches. `*counts`: another
- * core was busy at the closing. */
+/* Opens, touches, closes. `vm` NULL: there is no VM, and the host touches. `*counts`: another core
+ * was busy at the closing. */
 static int loan_once(struct window *window, struct measure_vm *vm, struct busy *busy,
                      uint64_t *handover, uint64_t *touch, bool *counts)
 {
@@ -152,7 +152,8 @@ static int measure_loan(struct window *window, struct measure_vm *vm, struct bus
         measure_exit(vm, out);
         measure_vm_aim(vm, true);
     }
-    /* Until there are enough closings with the other core busy, or it has taken too long. */
+    /* Repeats until there are enough closings with the other core busy, or until it takes too
+     * long. */
     uint64_t deadline = clock_now() + PATIENCE_NS;
     size_t closings = 0, touches = 0;
     while (closings < ROUNDS && (touches < ROUNDS || clock_now() < deadline)) {
@@ -166,7 +167,7 @@ static int measure_loan(struct window *window, struct measure_vm *vm, struct bus
             touch[touches++] = once;
     }
     out->unsure = closings < ROUNDS / 2;
-    closings += closings == 0; /* better one of the others than none */
+    closings += closings == 0; /* a closing with an idle core is better than none */
     uint64_t touched = median(touch, touches);
     out->handover_ns = median(handover, closings);
     out->touch_ns = touched > out->exit_ns ? touched - out->exit_ns : 0;
@@ -182,7 +183,7 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
     busy_start(&busy);
     if (result == 0)
         result = measure_loan(window, &vm, &busy, out);
-    if (result < 0) { /* what cannot be run cannot be measured; the rest can */
+    if (result < 0) { /* if the VM cannot run, the rest can still be measured */
         window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_CLOSED);
         out->exit_ns = 0;
         result = measure_loan(window, NULL, &busy, out);
@@ -194,7 +195,7 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
 
 /* --- a copy ---------------------------------------------------------------------- */
 
-/* From the two extents in turn, so that they have left the nearest cache meanwhile. */
+/* Copies from the two extents in turn, so that each has left the nearest cache meanwhile. */
 static int measure_copy(const struct pool *pool, struct costs *out)
 {
     uint64_t bytes = (uint64_t)COSTS_IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
@@ -244,8 +245,8 @@ static bool look_for_huge(struct pool *pool)
     return pool_is_huge(pool, pool_small_bytes(pool));
 }
 
-/* Making a huge page takes as long as making a VM. A file of a machine that had them is believed: one
- * that has none to give any more shows when an extent is made. */
+/* Making a huge page takes as long as making a VM. So if the file says that the machine had huge
+ * pages, that is believed; if there are none any more, it shows when an extent is made. */
 static bool load_costs(struct pool *pool, bool *huge, const char *path, char key[MEASURE_KEY_BYTES],
                        struct costs *out)
 {

@@ -12,12 +12,12 @@
 #include "kvm/kvm.h"
 #include "pool/pool.h"
 
-/* If /dev/kvm is not open, the host touches, in place of a VM. Some milliseconds, during which
- * another thread keeps another core busy. */
+/* Measures. If /dev/kvm is not open, the host touches instead of a VM. This takes some
+ * milliseconds, during which another thread keeps another core busy. */
 int measure_costs(const struct kvm *kvm, struct costs *out);
 
-/* All that an engine with this pool tells: costs as the file at cache_path (NULL: there is none) has
- * them, or measured, and then kept there. */
+/* Fills what an engine with this pool tells. The costs are read from the file at cache_path (NULL:
+ * there is none), or measured and then kept there. */
 int measure_info(const struct kvm *kvm, struct pool *pool, const char *cache_path,
                  struct ferry_engine_info *info);
 

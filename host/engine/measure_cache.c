@@ -20,8 +20,8 @@
 
 /* --- key ----------------------------------------------------------------------- */
 
-/* Model, and the number by which models of one name differ. What leaves there are is asked once:
- * where the processor is virtual, each question is an exit. */
+/* The model, and the number by which models of one name differ. The highest CPUID leaf is asked
+ * only once: where the processor is virtual, each question is an exit. */
 static void processor(char name[49], unsigned *signature)
 {
     const unsigned first = 0x80000002u;
@@ -56,7 +56,7 @@ static bool within(uint64_t value, uint64_t least, uint64_t most)
     return value >= least && value <= most;
 }
 
-/* From a fast machine to one that emulates another. */
+/* Figures from a fast machine to an emulated one are believed. */
 static bool plausible(const struct costs *costs)
 {
     const uint64_t most = 10000000; /* 10 ms */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM to measure with: the least that KVM runs as it runs a program of Ferry's. */
+/* A VM to measure with: the smallest that KVM runs in the same way as a program of Ferry. */
 #include "engine/measure_vm.h"
 
 #include <errno.h>

@@ -9,8 +9,9 @@
 #include "lib/clock.h"
 #include "lib/thread.h"
 
-/* Passes without a running guest before it sleeps: some 100 us, longer than a wake-up takes,
- * so that two VMs that answer each other do not send it to sleep each time. */
+/* After so many passes without a running guest the poller sleeps: some 100 us, longer than a
+ * wake-up takes, so that it does not fall asleep each time between two VMs that answer each
+ * other. */
 #define IDLE_PASSES 2000
 
 /* One look at every VM. *running: a guest runs. */
@@ -26,8 +27,8 @@ static void look_round(struct poller *poller, bool *running)
     pthread_mutex_unlock(&poller->lock);
 }
 
-/* A VM's thread sets in_guest before it loads `asleep`, and this one the other way round: one
- * of the two sees the other, so no guest runs unwatched. */
+/* A VM's thread sets in_guest and then loads `asleep`; this thread sets `asleep` and then loads
+ * in_guest. One of the two sees the other, so no guest runs unwatched. */
 static void sleep_until_woken(struct poller *poller)
 {
     bool running = false;
@@ -84,7 +85,7 @@ void poller_stop(struct poller *poller)
     poller->running = false;
 }
 
-/* The lock is free for moments only while the poller spins, so it is asked to make way. */
+/* While the poller spins the lock is free for moments only, so the poller is asked to give way. */
 static void lock_list(struct poller *poller)
 {
     atomic_fetch_add(&poller->wanted, 1);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The polled engine: one thread that watches the rings of all running VMs, for
- * when a core is worth less than the exits. It drains a VM's out ring while the guest runs,
- * so that neither a doorbell nor a natural exit is needed.
+ * The polled engine: one thread that watches the rings of all running VMs, for use where a core
+ * costs less than the exits. It drains a VM's out ring while the guest runs, so that neither a
+ * doorbell nor a natural exit is needed.
  *
- * It sleeps while no guest runs: with all VMs blocked in the VMM nothing can
- * appear in a ring.
+ * It sleeps while no guest runs: with all VMs blocked in the VMM nothing can appear in a ring.
  */
 #ifndef FERRY_HOST_POLLER_H
 #define FERRY_HOST_POLLER_H
@@ -28,11 +27,11 @@ struct poller {
     struct runner *runners;
 };
 
-/* `cpu`: where it runs; NULL: as its maker may. */
+/* `cpu`: where it runs; NULL: where its creator may run. */
 int poller_start(struct poller *poller, const int *cpu);
 void poller_stop(struct poller *poller);
 
-/* A VM's thread begins and ends to take part; nothing is done where there is no poller. */
+/* A VM's thread begins to take part, and ends. They do nothing if there is no poller. */
 void poller_add(struct poller *poller, struct runner *runner);
 void poller_remove(struct poller *poller, struct runner *runner);
 

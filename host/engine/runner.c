@@ -52,7 +52,7 @@ void runner_poll(struct runner *runner)
         return;
     if (pthread_mutex_trylock(&runner->serving) != 0)
         return;
-    /* Looked at before the drain: what comes during it is seen next time. */
+    /* This is read before the drain, so changes during the drain are seen next time. */
     runner->polled = now;
     drain_out(runner->endpoint);
     pthread_mutex_unlock(&runner->serving);

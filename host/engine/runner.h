@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A VM as the ticker and the poller know it: one whose thread runs a guest. What they do to it they
- * do here; all else about it is its VM's.
+ * A runner: a running VM as the ticker and the poller know it. This file has everything that they
+ * do to a VM; the rest of a VM is in vm/.
  */
 #ifndef FERRY_HOST_RUNNER_H
 #define FERRY_HOST_RUNNER_H
@@ -13,21 +13,21 @@
 
 #include "ipc/endpoint.h"
 
-/* What a guest published, and what happened to it: as it was when somebody looked. */
+/* The indexes that a guest had published, and its count of events, when a thread looked last. */
 struct runner_marks {
     uint32_t out_head, in_tail, home_tail, release_head, events;
 };
 
 struct runner {
     struct endpoint *endpoint;
-    uint64_t deadline_ns; /* when its time is over; 0: never */
-    /* Its time is over. Under the ticker's lock, perhaps again and again. */
+    uint64_t deadline_ns; /* when its time limit is reached; 0: never */
+    /* Hook: the time limit is reached. Under the ticker's lock, perhaps repeatedly. */
     void (*time_over)(struct runner *runner);
-    /* Makes the guest leave. Only while it is among the running. */
+    /* Hook: makes the guest exit. Only while the VM is among the running ones. */
     void (*kick)(struct runner *runner);
 
-    /* Held by whoever serves its guest, so not while the guest runs: whoever has it finds the out
-     * ring as the guest left it. */
+    /* Held by the thread that serves the guest, but not while the guest runs. Its holder finds the
+     * VMM's side of the out ring at rest. */
     pthread_mutex_t serving;
     atomic_uint in_guest;     /* so many of its CPUs are */
     atomic_ullong entered_ns; /* when its guest was entered last */
@@ -50,11 +50,11 @@ void runner_kick(struct runner *runner);
 /* Whether descriptors wait in its out ring. Any thread. */
 bool runner_has_pending(const struct runner *runner);
 
-/* Sends the plain output it gathered if the receiver waits for it. Any thread. */
+/* Sends the plain output that the VM gathered if the receiver waits for it. Any thread. */
 void runner_send_gathered(struct runner *runner);
 
-/* Drains its rings if anything changed since the last look, unless its thread does so itself
- * right now. On the poller's thread. */
+/* Drains the VM's rings if anything changed since the last look, unless the VM's own thread is
+ * serving it. On the poller's thread. */
 void runner_poll(struct runner *runner);
 
 #endif

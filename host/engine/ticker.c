@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The ticker: bounds how long what a running guest left waits, and how long a VM runs. */
+/* The ticker: bounds how long the messages and releases of a running guest wait, and how long a VM
+ * runs. */
 #include "engine/ticker.h"
 
 #include "ipc/direct.h"
@@ -8,7 +9,7 @@
 #include "lib/clock.h"
 #include "lib/thread.h"
 
-/* A VM is given up after so many looks at which its guest had not run. Being watched again
+/* A VM is no longer watched after so many looks at which its guest had not run. To be watched again
  * costs it a little, and the ticker may have to be woken. */
 #define IDLE_LOOKS 16
 
@@ -27,7 +28,7 @@ static void wake(struct ticker *ticker)
 void ticker_report(struct ticker *ticker, struct runner *runner)
 {
     if (atomic_exchange(&runner->watched, true))
-        return; /* the ticker was first, and keeps it */
+        return; /* the ticker was first and goes on watching it */
     struct runner *first = atomic_load_explicit(&ticker->reported, memory_order_relaxed);
     do
         runner->next_watched = first;
@@ -41,7 +42,7 @@ void ticker_stuck(struct ticker *ticker)
     wake(ticker);
 }
 
-/* Under lock: those that reported themselves are watched. */
+/* Under lock: begins to watch the VMs that reported themselves. */
 static void adopt(struct ticker *ticker)
 {
     struct runner *runner = atomic_exchange(&ticker->reported, NULL);
@@ -96,8 +97,8 @@ static void look_after(const struct ticker *ticker, struct runner *runner)
     if (runner_has_pending(runner) && !ticker->polled)
         runner_kick(runner);
     direct_announce(runner->endpoint);
-    /* What it took and released by stores alone is room for its senders
-     * and pages for their owners, who may be waiting. */
+    /* The messages it took and the tokens it released, by stores alone, give room to its senders
+     * and pages to their owners, which may be waiting. */
     loan_collect(runner->endpoint);
 }
 
@@ -119,8 +120,8 @@ uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns)
     return (entered > runner->looked_ns ? entered : runner->looked_ns) + interval_ns;
 }
 
-/* Whoever is due within a quarter of the interval is looked at now, so that many VMs do not
- * take as many wake-ups. */
+/* A VM that is due within a quarter of the interval is looked at now, so that many VMs do not need
+ * as many wake-ups. */
 static uint64_t slack(const struct ticker *ticker)
 {
     return ticker->interval_ns / 4;
@@ -148,9 +149,10 @@ static uint64_t look_at_watched(struct ticker *ticker)
             uint64_t due = look_if_due(ticker, runner, now);
             next = due < next ? due : next;
         }
-        /* One that leaves often is never due, and its exits wake only who has much room. */
+        /* A VM that exits often is never due, and its exits wake only senders that have much
+         * room. */
         room_unpark(runner->endpoint);
-        /* Gathered at its last exit; it may be busy in the VMM since. */
+        /* Its output was gathered at its last exit; it may be busy in the VMM since then. */
         runner_send_gathered(runner);
         runner->idle_looks = was_idle(runner) ? runner->idle_looks + 1 : 0;
         if (runner->idle_looks < IDLE_LOOKS) {
@@ -186,7 +188,7 @@ static void enforce_limits(struct ticker *ticker, uint64_t now)
     }
 }
 
-/* Under lock: tries again to close what was released, wherever it is. */
+/* Under lock: tries again to close loans that were released, in all endpoints. */
 static void collect_stuck(struct ticker *ticker)
 {
     if (!atomic_exchange(&ticker->stuck, false))
@@ -230,7 +232,8 @@ static void *ticker_thread(void *arg)
         collect_stuck(ticker);
         enforce_limits(ticker, clock_now());
         sleep_while_idle(ticker);
-        /* After a sleep `next` is long over, so the one who woke it is adopted at once. */
+        /* After a sleep `next` is in the past, so the VM that woke the ticker is watched at
+         * once. */
         unsigned seen = atomic_load(&ticker->events);
         if (!ticker->stopping)
             wait_until(ticker, seen, next);

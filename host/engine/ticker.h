@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ticker: one thread per engine that bounds how long a deferred message or a release
- * waits in a VM that does not leave by itself, and how long a VM runs.
+ * The ticker: one thread per engine that bounds how long a deferred message or a release waits in a
+ * VM that makes no exit by itself, and how long a VM runs.
  *
- * It looks at watched VMs only: those whose guest ran a short while ago. A VM whose thread
- * is in the VMM needs no looking after: all its guest did was taken up at its exit, and
- * before it blocks there, endpoint_prepare takes up the rest. When no VM is watched it
- * sleeps until the next time limit. So neither idle VMs nor an idle engine cost time.
+ * It looks at watched VMs only: those whose guest ran a short while ago. A VM whose thread is in
+ * the VMM needs no ticker: its exit processed everything its guest did, and before it blocks there,
+ * endpoint_prepare processes the rest. When no VM is watched it sleeps until the next time limit.
+ * So neither idle VMs nor an idle engine cost time.
  *
- * The thread of a VM that enters its guest looks whether it is watched: one load of a
- * word that is its own and that the ticker writes when it gives it up. How neither can
- * miss the other: the VM stores in_guest and then loads watched; the ticker stores watched
- * and then loads in_guest; all four are sequentially consistent. So either the VM finds
- * that it is not watched, and reports itself, or the ticker finds it in its guest, and
- * keeps it. Whoever then sets watched first has it, so it is on one list only.
- * Likewise with the ticker's sleep: a VM puts itself on the list and then loads asleep; the
- * ticker stores asleep and then loads the list.
+ * The thread of a VM that enters its guest checks whether the VM is watched: one load of a word of
+ * this VM, which the ticker writes when it stops watching. Neither can miss the other: the VM
+ * stores in_guest and then loads watched; the ticker stores watched and then loads in_guest; all
+ * four are sequentially consistent. So either the VM finds that it is not watched, and reports
+ * itself, or the ticker finds it in its guest, and goes on watching it. The first of the two that
+ * sets watched puts it on its list, so it is on one list only. Likewise with the ticker's sleep: a
+ * VM puts itself on the list and then loads asleep; the ticker stores asleep and then loads the
+ * list.
  */
 #ifndef FERRY_HOST_TICKER_H
 #define FERRY_HOST_TICKER_H
@@ -46,11 +46,11 @@ struct ticker {
     atomic_bool stuck;               /* a loan somewhere could not be closed */
 };
 
-/* What a guest left is looked at after interval_ns at most. `polled`: there is a poller that takes
- * what it queued. */
+/* The rings of a guest are looked at after interval_ns at most. `polled`: there is a poller that
+ * takes queued messages. */
 int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled);
-/* There are no VMs any more. It ends by itself when it was told, which takes a wake; ticker_stop
- * waits until it has. */
+/* There are no VMs any more. The first call tells the ticker to end, which takes one wake;
+ * ticker_stop waits until it has ended. */
 void ticker_tell_end(struct ticker *ticker);
 void ticker_stop(struct ticker *ticker);
 
@@ -58,12 +58,12 @@ void ticker_stop(struct ticker *ticker);
 void ticker_add(struct ticker *ticker, struct runner *runner);
 void ticker_remove(struct ticker *ticker, struct runner *runner);
 
-/* The VM, which entered its guest, is not watched. On its own thread. */
+/* Reports a VM that entered its guest and is not watched. On the VM's own thread. */
 void ticker_report(struct ticker *ticker, struct runner *runner);
 
-/* When a VM whose guest runs must be looked at: an interval after the guest was entered, as
- * all it had done before was taken up then, or after the last look. So a VM that
- * leaves more often than that by itself is never disturbed, nor what it batches torn apart. */
+/* When a VM whose guest runs must be looked at: an interval after the guest was entered (everything
+ * it had done before was processed then), or after the last look. So a VM that exits more often
+ * than that by itself is never disturbed, and its batches stay whole. */
 uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns);
 
 /* A loan that was released could not be closed: the next tick tries again. Any thread. */

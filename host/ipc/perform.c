@@ -178,7 +178,7 @@ static void leave_room(struct ferry_link *link, const uint32_t *token)
     room_unpark(link->to);
 }
 
-/* Everything about one message that may fail, but for room and the page tables. */
+/* Does everything about one message that may fail, except room and the page tables. */
 static int prepare(struct transfer *transfer)
 {
     transfer->message = atomic_fetch_add(&transfer->link->sequence, 1) + 1;

@@ -48,9 +48,8 @@ static void write_segments(char *host)
     memcpy(host + AT_TSS + 4, &stack, sizeof stack); /* RSP0 */
 }
 
-/* Every exception ends the program, so each stub only leaves the VM: the VMM
- * tells the vector from RIP. CPL0 code may be emulated and slow: two
- * instructions are all there is. */
+/* Each exception stub only makes an exit: the VMM tells the vector from RIP. CPL0 code may be
+ * emulated and slow, so a stub has only two instructions. */
 static void write_exceptions(char *host)
 {
     static const uint8_t stub[STUB_BYTES] = {0xe6, FERRY_PORT_EXCEPTION, 0x0f, 0x0b};
@@ -89,8 +88,8 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     const uint64_t in = offsetof(struct ferry_control, in);
     int result = 0;
 
-    /* Rights only grow: read-only for all, then writing for the guest's pages. The first page,
-     * which tells who its peers are, comes when the guest looks at it (identity.h). */
+    /* Rights only grow: first read-only for all pages, then writing for the guest's pages. The
+     * first page, which describes the peers, is mapped when the guest looks at it (identity.h). */
     result |= map_pages(tables, sizeof(struct ferry_control_info),
                         control - sizeof(struct ferry_control_info), GUEST_USER);
     result |= map_pages(tables, guest, in - guest, GUEST_USER | GUEST_WRITE);

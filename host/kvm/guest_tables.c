@@ -59,7 +59,7 @@ static void set_leaf(uint64_t *entry, uint64_t addr, unsigned flags, uint64_t si
         *entry = addr | rights | no_exec | size_bit;
 }
 
-/* Tables that are kept for what cannot do with a large leaf: code, and the levels above. */
+/* Tables that are kept for mappings that need small leaves: code, and the levels above it. */
 #define TABLES_KEPT 64
 
 static bool is_scarce(const struct guest_tables *tables)

@@ -16,8 +16,8 @@ enum {
     GUEST_WRITE = 2,
     GUEST_EXEC = 4,
     GUEST_LARGE = 8, /* 2 MiB leaves; start and end must be aligned to it */
-    /* A 2 MiB leaf will do if few tables are left, though it gives rights to what lies beside:
-     * where the host's mapping decides anyhow. */
+    /* A 2 MiB leaf is allowed if few tables are left, although it also gives rights to the memory
+     * beside. For mappings where the host's mapping decides in any case. */
     GUEST_COARSE = 16,
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* /dev/kvm and what is asked of it once for all VMs. */
+/* /dev/kvm, and the questions that are asked of it once for all VMs. */
 #include "kvm/kvm.h"
 
 #include <errno.h>
@@ -58,8 +58,8 @@ static int check_version(int kvm_fd, struct ferry_error *err)
     return 0;
 }
 
-/* What guests may see of the processor: all that KVM can give, less what
- * needs more than Ferry sets up. */
+/* The processor features that guests may see: all that KVM offers, less those that need more than
+ * Ferry sets up. */
 static void filter_cpuid(struct kvm *kvm)
 {
     for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* /dev/kvm and what is asked of it once for all VMs. */
+/* /dev/kvm, and the questions that are asked of it once for all VMs. */
 #ifndef FERRY_HOST_KVM_H
 #define FERRY_HOST_KVM_H
 
@@ -11,7 +11,7 @@
 struct kvm {
     int fd; /* -1: it is not open */
     int vcpu_mmap_bytes;
-    struct kvm_cpuid2 *cpuid; /* what guests may see of the processor */
+    struct kvm_cpuid2 *cpuid; /* the processor features that guests may see */
     uint64_t xcr0;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What KVM can show a guest of the processor. */
+/* The CPUID table that KVM offers to guests. */
 #include "kvm/kvm_cpuid.h"
 
 #include <errno.h>
@@ -19,8 +19,9 @@
 struct kept_head {
     char what[8];
     uint32_t format, entries;
-    /* When the answer holds: what KVM can give changes with the kernel, its module or the
-     * processor's microcode, none of which changes without one of these. */
+    /* The conditions under which the answer holds. What KVM offers changes with the kernel, its
+     * module or the processor's microcode; none of these changes without one of the values
+     * below. */
     char boot[BOOT_BYTES + 4];
     uint64_t device, inode;
     int64_t changed_ns;

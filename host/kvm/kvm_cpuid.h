@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What KVM can show a guest of the processor. KVM reads the whole processor to tell, each time;
- * where the processor is itself a virtual one each of its 75 leaves is an exit, and the answer
- * takes as long as making a VM. So it is kept in a file, if the embedder has one for such.
+ * The CPUID table that KVM offers to guests. KVM asks the processor for all of it each time. Where
+ * the processor is itself virtual, each of the 75 leaves is an exit, and the answer takes as long
+ * as making a VM. So it is kept in a file, if the embedder has one for such data.
  */
 #ifndef FERRY_HOST_KVM_CPUID_H
 #define FERRY_HOST_KVM_CPUID_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtual CPU of KVM's: the thread that runs it, its exits and its registers. Nobody else looks
- * into the memory that it shares with KVM.
+ * A virtual CPU of KVM's: the thread that runs it, its exits and its registers. No other file looks
+ * into the memory that a CPU shares with KVM.
  */
 #ifndef FERRY_HOST_VCPU_H
 #define FERRY_HOST_VCPU_H
@@ -33,14 +33,14 @@ int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uin
                 uint64_t rsp, struct ferry_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* Interrupts the CPU's thread, which there must be: KVM_RUN returns, or the next one does at once. Any
+/* Interrupts the CPU's thread, which must exist: KVM_RUN returns, or the next one does at once. Any
  * thread. */
 void vcpu_kick(const struct vcpu *vcpu);
 
-/* All that follows is for the CPU's own thread, or before it has one. */
+/* All functions below are for the CPU's own thread, or for the time before it has one. */
 
-/* Runs the guest until its next exit; changes of registers that were made go with it. 0 or the
- * negative errno of KVM_RUN. -EINTR: it was interrupted, and the kick is still on the thread's
+/* Runs the guest until its next exit; changes of registers that were made before take effect. 0 or
+ * the negative errno of KVM_RUN. -EINTR: it was interrupted, and the kick is still on the thread's
  * list. */
 int vcpu_run(struct vcpu *vcpu);
 /* Takes kicks off the calling thread's list. */
@@ -62,7 +62,7 @@ uint64_t vcpu_gs(const struct vcpu *vcpu);
 /* `sregs` may be NULL. 0 or a negative errno. */
 int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 
-/* Changes, which the next vcpu_run takes along. */
+/* Changes of registers, which take effect at the next vcpu_run. */
 void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
 void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);

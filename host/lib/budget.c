@@ -26,7 +26,7 @@ void budget_fini(struct budget *budget)
     pthread_mutex_destroy(&budget->lock);
 }
 
-/* For so many VMs that have so much of their own, which is at most the whole. */
+/* The floor for so many VMs that have so much of their own, which is at most the whole. */
 static uint32_t floor_for(const struct budget *budget, uint32_t count, uint64_t own)
 {
     uint32_t each = (uint32_t)(budget->whole - own) / 4 / (count ? count : 1);
@@ -116,7 +116,7 @@ bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used
 
 static uint32_t left(uint64_t all, uint64_t taken)
 {
-    /* At least something: where even that is not there, the kernel refuses it. */
+    /* A budget is never 0: if even this much is not there, the kernel refuses it. */
     uint64_t least = all / 16, rest = all > taken ? all - taken : 0;
 
     rest = rest > least ? rest : least;

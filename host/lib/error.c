@@ -14,7 +14,7 @@ int error_set(struct ferry_error *err, int code, const char *format, ...)
 
     if (!err)
         return code;
-    /* A text with a semicolon says itself what to do. */
+    /* A text with a semicolon already says what to do. */
     bool advises = strchr(format, ';') != NULL;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Small files that keep what would take long to find out again. */
+/* Small files that keep results which would take long to find out again. */
 #include "lib/kept_file.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ ssize_t kept_file_read(const char *path, void *buffer, size_t bytes)
     struct stat st;
     ssize_t got = -1;
 
-    /* Not blocking, for it might be a pipe. */
+    /* Opened without blocking, as it might be a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Small files that keep what would take long to find out again. They are an aid only: whatever
- * is wrong with one, the answer is to find out again. */
+/* Small files that keep results which would take long to find out again. They are only an aid: if
+ * anything is wrong with one, the result is found out again. */
 #ifndef FERRY_HOST_KEPT_FILE_H
 #define FERRY_HOST_KEPT_FILE_H
 

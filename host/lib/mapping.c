@@ -15,8 +15,8 @@ static bool is_aligned(const void *address)
 
 void *mapping_aligned(uint64_t bytes, int prot, int flags, int fd)
 {
-    /* Newer kernels align what is as long as whole huge pages by themselves. Nothing is given
-     * back then, which matters: KVM looks at each unmapping once for each VM of the process. */
+    /* Newer kernels align a mapping of whole huge pages by themselves. Then nothing has to be
+     * unmapped, which matters: KVM looks at each unmapping once for each VM of the process. */
     void *whole = mmap(NULL, bytes, prot, flags, fd, 0);
     if (whole == MAP_FAILED)
         return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which limit refused something. The kernel says only that one did, so those
- * of memory are told apart by what is left of them.
+ * Finds which limit refused something. The kernel says only that one did, so limits of memory are
+ * told apart by how much of each is left.
  */
 #include "lib/rlimits.h"
 
@@ -15,7 +15,7 @@
 
 #include <ferry/abi/layout.h>
 
-/* What a VM, or an engine, asks for at once. */
+/* How much a VM, or an engine, asks for at once. */
 #define ADDRESSES_WANTED FERRY_PROGRAM_HIGH
 #define DATA_WANTED      (64ull << 20)
 #define MAPPINGS_WANTED  32

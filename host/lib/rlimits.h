@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which limit of this process or machine refused something, and how it is raised. */
+/* Finds which limit of this process or machine refused something, and how to raise it. */
 #ifndef FERRY_HOST_RLIMITS_H
 #define FERRY_HOST_RLIMITS_H
 
@@ -9,7 +9,7 @@
  * memory, descriptors or threads, or of size of a file; nothing for any other. */
 void rlimits_advise(char *text, size_t bytes, int code);
 
-/* What to do about a limit of memory that leaves hardly any; NULL: there is none. */
+/* What to do about a limit that leaves hardly any memory; NULL: there is no such limit. */
 const char *rlimits_of_memory(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Structs that begin with their size: how an older or newer caller's is read and filled. */
+/* Structs that begin with their size: reading and filling the struct of an older or newer
+ * caller. */
 #include "lib/sized.h"
 
 #include <errno.h>

@@ -5,8 +5,8 @@
 
 #include <ferry/ferry.h>
 
-/* The sizes of release 0.1.0, for good: no caller knows less. A new member stands at the end, and
- * begins where the struct of the release before ended, padding included. */
+/* The sizes of release 0.1.0. They never change: no caller has shorter structs. A new member goes
+ * to the end, and begins where the struct of the release before ended, padding included. */
 enum {
     FIRST_ENGINE_CONFIG = 64,
     FIRST_LEDGER = 56,
@@ -21,16 +21,16 @@ enum {
     FIRST_MACHINE = 72,
 };
 
-/* Whether the caller's struct has a size that can be. -EINVAL: less than the first; -E2BIG: more
- * than a page, which is no struct but memory that nobody initialised. */
+/* Whether the caller's struct has a possible size. -EINVAL: less than the first release's; -E2BIG:
+ * more than a page, which is no struct but memory that was not initialised. */
 int sized_check(const void *theirs, size_t first_bytes);
 
-/* Copies the caller's struct, once. What the caller does not know is 0; -E2BIG: what the library
- * does not know is not. Else as sized_check. */
+/* Copies the caller's struct, once. Members that the caller does not know become 0; -E2BIG: members
+ * that the library does not know are not 0. Else as sized_check. */
 int sized_take(void *own, size_t own_bytes, size_t first_bytes, const void *theirs);
 
-/* Fills the caller's struct, of a size that was checked, and leaves that size in it. What the
- * library does not know is 0. */
+/* Fills the caller's struct, of a size that was checked, and leaves that size in it. Members that
+ * the library does not know become 0. */
 void sized_give(void *theirs, const void *own, size_t own_bytes);
 
 /* Says what is wrong with a struct of this name, and returns `code`, which sized_take gave. */

@@ -4,8 +4,8 @@
 
 #include <signal.h>
 
-/* Small: what is reserved counts where memory is not overcommitted, and a large one may be backed
- * by huge pages at its first touch. The embedder's log callback runs on it, too. */
+/* A stack is small: where memory is not overcommitted all reserved memory counts, and a large stack
+ * may be backed by huge pages at its first touch. The embedder's log callback runs on it, too. */
 #define STACK_BYTES (512u << 10)
 
 int thread_start(pthread_t *thread, const cpu_set_t *cpus, void *(*run)(void *), void *arg)
@@ -17,7 +17,7 @@ int thread_start(pthread_t *thread, const cpu_set_t *cpus, void *(*run)(void *),
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (cpus)
         pthread_attr_setaffinity_np(&attr, sizeof *cpus, cpus);
-    /* A thread begins with its maker's mask. */
+    /* A thread begins with the signal mask of its creator. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = -pthread_create(thread, &attr, run, arg);

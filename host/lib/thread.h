@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* `cpus`: where it may run; NULL: where its maker may. 0 or a negative errno. */
+/* `cpus`: where it may run; NULL: where its creator may. 0 or a negative errno. */
 int thread_start(pthread_t *thread, const cpu_set_t *cpus, void *(*run)(void *), void *arg);
 
 #endif

@@ -41,7 +41,7 @@ static uint64_t read_word(struct ledger *ledger, uint32_t unit)
     return atomic_load_explicit(&ledger->units[unit].word, memory_order_acquire);
 }
 
-/* False: it changed since; *word is what it is now. */
+/* False: it has changed since; *word is its present value. */
 static bool swap(struct ledger *ledger, uint32_t unit, uint64_t *word, struct ledger_unit becomes)
 {
     return atomic_compare_exchange_weak_explicit(&ledger->units[unit].word, word, word_of(&becomes),
@@ -186,7 +186,7 @@ static bool of_one_owner(uint16_t a, uint16_t b)
     return a == b || a == LEDGER_NOBODY || b == LEDGER_NOBODY;
 }
 
-/* Takes one unit into transit, if `holder` has it so. */
+/* Takes one unit into transit, if `holder` holds it in this state. */
 static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_state prior_state,
                  uint16_t recipient, uint16_t owner)
 {
@@ -203,7 +203,7 @@ static bool take(struct ledger *ledger, uint32_t i, uint16_t holder, enum unit_s
     return true;
 }
 
-/* Takes all of them, or none: -EPERM, and what was counted for the recipient is not any more. */
+/* Takes all of them, or none: -EPERM, and the units are not counted for the recipient any more. */
 static int take_all(struct ledger *ledger, struct units units, uint16_t holder,
                     enum unit_state prior_state, uint16_t recipient)
 {
@@ -325,7 +325,7 @@ void ledger_commit_home(struct ledger *ledger, struct units units)
     shares_orphans_home(&ledger->shares, pool_is_page(ledger->pool, units.first), orphans);
 }
 
-/* Takes `owner` out of one unit's books. */
+/* Takes `owner` out of the entry of one unit. */
 static void evict_one(struct ledger *ledger, uint32_t i, uint16_t owner)
 {
     bool page = pool_is_page(ledger->pool, i);

@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ledger: who owns and who holds each unit of the pool. Pure books; it
- * touches no page and no page table. A change of hands is begun, performed by
- * the caller on the page tables, and then committed or aborted; in between
- * the units are in transit and nobody else can begin anything with them.
+ * The ledger: who owns and who holds each unit of the pool. It is a record only; it touches no page
+ * and no page table. A change is begun, performed by the caller on the page tables, and then
+ * committed or aborted; in between the units are in transit and no other change of them can begin.
  *
- * Thread-safe, and no lock is taken but for the search for free units. All that
- * counts about a unit is one 64-bit word, changed by compare-and-swap, so it is
- * consistent in itself at every instant. A run of units is taken one by one; if one
- * does not fit, those taken already go back to what they were. A reader may see a
- * unit in transit for that moment, but never with a wrong owner or holder.
+ * Thread-safe; only the search for free units takes a lock. All that counts about a unit is in one
+ * 64-bit word, changed by compare-and-swap, so it is consistent in itself at every instant. A run
+ * of units is taken one by one; if one does not fit, those taken already go back to what they were.
+ * A reader may see a unit in transit for that moment, but never with a wrong owner or holder.
  *
  * Who changes what:
  *
- *   FREE            only ledger_alloc, under the lock of the search
- *   OWNED by X      only X: a hand-over begins, or its eviction frees it
- *   LENT to H       only H, by the loan's token: a hand-over or the way home begins
- *   TRANSIT         only who began it: commit or abort
- *   LENT, TRANSIT   besides: the eviction of the owner takes the owner out
+ * FREE            only ledger_alloc, under the lock of the search OWNED by X      only X: a
+ * hand-over begins, or its eviction frees it LENT to H       only H, by the loan's token: a
+ * hand-over or the way home begins TRANSIT         only who began it: commit or abort LENT, TRANSIT
+ * besides: the eviction of the owner takes the owner out
  *
- * "X" is whoever acts for the endpoint: its own thread, or one that entered it
- * (endpoint.h). An endpoint is evicted when it takes part no more: no thread acts for it,
- * it holds no loan, and nothing is on its way to it. So the eviction of O finds what O
- * holds at rest and frees it. It competes with others only for what O owns and another
- * holds, and there both sides change the word by compare-and-swap: the eviction changes
- * nothing but the owner, the others keep the owner they find. Whoever comes second
- * looks again, and nothing is lost:
- *   - began or passed on by the holder first: O is still there and is taken out;
- *   - came home first: O owns and holds it, and the eviction frees it;
- *   - taken out first: it goes on as a loan of nobody's, and coming home frees it.
- * After the eviction has looked at a unit, it cannot become O's again: that takes an
- * allocation by O or a message to O. Eviction goes unit by unit, so of one loan some
- * units may be O's still and some nobody's already: they count as of one owner.
+ * "X" is whoever acts for the endpoint: its own thread, or one that entered it (endpoint.h). An
+ * endpoint is evicted when it takes part no more: no thread acts for it, it holds no loan, and
+ * nothing is on its way to it. So the eviction of O finds what O holds at rest and frees it. It
+ * competes with others only for what O owns and another holds, and there both sides change the word
+ * by compare-and-swap: the eviction changes nothing but the owner, the others keep the owner they
+ * find. Whoever comes second looks again, and nothing is lost: - began or passed on by the holder
+ * first: O is still there and is taken out; - came home first: O owns and holds it, and the
+ * eviction frees it; - taken out first: it goes on as a loan of nobody's, and coming home frees it.
+ * After the eviction has looked at a unit, it cannot become O's again: that takes an allocation by
+ * O or a message to O. Eviction goes unit by unit, so of one loan some units may be O's still and
+ * some nobody's already: they count as of one owner.
  */
 #ifndef FERRY_HOST_LEDGER_H
 #define FERRY_HOST_LEDGER_H
@@ -60,7 +55,7 @@ struct ledger_unit {
     uint16_t recipient;     /* TRANSIT by a move: counts for the share of this one, too */
     uint8_t state;          /* enum unit_state */
     bool kept;              /* used by the VMM in the owner's name, and closed to the owner */
-    /* The last message it travelled in, kept for reports after it is over. */
+    /* The last message that handed it over, kept for reports. */
     uint16_t from, to;
     uint32_t message;
 };
@@ -87,37 +82,38 @@ void ledger_destroy(struct ledger *ledger);
  * -ENOMEM: the pool has no such run, or keeps what it has for the host. */
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
                  struct units *out);
-/* `kept`: the owner itself may not touch them, as the VMM fills them for it. They stay kept until
- * they are free again; a borrower has them as any other loan. */
+/* `kept`: the owner itself may not access the units, as the VMM fills them in its name. They stay
+ * kept until they are free again; for a borrower they are like any other loan. */
 void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept);
 
 /* Begins giving units back to the pool. -EPERM unless `owner` owns and holds all. */
 int ledger_begin_free(struct ledger *ledger, struct units units, uint16_t owner);
 void ledger_commit_free(struct ledger *ledger, struct units units);
 
-/* Begins a hand-over by `holder`: of units it owns (`prior_state` OWNED), or as a
- * borrower that passes a loan on (LENT; it must have claimed the loan's
- * token). -EPERM unless it holds all of them so. */
+/* Begins a hand-over by `holder`: of units it owns (`prior_state` OWNED), or as a borrower that
+ * forwards a loan (LENT; it must have claimed the loan's token). -EPERM unless it holds all of them
+ * so. */
 int ledger_begin_send(struct ledger *ledger, struct units units, uint16_t holder,
                       enum unit_state prior_state);
-/* The same for a move, unless `to` would own more than `most` units of that size
- * by it: -EAGAIN, or -EMSGSIZE if it never could. */
+/* The same for a move. -EAGAIN: `to` would then own more than `most` units of that size; -EMSGSIZE:
+ * it could never own so many at once. */
 int ledger_begin_move(struct ledger *ledger, struct units units, uint16_t holder, uint16_t to,
                       uint32_t most);
-/* Moved (begun by ledger_begin_move): `to` owns. Lent: `to` holds, the owner stays; a loan
- * that is passed on to its owner is a loan like any other until it is released. */
+/* Moved (begun by ledger_begin_move): `to` owns. Lent: `to` holds, the owner stays; a loan that is
+ * forwarded to its owner is a loan like any other until it is released. */
 void ledger_commit_send(struct ledger *ledger, struct units units, uint16_t to, bool move,
                         uint32_t message);
-/* Back to what ledger_begin_* found. */
+/* Undoes ledger_begin_*: the units are again as it found them. */
 void ledger_abort(struct ledger *ledger, struct units units, enum unit_state prior_state);
 
-/* Begins bringing a loan home. *owner: of its first unit; LEDGER_NOBODY if it is no more. */
+/* Begins bringing a loan home. *owner: the owner of its first unit; LEDGER_NOBODY if that has
+ * ended. */
 void ledger_begin_home(struct ledger *ledger, struct units units, uint16_t holder, uint16_t *owner);
-/* The owner has it again, or the pool if the owner was evicted meanwhile. */
+/* The loan is the owner's again, or in the pool if the owner was evicted meanwhile. */
 void ledger_commit_home(struct ledger *ledger, struct units units);
 
-/* `owner` is no more, holds no loan, and nobody acts for it: its units go to the pool,
- * what it lent goes there once released. */
+/* Evicts `owner`, which has ended, holds no loan, and for which no thread acts: its units go to the
+ * pool; the units it lent go there when they are released. */
 void ledger_evict(struct ledger *ledger, uint16_t owner);
 
 /* What the ledger says about a unit now, and the unit's last message. */
@@ -132,9 +128,9 @@ uint32_t ledger_owned(struct ledger *ledger, uint16_t index, bool page);
 struct ledger_count {
     uint64_t free, owned, lent, transit;
 };
-/* Counts all units, one after the other: while others change hands the sum is right, each
- * figure nearly. Aborts the process if a unit contradicts itself (a fault of Ferry, after
- * which no promise about pages can be kept). */
+/* Counts all units, one after the other. While units change hands the sum is exact, each figure
+ * nearly so. Aborts the process if a unit contradicts itself (a fault of Ferry, after which no
+ * promise about pages can be kept). */
 struct ledger_count ledger_prove(struct ledger *ledger);
 
 #endif

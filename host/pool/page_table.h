@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The page-table update: what a VM may touch of the pool (claims 1, 8, 15).
+ * The page-table update: which parts of the pool a VM may access (claims 1, 8, 15).
  *
- * A window is one VM's mapping of the whole pool. Opening or closing part
- * of it changes the host's page table for that mapping, and KVM's MMU notifier
- * carries the change into the nested or shadow page table of the VM before
- * the call returns. Nothing else is in this file, so that another way
- * of updating page tables is another file.
+ * A window is one VM's mapping of the whole pool. Opening or closing part of it changes the host's
+ * page table for that mapping, and KVM's MMU notifier carries the change into the nested or shadow
+ * page table of the VM before the call returns. Nothing else is in this file, so that another
+ * mechanism is another file.
  */
 #ifndef FERRY_HOST_PAGE_TABLE_H
 #define FERRY_HOST_PAGE_TABLE_H
@@ -24,10 +23,9 @@ struct window {
 int window_create(struct window *window, int pool_fd, uint64_t bytes);
 void window_destroy(struct window *window);
 
-/* Changes the rights on [offset, offset + bytes), which had one and the same
- * right before, `before`. All or nothing: -ENOMEM (too many mappings:
- * vm.max_map_count) leaves everything as it was. Any thread, any time
- * between create and destroy, also while the guest runs. */
+/* Changes the rights on [offset, offset + bytes), all of which had the right `before`. All or
+ * nothing: -ENOMEM (too many mappings: vm.max_map_count) leaves everything as it was. Any thread,
+ * any time between create and destroy, also while the guest runs. */
 int window_set(struct window *window, uint64_t offset, uint64_t bytes, enum window_access before,
                enum window_access access);
 

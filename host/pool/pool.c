@@ -81,8 +81,8 @@ bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, str
 }
 
 /* Each call makes the kernel flush the page lists of all processors, and every change of a page
- * table in the process waits for that. So it is made once for each extent, whatever came of it:
- * extents stay huge when they are freed and used again. */
+ * table in the process waits for that. So it is made once for each extent, whether it succeeds or
+ * not: extents stay huge when they are freed and used again. */
 static void make_huge(struct pool *pool, uint32_t unit)
 {
     char *start = pool->base + pool_offset(pool, unit);

@@ -13,10 +13,10 @@
 
 #include <ferry/abi/layout.h>
 
-/* What is known of one unit. Changed only by whoever has it in transit, or by the VMM for a unit
- * that it keeps to itself. */
+/* What is known about one unit. Changed only by the thread that has it in transit, or by the VMM
+ * for a kept unit. */
 struct pool_unit {
-    uint32_t filled; /* bytes from its start that may hold something: behind them it is zero */
+    uint32_t filled; /* bytes from its start that may be other than zero; the rest is zero */
     bool collapsed;  /* an extent: it was made huge, or that was tried */
 };
 
@@ -79,17 +79,17 @@ static inline uint64_t units_bytes(const struct pool *pool, struct units units)
  * pool, or across the border between pages and extents. Safe for any input. */
 bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, struct units *out);
 
-/* Zeroes what units hold. Nobody may have them open. */
+/* Zeroes units. No endpoint may have them open. */
 void pool_scrub(struct pool *pool, struct units units);
-/* Makes extents huge pages, once for each; what they hold stays. */
+/* Makes extents huge pages, once for each; their contents stay. */
 void pool_make_huge(struct pool *pool, struct units units);
 
-/* Somebody gets units open for writing: from now on all of them may hold something. */
+/* An endpoint gets units open for writing: from now on any byte of them may be other than zero. */
 void pool_opened(struct pool *pool, struct units units);
-/* The VMM writes up to [0, end) of a unit that nobody else has open for writing. */
+/* The VMM writes within [0, end) of a unit that no endpoint has open for writing. */
 void pool_filled(struct pool *pool, uint32_t unit, uint64_t end);
-/* Zeroes what units hold beside the payload [offset, offset + bytes), which touches all of them.
- * Nobody may have them open. Returns how many bytes had to be zeroed. */
+/* Zeroes the bytes of units beside the payload [offset, offset + bytes), which touches all of them.
+ * No endpoint may have them open. Returns how many bytes had to be zeroed. */
 uint64_t pool_clear_beside(struct pool *pool, struct units units, uint64_t offset, uint64_t bytes);
 
 /* Whether the extent that holds `offset` is mapped by one huge entry in the VMM's view now. */

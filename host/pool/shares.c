@@ -27,8 +27,8 @@ static bool is_host(struct shares *shares, uint16_t owner)
     return atomic_load_explicit(&shares->of[owner].host, memory_order_relaxed);
 }
 
-/* False: it would be more than `most`. A figure may be below 0 for a moment, when what is counted
- * late was given back early. */
+/* False: it would be more than `most`. A figure may be below 0 for a moment, when units that are
+ * counted late were given back early. */
 static bool up(atomic_uint *figure, uint32_t count, uint32_t most)
 {
     unsigned now = atomic_load_explicit(figure, memory_order_relaxed);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shares: how many units of the pool each endpoint owns, and how many it may. Part of the ledger.
- * A count is never less than the truth: units are counted before they are had, and given back
- * after. Any thread; no lock.
+ * Shares: how many units of the pool each endpoint owns, and how many it may. Part of the ledger. A
+ * count is never less than the truth: units are counted before an endpoint gets them, and counted
+ * off after it has given them back. Any thread; no lock.
  *
- * Part of the pool is kept for the host, so that guests cannot leave it without any. What guests
- * own, what they moved to the host and what is left of the dead counts together, and is
- * bounded by the rest.
+ * Part of the pool is kept for the host, so that guests cannot take all of it. Units that guests
+ * own, that they moved to the host, and that endpoints left when they ended are counted together,
+ * and bounded by the rest of the pool.
  */
 #ifndef FERRY_HOST_SHARES_H
 #define FERRY_HOST_SHARES_H
@@ -30,8 +30,8 @@ struct shares {
     const struct pool *pool;
     struct share *of; /* by endpoint index */
     uint32_t kept_pages, kept_extents;
-    char pad[64];        /* what is above is read by all and hardly written */
-    struct share others; /* what all but the host own */
+    char pad[64];        /* the members above are read by all and hardly ever written */
+    struct share others; /* units that all but the host own */
 };
 
 int shares_create(struct shares *shares, const struct pool *pool);
@@ -50,8 +50,8 @@ uint32_t shares_owned(struct shares *shares, uint16_t owner, bool page);
 int shares_take(struct shares *shares, uint16_t owner, bool page, uint32_t count, uint32_t most);
 void shares_give_back(struct shares *shares, uint16_t owner, bool page, uint32_t count);
 
-/* Counts units for the recipient while another still owns them and is about to move them. False:
- * the recipient would have more than `most`. */
+/* Counts units for the recipient while another endpoint still owns them and is about to move them.
+ * False: the recipient would have more than `most`. */
 bool shares_promise(struct shares *shares, uint16_t recipient, bool page, uint32_t count,
                     uint32_t most);
 /* They are not moved after all. */

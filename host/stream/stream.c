@@ -64,7 +64,7 @@ int stream_create(struct endpoint *endpoint)
     return 0;
 }
 
-/* Input. That the sender went is told beside what is still there. */
+/* Input. A hang-up of the sender shows beside bytes that are still there. */
 static int poll_input(struct endpoint *endpoint, int want)
 {
     struct stream *stream = endpoint->byte_stream;
@@ -82,7 +82,7 @@ static int poll_input(struct endpoint *endpoint, int want)
     return events;
 }
 
-/* Output. As with a pipe, one that nobody reads has room. */
+/* Output. As with a pipe, output that nobody reads has room. */
 static int poll_output(struct endpoint *endpoint, int want)
 {
     struct stream *stream = endpoint->byte_stream;

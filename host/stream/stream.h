@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bytes over messages: what read and write of an unmodified program become.
- * Output gathers in extents the VM owns and is lent to the next VM when an
- * extent is full, when the receiver waits (at once if it is the first piece for
- * some time, else a little later with what follows), or when delivery is immediate;
- * input is copied out of the messages that arrive.
+ * Bytes over messages: the read and write calls of an unmodified program. Output gathers in extents
+ * the VM owns and is lent to the next VM when an extent is full, when the receiver waits (at once
+ * if it is the first piece for some time, else a little later with what follows), or when delivery
+ * is immediate; input is copied out of the messages that arrive.
  *
- * Called on the VM's own thread while the guest does not run. Blocking calls
- * return -EINTR when the VM is told to stop.
+ * Called on the VM's own thread while the guest does not run. Blocking calls return -EINTR when the
+ * VM is told to stop.
  */
 #ifndef FERRY_HOST_STREAM_H
 #define FERRY_HOST_STREAM_H
@@ -28,14 +27,15 @@ ssize_t stream_read(struct stream *stream, void *dst, size_t bytes);
 /* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
  * Without a receiver (no link) output is discarded. */
 ssize_t stream_write(struct stream *stream, const void *src, size_t bytes);
-/* As a write to a pipe with O_NONBLOCK: what there is room for now, short pieces all or nothing;
- * -EAGAIN. */
+/* As a write to a pipe with O_NONBLOCK: writes as much as there is room for now, a short piece as a
+ * whole or not at all; -EAGAIN. */
 ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes);
-/* What can be read of one message without blocking, left there; *data is good until it is read. */
+/* The bytes that can be read of one message without blocking. They stay there; *data is valid until
+ * they are read. */
 size_t stream_peek(struct stream *stream, const void **data);
-/* Input becomes output, up to `bytes`, as splice(2) between two pipes: whole messages pass
- * on without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of
- * the two is not linked. */
+/* Input becomes output, up to `bytes`, as splice(2) between two pipes: whole loans are forwarded
+ * without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of the two is
+ * not linked. */
 ssize_t stream_pass(struct stream *stream, size_t bytes);
 /* As poll(2) of two pipes: waits until input can be read without blocking
  * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever).

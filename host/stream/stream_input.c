@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bytes over messages: what the program reads is copied out of what arrived. */
+/* Bytes over messages: input of the program is copied out of the messages that arrived. */
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -56,8 +56,8 @@ int stream_input_ready(struct stream *stream)
     return desc.src == endpoint->stream_in->from->id ? 1 : -EBUSY;
 }
 
-/* What was moved here is the program's since it arrived: it may have given it away,
- * and the pool may even have given it to this stream since, for its output. */
+/* Moved units belong to the program since they arrived: it may have given them away, and the pool
+ * may even have given them to this stream since then, for its output. */
 static bool still_there(const struct stream *stream)
 {
     const struct endpoint *endpoint = stream->endpoint;
@@ -117,8 +117,8 @@ int stream_await_input(struct stream *stream)
     return ready < 0 ? ready : 0;
 }
 
-/* Long for a host that has something, also on a machine that has much else to do; once in a VM's
- * life, and only where there is nothing. */
+/* Long enough for a host that has input, also on a busy machine. It is spent once in a VM's life,
+ * and only if there is no input. */
 #define FIRST_LOOK_NS 50000000
 
 void stream_first_look(struct stream *stream)
@@ -137,8 +137,8 @@ void stream_consume(struct stream *stream, uint64_t bytes)
                               memory_order_relaxed);
 }
 
-/* What can be had at once, out of as many messages as there are. The last of them is one
- * that was moved: giving its pages back may take away what `dst` lies in. */
+/* Reads all bytes that are there at once, out of any number of messages. It ends after a message
+ * that was moved: giving back its pages may take away the memory of `dst`. */
 static size_t read_now(struct stream *stream, char *dst, size_t bytes)
 {
     size_t done = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files stream*.c share. */
+/* Declarations that the files stream*.c share. */
 #ifndef FERRY_HOST_STREAM_INTERNAL_H
 #define FERRY_HOST_STREAM_INTERNAL_H
 
@@ -20,9 +20,8 @@
 
 enum buffer_state { BUFFER_FREE, BUFFER_FILLING, BUFFER_LENT };
 
-/* An extent the VM owns for its plain output. `state` is changed to FREE by
- * whoever brings the loan home, without a lock: that thread may already be
- * inside a hand-over of this very stream. */
+/* An extent the VM owns for its plain output. The thread that brings the loan home changes `state`
+ * to FREE, without a lock: that thread may already be inside a hand-over of this very stream. */
 struct buffer {
     struct units units;
     atomic_int state;
@@ -66,16 +65,15 @@ bool stream_output_room(struct stream *stream);
 int stream_input_ready(struct stream *stream);
 /* Waits for that. */
 int stream_await_input(struct stream *stream);
-/* The program looks for input and need not wait. The host may begin to send only at the
- * first look: a program that looks just once shall find what is there, so that look waits a
- * moment. */
+/* The program looks for input without waiting. The host may begin to send only at the first look.
+ * So that a program which looks only once finds the input, this first look waits a moment. */
 void stream_first_look(struct stream *stream);
-/* Takes the next message that holds anything, if it has none and there is one. There may be
- * none even after stream_input_ready: another thread may find that the guest took it. */
+/* Takes the next message that is not empty, if none is being read and there is one. There may be
+ * none even after stream_input_ready: another thread may have found that the guest took it. */
 void stream_next_message(struct stream *stream);
 /* The program got so many more bytes of it. */
 void stream_consume(struct stream *stream, uint64_t bytes);
-/* Done with it: it goes home. */
+/* Releases the message that was read: it goes home. */
 void stream_drop_message(struct stream *stream);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bytes over messages: what the program writes gathers in extents and is sent. */
+/* Bytes over messages: output of the program gathers in extents and is sent. */
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -26,7 +26,8 @@ static int take_buffer(struct stream *stream)
             stream->filling = &stream->buffers[i];
     if (!stream->filling) {
         struct buffer *buffer = &stream->buffers[count];
-        /* The first in any case: who sends to the program can fill its share by MOVE. */
+        /* The first extent is allowed in any case: a sender can fill the program's share by
+         * MOVE. */
         if (count == BUFFERS_MAX || units_keep(stream->endpoint, count == 0, &buffer->units) < 0)
             return count ? -EAGAIN : -ENOMEM;
         stream->filling = buffer;
@@ -49,7 +50,7 @@ static bool copies(const struct stream *stream, uint64_t bytes)
            bytes <= endpoint->exchange->crossover_bytes;
 }
 
-/* Under lock: sends one message of what was gathered. */
+/* Under lock: sends one message of gathered output. */
 static int send_piece(struct stream *stream)
 {
     const struct pool *pool = &stream->endpoint->exchange->pool;
@@ -70,7 +71,7 @@ static int send_piece(struct stream *stream)
         if (transfer.bytes > FERRY_COPY_BYTES)
             transfer.bytes = FERRY_COPY_BYTES;
     } else {
-        /* Lent before it is sent: it may be home again before perform returns. */
+        /* Set to lent before it is sent: it may be home again before perform returns. */
         atomic_store(&stream->filling->state, BUFFER_LENT);
     }
     int result = perform_one(&transfer);
@@ -108,14 +109,14 @@ void stream_pull(struct stream *stream)
     endpoint_leave(stream->endpoint);
 }
 
-/* A message costs the sender a wake-up and the receiver two exits, whatever its
- * length. So a receiver that waits gets the first piece at once, but of a program
- * that writes piece after piece it gets the next when there is this much of it,
- * or it is this old; the tick and the program's next wait send what remains. */
+/* A message costs the sender a wake-up and the receiver two exits, whatever its length. So a
+ * receiver that waits gets the first piece at once. If the program writes piece after piece, the
+ * next message is sent when it is this long or this old; the tick and the program's next wait send
+ * the rest. */
 #define GATHER_BYTES (256u << 10)
 #define GATHER_NS    500000
 
-/* Under lock: whether what was gathered is to be sent now. */
+/* Under lock: whether the gathered output is to be sent now. */
 static bool due(const struct stream *stream)
 {
     const struct endpoint *endpoint = stream->endpoint;
@@ -127,9 +128,9 @@ static bool due(const struct stream *stream)
             (int64_t)(clock_now() - stream->sent_ns) >= GATHER_NS);
 }
 
-/* Under lock: into the buffer that is filled, where there is room. Little output is copied on, and
- * needs no huge page. `src` cannot overlap: the extent is closed to the program, and a loan of it
- * would not be filled. */
+/* Under lock: copies into the buffer that is being filled, where there is room. Short output is
+ * sent as a copy, and needs no huge page. `src` cannot overlap: the extent is closed to the
+ * program, and a loan of it would not be filled. */
 static void fill(struct stream *stream, const char *src, uint64_t bytes)
 {
     struct pool *pool = &stream->endpoint->exchange->pool;
@@ -142,8 +143,8 @@ static void fill(struct stream *stream, const char *src, uint64_t bytes)
     pool_filled(pool, units.first, stream->fill);
 }
 
-/* Under lock: copies what fits of src into the buffer that is filled; sends
- * it when full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
+/* Under lock: copies as much of src as fits into the buffer that is being filled; sends it when
+ * full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 {
     int result = 0;
@@ -161,7 +162,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     atomic_fetch_add_explicit(&stream->endpoint->stream_out->bytes_copied, now,
                               memory_order_relaxed);
     if (due(stream) && (now == bytes || stream->fill == FERRY_EXTENT_BYTES))
-        stream_flush(stream); /* what finds no room stays gathered */
+        stream_flush(stream); /* output that finds no room stays gathered */
     return (ssize_t)now;
 }
 
@@ -186,7 +187,7 @@ static bool still_has(const struct endpoint *endpoint, const char *src, size_t b
            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
 }
 
-/* 0: it may be written; what was queued before has gone before. */
+/* 0: it may be written; messages that were queued before have been sent. */
 static int prepare_write(struct stream *stream, const void *src, size_t bytes)
 {
     struct endpoint *endpoint = stream->endpoint;
@@ -197,7 +198,7 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
     return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
 }
 
-/* Whether a short piece finds room as a whole: only this thread fills what there is. */
+/* Whether a short piece finds room as a whole: only this thread fills the room. */
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     pthread_mutex_lock(&stream->lock);

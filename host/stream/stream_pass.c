@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Input that becomes output untouched (sendfile, splice): a message that was
- * lent passes on as it is, without a copy; anything else is copied.
+ * Input that becomes output untouched (sendfile, splice): a loan is forwarded as it is, without a
+ * copy; any other message is copied.
  */
 #include "stream/stream.h"
 
@@ -16,8 +16,9 @@
 #include "ipc/queue.h"
 #include "stream/stream_internal.h"
 
-/* Whether all of the message that is being read can pass on whole. If the program read some of it,
- * that is not for the next to see. It cannot be cleared: the loan comes home unchanged. */
+/* Whether the message that is being read can be forwarded as a whole. If the program has read a
+ * part of it, the next receiver must not see that part, and it cannot be cleared: the loan must
+ * come home unchanged. */
 static bool can_pass(const struct stream *stream, uint64_t most)
 {
     return mode_lends(mode_of(stream->message.mode)) && stream->left <= most &&
@@ -25,7 +26,7 @@ static bool can_pass(const struct stream *stream, uint64_t most)
            stream->endpoint->transfer != FERRY_TRANSFER_COPY;
 }
 
-/* Hands the loan on; what was gathered before goes before. */
+/* Forwards the loan; output that was gathered before goes first. */
 static int pass_loan(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
@@ -97,7 +98,7 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
         return -EINVAL; /* the caller then reads and writes */
     if (stream->output_closed || !queue_may_send(endpoint->stream_out))
         return -EPIPE;
-    int result = drain_all(stream->endpoint); /* what was queued before goes before */
+    int result = drain_all(stream->endpoint); /* messages that were queued before go first */
     while (result == 0 && done < bytes && !stream->ended) {
         if (done && stream_input_ready(stream) <= 0)
             break;

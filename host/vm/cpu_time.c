@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the processor time of a VM's thread, and the timer that makes its guest
- * leave after so much of it. The timer sends the signal by which a guest is
- * interrupted for anything else: no thread has to look at clocks.
+ * Owns the processor time of a VM's thread, and the timer that makes its guest exit after a given
+ * time. The timer sends the same signal by which a guest is interrupted for any other reason, so no
+ * thread has to look at clocks.
  */
 #include <errno.h>
 #include <signal.h>

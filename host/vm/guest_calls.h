@@ -7,8 +7,8 @@
 
 #include "vm/vm.h"
 
-/* Serves the call that the CPU's registers name; the program goes on. Blocks in FERRY_CALL_WAIT,
- * until the VM is told to stop at the latest. */
+/* Serves the call that the CPU's registers name; the program goes on. Blocks in FERRY_CALL_WAIT, at
+ * most until the VM is told to stop. */
 bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 
 #endif

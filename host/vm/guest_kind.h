@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kind of guest: what each exit of its CPUs means. The loop of guest_run.c knows no guest; it looks
- * up the exit in the table of the VM's kind. So a port, a range of device memory or another reason to
- * leave is one line of that table, beside the function that serves it.
+ * A kind of guest: what each exit of its CPUs means. The loop of guest_run.c knows no guest; it
+ * looks up the exit in the table of the VM's kind. So a port, a range of device memory or another
+ * exit is one line of that table, beside the function that serves it.
  */
 #ifndef FERRY_HOST_GUEST_KIND_H
 #define FERRY_HOST_GUEST_KIND_H
@@ -38,13 +38,15 @@ struct guest_exit {
 #define EXIT_ANY(number)  .reason = (number), .bytes = UINT64_MAX
 
 struct guest_kind {
-    /* The first that fits serves the exit. Where none does, KVM could not run the guest further. */
+    /* The first entry that fits serves the exit. If none fits, KVM could not run the guest
+     * further. */
     const struct guest_exit *exits;
     size_t exit_count;
-    /* A kick made the guest leave. */
+    /* A kick made the guest exit. */
     exit_fn interrupted;
-    /* The host's page table refused an access. True: nothing is to be seen that the guest had no
-     * right to; it tries again, so many times at most, and then `refused_for_good` has to end it. */
+    /* The host's page table refused an access. True: no address can be found that the guest had no
+     * right to. The guest tries again, up to a number of times; then `refused_for_good` has to end
+     * it. */
     exit_fn refused, refused_for_good;
 };
 

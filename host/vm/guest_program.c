@@ -12,7 +12,7 @@
 #include "vm/trap.h"
 #include "vm/vm.h"
 
-/* Its messages were taken before any exit was looked at, which is all that it wanted. */
+/* A doorbell. Messages are taken before any exit is served, so nothing is left to do. */
 static bool serve_doorbell(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     (void)vm;
@@ -43,8 +43,8 @@ static bool refused(struct ferry_vm *vm, struct vcpu *vcpu)
     return !report_refused(vm, vcpu);
 }
 
-/* KVM may take an access that the host refused for one to a device. It cannot be tried
- * again, so it is the end also where no reason is to be seen any more. */
+/* KVM may treat an access that the host refused as one to a device. It cannot be tried again, so it
+ * ends the program even if no reason can be found any more. */
 static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     return refused(vm, vcpu) && refused_for_good(vm, vcpu);

@@ -15,7 +15,7 @@
  * may have come home between the access and the look at the books. */
 #define REFUSED_RETRIES 8
 
-/* NULL: one that no guest of this kind should make. */
+/* NULL: an exit that no guest of this kind should make. */
 static const struct guest_exit *find_exit(const struct guest_kind *kind, const struct vcpu *vcpu)
 {
     uint32_t reason = vcpu_exit_reason(vcpu);
@@ -57,13 +57,13 @@ static void count_exit(struct ferry_vm *vm, enum exit_count count, uint64_t sent
                               1, memory_order_relaxed);
 }
 
-/* KVM_RUN returned: true, the guest goes on. */
+/* Serves an exit after KVM_RUN returned. True: the guest goes on. */
 static bool serve_exit(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     const struct guest_exit *exit = find_exit(vm->kind, vcpu);
     uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
 
-    /* Everything that was queued is processed at this exit, whatever its cause. */
+    /* All queued messages are processed at this exit, whatever its cause. */
     drain_out(vm->endpoint);
     bool on = exit ? exit->serve(vm, vcpu) : serve_failure(vm, vcpu);
     count_exit(vm, exit ? exit->count : EXIT_NATURAL, sent);

@@ -5,8 +5,8 @@
 
 #include "vm/vm.h"
 
-/* Runs the guest on this CPU until it ends; fills vm->exit. On the CPU's own thread, which is serving;
- * the guest runs without. */
+/* Runs the guest on this CPU until it ends; fills vm->exit. On the CPU's own thread, which holds
+ * `serving` except while the guest runs. */
 void guest_run(struct ferry_vm *vm, struct vcpu *vcpu);
 
 #endif

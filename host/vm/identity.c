@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows a guest who its peers are. */
+/* Shows a guest the identity of its peers. */
 #include "vm/identity.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What to tell people about how a program ended. */
+/* The report for people about how a program ended. */
 
 #include "vm/report.h"
 
@@ -86,7 +86,7 @@ void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const
     report(vm, signo, "%s", why);
 }
 
-/* The name of whoever has this place now; false: nobody. */
+/* The name of the endpoint that has this index now; false: there is none. */
 static bool name_at(struct exchange *exchange, uint16_t index, char name[FERRY_NAME_BYTES])
 {
     struct endpoint *endpoint = index == LEDGER_NOBODY ? NULL : exchange_endpoint(exchange, index);
@@ -99,8 +99,8 @@ static bool name_at(struct exchange *exchange, uint16_t index, char name[FERRY_N
     return true;
 }
 
-/* Who has the window page at `addr`, in words: "page 0x1000200000, lent to 'b'
- * as message 42". */
+/* The owner and holder of the window page at `addr`, in words: "page 0x1000200000, lent to 'b' as
+ * message 42". */
 static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, char *text,
                           size_t bytes)
 {
@@ -133,7 +133,7 @@ static bool is_below_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
     return addr >= low - STACK_NEAR_BYTES || addr + STACK_NEAR_BYTES >= rsp;
 }
 
-/* Reports it, if that is what happened. */
+/* Reports a stack overflow, if there was one. */
 static bool check_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
 {
     bool most = vm->stack_bytes == VM_STACK_MOST_BYTES;
@@ -148,7 +148,7 @@ static bool check_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
     return true;
 }
 
-/* Whether the program may not do this; if so, reports it. */
+/* Whether the program has no right to this access; if so, reports it. */
 static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const char *verb)
 {
     bool in_window = addr >= FERRY_WINDOW_BASE;
@@ -158,7 +158,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     in_window =
         in_window && pool_covering(&vm->engine->exchange.pool, addr - FERRY_WINDOW_BASE, 1, &units);
     if (vm_may(vm, addr, 1, write)) {
-        /* It may, by the books; then its next try succeeds. */
+        /* The ledger gives it the right, so its next try succeeds. */
         if (in_window)
             units_reopen(vm->endpoint, units);
         return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What to tell people about how a program ended. */
+/* The report for people about how a program ended. */
 #ifndef FERRY_HOST_REPORT_H
 #define FERRY_HOST_REPORT_H
 
@@ -10,18 +10,18 @@
 /* The program took exception `vector` in the guest. */
 void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector);
 
-/* KVM_RUN failed with EFAULT: the host's page table refused an access. False:
- * nothing can be found that the program had no right to; what the books give it and
- * was closed is open again, so the access may be tried again. */
+/* KVM_RUN failed with EFAULT: the host's page table refused an access. False: no address can be
+ * found that the program had no right to. Units that the ledger gives it and that were closed are
+ * open again, so the access may be tried again. */
 bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu);
 
 /* A crash at `rip`, which is known. */
 void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *why);
 
-/* A crash with no more to tell than `why`. */
+/* A crash about which only `why` is known. */
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why);
 
-/* The program has ended: if it failed, says also what it was refused before. */
+/* The program has ended: if it failed, adds what it was refused before. */
 void report_refusal(struct ferry_vm *vm);
 
 /* Exit code and text of a VM that was told to stop. */

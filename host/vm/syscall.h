@@ -18,7 +18,7 @@ bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_call *call,
                         const struct boot_frame *next);
 
-/* Does what the personality says of the program. True: the program goes on. */
+/* Does to the program what the personality decided. True: the program goes on. */
 bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status);
 
 #endif

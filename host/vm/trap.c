@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns what Linux does for a program that takes an exception, short of a
- * signal: `int 0x80`, the system call of 32-bit programs, which 64-bit ones
- * may use too, and calls into the vsyscall page, where libraries of old find the
- * time. It also shows a guest that looks who its peers are. All else ends the
- * program, with the signal Linux would give it.
+ * Owns what Linux does for a program that takes an exception, short of a signal: `int 0x80`, the
+ * system call of 32-bit programs, which 64-bit ones may use too, and calls into the vsyscall page,
+ * where old libraries find the time. It also shows a guest the identity of its peers when it looks.
+ * Any other exception ends the program, with the signal that Linux would send.
  *
- * None of it has a gate or a page in the guest: where KVM emulates, no gate
- * for `int n` is looked at, and the page lies in the upper half of the
- * addresses. So the instruction that was refused is looked at instead.
+ * None of these has a gate or a page in the guest: a KVM that emulates ignores a gate for `int n`,
+ * and the vsyscall page lies in the upper half of the addresses. So this file looks at the
+ * instruction that was refused.
  */
 
 #include "vm/trap.h"
@@ -39,7 +38,8 @@ static int vsyscall_at(uint64_t addr)
     return (addr & ~VSYSCALL_STEPS) == VSYSCALL_PAGE && step < 3 ? calls[step] : -1;
 }
 
-/* Calls the function there in the program's stead, as the kernel does. True: the program goes on. */
+/* Makes the call at this entry point for the program, as the kernel does. True: the program goes
+ * on. */
 static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
                            int number)
 {
@@ -73,7 +73,7 @@ static bool serve_interrupt(struct ferry_vm *vm, struct vcpu *vcpu, const struct
     return syscall_serve_call(vm, vcpu, &call, &next);
 }
 
-/* Some of what privileged instructions and `int n` do differs from one KVM to the other. */
+/* Effects of privileged instructions and of `int n` differ from one KVM to another. */
 static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
                           int vector)
 {
@@ -109,7 +109,7 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     call = vsyscall_at(frame.rip);
     if (vector == BOOT_PAGE_FAULT && call >= 0)
         return serve_vsyscall(vm, vcpu, &frame, call);
-    /* A guest's first look at who its peers are: the access is tried again. */
+    /* The guest's first look at the identity of its peers: the access is tried again. */
     if (vector == BOOT_PAGE_FAULT && identity_show(vm, vcpu_fault_address(vcpu))) {
         vcpu_resume(vcpu, regs->rax, &frame);
         return true;

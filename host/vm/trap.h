@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Exceptions of a program that Linux would serve or take for something else. */
+/* Exceptions of a program that Linux would serve, or treat as something other than a crash. */
 #ifndef FERRY_HOST_TRAP_H
 #define FERRY_HOST_TRAP_H
 

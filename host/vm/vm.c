@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One virtual machine: what of it all threads may ask and do. */
+/* One virtual machine: the functions that any thread may call. */
 #include "vm/vm.h"
 
 #include <stddef.h>

@@ -29,8 +29,9 @@
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
-    struct image *image; /* of the engine's images, held */
-    /* Images of the peers in the table that its guest sees, each held; NULL: the host. */
+    struct image *image; /* of the engine's images, with a reference */
+    /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
+     * host. */
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown; /* its guest has that table */
     struct linux_state *personality;
@@ -45,7 +46,7 @@ struct ferry_vm {
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
 
-    struct budget_share mappings, files; /* of this process; each counts what it may take */
+    struct budget_share mappings, files; /* of this process; each counts how much it may take */
 
     void *user; /* the embedder's */
     uint64_t timeout_ns;
@@ -55,11 +56,11 @@ struct ferry_vm {
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
-    pthread_mutex_t lock;           /* of all below, and of who is the thread of a CPU */
+    pthread_mutex_t lock;           /* of all below, and of the threads of the CPUs */
     pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
     unsigned waiting;               /* threads in ferry_vm_wait */
-    struct ferry_vm_exit exit;      /* until it has ended it is its thread's, without the lock */
+    struct ferry_vm_exit exit;      /* until the VM's end its thread writes it, without the lock */
 };
 
 #define VM_STACK_MOST_BYTES (8ull << 20)
@@ -68,30 +69,30 @@ struct ferry_vm {
 #define STATUS_TIMEOUT 124
 #define STATUS_FAULT   125
 
-/* In memory that is zeroed: all that needs no KVM and no program. */
+/* Initialises zeroed memory: all members that need no KVM and no program. */
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine);
 void vm_fini(struct ferry_vm *vm);
 
-/* Whether it was started; it may have ended since. Any thread. */
+/* Whether the VM was started; it may have ended since. Any thread. */
 bool vm_is_started(struct ferry_vm *vm);
 
-/* Whether it has no thread: it was not started, or has ended. Any thread. */
+/* Whether the VM has no thread: it was not started, or has ended. Any thread. */
 bool vm_is_quiet(struct ferry_vm *vm);
 
-/* Interrupts all its CPUs if they have threads. Also if the guest does not run: it may be about to.
- * Any thread, also under the ticker's lock. */
+/* Interrupts all CPUs of the VM that have threads, even if the guest does not run, as it may be
+ * about to. Any thread, also under the ticker's lock. */
 void vm_kick(struct ferry_vm *vm);
 
-/* Asks the VM to end for this reason and interrupts whatever it does. Any thread. */
+/* Asks the VM to end for this reason and interrupts its present activity. Any thread. */
 void vm_stop(struct ferry_vm *vm, int reason);
 
-/* Waits for the end of its threads. It was started, and told to stop. */
+/* Waits for the end of the VM's threads. The VM was started, and told to stop. */
 void vm_join(struct ferry_vm *vm);
 
-/* Ends what vm_watch_cpu began. Its thread has ended. */
+/* Ends the watch that vm_watch_cpu began. The VM's thread has ended. */
 void vm_forget_cpu(struct ferry_vm *vm);
 
-/* Makes all who are in ferry_vm_wait return, and waits until they have. Its thread has ended. */
+/* Makes all calls of ferry_vm_wait return, and waits until they have. The VM's thread has ended. */
 void vm_let_waiters_go(struct ferry_vm *vm);
 
 #endif

@@ -21,8 +21,8 @@
 #include "vm/vm_direct.h"
 #include "vm/vm_memory.h"
 
-/* A stream gathers for so many times the cost of an exit at most: then exits are a small
- * part of its time. */
+/* A stream gathers for at most so many times the cost of an exit: then exits are a small part of
+ * its time. */
 #define GATHER_EXITS         4
 #define DEFAULT_MEMORY_BYTES (256ull << 20)
 #define DEFAULT_EXTENTS      8
@@ -30,7 +30,7 @@
 
 /* --- making --------------------------------------------------------------------- */
 
-/* A guest is told the embedder's choice by the embedder's numbers. */
+/* The embedder's choice has the same numbers in the guest's table. */
 _Static_assert(FERRY_DELIVER_AUTO == FERRY_DELIVERY_AUTO &&
                    FERRY_DELIVER_IMMEDIATE == FERRY_DELIVERY_IMMEDIATE &&
                    FERRY_DELIVER_DEFERRED == FERRY_DELIVERY_DEFERRED,
@@ -86,8 +86,8 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
 
-/* The program has room by the limit of the VM, so it was the host that had none: a larger limit
- * would not help. */
+/* The program is within the limit of the VM, so the host had no memory: a larger limit would not
+ * help. */
 static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
 {
     uint64_t bytes = vm->image->memory_bytes + vm->image->unshared_bytes + vm->stack_bytes;
@@ -151,7 +151,7 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     result = create_personality(vm, config, err);
     if (result < 0)
         return result;
-    /* Last: the image may still be being copied. */
+    /* This comes last: a thread may still be copying the image. */
     return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
 }
 
@@ -182,7 +182,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     return load_program(vm, config, err);
 }
 
-/* Refuses values that no VM can be made of. */
+/* Refuses values with which no VM can be made. */
 static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
 {
     if (!config->program)

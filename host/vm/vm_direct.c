@@ -17,8 +17,8 @@
 #define SLOTS_AT offsetof(struct ferry_direct, slots)
 #define BYTES    sizeof(struct ferry_direct)
 
-/* The guest's rights, twice: by the host's mapping and by the table its CPU walks. The sender
- * writes the slots, the receiver its page before them. */
+/* Sets the guest's rights twice: in the host's mapping and in the tables that its CPU walks. The
+ * sender writes the slots, the receiver writes its page before them. */
 static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
 {
     uint64_t base = FERRY_DIRECT_BASE + vm->direct_count * FERRY_DIRECT_STRIDE;

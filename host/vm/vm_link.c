@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Links of VMs: who may send to whom, and whom a guest is shown. */
+/* Links of VMs: making and ending them, and the table of peers that a guest sees. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 #define DEFAULT_MESSAGES 16
 #define MOST_MESSAGES    48
 
-/* Where `id` is in the table that the guest sees, or where it would be. An entry without rights
- * is of a link that was destroyed before the guest ran. */
+/* The index of `id` in the table that the guest sees, or the index it would get. An entry without
+ * rights is left from a link that was destroyed before the guest ran. */
 static uint32_t place_of(const struct ferry_control_info *info, uint16_t id)
 {
     uint32_t vacant = info->peer_count;
@@ -33,7 +33,7 @@ static uint32_t place_of(const struct ferry_control_info *info, uint16_t id)
     return vacant;
 }
 
-/* Whether the table of the viewer takes this peer. The host has none. */
+/* Whether the table of the viewer has room for this peer. The host has no table. */
 static bool has_room(const struct ferry_vm *viewer, const struct ferry_vm *peer)
 {
     return !viewer || place_of(&viewer->endpoint->control->info, peer ? peer->endpoint->id : 0) <
@@ -87,8 +87,8 @@ static int check(const struct ferry_engine *engine, struct ferry_vm *from, struc
     return 0;
 }
 
-/* Both ends come to know of the link. Each link is an entry in the tables, so that there is
- * room in out[] and in[] as there is in them. */
+/* Enters the link at both ends. Each link has an entry in the tables of peers, so if there is room
+ * in these there is room in out[] and in[]. */
 static void connect_ends(struct ferry_link *link, const struct direct_place *direct)
 {
     struct endpoint *from = link->from, *to = link->to;
@@ -165,7 +165,8 @@ void ferry_link_destroy(struct ferry_link *link)
     pthread_mutex_lock(&exchange->lock);
     bool quiet = !link->direct && is_quiet(link->from) && is_quiet(link->to);
     pthread_mutex_unlock(&exchange->lock);
-    /* What was sent arrives, and then the hang-up. If nothing was sent, the link leaves no trace. */
+    /* Messages that were sent arrive, and then the hang-up. If nothing was sent, the link leaves no
+     * trace. */
     bool unused = quiet && queue_abandon(link);
     if (host)
         host_end_close(link);
@@ -206,7 +207,7 @@ int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
     return 0;
 }
 
-/* False: it was called off. */
+/* False: it was cancelled. */
 static bool await_digest(const struct ferry_link *link, struct image *image)
 {
     const struct endpoint *host = host_end_of(link);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The memory of a VM: its KVM slots, what of it its program may read and write, and what the VM
- * takes of the process's mappings and descriptors. */
+/* The memory of a VM: its KVM slots, the parts that its program may read and write, and the VM's
+ * budgets of the process's mappings and descriptors. */
 
 #include "vm/vm_memory.h"
 
@@ -49,8 +49,8 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
 
     if (!pool_covering(pool, offset, bytes, &units))
         return NULL;
-    /* The memory must not change hands while the caller uses it. Another thread may send what plain
-     * writes gathered, or bring home a loan that was released. */
+    /* The memory must not change hands while the caller uses it. Another thread may send gathered
+     * plain output, or bring home a loan that was released. */
     if ((write && endpoint_stream_uses(vm->endpoint, units)) ||
         loan_is_leaving(vm->endpoint, units))
         return NULL;
@@ -58,7 +58,7 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
     return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
 }
 
-/* Of the system area a program may pass on copied payloads only. */
+/* Of the system area a program may send only copied payloads. */
 static void *receive_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
@@ -128,9 +128,9 @@ void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
 
 /* --- budgets ------------------------------------------------------------------ */
 
-/* Besides those of the program: system area, window, shared page, stack and endpoint. */
+/* Mappings besides those of the program: system area, window, shared page, stack and endpoint. */
 #define OWN_MAPPINGS 8
-/* The VM, its virtual CPU and standard error. */
+/* Descriptors: the VM, its virtual CPU and standard error. */
 #define OWN_FILES 3
 
 static bool allow_mappings(void *arg, uint64_t mappings)

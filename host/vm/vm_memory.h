@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The memory of a VM, and what it takes of the process's mappings and descriptors. */
+/* The memory of a VM, and its budgets of the process's mappings and descriptors. */
 #ifndef FERRY_HOST_VM_MEMORY_H
 #define FERRY_HOST_VM_MEMORY_H
 
 #include "vm/vm.h"
 
-/* Takes the VM's share of the process's descriptors and mappings. Comes before it uses any. */
+/* Takes the VM's share of the process's descriptors and mappings. To be called before it uses
+ * any. */
 int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
                     struct ferry_error *err);
 

@@ -77,9 +77,9 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
 
 /* --- the thread ---------------------------------------------------------------- */
 
-/* What the program had sent or written arrives, however it ended, as with a pipe, unless the VM is
- * told to stop before there is room. False: something was left. On Linux the program would not have
- * ended, but would still be in that write. */
+/* Delivers what the program had sent or written, however it ended, as a pipe does, unless the VM is
+ * told to stop before there is room. False: some of it was left. On Linux the program would not
+ * have ended, but would still be in that write. */
 static bool send_rest(struct ferry_vm *vm)
 {
     if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
@@ -101,7 +101,7 @@ static void *vm_thread(void *arg)
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_notes(vm->endpoint);
-    queue_refuse_all(vm->endpoint); /* nobody takes it: a sender that waits for room need not */
+    queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
     poller_remove(&vm->engine->poller, &vm->runner);
@@ -116,7 +116,7 @@ static void *vm_thread(void *arg)
     return NULL;
 }
 
-/* Under lock, so that whoever kicks a CPU finds its thread. */
+/* Under lock, so that a thread that kicks a CPU finds the CPU's thread. */
 static int start(struct ferry_vm *vm, struct ferry_error *err)
 {
     if (vm->started)
@@ -161,7 +161,7 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
     vm->waiting++;
     while (!vm->ended && !vm->destroyed && result == 0)
         result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
-                            : -ETIMEDOUT; /* a look, and no system call */
+                            : -ETIMEDOUT; /* no wait, and no system call */
     if (vm->ended && out)
         sized_give(out, &vm->exit, sizeof vm->exit);
     if (vm->ended || vm->destroyed)
