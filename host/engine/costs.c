@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What follows from the costs of this machine. */
+/* The crossover that follows from the costs of this machine. */
 #include "engine/costs.h"
 
 #include <ferry/abi/layout.h>

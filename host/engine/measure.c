@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Measures what a loan costs on this machine and what a copy costs.
+ * Measures the costs of a loan and of a copy on this machine.
  *
  * A loan is closed and opened in two windows, on its way to the receiver and on its way home. After
  * each opening a guest touches it: first the receiver, then the sender, when it fills the extent

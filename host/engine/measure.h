@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Measures what hand-overs and copies cost on this machine. */
+/* Measures the costs of hand-overs and copies on this machine. */
 #ifndef FERRY_HOST_MEASURE_H
 #define FERRY_HOST_MEASURE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The file that keeps what was measured: lines of key=value, in one order. */
+/* The file that keeps the measured figures: lines of key=value, in one order. */
 #include "engine/measure_cache.h"
 
 #include <cpuid.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A file that keeps what was measured, so that it need not be measured at every start. It is only
- * an aid: if anything is wrong with it, the costs are measured.
+ * A file that keeps the measured figures, so that they need not be measured at every start. It is
+ * only an aid: if anything is wrong with it, the costs are measured.
  */
 #ifndef FERRY_HOST_MEASURE_CACHE_H
 #define FERRY_HOST_MEASURE_CACHE_H

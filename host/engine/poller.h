@@ -21,7 +21,7 @@ struct poller {
     atomic_bool stopping;
     atomic_uint events; /* a futex: counts up to end its sleep */
     atomic_bool asleep;
-    char pad[64];         /* what entries of guests read, from what each look writes */
+    char pad[64];         /* separates what entering guests read from what each look writes */
     atomic_uint wanted;   /* others want the lock: it makes way */
     pthread_mutex_t lock; /* the list */
     struct runner *runners;

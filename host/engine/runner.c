@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What ticker and poller do to a VM that runs. */
+/* The actions of ticker and poller on a running VM. */
 #include "engine/runner.h"
 
 #include <string.h>

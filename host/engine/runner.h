@@ -41,7 +41,7 @@ struct runner {
     atomic_bool watched; /* the ticker looks at it; see ticker.h */
 
     struct runner *next_polled; /* the poller's, as what follows */
-    struct runner_marks polled; /* what it saw last */
+    struct runner_marks polled; /* as it saw them last */
 };
 
 /* Makes a running guest leave the VM: a natural exit. Only while it is among the running. */

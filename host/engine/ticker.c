@@ -93,7 +93,7 @@ void ticker_remove(struct ticker *ticker, struct runner *runner)
 /* Its guest may be running. */
 static void look_after(const struct ticker *ticker, struct runner *runner)
 {
-    /* A poller takes what is queued, and tries again what waits for room. */
+    /* A poller takes queued messages, and tries those again that wait for room. */
     if (runner_has_pending(runner) && !ticker->polled)
         runner_kick(runner);
     direct_announce(runner->endpoint);
@@ -161,7 +161,7 @@ static uint64_t look_at_watched(struct ticker *ticker)
         }
         runner->idle_looks = 0;
         *at = runner->next_watched;
-        atomic_store(&runner->watched, false); /* from here on it is on no list of ours */
+        atomic_store(&runner->watched, false); /* from here on it is on no list of the ticker */
         if (!atomic_load(&runner->in_guest) || atomic_exchange(&runner->watched, true))
             continue;
         runner->next_watched = ticker->watched;

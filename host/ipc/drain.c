@@ -17,10 +17,10 @@ bool drain_pending(const struct endpoint *from)
     return ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES) != 0;
 }
 
-/* What is taken out of the out ring in one go. */
+/* The descriptors that are taken out of the out ring at once. */
 struct drain {
     struct endpoint *from;
-    uint32_t last;          /* what the guest had queued when it began */
+    uint32_t last;          /* the guest's head when the drain began */
     bool frozen;            /* nothing that the guest was lent goes home */
     bool fetched, checked;  /* next: it is here, and *result says whether it can be sent */
     struct ferry_desc desc; /* the next message, which the guest can change no more */
@@ -37,8 +37,9 @@ static const struct ferry_desc *fetch(struct drain *drain, uint32_t index)
     return &drain->desc;
 }
 
-/* Checks what was fetched. Only messages of one mode are checked before those ahead of them were
- * performed: by those of another the sender may lose the memory that it sends from. */
+/* Checks the descriptors that were fetched. A message is checked before the one ahead of it is
+ * performed only if both are of one mode: with different modes, the first may take away the memory
+ * that the second sends from. */
 static int check(struct drain *drain, struct transfer *out)
 {
     bool checked = drain->checked;
@@ -50,7 +51,7 @@ static int check(struct drain *drain, struct transfer *out)
     return drain->result;
 }
 
-/* Begins with the next message: what of its sender's memory it needs does not go home meanwhile. */
+/* Begins with the next message: the sender's memory that it needs does not go home meanwhile. */
 static int check_first(struct drain *drain, struct transfer *out)
 {
     const struct mode *mode = mode_of(fetch(drain, drain->from->out_tail)->mode);
@@ -92,7 +93,7 @@ static void answer(struct endpoint *from, int32_t status)
     from->control->out_status[from->out_tail++ & RING_MASK] = status;
 }
 
-/* What follows a message that was refused is as it was, so it needs no second look. */
+/* The messages after one that was refused have not changed, so they need no second check. */
 static void perform_gathered(struct endpoint *from, struct transfer *run, uint32_t count)
 {
     uint32_t at = 0, done;

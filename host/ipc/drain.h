@@ -9,10 +9,9 @@
 
 /* Whether descriptors wait in the out ring. */
 bool drain_pending(const struct endpoint *from);
-/* Takes what the guest put into its out ring, in order, until it is empty or
- * a message must wait for room; first what it took and released. Work is
- * bounded by the rings. By whoever serves the VM.
- * Sets from->out_parked. */
+/* First processes the messages that the guest took and the tokens it released. Then takes the
+ * guest's descriptors in order, until the out ring is empty or a message must wait for room. The
+ * work is bounded by the rings. On the thread that serves the VM. Sets from->out_parked. */
 void drain_ring(struct endpoint *from);
 /* The same; but first sends the plain output that the program wrote before, and wakes receivers
  * that wait for a message in its direct rings. */

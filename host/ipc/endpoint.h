@@ -38,7 +38,7 @@ struct endpoint_stream {
     /* A loan came home. True: it was the stream's. Any thread. */
     bool (*came_home)(struct stream *stream, struct units units);
     /* Whether the VMM itself writes or reads any of the units for it, so that the guest must not
-     * give them away. By whoever serves the VM: its own thread, or a poller. */
+     * give them away. On the thread that serves the VM: its own, or the poller's. */
     bool (*uses)(const struct stream *stream, struct units units);
     /* The endpoint is retired. */
     void (*destroy)(struct stream *stream);
@@ -69,7 +69,7 @@ struct held {
     uint64_t offset, bytes; /* of the payload; only all of it can be forwarded */
 };
 
-/* What a guest published of its side of the rings. */
+/* The indexes that a guest published. */
 struct published {
     uint32_t release_head, in_tail, home_tail;
 };
@@ -90,11 +90,11 @@ struct endpoint {
     bool retired; /* no thread acts for it any more, for good; under the exchange's lock */
     struct ferry_vm *vm;
     endpoint_memory_fn memory; /* of vm: where the payload of a COPY is */
-    uint16_t index;            /* what the ledger calls it */
-    uint16_t id;               /* what peers call it; 0: the host */
+    uint16_t index;            /* its number in the ledger */
+    uint16_t id;               /* its number for peers; 0: the host */
     uint32_t generation;
     char name[FERRY_NAME_BYTES];
-    struct image *image; /* what it runs, the VM's; NULL: nothing, as the host */
+    struct image *image; /* the image it runs, held by the VM; NULL: the host */
 
     struct window window;
     char *receive_buffers;         /* FERRY_TOKENS of FERRY_COPY_BYTES each */
@@ -131,10 +131,10 @@ struct endpoint {
     uint32_t in_open;                  /* links of in[] that have not hung up */
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
-    bool exited;    /* its program has ended: nobody takes note of what comes home */
+    bool exited;    /* its program has ended: nobody reads completions */
     struct units home[FERRY_TOKENS];
-    /* Of whoever serves the VM: */
-    struct published seen; /* what the guest had published when this was looked at last */
+    /* Used only by the thread that serves the VM: */
+    struct published seen; /* as the thread saw them last */
     uint32_t out_tail;
     bool out_parked; /* the next descriptor waits for room */
 

@@ -10,7 +10,7 @@
  * plain output for this endpoint send it. */
 uint32_t endpoint_prepare(struct endpoint *endpoint);
 void endpoint_finish(struct endpoint *endpoint);
-/* Shows senders what it waits for: FERRY_WAITS*. Part of prepare and finish. */
+/* Shows senders the reason of a wait: FERRY_WAITS*. Part of prepare and finish. */
 void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);

@@ -16,7 +16,7 @@ int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool se
     if (result < 0)
         return result;
     struct endpoint *endpoint = *out;
-    endpoint_lock(endpoint); /* a report of another thread may read what is set here */
+    endpoint_lock(endpoint); /* a report on another thread may read these members */
     snprintf(endpoint->name, sizeof endpoint->name, "host");
     endpoint_unlock(endpoint);
     endpoint->window_addr = (uint64_t)exchange->pool.base;

@@ -12,7 +12,7 @@
 /* Reads what the guest published: the entries it took, the tokens it released, the completions it
  * took; performs the releases. Any thread. */
 void loan_collect(struct endpoint *endpoint);
-/* The same, and no lock is taken if the guest published nothing since the last call. By whoever
+/* The same; takes no lock if the guest published nothing since the last call. On the thread that
  * serves the VM. */
 void loan_collect_new(struct endpoint *endpoint);
 /* Between these two calls no loan that the endpoint holds goes home: it holds whatever the ledger

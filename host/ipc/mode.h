@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The modes of a message as a table of traits: what it carries, and what becomes of that. All that
- * checks, hands over, queues and takes messages asks for traits, not for modes.
+ * The modes of a message as a table of traits: what a message carries, and what happens to it. Code
+ * that checks, hands over, queues and takes messages asks for traits, not for modes.
  */
 #ifndef FERRY_HOST_MODE_H
 #define FERRY_HOST_MODE_H

@@ -82,8 +82,8 @@ static void give_back(const struct transfer *transfer)
                      transfer->forwards ? HELD_READ : HELD_TAKEN);
 }
 
-/* Whether the units are the sender's own; it may still turn out that it has not all of them. Only
- * what is not can be a loan that it passes on. */
+/* Whether the sender seems to own the units; it may still turn out that it does not own all of
+ * them. Only units that it does not own can be a loan that it forwards. */
 static bool owns(const struct endpoint *endpoint, struct units units)
 {
     struct ledger_unit unit = ledger_look(&endpoint->exchange->ledger, units.first);
@@ -188,7 +188,7 @@ static int prepare(struct transfer *transfer)
     return 0;
 }
 
-/* The sender keeps what prepare took. */
+/* Undoes prepare for the sender: it keeps its units. */
 static void undo(struct transfer *transfer)
 {
     if (carries(transfer) != MODE_UNITS)
@@ -197,7 +197,7 @@ static void undo(struct transfer *transfer)
     give_back(transfer);
 }
 
-/* What the sender may do with the units of a run until it is handed over. */
+/* The sender's rights on the units of a run until it is handed over. */
 static enum window_access access_before(const struct transfer *run)
 {
     if (run->kept)
@@ -242,7 +242,7 @@ static int update_tables(const struct transfer *run, uint32_t count)
     clear_beside(run, count);
     result = window_set(&link->to->window, offset, bytes, WINDOW_CLOSED, after);
     if ((result == 0 ? after : before) == WINDOW_WRITE)
-        pool_opened(pool, units); /* whoever has them now may fill all of them */
+        pool_opened(pool, units); /* their new holder may fill all of them */
     if (result < 0) {
         /* Opening again merges what closing split: it needs no memory. */
         if (before != WINDOW_CLOSED)

@@ -16,10 +16,10 @@ struct transfer {
     struct ferry_link *link;
     enum ferry_mode mode;
     uint8_t inline_bytes;
-    bool wants_completion; /* LEND: the guest or host wants a note when it comes home */
-    bool forwards;         /* LEND: passes on the loan of `token`, which the VMM is reading */
+    bool wants_completion; /* LEND: the sender wants a completion when it comes home */
+    bool forwards;         /* LEND: forwards the loan of `token`, which the VMM is reading */
     bool kept;             /* LEND: of an extent that the VMM keeps: closed to the sender already */
-    bool clear;            /* LEND, MOVE: what the units hold beside the payload may not be zero */
+    bool clear;            /* LEND, MOVE: the units may hold more than zeros beside the payload */
     uint32_t token;
     uint32_t turn; /* see struct ferry_desc */
     uint64_t tag;
@@ -31,8 +31,8 @@ struct transfer {
     /* Of perform: */
     uint32_t receiver_token;     /* the receiver's token, of a COPY or LEND */
     uint32_t message;            /* its number on the link */
-    bool completion_reserved;    /* room for the note when it comes home */
-    int64_t forwarded_token;     /* token of the sender whose loan passes on; -1: none */
+    bool completion_reserved;    /* an entry of the completion ring is reserved */
+    int64_t forwarded_token;     /* token of the sender whose loan is forwarded; -1: none */
     enum unit_state prior_state; /* LENT if so, else OWNED */
 };
 

@@ -10,8 +10,8 @@
 #include "ipc/link.h"
 
 /* Promises room for `count` messages of `link` with a payload, and a token for each unless `tokens`
- * is NULL. *reserved: for how many there is room; if for fewer, -EAGAIN: no room now, the sender is
- * noted as parked, or -EPIPE: the receiver is gone or the link hung up. */
+ * is NULL. *reserved: the number for which there is room. If it is less than `count`: -EAGAIN: no
+ * room now, the sender is marked as parked; -EPIPE: the receiver is gone or the link hung up. */
 int queue_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count, uint32_t *reserved);
 /* Takes back one promise. */
 void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
@@ -19,7 +19,7 @@ void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
 void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 
 /* Delivers INLINE messages, which consist of their descriptors: as many of `count` as there is room
- * for, in order; returns how many. If these are fewer, the sender is noted as parked. -EPIPE as
+ * for, in order; returns how many. If these are fewer, the sender is marked as parked. -EPIPE as
  * above. Wakes the receiver once. */
 int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 /* Delivers the hang-up, for which room is always kept; once per link. */

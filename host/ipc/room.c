@@ -56,7 +56,7 @@ void room_entry_taken(struct endpoint *endpoint, enum held_state state)
         atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
 }
 
-/* Under lock: whether the receiver may own what a MOVE waits to give it. */
+/* Under lock: whether the receiver may own the units of a MOVE that waits. */
 static bool share_again(const struct ferry_link *link)
 {
     const struct endpoint *to = link->to;

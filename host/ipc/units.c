@@ -66,7 +66,7 @@ int units_free(struct endpoint *endpoint, struct units units)
         ledger_abort(&exchange->ledger, units, UNIT_OWNED);
     else
         ledger_commit_free(&exchange->ledger, units);
-    /* Who wants to move something here may have waited for just that. */
+    /* A peer may have waited for exactly this to move units here. */
     room_unpark(endpoint);
     return result;
 }
@@ -90,7 +90,7 @@ void units_reopen(struct endpoint *endpoint, struct units units)
 {
     struct exchange *exchange = endpoint->exchange;
 
-    /* A loan is always open, and what the VMM keeps stays closed. */
+    /* A loan is always open, and kept units stay closed. */
     if (ledger_access(&exchange->ledger, units, endpoint->index) != WINDOW_WRITE)
         return;
     window_set(&endpoint->window, pool_offset(&exchange->pool, units.first),

@@ -86,8 +86,8 @@ void ledger_destroy(struct ledger *ledger)
 
 /* --- from the pool and back -------------------------------------------------------- */
 
-/* Under lock: first free run of `count` units in [low, high), searched from `hint` round.
- * What is free stays so, as only this search takes it. */
+/* Under lock: first free run of `count` units in [low, high), searched from `hint` round. A free
+ * unit stays free, as only this search takes units. */
 static int64_t find_free(struct ledger *ledger, uint32_t low, uint32_t high, uint32_t hint,
                          uint32_t count)
 {

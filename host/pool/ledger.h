@@ -49,7 +49,7 @@ enum unit_state {
     UNIT_TRANSIT, /* being handed over; owner and holder are still the old ones */
 };
 
-/* A copy of what the ledger says about a unit. */
+/* A copy of the ledger's entry of a unit. */
 struct ledger_unit {
     uint16_t owner, holder; /* endpoint index, or LEDGER_NOBODY */
     uint16_t recipient;     /* TRANSIT by a move: counts for the share of this one, too */
@@ -77,9 +77,9 @@ struct ledger {
 int ledger_create(struct ledger *ledger, const struct pool *pool);
 void ledger_destroy(struct ledger *ledger);
 
-/* `count` adjacent free units for `owner`, in transit until ledger_commit_owned: the
- * caller scrubs them first. -EDQUOT: the owner would own more than `most` of that size;
- * -ENOMEM: the pool has no such run, or keeps what it has for the host. */
+/* `count` adjacent free units for `owner`, in transit until ledger_commit_owned: the caller scrubs
+ * them first. -EDQUOT: the owner would own more than `most` of that size; -ENOMEM: the pool has no
+ * such run, or only units that are kept for the host. */
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
                  struct units *out);
 /* `kept`: the owner itself may not access the units, as the VMM fills them in its name. They stay
@@ -116,10 +116,10 @@ void ledger_commit_home(struct ledger *ledger, struct units units);
  * pool; the units it lent go there when they are released. */
 void ledger_evict(struct ledger *ledger, uint16_t owner);
 
-/* What the ledger says about a unit now, and the unit's last message. */
+/* The ledger's entry of a unit now, and the unit's last message. */
 struct ledger_unit ledger_look(struct ledger *ledger, uint32_t unit);
 
-/* What `index` may do with all the units: WRITE (owns), READ (borrows) or CLOSED. */
+/* The rights of `index` on all the units: WRITE (owns), READ (borrows) or CLOSED. */
 int ledger_access(struct ledger *ledger, struct units units, uint16_t index);
 
 /* How many units of that size count for the share of `index` now. */

@@ -22,7 +22,7 @@
 /* A cache line each, as all VMs change theirs. */
 struct share {
     atomic_uint pages, extents;
-    atomic_bool host; /* it may have what is kept for the host */
+    atomic_bool host; /* it may take units that are kept for the host */
     char pad[55];
 };
 

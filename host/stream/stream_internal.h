@@ -53,7 +53,7 @@ bool stream_uses(const struct stream *stream, struct units units);
 
 /* Under lock, any thread: sends all that was gathered, as far as there is room. */
 int stream_flush(struct stream *stream);
-/* Copies what fits of src into the extent that is filled, and sends it when it is full
+/* Copies as much of src as fits into the extent that is being filled, and sends it when it is full
  * or wanted. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes);
 

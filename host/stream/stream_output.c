@@ -38,8 +38,8 @@ static int take_buffer(struct stream *stream)
     return 0;
 }
 
-/* One message at most: the VMM fills these extents, so the sending VM never touches them and a
- * loan of them costs about half of what the crossover says. */
+/* One message at most: the VMM fills these extents, so the sending VM never touches them and a loan
+ * of them costs about half of the crossover's figure. */
 static bool copies(const struct stream *stream, uint64_t bytes)
 {
     const struct endpoint *endpoint = stream->endpoint;

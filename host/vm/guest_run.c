@@ -29,7 +29,7 @@ static const struct guest_exit *find_exit(const struct guest_kind *kind, const s
     return NULL;
 }
 
-/* KVM could not run the guest further, of whatever kind it is. */
+/* KVM could not run the guest further, whatever its kind. */
 static bool serve_failure(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     uint32_t reason = vcpu_exit_reason(vcpu);

@@ -87,7 +87,7 @@ int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
     if (!from)
         return -EFAULT;
     memcpy(to, from, bytes);
-    /* What is looked at from here on is the copy, whatever the compiler sees of the caller. */
+    /* From here on only the copy is read, even if the compiler sees the caller's memory. */
     atomic_signal_fence(memory_order_seq_cst);
     return 0;
 }

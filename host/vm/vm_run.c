@@ -77,9 +77,9 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
 
 /* --- the thread ---------------------------------------------------------------- */
 
-/* Delivers what the program had sent or written, however it ended, as a pipe does, unless the VM is
- * told to stop before there is room. False: some of it was left. On Linux the program would not
- * have ended, but would still be in that write. */
+/* Delivers the messages and bytes that the program had sent or written, however it ended, as a pipe
+ * does, unless the VM is told to stop before there is room. False: some of it was left. On Linux
+ * the program would not have ended, but would still be in that write. */
 static bool send_rest(struct ferry_vm *vm)
 {
     if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
