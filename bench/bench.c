@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Running comparisons, and what they gave. */
+/* Running comparisons, and their results. */
 #include "bench.h"
 
 #include <errno.h>
@@ -206,7 +206,7 @@ bool bench_ratio(const struct bench *bench, const char *part, const char *label,
 
 /* ---- running ------------------------------------------------------------ */
 
-/* Somebody who watches sees where it is. */
+/* Shows a person who watches how far it is. */
 static void progress(const struct comparison *comparison, const struct way *way)
 {
     if (!isatty(STDERR_FILENO))

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Comparisons: the same work done in several ways, in turn, A B A B, so that
- * what else the machine does meets all of them alike. What counts is
- * the ratio within one run, median with spread.
+ * Comparisons: the same work done in several ways, in turn, A B A B, so that other work on the
+ * machine affects all of them alike. What counts is the ratio within one run, median with spread.
  */
 #ifndef FERRY_BENCH_BENCH_H
 #define FERRY_BENCH_BENCH_H
@@ -13,7 +12,7 @@
 
 struct bench; /* options, and the results so far: bench.c */
 
-/* What one run of one way gave. */
+/* The result of one run of one way. */
 struct sample {
     double value;               /* in the comparison's unit */
     double p50, p90, p99, p999; /* of single exchanges, for latencies; else 0 */
@@ -30,7 +29,7 @@ struct way {
 
 /* The same work in several ways. */
 struct comparison {
-    const char *part;  /* "stream": what is named on the command line, and a plot */
+    const char *part;  /* "stream": its name on the command line and in plots */
     const char *label; /* "2 MiB": a row of the table */
     double x;          /* its place on the plot's axis: bytes, or VMs */
     const char *unit;  /* "GB/s", "ns", "million/s" */

@@ -35,7 +35,7 @@ struct duo_vms {
     int reporter; /* which of them tells the host, 0 or 1 */
 };
 
-/* What a run of two VMs gave. */
+/* The result of a run of two VMs. */
 struct duo_result {
     struct report report;
     struct ferry_vm_stats stats[2]; /* at the end */

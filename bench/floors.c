@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The regression guard: ratios that must not fall below what is written down. */
+/* The regression guard: ratios that must not fall below a floor. */
 #include <errno.h>
 #include <string.h>
 

@@ -218,7 +218,7 @@ static int run_vms(struct bench *bench, const void *arg, struct sample *out)
     return error;
 }
 
-/* What a round trip of VMs that wait cannot do without. */
+/* The least that a round trip of waiting VMs needs. */
 static int run_exits(struct bench *bench, const void *arg, struct sample *out)
 {
     const struct duo_cores *cores = arg;
@@ -271,8 +271,8 @@ static const struct way on_one_core[] = {
 };
 
 /*
- * A round trip of two that wait makes two exits: what each sends goes with its
- * wait. So it may take half as long again as an eventfd's, and the two exits.
+ * A round trip of two VMs that wait makes two exits: a message is sent by the exit of the wait. So
+ * it may take one and a half times as long as an eventfd's, plus the two exits.
  */
 static void compare_with_eventfd(struct bench *bench, const char *label)
 {

@@ -52,7 +52,7 @@ static void put_setting(FILE *out, const char *what, const char *text)
 
 /* ---- colours ------------------------------------------------------------ */
 
-/* What a name has before its first comma: variants of one thing share a colour. */
+/* The part of a name before its first comma: variants of one thing share a colour. */
 static size_t family_length(const char *name)
 {
     return strcspn(name, ",");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the benchmark keeps of a run, and who writes it down: inside the framework only. */
+/* The results that the benchmark keeps of a run, and the functions that write them: inside the
+ * framework only. */
 #ifndef FERRY_BENCH_RESULTS_H
 #define FERRY_BENCH_RESULTS_H
 
@@ -47,7 +48,7 @@ struct bench {
     /* Measuring again: nothing but these rows of this part, and nothing is printed. NULL: all. */
     const char *only_part;
     GHashTable *only_labels;
-    /* What --row and --way ask for; NULL: all. */
+    /* The rows and ways that --row and --way choose; NULL: all. */
     const char *only_row;
     const char *only_way; /* a part of a name */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A program with Ferry in it: decodes files that nobody vouches for, each in a virtual machine of its
- * own, and survives what they do to the decoder.
+ * A program that embeds Ferry: it decodes untrusted files, each in a virtual machine of its own,
+ * and survives whatever they do to the decoder.
  *
- *     decode DECODER FILE...
+ * decode DECODER FILE...
  *
  * DECODER is a static Linux program that reads standard input and writes standard output; it sees
  * nothing else of this machine. What it made of a file is written only if it ended well: a decoder

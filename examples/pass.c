@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A stage that passes everything on, unread: what a pipeline itself costs. */
+/* A stage that forwards everything, unread. It shows the cost of the pipeline itself. */
 #include <stdio.h>
 #include <string.h>
 

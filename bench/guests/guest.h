@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the guest programs of the benchmark share. A failure ends the VM with a line on stderr. */
+/* Code that the guest programs of the benchmark share. A failure ends the VM with a line on
+ * stderr. */
 #ifndef FERRY_BENCH_GUEST_H
 #define FERRY_BENCH_GUEST_H
 
@@ -15,7 +16,7 @@
 
 #define HOST_ID 0
 
-/* What must not be negative and is, as an error number. */
+/* Ends the program if the result is negative, with the error number. */
 static inline int64_t expect(const char *what, int64_t result)
 {
     if (result < 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the guest programs that exchange small messages share. */
+/* Code that the guest programs with small messages share. */
 #ifndef FERRY_BENCH_GUESTS_MESSAGES_H
 #define FERRY_BENCH_GUESTS_MESSAGES_H
 

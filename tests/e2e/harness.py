@@ -25,7 +25,7 @@ GUESTS = os.environ["FERRY_TEST_GUESTS"]  # directory of the guest programs
 EXAMPLES = os.environ["FERRY_EXAMPLES"]  # directory of the Ferry-aware stages
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")  # static, unmodified
 
-# What the command keeps is kept here, and goes when the tests end.
+# The command keeps its files here; they are removed when the tests end.
 CACHE = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = CACHE.name
 

@@ -24,7 +24,7 @@ def both(program, *arguments, options=()):
     return runs
 
 
-# What the host does there is compared: an emulated processor, and a file system in memory, do otherwise.
+# These are compared with the host: an emulated processor, and a file system in memory, behave differently.
 EMULATED = unittest.skipIf("FERRY_SIZE_DIVISOR" in os.environ, "an emulated machine does otherwise")
 
 

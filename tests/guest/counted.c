@@ -51,8 +51,8 @@ static void stop_for_word(void)
     receive(&word);
 }
 
-/* The same for who gets messages meanwhile: a page is lent to the host, and what ends the
- * wait is that it comes home. */
+/* The same for a VM that gets messages meanwhile: a page is lent to the host, and the wait ends
+ * when it comes home. */
 static void stop_for_page(void)
 {
     static struct ferry_msg gate = {.mode = FERRY_LEND, .bytes = FERRY_PAGE_BYTES};

@@ -25,7 +25,7 @@ static bool look(const char *how)
         expect_ok("O_NONBLOCK", fcntl(0, F_SETFL, O_NONBLOCK));
         return read(0, &first, 1) == 1;
     }
-    /* It is free to look in between without an exit, and must not wait for ever all the same. */
+    /* It may look in between without an exit, but must still not wait for ever. */
     while (ferry_recv(&msg, 0) == -ETIMEDOUT)
         ;
     return msg.bytes > 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * peers [write]: says who its peers are, one a line: id, name and digest. With write it then
- * stores to the table that told it.
+ * peers [write]: prints its peers, one a line: id, name and digest. With write it then stores to
+ * the table of peers.
  */
 #include "guest.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Direct links: order, waiting and polling, who may write what, and the end of a sender. */
+/* Direct links: order, waiting and polling, the rights of both sides, and the end of a sender. */
 #include <errno.h>
 #include <ferry/abi/direct.h>
 #include <signal.h>
@@ -85,7 +85,7 @@ static int setup_polled(void **state)
     return world_setup_with(state, &config);
 }
 
-/* A thread of the VMM looks for those who wait: nobody rings. */
+/* A thread of the VMM looks for waiting receivers: no doorbell rings. */
 static void polled_by_the_vmm(void **state)
 {
     exchange(*state, 2000, "1", "poll", "wait", "mixed");

@@ -134,8 +134,8 @@ static bool may_store(struct world *world, unsigned page)
     return wrote;
 }
 
-/* Each page has one writer. What the VMM goes by, and what tells the guest who its peers
- * are, cannot be written by the guest, be it to itself only. */
+/* Each page has one writer. The guest cannot write the pages that the VMM relies on, nor the page
+ * that describes its peers, even though only the guest itself reads that. */
 static void pages_of_the_control_structure(void **state)
 {
     const unsigned guest = offsetof(struct ferry_control, guest) / 4096;

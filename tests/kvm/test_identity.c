@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of digests that are taken when somebody asks (claims 7, 14): who asks gets
- * that of the bytes that run, who does not ask waits for none. What was read is counted.
+ * Owns the tests of digests that are computed when somebody asks (claims 7, 14): a guest that asks
+ * gets the digest of the bytes that run, a guest that does not ask waits for none. The bytes that
+ * are read are counted.
  */
 #include "kvm_fixture.h"
 
@@ -187,7 +188,7 @@ static void who_does_not_ask_pays_nothing(void **state)
     unlink(path);
 }
 
-/* Hashing this would take hours: who waits for it can be stopped. */
+/* Hashing this would take hours: a guest that waits for it can be stopped. */
 static void a_question_ends_when_its_vm_is_stopped(void **state)
 {
     struct world *world = *state;
@@ -216,7 +217,7 @@ static void *ask(void *link)
     return &identity;
 }
 
-/* The same for the host: who cancels the link, or destroys the VM, does not wait for it. */
+/* The same for the host: cancelling the link, or destroying the VM, does not wait for it. */
 static void a_question_of_the_host_can_be_called_off(void **state)
 {
     static const uint8_t none[32];

@@ -238,7 +238,7 @@ static void *wait_for_end(void *arg)
     return NULL;
 }
 
-/* A VM that goes lets go whoever waits for its end, be it that it never ran. */
+/* A VM that is destroyed releases every thread that waits for its end, even if it never ran. */
 static void waiters_outlive_their_vm(void **state)
 {
     struct world *world = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Links and VMs come and go in one engine: nothing is used up, and nobody who is inside a call is
- * left behind. A look costs no system call. */
+/* Links and VMs come and go in one engine: nothing is used up, and no thread inside a call is left
+ * behind. A call with timeout 0 makes no system call. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/futex.h>

@@ -28,7 +28,7 @@ CLEAN = {
     "cli/main.c": '#include "lib/rlimits.h"\n',
 }
 
-# What is written over it, and what is said then.
+# The text written over it, and the message that follows.
 WRONG = [
     ({"host/lib/clock.c": '#include "lib/clock.h"\n#include "vm/vm.h"\n'},
      "host/lib/clock.c:2: includes vm/vm.h of a room above"),

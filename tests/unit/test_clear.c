@@ -333,7 +333,7 @@ static void output_is_not_made_of_itself(void **state)
     assert_int_equal(a->byte_stream->fill, sizeof some);
 }
 
-/* What was not sent is not found by whoever gets the extent next. */
+/* The next owner of the extent does not find bytes that were not sent. */
 static void the_output_of_the_dead_is_gone(void **state)
 {
     (void)state;

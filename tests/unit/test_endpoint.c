@@ -199,7 +199,7 @@ static void *take_and_release(void *arg)
     return NULL;
 }
 
-/* Whoever looks while the guest takes and releases finds both, or the former only. */
+/* A thread that looks while the guest takes and releases finds both, or only the former. */
 static void a_release_while_somebody_looks_is_not_lost(void **state)
 {
     struct ferry_desc desc = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 5);
@@ -438,7 +438,7 @@ static void what_the_dead_lent_goes_to_the_pool(void **state)
     assert_int_equal(loan_release(b, token), 0);
     assert_int_equal(core_rights(b, units.first), WINDOW_CLOSED);
     core_assert_books(engine, 516, 0, 0);
-    /* Whoever gets it next finds nothing of what was in it. */
+    /* The next owner finds nothing of its former contents. */
     core_alloc(c, 512, true);
     assert_int_equal(core_bytes(engine, units.first)[0], 0);
 }

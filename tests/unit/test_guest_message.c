@@ -233,7 +233,7 @@ static void receiving_polls_or_waits(void **context)
     struct ferry_msg msg;
 
     (void)context;
-    /* The first look tells whoever sends that somebody looks; those after it are free. */
+    /* The first look tells the sender that there is a reader; later looks cost nothing. */
     for (int i = 0; i < 3; i++) {
         assert_int_equal(ferry_recv(&msg, 0), -ETIMEDOUT);
         assert_int_equal(fake.waits, 1);

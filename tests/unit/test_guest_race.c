@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest library against somebody who acts between two of its steps: a VMM that fills a slot
- * again as soon as it may, a peer that changes its direct message, a receiver that goes to sleep.
+ * The guest library against another party that acts between two of its steps: a VMM that fills a
+ * slot again as soon as it may, a peer that changes its direct message, a receiver that goes to
+ * sleep.
  */
 #include <setjmp.h>
 #include <stdarg.h>

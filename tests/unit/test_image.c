@@ -343,8 +343,8 @@ static void test_dynamic_program(void **state)
 
 /* ---- random damage --------------------------------------------------------- */
 
-/* Threat: whoever wrote the file chose its bytes. Whatever they are, opening,
- * loading and symbolizing end without a crash and within bounds that the VM was given. */
+/* Threat: an attacker chose the bytes of the file. Whatever they are, opening, loading and
+ * symbolizing end without a crash and within the bounds of the VM. */
 
 static uint64_t next_random(uint64_t *x)
 {

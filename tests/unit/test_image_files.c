@@ -330,8 +330,8 @@ int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
     return __real_image_pread(fd, buffer, bytes, offset);
 }
 
-/* A file that is cut short while it is copied: whoever waits for it is told, and the next that asks
- * for it gets another copy. */
+/* A file that is truncated while it is copied: a thread that waits for it gets an error, and the
+ * next that asks for it gets another copy. */
 static void cut_short(const char *dir, bool before_copy)
 {
     struct elf elf = make_elf();

@@ -43,7 +43,7 @@ struct actor {
 static struct pool pool = {.fd = -1, .pages = PAGES};
 static struct ledger ledger;
 static struct actor actors[ACTORS];
-static int marks[PAGES]; /* by who has it; written by whoever owns, read by who borrows */
+static int marks[PAGES]; /* by the owner; written by the owner, read by the borrower */
 static atomic_uint failures, done;
 
 /* cmocka's asserts are for its own thread. */
@@ -121,7 +121,7 @@ static void look_at(struct actor *actor, const struct item *item)
         struct ledger_unit unit = ledger_look(&ledger, i);
         check(unit.holder == actor->index && unit.state == (item->lent ? UNIT_LENT : UNIT_OWNED));
         if (item->lent)
-            check(marks[i] >= 0); /* races with whoever could still write it */
+            check(marks[i] >= 0); /* races with a thread that could still write it */
     }
     if (!item->lent)
         mark(actor, item->units);

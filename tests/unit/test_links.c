@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of how links end, in host/vm/vm_link.c and host/ipc/exchange.c: what becomes of what was
- * sent, what is used again, and that those who come late find nothing that concerns them.
+ * Owns the tests of how links end, in host/vm/vm_link.c and host/ipc/exchange.c: messages that were
+ * sent, memory that is used again, and threads that come late and find nothing that concerns them.
  */
 #include "core_trio.h"
 
@@ -144,7 +144,8 @@ static void a_peer_keeps_the_memory_of_the_dead(void **state)
     assert_int_equal(count_made(), 4);
 }
 
-/* Who knows an endpoint by its index, or is about to wake it, may come when it is another. */
+/* A thread that knows an endpoint by its index, or is about to wake it, may come when it is another
+ * endpoint. */
 static void latecomers_find_another(void **state)
 {
     struct endpoint *before = b;

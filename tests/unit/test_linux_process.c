@@ -274,7 +274,7 @@ static void test_queued_signals(void **state)
     for (uint64_t i = 0; i < 64; i++)
         queue(vm, 40, SI_QUEUE, i, 0);
     queue(vm, 40, SI_QUEUE, 64, -EAGAIN);
-    queue(vm, SIGUSR1, SI_QUEUE, 0, 0); /* pending all the same, as Linux does it */
+    queue(vm, SIGUSR1, SI_QUEUE, 0, 0); /* pending nevertheless, as on Linux */
     for (uint64_t i = 0; i < 64; i++) {
         assert_int_equal(take(vm, mask), 40);
         assert_int_equal(*value, i);

@@ -69,7 +69,7 @@ static void test_devices(void **state)
     assert_int_equal(vm->next, LINUX_STOPPED);
 }
 
-/* The user of the VM has a name, so that who looks it up finds somebody. */
+/* The user of the VM has a name, so that a program that looks it up finds one. */
 static void test_made_files(void **state)
 {
     struct ferry_vm *vm = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of back-pressure and failure in host/ipc/perform.c: who waits for
- * what, who wakes him, and that a message that fails leaves everything as it was.
+ * Owns the tests of back-pressure and failure in host/ipc/perform.c: what a sender waits for, what
+ * wakes it, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"
 
@@ -124,8 +124,8 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
     assert_int_equal(core_home(a), FERRY_TOKENS); /* and no note more */
 }
 
-/* A page that is open by the books and closed in the window, as when it came
- * home and there was no mapping to be had, is opened again. */
+/* A page that is open in the ledger but closed in the window, as when it came home and there was no
+ * mapping left, is opened again. */
 static void a_page_left_closed_is_opened_again(void **state)
 {
     struct units page = core_alloc(a, 1, true);

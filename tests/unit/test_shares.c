@@ -52,7 +52,7 @@ static void moved(void **state)
     shares_give_back(&shares, B, false, 8);
     assert_int_equal(shares_take(&shares, A, false, 8, 64), 0);
 
-    /* What the host gives away counts for him who has it. */
+    /* Units that the host moves count for their new owner. */
     assert_int_equal(shares_take(&shares, H, false, 8, 64), 0);
     assert_true(shares_promise(&shares, B, false, 8, 8));
     shares_moved(&shares, H, B, false, 8);

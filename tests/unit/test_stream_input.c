@@ -320,7 +320,8 @@ static void poll_output(void **state)
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT | POLLERR);
 }
 
-/* The end is told beside what can still be read, and to those who asked for nothing else. */
+/* A hang-up is told beside bytes that can still be read, and also to a caller that asked for
+ * nothing else. */
 static void poll_tells_of_the_end(void **state)
 {
     (void)state;

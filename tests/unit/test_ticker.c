@@ -160,7 +160,7 @@ static void watches_several(void **state)
     ferry_vm_destroy(other);
 }
 
-/* Who leaves by himself is not disturbed. */
+/* A VM that exits by itself is not disturbed. */
 static void is_due_an_interval_after_its_entry(void **state)
 {
     (void)state;

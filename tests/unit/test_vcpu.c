@@ -552,7 +552,7 @@ static int came_back_by_one_lock(void)
     return is_stopped();
 }
 
-/* That of who serves the VM. */
+/* The lock of the thread that serves the VM. */
 static void an_exit_with_nothing_queued_takes_one_lock(void **state)
 {
     static const stay stays_of_it[] = {ring_and_count, came_back_by_one_lock};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Everybody who waits looks once more after he is known to wait: what comes after his last look and
- * before that wakes nobody. Here it always comes at that moment, and nobody may sleep.
+ * Every thread that waits looks once more after it is known to wait: an event between its last look
+ * and that moment wakes nobody. Here each event comes at exactly that moment, and no thread may
+ * sleep.
  */
 #include "core_fixture.h"
 

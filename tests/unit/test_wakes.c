@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who is woken for what: a sender that waits for room is woken when all that it needs is there,
- * and not before. So two that wait for each other sleep, however often either looks around.
+ * When senders are woken: a sender that waits for room is woken when all that it needs is there,
+ * and not before. So two that wait for each other sleep, however often either looks.
  */
 #include "core_trio.h"
 
@@ -172,12 +172,12 @@ static void a_move_waits_for_the_receivers_share(void **state)
     assert_true(b->events > seen);
     drain_ring(b);
     assert_false(b->out_parked);
-    /* And b, which gave its own away, may own those of a: who moved them told it. */
+    /* And b, which gave its own units away, may own those of a: the move woke it. */
     drain_ring(a);
     assert_false(a->out_parked);
 }
 
-/* A program that has ended takes nothing any more: who waits for room there learns it. */
+/* A program that has ended takes nothing any more: a sender that waits for its room learns that. */
 static void the_end_of_a_program_lets_senders_go(void **state)
 {
     struct ferry_desc to_b = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 1);
