@@ -15,6 +15,6 @@ macros=$(echo '#include <asm/unistd_64.h>' | "$@" -E -dM -x c -)
         sort -t'[' -k2n
     echo '};'
 } > "$output.tmp"
-# An empty table means that the header was not what it should be.
+# An empty table means that the header was not the expected one.
 grep -q '"read"' "$output.tmp"
 mv "$output.tmp" "$output"
