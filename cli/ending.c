@@ -169,6 +169,14 @@ static void end_unwritten(struct pipeline *p)
     stop_vms(p, SIGPIPE);
 }
 
+/* Whether what the last stage wrote, which has ended, had no reader. */
+static bool ended_unread(const struct pipeline *p)
+{
+    struct ferry_vm_exit end;
+
+    return ferry_vm_wait(p->stages[p->count - 1].vm, 0, &end) == 0 && end.output_unread;
+}
+
 void ending_watch(struct pipeline *p)
 {
     struct pollfd fds[] = {
@@ -182,7 +190,7 @@ void ending_watch(struct pipeline *p)
     while (p->signo == 0) {
         unsigned done = atomic_load(&p->done);
 
-        if ((done & PART_VMS) && p->reader_left && p->stages[p->count - 1].exit.output_unread)
+        if ((done & PART_VMS) && p->reader_left && ended_unread(p))
             p->output.error = EPIPE; /* as if the output pump had tried to write */
         if ((done & PART_OUTPUT) && p->output.error != 0) {
             end_unwritten(p);
@@ -209,8 +217,7 @@ void ending_watch(struct pipeline *p)
 
 /* ---- taking down ---------------------------------------------------------- */
 
-/* Waits until these parts are over. A pump may be blocked in a system call, or be about to
- * block. */
+/* Waits until these pumps are over. They may be blocked in a system call, or be about to block. */
 static void await(struct pipeline *p, unsigned parts)
 {
     struct pollfd ended = {.fd = p->done_fd, .events = POLLIN};
@@ -228,8 +235,13 @@ static void await(struct pipeline *p, unsigned parts)
         pthread_join(p->input_thread, NULL);
     if (parts & PART_OUTPUT)
         pthread_join(p->output_thread, NULL);
-    if (parts & PART_VMS)
-        pthread_join(p->wait_thread, NULL);
+}
+
+/* Each has ended, or was told to. */
+static void await_vms(struct pipeline *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        (void)ferry_vm_wait(p->stages[i].vm, UINT64_MAX, &p->stages[i].exit);
 }
 
 static void destroy_vms(struct pipeline *p)
@@ -267,7 +279,8 @@ void ending_finish(struct pipeline *p)
         ferry_link_cancel(p->links[0]);
     if (p->links[p->count])
         ferry_link_cancel(p->links[p->count]);
-    await(p, p->threads > 2 ? PART_VMS : 0);
+    if (p->threads > 1)
+        await_vms(p);
     p->end_ns = now_ns();
     await(p, pumps);
     if (p->threads > 1)
@@ -276,7 +289,7 @@ void ending_finish(struct pipeline *p)
         input_finish(&p->input);
     take_figures(p);
     destroy_vms(p);
-    if (p->threads > 2)
+    if (p->threads > 1)
         ferry_engine_ledger(p->engine, &p->ledger);
     ferry_engine_destroy(p->engine);
 }

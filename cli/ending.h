@@ -11,7 +11,7 @@
 
 #include "pipeline.h"
 
-/* The parts of a pipeline that run on a thread of their own. */
+/* The parts of a pipeline that run by themselves. */
 enum part { PART_VMS = 1, PART_OUTPUT = 2, PART_INPUT = 4 };
 
 uint64_t now_ns(void);

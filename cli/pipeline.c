@@ -3,9 +3,9 @@
  * A pipeline of VMs between standard input and standard output; see
  * pipeline.h.
  *
- * Threads: one pumps input, one output, one waits for the VMs to end; the
- * main thread waits for the latter two and for signals. The VMs' own threads
- * are the library's.
+ * Threads: one pumps input; one pumps output, and then waits for the VMs to
+ * end; the main thread waits for the latter and for signals. The VMs' own
+ * threads are the library's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -200,21 +200,20 @@ static void *input_main(void *arg)
     return NULL;
 }
 
+/* The VMs as well: the last one ends its output when it ends, and the others are over by then or
+ * soon. A thread more would be one more to start, and to wake twice at the end. */
 static void *output_main(void *arg)
 {
     struct pipeline *p = arg;
 
     output_run(&p->output);
-    ending_note(p, PART_OUTPUT);
-    return NULL;
-}
-
-static void *wait_main(void *arg)
-{
-    struct pipeline *p = arg;
-
+    if (p->output.error != 0) { /* the VMs may wait for what comes of it */
+        ending_note(p, PART_OUTPUT);
+        return NULL;
+    }
+    atomic_fetch_or(&p->done, PART_OUTPUT);
     for (size_t i = 0; i < p->count; i++)
-        (void)ferry_vm_wait(p->stages[i].vm, UINT64_MAX, &p->stages[i].exit);
+        (void)ferry_vm_wait(p->stages[i].vm, UINT64_MAX, NULL);
     ending_note(p, PART_VMS);
     return NULL;
 }
@@ -239,7 +238,6 @@ static int start_threads(struct pipeline *p)
     } threads[] = {
         {&p->input_thread, input_main},
         {&p->output_thread, output_main},
-        {&p->wait_thread, wait_main},
     };
 
     for (; p->threads < sizeof(threads) / sizeof(threads[0]); p->threads++) {

@@ -45,7 +45,7 @@ struct pipeline {
     struct ferry_link **links; /* count + 1: the first from the host, the last to it */
     struct input input;
     struct output output;
-    pthread_t input_thread, output_thread, wait_thread;
+    pthread_t input_thread, output_thread;
     size_t threads; /* how many of them were started, in that order */
     sigset_t signals;
     int signal_fd, done_fd;
