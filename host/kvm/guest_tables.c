@@ -8,6 +8,7 @@
 
 #define PAGE       4096ull
 #define LARGE      (2ull << 20)
+#define GIB        (1ull << 30)
 #define ADDR_MASK  0x000ffffffffff000ull
 #define PRESENT    1ull
 #define WRITABLE   2ull
@@ -94,4 +95,22 @@ int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, 
             set_leaf(&table[index_at(addr, 0)], addr, flags, 0);
     }
     return 0;
+}
+
+/* The entry of the GiB at addr, whose table is there. */
+static uint64_t *gib_entry(struct guest_tables *tables, uint64_t addr)
+{
+    return &table_of(tables, tables->pages[index_at(addr, 3)])[index_at(addr, 2)];
+}
+
+void guest_tables_hide(struct guest_tables *tables, uint64_t start, uint64_t end)
+{
+    for (uint64_t addr = start & ~(GIB - 1); addr < end; addr += GIB)
+        *gib_entry(tables, addr) &= ~PRESENT;
+}
+
+void guest_tables_show(struct guest_tables *tables, uint64_t start, uint64_t end)
+{
+    for (uint64_t addr = start & ~(GIB - 1); addr < end; addr += GIB)
+        __atomic_fetch_or(gib_entry(tables, addr), PRESENT, __ATOMIC_RELEASE);
 }

@@ -35,4 +35,9 @@ void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, 
  * pages; what was mapped so far stays. */
 int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags);
 
+/* Makes [start, end), which is mapped and shares no GiB with anything else, unmapped for the
+ * guest, before it runs; and mapped again, any time, on any thread. */
+void guest_tables_hide(struct guest_tables *tables, uint64_t start, uint64_t end);
+void guest_tables_show(struct guest_tables *tables, uint64_t start, uint64_t end);
+
 #endif

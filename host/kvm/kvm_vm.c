@@ -20,13 +20,10 @@ void kvm_vm_destroy(struct kvm_vm *vm)
 
 int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
 {
-    struct kvm_userspace_memory_region region = {.slot = vm->slots,
+    struct kvm_userspace_memory_region region = {.slot = atomic_fetch_add(&vm->slots, 1),
                                                  .guest_phys_addr = gpa,
                                                  .memory_size = bytes,
                                                  .userspace_addr = (uint64_t)host};
 
-    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-        return -errno;
-    vm->slots++;
-    return 0;
+    return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
 }

@@ -3,19 +3,21 @@
 #ifndef FERRY_HOST_KVM_VM_H
 #define FERRY_HOST_KVM_VM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "kvm/kvm.h"
 
 struct kvm_vm {
-    int fd;                /* -1: it was not made */
-    uint32_t slots, vcpus; /* so many were made */
+    int fd;            /* -1: it was not made */
+    atomic_uint slots; /* numbers that were given to slots */
+    uint32_t vcpus;    /* so many were made */
 };
 
 int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm);
 void kvm_vm_destroy(struct kvm_vm *vm);
 
-/* Shows the guest [host, host + bytes) at `gpa`, in a slot of its own. */
+/* Shows the guest [host, host + bytes) at `gpa`, in a slot of its own. Any thread. */
 int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host);
 
 #endif

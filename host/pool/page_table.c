@@ -38,6 +38,12 @@ int window_set(struct window *window, uint64_t offset, uint64_t bytes, enum wind
 {
     if (!window->base)
         return 0;
+    if (access != WINDOW_CLOSED && atomic_load(&window->hidden)) {
+        int result = window->show(window->show_arg);
+
+        if (result < 0)
+            return result;
+    }
     if (mprotect(window->base + offset, bytes, prot_of[access]) == 0)
         return 0;
     int saved = -errno;

@@ -10,6 +10,8 @@
 #ifndef FERRY_HOST_PAGE_TABLE_H
 #define FERRY_HOST_PAGE_TABLE_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum window_access { WINDOW_CLOSED, WINDOW_READ, WINDOW_WRITE };
@@ -17,9 +19,15 @@ enum window_access { WINDOW_CLOSED, WINDOW_READ, WINDOW_WRITE };
 struct window {
     char *base; /* NULL: the host's, always open, as the VMM must reach every page */
     uint64_t bytes;
+    /* Called before anything is opened while `hidden` is set, perhaps by several threads at once;
+     * it clears that. A negative errno refuses the opening. */
+    int (*show)(void *arg);
+    void *show_arg;
+    atomic_bool hidden;
 };
 
-/* Maps the pool file closed. The memory slot that shows it to the guest is the caller's. */
+/* Maps the pool file closed. The memory slot that shows it to the guest is the caller's, before
+ * the first opening or by `show`. */
 int window_create(struct window *window, int pool_fd, uint64_t bytes);
 void window_destroy(struct window *window);
 

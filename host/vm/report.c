@@ -233,7 +233,9 @@ void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
         const char *verb = frame.error & 16  ? "ran code at"
                            : frame.error & 2 ? "wrote to"
                                              : "read from";
-        if (check_stack(vm, sregs.cr2, frame.rsp))
+        /* Nothing of the window is mapped before something of it is opened. */
+        if (check_stack(vm, sregs.cr2, frame.rsp) ||
+            (sregs.cr2 >= FERRY_WINDOW_BASE && check_access(vm, sregs.cr2, frame.error & 2, verb)))
             return;
         vm->exit.address_known = true;
         vm->exit.address = sregs.cr2;

@@ -32,6 +32,7 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->runner.kick = kick;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->runner.serving, NULL);
+    pthread_mutex_init(&vm->window_lock, NULL);
     clock_cond_init(&vm->ended_changed);
 }
 
@@ -39,6 +40,7 @@ void vm_fini(struct ferry_vm *vm)
 {
     pthread_cond_destroy(&vm->ended_changed);
     pthread_mutex_destroy(&vm->runner.serving);
+    pthread_mutex_destroy(&vm->window_lock);
     pthread_mutex_destroy(&vm->lock);
 }
 

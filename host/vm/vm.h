@@ -39,7 +39,8 @@ struct ferry_vm {
     const struct guest_kind *kind;
     struct kvm_vm kvm;
     struct vcpu vcpus[VM_VCPUS];
-    char *system; /* host view of the system area */
+    char *system;                /* host view of the system area */
+    pthread_mutex_t window_lock; /* of the thread that shows the window; a leaf */
     struct guest_tables tables;
     struct space space;
     uint64_t stack_bytes;              /* at the top of it */

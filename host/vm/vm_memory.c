@@ -26,6 +26,27 @@ static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
     return kvm_vm_add_slot(&vm->kvm, gpa, bytes, host);
 }
 
+/* Called when something is first opened in the window: many a VM never gets that far, and the slot
+ * takes time and, for each page of the pool, memory of the kernel. The slot comes before the entry in
+ * the guest's tables, since KVM would take an access without a slot for one to a device. */
+static int show_window(void *arg)
+{
+    struct ferry_vm *vm = arg;
+    struct window *window = &vm->endpoint->window;
+    int result = 0;
+
+    pthread_mutex_lock(&vm->window_lock);
+    if (atomic_load(&window->hidden)) {
+        result = slot_add(vm, FERRY_WINDOW_BASE, window->bytes, window->base);
+        if (result == 0) {
+            guest_tables_show(&vm->tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window->bytes);
+            atomic_store(&window->hidden, false);
+        }
+    }
+    pthread_mutex_unlock(&vm->window_lock);
+    return result;
+}
+
 struct space *vm_space(struct ferry_vm *vm)
 {
     return &vm->space;
@@ -192,13 +213,13 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     result = window_create(&endpoint->window, pool->fd, pool->bytes);
     if (result < 0)
         return result;
+    endpoint->window.show = show_window;
+    endpoint->window.show_arg = vm;
+    atomic_store(&endpoint->window.hidden, true);
+    guest_tables_hide(&vm->tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + pool->bytes);
 
     struct space_backend backend = {
         .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
     result = space_init(&vm->space, &backend, limit_bytes);
-    if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
-    if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, FERRY_WINDOW_BASE, pool->bytes, endpoint->window.base);
-    return result;
+    return result < 0 ? result : slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
 }

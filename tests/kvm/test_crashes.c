@@ -152,6 +152,25 @@ static void write_after_lend(void **state)
     assert_int_equal(world->exit[0].address & 0xfff, 5);
 }
 
+/* Before something is opened there, its guest has no way to the window; then it has. */
+static void touch_window(void **state)
+{
+    static const char *const how[] = {"read", "write", "vector", "beside"};
+    struct world *world = *state;
+
+    for (int i = 0; i < 4; i++)
+        world_add(world, how[i], "touch_window", how[i], NULL);
+    world_start(world);
+    world_wait(world);
+    for (int i = 0; i < 4; i++) {
+        expect_crash(world, i, SIGSEGV, "+0x", i == 1 ? "wrote to" : "read from",
+                     "of the window, which is not its own", NULL);
+        assert_true(world->exit[i].address_known);
+    }
+    assert_int_equal(world->exit[0].address, FERRY_WINDOW_BASE);
+    assert_int_equal(world->exit[3].address & (FERRY_PAGE_BYTES - 1), 0);
+}
+
 static void read_after_lend(void **state)
 {
     touch_sent(*state, "read_after_lend");
@@ -225,8 +244,9 @@ int main(void)
         kvm_test(interrupts),          kvm_test(port),
         kvm_test(stack_overrun),       kvm_test(aborts),
         kvm_test(write_after_lend),    kvm_test(read_after_lend),
-        kvm_test(touch_after_move),    kvm_test(write_borrowed),
-        kvm_test(crash_midway),        kvm_test(life_goes_on),
+        kvm_test(touch_window),        kvm_test(touch_after_move),
+        kvm_test(write_borrowed),      kvm_test(crash_midway),
+        kvm_test(life_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

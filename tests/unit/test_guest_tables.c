@@ -168,6 +168,25 @@ static void running_out_keeps_what_there_was(void **state)
     assert_mapped(0x100000, true, false, false, false);
 }
 
+/* Alone, so that what is not hidden stays as it is. */
+static void what_is_hidden_comes_back_as_it_was(void **state)
+{
+    const uint64_t low = 64ull << 30, high = low + (1ull << 30) + LARGE;
+
+    (void)state;
+    assert_int_equal(guest_tables_map(&tables, 0x20000, 0x21000, GUEST_USER), 0);
+    assert_int_equal(guest_tables_map(&tables, low, high, GUEST_LARGE | GUEST_USER | GUEST_WRITE),
+                     0);
+    guest_tables_hide(&tables, low, high);
+    assert_unmapped(low);
+    assert_unmapped(high - 1);
+    assert_mapped(0x20000, true, false, false, false);
+    guest_tables_show(&tables, low, high);
+    assert_mapped(low, true, true, false, true);
+    assert_mapped(high - 1, true, true, false, true);
+    assert_unmapped(high);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, setup)
@@ -175,7 +194,7 @@ int main(void)
         CASE(small_pages_map_to_themselves),    CASE(each_right_is_its_own),
         CASE(a_range_may_cross_tables),         CASE(large_pages),
         CASE(mapping_again_only_adds_rights),   CASE(leaves_keep_their_size),
-        CASE(running_out_keeps_what_there_was),
+        CASE(running_out_keeps_what_there_was), CASE(what_is_hidden_comes_back_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,42 @@ static void the_way_back_opens_no_wider_than_before(void **state)
     assert_int_equal(send_units(FERRY_LEND, b, c, borrowed), 0);
 }
 
+static uint32_t shown;
+static int show_result;
+
+static int show(void *arg)
+{
+    struct endpoint *of = arg;
+
+    assert_ptr_equal(of, b);
+    assert_int_equal(core_rights(b, 0), WINDOW_CLOSED);
+    shown++;
+    atomic_store(&of->window.hidden, show_result < 0);
+    return show_result;
+}
+
+/* By the first that opens something there, and before it; where that is refused, all is as it was. */
+static void a_hidden_window_is_shown_once(void **state)
+{
+    struct units units[2] = {core_alloc(a, 1, true), core_alloc(a, 1, true)};
+
+    (void)state;
+    b->window.show = show;
+    b->window.show_arg = b;
+    atomic_store(&b->window.hidden, true);
+    show_result = -ENOSPC;
+    assert_int_equal(send_units(FERRY_LEND, a, b, units[0]), -ENOSPC);
+    assert_int_equal(core_rights(a, units[0].first), WINDOW_WRITE);
+    assert_int_equal(core_rights(b, units[0].first), WINDOW_CLOSED);
+    assert_int_equal(shown, 1);
+    show_result = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(send_units(FERRY_LEND, a, b, units[i]), 0);
+        assert_int_equal(core_rights(b, units[i].first), WINDOW_READ);
+    }
+    assert_int_equal(shown, 2);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -130,6 +166,7 @@ int main(void)
         CASE(a_loan_is_closed_before_it_comes_home),
         CASE(what_cannot_be_closed_is_opened_to_nobody),
         CASE(the_way_back_opens_no_wider_than_before),
+        CASE(a_hidden_window_is_shown_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
