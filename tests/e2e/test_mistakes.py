@@ -262,6 +262,18 @@ class Refused(Typed):
                 self.assert_error(result, "crashed by SIGSEGV", "overflowed its stack of", advice)
                 self.assertEqual(result.status, 139)
 
+    def test_refused_instructions(self):
+        """They are decoded by a library that is loaded only then."""
+        told = (
+            (("8803", "0", "0x401000"), "wrote to 0x401000, which is read-only"),
+            (("cd81",), "made an interrupt that programs must not make"),
+        )
+        for words, text in told:
+            with self.subTest(words):
+                result = ferry("run", guest("instruction"), *words)
+                self.assert_error(result, "crashed by SIGSEGV", text)
+                self.assertEqual(result.status, 139)
+
     def test_name_is_fit_to_print(self):
         self.check_refused("'/a?[2J?b': --ro / allows it", "busybox", "cat", "/a\x1b[2J\nb")
 
