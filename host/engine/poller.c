@@ -19,12 +19,12 @@ static void look_round(struct poller *poller, bool *running)
 {
     while (atomic_load(&poller->wanted))
         _mm_pause();
-    pthread_mutex_lock(&poller->lock);
+    lock_take(&poller->lock);
     for (struct runner *runner = poller->runners; runner; runner = runner->next_polled) {
         *running |= atomic_load(&runner->in_guest);
         runner_poll(runner);
     }
-    pthread_mutex_unlock(&poller->lock);
+    lock_drop(&poller->lock);
 }
 
 /* A VM's thread sets in_guest and then loads `asleep`; this thread sets `asleep` and then loads
@@ -68,7 +68,7 @@ int poller_start(struct poller *poller, const int *cpu)
         return -EINVAL;
     if (cpu)
         CPU_SET(*cpu, &only);
-    pthread_mutex_init(&poller->lock, NULL);
+    lock_init(&poller->lock, LOCK_POLLER);
     int result = thread_start(&poller->thread, cpu ? &only : NULL, poll_thread, poller);
     poller->running = result == 0;
     return result;
@@ -81,7 +81,7 @@ void poller_stop(struct poller *poller)
     poller->stopping = true;
     poller_wake(poller);
     pthread_join(poller->thread, NULL);
-    pthread_mutex_destroy(&poller->lock);
+    lock_fini(&poller->lock);
     poller->running = false;
 }
 
@@ -89,7 +89,7 @@ void poller_stop(struct poller *poller)
 static void lock_list(struct poller *poller)
 {
     atomic_fetch_add(&poller->wanted, 1);
-    pthread_mutex_lock(&poller->lock);
+    lock_take(&poller->lock);
     atomic_fetch_sub(&poller->wanted, 1);
 }
 
@@ -100,7 +100,7 @@ void poller_add(struct poller *poller, struct runner *runner)
     lock_list(poller);
     runner->next_polled = poller->runners;
     poller->runners = runner;
-    pthread_mutex_unlock(&poller->lock);
+    lock_drop(&poller->lock);
 }
 
 void poller_remove(struct poller *poller, struct runner *runner)
@@ -114,7 +114,7 @@ void poller_remove(struct poller *poller, struct runner *runner)
             break;
         }
     }
-    pthread_mutex_unlock(&poller->lock);
+    lock_drop(&poller->lock);
 }
 
 void poller_wake(struct poller *poller)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "engine/runner.h"
+#include "lib/lock.h"
 
 struct poller {
     bool running; /* there is such a thread */
@@ -21,9 +22,9 @@ struct poller {
     atomic_bool stopping;
     atomic_uint events; /* a futex: counts up to end its sleep */
     atomic_bool asleep;
-    char pad[64];         /* separates what entering guests read from what each look writes */
-    atomic_uint wanted;   /* others want the lock: it makes way */
-    pthread_mutex_t lock; /* the list */
+    char pad[64];       /* separates what entering guests read from what each look writes */
+    atomic_uint wanted; /* others want the lock: it makes way */
+    struct lock lock;   /* the list */
     struct runner *runners;
 };
 

@@ -50,10 +50,10 @@ void runner_poll(struct runner *runner)
     direct_announce(runner->endpoint);
     if (memcmp(&now, &runner->polled, sizeof now) == 0)
         return;
-    if (pthread_mutex_trylock(&runner->serving) != 0)
+    if (!lock_try(&runner->serving))
         return;
     /* This is read before the drain, so changes during the drain are seen next time. */
     runner->polled = now;
     drain_out(runner->endpoint);
-    pthread_mutex_unlock(&runner->serving);
+    lock_drop(&runner->serving);
 }

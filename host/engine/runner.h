@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "ipc/endpoint.h"
+#include "lib/lock.h"
 
 /* The indexes that a guest had published, and its count of events, when a thread looked last. */
 struct runner_marks {
@@ -28,7 +29,7 @@ struct runner {
 
     /* Held by the thread that serves the guest, but not while the guest runs. Its holder finds the
      * VMM's side of the out ring at rest. */
-    pthread_mutex_t serving;
+    struct lock serving;
     atomic_uint in_guest;     /* so many of its CPUs are */
     atomic_ullong entered_ns; /* when its guest was entered last */
     atomic_ullong exits_immediate, exits_natural;

@@ -42,9 +42,10 @@ void ticker_stuck(struct ticker *ticker)
     wake(ticker);
 }
 
-/* Under lock: begins to watch the VMs that reported themselves. */
+/* Begins to watch the VMs that reported themselves. */
 static void adopt(struct ticker *ticker)
 {
+    lock_assert_held(&ticker->lock);
     struct runner *runner = atomic_exchange(&ticker->reported, NULL);
 
     while (runner) {
@@ -57,7 +58,7 @@ static void adopt(struct ticker *ticker)
 
 void ticker_add(struct ticker *ticker, struct runner *runner)
 {
-    pthread_mutex_lock(&ticker->lock);
+    lock_take(&ticker->lock);
     runner->next_running = ticker->running;
     if (ticker->running)
         ticker->running->before_running = runner;
@@ -66,12 +67,12 @@ void ticker_add(struct ticker *ticker, struct runner *runner)
         ticker->next_limit_ns = runner->deadline_ns;
         end_wait(ticker);
     }
-    pthread_mutex_unlock(&ticker->lock);
+    lock_drop(&ticker->lock);
 }
 
 void ticker_remove(struct ticker *ticker, struct runner *runner)
 {
-    pthread_mutex_lock(&ticker->lock);
+    lock_take(&ticker->lock);
     adopt(ticker);
     for (struct runner **at = &ticker->watched; *at; at = &(*at)->next_watched) {
         if (*at == runner) {
@@ -85,7 +86,7 @@ void ticker_remove(struct ticker *ticker, struct runner *runner)
         ticker->running = runner->next_running;
     if (runner->next_running)
         runner->next_running->before_running = runner->before_running;
-    pthread_mutex_unlock(&ticker->lock);
+    lock_drop(&ticker->lock);
 }
 
 /* --- the tick ------------------------------------------------------------------- */
@@ -137,9 +138,10 @@ static uint64_t look_if_due(const struct ticker *ticker, struct runner *runner, 
     return ticker_due(runner, ticker->interval_ns);
 }
 
-/* Under lock. Returns when to look again. */
+/* Returns when to look again. */
 static uint64_t look_at_watched(struct ticker *ticker)
 {
+    lock_assert_held(&ticker->lock);
     struct runner **at = &ticker->watched;
     uint64_t now = clock_now(), next = now + ticker->interval_ns;
 
@@ -172,9 +174,10 @@ static uint64_t look_at_watched(struct ticker *ticker)
     return next;
 }
 
-/* Under lock: ends VMs whose time is over. */
+/* Ends VMs whose time is over. */
 static void enforce_limits(struct ticker *ticker, uint64_t now)
 {
+    lock_assert_held(&ticker->lock);
     if (now < ticker->next_limit_ns)
         return;
     ticker->next_limit_ns = CLOCK_NEVER;
@@ -188,29 +191,32 @@ static void enforce_limits(struct ticker *ticker, uint64_t now)
     }
 }
 
-/* Under lock: tries again to close loans that were released, in all endpoints. */
+/* Tries again to close loans that were released, in all endpoints. */
 static void collect_stuck(struct ticker *ticker)
 {
+    lock_assert_held(&ticker->lock);
     if (!atomic_exchange(&ticker->stuck, false))
         return;
     for (struct runner *runner = ticker->running; runner; runner = runner->next_running)
         loan_collect(runner->endpoint);
 }
 
-/* Under lock, which is dropped meanwhile: until `moment`, a time limit, or an event since
+/* Drops the lock meanwhile: until `moment`, a time limit, or an event since
  * `seen`. */
 static void wait_until(struct ticker *ticker, unsigned seen, uint64_t moment)
 {
+    lock_assert_held(&ticker->lock);
     if (moment > ticker->next_limit_ns)
         moment = ticker->next_limit_ns;
-    pthread_mutex_unlock(&ticker->lock);
+    lock_drop(&ticker->lock);
     clock_futex_wait(&ticker->events, seen, moment);
-    pthread_mutex_lock(&ticker->lock);
+    lock_take(&ticker->lock);
 }
 
-/* Under lock: sleeps while there is nobody to look at. */
+/* Sleeps while there is nobody to look at. */
 static void sleep_while_idle(struct ticker *ticker)
 {
+    lock_assert_held(&ticker->lock);
     unsigned seen = atomic_load(&ticker->events);
 
     if (ticker->watched)
@@ -225,7 +231,7 @@ static void *ticker_thread(void *arg)
 {
     struct ticker *ticker = arg;
 
-    pthread_mutex_lock(&ticker->lock);
+    lock_take(&ticker->lock);
     while (!ticker->stopping) {
         adopt(ticker);
         uint64_t next = look_at_watched(ticker);
@@ -238,7 +244,7 @@ static void *ticker_thread(void *arg)
         if (!ticker->stopping)
             wait_until(ticker, seen, next);
     }
-    pthread_mutex_unlock(&ticker->lock);
+    lock_drop(&ticker->lock);
     return NULL;
 }
 
@@ -246,7 +252,7 @@ int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled)
 {
     *ticker =
         (struct ticker){.interval_ns = interval_ns, .polled = polled, .next_limit_ns = CLOCK_NEVER};
-    pthread_mutex_init(&ticker->lock, NULL);
+    lock_init(&ticker->lock, LOCK_TABLES);
     int result = thread_start(&ticker->thread, NULL, ticker_thread, ticker);
     ticker->started = result == 0;
     return result;
@@ -256,9 +262,9 @@ void ticker_tell_end(struct ticker *ticker)
 {
     if (!ticker->started)
         return;
-    pthread_mutex_lock(&ticker->lock);
+    lock_take(&ticker->lock);
     ticker->stopping = true;
-    pthread_mutex_unlock(&ticker->lock);
+    lock_drop(&ticker->lock);
     end_wait(ticker);
 }
 
@@ -268,6 +274,6 @@ void ticker_stop(struct ticker *ticker)
         return;
     ticker_tell_end(ticker);
     pthread_join(ticker->thread, NULL);
-    pthread_mutex_destroy(&ticker->lock);
+    lock_fini(&ticker->lock);
     ticker->started = false;
 }

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "engine/runner.h"
+#include "lib/lock.h"
 
 struct ticker {
     pthread_t thread;
@@ -33,7 +34,7 @@ struct ticker {
     uint64_t interval_ns;
     bool polled; /* there is a poller as well */
 
-    pthread_mutex_t lock; /* the four below; no VM's hot path takes it */
+    struct lock lock; /* the four below; no VM's hot path takes it */
     bool stopping;
     struct runner *running;
     struct runner *watched;

@@ -9,7 +9,7 @@
 
 int endpoint_init(struct endpoint *endpoint)
 {
-    pthread_mutex_init(&endpoint->lock, NULL);
+    lock_init(&endpoint->lock, LOCK_LEAF);
     return clock_cond_init(&endpoint->changed);
 }
 
@@ -30,7 +30,7 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
 void endpoint_fini(struct endpoint *endpoint)
 {
     pthread_cond_destroy(&endpoint->changed);
-    pthread_mutex_destroy(&endpoint->lock);
+    lock_fini(&endpoint->lock);
 }
 
 bool endpoint_enter(struct endpoint *endpoint)

@@ -22,6 +22,7 @@
 #include <ferry/abi/direct.h>
 #include <ferry/ferry.h>
 
+#include "lib/lock.h"
 #include "pool/page_table.h"
 #include "pool/pool.h"
 
@@ -80,7 +81,7 @@ struct endpoint {
      * find another endpoint than it expects, but always an endpoint. */
     struct endpoint *next_made; /* the exchange's list of all endpoints that were ever made */
     struct endpoint *next_spare;
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed; /* users, releases_in_progress */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
     atomic_bool asleep;     /* a thread waits on it */
@@ -175,12 +176,12 @@ static inline bool endpoint_stream_uses(const struct endpoint *endpoint, struct 
 
 static inline void endpoint_lock(struct endpoint *endpoint)
 {
-    pthread_mutex_lock(&endpoint->lock);
+    lock_take(&endpoint->lock);
 }
 
 static inline void endpoint_unlock(struct endpoint *endpoint)
 {
-    pthread_mutex_unlock(&endpoint->lock);
+    lock_drop(&endpoint->lock);
 }
 
 /* Tokens of that state, a bit for each. */
@@ -189,9 +190,10 @@ static inline uint64_t held_in(const struct endpoint *endpoint, enum held_state 
     return atomic_load_explicit(&endpoint->tokens[state], memory_order_relaxed);
 }
 
-/* Under lock. */
+/* Asserts the endpoint's lock. */
 static inline void held_set_state(struct endpoint *endpoint, uint32_t token, enum held_state state)
 {
+    lock_assert_held(&endpoint->lock);
     struct held *held = &endpoint->held[token];
     uint64_t bit = 1ull << token, others = held_in(endpoint, held->state) & ~bit;
 

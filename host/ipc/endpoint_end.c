@@ -51,7 +51,7 @@ void endpoint_shutdown(struct endpoint *endpoint)
     endpoint_lock(endpoint);
     endpoint->live = false;
     while (endpoint->users)
-        pthread_cond_wait(&endpoint->changed, &endpoint->lock);
+        lock_wait(&endpoint->changed, &endpoint->lock);
     endpoint_unlock(endpoint);
 
     /* From here on nobody else changes it: it is not live and has no users.

@@ -12,9 +12,10 @@
 
 /* --- who takes part ------------------------------------------------------------- */
 
-/* Under lock: the lowest index that is free. All below the hint are taken. */
+/* The lowest index that is free. All below the hint are taken. */
 static int64_t free_index(struct exchange *exchange)
 {
+    lock_assert_held(&exchange->lock);
     for (uint32_t i = exchange->free_index_hint; i < ENDPOINTS_MAX; i++) {
         exchange->free_index_hint = i;
         if (!exchange->endpoints[i] || exchange->endpoints[i]->retired)
@@ -39,9 +40,10 @@ static struct endpoint *make_endpoint(void)
     return NULL;
 }
 
-/* Under lock: memory for an endpoint, that of a retired one if there is any. */
+/* Memory for an endpoint, that of a retired one if there is any. */
 static struct endpoint *endpoint_memory(struct exchange *exchange)
 {
+    lock_assert_held(&exchange->lock);
     struct endpoint *endpoint = exchange->spare;
 
     if (endpoint) {
@@ -58,7 +60,7 @@ static struct endpoint *endpoint_memory(struct exchange *exchange)
 
 int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out)
 {
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     int64_t index = free_index(exchange);
     struct endpoint *endpoint = index >= 0 ? endpoint_memory(exchange) : NULL;
     if (endpoint) {
@@ -71,14 +73,15 @@ int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct
             exchange->index_end = (uint32_t)index + 1;
         *out = endpoint;
     }
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
     return endpoint ? 0 : -ENOMEM;
 }
 
-/* Under lock: frees the resources of a retired endpoint. If no link leads to it, its memory may
+/* Frees the resources of a retired endpoint. If no link leads to it, its memory may
  * also be used for another: only a thread that comes late can still have a pointer to it. */
 static void recycle(struct exchange *exchange, struct endpoint *endpoint)
 {
+    lock_assert_held(&exchange->lock);
     if (!endpoint->retired || endpoint->out_count || endpoint->in_count)
         return;
     if (endpoint_is_host(endpoint) && endpoint->receive_buffers)
@@ -95,6 +98,7 @@ static void recycle(struct exchange *exchange, struct endpoint *endpoint)
 
 void exchange_link_free(struct exchange *exchange, struct ferry_link *link)
 {
+    lock_assert_held(&exchange->lock);
     struct endpoint *from = link->from, *to = link->to;
 
     link_disconnect(link);
@@ -103,9 +107,10 @@ void exchange_link_free(struct exchange *exchange, struct ferry_link *link)
     recycle(exchange, to);
 }
 
-/* Under lock: frees those of its links whose other end is retired as well. */
+/* Frees those of its links whose other end is retired as well. */
 static void free_links(struct exchange *exchange, struct endpoint *endpoint)
 {
+    lock_assert_held(&exchange->lock);
     for (uint32_t i = endpoint->out_count; i-- > 0;)
         if (endpoint->out[i]->to->retired)
             exchange_link_free(exchange, endpoint->out[i]);
@@ -116,7 +121,7 @@ static void free_links(struct exchange *exchange, struct endpoint *endpoint)
 
 void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoint)
 {
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     endpoint->retired = true;
     if (endpoint->index < exchange->free_index_hint)
         exchange->free_index_hint = endpoint->index;
@@ -126,7 +131,7 @@ void exchange_endpoint_retire(struct exchange *exchange, struct endpoint *endpoi
         free_links(exchange, endpoint);
     else
         recycle(exchange, endpoint);
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
 }
 
 static void free_endpoints(struct exchange *exchange)
@@ -144,7 +149,7 @@ static void free_endpoints(struct exchange *exchange)
 int exchange_create(struct exchange *exchange, uint32_t pages, uint32_t extents,
                     struct ferry_error *err)
 {
-    pthread_mutex_init(&exchange->lock, NULL);
+    lock_init(&exchange->lock, LOCK_TABLES);
     int result = pool_create(&exchange->pool, pages, extents);
     if (result < 0)
         return error_set(err, result, "cannot make a pool of %u extents and %u pages: %s", extents,
@@ -158,15 +163,16 @@ void exchange_destroy(struct exchange *exchange)
     free_endpoints(exchange);
     ledger_destroy(&exchange->ledger);
     pool_destroy(&exchange->pool);
-    pthread_mutex_destroy(&exchange->lock);
+    lock_fini(&exchange->lock);
 }
 
 /* --- books ---------------------------------------------------------------------- */
 
-/* Under lock, so that no endpoint begins meanwhile: tells which endpoints may own or hold units. An
+/* The lock is held, so that no endpoint begins meanwhile. Tells which endpoints may own or hold units. An
  * endpoint that is ending may, until it is settled. */
 static void note_alive(struct exchange *exchange, bool alive[ENDPOINTS_MAX])
 {
+    lock_assert_held(&exchange->lock);
     for (uint32_t i = 0; i < ENDPOINTS_MAX; i++) {
         struct endpoint *endpoint = exchange->endpoints[i];
         if (!endpoint)
@@ -182,7 +188,7 @@ void exchange_count(struct exchange *exchange, struct ferry_ledger *out)
     bool alive[ENDPOINTS_MAX] = {false};
 
     *out = (struct ferry_ledger){.extents = exchange->pool.extents, .pages = exchange->pool.pages};
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     note_alive(exchange, alive);
     for (uint32_t i = 0; i < pool_units(&exchange->pool); i++) {
         struct ledger_unit unit = ledger_look(&exchange->ledger, i);
@@ -196,5 +202,5 @@ void exchange_count(struct exchange *exchange, struct ferry_ledger *out)
         else
             out->owned++;
     }
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
 }

@@ -12,6 +12,7 @@
 
 #include <ferry/ferry.h>
 
+#include "lib/lock.h"
 #include "pool/ledger.h"
 #include "pool/pool.h"
 
@@ -31,7 +32,7 @@ struct exchange {
     /* All threads read the members above and hardly ever write them; the same holds for
      * endpoints. */
     char pad[64];
-    pthread_mutex_t lock; /* all below */
+    struct lock lock; /* all below */
     uint32_t generation;
     uint32_t free_index_hint; /* all indexes below it are taken */
     uint32_t index_end;       /* no index from here on was ever taken */

@@ -23,9 +23,9 @@ static struct units whole(const struct units *units, uint32_t count)
                           units[count - 1].first + units[count - 1].count - units[0].first};
 }
 
-/* Under lock. */
 static void note_one(struct endpoint *owner, struct units units)
 {
+    lock_assert_held(&owner->lock);
     const struct pool *pool = &owner->exchange->pool;
 
     owner->loans--;
@@ -142,24 +142,25 @@ static int bring_home(struct endpoint *holder, struct batch *batch)
     return 0;
 }
 
-/* Under lock. From here to finish_release nobody else touches the token. */
+/* From here to finish_release nobody else touches the token. */
 static void begin_release(struct endpoint *endpoint, uint32_t token)
 {
+    lock_assert_held(&endpoint->lock);
     held_set_state(endpoint, token, HELD_LEAVING);
     endpoint->releases_in_progress++;
 }
 
-/* Under lock. */
 static void end_release(struct endpoint *endpoint, uint32_t token, enum held_state state)
 {
+    lock_assert_held(&endpoint->lock);
     held_set_state(endpoint, token, state);
     if (--endpoint->releases_in_progress == 0)
         pthread_cond_broadcast(&endpoint->changed);
 }
 
-/* Under lock. */
 static void drop_token(struct endpoint *endpoint, uint32_t token, bool stuck)
 {
+    lock_assert_held(&endpoint->lock);
     if (!stuck)
         endpoint->held[token].link->in_flight--;
     end_release(endpoint, token, stuck ? HELD_STUCK : HELD_FREE);
@@ -315,10 +316,11 @@ void loan_forward(struct endpoint *endpoint, uint32_t token)
     finish_release(endpoint, token);
 }
 
-/* Under lock: the tokens that the guest released, and those whose release failed before. */
+/* The tokens that the guest released, and those whose release failed before. */
 static uint32_t collect_tokens(struct endpoint *endpoint, uint32_t released,
                                uint32_t tokens[FERRY_TOKENS])
 {
+    lock_assert_held(&endpoint->lock);
     struct ferry_control_guest *guest = &endpoint->control->guest;
     uint32_t count = 0;
 
@@ -388,7 +390,7 @@ void loan_freeze_releases(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     while (endpoint->releases_in_progress)
-        pthread_cond_wait(&endpoint->changed, &endpoint->lock);
+        lock_wait(&endpoint->changed, &endpoint->lock);
     endpoint->releases_frozen = true;
     endpoint_unlock(endpoint);
 }

@@ -41,9 +41,10 @@ static int check(const char *name, struct ferry_error *err)
     return 0;
 }
 
-/* Under the exchange's lock: whether another that is there has this name. */
+/* Whether another that is there has this name. */
 static bool is_taken(const struct endpoint *endpoint, const char *name)
 {
+    lock_assert_held(&endpoint->exchange->lock);
     const struct exchange *exchange = endpoint->exchange;
 
     if (strcmp(name, HOST) == 0)
@@ -57,11 +58,12 @@ static bool is_taken(const struct endpoint *endpoint, const char *name)
     return false;
 }
 
-/* Under the exchange's lock: makes a name of the file's name, with a number behind it if that name
+/* Makes a name of the file's name, with a number behind it if that name
  * is taken. The first number is the endpoint's index, so hardly ever a second one is tried. */
 static void make_up(const struct endpoint *endpoint, const char *program,
                     char name[FERRY_NAME_BYTES])
 {
+    lock_assert_held(&endpoint->exchange->lock);
     const char *slash = strrchr(program, '/');
     char base[FERRY_NAME_BYTES], suffix[16];
 
@@ -86,7 +88,7 @@ int name_endpoint(struct endpoint *endpoint, const char *name, const char *progr
 
     if (result < 0)
         return result;
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     if (!name) {
         make_up(endpoint, program, chosen);
     } else if (is_taken(endpoint, name)) {
@@ -100,6 +102,6 @@ int name_endpoint(struct endpoint *endpoint, const char *name, const char *progr
         memcpy(endpoint->name, chosen, sizeof endpoint->name);
         endpoint_unlock(endpoint);
     }
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
     return result;
 }

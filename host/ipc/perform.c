@@ -287,7 +287,7 @@ static void complete(struct transfer *run, uint32_t count)
  * other rights, and may go by itself. */
 static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
 {
-    uint32_t tokens[PERFORM_MOST], reserved, i;
+    uint32_t tokens[PERFORM_MOST] = {0}, reserved, i;
     int room = queue_reserve(run->link, with_token(run) ? tokens : NULL, count, &reserved);
     int result = 0;
 

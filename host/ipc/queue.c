@@ -10,33 +10,35 @@
 #include "ipc/ring.h"
 #include "ipc/room.h"
 
-/* Under lock. No message of the link comes any more, but perhaps its hang-up now. */
+/* No message of the link comes any more, but perhaps its hang-up now. */
 static void end_link(struct ferry_link *link)
 {
+    lock_assert_held(&link->to->lock);
     link->to->in_open -= !link->hung_up;
     link->hung_up = true;
 }
 
-/* Under lock. */
 static bool may_send(struct ferry_link *link)
 {
+    lock_assert_held(&link->to->lock);
     bool may = link->to->live && !link->hung_up;
 
     link->unread = link->unread || !may;
     return may;
 }
 
-/* Under lock. */
 static void promise_token(struct ferry_link *link, uint32_t token)
 {
+    lock_assert_held(&link->to->lock);
     link->to->held[token] = (struct held){.link = link}; /* it was free */
     held_set_state(link->to, token, HELD_PROMISED);
 }
 
-/* Under lock: adds to *reserved, up to `count`. */
+/* Adds to *reserved, up to `count`. */
 static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count,
                        uint32_t *reserved)
 {
+    lock_assert_held(&link->to->lock);
     struct endpoint *to = link->to;
 
     if (!may_send(link))
@@ -85,9 +87,9 @@ int queue_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count, uin
     return result;
 }
 
-/* Under lock. */
 static void append(struct ferry_link *link, const struct ferry_desc *desc)
 {
+    lock_assert_held(&link->to->lock);
     struct endpoint *to = link->to;
     uint32_t slot = to->in_head & RING_MASK;
 
@@ -100,9 +102,10 @@ static void append(struct ferry_link *link, const struct ferry_desc *desc)
         to->control->in[slot] = *desc;
 }
 
-/* Under lock: shows the guest what was appended. */
+/* Shows the guest what was appended. */
 static void publish(struct endpoint *to)
 {
+    lock_assert_held(&to->lock);
     if (!endpoint_is_host(to))
         ring_publish(&to->control->vmm.in_head, to->in_head);
 }
@@ -127,9 +130,9 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
     atomic_fetch_add_explicit(&to->messages_received, count, memory_order_relaxed);
 }
 
-/* Under lock. */
 static int append_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count)
 {
+    lock_assert_held(&link->to->lock);
     if (!may_send(link))
         return -EPIPE;
     uint32_t room = room_inline(link), fit = count < room ? count : room;

@@ -6,26 +6,28 @@
 #include "ipc/mode.h"
 #include "ipc/ring.h"
 
-/* Under lock. Free entries of the queue; one is kept for the hang-up of each link. */
+/* Free entries of the queue; one is kept for the hang-up of each link. */
 uint32_t room_entries(const struct endpoint *to)
 {
+    lock_assert_held(&to->lock);
     uint32_t used = to->in_head - to->in_tail + to->promised + to->in_open;
 
     return used < FERRY_RING_ENTRIES ? FERRY_RING_ENTRIES - used : 0;
 }
 
-/* Under lock. */
 int64_t room_token(const struct endpoint *endpoint)
 {
+    lock_assert_held(&endpoint->lock);
     uint64_t free = held_in(endpoint, HELD_FREE);
 
     return free ? __builtin_ctzll(free) : -1;
 }
 
-/* Under lock. How many more INLINE messages of this link fit. Such a message occupies its queue
+/* How many more INLINE messages of this link fit. Such a message occupies its queue
  * entry only, and the links of a receiver share its entries evenly. */
 uint32_t room_inline(const struct ferry_link *link)
 {
+    lock_assert_held(&link->to->lock);
     uint32_t share = FERRY_RING_ENTRIES / link->to->in_count, room = room_entries(link->to);
     uint32_t left = link->inline_in_flight < share ? share - link->inline_in_flight : 0;
 
@@ -40,6 +42,7 @@ static uint64_t payload_bytes(const struct ferry_desc *desc)
 
 void room_entry_taken(struct endpoint *endpoint, enum held_state state)
 {
+    lock_assert_held(&endpoint->lock);
     uint32_t slot = endpoint->in_tail++ & RING_MASK;
     const struct ferry_desc *desc = &endpoint->queue[slot];
     struct ferry_link *link = endpoint->in[endpoint->queue_link[slot]];
@@ -56,9 +59,10 @@ void room_entry_taken(struct endpoint *endpoint, enum held_state state)
         atomic_fetch_add_explicit(&link->bytes_taken, payload_bytes(desc), memory_order_relaxed);
 }
 
-/* Under lock: whether the receiver may own the units of a MOVE that waits. */
+/* Whether the receiver may own the units of a MOVE that waits. */
 static bool share_again(const struct ferry_link *link)
 {
+    lock_assert_held(&link->to->lock);
     const struct endpoint *to = link->to;
     uint32_t most = link->wants_pages ? to->most_pages : to->most_extents;
     /* As the ledger counts: for a moment it may be less than nothing. */
@@ -67,11 +71,12 @@ static bool share_again(const struct ferry_link *link)
     return (int64_t)owned + link->wants_units <= most;
 }
 
-/* Under lock: of the things that a sender waits for, those that are there again. A sender is woken
+/* Of the things that a sender waits for, those that are there again. A sender is woken
  * only when all that it needs is there: otherwise it only parks again, and two VMs that are linked
  * in both directions would wake each other for ever. */
 static uint8_t room_again(const struct ferry_link *link, bool all)
 {
+    lock_assert_held(&link->to->lock);
     uint32_t shares = FERRY_RING_ENTRIES / link->to->in_count;
     uint8_t room = 0;
 
@@ -93,6 +98,7 @@ static uint8_t room_again(const struct ferry_link *link, bool all)
  * every sender is woken that has any of its share free. */
 void room_to_wake(struct endpoint *endpoint, bool all, struct wakes *wakes)
 {
+    lock_assert_held(&endpoint->lock);
     all = all || atomic_load(&endpoint->waiting);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         struct ferry_link *link = endpoint->in[i];

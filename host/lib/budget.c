@@ -18,12 +18,12 @@
 void budget_init(struct budget *budget, uint32_t whole, uint32_t most)
 {
     *budget = (struct budget){.whole = whole, .most = most};
-    pthread_mutex_init(&budget->lock, NULL);
+    lock_init(&budget->lock, LOCK_LEAF);
 }
 
 void budget_fini(struct budget *budget)
 {
-    pthread_mutex_destroy(&budget->lock);
+    lock_fini(&budget->lock);
 }
 
 /* The floor for so many VMs that have so much of their own, which is at most the whole. */
@@ -39,9 +39,9 @@ static uint32_t beyond(uint32_t used, uint32_t floor)
     return used > floor ? used - floor : 0;
 }
 
-/* Under lock. */
 static uint64_t borrowed_with(const struct budget *budget, uint32_t floor)
 {
+    lock_assert_held(&budget->lock);
     uint64_t borrowed = 0;
 
     for (const struct budget_share *share = budget->shares; share; share = share->next)
@@ -58,7 +58,7 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own
 {
     bool joins = false;
 
-    pthread_mutex_lock(&budget->lock);
+    lock_take(&budget->lock);
     uint32_t count = budget->count + 1;
     uint64_t owns = budget->own + own;
     if (owns <= budget->whole) {
@@ -78,7 +78,7 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own
             budget->borrowed = borrowed;
         }
     }
-    pthread_mutex_unlock(&budget->lock);
+    lock_drop(&budget->lock);
     return joins;
 }
 
@@ -86,7 +86,7 @@ void budget_leave(struct budget *budget, struct budget_share *share)
 {
     if (!share->link)
         return;
-    pthread_mutex_lock(&budget->lock);
+    lock_take(&budget->lock);
     *share->link = share->next;
     if (share->next)
         share->next->link = share->link;
@@ -94,13 +94,13 @@ void budget_leave(struct budget *budget, struct budget_share *share)
     budget->own -= share->own;
     budget->floor = floor_for(budget, budget->count, budget->own);
     budget->borrowed = borrowed_with(budget, budget->floor);
-    pthread_mutex_unlock(&budget->lock);
+    lock_drop(&budget->lock);
     share->link = NULL;
 }
 
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used)
 {
-    pthread_mutex_lock(&budget->lock);
+    lock_take(&budget->lock);
     uint64_t borrowed =
         budget->borrowed - beyond(share->used, budget->floor) + beyond(used, budget->floor);
     bool may = used <= share->used || used <= budget->floor || may_borrow(budget, borrowed);
@@ -108,7 +108,7 @@ bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used
         budget->borrowed = borrowed;
         share->used = used;
     }
-    pthread_mutex_unlock(&budget->lock);
+    lock_drop(&budget->lock);
     return may;
 }
 

@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/lock.h"
+
 /* What one VM has. */
 struct budget_share {
     struct budget_share *next, **link; /* the budget's; link NULL: it does not take part */
@@ -25,7 +27,7 @@ struct budget_share {
 
 struct budget {
     uint32_t whole, most;
-    pthread_mutex_t lock; /* all below; a leaf */
+    struct lock lock; /* all below; a leaf */
     struct budget_share *shares;
     uint32_t count, floor;
     uint64_t own, borrowed; /* of all VMs */

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/lock.h"
 #include "lib/thread.h"
 #include "linux/state.h"
 
@@ -229,8 +230,8 @@ int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...); /* NOLI
 struct helper {
     struct host_call call;
     struct ferry_vm *vm;
-    int ends[2];          /* a descriptor that was found comes through here */
-    pthread_mutex_t lock; /* abandoned; done is set under it */
+    int ends[2];      /* a descriptor that was found comes through here */
+    struct lock lock; /* abandoned; done is set under it */
     atomic_bool done;
     bool abandoned;
     _Alignas(16) char stack[HELPER_STACK_BYTES];
@@ -239,7 +240,7 @@ struct helper {
 
 static void helper_free(struct helper *helper)
 {
-    pthread_mutex_destroy(&helper->lock);
+    lock_fini(&helper->lock);
     close(helper->ends[0]);
     close(helper->ends[1]);
     close(helper->call.fd);
@@ -322,13 +323,13 @@ static void *helper_thread(void *arg)
     struct helper *helper = arg;
 
     run_helper(helper);
-    pthread_mutex_lock(&helper->lock);
+    lock_take(&helper->lock);
     bool abandoned = helper->abandoned;
     if (!abandoned) {
         atomic_store(&helper->done, true);
         vm_wake(helper->vm); /* the VM is there: it takes the lock before it goes on */
     }
-    pthread_mutex_unlock(&helper->lock);
+    lock_drop(&helper->lock);
     if (abandoned) {
         if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
             close((int)helper->call.result);
@@ -363,7 +364,7 @@ static struct helper *helper_new(struct ferry_vm *vm, const struct host_call *ca
         helper->call.path = memcpy(helper->memory, call->path, path_bytes);
     helper->call.to = helper->memory + path_bytes;
     helper->call.bytes = bytes;
-    pthread_mutex_init(&helper->lock, NULL);
+    lock_init(&helper->lock, LOCK_LEAF);
     return helper;
 }
 
@@ -393,10 +394,10 @@ static int64_t call_by_helper(struct linux_state *state, struct host_call *call)
     }
     pthread_detach(thread);
     vm_await(state->vm, &helper->done);
-    pthread_mutex_lock(&helper->lock);
+    lock_take(&helper->lock);
     helper->abandoned = !atomic_load(&helper->done);
     bool abandoned = helper->abandoned;
-    pthread_mutex_unlock(&helper->lock);
+    lock_drop(&helper->lock);
     if (abandoned)
         return -EINTR; /* the thread frees it */
     take_result(call, helper);

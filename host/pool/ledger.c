@@ -61,7 +61,7 @@ int ledger_create(struct ledger *ledger, const struct pool *pool)
     uint32_t count = pool_units(pool);
 
     *ledger = (struct ledger){.pool = pool, .hint_extent = pool->pages};
-    pthread_mutex_init(&ledger->lock, NULL);
+    lock_init(&ledger->lock, LOCK_LEAF);
     ledger->units = calloc(count, sizeof *ledger->units);
     if (shares_create(&ledger->shares, pool) < 0 || !ledger->units) {
         ledger_destroy(ledger);
@@ -78,7 +78,7 @@ void ledger_destroy(struct ledger *ledger)
 {
     if (!ledger->pool)
         return;
-    pthread_mutex_destroy(&ledger->lock);
+    lock_fini(&ledger->lock);
     free(ledger->units);
     shares_destroy(&ledger->shares);
     *ledger = (struct ledger){0};
@@ -86,11 +86,12 @@ void ledger_destroy(struct ledger *ledger)
 
 /* --- from the pool and back -------------------------------------------------------- */
 
-/* Under lock: first free run of `count` units in [low, high), searched from `hint` round. A free
+/* First free run of `count` units in [low, high), searched from `hint` round. A free
  * unit stays free, as only this search takes units. */
 static int64_t find_free(struct ledger *ledger, uint32_t low, uint32_t high, uint32_t hint,
                          uint32_t count)
 {
+    lock_assert_held(&ledger->lock);
     for (int round = 0; round < 2; round++) {
         uint32_t run = 0;
         for (uint32_t i = round ? low : hint; i < high; i++) {
@@ -102,10 +103,11 @@ static int64_t find_free(struct ledger *ledger, uint32_t low, uint32_t high, uin
     return -1;
 }
 
-/* Under lock: takes a free run into transit. False: there is none. */
+/* Takes a free run into transit. False: there is none. */
 static bool take_free(struct ledger *ledger, uint16_t owner, bool page, uint32_t count,
                       struct units *out)
 {
+    lock_assert_held(&ledger->lock);
     uint32_t low = page ? 0 : ledger->pool->pages;
     uint32_t high = page ? ledger->pool->pages : pool_units(ledger->pool);
     uint32_t *hint = page ? &ledger->hint_page : &ledger->hint_extent;
@@ -138,9 +140,9 @@ int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t coun
     int result = shares_take(&ledger->shares, owner, page, count, most);
     if (result < 0)
         return result;
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     bool found = take_free(ledger, owner, page, count, out);
-    pthread_mutex_unlock(&ledger->lock);
+    lock_drop(&ledger->lock);
     if (!found)
         shares_give_back(&ledger->shares, owner, page, count);
     return found ? 0 : -ENOMEM;

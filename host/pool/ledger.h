@@ -36,6 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/lock.h"
 #include "pool/pool.h"
 #include "pool/shares.h"
 
@@ -70,7 +71,7 @@ struct ledger {
     struct ledger_entry *units;
     struct shares shares;
     char pad[64];
-    pthread_mutex_t lock; /* of the search for free units; a leaf: */
+    struct lock lock; /* of the search for free units; a leaf: */
     uint32_t hint_page, hint_extent;
 };
 

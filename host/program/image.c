@@ -205,8 +205,8 @@ int image_open(const char *path, const struct image_source *source, uint64_t lim
     }
     image->fd = -1;
     image->source = *source;
-    pthread_mutex_init(&image->copy_lock, NULL);
-    pthread_mutex_init(&image->digest_lock, NULL);
+    lock_init(&image->copy_lock, LOCK_LEAF);
+    lock_init(&image->digest_lock, LOCK_LEAF);
     image->path = strdup(path);
     code = image->path ? read_image(image, limit_bytes, err)
                        : image_fail(err, -ENOMEM, path, "out of memory");
@@ -227,8 +227,8 @@ void image_close(struct image *image)
         close(image->fd);
     if (image->source.fd >= 0)
         close(image->source.fd);
-    pthread_mutex_destroy(&image->copy_lock);
-    pthread_mutex_destroy(&image->digest_lock);
+    lock_fini(&image->copy_lock);
+    lock_fini(&image->digest_lock);
     free(image->hashing);
     free(image->path);
     free(image);

@@ -15,6 +15,7 @@
 #include <ferry/abi/control.h>
 #include <ferry/ferry.h>
 
+#include "lib/lock.h"
 #include "program/space.h"
 
 #define IMAGE_SEGMENTS_MAX 16
@@ -58,11 +59,11 @@ struct image {
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
-    bool stack_executable;     /* PT_GNU_STACK asks for it; without one it is not */
-    pthread_mutex_t copy_lock; /* the two below, of which the last is also read without */
+    bool stack_executable; /* PT_GNU_STACK asks for it; without one it is not */
+    struct lock copy_lock; /* the two below, of which the last is also read without */
     struct image_copying *copying;
-    atomic_int copy_code;        /* why there is no copy, a negative errno */
-    pthread_mutex_t digest_lock; /* the three below, of which the last is also read without */
+    atomic_int copy_code;    /* why there is no copy, a negative errno */
+    struct lock digest_lock; /* the three below, of which the last is also read without */
     struct image_hashing *hashing;
     uint8_t digest[FERRY_DIGEST_BYTES];
     atomic_bool digest_known;

@@ -343,7 +343,7 @@ int image_copy_wait(struct image *image, struct ferry_error *err)
 {
     int code;
 
-    pthread_mutex_lock(&image->copy_lock);
+    lock_take(&image->copy_lock);
     if (image->copying && image->copying->started)
         pthread_join(image->copying->thread, NULL);
     code = atomic_load(&image->copy_code);
@@ -353,7 +353,7 @@ int image_copy_wait(struct image *image, struct ferry_error *err)
         image_fail(err, code, image->path, "%s", strerror(-code));
     free(image->copying);
     image->copying = NULL;
-    pthread_mutex_unlock(&image->copy_lock);
+    lock_drop(&image->copy_lock);
     return code;
 }
 

@@ -24,9 +24,10 @@ struct image_hashing {
     unsigned char piece[PIECE_BYTES];
 };
 
-/* Under lock. True: the digest is there, or will never be. */
+/* True: the digest is there, or will never be. */
 static bool hash_some(struct image *image)
 {
+    lock_assert_held(&image->digest_lock);
     struct image_hashing *hashing = image->hashing;
     uint64_t bytes = image->source.key.bytes;
     uint64_t end = bytes - hashing->at < STEP_BYTES ? bytes : hashing->at + STEP_BYTES;
@@ -62,13 +63,13 @@ bool image_digest_step(struct image *image)
 {
     if (atomic_load(&image->digest_known))
         return true;
-    pthread_mutex_lock(&image->digest_lock);
+    lock_take(&image->digest_lock);
     bool known = atomic_load(&image->digest_known) || !begin(image) || hash_some(image);
     if (known) {
         free(image->hashing);
         image->hashing = NULL;
         atomic_store(&image->digest_known, true);
     }
-    pthread_mutex_unlock(&image->digest_lock);
+    lock_drop(&image->digest_lock);
     return known;
 }

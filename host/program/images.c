@@ -33,12 +33,12 @@ static bool is_settled(const struct image_key *key)
 void images_init(struct images *images)
 {
     *images = (struct images){0};
-    pthread_mutex_init(&images->lock, NULL);
+    lock_init(&images->lock, LOCK_LEAF);
 }
 
-/* Under lock. */
 static struct image *find_image(struct images *images, const struct image_key *key)
 {
+    lock_assert_held(&images->lock);
     for (struct image_entry *entry = images->list; entry; entry = entry->next)
         if (entry->settled && atomic_load(&entry->image->copy_code) == 0 &&
             memcmp(&entry->image->source.key, key, sizeof *key) == 0)
@@ -56,11 +56,11 @@ int images_open(struct images *images, const char *path, uint64_t limit_bytes, s
     if (result < 0)
         return result;
     bool settled = is_settled(&source.key);
-    pthread_mutex_lock(&images->lock);
+    lock_take(&images->lock);
     *out = find_image(images, &source.key);
     if (*out)
         (*out)->users++;
-    pthread_mutex_unlock(&images->lock);
+    lock_drop(&images->lock);
     if (*out) {
         close(source.fd);
         return 0;
@@ -79,10 +79,10 @@ int images_open(struct images *images, const char *path, uint64_t limit_bytes, s
     }
     entry->settled = settled;
     entry->image->users = 1;
-    pthread_mutex_lock(&images->lock);
+    lock_take(&images->lock);
     entry->next = images->list;
     images->list = entry;
-    pthread_mutex_unlock(&images->lock);
+    lock_drop(&images->lock);
     *out = entry->image;
     return 0;
 }
@@ -91,14 +91,15 @@ void images_hold(struct images *images, struct image *image)
 {
     if (!image)
         return;
-    pthread_mutex_lock(&images->lock);
+    lock_take(&images->lock);
     image->users++;
-    pthread_mutex_unlock(&images->lock);
+    lock_drop(&images->lock);
 }
 
-/* Under lock: takes those unused images off the list that are too many. */
+/* Takes those unused images off the list that are too many. */
 static struct image_entry *take_surplus(struct images *images)
 {
+    lock_assert_held(&images->lock);
     struct image_entry *surplus = NULL, **link = &images->list;
     unsigned idle = 0;
 
@@ -131,10 +132,10 @@ void images_release(struct images *images, struct image *image)
 {
     if (!image)
         return;
-    pthread_mutex_lock(&images->lock);
+    lock_take(&images->lock);
     image->users--;
     struct image_entry *surplus = take_surplus(images);
-    pthread_mutex_unlock(&images->lock);
+    lock_drop(&images->lock);
     free_entries(surplus); /* takes long: not under the lock */
 }
 
@@ -142,5 +143,5 @@ void images_fini(struct images *images)
 {
     free_entries(images->list);
     images->list = NULL;
-    pthread_mutex_destroy(&images->lock);
+    lock_fini(&images->lock);
 }

@@ -9,6 +9,8 @@
 
 #include <ferry/ferry.h>
 
+#include "lib/lock.h"
+
 struct image;
 
 struct image_entry {
@@ -18,7 +20,7 @@ struct image_entry {
 };
 
 struct images {
-    pthread_mutex_t lock; /* a leaf */
+    struct lock lock; /* a leaf */
     struct image_entry *list;
 };
 

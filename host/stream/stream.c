@@ -15,7 +15,7 @@
 
 static void destroy(struct stream *stream)
 {
-    pthread_mutex_destroy(&stream->lock);
+    lock_fini(&stream->lock);
     free(stream);
 }
 
@@ -58,7 +58,7 @@ int stream_create(struct endpoint *endpoint)
     if (!stream)
         return -ENOMEM;
     stream->endpoint = endpoint;
-    pthread_mutex_init(&stream->lock, NULL);
+    lock_init(&stream->lock, LOCK_STREAM);
     endpoint->byte_stream = stream;
     endpoint->stream_does = &stream_does;
     return 0;

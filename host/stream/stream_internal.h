@@ -14,6 +14,7 @@
 
 #include "ipc/endpoint.h"
 #include "ipc/link.h"
+#include "lib/lock.h"
 #include "stream/stream.h"
 
 #define BUFFERS_MAX 64
@@ -30,7 +31,7 @@ struct buffer {
 struct stream {
     struct endpoint *endpoint;
 
-    pthread_mutex_t lock; /* output; taken before any endpoint's lock */
+    struct lock lock; /* output; taken before any endpoint's lock */
     struct buffer buffers[BUFFERS_MAX];
     atomic_uint buffer_count;
     struct buffer *filling; /* or NULL */

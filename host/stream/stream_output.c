@@ -16,9 +16,10 @@
 #include "lib/clock.h"
 #include "stream/stream_internal.h"
 
-/* Under lock: a buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
+/* A buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
 static int take_buffer(struct stream *stream)
 {
+    lock_assert_held(&stream->lock);
     unsigned count = atomic_load(&stream->buffer_count);
 
     for (unsigned i = 0; i < count && !stream->filling; i++)
@@ -50,9 +51,10 @@ static bool copies(const struct stream *stream, uint64_t bytes)
            bytes <= endpoint->exchange->crossover_bytes;
 }
 
-/* Under lock: sends one message of gathered output. */
+/* Sends one message of gathered output. */
 static int send_piece(struct stream *stream)
 {
+    lock_assert_held(&stream->lock);
     const struct pool *pool = &stream->endpoint->exchange->pool;
     uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
     struct transfer transfer = {.link = stream->endpoint->stream_out,
@@ -90,6 +92,7 @@ static int send_piece(struct stream *stream)
 
 int stream_flush(struct stream *stream)
 {
+    lock_assert_held(&stream->lock);
     int result = 0;
 
     while (result == 0 && stream->filling && stream->fill > stream->start)
@@ -103,9 +106,9 @@ void stream_pull(struct stream *stream)
 {
     if (!endpoint_enter(stream->endpoint))
         return;
-    pthread_mutex_lock(&stream->lock);
+    lock_take(&stream->lock);
     stream_flush(stream);
-    pthread_mutex_unlock(&stream->lock);
+    lock_drop(&stream->lock);
     endpoint_leave(stream->endpoint);
 }
 
@@ -116,9 +119,10 @@ void stream_pull(struct stream *stream)
 #define GATHER_BYTES (256u << 10)
 #define GATHER_NS    500000
 
-/* Under lock: whether the gathered output is to be sent now. */
+/* Whether the gathered output is to be sent now. */
 static bool due(const struct stream *stream)
 {
+    lock_assert_held(&stream->lock);
     const struct endpoint *endpoint = stream->endpoint;
 
     if (endpoint->delivery == FERRY_DELIVER_IMMEDIATE || stream->fill == FERRY_EXTENT_BYTES)
@@ -128,11 +132,12 @@ static bool due(const struct stream *stream)
             (int64_t)(clock_now() - stream->sent_ns) >= GATHER_NS);
 }
 
-/* Under lock: copies into the buffer that is being filled, where there is room. Short output is
+/* Copies into the buffer that is being filled, where there is room. Short output is
  * sent as a copy, and needs no huge page. `src` cannot overlap: the extent is closed to the
  * program, and a loan of it would not be filled. */
 static void fill(struct stream *stream, const char *src, uint64_t bytes)
 {
+    lock_assert_held(&stream->lock);
     struct pool *pool = &stream->endpoint->exchange->pool;
     struct units units = stream->filling->units;
 
@@ -143,10 +148,11 @@ static void fill(struct stream *stream, const char *src, uint64_t bytes)
     pool_filled(pool, units.first, stream->fill);
 }
 
-/* Under lock: copies as much of src as fits into the buffer that is being filled; sends it when
+/* Copies as much of src as fits into the buffer that is being filled; sends it when
  * full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 {
+    lock_assert_held(&stream->lock);
     int result = 0;
 
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
@@ -168,9 +174,9 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 
 ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
 {
-    pthread_mutex_lock(&stream->lock);
+    lock_take(&stream->lock);
     ssize_t taken = gather(stream, src, bytes);
-    pthread_mutex_unlock(&stream->lock);
+    lock_drop(&stream->lock);
     return taken;
 }
 
@@ -201,12 +207,12 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
 /* Whether a short piece finds room as a whole: only this thread fills the room. */
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
-    pthread_mutex_lock(&stream->lock);
+    lock_take(&stream->lock);
     if (stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
         stream_flush(stream);
     bool any = stream->filling || take_buffer(stream) == 0;
     bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
-    pthread_mutex_unlock(&stream->lock);
+    lock_drop(&stream->lock);
     return fits;
 }
 
@@ -264,9 +270,9 @@ static int flush_all(struct stream *stream)
 
     for (;;) {
         uint32_t seen = endpoint_prepare(endpoint);
-        pthread_mutex_lock(&stream->lock);
+        lock_take(&stream->lock);
         result = stream_flush(stream);
-        pthread_mutex_unlock(&stream->lock);
+        lock_drop(&stream->lock);
         if (result == -EAGAIN)
             result = endpoint_block(endpoint, seen, UINT64_MAX);
         else

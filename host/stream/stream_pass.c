@@ -40,9 +40,9 @@ static int pass_loan(struct stream *stream)
                                 .forwards = true,
                                 .token = token};
 
-    pthread_mutex_lock(&stream->lock);
+    lock_take(&stream->lock);
     int result = stream_flush(stream);
-    pthread_mutex_unlock(&stream->lock);
+    lock_drop(&stream->lock);
     if (result == 0)
         result = perform_one(&transfer);
     if (result == 0)

@@ -100,9 +100,9 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
         if (!atomic_load(&vm->runner.watched)) /* in this order: see ticker.h */
             ticker_report(&vm->engine->ticker, &vm->runner);
         poller_guest_runs(&vm->engine->poller);
-        pthread_mutex_unlock(&vm->runner.serving);
+        lock_drop(&vm->runner.serving);
         int result = vcpu_run(vcpu);
-        pthread_mutex_lock(&vm->runner.serving);
+        lock_take(&vm->runner.serving);
         atomic_fetch_sub(&vm->runner.in_guest, 1);
         if (result < 0) {
             on = serve_error(vm, vcpu, result, &refused);

@@ -30,42 +30,42 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
         vm->vcpus[i].fd = -1;
     vm->runner.time_over = time_over;
     vm->runner.kick = kick;
-    pthread_mutex_init(&vm->lock, NULL);
-    pthread_mutex_init(&vm->runner.serving, NULL);
-    pthread_mutex_init(&vm->window_lock, NULL);
+    lock_init(&vm->lock, LOCK_VM);
+    lock_init(&vm->runner.serving, LOCK_SERVING);
+    lock_init(&vm->window_lock, LOCK_LEAF);
     clock_cond_init(&vm->ended_changed);
 }
 
 void vm_fini(struct ferry_vm *vm)
 {
     pthread_cond_destroy(&vm->ended_changed);
-    pthread_mutex_destroy(&vm->runner.serving);
-    pthread_mutex_destroy(&vm->window_lock);
-    pthread_mutex_destroy(&vm->lock);
+    lock_fini(&vm->runner.serving);
+    lock_fini(&vm->window_lock);
+    lock_fini(&vm->lock);
 }
 
 bool vm_is_quiet(struct ferry_vm *vm)
 {
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     bool quiet = !vm->started || vm->ended;
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
     return quiet;
 }
 
 bool vm_is_started(struct ferry_vm *vm)
 {
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     bool started = vm->started;
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
     return started;
 }
 
 void vm_kick(struct ferry_vm *vm)
 {
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     for (unsigned i = 0; vm->started && !vm->ended && i < VM_VCPUS; i++)
         vcpu_kick(&vm->vcpus[i]);
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
 }
 
 void vm_stop(struct ferry_vm *vm, int reason)
@@ -81,10 +81,10 @@ void vm_stop(struct ferry_vm *vm, int reason)
 
 void vm_let_waiters_go(struct ferry_vm *vm)
 {
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     vm->destroyed = true;
     pthread_cond_broadcast(&vm->ended_changed);
     while (vm->waiting)
-        pthread_cond_wait(&vm->ended_changed, &vm->lock);
-    pthread_mutex_unlock(&vm->lock);
+        lock_wait(&vm->ended_changed, &vm->lock);
+    lock_drop(&vm->lock);
 }

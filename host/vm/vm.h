@@ -18,6 +18,7 @@
 #include "kvm/kvm_vm.h"
 #include "kvm/vcpu.h"
 #include "lib/budget.h"
+#include "lib/lock.h"
 #include "linux/linux.h"
 #include "program/image.h"
 #include "program/space.h"
@@ -39,8 +40,8 @@ struct ferry_vm {
     const struct guest_kind *kind;
     struct kvm_vm kvm;
     struct vcpu vcpus[VM_VCPUS];
-    char *system;                /* host view of the system area */
-    pthread_mutex_t window_lock; /* of the thread that shows the window; a leaf */
+    char *system;            /* host view of the system area */
+    struct lock window_lock; /* of the thread that shows the window; a leaf */
     struct guest_tables tables;
     struct space space;
     uint64_t stack_bytes;              /* at the top of it */
@@ -57,7 +58,7 @@ struct ferry_vm {
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
-    pthread_mutex_t lock;           /* of all below, and of the threads of the CPUs */
+    struct lock lock;               /* of all below, and of the threads of the CPUs */
     pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
     unsigned waiting;               /* threads in ferry_vm_wait */

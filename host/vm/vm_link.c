@@ -149,10 +149,11 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
 
 /* --- the end ------------------------------------------------------------------- */
 
-/* Under the exchange's lock: whether no thread acts for this end, now and until the embedder starts
+/* Whether no thread acts for this end, now and until the embedder starts
  * its VM. */
 static bool is_quiet(const struct endpoint *endpoint)
 {
+    lock_assert_held(&endpoint->exchange->lock);
     return endpoint->retired || endpoint_is_host(endpoint) || vm_is_quiet(endpoint->vm);
 }
 
@@ -162,9 +163,9 @@ void ferry_link_destroy(struct ferry_link *link)
         return;
     struct exchange *exchange = link->exchange;
     struct endpoint *host = host_end_of(link);
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     bool quiet = !link->direct && is_quiet(link->from) && is_quiet(link->to);
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
     /* Messages that were sent arrive, and then the hang-up. If nothing was sent, the link leaves no
      * trace. */
     bool unused = quiet && queue_abandon(link);
@@ -172,11 +173,11 @@ void ferry_link_destroy(struct ferry_link *link)
         host_end_close(link);
     else
         queue_hangup(link);
-    pthread_mutex_lock(&exchange->lock);
+    lock_take(&exchange->lock);
     link->given_up = true;
     if (unused)
         exchange_link_free(exchange, link);
-    pthread_mutex_unlock(&exchange->lock);
+    lock_drop(&exchange->lock);
 }
 
 void *ferry_link_user(struct ferry_link *link)

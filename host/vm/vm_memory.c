@@ -35,7 +35,7 @@ static int show_window(void *arg)
     struct window *window = &vm->endpoint->window;
     int result = 0;
 
-    pthread_mutex_lock(&vm->window_lock);
+    lock_take(&vm->window_lock);
     if (atomic_load(&window->hidden)) {
         result = slot_add(vm, FERRY_WINDOW_BASE, window->bytes, window->base);
         if (result == 0) {
@@ -43,7 +43,7 @@ static int show_window(void *arg)
             atomic_store(&window->hidden, false);
         }
     }
-    pthread_mutex_unlock(&vm->window_lock);
+    lock_drop(&vm->window_lock);
     return result;
 }
 

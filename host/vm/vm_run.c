@@ -91,7 +91,7 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    pthread_mutex_lock(&vm->runner.serving);
+    lock_take(&vm->runner.serving);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
@@ -105,20 +105,21 @@ static void *vm_thread(void *arg)
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
     poller_remove(&vm->engine->poller, &vm->runner);
-    pthread_mutex_unlock(&vm->runner.serving);
+    lock_drop(&vm->runner.serving);
     ticker_remove(&vm->engine->ticker, &vm->runner);
     endpoint_shutdown(vm->endpoint);
 
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     vm->ended = true;
     pthread_cond_broadcast(&vm->ended_changed);
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
     return NULL;
 }
 
-/* Under lock, so that a thread that kicks a CPU finds the CPU's thread. */
+/* The lock is held, so that a thread that kicks a CPU finds the CPU's thread. */
 static int start(struct ferry_vm *vm, struct ferry_error *err)
 {
+    lock_assert_held(&vm->lock);
     if (vm->started)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
@@ -133,9 +134,9 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
 
 int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 {
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     int result = start(vm, err);
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
     return result;
 }
 
@@ -157,10 +158,10 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
     int result = out ? sized_check(out, FIRST_VM_EXIT) : 0;
     if (result < 0)
         return result;
-    pthread_mutex_lock(&vm->lock);
+    lock_take(&vm->lock);
     vm->waiting++;
     while (!vm->ended && !vm->destroyed && result == 0)
-        result = timeout_ns ? clock_cond_wait(&vm->ended_changed, &vm->lock, deadline)
+        result = timeout_ns ? lock_wait_until(&vm->ended_changed, &vm->lock, deadline)
                             : -ETIMEDOUT; /* no wait, and no system call */
     if (vm->ended && out)
         sized_give(out, &vm->exit, sizeof vm->exit);
@@ -168,6 +169,6 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
         result = vm->ended ? 0 : -ECANCELED;
     if (--vm->waiting == 0 && vm->destroyed)
         pthread_cond_broadcast(&vm->ended_changed);
-    pthread_mutex_unlock(&vm->lock);
+    lock_drop(&vm->lock);
     return result;
 }

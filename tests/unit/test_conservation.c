@@ -278,14 +278,14 @@ static void leave_and_enter(struct guest *guest)
 {
     struct ferry_vm *vm = guest->endpoint->vm;
 
-    pthread_mutex_lock(&vm->runner.serving);
+    lock_take(&vm->runner.serving);
     if (below(&guest->seed, 2))
         get(guest);
     else
         units_free(guest->endpoint, some_units(guest));
     if (below(&guest->seed, 2))
         drain_out(vm->endpoint);
-    pthread_mutex_unlock(&vm->runner.serving);
+    lock_drop(&vm->runner.serving);
 }
 
 static void *polled_thread(void *arg)

@@ -92,14 +92,14 @@ static void who_serves_himself_is_left_alone(void **state)
     (void)state;
     core_link(vm_c, vm_b, 8);
     poller_add(&engine->poller, &vm_c->runner);
-    pthread_mutex_lock(&vm_a->runner.serving);
+    lock_take(&vm_a->runner.serving);
     enter(vm_c);
     core_queue(a, &desc);
     core_queue(c, &other);
     /* The other's message was taken in a later pass over both. */
     until(__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) != 0);
     assert_int_equal(a->control->vmm.out_tail, 0);
-    pthread_mutex_unlock(&vm_a->runner.serving);
+    lock_drop(&vm_a->runner.serving);
     wait_until_taken();
     poller_remove(&engine->poller, &vm_c->runner);
 }

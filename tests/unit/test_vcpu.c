@@ -109,9 +109,9 @@ static int teardown(void **state)
 static void run_guest(const stay *how)
 {
     stays = how;
-    pthread_mutex_lock(&vm_a->runner.serving);
+    lock_take(&vm_a->runner.serving);
     guest_run(vm_a, &vm_a->vcpus[0]);
-    pthread_mutex_unlock(&vm_a->runner.serving);
+    lock_drop(&vm_a->runner.serving);
 }
 
 /* --- ends of a stay --- */
