@@ -23,7 +23,7 @@ static struct units whole(const struct units *units, uint32_t count)
                           units[count - 1].first + units[count - 1].count - units[0].first};
 }
 
-static void note_one(struct endpoint *owner, struct units units)
+static void write_completion(struct endpoint *owner, struct units units)
 {
     lock_assert_held(&owner->lock);
     const struct pool *pool = &owner->exchange->pool;
@@ -44,12 +44,12 @@ static void note_one(struct endpoint *owner, struct units units)
 }
 
 /* Writes completions for the owner, except of loans that its plain output made. */
-static void note_homes(struct endpoint *owner, const struct units *units, uint32_t count)
+static void write_completions(struct endpoint *owner, const struct units *units, uint32_t count)
 {
     endpoint_lock(owner);
     for (uint32_t i = 0; i < count; i++)
         if (!owner->byte_stream || !owner->stream_does->came_home(owner->byte_stream, units[i]))
-            note_one(owner, units[i]);
+            write_completion(owner, units[i]);
     endpoint_unlock(owner);
     endpoint_wake(owner);
 }
@@ -94,7 +94,7 @@ static void give_home(struct ferry_link *link, uint16_t index, const struct unit
         ledger_commit_home(&exchange->ledger, units[i]);
     if (!owner)
         return;
-    note_homes(owner, units, count);
+    write_completions(owner, units, count);
     endpoint_leave(owner);
 }
 
@@ -437,7 +437,7 @@ void loan_unreserve(struct endpoint *endpoint)
     endpoint_unlock(endpoint);
 }
 
-void loan_ignore_notes(struct endpoint *endpoint)
+void loan_ignore_completions(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
     endpoint->exited = true;

@@ -45,6 +45,6 @@ bool loan_is_leaving(struct endpoint *endpoint, struct units units);
 bool loan_reserve(struct endpoint *endpoint);
 void loan_unreserve(struct endpoint *endpoint);
 /* The program has ended and reads no completions: from now on there is room for any number. */
-void loan_ignore_notes(struct endpoint *endpoint);
+void loan_ignore_completions(struct endpoint *endpoint);
 
 #endif

@@ -100,7 +100,7 @@ static void *vm_thread(void *arg)
     guest_run(vm, &vm->vcpus[0]);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
-    loan_ignore_notes(vm->endpoint);
+    loan_ignore_completions(vm->endpoint);
     queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);

@@ -76,7 +76,7 @@ struct ferry_desc core_take(struct endpoint *endpoint);
 uint32_t core_waiting(const struct endpoint *endpoint);
 /* Puts a token into the release ring; nobody looks yet. */
 void core_release(struct endpoint *endpoint, uint32_t token);
-/* How many loans came home that the guest took no note of. */
+/* How many completions the guest has not yet taken. */
 uint32_t core_home(const struct endpoint *endpoint);
 
 /* --- page-table updates that fail --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/ipc/endpoint.c: what a hostile guest may publish, tokens,
- * and the end of an endpoint.
+ * Owns the tests of host/ipc/endpoint.c: indexes that a hostile guest may publish, tokens, and the
+ * end of an endpoint.
  */
 #include "core_trio.h"
 
@@ -315,7 +315,8 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 1);
 }
 
-/* What another thread left alone, as the loans were held still, may have nobody else to do it. */
+/* A release that another thread deferred, as releases were frozen, must be done by this one: there
+ * may be no other. */
 static void what_was_left_alone_is_done_afterwards(void **state)
 {
     struct units units = lend();
@@ -459,7 +460,7 @@ static void a_loan_passed_on_outlives_its_owner_and_its_borrower(void **state)
     core_assert_books(engine, 516, 0, 0);
 }
 
-/* A new VM in the place of a dead one does not get what that had lent. */
+/* A new VM with the index of a dead one does not get the loans of that one. */
 static void a_place_taken_again_inherits_nothing(void **state)
 {
     struct units units = lend();
@@ -539,7 +540,7 @@ static void waiting_is_shown_and_woken(void **state)
     assert_int_equal(shown->waiting, 1);
     assert_int_equal(endpoint_block(b, seen, clock_deadline(1000000)), -ETIMEDOUT);
     assert_int_equal(core_send(a, &desc), 0);
-    /* What came between prepare and block is not missed. */
+    /* An event between prepare and block is not missed. */
     assert_int_equal(endpoint_block(b, seen, UINT64_MAX), 0);
     endpoint_finish(b);
     assert_int_equal(shown->waiting, 0);
@@ -596,7 +597,7 @@ static void a_link_that_finds_no_room_is_shown_to_nobody(void **state)
 }
 
 /* A sender may be waiting for just that. */
-static void taking_note_of_a_loan_wakes_the_host(void **state)
+static void taking_a_completion_wakes_the_host(void **state)
 {
     struct ferry_link *link = core_link(NULL, vm_c, 0);
     struct ferry_message message = {.size = sizeof message, .mode = FERRY_LEND, .bytes = 4096};
@@ -647,7 +648,7 @@ int main(void)
         CASE(a_link_between_vms_is_not_the_hosts),
         CASE(a_link_stays_within_its_engine),
         CASE(a_link_that_finds_no_room_is_shown_to_nobody),
-        CASE(taking_note_of_a_loan_wakes_the_host),
+        CASE(taking_a_completion_wakes_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,9 +99,9 @@ static void moves_that_never_fit_are_refused(void **state)
     assert_int_equal(core_rights(a, both.first), WINDOW_WRITE);
 }
 
-/* A program that has ended takes no note of loans: 64 of them must not keep
+/* A program that has ended takes no completions: 64 of them must not keep
  * what it queued last from leaving. */
-static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
+static void completions_nobody_takes_do_not_hold_up_the_end(void **state)
 {
     struct units page = core_alloc(a, 1, true);
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, page);
@@ -116,12 +116,12 @@ static void notes_nobody_takes_do_not_hold_up_the_end(void **state)
     core_queue(a, &desc);
     drain_ring(a);
     assert_true(a->out_parked);
-    loan_ignore_notes(a);
+    loan_ignore_completions(a);
     drain_ring(a);
     assert_false(a->out_parked);
     core_release(b, core_take(b).payload.token);
     loan_collect(b);
-    assert_int_equal(core_home(a), FERRY_TOKENS); /* and no note more */
+    assert_int_equal(core_home(a), FERRY_TOKENS); /* and no completion more */
 }
 
 /* A page that is open in the ledger but closed in the window, as when it came home and there was no
@@ -388,7 +388,7 @@ static void a_dead_receiver_is_a_broken_pipe(void **state)
     assert_int_equal(shown->state, FERRY_PEER_GONE);
 }
 
-static void notes_of_loans_never_overflow(void **state)
+static void completions_never_overflow(void **state)
 {
     struct units units = core_alloc(a, 1, true);
 
@@ -402,7 +402,7 @@ static void notes_of_loans_never_overflow(void **state)
     struct ferry_desc desc = core_units(FERRY_LEND, a, b->id, units);
     core_queue(a, &desc);
     drain_ring(a);
-    assert_true(a->out_parked); /* its note would have no place */
+    assert_true(a->out_parked); /* its completion would have no room */
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
     assert_int_equal(a_to_b->in_flight, 0);
     ring_publish(&a->control->guest.home_tail, 1);
@@ -509,7 +509,7 @@ int main(void)
 
         CASE(moves_that_never_fit_are_refused),
 
-        CASE(notes_nobody_takes_do_not_hold_up_the_end),
+        CASE(completions_nobody_takes_do_not_hold_up_the_end),
 
         CASE(a_page_left_closed_is_opened_again),
         CASE(inline_credits_come_back_when_taken),
@@ -524,7 +524,7 @@ int main(void)
         CASE(a_bad_message_does_not_stop_the_next),
         CASE(an_out_index_that_cannot_be_is_no_message),
         CASE(a_dead_receiver_is_a_broken_pipe),
-        CASE(notes_of_loans_never_overflow),
+        CASE(completions_never_overflow),
         CASE(a_sender_that_cannot_be_closed_sends_nothing),
         CASE(a_receiver_that_cannot_be_opened_gets_nothing),
         CASE(a_loan_that_cannot_go_on_stays),
