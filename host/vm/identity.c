@@ -8,11 +8,11 @@
 #include "kvm/boot.h"
 #include "vm/vm.h"
 
-void identity_set_peer(struct ferry_vm *vm, uint32_t place, struct image *image)
+void identity_set_peer(struct ferry_vm *vm, uint32_t index, struct image *image)
 {
     images_hold(&vm->engine->images, image);
-    images_release(&vm->engine->images, vm->peer_images[place]);
-    vm->peer_images[place] = image;
+    images_release(&vm->engine->images, vm->peer_images[index]);
+    vm->peer_images[index] = image;
 }
 
 void identity_forget(struct ferry_vm *vm)

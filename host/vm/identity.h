@@ -13,9 +13,9 @@
 struct ferry_vm;
 struct image;
 
-/* Entry `place` of the guest's table is a peer that runs this image; NULL: the host. The digest is
+/* Entry `index` of the guest's table is a peer that runs this image; NULL: the host. The digest is
  * written into the entry when the guest looks, even if the peer is gone by then. */
-void identity_set_peer(struct ferry_vm *vm, uint32_t place, struct image *image);
+void identity_set_peer(struct ferry_vm *vm, uint32_t index, struct image *image);
 
 /* When the VM is destroyed. */
 void identity_forget(struct ferry_vm *vm);

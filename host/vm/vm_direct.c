@@ -41,7 +41,7 @@ static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
     return result;
 }
 
-static int make_ring(struct ferry_link *link, int fd, struct direct_place *place)
+static int make_ring(struct ferry_link *link, int fd, struct direct_addresses *addresses)
 {
     if (ftruncate(fd, BYTES) < 0)
         return -errno;
@@ -49,11 +49,12 @@ static int make_ring(struct ferry_link *link, int fd, struct direct_place *place
     if (view == MAP_FAILED)
         return -errno;
     link->direct = view;
-    int result = map_into(link->from->vm, fd, true, &place->out);
-    return result < 0 ? result : map_into(link->to->vm, fd, false, &place->in);
+    int result = map_into(link->from->vm, fd, true, &addresses->out);
+    return result < 0 ? result : map_into(link->to->vm, fd, false, &addresses->in);
 }
 
-int vm_direct_create(struct ferry_link *link, struct direct_place *place, struct ferry_error *err)
+int vm_direct_create(struct ferry_link *link, struct direct_addresses *addresses,
+                     struct ferry_error *err)
 {
     int result = direct_prepare();
     if (result < 0)
@@ -64,7 +65,7 @@ int vm_direct_create(struct ferry_link *link, struct direct_place *place, struct
     int fd = memfd_create("ferry-direct", MFD_CLOEXEC);
     if (fd < 0)
         return error_set(err, -errno, "cannot make a direct link: %s", strerror(errno));
-    result = make_ring(link, fd, place);
+    result = make_ring(link, fd, addresses);
     close(fd);
     return result < 0 ? error_set(err, result, "cannot make a direct link: %s", strerror(-result))
                       : 0;

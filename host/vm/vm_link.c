@@ -89,7 +89,7 @@ static int check(const struct ferry_engine *engine, struct ferry_vm *from, struc
 
 /* Enters the link at both ends. Each link has an entry in the tables of peers, so if there is room
  * in these there is room in out[] and in[]. */
-static void connect_ends(struct ferry_link *link, const struct direct_place *direct)
+static void connect_ends(struct ferry_link *link, const struct direct_addresses *direct)
 {
     struct endpoint *from = link->from, *to = link->to;
 
@@ -114,7 +114,7 @@ int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct
                       struct ferry_error *err)
 {
     struct ferry_link_config own = {0};
-    struct direct_place direct = {0};
+    struct direct_addresses direct = {0};
 
     int result = config ? sized_take(&own, sizeof own, FIRST_LINK_CONFIG, config) : 0;
     if (result < 0)
