@@ -37,8 +37,8 @@ void boot_regs(struct kvm_regs *regs, uint64_t rip, uint64_t rsp);
 #define BOOT_MSRS 3
 void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS]);
 
-/* RFLAGS for user code: what the program may choose of `flags`, interrupts
- * and port access on. */
+/* RFLAGS for user code: the bits of `flags` that the program may choose, with interrupts and port
+ * access on. */
 uint64_t boot_user_flags(uint64_t flags);
 
 #define BOOT_PAGE_FAULT 14
@@ -46,7 +46,7 @@ uint64_t boot_user_flags(uint64_t flags);
 /* The exception whose stub is at rip: 0 to 31, or -1. */
 int boot_vector(uint64_t rip);
 
-/* What the CPU pushed when it took an exception. */
+/* The frame that the CPU pushed when it took an exception. */
 struct boot_frame {
     uint64_t error, rip, rflags, rsp;
 };

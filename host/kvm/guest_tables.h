@@ -17,7 +17,7 @@ enum {
     GUEST_EXEC = 4,
     GUEST_LARGE = 8, /* 2 MiB leaves; start and end must be aligned to it */
     /* A 2 MiB leaf is allowed if few tables are left, although it also gives rights to the memory
-     * beside. For mappings where the host's mapping decides in any case. */
+     * beside. This is for ranges where the host's mapping decides in any case. */
     GUEST_COARSE = 16,
 };
 
@@ -30,9 +30,8 @@ struct guest_tables {
 
 void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity);
 
-/* Maps [start, end), page-aligned, each address to itself. What is mapped
- * already only gains rights (and keeps its leaf size). -ENOMEM: out of table
- * pages; what was mapped so far stays. */
+/* Maps [start, end), page-aligned, each address to itself. Pages that are mapped already only gain
+ * rights (and keep their leaf size). -ENOMEM: out of table pages; pages mapped so far stay. */
 int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags);
 
 /* Makes [start, end), which is mapped and shares no GiB with anything else, unmapped for the

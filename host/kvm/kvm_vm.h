@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM of KVM's, without its processors: its memory slots. */
+/* A KVM VM without its processors: its memory slots. */
 #ifndef FERRY_HOST_KVM_VM_H
 #define FERRY_HOST_KVM_VM_H
 

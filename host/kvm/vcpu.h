@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtual CPU of KVM's: the thread that runs it, its exits and its registers. No other file looks
+ * A virtual CPU of KVM: the thread that runs it, its exits and its registers. No other file looks
  * into the memory that a CPU shares with KVM.
  */
 #ifndef FERRY_HOST_VCPU_H
@@ -18,7 +18,7 @@
 
 struct vcpu {
     int fd;           /* -1: it was not made */
-    pthread_t thread; /* that runs it; whoever starts the thread knows when there is one */
+    pthread_t thread; /* that runs it; valid once the thread is started */
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;
@@ -67,8 +67,8 @@ void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
 void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);
 void vcpu_set_gs(struct vcpu *vcpu, uint64_t base);
-/* Back from a stub to the program, at `next` (its error word means nothing), whatever privilege
- * level the CPU entered the stub with. */
+/* Returns from a stub to the program, at `next`, whatever privilege level the CPU entered the stub
+ * with. */
 void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */

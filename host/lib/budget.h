@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Budgets: what the process has of something that all VMs take from (mappings, descriptors),
- * shared so that no VM can leave the others without any.
+ * Budgets: a resource of the process that all VMs use (mappings, descriptors), divided so that no
+ * VM can leave the others without any.
  *
- * What a VM cannot be without (`own`) is set apart when it joins. Of the rest each VM can always
- * have its floor: an equal share of a quarter, at most `most`. Beyond its floor a VM borrows, and
- * all together borrow half of the rest at most. So whatever others borrowed, the floor of each is
- * there. When more VMs are made the floor sinks, and more of what the first ones have counts as
- * borrowed. The last quarter is for that: VMs that came first and took all they could do not keep
- * others from being made.
+ * The amount that a VM cannot do without (`own`) is set apart when it joins. Of the rest each VM
+ * can always have its floor: an equal share of a quarter, at most `most`. Beyond its floor a VM
+ * borrows, and all together borrow half of the rest at most. So whatever others borrowed, the floor
+ * of each is there. When more VMs are made the floor sinks, and more of what the first ones have
+ * counts as borrowed. The last quarter is for that: VMs that came first and took all they could do
+ * not keep others from being made.
  */
 #ifndef FERRY_HOST_BUDGET_H
 #define FERRY_HOST_BUDGET_H
@@ -22,7 +22,7 @@
 /* What one VM has. */
 struct budget_share {
     struct budget_share *next, **link; /* the budget's; link NULL: it does not take part */
-    uint32_t own, used;                /* `used` is what it has besides its own */
+    uint32_t own, used;                /* `used` is the amount it has besides its own */
 };
 
 struct budget {
@@ -44,7 +44,8 @@ void budget_leave(struct budget *budget, struct budget_share *share);
 /* The VM uses so much besides its own from now on. False: it may not. It may always use less than before. */
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used);
 
-/* What this process can still have, less what is kept for itself; read when an engine is made. */
+/* The amount that this process can still have, less the part kept for the process itself; read when
+ * an engine is made. */
 uint32_t budget_mappings(uint64_t pool_units);
 uint32_t budget_files(void);
 

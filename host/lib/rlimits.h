@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* Appends to the line `text` what to do about `code`, a negative errno that came for want of
- * memory, descriptors or threads, or of size of a file; nothing for any other. */
+/* Appends to the line `text` what to do about `code`, if that is a negative errno about missing
+ * memory, descriptors or threads, or the size of a file; else appends nothing. */
 void rlimits_advise(char *text, size_t bytes, int code);
 
 /* What to do about a limit that leaves hardly any memory; NULL: there is no such limit. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Private to the personality: the system calls that are offered, and their functions. A handler
- * returns the call's result or a negative errno; -EINTR from whatever blocks means that the VM is
- * being stopped.
+ * returns the call's result or a negative errno; -EINTR from a call that blocks means that the VM
+ * is being stopped.
  */
 #ifndef FERRY_HOST_LINUX_CALLS_H
 #define FERRY_HOST_LINUX_CALLS_H

@@ -39,7 +39,7 @@ struct host_call {
     int number;
     off_t offset; /* HOST_ENTRIES: and where it is then */
     const char *path;
-    bool follow, here; /* HOST_LOOK_UP: the last link; only what cannot make it wait */
+    bool follow, here; /* HOST_LOOK_UP: follow the last link; only by a way that cannot block */
     void *to;          /* what was read */
     size_t bytes;
     /* out: */

@@ -51,7 +51,7 @@ const char *linux_refused(const struct linux_state *state);
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);
 
-/* The guest left the VM at the moment asked for by vm_watch_cpu, or by chance. LINUX_RESUME, or
+/* The guest made an exit at the moment that vm_watch_cpu asked for, or at another. LINUX_RESUME, or
  * LINUX_SIGNAL with the signal. */
 enum linux_next linux_interrupted(struct linux_state *state, int *status);
 

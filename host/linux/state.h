@@ -18,7 +18,7 @@
 #include "program/space.h"
 #include "stream/stream.h"
 
-#define LINUX_PID  2     /* not 1: programs that find themselves to be init behave otherwise */
+#define LINUX_PID  2     /* not 1: a program that finds itself to be init behaves differently */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
 #define DESCRIPTORS_MAX    1024 /* what RLIMIT_NOFILE says at the start */

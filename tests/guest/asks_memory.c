@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What Linux says about mapped memory: prints it, so that a run in a VM can be laid beside one
- * that is none. The file it is given has 5000 bytes of 'q'. With a second argument it ends by
- * touching memory: "beyond" the end of the file, or a "moved" page of that. */
+/* Prints what Linux answers about mapped memory, so that a run in a VM can be compared with one
+ * outside. The file it is given has 5000 bytes of 'q'. With a second argument it ends by touching
+ * memory: "beyond" the end of the file, or a "moved" page of that. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What Linux says about signals, users, the thread and its clocks: prints it, so that a run in a
- * VM can be laid beside one that is none. */
+/* Prints what Linux answers about signals, users, the thread and its clocks, so that a run in a VM
+ * can be compared with one outside. */
 #include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <pthread.h>

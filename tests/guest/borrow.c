@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* borrow PEER: holds what is lent to it until the peer hangs up, and reads it to the end. */
+/* borrow PEER: holds its loans until the peer hangs up, and reads them to the end. */
 #include "guest.h"
 
 int main(int argc, char **argv)

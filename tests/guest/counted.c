@@ -19,7 +19,7 @@
 
 static uint8_t buffer[MOST_BYTES];
 
-/* One access to each page of the processor; what is read must be what was written so. */
+/* One access to each page of the processor; a read must return the bytes that were written so. */
 static void touch(void *data, size_t bytes, bool write)
 {
     volatile uint8_t *at = data;

@@ -105,8 +105,8 @@ static int exchange(char **argv)
         if (sent < to_send && (received == to_receive || sent < received + window))
             send_next(mixed);
         else
-            /* The second came from a peer that takes from its ring, so what it answers goes
-             * there; before that, messages need exits, which a poller never makes. */
+            /* The second came from a peer that takes from its ring, so the answer goes there;
+             * before that, messages need exits, which a poller never makes. */
             take_next(poll && received >= 2, FERRY_INLINE);
     }
     if (to_send > 0)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * echo PEER: sends every message back the way it came until the peer hangs up.
- * What was lent is answered by a page of this VM's own (claim 10), what was
- * moved moves back.
+ * echo PEER: sends every message back the way it came until the peer hangs up. A loan is answered
+ * by a page of this VM's own (claim 10), moved units move back.
  */
 #include "guest.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * greedy regions|files PATH: takes all it is given of what costs the VMM a mapping or a
- * descriptor, says so, and waits to be stopped.
+ * greedy regions|files PATH: takes as many mappings or descriptors of the VMM as it is given, says
+ * so, and waits to be stopped.
  */
 #include <fcntl.h>
 #include <sys/mman.h>

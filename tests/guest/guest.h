@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the guest programs of the tests share: failing, peers, patterns, units. */
+/* Code that the guest programs of the tests share: failing, peers, patterns, units. */
 #ifndef FERRY_TESTS_GUEST_H
 #define FERRY_TESTS_GUEST_H
 

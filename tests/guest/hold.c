@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hold PEER: takes whatever comes and gives nothing back until the peer hangs up. */
+/* hold PEER: takes every message and releases nothing until the peer hangs up. */
 #include "guest.h"
 
 int main(int argc, char **argv)

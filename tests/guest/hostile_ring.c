@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hostile_ring PEER: writes what it likes into its control structure. Bad
- * descriptors must be refused with the right status, bad indexes and tokens must do
- * nothing, and a good message must pass after each.
+ * hostile_ring PEER: writes bad values into its control structure. Bad descriptors must be refused
+ * with the right status, bad indexes and tokens must do nothing, and a good message must pass after
+ * each.
  */
 #include "call.h"
 #include "guest.h"
@@ -145,7 +145,7 @@ static void bad_units(enum ferry_mode mode)
     expect_ok("free", ferry_free((void *)own, FERRY_EXTENT_BYTES));
 }
 
-/* What was given away cannot be given again, nor can half of a range that is not owned. */
+/* Units that were given away cannot be given again, nor can a range that is owned only in part. */
 static void given_away(void)
 {
     const uint64_t own = (uintptr_t)alloc_units(2 * FERRY_EXTENT_BYTES);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Looks at all of the units that messages come in: the payload, which it writes out, and what else
- * there may be. Fails if that is anything but zeros. */
+/* Looks at all of the units that messages come in: it writes out the payload, and fails if the rest
+ * is anything but zeros. */
 #include "guest.h"
 
 static void expect_zeros(const struct ferry_msg *msg, const char *from, const char *to)

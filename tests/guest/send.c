@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * send PEER MODE WHEN COUNT BYTES: sends COUNT messages with a pattern and
- * checks that each was delivered; what it lent must come home as it was.
+ * send PEER MODE WHEN COUNT BYTES: sends COUNT messages with a pattern and checks that each was
+ * delivered; its loans must come home unchanged.
  */
 #include "guest.h"
 

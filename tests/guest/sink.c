@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sink PEER...: takes whatever comes, gives it back, until all peers hung up; prints how many. */
+/* sink PEER...: takes and releases every message until all peers hung up; prints how many. */
 #include "guest.h"
 
 int main(int argc, char **argv)

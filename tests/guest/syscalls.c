@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Asks for a bit of everything and checks the answers: memory, streams, time, what is refused. */
+/* Asks for a bit of everything and checks the answers: memory, streams, time, refusals. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

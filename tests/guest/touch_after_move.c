@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* touch_after_move PEER: reads what it has given away, and must be stopped. */
+/* touch_after_move PEER: reads units it has given away, and must be stopped. */
 #include "guest.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests under KVM share. */
+/* Code that the tests under KVM share. */
 #include "kvm_fixture.h"
 
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the tests under KVM share: an engine, guests by the name of their
- * program in tests/guest, links, and the checks every test ends with. Only
- * the public library is used.
+ * Code that the tests under KVM share: an engine, guests by the name of their program in
+ * tests/guest, links, and the checks every test ends with. Only the public library is used.
  */
 #ifndef FERRY_TESTS_KVM_FIXTURE_H
 #define FERRY_TESTS_KVM_FIXTURE_H
@@ -51,11 +50,11 @@ void world_start(struct world *world);
 unsigned world_many(unsigned count);
 /* Waits for all and fills exit[]. */
 void world_wait(struct world *world);
-/* Fails the test, with what the guests said, unless the VM exited with 0. */
+/* Fails the test, with the guests' messages, unless the VM exited with 0. */
 void world_expect_ok(struct world *world, int place);
 /* Starts all, waits for all, and fails the test unless each exited with 0. */
 void world_run_ok(struct world *world);
-/* What guests wrote to stderr so far. */
+/* The bytes that guests have written to stderr so far. */
 const char *world_said(struct world *world);
 struct ferry_vm_stats world_stats(struct world *world, int place);
 struct ferry_link_stats link_stats(struct ferry_link *link);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One test for each row of docs/claims.md: what the patent's claims ask for, seen on real VMs. */
+/* One test for each section of docs/claims.md: the patent's claims, tested on real VMs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +87,8 @@ static void expect_from(struct ferry_link *link, const char *name)
     assert_int_equal(message.dst, 0);
 }
 
-/* Claims 7, 14: both identities travel with it. What the message says is compared with the books;
- * in the other direction, and between two VMs, recv_check compares it with what it was shown. A
+/* Claims 7, 14: both identities travel with a message. Here they are compared with the VMM's books;
+ * in the other direction, and between two VMs, recv_check compares them with its table of peers. A
  * forged source is refused (test_hostile). */
 static void claim_7_identity(void **state)
 {

@@ -178,8 +178,8 @@ static void add_pair(struct pair *pair, unsigned count)
     pair->gate = world_link(world, 1, -1);
 }
 
-/* Both stand before and after: the sender writes its payloads meanwhile, sends, and takes home
- * what it lent; the receiver reads or writes them and gives them back. */
+/* Both sides are idle before and after. In between the sender writes its payloads, sends, and
+ * reclaims its loans; the receiver reads or writes them and releases them. */
 static void go_round(struct pair *pair)
 {
     sender_on(pair);
@@ -223,7 +223,7 @@ static struct cost cost_of_round(struct pair *pair, unsigned messages)
     return cost;
 }
 
-/* What KVM counts depends on what the page table is like. */
+/* KVM's counts depend on the kind of page table. */
 static int64_t expected(struct ferry_engine *engine, int figure, unsigned messages)
 {
     struct ferry_engine_info info = FERRY_INIT(ferry_engine_info);
@@ -283,7 +283,7 @@ static const struct exchange inline_immediate = {.mode = "inline",
 static const struct exchange inline_to_one_who_waits = {
     .mode = "inline", .when = "auto", .bytes = 32, .each = {{[IMMEDIATE] = 1}}, .fixed = {{STOPS}}};
 
-/* Even so: what it waits for is no direct message. */
+/* So also here: it does not wait for a direct message. */
 static const struct exchange inline_direct = {
     .mode = "inline", .when = "auto", .count = 8, .bytes = 32, .direct = true, .fixed = {{STOPS}}};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What cannot be seen between two stops (test_counts.c) is counted over the whole life of a VM,
- * with N and with 2N messages: starting, bytes of plain programs, messages to and fro.
+ * Costs that cannot be seen between two stops (test_counts.c) are counted over the whole life of a
+ * VM, with N and with 2N messages: starting, bytes of plain programs, messages to and fro.
  */
 #include <stdio.h>
 
@@ -38,7 +38,7 @@ static uint64_t more_exits(const struct life *once, const struct life *twice)
     return more;
 }
 
-/* Starts one VM. Whatever it sends waits for those that are started later. */
+/* Starts one VM. Its messages wait for the VMs that are started later. */
 static void start(struct world *world, int place)
 {
     struct ferry_error err;
@@ -101,8 +101,8 @@ static void empty_program(void **state)
     destroy_all(world);
 }
 
-/* What a C library does before main is its own affair: printed, not pinned. Each system call is
- * an exit, and so is each CPUID, which KVM answers. */
+/* The exits of a C library before main are printed, not pinned. Each system call is an exit, and so
+ * is each CPUID, which KVM answers. */
 static void program_with_libc(void **state)
 {
     struct world *world = *state;

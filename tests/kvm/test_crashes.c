@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Programs that do what they may not: each ends alone, with a report that
- * says how and where; its peer ends well and this process goes on.
+ * Programs that break a rule: only that program ends, with a report that says how and where; its
+ * peer ends well and this process goes on.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -196,7 +196,7 @@ static void write_borrowed(void **state)
     expect_crash(world, b, SIGSEGV, "wrote to", "'a' lent to it as message 1", NULL);
 }
 
-/* What a program wrote before it crashed arrives, as through a pipe. */
+/* Bytes that a program wrote before it crashed arrive, as through a pipe. */
 static void crash_midway(void **state)
 {
     struct world *world = *state;

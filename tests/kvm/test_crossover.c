@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The crossover: the file that keeps it, and what `auto` does below and above it. */
+/* The crossover: the file that keeps it, and the behaviour of `auto` below and above it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

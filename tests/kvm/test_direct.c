@@ -34,8 +34,8 @@ static unsigned exchange(struct world *world, unsigned many, const char *window,
     return world_many(many);
 }
 
-/* Before the other is ready, and until the VMM has taken what was sent then, messages are
- * routed; no more. */
+/* Messages are routed before the other side is ready, and until the VMM has taken those; no later
+ * ones. */
 static void assert_few_were_routed(uint64_t sent)
 {
     for (int i = 0; i < 2; i++)

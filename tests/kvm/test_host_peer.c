@@ -23,7 +23,8 @@ static void expect_pattern(const unsigned char *data, size_t bytes, uint64_t see
             fail_msg("byte %zu of message %llu", i, (unsigned long long)seed);
 }
 
-/* Eight VMs that take and move what they can leave the host what is kept for it. */
+/* Eight VMs take and move as many units as they can; the host still has those that are kept for
+ * it. */
 static void guests_leave_the_host_some(void **state)
 {
     struct world *world = *state;
@@ -57,7 +58,8 @@ static void guests_leave_the_host_some(void **state)
         world_expect_ok(world, i);
 }
 
-/* The host takes no more: what arrived is there, the end follows, and the guest learns of it. */
+/* The host takes no more: messages that arrived are there, the hang-up follows, and the guest
+ * learns of it. */
 static void refused(void **state)
 {
     struct world *world = *state;

@@ -38,7 +38,7 @@ static void pool_hog(void **state)
     world_run_ok(world);
 }
 
-/* What a sender has in the units beside what it sends is not shown. */
+/* The receiver does not see what the sender has in the units beside the payload. */
 static void parts_of_units(void **state)
 {
     struct world *world = *state;

@@ -8,7 +8,7 @@
 
 static int setup(void **state)
 {
-    /* The tick is far away: what arrives was seen by the poller or at an exit. */
+    /* The tick is far away: the poller, or an exit, brought what arrives. */
     const struct ferry_engine_config config = {.size = sizeof config,
                                                .pool_extents = 64,
                                                .pool_pages = 512,

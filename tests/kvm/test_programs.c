@@ -123,8 +123,8 @@ static void stream_empty(void **state)
     copy_through(*state, "stdio", 0, 1);
 }
 
-/* An unmodified program that uses sendfile or splice has no copy made: what was
- * lent passes on, and comes home to its owner when the last has read it. */
+/* For an unmodified program that uses sendfile or splice nothing is copied: a loan is forwarded,
+ * and comes home to its owner when the last receiver has read it. */
 static void passed_on_without_a_copy(void **state)
 {
     enum { EXTENT = 2 << 20 };

@@ -56,7 +56,7 @@ extern struct fake_vmm fake;
 void fake_start(uint32_t index);
 void fake_stop(void);
 
-/* What the VMM does at an exit. */
+/* The VMM's part at an exit. */
 void fake_drain(void);
 
 /* Puts a message into the in ring. LEND and MOVE give a new extent with these bytes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests of the stream layer share: a fresh library, a fresh VMM, a pattern. */
+/* Code that the tests of the stream layer share: a fresh library, a fresh VMM, a pattern. */
 #ifndef FERRY_TESTS_GUEST_STREAM_H
 #define FERRY_TESTS_GUEST_STREAM_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A pretended VM: what the personality asks of it, answered without KVM. */
+/* A pretended VM: answers the personality's calls without KVM. */
 #include "linux_fixture.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The calls of mprotect on windows, in order, for programs linked with -Wl,--wrap=mprotect. One
- * of them can be made to fail as it does where vm.max_map_count is met: nothing else shows what
- * lies between two calls.
+ * The calls of mprotect on windows, in order, for programs linked with -Wl,--wrap=mprotect. One of
+ * them can be made to fail as it does where vm.max_map_count is met: nothing else shows the state
+ * between two calls.
  */
 #ifndef FERRY_TESTS_PAGE_CALLS_H
 #define FERRY_TESTS_PAGE_CALLS_H

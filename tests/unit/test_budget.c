@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/lib/budget.c: whatever some take, each has its floor. */
+/* Owns the tests of host/lib/budget.c: each VM has its floor, however much others take. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ static void one_takes_what_is_not_sure_to_others(void **state)
     assert_int_equal(take_all(&shares[0]), 2025);
     for (int i = 1; i < 4; i++)
         assert_int_equal(take_all(&shares[i]), 225);
-    /* What one gives back another may have. */
+    /* A VM may have what another gives back. */
     assert_true(budget_set(&budget, &shares[0], 1925));
     assert_int_equal(take_all(&shares[3]), 325);
     assert_false(budget_set(&budget, &shares[0], 1926));
@@ -76,7 +76,7 @@ static void who_comes_late_has_a_floor(void **state)
         assert_int_equal(take_all(&shares[i]), 47);
 }
 
-/* Also where what VMs cannot be without is more than a quarter of all there is. */
+/* Also where the VMs' own parts are more than a quarter of the whole. */
 static void a_floor_is_beside_what_a_vm_has_anyway(void **state)
 {
     (void)state;
@@ -98,7 +98,7 @@ static void a_floor_is_bounded(void **state)
     assert_int_equal(budget.borrowed, 0);
 }
 
-/* One more would have what is sure to those that are there. */
+/* One more VM would take from the floors of the others. */
 static void too_many_are_refused(void **state)
 {
     (void)state;
@@ -119,7 +119,7 @@ static uint32_t below(uint64_t *seed, uint32_t bound)
     return (uint32_t)(*seed >> 33) % bound;
 }
 
-/* At any time all could have what is sure to them, beside what others have. */
+/* At any time all VMs could have their floors, beside what others have. */
 static void it_is_never_more_than_there_is(void **state)
 {
     uint64_t seed = 1;

@@ -257,7 +257,7 @@ static void a_loan_passes_on_as_it_came(void **state)
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
 }
 
-/* What is passed on by sendfile and splice, after a read of some of it. */
+/* A message that sendfile and splice forward after a part of it was read. */
 static void a_partly_read_loan_is_copied(void **state)
 {
     char line[8];

@@ -273,7 +273,8 @@ static void queue_neighbours(struct guest *guest)
     }
 }
 
-/* What the VM's own thread does at an exit; alone, as all that needs the memory still. */
+/* The part of the VM's own thread at an exit; no other thread runs, as the memory must be at
+ * rest. */
 static void leave_and_enter(struct guest *guest)
 {
     struct ferry_vm *vm = guest->endpoint->vm;

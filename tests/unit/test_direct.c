@@ -102,7 +102,7 @@ static void a_hangup_comes_after_what_is_in_the_ring(void **state)
     assert_int_equal(desc.turn, 6);
 }
 
-/* What the sender sees of the receiver. */
+/* The receiver as the sender sees it. */
 static const struct ferry_peer *link_shown(void)
 {
     return a->endpoint->out[0]->sender_peer_entry;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VMM reads what a guest may change at any moment once: each access to the out ring is seen,
- * and the guest changes its message between them.
+ * The VMM reads memory that a guest may change at any moment only once: the test sees each access
+ * to the out ring, and the guest changes its message between them.
  */
 #include "core_fixture.h"
 

@@ -138,7 +138,7 @@ static void what_was_queued_before_goes_before(void **context)
     fake_drain();
     send_tag(2);
     assert_int_equal(in_ring(), 2);
-    /* What waits there for another peer is of another link. */
+    /* Messages that wait there for another peer belong to another link. */
     send_mode(FERRY_COPY, FAKE_RECEIVER);
     assert_int_equal(fake.control->out[2].turn, 0);
     send_tag(3);
@@ -308,7 +308,7 @@ static void turns_wrap(void **context)
     assert_int_equal(taken_next(), 3);
 }
 
-/* A turn that cannot be must not hold up what others sent. */
+/* An impossible turn must not delay the messages of others. */
 static void a_false_turn_holds_nobody_up(void **context)
 {
     (void)context;
@@ -383,7 +383,7 @@ static void hostile_slots_are_skipped(void **context)
     assert_int_equal(taken_next(), UINT64_MAX);
 }
 
-/* A ring full of nothing: the call comes to an end, and what others sent comes through. */
+/* A ring full of bad slots: the call comes to an end, and the messages of others arrive. */
 static void nothing_but_bad_slots(void **context)
 {
     (void)context;

@@ -246,7 +246,7 @@ static void feed_random(void)
     fed_messages++;
 }
 
-/* A stage that forwards or copies what it gets, while everything round it varies. */
+/* A stage that forwards or copies its input, while everything around it varies. */
 static void random_stage(uint32_t payload, uint32_t delivery)
 {
     const void *data;

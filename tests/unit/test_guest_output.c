@@ -14,7 +14,7 @@ static struct ferry_peer *receiver(void)
     return NULL;
 }
 
-/* Somebody waits: what is sent goes at the next piece of output, at an exit each. */
+/* The receiver waits: each message leaves at the next piece of output, by an exit of its own. */
 static void who_waits_gets_each_message(void **context)
 {
     (void)context;
@@ -137,7 +137,8 @@ static void copy_never_lends(void **context)
         assert_int_equal(fake.taken[i].desc.mode, FERRY_COPY);
 }
 
-/* What is copied must stay as it was until it was taken, and it is not while there is no credit. */
+/* A payload that is copied must stay unchanged until it is taken; without credit it is not
+ * taken. */
 static void copies_under_way_are_not_overwritten(void **context)
 {
     (void)context;

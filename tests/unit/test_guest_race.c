@@ -95,7 +95,7 @@ static void change(uintptr_t at, bool write)
         *(direct_word *)(void *)&ring->slots[0] = later;
 }
 
-/* Whatever it is changed to, and whenever: what arrives is a good message, or nothing does. */
+/* Whatever the change and its moment: a good message arrives, or none. */
 static void take_changing(uint64_t to, unsigned at)
 {
     struct ferry_msg msg = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a message costs in the VMM where time is not measured: the locks that are taken on its way,
- * the checks of descriptors, the looks into a direct ring. A change that makes one more or one fewer
- * changes the figures here and in docs/performance.md, and says why.
+ * The cost of a message in the VMM, without measuring time: the locks that it takes, the checks of
+ * descriptors, the looks into a direct ring. A change that makes one more or one fewer changes the
+ * figures here and in docs/performance.md, and says why.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -175,7 +175,8 @@ static void what_follows_a_refused_one_is_checked_once(void **state)
     assert_memory_equal(a->control->out_status, status, sizeof status);
 }
 
-/* The sender moves away what it then wants to copy from: at the copy it no longer has it. */
+/* The sender moves units away and then wants to copy from them: at the copy it no longer has
+ * them. */
 static void a_message_is_checked_after_those_ahead_of_it(void **state)
 {
     struct units units = core_alloc(a, 1, true);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of what a program file costs and of what its digest is of: files that are
+ * Owns the tests of the cost of a program file and of the bytes its digest covers: files that are
  * large, sparse or changed while they run. Costs are counted in blocks, not in time.
  */
 #include <setjmp.h>
@@ -50,7 +50,7 @@ static void remove_file(struct file *file)
     unlink(file->path);
 }
 
-/* What the copy of the image takes. */
+/* The blocks that the copy of the image takes. */
 static uint64_t copied_bytes(const struct image *image)
 {
     struct stat st;
@@ -451,7 +451,7 @@ static void test_digest_is_of_what_runs(void **state)
     remove_file(&file);
 }
 
-/* What is not copied was changed: no digest rather than a wrong one, and no symbols. */
+/* Bytes outside the copy were changed: no digest rather than a wrong one, and no symbols. */
 static void test_changed_rest_has_no_digest(void **state)
 {
     static const uint8_t none[FERRY_DIGEST_BYTES];
@@ -536,8 +536,8 @@ static unsigned open_files(void)
     return count;
 }
 
-/* A file that changes a hundred times, each state run by a VM that then goes: what nobody uses is
- * not kept for ever, what somebody uses is. */
+/* A file that changes a hundred times, each state run by a VM that is then destroyed: images that
+ * no VM uses are not kept for ever, those in use are. */
 static void test_images_do_not_pile_up(void **state)
 {
     struct elf elf = make_elf();

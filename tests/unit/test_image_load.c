@@ -36,7 +36,7 @@ static void test_load(void **state)
     image_close(image);
 }
 
-/* What one VM writes, another does not see. */
+/* A VM does not see the writes of another. */
 static void test_load_twice(void **state)
 {
     struct elf elf = make_elf();

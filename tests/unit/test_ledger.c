@@ -263,7 +263,7 @@ static void evict_frees_and_orphans(void **state)
     assert_count(515, 1, 0, 0);
 }
 
-/* A share counts what is owned, lent out, and on its way here. */
+/* A share counts units that are owned, lent out, and on their way to the owner. */
 static void shares_follow_every_change(void **state)
 {
     struct units units = owned(A, 3), more = owned(A, 2), lent = owned(A, 1);

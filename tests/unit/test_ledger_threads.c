@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the tests of host/pool/ledger.c under concurrency: actors on threads of their own that
- * allocate, lend, pass on, move, release, free, end and come again, by the rules that
- * endpoints follow. What an actor has it marks without any lock, so ThreadSanitizer sees
- * whether the ledger alone keeps them apart.
+ * allocate, lend, forward, move, release, free, end and begin again, by the rules that endpoints
+ * follow. An actor marks the units it has without any lock, so ThreadSanitizer sees whether the
+ * ledger alone keeps the actors apart.
  */
 #include "core_fixture.h"
 
@@ -190,7 +190,7 @@ static void give(struct actor *actor, const struct item *item, bool move)
     leave(to, &given);
 }
 
-/* What is partly another's it cannot get, and keeps its own; unless that was moved to it
+/* It cannot take units that are partly another's, and keeps its own; unless that was moved to it
  * since it looked. */
 static void overreach(struct actor *actor, const struct item *item)
 {

@@ -121,7 +121,7 @@ static void what_the_host_had_goes_to_the_pool(void **state)
     core_assert_books(engine, pool_units(&engine->exchange.pool), 0, 0);
 }
 
-/* Of a VM that is no more, what its peers may still look at stays until they are gone, too. */
+/* Memory of a destroyed VM that its peers may still look at stays until they are gone, too. */
 static void a_peer_keeps_the_memory_of_the_dead(void **state)
 {
     struct ferry_desc small = core_inline(b->id, 5);

@@ -124,7 +124,7 @@ static void test_pieces(void **state)
     put_pieces(vm, text, 2, text + 100, 3);
     assert_int_equal(CALL(vm, writev, 1, SCRATCH, 2), 5);
     assert_memory_equal(vm->output, "hello", 6);
-    /* What cannot be read is not sent, nor is the page of a pipe that it would be in. */
+    /* Bytes that cannot be read are not sent, nor is the page of a pipe that they would be in. */
     put_pieces(vm, text, 2, NOWHERE, 3);
     assert_int_equal(CALL(vm, writev, 1, SCRATCH, 2), -EFAULT);
     assert_int_equal(vm->output_bytes, 5);
@@ -252,7 +252,7 @@ static void test_last_close_ends_the_stream(void **state)
     assert_true(vm->output_closed);
     assert_int_equal(CALL(vm, close, 10), -EBADF);
     assert_int_equal(CALL(vm, write, 1, SCRATCH, 1), -EBADF);
-    /* dup2 closes what was there. */
+    /* dup2 closes the old file. */
     assert_int_equal(CALL(vm, dup2, 2, 0), 0);
     assert_true(vm->input_closed);
     assert_int_equal(CALL(vm, read, 0, SCRATCH, 1), -EBADF);
@@ -309,7 +309,7 @@ static void test_close_range(void **state)
     assert_true(vm->input_closed && vm->output_closed);
 }
 
-/* What is open above the limit stays so, but nothing new comes there. */
+/* Descriptors open above the limit stay open, but no new ones come there. */
 static void test_descriptor_limit(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -401,7 +401,7 @@ static void test_poll_of_others(void **state)
     struct pollfd *polls =
         put_polls(vm, (struct pollfd[]){{2, POLLOUT, 0}, {99, POLLIN, 0}, {0, POLLIN, 0}}, 3);
 
-    /* What holds at once needs no waiting. */
+    /* An event that holds at once needs no waiting. */
     assert_int_equal(CALL(vm, poll, SCRATCH, 3, 1000), 2);
     assert_int_equal(vm->poll_timeout, 0);
     assert_int_equal(polls[0].revents, POLLOUT);
@@ -448,7 +448,7 @@ static void test_poll_of_standard_error(void **state)
     close(ends[1]);
 }
 
-/* That the other side went is told, whatever was asked for. */
+/* It is told that the other side went, whatever was asked for. */
 static void test_poll_tells_of_ends(void **state)
 {
     static const short asked[] = {0, POLLRDBAND, POLLPRI, POLLHUP};

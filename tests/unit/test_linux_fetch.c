@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the test that each argument in memory is fetched once. Another thread of the program is
- * pretended, which overwrites every byte at the moment it was fetched: a call that looked at the
- * memory a second time would decide by what nobody checked. Whatever it writes, the outcome must be
- * that of a call with nobody else there, and no byte may be fetched twice.
+ * pretended, which overwrites every byte at the moment it was fetched: a call that read the memory
+ * a second time would decide by bytes that were not checked. Whatever it writes, the outcome must
+ * be that of a call without another thread, and no byte may be fetched twice.
  */
 #include "linux_fixture.h"
 

@@ -327,7 +327,7 @@ static void test_access(void **state)
     assert_int_equal(CALL(vm, access, name(tree, "."), X_OK), 0);
     assert_int_equal(CALL(vm, access, name(tree, "."), R_OK), -EACCES);
     assert_int_equal(CALL(vm, access, name(tree, "open/file"), 8), -EINVAL);
-    /* The older call has no flags: what is in the register does not count. */
+    /* The older call has no flags: the register does not count. */
     assert_int_equal(CALL(vm, faccessat, here, name(tree, "open/loop"), F_OK, AT_SYMLINK_NOFOLLOW),
                      -ELOOP);
     assert_int_equal(CALL(vm, faccessat2, here, name(tree, "open/loop"), F_OK, AT_SYMLINK_NOFOLLOW),

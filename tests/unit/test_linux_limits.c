@@ -61,7 +61,7 @@ static void test_address_space(void **state)
     at = map(vm, 3 * PAGE, PROT_NONE, ANONYMOUS);
     assert_true(at > 0);
     assert_int_equal(map(vm, 2 * PAGE, PROT_NONE, ANONYMOUS), -ENOMEM);
-    /* What is replaced does not count twice. */
+    /* A mapping that is replaced does not count twice. */
     assert_int_equal(
         CALL(vm, mmap, (uint64_t)at, 4 * PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED, UINT64_MAX, 0),
         at);
@@ -114,7 +114,7 @@ static void test_stack(void **state)
     assert_int_equal(CALL(vm, brk, HEAP_START + 40 * MIB), HEAP_START + 40 * MIB);
     assert_int_equal(set_limit(vm, RLIMIT_STACK, MEMORY / 2, MEMORY / 2), -EPERM);
     assert_int_equal(get_limit(vm, RLIMIT_STACK).rlim_cur, 2 * STACK_BYTES);
-    /* Less takes away what the program does not stand on. */
+    /* A lower limit unmaps the part of the stack that is not in use. */
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 16 * PAGE, MEMORY / 2), 0);
     assert_int_equal(vm->stack_bytes, 16 * PAGE);
     assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 17 * PAGE, 1, 0));

@@ -162,7 +162,7 @@ static void test_mmap_of_a_file(void **state)
     assert_int_equal(CALL(vm, write, 1, AREA + PAGE, 1), -EFAULT);
     assert_int_equal(CALL(vm, mprotect, AREA, 2 * PAGE, READ_WRITE), 0);
     assert_null(space_at(&vm->space, AREA + PAGE, 1, SPACE_WRITE));
-    /* What was written goes, and the file is there again. */
+    /* Written bytes are lost, and the file is there again. */
     memset(host, 7, PAGE);
     assert_int_equal(CALL(vm, madvise, AREA, 2 * PAGE, MADV_DONTNEED), 0);
     assert_memory_equal(host, "tail", 5);
