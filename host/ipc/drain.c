@@ -21,14 +21,14 @@ bool drain_pending(const struct endpoint *from)
 struct drain {
     struct endpoint *from;
     uint32_t last;          /* the guest's head when the drain began */
-    bool frozen;            /* nothing that the guest was lent goes home */
-    bool fetched, checked;  /* next: it is here, and *result says whether it can be sent */
+    bool frozen;            /* releases are frozen: no loan of the guest goes home */
+    bool fetched, checked;  /* next: it is here; it was checked, with the outcome in *result */
     struct ferry_desc desc; /* the next message, which the guest can change no more */
     struct transfer next;
     int result;
 };
 
-/* Fetches message number `index` if it is not here yet: it was when it ended a run. */
+/* Fetches message number `index`, unless it was fetched when it ended a run. */
 static const struct ferry_desc *fetch(struct drain *drain, uint32_t index)
 {
     if (!drain->fetched)

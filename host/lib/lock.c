@@ -19,7 +19,7 @@ void lock_fini(struct lock *lock)
     pthread_mutex_destroy(&lock->mutex);
 }
 
-/* A thread that waits takes nothing, so what it holds is left as it is noted. */
+/* A thread that waits takes no lock, so its record stays as it is. */
 void lock_wait(pthread_cond_t *cond, struct lock *lock)
 {
     lock_assert_held(lock);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Locks that know their place in the lock order. A thread waits only for locks of a higher rank than
- * all it holds, so never for a second of one rank, and so no threads wait for each other in a circle.
- * A lock may be tried in any order, as who tries does not wait.
- * A build with FERRY_PROVE asserts that at each taking, and that who says it holds a lock does; it
- * notes for each thread what it holds. Without, all of this is the mutex and nothing else.
+ * Locks with a rank in the lock order. A thread waits only for a lock of a higher rank than all
+ * locks it holds, so never for a second one of the same rank, and so no threads wait for each other
+ * in a circle. A lock may be tried in any order, since trying does not wait. A build with
+ * FERRY_PROVE asserts this each time a lock is taken, and asserts that a function which needs a
+ * lock held has it; it records the locks that each thread holds. In other builds a lock is a mutex
+ * and nothing else.
  */
 #ifndef FERRY_HOST_LOCK_H
 #define FERRY_HOST_LOCK_H
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* In order; ARCHITECTURE.md says what each protects. */
+/* In order; ARCHITECTURE.md says what each lock protects. */
 enum lock_rank {
     LOCK_SERVING = 1,
     LOCK_TABLES, /* of the exchange; of the ticker */
@@ -40,7 +41,7 @@ int lock_wait_until(pthread_cond_t *cond, struct lock *lock, uint64_t deadline_n
 #ifdef FERRY_PROVE
 /* Asserts that the calling thread may wait for it now. */
 void lock_prove_order(const struct lock *lock);
-/* Notes what the calling thread holds. */
+/* Records the locks that the calling thread holds. */
 void lock_prove_take(const struct lock *lock);
 void lock_prove_drop(const struct lock *lock);
 void lock_assert_held(const struct lock *lock);

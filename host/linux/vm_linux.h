@@ -17,23 +17,23 @@ struct space *vm_space(struct ferry_vm *vm);
 /* Its plain input and output. */
 struct stream *vm_stream(struct ferry_vm *vm);
 
-/* The program's memory and its owned or borrowed window pages, by one check each. Code here takes
- * it that what is there may change at any time, as it may once a program has a second thread. So
- * whatever is decided by is copied in, once, and looked at in the copy.
+/* The program's memory and its owned or borrowed window pages, by one check each. Code here assumes
+ * that this memory may change at any time, as it may once a program has a second thread. So data by
+ * which something is decided is copied in, once, and read in the copy.
  *
- * Each is about [addr, addr + bytes), all of which the program must be allowed to read or write,
- * or nothing is done: -EFAULT, false, NULL. */
+ * Each is about [addr, addr + bytes), all of which the program must be allowed to read or write, or
+ * nothing is done: -EFAULT, false, NULL. */
 int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes);
 int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes);
-/* As many of the bytes as there are before the first that the program may not read. */
+/* Copies as many bytes as there are before the first that the program may not read. */
 size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t bytes);
-/* Whether it may; nothing is read. */
+/* Whether the program may read them; nothing is read. */
 bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
 
-/* For bytes that are moved in bulk and looked at by nobody here: the host's address of them. The
- * race is then with the program's own data only. Good until the call that asked for it returns, or
- * drains the out ring, or changes the memory's rights; no struct that lives longer keeps it.
- * bytes 0: any but NULL. */
+/* The host's address of bytes that are moved in bulk and that no code here interprets. A race then
+ * concerns only the program's own data. The address is valid until the call that asked for it
+ * returns, drains the out ring or changes the memory's rights; no struct that lives longer may keep
+ * it. bytes 0: any address but NULL. */
 const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
 void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
 
@@ -50,13 +50,13 @@ uint64_t vm_fs(struct vcpu *cpu);
 uint64_t vm_gs(struct vcpu *cpu);
 uint64_t vm_stack_pointer(struct vcpu *cpu);
 
-/* The stack has another size now; for reports. */
+/* Tells that the stack has another size now; for reports. */
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);
 
 /* Processor time that the VM's thread took, the work for the program included. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);
-/* Makes the guest leave when that time has come, and linux_interrupted be called; UINT64_MAX: never.
- * On the VM's thread. */
+/* Makes the guest exit when that time is reached, after which linux_interrupted is called;
+ * UINT64_MAX: never. On the VM's thread. */
 int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 
 /* Sleeps; -EINTR when the VM is told to stop. UINT64_MAX: for ever. */

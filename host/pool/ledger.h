@@ -9,23 +9,25 @@
  * of units is taken one by one; if one does not fit, those taken already go back to what they were.
  * A reader may see a unit in transit for that moment, but never with a wrong owner or holder.
  *
- * Who changes what:
+ * Which thread may change a unit:
  *
- * FREE            only ledger_alloc, under the lock of the search OWNED by X      only X: a
- * hand-over begins, or its eviction frees it LENT to H       only H, by the loan's token: a
- * hand-over or the way home begins TRANSIT         only who began it: commit or abort LENT, TRANSIT
- * besides: the eviction of the owner takes the owner out
+ *   FREE            only ledger_alloc, under the lock of the search
+ *   OWNED by X      only X: a hand-over begins, or its eviction frees the unit
+ *   LENT to H       only H, by the loan's token: a hand-over or the way home begins
+ *   TRANSIT         only the thread that began the change: commit or abort
+ *   LENT, TRANSIT   besides: the eviction of the owner takes the owner out
  *
- * "X" is whoever acts for the endpoint: its own thread, or one that entered it (endpoint.h). An
+ * "X" is a thread that acts for the endpoint: its own, or one that entered it (endpoint.h). An
  * endpoint is evicted when it takes part no more: no thread acts for it, it holds no loan, and
- * nothing is on its way to it. So the eviction of O finds what O holds at rest and frees it. It
- * competes with others only for what O owns and another holds, and there both sides change the word
- * by compare-and-swap: the eviction changes nothing but the owner, the others keep the owner they
- * find. Whoever comes second looks again, and nothing is lost: - began or passed on by the holder
- * first: O is still there and is taken out; - came home first: O owns and holds it, and the
- * eviction frees it; - taken out first: it goes on as a loan of nobody's, and coming home frees it.
+ * nothing is on its way to it. So the eviction of O finds the units that O holds at rest and frees
+ * them. It competes with other threads only for units that O owns and another endpoint holds, and
+ * there both sides change the word by compare-and-swap: the eviction changes nothing but the owner,
+ * the others keep the owner they find. The one that comes second looks again, and nothing is lost:
+ *   - begun or forwarded by the holder first: O is still there and is taken out;
+ *   - came home first: O owns and holds the unit, and the eviction frees it;
+ *   - taken out first: the loan goes on without an owner, and coming home frees the unit.
  * After the eviction has looked at a unit, it cannot become O's again: that takes an allocation by
- * O or a message to O. Eviction goes unit by unit, so of one loan some units may be O's still and
+ * O or a message to O. Eviction goes unit by unit, so of one loan some units may still be O's and
  * some nobody's already: they count as of one owner.
  */
 #ifndef FERRY_HOST_LEDGER_H

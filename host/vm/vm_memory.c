@@ -26,9 +26,9 @@ static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
     return kvm_vm_add_slot(&vm->kvm, gpa, bytes, host);
 }
 
-/* Called when something is first opened in the window: many a VM never gets that far, and the slot
- * takes time and, for each page of the pool, memory of the kernel. The slot comes before the entry in
- * the guest's tables, since KVM would take an access without a slot for one to a device. */
+/* Called when a unit is first opened in the window. Many VMs never have one, and the slot takes
+ * time and, for each page of the pool, memory of the kernel. The slot comes before the entry in the
+ * guest's tables, since KVM would treat an access without a slot as one to a device. */
 static int show_window(void *arg)
 {
     struct ferry_vm *vm = arg;
@@ -119,7 +119,7 @@ int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t b
 
     if (!to)
         return -EFAULT;
-    memcpy(to, from, bytes); /* within what was checked */
+    memcpy(to, from, bytes); /* within the checked range */
     return 0;
 }
 

@@ -10,13 +10,13 @@
 int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
                     struct ferry_error *err);
 
-/* The system area, the window and the space of the program, of limit_bytes at most. On an error
- * ferry_vm_destroy frees what was made. */
+/* Makes the system area, the window and the space of the program, of limit_bytes at most. On an
+ * error ferry_vm_destroy frees what was made. */
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
 
-/* Where [addr, addr + bytes) is in the VMM, if its program may read (write: false) or write all of
- * it, else NULL: the check behind what vm_linux.h offers, and the hook of its endpoint, which copies
- * the payload of a COPY from there before anything else happens to the memory. */
+/* The VMM's address of [addr, addr + bytes), if the program may read (write: false) or write all of
+ * it, else NULL. It is the check behind the functions of vm_linux.h, and the hook of the endpoint,
+ * which copies the payload of a COPY from there before anything else happens to the memory. */
 void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
 
 #endif

@@ -208,7 +208,7 @@ static void pass_on(uint64_t addr)
             return;
         }
     }
-    fail_msg("a loan was passed on that the program does not hold");
+    fail_msg("a loan was forwarded that the program does not hold");
 }
 
 static void deliver(const struct ferry_desc *desc)

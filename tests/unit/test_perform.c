@@ -180,7 +180,7 @@ static void a_refusal_in_a_run_is_its_own(void **state)
     assert_int_equal(a_to_c->messages, 1);
 }
 
-/* Own units and a loan that is passed on lie side by side: their rights differ. */
+/* Own units and a loan that is forwarded lie side by side: their rights differ. */
 static void own_and_passed_on_go_apart(void **state)
 {
     struct ferry_link *b_to_c = core_link(vm_b, vm_c, 8);
