@@ -169,7 +169,7 @@ static void end_unwritten(struct pipeline *p)
     stop_vms(p, SIGPIPE);
 }
 
-/* Whether what the last stage wrote, which has ended, had no reader. */
+/* Whether the last stage, which has ended, wrote output that nobody read. */
 static bool ended_unread(const struct pipeline *p)
 {
     struct ferry_vm_exit end;

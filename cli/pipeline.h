@@ -49,7 +49,7 @@ struct pipeline {
     size_t threads; /* how many of them were started, in that order */
     sigset_t signals;
     int signal_fd, done_fd;
-    _Atomic unsigned done; /* what has ended, of enum part */
+    _Atomic unsigned done; /* the parts that have ended, bits of enum part */
     int signo;             /* that asked us to end */
     bool stopped;          /* we asked the VMs to end */
     bool reader_left;      /* nobody reads standard output any more */

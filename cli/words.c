@@ -265,7 +265,7 @@ int words_find_program(const char *program, const char *path, char **file)
         char *candidate = g_build_filename(dirs[i][0] ? dirs[i] : ".", program, NULL);
         int result = judge(candidate);
 
-        /* As execvp: what cannot be run is remembered, and the search goes on. */
+        /* As execvp does: a file that cannot be run is remembered, and the search goes on. */
         if (result == 0 || (result == -EACCES && best == -ENOENT)) {
             g_free(*file);
             *file = candidate;

@@ -12,7 +12,7 @@
 
 #include "process.h"
 
-#define PIPE_BYTES 65536u /* what a pipe holds unless told otherwise */
+#define PIPE_BYTES 65536u /* the default size of a pipe */
 
 static struct {
     ssize_t piece; /* length of the current piece of input */

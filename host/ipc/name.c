@@ -10,7 +10,7 @@
 #include "ipc/exchange.h"
 #include "lib/error.h"
 
-#define HOST "host" /* what the host's ends of links are called */
+#define HOST "host" /* the name of the host's ends of links */
 
 static bool is_control(char character)
 {

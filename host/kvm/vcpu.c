@@ -174,8 +174,8 @@ uint64_t vcpu_fault_address(const struct vcpu *vcpu)
     return vcpu->run->s.regs.sregs.cr2;
 }
 
-/* By the synchronized registers only: vcpu_resume may write them back, and would
- * undo what was set by other means. */
+/* Only the synchronized registers are changed: vcpu_resume may write them back, and would undo a
+ * change made in another way. */
 uint64_t vcpu_fs(const struct vcpu *vcpu)
 {
     return vcpu->run->s.regs.sregs.fs.base;

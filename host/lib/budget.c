@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shares what the process has of mappings and descriptors among VMs. */
+/* Divides the mappings and descriptors of the process among VMs. */
 #include "lib/budget.h"
 
 #include <dirent.h>
@@ -64,7 +64,7 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own
     if (owns <= budget->whole) {
         uint32_t floor = floor_for(budget, count, owns);
         uint64_t borrowed = borrowed_with(budget, floor);
-        /* There must be enough for the floors of all, and for what they have beyond. */
+        /* There must be enough for the floors of all, and for the amounts they have beyond. */
         joins = owns + borrowed + (uint64_t)floor * count <= budget->whole;
         if (joins) {
             *share =

@@ -235,7 +235,7 @@ struct helper {
     atomic_bool done;
     bool abandoned;
     _Alignas(16) char stack[HELPER_STACK_BYTES];
-    char memory[]; /* the path, and what is read */
+    char memory[]; /* the path, and the bytes that are read */
 };
 
 static void helper_free(struct helper *helper)

@@ -16,7 +16,7 @@ struct vcpu;
 
 struct linux_config {
     uint64_t heap_start;   /* end of the image: the heap begins here */
-    uint64_t memory_bytes; /* what limits and sysinfo say */
+    uint64_t memory_bytes; /* the figure for limits and sysinfo */
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
     const char *program;   /* its path, for /proc/self/exe and the name of its only thread */
     bool ignore_sigpipe;

@@ -162,7 +162,7 @@ static int read_file(struct linux_state *state, const struct open_file *file, in
     return part < 0 ? (int)part : 0;
 }
 
-/* Up to `bytes` of the file in a memfd as long as what there is of them. */
+/* Copies up to `bytes` of the file into a memfd, which is as long as the bytes that there are. */
 static int copy_file(struct linux_state *state, const struct open_file *file, uint64_t bytes,
                      uint64_t offset, uint64_t *got)
 {

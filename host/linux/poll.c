@@ -136,7 +136,7 @@ int64_t sys_poll(struct linux_state *state, const uint64_t arg[6])
                         timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000000);
 }
 
-/* Writes back what is left of a time limit, as calls do that take one by reference. */
+/* Writes back the rest of a time limit, as calls do that take one by reference. */
 static uint64_t time_left(uint64_t deadline)
 {
     uint64_t now = clock_now();

@@ -168,7 +168,7 @@ static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool
 
     if (remove &&
         (!space_is_uniform(space, start, bytes, &prot, &file) || !(prot & SPACE_SHARED) || file))
-        return -EINVAL; /* only what is shared can be emptied for all who share it */
+        return -EINVAL; /* only shared memory can be emptied for all that share it */
     return space_discard(space, start, bytes, remove);
 }
 

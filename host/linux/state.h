@@ -21,10 +21,10 @@
 #define LINUX_PID  2     /* not 1: a program that finds itself to be init behaves differently */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
-#define DESCRIPTORS_MAX    1024 /* what RLIMIT_NOFILE says at the start */
+#define DESCRIPTORS_MAX    1024 /* RLIMIT_NOFILE at the start */
 #define HOST_FILES_MAX     64 /* open files and directories, which take a descriptor of the host's */
 #define SIGNALS            64
-#define QUEUED_SIGNALS_MAX 64  /* what RLIMIT_SIGPENDING says */
+#define QUEUED_SIGNALS_MAX 64  /* RLIMIT_SIGPENDING */
 #define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
 
 /* The buffer size that stdio libraries use (st_blksize). It is large for input, since each call is
@@ -187,7 +187,7 @@ int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t 
 
 void memory_init(struct linux_state *state, uint64_t heap_start);
 
-/* Where a program's addresses end on Linux; what Ferry has for it ends earlier. */
+/* The end of a program's addresses on Linux; the addresses that Ferry has for it end earlier. */
 #define MEMORY_USER_END 0x7ffffffff000ull
 
 /* ---- descriptors.c ------------------------------------------------------- */
@@ -293,8 +293,9 @@ void signals_init(struct linux_state *state, bool ignore_sigpipe);
 void signal_send(struct linux_state *state, int signo);
 /* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
-/* Blocks what the mask at `addr` says, if there is one, and delivers what is no more: for the time
- * of a wait, after which the caller puts state->thread.blocked back. -EINVAL, -EFAULT. */
+/* For the time of a wait: blocks the signals of the mask at `addr`, if there is one, and delivers
+ * those that are blocked no more. The caller restores state->thread.blocked afterwards. -EINVAL,
+ * -EFAULT. */
 int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 
 /* ---- refused.c ----------------------------------------------------------- */

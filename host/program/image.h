@@ -51,9 +51,9 @@ struct image {
     /* The memory that a VM is charged for: the pages of its segments, and the part of the copy that
      * it may not share with others. */
     uint64_t memory_bytes, unshared_bytes;
-    struct image_source source; /* the file, for what is not in the copy; fd -1: all is in it */
+    struct image_source source; /* the file, for bytes outside the copy; fd -1: there are none */
     char *path;
-    uint64_t entry, bias; /* bias: what a static-PIE file is moved up by, else 0 */
+    uint64_t entry, bias; /* bias: how far a static-PIE file is moved up, else 0 */
     uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
     uint32_t phdr_count;
     uint64_t end; /* first page boundary after all segments, biased */

@@ -103,7 +103,7 @@ bool space_beyond_file(const struct space *space, uint64_t addr);
  * of one kind. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
 bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
                       bool *file);
-/* Moves what is mapped, with its contents, in place of what is mapped at `to`; the two do not
+/* Moves a mapped range, with its contents, to `to`, in place of the mappings there; the two do not
  * overlap. -EFAULT: not all of it is mapped. -ENOMEM: nothing moved, but `to` may be unmapped. */
 int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to);
 /* Gives the pages back: private memory reads as zero afterwards and files as they were mapped.

@@ -19,7 +19,7 @@ enum {
     CHARGED_TWICE = 256,
     BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
     SHARED = SPACE_SHARED,
-    MOVED = 2048, /* the kernel may not merge it with what is mapped beside it later */
+    MOVED = 2048, /* the kernel may not merge it with a later mapping beside it */
 };
 
 /* Index of the first region that ends after addr. */
@@ -55,7 +55,8 @@ size_t space_split_at(struct space *space, uint64_t addr);
 size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end);
 /* None. A fresh region joins the one neighbour it can, the left one first. */
 bool space_merge_fresh(struct space *space, size_t i);
-/* Three. Puts [start, end) into the list in place of what was there, and charges for it. */
+/* Takes three. Puts [start, end) into the list in place of the regions there, and charges for
+ * it. */
 void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot);
 
 /* ---- space.c --------------------------------------------------------------- */
@@ -69,9 +70,8 @@ int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigne
 
 /* --- space_slots.c --- */
 
-/* Adds slots until [start, end), page-aligned inside the program's part, is
- * covered. -ENOMEM: more slot memory than the space's limit justifies; what was
- * added stays. */
+/* Adds slots until [start, end), page-aligned inside the program's part, is covered. -ENOMEM: more
+ * slot memory than the space's limit justifies; slots that were added stay. */
 int space_slots_cover(struct space *space, uint64_t start, uint64_t end);
 
 #endif

@@ -60,7 +60,7 @@ static struct space_region *pieces_of(const struct space *space, uint64_t from, 
 }
 
 /* Moves the host's memory of all pieces up by `shift` (modulo 2^64) and closes where they were;
- * or leaves all as it was, but for what was mapped there. */
+ * or leaves all as it was, except the ranges that were mapped at the new place. */
 static int move_host(struct space *space, const struct space_region *pieces, size_t count,
                      uint64_t shift)
 {

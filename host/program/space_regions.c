@@ -123,7 +123,7 @@ void space_settle(struct space *space)
 }
 
 /* Makes room in memory for `places` more regions, of which `more` stay in the end. Refused if there
- * would be more than `most`; what adds none is not held to that. */
+ * would be more than `most`; a change that adds no region is always allowed. */
 static int reserve(struct space *space, size_t places, size_t more, size_t most)
 {
     size_t want = space->count + places;
@@ -266,8 +266,8 @@ bool space_merge_fresh(struct space *space, size_t i)
     return true;
 }
 
-/* Puts [start, end) into the list in place of what was there, and charges for
- * it. Takes three reserved places. */
+/* Puts [start, end) into the list in place of the regions there, and charges for it. Takes three
+ * reserved entries. */
 void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigned prot)
 {
     size_t i;

@@ -63,7 +63,7 @@ static void engine_once(void)
     ferry_engine_destroy(engine);
 }
 
-/* The head but for its sum is as it was, and the sum is that of the table. The table need not be
+/* The head except its sum is as it was, and the sum is that of the table. The table need not be
  * the same: some leaves tell on which processor KVM was asked. */
 static void expect_good(const unsigned char *good, size_t length)
 {

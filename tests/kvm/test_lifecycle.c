@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Engines and VMs come and go: order, errors, stopping, many of them, and what they leave behind. */
+/* Engines and VMs come and go: order, errors, stopping, many of them, and what they leave
+ * behind. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -88,7 +89,8 @@ static void names(void **state)
     assert_string_equal(ferry_vm_name(world->vm[world->count++]), "spin");
 }
 
-/* What a VM was made with is the caller's again at once, but for `user`, which it remembers. */
+/* The memory of a VM's config is the caller's again at once, except `user`, which the VM
+ * remembers. */
 static void a_vm_remembers_what_its_maker_gave_it(void **state)
 {
     struct world *world = *state;

@@ -172,8 +172,9 @@ static void on_call(int signo, siginfo_t *info, void *context)
     last_call = info->si_syscall;
 }
 
-/* From here on each system call of this thread is counted and not made, but for those of mutexes: the
- * ticker may hold the lock of an endpoint at that moment. The library waits by other operations. */
+/* From here on each system call of this thread is counted and not made, except those of mutexes:
+ * the ticker may hold the lock of an endpoint at that moment. The library waits by other
+ * operations. */
 static void count_calls(void)
 {
     struct sock_filter code[] = {

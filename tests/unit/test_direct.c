@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of host/ipc/direct.c, but for the mapping, which needs KVM: turns, and waking. */
+/* Owns the tests of host/ipc/direct.c, except the mapping, which needs KVM: turns, and waking. */
 #include "core_fixture.h"
 
 #include <linux/membarrier.h>
