@@ -40,11 +40,10 @@ int duo_processes(struct duo_cores cores, int (*first)(void *arg), int (*second)
 
 static int build(struct vms *vms, const struct duo_vms *what)
 {
-    const struct ferry_vm_config config = {.size = sizeof config, .transfer = what->transfer};
+    const struct ferry_vm_config config = {.transfer = what->transfer};
     const struct ferry_link_config link = {
-        .size = sizeof link, .stream = what->stream, .direct = what->direct, .max_messages = 48};
-    const struct ferry_link_config back = {
-        .size = sizeof back, .direct = what->direct, .max_messages = 48};
+        .stream = what->stream, .direct = what->direct, .max_messages = 48};
+    const struct ferry_link_config back = {.direct = what->direct, .max_messages = 48};
     const int cores[] = {what->cores.first, what->cores.second};
     int result = 0;
 
@@ -61,7 +60,7 @@ static int build(struct vms *vms, const struct duo_vms *what)
 
 int duo_vms(struct bench *bench, const struct duo_vms *what, struct duo_result *out)
 {
-    const struct ferry_engine_config config = {.size = sizeof config, .polled = what->polled};
+    const struct ferry_engine_config config = {.polled = what->polled};
 
     bench_pin(what->polled ? what->cores.second : -1);
     struct vms *vms = vms_new(bench, &config);
@@ -73,10 +72,8 @@ int duo_vms(struct bench *bench, const struct duo_vms *what, struct duo_result *
         result = vms_start(vms);
     if (result == 0)
         result = vms_receive(vms, what->reporter, &out->report, sizeof out->report);
-    for (int i = 0; i < 2 && result == 0; i++) {
-        out->stats[i].size = sizeof out->stats[i];
-        result = ferry_vm_stats(vms_at(vms, i), &out->stats[i]);
-    }
+    for (int i = 0; i < 2 && result == 0; i++)
+        ferry_vm_stats(vms_at(vms, i), &out->stats[i]);
     vms_free(vms);
     return result;
 }

@@ -193,13 +193,13 @@ static int run(const struct options *options, struct floors *floors)
 
 static bool can_run(void)
 {
-    struct ferry_machine machine = FERRY_INIT(ferry_machine);
-    int result = ferry_machine_probe(&machine);
+    struct ferry_machine machine;
 
-    if (result == 0 && machine.kvm_errno == 0)
+    ferry_machine_probe(&machine);
+    if (machine.kvm_errno == 0)
         return true;
     fprintf(stderr, "ferry: bench: Ferry cannot run here: %s; type 'ferry doctor'\n",
-            strerror(result ? -result : machine.kvm_errno));
+            strerror(machine.kvm_errno));
     return false;
 }
 

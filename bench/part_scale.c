@@ -56,12 +56,10 @@ static int say(int result, const struct ferry_error *err)
 
 static int make_vms(struct bench *bench, struct world *world)
 {
-    const struct ferry_engine_config engine_config = {
-        .size = sizeof engine_config, .pool_extents = 1, .pool_pages = 1};
+    const struct ferry_engine_config engine_config = {.pool_extents = 1, .pool_pages = 1};
     struct ferry_error err;
     char name[16];
-    const struct ferry_vm_config config = {.size = sizeof config,
-                                           .name = name,
+    const struct ferry_vm_config config = {.name = name,
                                            .program = bench_guest(bench, "token"),
                                            .memory_bytes = 8u << 20,
                                            .stderr_fd = world->ready[1]};
@@ -167,7 +165,7 @@ static void world_free(struct world *world)
 
 static uint64_t received(const struct world *world)
 {
-    struct ferry_vm_stats stats = FERRY_INIT(ferry_vm_stats);
+    struct ferry_vm_stats stats;
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < world->count; i++) {
@@ -197,7 +195,7 @@ static int run_tokens(struct bench *bench, const void *arg, struct sample *out)
     for (unsigned i = 0; i < exchange->tokens; i++) {
         struct token token = {.way = exchange->way, .hops = hops, .seed = i};
         const struct ferry_message message = {
-            .size = sizeof message, .mode = FERRY_INLINE, .data = &token, .bytes = sizeof token};
+            .mode = FERRY_INLINE, .data = &token, .bytes = sizeof token};
 
         int result = ferry_link_send(world->entrance[i % world->entrances], &message, UINT64_MAX);
         if (result < 0)

@@ -117,8 +117,7 @@ struct times {
 static int ferry_once(struct bench *bench, struct ferry_engine *engine, const int said[2],
                       struct times *out)
 {
-    const struct ferry_vm_config config = {.size = sizeof config,
-                                           .program = bench_guest(bench, "first"),
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "first"),
                                            .memory_bytes = BARE_VM_BYTES,
                                            .stderr_fd = said[1]};
     struct ferry_vm *vm = NULL;
@@ -184,8 +183,7 @@ static int run_ferry(struct bench *bench, const void *arg, struct sample *out)
 static int run_make(struct bench *bench, const void *arg, struct sample *out)
 {
     const enum step *step = arg;
-    const struct ferry_vm_config config = {.size = sizeof config,
-                                           .program = bench_guest(bench, "idle")};
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "idle")};
     struct ferry_engine *engine;
     struct ferry_vm *vms[2] = {NULL, NULL};
 
@@ -210,8 +208,8 @@ static int run_make(struct bench *bench, const void *arg, struct sample *out)
 static int add_idle(struct bench *bench, struct ferry_engine *engine, int ready,
                     struct ferry_vm **out)
 {
-    const struct ferry_vm_config config = {
-        .size = sizeof config, .program = bench_guest(bench, "idle"), .stderr_fd = ready};
+    const struct ferry_vm_config config = {.program = bench_guest(bench, "idle"),
+                                           .stderr_fd = ready};
 
     int result = ferry_vm_create(engine, &config, out, NULL);
     return result == 0 ? ferry_vm_start(*out, NULL) : result;

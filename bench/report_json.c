@@ -30,7 +30,7 @@ static void set_cpu(json_t *machine)
 json_t *machine_json(void)
 {
     json_t *machine = json_object();
-    struct ferry_machine probed = FERRY_INIT(ferry_machine);
+    struct ferry_machine probed;
     struct utsname name;
 
     json_object_set_new(machine, "ferry_version", json_string(ferry_version()));
@@ -38,8 +38,7 @@ json_t *machine_json(void)
     set_cpu(machine);
     if (uname(&name) == 0)
         json_object_set_new(machine, "kernel", json_string(name.release));
-    if (ferry_machine_probe(&probed) != 0)
-        return machine;
+    ferry_machine_probe(&probed);
     json_object_set_new(machine, "huge", json_boolean(probed.huge));
     json_object_set_new(machine, "exit_ns", json_integer((json_int_t)probed.exit_ns));
     json_object_set_new(machine, "handover_ns", json_integer((json_int_t)probed.handover_ns));

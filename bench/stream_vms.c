@@ -43,8 +43,8 @@ static struct {
 
 static void traffic_note(struct vms *vms)
 {
-    struct ferry_vm_stats vm[2] = {FERRY_INIT(ferry_vm_stats), FERRY_INIT(ferry_vm_stats)};
-    struct ferry_link_stats link = FERRY_INIT(ferry_link_stats);
+    struct ferry_vm_stats vm[2];
+    struct ferry_link_stats link;
 
     for (int i = 0; i < 2; i++)
         ferry_vm_stats(vms_at(vms, i), &vm[i]);
@@ -67,10 +67,8 @@ static void traffic_figure(struct bench *bench, const char *part, const char *la
 
 static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 {
-    const struct ferry_vm_config config = {
-        .size = sizeof config, .pool_extents = EXTENTS, .pool_pages = PAGES};
-    const struct ferry_link_config stream = {
-        .size = sizeof stream, .stream = true, .max_messages = 48};
+    const struct ferry_vm_config config = {.pool_extents = EXTENTS, .pool_pages = PAGES};
+    const struct ferry_link_config stream = {.stream = true, .max_messages = 48};
     size_t circulating = MAX(CIRCULATING, MESSAGES_LEAST * work->bytes);
     size_t batch = MIN(BATCH, BATCH_MESSAGES * work->bytes);
     char send[128], receive[40];
@@ -89,8 +87,8 @@ static int set_up(struct vms *vms, const struct work *work, uint64_t ticks)
 /* struct way's run; arg is a struct work without transport. Gives GB/s. */
 static int run_vms(struct bench *bench, const void *arg, struct sample *out)
 {
-    const struct ferry_engine_config config = {
-        .size = sizeof config, .pool_extents = 2 * EXTENTS, .pool_pages = 2 * PAGES};
+    const struct ferry_engine_config config = {.pool_extents = 2 * EXTENTS,
+                                               .pool_pages = 2 * PAGES};
     uint64_t ticks = (uint64_t)(ticks_per_ms() * (double)stream_duration_ns(bench) / 1e6);
     struct vms *vms = vms_new(bench, &config);
     struct stream_report report;

@@ -58,7 +58,7 @@ int vms_add(struct vms *vms, const struct ferry_vm_config *config, const char *g
 {
     char *line = g_strdup_printf("%s %s", guest, words ? words : "");
     char **argv = g_strsplit(g_strstrip(line), " ", -1);
-    struct ferry_vm_config full = config ? *config : FERRY_INIT(ferry_vm_config);
+    struct ferry_vm_config full = config ? *config : (struct ferry_vm_config){0};
     struct member added = {.core = core};
     struct ferry_error err;
     int result;
@@ -114,7 +114,7 @@ int vms_start(struct vms *vms)
 
 int vms_receive(struct vms *vms, int from, void *data, size_t bytes)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     int result = ferry_link_recv(vms_link_at(vms, from, VMS_HOST), PATIENCE_NS, &message);
 
     if (result != 0)
@@ -136,7 +136,7 @@ int vms_wait(struct vms *vms)
 
     for (guint i = 0; i < vms->members->len; i++) {
         struct ferry_vm *vm = member(vms, (int)i)->vm;
-        struct ferry_vm_exit end = FERRY_INIT(ferry_vm_exit);
+        struct ferry_vm_exit end;
         int waited = ferry_vm_wait(vm, PATIENCE_NS, &end);
 
         if (waited == 0 && end.how == FERRY_ENDED_EXIT && end.status == 0)

@@ -55,7 +55,6 @@ static int make_engine(struct pipeline *p)
     struct ferry_error error;
     char *cache = cache_path();
     struct ferry_engine_config config = {
-        .size = sizeof config,
         .pool_extents = INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
         .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
         .log = log_line,
@@ -116,7 +115,6 @@ static int make_vms(struct pipeline *p)
         struct stage *stage = &p->stages[i];
         struct ferry_error error;
         struct ferry_vm_config config = {
-            .size = sizeof config,
             .name = stage->name,
             .program = stage->program,
             .argv = stage->argv,
@@ -151,8 +149,8 @@ static int make_links(struct pipeline *p)
     for (size_t i = 0; i <= p->count; i++) {
         struct ferry_vm *from = i == 0 ? NULL : p->stages[i - 1].vm;
         struct ferry_vm *to = i == p->count ? NULL : p->stages[i].vm;
-        const struct ferry_link_config config = {
-            .size = sizeof config, .stream = true, .direct = p->options->direct && from && to};
+        const struct ferry_link_config config = {.stream = true,
+                                                 .direct = p->options->direct && from && to};
 
         if (ferry_link_create(p->engine, from, to, &config, &p->links[i], &error) != 0) {
             say("%s", error.text);
@@ -162,24 +160,11 @@ static int make_links(struct pipeline *p)
     return 0;
 }
 
-/* Structs that the library fills at the end get their size at the beginning. */
-static void make_room_for_figures(struct pipeline *p)
-{
-    p->ledger.size = sizeof p->ledger;
-    p->link_stats = g_new0(struct ferry_link_stats, p->count + 1);
-    for (size_t i = 0; i <= p->count; i++)
-        p->link_stats[i].size = sizeof p->link_stats[i];
-    for (size_t i = 0; i < p->count; i++) {
-        p->stages[i].exit.size = sizeof p->stages[i].exit;
-        p->stages[i].stats.size = sizeof p->stages[i].stats;
-    }
-}
-
 /* Signals still have their default effect here: nothing is lost by ending at once. */
 static int make(struct pipeline *p)
 {
     p->links = g_new0(struct ferry_link *, p->count + 1);
-    make_room_for_figures(p);
+    p->link_stats = g_new0(struct ferry_link_stats, p->count + 1);
     int status = make_engine(p);
 
     if (status == 0)
@@ -257,7 +242,7 @@ static int start_threads(struct pipeline *p)
 
 static int start(struct pipeline *p)
 {
-    struct ferry_engine_info info = FERRY_INIT(ferry_engine_info);
+    struct ferry_engine_info info;
     struct ferry_error error;
 
     ferry_engine_info(p->engine, &info);
@@ -266,7 +251,6 @@ static int start(struct pipeline *p)
     p->input.none = p->options->no_stdin;
     p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
-    p->output.message.size = sizeof p->output.message;
     int status = ending_prepare(p);
     if (status != 0)
         return status;

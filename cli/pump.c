@@ -160,7 +160,6 @@ static int input_send_copy(struct input *input, char *buffer, size_t bytes)
     for (size_t done = 0; done < bytes;) {
         size_t rest = bytes - done;
         struct ferry_message message = {
-            .size = sizeof message,
             .mode = FERRY_COPY,
             .data = buffer + done,
             .bytes = rest < FERRY_COPY_BYTES ? rest : FERRY_COPY_BYTES,
@@ -190,11 +189,8 @@ static size_t index_of(const struct input *input, const void *buffer)
  * before. */
 static int input_lend(struct input *input, char *buffer, size_t bytes, size_t *filled)
 {
-    struct ferry_message message = {.size = sizeof message,
-                                    .mode = FERRY_LEND,
-                                    .data = buffer,
-                                    .bytes = bytes,
-                                    .rest_is_zero = true};
+    struct ferry_message message = {
+        .mode = FERRY_LEND, .data = buffer, .bytes = bytes, .rest_is_zero = true};
 
     memset(buffer + bytes, 0, *filled - bytes);
     *filled = bytes;
@@ -280,7 +276,7 @@ void input_run(struct input *input)
  * reader, unless another process moved the offset meanwhile. */
 static void put_back(const struct input *input)
 {
-    struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
+    struct ferry_link_stats stats;
     uint64_t end = (uint64_t)input->start + input->read;
 
     ferry_link_stats(input->link, &stats);

@@ -33,12 +33,9 @@ struct job {
 static int make(struct job *job, struct ferry_engine *engine, const char *decoder,
                 struct ferry_error *err)
 {
-    const struct ferry_vm_config config = {.size = sizeof config,
-                                           .program = decoder,
-                                           .memory_bytes = 16u << 20,
-                                           .timeout_ns = MOST_NS,
-                                           .stderr_fd = -1};
-    const struct ferry_link_config stream = {.size = sizeof stream, .stream = true};
+    const struct ferry_vm_config config = {
+        .program = decoder, .memory_bytes = 16u << 20, .timeout_ns = MOST_NS, .stderr_fd = -1};
+    const struct ferry_link_config stream = {.stream = true};
 
     int result = ferry_vm_create(engine, &config, &job->vm, err);
     if (result == 0)
@@ -58,8 +55,7 @@ static void *feed(void *arg)
     size_t bytes;
 
     while ((bytes = fread(piece, 1, sizeof piece, job->file)) > 0) {
-        const struct ferry_message message = {
-            .size = sizeof message, .mode = FERRY_COPY, .data = piece, .bytes = bytes};
+        const struct ferry_message message = {.mode = FERRY_COPY, .data = piece, .bytes = bytes};
 
         if (ferry_link_send(job->in, &message, UINT64_MAX) < 0)
             return NULL; /* -EPIPE: it takes no more, and how it ended says why */
@@ -71,7 +67,7 @@ static void *feed(void *arg)
 /* Until the decoder hangs up, as it also does when it crashes or is stopped. */
 static void collect(struct job *job)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     while (ferry_link_recv(job->out, UINT64_MAX, &message) == 0 && message.mode != FERRY_HANGUP) {
         if (message.bytes > MOST_BYTES - job->bytes) {
@@ -89,7 +85,7 @@ static void collect(struct job *job)
 
 static int run(struct job *job, const char *path)
 {
-    struct ferry_vm_exit end = FERRY_INIT(ferry_vm_exit);
+    struct ferry_vm_exit end;
     pthread_t feeder;
 
     int result = -pthread_create(&feeder, NULL, feed, job);
@@ -132,7 +128,7 @@ static int decode(struct ferry_engine *engine, const char *decoder, const char *
 
 int main(int argc, char **argv)
 {
-    const struct ferry_engine_config config = {.size = sizeof config, .pool_extents = 8};
+    const struct ferry_engine_config config = {.pool_extents = 8};
     struct ferry_engine *engine;
     struct ferry_error err;
     int status = EXIT_SUCCESS;

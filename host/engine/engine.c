@@ -105,11 +105,12 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
 }
 
-int ferry_engine_create(const struct ferry_engine_config *config, struct ferry_engine **out,
-                        struct ferry_error *err)
+int ferry_engine_create_sized(const struct ferry_engine_config *config, size_t config_bytes,
+                              struct ferry_engine **out, struct ferry_error *err)
 {
     struct ferry_engine_config own = {0};
-    int result = config ? sized_take(&own, sizeof own, FIRST_ENGINE_CONFIG, config) : 0;
+    int result =
+        config ? sized_take(&own, sizeof own, FIRST_ENGINE_CONFIG, config, config_bytes) : 0;
     if (result < 0)
         return sized_explain(err, result, "ferry_engine_config");
     if ((unsigned)own.log_level > FERRY_LOG_DEBUG)
@@ -146,22 +147,24 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     free(engine);
 }
 
-int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)
+int ferry_engine_ledger_sized(struct ferry_engine *engine, struct ferry_ledger *out,
+                              size_t out_bytes)
 {
     struct ferry_ledger books;
 
-    int result = sized_check(out, FIRST_LEDGER);
+    int result = sized_check(out_bytes, FIRST_LEDGER);
     if (result < 0)
         return result;
     exchange_count(&engine->exchange, &books);
-    sized_give(out, &books, sizeof books);
+    sized_give(out, out_bytes, &books, sizeof books);
     return 0;
 }
 
-int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out)
+int ferry_engine_info_sized(struct ferry_engine *engine, struct ferry_engine_info *out,
+                            size_t out_bytes)
 {
-    int result = sized_check(out, FIRST_ENGINE_INFO);
+    int result = sized_check(out_bytes, FIRST_ENGINE_INFO);
     if (result == 0)
-        sized_give(out, &engine->info, sizeof engine->info);
+        sized_give(out, out_bytes, &engine->info, sizeof engine->info);
     return result;
 }

@@ -56,26 +56,26 @@ static void probe(struct ferry_machine *out)
     kvm_close(&kvm);
 }
 
-int ferry_machine_probe(struct ferry_machine *out)
+int ferry_machine_probe_sized(struct ferry_machine *out, size_t out_bytes)
 {
     struct ferry_machine found;
 
-    int result = sized_check(out, FIRST_MACHINE);
+    int result = sized_check(out_bytes, FIRST_MACHINE);
     if (result < 0)
         return result;
     probe(&found);
-    sized_give(out, &found, sizeof found);
+    sized_give(out, out_bytes, &found, sizeof found);
     return 0;
 }
 
-int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
-                       uint64_t *held_crossover)
+int ferry_machine_keep_sized(const struct ferry_machine *machine, size_t machine_bytes,
+                             const char *path, uint64_t *held_crossover)
 {
     struct ferry_machine own;
     char key[MEASURE_KEY_BYTES];
     struct costs held;
 
-    int result = sized_take(&own, sizeof own, FIRST_MACHINE, machine);
+    int result = sized_take(&own, sizeof own, FIRST_MACHINE, machine, machine_bytes);
     if (result < 0)
         return result;
     const struct costs costs = {.exit_ns = own.exit_ns,

@@ -114,14 +114,14 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
     return result;
 }
 
-int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
-                    uint64_t timeout_ns)
+int ferry_link_send_sized(struct ferry_link *link, const struct ferry_message *message,
+                          size_t message_bytes, uint64_t timeout_ns)
 {
     struct ferry_message own;
 
     if (!endpoint_is_host(link->from))
         return -EPERM;
-    int result = sized_take(&own, sizeof own, FIRST_MESSAGE, message);
+    int result = sized_take(&own, sizeof own, FIRST_MESSAGE, message, message_bytes);
     if (result < 0)
         return result;
     if (!link_enter(link))
@@ -230,7 +230,7 @@ int ferry_link_refuse(struct ferry_link *link)
     return 0;
 }
 
-static void present(const struct ferry_desc *desc, struct ferry_message *out)
+static struct ferry_message present(const struct ferry_desc *desc)
 {
     struct ferry_message message = {.mode = desc->mode,
                                     .tag = desc->tag,
@@ -248,7 +248,7 @@ static void present(const struct ferry_desc *desc, struct ferry_message *out)
         message.message = desc->payload.message;
         message.token = desc->payload.token;
     }
-    sized_give(out, &message, sizeof message);
+    return message;
 }
 
 /* The hang-up stays in the queue, so that it is found again each time. */
@@ -259,39 +259,44 @@ static bool take_message(struct endpoint *host, struct ferry_desc *desc)
     return mode_of(desc->mode)->is_last || queue_take(host, desc);
 }
 
-static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+static int receive(struct ferry_link *link, uint64_t timeout_ns, struct ferry_desc *desc)
 {
     struct endpoint *host = link->to;
     uint64_t deadline = deadline_of(timeout_ns);
-    struct ferry_desc desc;
-
     int result = -EAGAIN;
+
     while (result == -EAGAIN) {
         uint32_t seen = endpoint_prepare(host);
         if (host->stopping)
             result = -ECANCELED;
-        else if (take_message(host, &desc))
+        else if (take_message(host, desc))
             result = 0;
         else
             result = again(block(host, seen, deadline));
         endpoint_finish(host);
     }
-    if (result == 0)
-        present(&desc, message);
     return result;
 }
 
-int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns, struct ferry_message *message)
+int ferry_link_recv_sized(struct ferry_link *link, uint64_t timeout_ns,
+                          struct ferry_message *message, size_t message_bytes)
 {
+    struct ferry_desc desc;
+
     if (!endpoint_is_host(link->to))
         return -EPERM;
-    int result = sized_check(message, FIRST_MESSAGE); /* before one is taken that would be lost */
+    int result =
+        sized_check(message_bytes, FIRST_MESSAGE); /* before one is taken that would be lost */
     if (result < 0)
         return result;
     if (!link_enter(link))
         return -ECANCELED;
-    result = receive(link, timeout_ns, message);
+    result = receive(link, timeout_ns, &desc);
     link_leave(link);
+    if (result == 0) {
+        const struct ferry_message own = present(&desc);
+        sized_give(message, message_bytes, &own, sizeof own);
+    }
     return result;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Structs that begin with their size: reading and filling the struct of an older or newer
- * caller. */
+/* Structs of ferry.h: reading and filling the struct of an older or newer caller. */
 #include "lib/sized.h"
 
 #include <errno.h>
@@ -10,30 +9,16 @@
 
 #define MOST_BYTES 4096
 
-static size_t size_of(const void *theirs)
-{
-    size_t bytes;
-
-    memcpy(&bytes, theirs, sizeof bytes);
-    return bytes;
-}
-
-static int judge(size_t bytes, size_t first_bytes)
+int sized_check(size_t bytes, size_t first_bytes)
 {
     if (bytes < first_bytes)
         return -EINVAL;
     return bytes > MOST_BYTES ? -E2BIG : 0;
 }
 
-int sized_check(const void *theirs, size_t first_bytes)
+int sized_take(void *own, size_t own_bytes, size_t first_bytes, const void *theirs, size_t bytes)
 {
-    return judge(size_of(theirs), first_bytes);
-}
-
-int sized_take(void *own, size_t own_bytes, size_t first_bytes, const void *theirs)
-{
-    size_t bytes = size_of(theirs);
-    int result = judge(bytes, first_bytes);
+    int result = sized_check(bytes, first_bytes);
 
     if (result < 0)
         return result;
@@ -46,12 +31,11 @@ int sized_take(void *own, size_t own_bytes, size_t first_bytes, const void *thei
     return 0;
 }
 
-void sized_give(void *theirs, const void *own, size_t own_bytes)
+void sized_give(void *theirs, size_t bytes, const void *own, size_t own_bytes)
 {
-    size_t bytes = size_of(theirs);
     size_t common = bytes < own_bytes ? bytes : own_bytes;
 
-    memcpy((char *)theirs + sizeof bytes, (const char *)own + sizeof bytes, common - sizeof bytes);
+    memcpy(theirs, own, common);
     memset((char *)theirs + common, 0, bytes - common);
 }
 
@@ -59,10 +43,10 @@ int sized_explain(struct ferry_error *err, int code, const char *name)
 {
     if (code == -E2BIG)
         return error_set(err, code,
-                         "%s.size is wrong, or it has members that libferry " FERRY_VERSION
-                         " does not know; see FERRY_INIT, or use a newer libferry",
+                         "the struct %s has members that libferry " FERRY_VERSION
+                         " does not know; leave them 0, or use a newer libferry",
                          name);
-    return error_set(err, code, "%s.size is too small; see FERRY_INIT in ferry/ferry.h", name);
+    return error_set(err, code, "the struct %s is too short; see ferry/sized.h", name);
 }
 
 /* A struct that is shorter than in the first release would be read beyond its end. */

@@ -204,12 +204,12 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
     return 0;
 }
 
-int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
-                    struct ferry_vm **out, struct ferry_error *err)
+int ferry_vm_create_sized(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                          size_t config_bytes, struct ferry_vm **out, struct ferry_error *err)
 {
     struct ferry_vm_config own = {0};
 
-    int result = config ? sized_take(&own, sizeof own, FIRST_VM_CONFIG, config) : 0;
+    int result = config ? sized_take(&own, sizeof own, FIRST_VM_CONFIG, config, config_bytes) : 0;
     if (result < 0)
         return sized_explain(err, result, "ferry_vm_config");
     result = check_config(&own, err);
@@ -264,9 +264,9 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     free(vm);
 }
 
-int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
+int ferry_vm_stats_sized(struct ferry_vm *vm, struct ferry_vm_stats *out, size_t out_bytes)
 {
-    int result = sized_check(out, FIRST_VM_STATS);
+    int result = sized_check(out_bytes, FIRST_VM_STATS);
     if (result < 0)
         return result;
     const struct ferry_vm_stats stats = {
@@ -275,7 +275,7 @@ int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
         .messages_sent = atomic_load(&vm->endpoint->messages_sent),
         .messages_received = atomic_load(&vm->endpoint->messages_received),
     };
-    sized_give(out, &stats, sizeof stats);
+    sized_give(out, out_bytes, &stats, sizeof stats);
     return 0;
 }
 

@@ -109,14 +109,14 @@ static void connect_ends(struct ferry_link *link, const struct direct_addresses 
     }
 }
 
-int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from, struct ferry_vm *to,
-                      const struct ferry_link_config *config, struct ferry_link **out,
-                      struct ferry_error *err)
+int ferry_link_create_sized(struct ferry_engine *engine, struct ferry_vm *from, struct ferry_vm *to,
+                            const struct ferry_link_config *config, size_t config_bytes,
+                            struct ferry_link **out, struct ferry_error *err)
 {
     struct ferry_link_config own = {0};
     struct direct_addresses direct = {0};
 
-    int result = config ? sized_take(&own, sizeof own, FIRST_LINK_CONFIG, config) : 0;
+    int result = config ? sized_take(&own, sizeof own, FIRST_LINK_CONFIG, config, config_bytes) : 0;
     if (result < 0)
         return sized_explain(err, result, "ferry_link_config");
     result = check(engine, from, to, &own, err);
@@ -185,9 +185,9 @@ void *ferry_link_user(struct ferry_link *link)
     return link->user;
 }
 
-int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
+int ferry_link_stats_sized(struct ferry_link *link, struct ferry_link_stats *out, size_t out_bytes)
 {
-    int result = sized_check(out, FIRST_LINK_STATS);
+    int result = sized_check(out_bytes, FIRST_LINK_STATS);
     if (result < 0)
         return result;
     struct ferry_link_stats stats = {
@@ -204,7 +204,7 @@ int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
     };
     memcpy(stats.from, link->from->name, sizeof stats.from);
     memcpy(stats.to, link->to->name, sizeof stats.to);
-    sized_give(out, &stats, sizeof stats);
+    sized_give(out, out_bytes, &stats, sizeof stats);
     return 0;
 }
 
@@ -223,12 +223,12 @@ _Static_assert(sizeof((struct ferry_identity *)0)->name == FERRY_NAME_BYTES &&
                    sizeof((struct ferry_identity *)0)->digest == FERRY_DIGEST_BYTES,
                "ferry.h and control.h know names and digests of one length");
 
-int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
+int ferry_link_peer_sized(struct ferry_link *link, struct ferry_identity *out, size_t out_bytes)
 {
     const struct endpoint *peer = host_end_peer(link);
     struct ferry_identity identity = {.id = peer->id, .generation = peer->generation};
 
-    int result = sized_check(out, FIRST_IDENTITY);
+    int result = sized_check(out_bytes, FIRST_IDENTITY);
     if (result < 0)
         return result;
     memcpy(identity.name, peer->name, sizeof identity.name);
@@ -237,6 +237,6 @@ int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
             memcpy(identity.digest, peer->image->digest, sizeof identity.digest);
         link_leave(link);
     }
-    sized_give(out, &identity, sizeof identity);
+    sized_give(out, out_bytes, &identity, sizeof identity);
     return 0;
 }

@@ -151,11 +151,12 @@ void ferry_vm_stop(struct ferry_vm *vm, int signo)
     vm_stop(vm, signo > 0 && signo < NSIG ? signo : SIGTERM);
 }
 
-int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
+int ferry_vm_wait_sized(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out,
+                        size_t out_bytes)
 {
     uint64_t deadline = timeout_ns ? clock_deadline(timeout_ns) : 0;
 
-    int result = out ? sized_check(out, FIRST_VM_EXIT) : 0;
+    int result = out ? sized_check(out_bytes, FIRST_VM_EXIT) : 0;
     if (result < 0)
         return result;
     lock_take(&vm->lock);
@@ -164,7 +165,7 @@ int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit
         result = timeout_ns ? lock_wait_until(&vm->ended_changed, &vm->lock, deadline)
                             : -ETIMEDOUT; /* no wait, and no system call */
     if (vm->ended && out)
-        sized_give(out, &vm->exit, sizeof vm->exit);
+        sized_give(out, out_bytes, &vm->exit, sizeof vm->exit);
     if (vm->ended || vm->destroyed)
         result = vm->ended ? 0 : -ECANCELED;
     if (--vm->waiting == 0 && vm->destroyed)

@@ -30,12 +30,11 @@
 #include <stdint.h>
 
 #include <ferry/abi/message.h> /* modes of messages */
+#include <ferry/sized.h>       /* what the inline functions below call */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define FERRY_API __attribute__((visibility("default")))
 
 /* ---- libferry(3): run programs in virtual machines that exchange messages ---- */
 
@@ -46,29 +45,13 @@ extern "C" {
 #define FERRY_VERSION_PATCH 0
 
 /*
- * Structs may grow in later releases, at their end. So each begins with its size as the caller
- * knows it, whether the caller or the library fills the rest. A library whose struct is longer
- * takes the missing members for zero, and fills no more than that size; a library whose struct is
- * shorter accepts only zeros in the members it does not know. So a program and a libferry of
- * different releases work together. A size that no release had is -EINVAL, one of more than 4096
- * bytes -E2BIG.
- *
- *     struct ferry_vm_config config = {.size = sizeof config, .program = path};
- *     struct ferry_vm_exit exit = FERRY_INIT(ferry_vm_exit);
- *
- * The second way is for structs that the library fills and for C++; all but the size is zero then.
+ * Structs may grow in later releases, at their end. So each call that reads or fills a struct also
+ * tells the library how long the program knows that struct to be: the functions of this header do
+ * so by themselves. A library whose struct is longer takes the missing members for zero, and fills
+ * no more than that size; a library whose struct is shorter accepts only zeros in the members it
+ * does not know (-E2BIG), and fills them with zeros. So a program and a libferry of different
+ * releases work together. Other languages call the functions that ferry/sized.h declares.
  */
-#ifdef __cplusplus
-extern "C++" template <class Struct> inline Struct ferry_init()
-{
-    Struct made = {};
-    made.size = sizeof made;
-    return made;
-}
-#define FERRY_INIT(name) ferry_init<struct name>()
-#else
-#define FERRY_INIT(name) ((struct name){.size = sizeof(struct name)})
-#endif
 
 struct ferry_engine;
 struct ferry_vm;
@@ -88,7 +71,6 @@ FERRY_API const char *ferry_version(void);
 enum ferry_log_level { FERRY_LOG_WARNING = 1, FERRY_LOG_INFO = 2, FERRY_LOG_DEBUG = 3 };
 
 struct ferry_engine_config {
-    size_t size; /* of this struct, as in all that follow */
     /* An eighth of each, but at most 16 extents and 64 pages, is kept for ferry_link_alloc as soon
      * as there is a link from the host: VMs cannot allocate it, whatever they own or moved to the
      * host. */
@@ -119,7 +101,7 @@ struct ferry_engine_config {
  * be NULL.
  *
  * Errors:
- * -EINVAL: a value or size in `config` that cannot be
+ * -EINVAL: a value in `config` that cannot be
  * -E2BIG: `config` has members that this library does not know
  * -ENOENT, -ENODEV, -ENXIO: there is no /dev/kvm, or it is not KVM
  * -EACCES, -EPERM: no right to open /dev/kvm
@@ -130,8 +112,11 @@ struct ferry_engine_config {
  * -EAGAIN: no thread can be started
  * -EIO: a guest could not be measured
  * others: the error of a system call on /dev/kvm or the pool */
-FERRY_API int ferry_engine_create(const struct ferry_engine_config *config,
-                                  struct ferry_engine **out, struct ferry_error *err);
+static inline int ferry_engine_create(const struct ferry_engine_config *config,
+                                      struct ferry_engine **out, struct ferry_error *err)
+{
+    return ferry_engine_create_sized(config, sizeof *config, out, err);
+}
 
 /* All VMs must have been destroyed, and with them their links. NULL is allowed. */
 FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
@@ -140,7 +125,6 @@ FERRY_API void ferry_engine_destroy(struct ferry_engine *engine);
  * message is under way, else each unit counts as it was when it was read. A unit in
  * the middle of a hand-over counts as owned. */
 struct ferry_ledger {
-    size_t size;
     uint64_t extents; /* units of 2 MiB in the pool */
     uint64_t pages;   /* units of 4 KiB */
     uint64_t free;    /* units in the pool, owned by nobody */
@@ -149,16 +133,15 @@ struct ferry_ledger {
     uint64_t leaked;  /* units whose owner or borrower is no more, and that nobody will bring
                          back: 0, or Ferry has a fault */
 };
-/* Reads the ledger.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out);
+/* Reads the ledger. */
+static inline void ferry_engine_ledger(struct ferry_engine *engine, struct ferry_ledger *out)
+{
+    (void)ferry_engine_ledger_sized(engine, out, sizeof *out);
+}
 
 /* What ferry_engine_create found and measured. A loan and its way home each change two windows,
  * and each time an extent is opened in a VM there is one first touch. */
 struct ferry_engine_info {
-    size_t size;
     bool huge; /* extents are huge pages */
     uint64_t pool_bytes;
     uint64_t crossover_bytes; /* `auto` copies payloads at most this long */
@@ -167,11 +150,11 @@ struct ferry_engine_info {
     uint64_t touch_ns;        /* the first touch of an opened extent, in a VM */
     uint64_t copy_ns;         /* copying one extent */
 };
-/* Copies what ferry_engine_create found into `out`.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out);
+/* Copies what ferry_engine_create found into `out`. */
+static inline void ferry_engine_info(struct ferry_engine *engine, struct ferry_engine_info *out)
+{
+    (void)ferry_engine_info_sized(engine, out, sizeof *out);
+}
 
 /* ---- ferry_vm(3): a virtual machine that runs a program ---- */
 
@@ -186,7 +169,6 @@ enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TR
 
 /* What ferry_vm_create needs to know. */
 struct ferry_vm_config {
-    size_t size;
     /* 1 to 31 bytes without control characters, not "host", and not the name of another VM of the
      * engine; NULL: the last part of `program`, with a number behind it if that name is taken. */
     const char *name;
@@ -210,7 +192,7 @@ struct ferry_vm_config {
 /* Makes the VM and loads the program; runs nothing yet.
  *
  * Errors:
- * -EINVAL: a name, value or size that cannot be
+ * -EINVAL: a name or value that cannot be
  * -E2BIG: `config` has members that this library does not know, or arguments and environment are
  *  too long
  * -EEXIST: the name is taken
@@ -224,8 +206,11 @@ struct ferry_vm_config {
  * -EMFILE, -ENFILE: no descriptor is left
  * -EIO: the file cannot be read, or KVM does not take the state of a processor
  * others: the error of a system call on the file or on KVM */
-FERRY_API int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
-                              struct ferry_vm **out, struct ferry_error *err);
+static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferry_vm_config *config,
+                                  struct ferry_vm **out, struct ferry_error *err)
+{
+    return ferry_vm_create_sized(engine, config, sizeof *config, out, err);
+}
 
 /* Starts its thread. Links must have been made before.
  *
@@ -250,7 +235,6 @@ enum ferry_ended {
 
 /* How it ended, and where. */
 struct ferry_vm_exit {
-    size_t size;
     enum ferry_ended how;
     int status; /* exit code, or 128 + signo */
     int signo;  /* for SIGNAL, CRASH, STOPPED */
@@ -272,9 +256,11 @@ struct ferry_vm_exit {
  *
  * Errors:
  * -ETIMEDOUT: it still runs
- * -ECANCELED: it was destroyed and had never run
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out);
+ * -ECANCELED: it was destroyed and had never run */
+static inline int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_vm_exit *out)
+{
+    return ferry_vm_wait_sized(vm, timeout_ns, out, sizeof *out);
+}
 
 /* Stops the VM if it runs, waits for its thread, brings its pages home, frees it and its links (see
  * the life cycle in libferry(3); a link that stays hangs up). Read messages and figures that you
@@ -286,7 +272,6 @@ FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 /* Figures of a VM. */
 struct ferry_vm_stats {
-    size_t size;
     uint64_t
         exits_immediate;    /* doorbells, and writes of an unmodified program sent at their own exit
                                  because delivery is immediate */
@@ -294,11 +279,11 @@ struct ferry_vm_stats {
     uint64_t messages_sent;
     uint64_t messages_received;
 };
-/* At any time; each figure is exact by itself, and all of them once the VM has ended.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out);
+/* At any time; each figure is exact by itself, and all of them once the VM has ended. */
+static inline void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)
+{
+    (void)ferry_vm_stats_sized(vm, out, sizeof *out);
+}
 
 /* The name lives as long as the VM. */
 FERRY_API const char *ferry_vm_name(struct ferry_vm *vm);
@@ -310,7 +295,6 @@ FERRY_API void *ferry_vm_user(struct ferry_vm *vm);
 
 /* What a link is for. */
 struct ferry_link_config {
-    size_t size;
     /* fd 1 of `from` is fd 0 of `to`; at most one link each. The program reads the payloads that
      * the host sends there, in any mode, and a hang-up is its end of file. Bytes that the program
      * writes come to the host as messages, in modes and pieces that Ferry chooses. */
@@ -338,7 +322,7 @@ struct ferry_link_config {
  * `config` may be NULL.
  *
  * Errors:
- * -EINVAL: the two ends are the same, or of different engines; a value or size that cannot be; a
+ * -EINVAL: the two ends are the same, or of different engines; a value that cannot be; a
  *  direct link with the host
  * -E2BIG: `config` has members that this library does not know
  * -EBUSY: one of the VMs was started
@@ -348,9 +332,12 @@ struct ferry_link_config {
  * -EMFILE, -ENFILE: no descriptor is left for a direct link
  * -ENOSYS, -EPERM: a direct link, and no membarrier(2)
  * others: the error of a system call for the ring of a direct link */
-FERRY_API int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
-                                struct ferry_vm *to, const struct ferry_link_config *config,
-                                struct ferry_link **out, struct ferry_error *err);
+static inline int ferry_link_create(struct ferry_engine *engine, struct ferry_vm *from,
+                                    struct ferry_vm *to, const struct ferry_link_config *config,
+                                    struct ferry_link **out, struct ferry_error *err)
+{
+    return ferry_link_create_sized(engine, from, to, config, sizeof *config, out, err);
+}
 
 /* Ends a link, at any time: its receiver gets the messages that were sent and a hang-up, its sender
  * gets -EPIPE, the host end gives back all it has, as ferry_vm_destroy says. A running guest sees
@@ -365,7 +352,6 @@ FERRY_API void *ferry_link_user(struct ferry_link *link);
 
 /* Figures of a link. */
 struct ferry_link_stats {
-    size_t size;
     char from[32], to[32];      /* names; "host" for the host */
     uint64_t messages;          /* delivered */
     uint64_t bytes_handed_over; /* payload whose pages changed hands */
@@ -380,16 +366,15 @@ struct ferry_link_stats {
     uint64_t shoot_downs;   /* those that took rights away, which other processors must follow */
     uint64_t bytes_cleared; /* zeroed beside or behind payloads, so that nothing else is seen */
 };
-/* At any time, as ferry_vm_stats.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out);
+/* At any time, as ferry_vm_stats. */
+static inline void ferry_link_stats(struct ferry_link *link, struct ferry_link_stats *out)
+{
+    (void)ferry_link_stats_sized(link, out, sizeof *out);
+}
 
 /* The peer at the other end of a link with the host, by Ferry's own records: the identity behind
  * src and src_generation of its messages (claims 7, 14). */
 struct ferry_identity {
-    size_t size;
     uint16_t id;
     uint32_t generation; /* tells this VM from an earlier one with the same id */
     char name[32];
@@ -399,11 +384,11 @@ struct ferry_identity {
     uint8_t digest[32];
 };
 /* Tells the peer at the other end. The first call for a file reads all of it, and blocks for so
- * long; ferry_link_cancel ends that, and then the digest is all zeros too.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_link_peer(struct ferry_link *link, struct ferry_identity *out);
+ * long; ferry_link_cancel ends that, and then the digest is all zeros too. */
+static inline void ferry_link_peer(struct ferry_link *link, struct ferry_identity *out)
+{
+    (void)ferry_link_peer_sized(link, out, sizeof *out);
+}
 
 /* ---- ferry_message(3): the host as a peer of virtual machines ---- */
 /*
@@ -420,7 +405,6 @@ FERRY_API int ferry_link_peer(struct ferry_link *link, struct ferry_identity *ou
  * mode, tag, data and bytes, perhaps rest_is_zero, and leave the rest 0. A received message may be
  * copied by assignment, and sent again, for as long as its payload is valid. */
 struct ferry_message {
-    size_t size;
     int mode; /* FERRY_INLINE, _COPY, _LEND, _MOVE, _HANGUP: ferry/abi/message.h */
     /* LEND, MOVE: the sender states that its units hold only zeros beside the payload. */
     bool rest_is_zero;
@@ -469,7 +453,7 @@ FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
  * link are out or not yet taken by ferry_link_reclaim, at most timeout_ns.
  *
  * Errors:
- * -EINVAL: a mode or size that cannot be, or a member that must be zero is not
+ * -EINVAL: a mode that cannot be, or a member that must be zero is not
  * -E2BIG: the message has members that this library does not know
  * -EMSGSIZE: too long for its mode, or a MOVE of more units than the receiver may own
  * -EFAULT: LEND or MOVE of a range that is not in the pool
@@ -478,8 +462,11 @@ FERRY_API int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
  * -ETIMEDOUT: the receiver had no room for so long
  * -ECANCELED: ferry_link_cancel, or the link is being destroyed
  * -ENOMEM: the process has no mappings left */
-FERRY_API int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
-                              uint64_t timeout_ns);
+static inline int ferry_link_send(struct ferry_link *link, const struct ferry_message *message,
+                                  uint64_t timeout_ns)
+{
+    return ferry_link_send_sized(link, message, sizeof *message, timeout_ns);
+}
 
 /* Blocks until the receiver has looked for messages of this link for the first time: by a read,
  * poll or splice of its standard input, or by receiving with libferry-guest. So a sender that
@@ -526,10 +513,12 @@ FERRY_API int ferry_link_refuse(struct ferry_link *link);
  * Errors:
  * -ETIMEDOUT: none came for so long
  * -EPERM: the link is not to the host
- * -EINVAL, -E2BIG: the size of `message` cannot be; none was taken
  * -ECANCELED: ferry_link_cancel, or the link is being destroyed */
-FERRY_API int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns,
-                              struct ferry_message *message);
+static inline int ferry_link_recv(struct ferry_link *link, uint64_t timeout_ns,
+                                  struct ferry_message *message)
+{
+    return ferry_link_recv_sized(link, timeout_ns, message, sizeof *message);
+}
 
 /* Gives back a payload that was lent or copied; it must not be touched afterwards.
  *
@@ -545,7 +534,6 @@ FERRY_API void ferry_link_cancel(struct ferry_link *link);
 
 /* What ferry_machine_probe found and measured. */
 struct ferry_machine {
-    size_t size;
     int kvm_errno; /* 0, or why /dev/kvm cannot be used */
     int kvm_api;   /* 12 */
     bool huge;     /* extents of a memfd can be made huge */
@@ -557,11 +545,11 @@ struct ferry_machine {
     uint64_t crossover_bytes;
 };
 /* Examines this machine, and always measures, some 10 ms. If there is no KVM, kvm_errno says so;
- * that is no error.
- *
- * Errors:
- * -EINVAL, -E2BIG: the size of `out` cannot be */
-FERRY_API int ferry_machine_probe(struct ferry_machine *out);
+ * that is no error. */
+static inline void ferry_machine_probe(struct ferry_machine *out)
+{
+    (void)ferry_machine_probe_sized(out, sizeof *out);
+}
 
 /* Puts what was measured into the file that ferry_engine_config.measure_cache names.
  * *held_crossover: the crossover that engines have read from that file so far, 0: none.
@@ -569,12 +557,14 @@ FERRY_API int ferry_machine_probe(struct ferry_machine *out);
  * Errors:
  * -EBUSY: the figures are unsure
  * -ERANGE: the figures are impossible, as when nothing was measured
- * -EINVAL, -E2BIG: the size of `machine` cannot be, or it has members that this library does not
- *  know
+ * -E2BIG: `machine` has members that this library does not know
  * -ENOENT, -ENOTDIR, -EISDIR, -EACCES, -EROFS, -ENOSPC: the file cannot be written
  * others: another error of a system call on the file */
-FERRY_API int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
-                                 uint64_t *held_crossover);
+static inline int ferry_machine_keep(const struct ferry_machine *machine, const char *path,
+                                     uint64_t *held_crossover)
+{
+    return ferry_machine_keep_sized(machine, sizeof *machine, path, held_crossover);
+}
 
 #ifdef __cplusplus
 }

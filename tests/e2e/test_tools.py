@@ -35,8 +35,8 @@ int main(int argc, char **argv)
     if (ferry_engine_create(NULL, &engine, &error) < 0)
         return puts(error.text), 1;
     for (int i = 1; i < argc; i++) {
-        struct ferry_vm_config config = {.size = sizeof config, .program = argv[i]};
-        struct ferry_vm_exit end = FERRY_INIT(ferry_vm_exit);
+        struct ferry_vm_config config = {.program = argv[i]};
+        struct ferry_vm_exit end;
         struct ferry_vm *vm;
         if (ferry_vm_create(engine, &config, &vm, &error) < 0 || ferry_vm_start(vm, &error) < 0)
             return puts(error.text), 1;

@@ -16,8 +16,7 @@
 
 int world_setup(void **state)
 {
-    const struct ferry_engine_config config = {
-        .size = sizeof config, .pool_extents = 64, .pool_pages = 512};
+    const struct ferry_engine_config config = {.pool_extents = 64, .pool_pages = 512};
 
     return world_setup_with(state, &config);
 }
@@ -40,8 +39,6 @@ int world_setup_with(void **state, const struct ferry_engine_config *config)
     /* Several VMs write to it, and the position of a memfd has no lock. */
     assert_int_equal(fcntl(world->stderr_fd, F_SETFL, O_APPEND), 0);
     world->timeout_ns = PATIENCE;
-    for (int i = 0; i < VMS_MAX; i++)
-        world->exit[i].size = sizeof world->exit[i];
     *state = world;
     return 0;
 }
@@ -49,7 +46,7 @@ int world_setup_with(void **state, const struct ferry_engine_config *config)
 int world_teardown(void **state)
 {
     struct world *world = *state;
-    struct ferry_ledger ledger = FERRY_INIT(ferry_ledger);
+    struct ferry_ledger ledger;
 
     if (!world)
         return 0;
@@ -79,8 +76,7 @@ int world_add(struct world *world, const char *name, const char *program, ...)
     for (int i = 1; i <= ARGS_MAX && (argv[i] = va_arg(args, char *)); i++)
         ;
     va_end(args);
-    struct ferry_vm_config config = {.size = sizeof config,
-                                     .name = name,
+    struct ferry_vm_config config = {.name = name,
                                      .program = program[0] == '/' ? program : path,
                                      .argv = argv,
                                      .stderr_fd = world->stderr_fd,
@@ -98,8 +94,6 @@ static struct ferry_link *make_link(struct world *world, int from, int to,
 {
     struct ferry_link *link;
     struct ferry_error err;
-
-    config.size = sizeof config;
     config.max_messages = 48;
     if (ferry_link_create(world->engine, from < 0 ? NULL : world->vm[from],
                           to < 0 ? NULL : world->vm[to], &config, &link, &err) < 0)
@@ -179,7 +173,7 @@ void world_run_ok(struct world *world)
 
 struct ferry_vm_stats world_stats(struct world *world, int place)
 {
-    struct ferry_vm_stats stats = FERRY_INIT(ferry_vm_stats);
+    struct ferry_vm_stats stats;
 
     ferry_vm_stats(world->vm[place], &stats);
     return stats;
@@ -187,7 +181,7 @@ struct ferry_vm_stats world_stats(struct world *world, int place)
 
 struct ferry_link_stats link_stats(struct ferry_link *link)
 {
-    struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
+    struct ferry_link_stats stats;
 
     ferry_link_stats(link, &stats);
     return stats;
@@ -195,7 +189,7 @@ struct ferry_link_stats link_stats(struct ferry_link *link)
 
 size_t world_read_all(struct ferry_link *link, char *text, size_t bytes)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     size_t done = 0;
 
     for (;;) {

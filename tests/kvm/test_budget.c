@@ -85,11 +85,8 @@ static void greedy_beside_modest(struct world *world, const char *what)
     static const char *const etc[] = {"/etc", NULL};
     char path[512], *argv[] = {"modest", "/etc/passwd", NULL};
     int modest, place;
-    struct ferry_vm_config config = {.size = sizeof config,
-                                     .program = path,
-                                     .argv = argv,
-                                     .read_only_dirs = etc,
-                                     .stderr_fd = world->stderr_fd};
+    struct ferry_vm_config config = {
+        .program = path, .argv = argv, .read_only_dirs = etc, .stderr_fd = world->stderr_fd};
 
     snprintf(path, sizeof path, "%s/modest", getenv("FERRY_TEST_GUESTS"));
     modest = world->count++;

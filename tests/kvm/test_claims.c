@@ -75,8 +75,8 @@ static void claim_6_at_the_exit_itself(void **state)
 /* The next message names this VM as its sender and the host as its receiver. */
 static void expect_from(struct ferry_link *link, const char *name)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
-    struct ferry_identity peer = FERRY_INIT(ferry_identity);
+    struct ferry_message message;
+    struct ferry_identity peer;
 
     ferry_link_peer(link, &peer);
     assert_string_equal(peer.name, name);
@@ -93,7 +93,7 @@ static void expect_from(struct ferry_link *link, const char *name)
 static void claim_7_identity(void **state)
 {
     struct world *world = *state;
-    struct ferry_identity peer_a = FERRY_INIT(ferry_identity), peer_b = FERRY_INIT(ferry_identity);
+    struct ferry_identity peer_a, peer_b;
     int a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
     int b = world_add(world, "b", "send", "host", "inline", "auto", "1", "8", NULL);
     struct ferry_link *from_a = world_link(world, a, -1), *from_b = world_link(world, b, -1);
@@ -115,7 +115,7 @@ static void claim_7_identity(void **state)
 static void claim_7_generation(void **state)
 {
     struct world *world = *state;
-    struct ferry_message first = FERRY_INIT(ferry_message), second = FERRY_INIT(ferry_message);
+    struct ferry_message first, second;
     int a = world_add(world, "a", "send", "host", "inline", "auto", "1", "8", NULL);
     struct ferry_link *link = world_link(world, a, -1);
 
@@ -139,7 +139,7 @@ static void claim_7_host(void **state)
     struct world *world = *state;
     int b = world_add(world, "b", "recv_check", "host", "inline", "1", "8", NULL);
     struct ferry_link *to = world_link(world, -1, b);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_INLINE, .bytes = 8};
+    struct ferry_message message = {.mode = FERRY_INLINE, .bytes = 8};
     unsigned char data[8];
 
     world_link(world, b, -1); /* a second end of the host's, made later */
@@ -157,7 +157,7 @@ static void claim_7_host(void **state)
 static void claim_7_digest(void **state)
 {
     struct world *world = *state;
-    struct ferry_identity identity = FERRY_INIT(ferry_identity);
+    struct ferry_identity identity;
     char command[600], hex[65] = "", expected[65] = "";
     int a = world_add(world, "named", "syscalls", NULL);
     struct ferry_link *link = world_link(world, a, -1);
@@ -209,7 +209,7 @@ static void claim_10_every_mode(void **state)
 static void deferred_is_bounded(void **state)
 {
     struct world *world = *state;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     int a = world_add(world, "a", "send_and_spin", "host", NULL);
     struct ferry_link *link = world_link(world, a, -1);
 
@@ -244,7 +244,7 @@ static void the_bound_on_deferral_is_kept(void **state)
 static int setup_tick(void **state)
 {
     const struct ferry_engine_config config = {
-        .size = sizeof config, .pool_extents = 8, .pool_pages = 512, .max_defer_us = 1000};
+        .pool_extents = 8, .pool_pages = 512, .max_defer_us = 1000};
 
     return world_setup_with(state, &config);
 }
@@ -252,7 +252,7 @@ static int setup_tick(void **state)
 static int setup_without_tick(void **state)
 {
     const struct ferry_engine_config config = {
-        .size = sizeof config, .pool_extents = 8, .pool_pages = 512, .max_defer_us = UINT32_MAX};
+        .pool_extents = 8, .pool_pages = 512, .max_defer_us = UINT32_MAX};
 
     return world_setup_with(state, &config);
 }

@@ -122,7 +122,7 @@ static void add_round(struct cost *cost, const struct figures *before, const str
 /* The sender stands. */
 static void await_sender(struct pair *pair)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     assert_int_equal(ferry_link_recv(pair->report, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_INLINE);
@@ -130,14 +130,14 @@ static void await_sender(struct pair *pair)
 
 static void sender_on(struct pair *pair)
 {
-    const struct ferry_message word = {.size = sizeof word, .mode = FERRY_INLINE};
+    const struct ferry_message word = {.mode = FERRY_INLINE};
 
     assert_int_equal(ferry_link_send(pair->word, &word, PATIENCE), 0);
 }
 
 static void await_receiver(struct pair *pair)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     assert_int_equal(ferry_link_recv(pair->gate, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_LEND);
@@ -226,7 +226,7 @@ static struct cost cost_of_round(struct pair *pair, unsigned messages)
 /* KVM's counts depend on the kind of page table. */
 static int64_t expected(struct ferry_engine *engine, int figure, unsigned messages)
 {
-    struct ferry_engine_info info = FERRY_INIT(ferry_engine_info);
+    struct ferry_engine_info info;
     int64_t each = exchange->each.of[figure];
 
     ferry_engine_info(engine, &info);
@@ -407,8 +407,7 @@ static int setup(void **state)
     exchange = *state;
     /* Those that are got and freed in each round are all used once in the first ones. */
     bool move = strcmp(exchange->mode, "move") == 0;
-    const struct ferry_engine_config config = {.size = sizeof config,
-                                               .pool_extents = move ? 8 : 64,
+    const struct ferry_engine_config config = {.pool_extents = move ? 8 : 64,
                                                .pool_pages = 512,
                                                .max_defer_us = UINT32_MAX}; /* above an hour */
 

@@ -65,10 +65,8 @@ static void destroy_all(struct world *world)
 
 static int setup(void **state)
 {
-    const struct ferry_engine_config config = {.size = sizeof config,
-                                               .pool_extents = 64,
-                                               .pool_pages = 512,
-                                               .max_defer_us = UINT32_MAX}; /* above an hour */
+    const struct ferry_engine_config config = {
+        .pool_extents = 64, .pool_pages = 512, .max_defer_us = UINT32_MAX}; /* above an hour */
 
     return world_setup_with(state, &config);
 }
@@ -185,7 +183,7 @@ static void plain_bytes(void **state)
  * of its sender's wait for the next. The other begins when the first message waits for it. */
 static void turns(struct world *world, unsigned count, struct life life[2])
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     char number[16];
 
     snprintf(number, sizeof number, "%u", count);

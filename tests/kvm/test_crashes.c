@@ -208,8 +208,7 @@ static void crash_midway(void **state)
     memset(sent, 'x', sizeof sent);
     world_start(world);
     for (size_t at = 0; at < sizeof sent; at += 65536) {
-        struct ferry_message message = {
-            .size = sizeof message, .mode = FERRY_COPY, .data = sent + at, .bytes = 65536};
+        struct ferry_message message = {.mode = FERRY_COPY, .data = sent + at, .bytes = 65536};
         if (ferry_link_send(in, &message, PATIENCE) < 0)
             break;
     }

@@ -66,21 +66,16 @@ static void one_waits(void **state)
 
 static int setup_without_tick(void **state)
 {
-    const struct ferry_engine_config config = {.size = sizeof config,
-                                               .pool_extents = 64,
-                                               .pool_pages = 512,
-                                               .max_defer_us = UINT32_MAX}; /* above an hour */
+    const struct ferry_engine_config config = {
+        .pool_extents = 64, .pool_pages = 512, .max_defer_us = UINT32_MAX}; /* above an hour */
 
     return world_setup_with(state, &config);
 }
 
 static int setup_polled(void **state)
 {
-    const struct ferry_engine_config config = {.size = sizeof config,
-                                               .pool_extents = 64,
-                                               .pool_pages = 512,
-                                               .polled = true,
-                                               .max_defer_us = UINT32_MAX};
+    const struct ferry_engine_config config = {
+        .pool_extents = 64, .pool_pages = 512, .polled = true, .max_defer_us = UINT32_MAX};
 
     return world_setup_with(state, &config);
 }
@@ -271,7 +266,7 @@ static void only_if_asked_for(void **state)
 static void not_with_the_host(void **state)
 {
     struct world *world = *state;
-    const struct ferry_link_config config = {.size = sizeof config, .direct = true};
+    const struct ferry_link_config config = {.direct = true};
     struct ferry_link *link;
     struct ferry_error err;
     int a = world_add(world, "a", "null_read", NULL);

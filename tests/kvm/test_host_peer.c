@@ -29,7 +29,7 @@ static void guests_leave_the_host_some(void **state)
 {
     struct world *world = *state;
     struct ferry_link *to[8], *from[8];
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     void *extents[8], *more;
 
     for (int i = 0; i < 8; i++) {
@@ -64,9 +64,9 @@ static void refused(void **state)
 {
     struct world *world = *state;
     int a = world_add(world, "a", "until_unread", NULL);
-    const struct ferry_link_config stream = {.size = sizeof stream, .stream = true};
+    const struct ferry_link_config stream = {.stream = true};
     struct ferry_link *to, *from = world_link(world, -1, a);
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     assert_int_equal(ferry_link_create(world->engine, world->vm[a], NULL, &stream, &to, NULL), 0);
     assert_int_equal(ferry_link_refuse(from), -EPERM);
@@ -88,12 +88,11 @@ static void moved_beyond_the_share_waits(void **state)
     struct world *world = *state;
     int a = world_add(world, "a", "take_and_move", "24", NULL);
     struct ferry_link *to = world_link(world, a, -1), *from = world_link(world, -1, a);
-    struct ferry_message held[8], message = FERRY_INIT(ferry_message);
-    struct ferry_ledger books = FERRY_INIT(ferry_ledger);
+    struct ferry_message held[8], message;
+    struct ferry_ledger books;
 
     world_start(world);
     for (int i = 0; i < 8; i++) {
-        held[i].size = sizeof held[i];
         assert_int_equal(ferry_link_recv(to, PATIENCE, &held[i]), 0);
         assert_int_equal(held[i].mode, FERRY_MOVE);
     }
@@ -124,7 +123,7 @@ static void receive_modes(void **state)
                  {"lend", "4096", FERRY_LEND, 4096},
                  {"lend", "2097152", FERRY_LEND, EXTENT}};
     struct world *world = *state;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int a = world_add(world, NULL, "send", "host", cases[i].mode, "auto", "10", cases[i].bytes,
@@ -153,7 +152,7 @@ static void receive_modes(void **state)
 static void receive_moved(void **state)
 {
     struct world *world = *state;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     int a = world_add(world, "a", "send", "host", "move", "auto", "3", "2097152", NULL);
     struct ferry_link *link = world_link(world, a, -1);
 
@@ -192,11 +191,8 @@ static void send_modes(void **state)
         assert_int_equal(ferry_vm_start(world->vm[b], NULL), 0);
         assert_int_equal(ferry_link_alloc(link, 1, cases[i].page, &data), 0);
         for (unsigned n = 0; n < 10; n++) {
-            struct ferry_message message = {.size = sizeof message,
-                                            .mode = cases[i].number,
-                                            .tag = n,
-                                            .data = data,
-                                            .bytes = cases[i].length};
+            struct ferry_message message = {
+                .mode = cases[i].number, .tag = n, .data = data, .bytes = cases[i].length};
             fill(data, message.bytes, n);
             if (ferry_link_send(link, &message, PATIENCE) < 0)
                 fail_msg("%s: guest said: %s", cases[i].mode, world_said(world));
@@ -220,22 +216,19 @@ static void refusals(void **state)
     struct world *world = *state;
     int b = world_add(world, "b", "sink", "host", NULL);
     struct ferry_link *link = world_link(world, -1, b);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_INLINE, .bytes = 33};
+    struct ferry_message message = {.mode = FERRY_INLINE, .bytes = 33};
     void *data;
 
     assert_int_equal(ferry_link_alloc(link, 2, false, &data), 0);
     message.data = data;
     assert_int_equal(ferry_link_send(link, &message, 0), -EMSGSIZE);
-    message = (struct ferry_message){
-        .size = sizeof(struct ferry_message), .mode = FERRY_COPY, .data = data, .bytes = 65537};
+    message = (struct ferry_message){.mode = FERRY_COPY, .data = data, .bytes = 65537};
     assert_int_equal(ferry_link_send(link, &message, 0), -EMSGSIZE);
-    message = (struct ferry_message){.size = sizeof message, .mode = 99};
+    message = (struct ferry_message){.mode = 99};
     assert_int_equal(ferry_link_send(link, &message, 0), -EINVAL);
-    message = (struct ferry_message){
-        .size = sizeof(struct ferry_message), .mode = FERRY_LEND, .data = &message, .bytes = 1};
+    message = (struct ferry_message){.mode = FERRY_LEND, .data = &message, .bytes = 1};
     assert_int_equal(ferry_link_send(link, &message, 0), -EFAULT);
-    message = (struct ferry_message){
-        .size = sizeof(struct ferry_message), .mode = FERRY_LEND, .data = data, .bytes = EXTENT};
+    message = (struct ferry_message){.mode = FERRY_LEND, .data = data, .bytes = EXTENT};
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
     assert_int_equal(ferry_link_send(link, &message, 0), -EPERM); /* lent already */
     message.bytes = 2 * EXTENT;                                   /* half of it lent */
@@ -251,8 +244,7 @@ static void back_pressure(void **state)
     struct world *world = *state;
     int b = world_add(world, "b", "sink", "host", NULL);
     struct ferry_link *link = world_link(world, -1, b);
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_INLINE, .data = "x", .bytes = 1};
+    struct ferry_message message = {.mode = FERRY_INLINE, .data = "x", .bytes = 1};
     int sent = 0;
 
     while (ferry_link_send(link, &message, 0) == 0)
@@ -275,7 +267,7 @@ static void loans_of_the_dead(void **state)
     struct world *world = *state;
     int b = world_add(world, "b", "spin", NULL);
     struct ferry_link *link = world_link(world, -1, b);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_LEND, .bytes = EXTENT};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = EXTENT};
     void *home;
     size_t bytes;
 
@@ -297,11 +289,9 @@ static void first_look(void **state)
     struct world *world = *state;
     int b = world_add(world, "b", "sink", "host", NULL), c = world_add(world, "c", "nothing", NULL);
     struct ferry_link *to_b = world_link(world, -1, b), *to_c = world_link(world, -1, c);
-    struct ferry_message inlined = {
-        .size = sizeof inlined, .mode = FERRY_INLINE, .data = "x", .bytes = 1};
-    struct ferry_message copied = {
-        .size = sizeof copied, .mode = FERRY_COPY, .data = "0123456789", .bytes = 10};
-    struct ferry_link_stats stats = FERRY_INIT(ferry_link_stats);
+    struct ferry_message inlined = {.mode = FERRY_INLINE, .data = "x", .bytes = 1};
+    struct ferry_message copied = {.mode = FERRY_COPY, .data = "0123456789", .bytes = 10};
+    struct ferry_link_stats stats;
 
     assert_int_equal(ferry_link_await_receiver(to_b, 0), -ETIMEDOUT);
     world_start(world);
@@ -321,7 +311,7 @@ static void first_look(void **state)
 static void cancelled(void **state)
 {
     struct world *world = *state;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     int b = world_add(world, "b", "spin", NULL);
     struct ferry_link *link = world_link(world, b, -1);
 

@@ -95,8 +95,7 @@ static void run_others(struct world *world)
         char path[512];
 
         copy_guest("nothing", 0, path);
-        const struct ferry_vm_config config = {
-            .size = sizeof config, .name = "other", .program = path};
+        const struct ferry_vm_config config = {.name = "other", .program = path};
         struct ferry_vm *other;
         assert_int_equal(ferry_vm_create(world->engine, &config, &other, NULL), 0);
         ferry_vm_destroy(other);
@@ -211,7 +210,7 @@ static void a_question_ends_when_its_vm_is_stopped(void **state)
 
 static void *ask(void *link)
 {
-    static struct ferry_identity identity = FERRY_INIT(ferry_identity);
+    static struct ferry_identity identity;
 
     ferry_link_peer(link, &identity);
     return &identity;

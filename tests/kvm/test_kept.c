@@ -23,7 +23,7 @@ static int setup(void **state)
         return -1;
     snprintf(path, sizeof path, "%s/crossover", directory);
     snprintf(kept, sizeof kept, "%s.cpuid", path);
-    const struct ferry_engine_config config = {.size = sizeof config, .measure_cache = path};
+    const struct ferry_engine_config config = {.measure_cache = path};
     return world_setup_with(state, &config);
 }
 
@@ -56,7 +56,7 @@ static void file_write(const unsigned char *bytes, size_t length)
 
 static void engine_once(void)
 {
-    const struct ferry_engine_config config = {.size = sizeof config, .measure_cache = path};
+    const struct ferry_engine_config config = {.measure_cache = path};
     struct ferry_engine *engine;
 
     assert_int_equal(ferry_engine_create(&config, &engine, NULL), 0);

@@ -29,7 +29,7 @@ static void create_errors(void **state)
     struct ferry_vm *vm;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct ferry_vm_config config = {.size = sizeof config, .program = cases[i].program};
+        const struct ferry_vm_config config = {.program = cases[i].program};
         assert_int_equal(ferry_vm_create(world->engine, &config, &vm, &err), cases[i].code);
         if (!strstr(err.text, cases[i].text) || !strstr(err.text, cases[i].program))
             fail_msg("no '%s' or no path in: %s", cases[i].text, err.text);
@@ -56,7 +56,7 @@ static void names(void **state)
                  {"caf\xc3\xa9", 0, ""},
                  {"hosts", -EEXIST, "'hosts' already"}};
     struct world *world = *state;
-    struct ferry_vm_config config = FERRY_INIT(ferry_vm_config);
+    struct ferry_vm_config config = {0};
     struct ferry_error err;
     char path[512];
 
@@ -94,7 +94,7 @@ static void names(void **state)
 static void a_vm_remembers_what_its_maker_gave_it(void **state)
 {
     struct world *world = *state;
-    struct ferry_vm_config config = FERRY_INIT(ferry_vm_config);
+    struct ferry_vm_config config = {0};
     int mine, a = world_add(world, "a", "nothing", NULL);
     char path[512];
 
@@ -111,7 +111,7 @@ static void values_that_are_none(void **state)
 {
     struct world *world = *state;
     struct ferry_vm_config configs[4] = {0};
-    struct ferry_engine_config wrong = {.size = sizeof wrong, .log_level = (enum ferry_log_level)4};
+    struct ferry_engine_config wrong = {.log_level = (enum ferry_log_level)4};
     struct ferry_engine *engine;
     struct ferry_error err;
     struct ferry_vm *vm;
@@ -121,7 +121,6 @@ static void values_that_are_none(void **state)
     configs[2].transfer = (enum ferry_transfer)3;
     configs[3].stderr_fd = -2;
     for (int i = 0; i < 4; i++) {
-        configs[i].size = sizeof configs[i];
         configs[i].program = "/proc/self/exe"; /* which would be refused otherwise */
         assert_int_equal(ferry_vm_create(world->engine, &configs[i], &vm, &err), -EINVAL);
         assert_non_null(strstr(err.text, "is no value of ferry_vm_config."));
@@ -130,8 +129,7 @@ static void values_that_are_none(void **state)
     assert_non_null(strstr(err.text, "log_level"));
     for (size_t i = 0; i < 2; i++) {
         const int cpu = i == 0 ? -1 : 1 << 20;
-        const struct ferry_engine_config nowhere = {
-            .size = sizeof nowhere, .polled = true, .polled_cpu = &cpu};
+        const struct ferry_engine_config nowhere = {.polled = true, .polled_cpu = &cpu};
 
         assert_int_equal(ferry_engine_create(&nowhere, &engine, &err), -EINVAL);
         assert_non_null(strstr(err.text, "of polled_cpu may not be used"));
@@ -143,8 +141,7 @@ static void link_errors(void **state)
     struct world *world = *state;
     struct ferry_link *link;
     struct ferry_error err;
-    const struct ferry_link_config many = {.size = sizeof many, .max_messages = 49},
-                                   stream = {.size = sizeof stream, .stream = true};
+    const struct ferry_link_config many = {.max_messages = 49}, stream = {.stream = true};
     int a = world_add(world, "a", "spin", NULL), b = world_add(world, "b", "spin", NULL);
     struct ferry_vm *va = world->vm[a], *vb = world->vm[b];
 
@@ -235,7 +232,6 @@ static void *wait_for_end(void *arg)
     struct waiter *waiter = arg;
 
     atomic_store(&waiter->tid, gettid());
-    waiter->exit.size = sizeof waiter->exit;
     waiter->result = ferry_vm_wait(waiter->vm, UINT64_MAX, &waiter->exit);
     return NULL;
 }
@@ -321,7 +317,7 @@ static void a_hundred_in_turn(void **state)
         snprintf(name, sizeof name, "vm%d", i);
         int a = world_add(world, name, "send", "host", "lend", "auto", "2", "4096", NULL);
         struct ferry_link *link = world_link(world, a, -1);
-        struct ferry_message message = FERRY_INIT(ferry_message);
+        struct ferry_message message;
         world_start(world);
         for (int n = 0; n < 2; n++) {
             assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
@@ -357,10 +353,10 @@ static void two_engines(void **state)
 static void what_the_machine_offers(void **state)
 {
     struct world *world = *state;
-    struct ferry_machine machine = FERRY_INIT(ferry_machine);
-    struct ferry_engine_info info = FERRY_INIT(ferry_engine_info);
+    struct ferry_machine machine;
+    struct ferry_engine_info info;
 
-    assert_int_equal(ferry_machine_probe(&machine), 0);
+    ferry_machine_probe(&machine);
     assert_int_equal(machine.kvm_errno, 0);
     assert_int_equal(machine.kvm_api, 12);
     assert_true(machine.exit_ns > 0 && machine.handover_ns > 0 && machine.copy_ns > 0);

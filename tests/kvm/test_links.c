@@ -111,7 +111,7 @@ struct caller {
 static void *receive(void *arg)
 {
     struct caller *caller = arg;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     atomic_store(&caller->tid, (int)syscall(SYS_gettid));
     caller->result = ferry_link_recv(caller->link, UINT64_MAX, &message);
@@ -148,8 +148,7 @@ static void a_running_guest_learns_of_it(void **state)
     int a = world_add(world, "a", "stdio", NULL);
     struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
     char text[64] = "";
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_INLINE, .data = "word\n", .bytes = 5};
+    struct ferry_message message = {.mode = FERRY_INLINE, .data = "word\n", .bytes = 5};
 
     world_start(world);
     assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
@@ -208,7 +207,7 @@ struct looker {
 static void *look(void *arg)
 {
     struct looker *looker = arg;
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
     void *addr;
     size_t bytes;
 
@@ -241,10 +240,8 @@ static void a_look_makes_no_system_call(void **state)
 
     assert_int_equal(ferry_link_alloc(looker.in, 49, true, &page), 0);
     for (int i = 0; i <= 48; i++) {
-        looker.lent = (struct ferry_message){.size = sizeof looker.lent,
-                                             .mode = FERRY_LEND,
-                                             .data = (char *)page + i * 4096,
-                                             .bytes = 4096};
+        looker.lent = (struct ferry_message){
+            .mode = FERRY_LEND, .data = (char *)page + i * 4096, .bytes = 4096};
         assert_int_equal(ferry_link_send(looker.in, &looker.lent, 0), i < 48 ? 0 : -ETIMEDOUT);
     }
     world_start(world);

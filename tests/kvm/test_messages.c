@@ -158,8 +158,7 @@ static void plain_writes_may_be_immediate(void **state)
 {
     struct world *world = *state;
     char text[3 * 512] = {0}, got[sizeof text + 1];
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_COPY, .data = text, .bytes = sizeof text};
+    struct ferry_message message = {.mode = FERRY_COPY, .data = text, .bytes = sizeof text};
 
     world->delivery = FERRY_DELIVER_IMMEDIATE;
     int a = world_add(world, "a", "stdio", NULL);

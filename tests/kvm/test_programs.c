@@ -67,8 +67,7 @@ static void *feed_all(void *arg)
     struct feed *feed = arg;
 
     for (size_t sent = 0; sent < feed->bytes && feed->result == 0;) {
-        struct ferry_message next = {
-            .size = sizeof next, .mode = FERRY_COPY, .data = feed->data + sent};
+        struct ferry_message next = {.mode = FERRY_COPY, .data = feed->data + sent};
         next.bytes = feed->bytes - sent < feed->piece ? feed->bytes - sent : feed->piece;
         feed->result = ferry_link_send(feed->link, &next, PATIENCE);
         sent += next.bytes;
@@ -129,8 +128,7 @@ static void passed_on_without_a_copy(void **state)
 {
     enum { EXTENT = 2 << 20 };
     struct world *world = *state;
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_LEND, .bytes = EXTENT - 5};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = EXTENT - 5};
     int a = world_add(world, "a", "pass_on", NULL), b = world_add(world, "b", "pass_on", NULL);
     struct ferry_link *in = world_stream(world, -1, a), *between = world_stream(world, a, b);
     struct ferry_link *out = world_stream(world, b, -1);
@@ -143,7 +141,7 @@ static void passed_on_without_a_copy(void **state)
     for (int round = 0; round < 20; round++) {
         memset(extent, 'a' + round, EXTENT);
         assert_int_equal(ferry_link_send(in, &message, PATIENCE), 0);
-        struct ferry_message got = FERRY_INIT(ferry_message);
+        struct ferry_message got;
         assert_int_equal(ferry_link_recv(out, PATIENCE, &got), 0);
         assert_int_equal(got.mode, FERRY_LEND);
         assert_ptr_equal(got.data, message.data); /* the very page */
@@ -168,8 +166,7 @@ static void a_call_splits_no_message(void **state)
 {
     enum { EXTENT = 2 << 20, COUNT = 12 };
     struct world *world = *state;
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_LEND, .bytes = EXTENT - 5};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = EXTENT - 5};
     int a = world_add(world, "a", "pass_on", NULL);
     struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
     void *extents;
@@ -182,7 +179,7 @@ static void a_call_splits_no_message(void **state)
     ferry_link_hangup(in);
     world_start(world);
     for (int i = 0; i < COUNT; i++) {
-        struct ferry_message got = FERRY_INIT(ferry_message);
+        struct ferry_message got;
         assert_int_equal(ferry_link_recv(out, PATIENCE, &got), 0);
         assert_int_equal(got.mode, FERRY_LEND);
         assert_int_equal(got.bytes, message.bytes);
@@ -224,8 +221,7 @@ static void ends_early(void **state)
     world_stream(world, a, b);
     world_start(world);
     do {
-        struct ferry_message message = {
-            .size = sizeof message, .mode = FERRY_COPY, .data = data, .bytes = sizeof data};
+        struct ferry_message message = {.mode = FERRY_COPY, .data = data, .bytes = sizeof data};
         result = ferry_link_send(in, &message, PATIENCE);
     } while (result == 0);
     assert_int_equal(result, -32); /* EPIPE: the end of b ended a, and so this */

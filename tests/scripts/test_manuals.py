@@ -63,7 +63,8 @@ class Pages(unittest.TestCase):
         return None
 
     def test_each_function_is_in_the_page_of_its_section(self):
-        declared = re.findall(r"^FERRY_API[^(;]*?(\w+)\(", read(HEADERS[0]), re.MULTILINE)
+        declared = re.findall(r"^(?:FERRY_API|static inline)[^(;]*?(ferry_\w+)\(", read(HEADERS[0]),
+                              re.MULTILINE)
         declared += re.findall(r"^(?:\w+ )+\*?(ferry_\w+)\(", read(HEADERS[1]), re.MULTILINE)
         self.assertGreater(len(declared), 45)
         for name in declared:

@@ -35,7 +35,7 @@ void core_end(struct ferry_engine *engine)
 
 void core_assert_books(struct ferry_engine *engine, uint64_t free, uint64_t owned, uint64_t lent)
 {
-    struct ferry_ledger books = FERRY_INIT(ferry_ledger);
+    struct ferry_ledger books;
 
     struct ledger_count count = ledger_prove(&engine->exchange.ledger);
     assert_int_equal(count.free + count.owned + count.lent, pool_units(&engine->exchange.pool));
@@ -84,14 +84,14 @@ static struct ferry_link *link_between(struct ferry_vm *from, struct ferry_vm *t
 
 struct ferry_link *core_link(struct ferry_vm *from, struct ferry_vm *to, uint32_t max_messages)
 {
-    const struct ferry_link_config config = {.size = sizeof config, .max_messages = max_messages};
+    const struct ferry_link_config config = {.max_messages = max_messages};
 
     return link_between(from, to, &config);
 }
 
 struct ferry_link *core_stream_link(struct ferry_vm *from, struct ferry_vm *to)
 {
-    const struct ferry_link_config config = {.size = sizeof config, .stream = true};
+    const struct ferry_link_config config = {.stream = true};
 
     return link_between(from, to, &config);
 }

@@ -12,10 +12,3 @@ extern "C" const char *headers_cxx_version(void)
 
     return (void *)host_send != (void *)guest_send ? ferry_version() : nullptr;
 }
-
-extern "C" size_t headers_cxx_size(void)
-{
-    struct ferry_vm_exit exit = FERRY_INIT(ferry_vm_exit);
-
-    return exit.status == 0 ? exit.size : 0;
-}

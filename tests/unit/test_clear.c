@@ -359,8 +359,7 @@ static void the_host_sends_part(void **state)
     (void)state;
     assert_int_equal(ferry_link_alloc(link, 1, false, &extent), 0);
     memset(extent, 'h', EXTENT);
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_LEND, .data = (char *)extent + 7, .bytes = 9};
+    struct ferry_message message = {.mode = FERRY_LEND, .data = (char *)extent + 7, .bytes = 9};
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
     assert_true(pool_covering(&engine->exchange.pool,
                               core_take(vm->endpoint).payload.addr - FERRY_WINDOW_BASE, 1, &units));

@@ -207,7 +207,7 @@ static void random_traffic(void **state)
             for (uint32_t unit = 0; unit < pool_units(&engine->exchange.pool); unit++)
                 assert_tables_agree(unit);
     }
-    struct ferry_ledger books = FERRY_INIT(ferry_ledger);
+    struct ferry_ledger books;
     ferry_engine_ledger(engine, &books);
     assert_int_equal(books.leaked, 0);
     /* It was real traffic. */
@@ -244,7 +244,7 @@ static void traffic_by_threads(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, guest_thread, &guests[i]), 0);
     }
     for (int i = 0; i < 200; i++) {
-        struct ferry_ledger books = FERRY_INIT(ferry_ledger);
+        struct ferry_ledger books;
         ferry_engine_ledger(engine, &books);
         struct ledger_count count = ledger_prove(&engine->exchange.ledger);
         assert_int_equal(count.free + count.owned + count.lent + count.transit,

@@ -600,7 +600,7 @@ static void a_link_that_finds_no_room_is_shown_to_nobody(void **state)
 static void taking_a_completion_wakes_the_host(void **state)
 {
     struct ferry_link *link = core_link(NULL, vm_c, 0);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_LEND, .bytes = 4096};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = 4096};
     size_t bytes;
     void *page;
 

@@ -87,7 +87,7 @@ static void places_in_the_table_are_used_again(void **state)
 static void the_host_is_one_peer(void **state)
 {
     struct ferry_link *in = core_link(NULL, vm_b, 8), *out = core_link(vm_b, NULL, 8);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_INLINE};
+    struct ferry_message message = {.mode = FERRY_INLINE};
 
     (void)state;
     vm_b->started = true; /* from here on it may be using them */
@@ -105,7 +105,7 @@ static void the_host_is_one_peer(void **state)
 static void what_the_host_had_goes_to_the_pool(void **state)
 {
     struct ferry_link *in = core_link(NULL, vm_b, 8), *out = core_link(vm_b, NULL, 8);
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_LEND, .bytes = 4096};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = 4096};
     struct units moved = core_alloc(b, 2, true);
     void *kept;
 

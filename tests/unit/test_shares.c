@@ -145,7 +145,7 @@ static void loans_of_the_dead_are_counted(void **state)
 /* What is moved to the host beyond what the sender may own waits until the host frees some. */
 static void the_host_takes_a_share(void **state)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     (void)state;
     for (uint32_t i = 0; i < 2; i++)

@@ -42,84 +42,84 @@ static int tear_down(void **state)
 
 /* --- every call that takes or fills a struct ----------------------------------- */
 
-static int make_engine(void *config)
+static int make_engine(void *config, size_t bytes)
 {
     struct ferry_engine *made;
     struct ferry_error err;
-    int result = ferry_engine_create(config, &made, &err);
+    int result = ferry_engine_create_sized(config, bytes, &made, &err);
 
     assert_true(result < 0);
-    assert_non_null(strstr(err.text, "ferry_engine_config.size"));
+    assert_non_null(strstr(err.text, "the struct ferry_engine_config"));
     return result;
 }
 
-static int make_vm(void *config)
+static int make_vm(void *config, size_t bytes)
 {
     struct ferry_vm *made;
     struct ferry_error err;
-    int result = ferry_vm_create(engine, config, &made, &err);
+    int result = ferry_vm_create_sized(engine, config, bytes, &made, &err);
 
     assert_true(result < 0);
-    assert_non_null(strstr(err.text, "ferry_vm_config.size"));
+    assert_non_null(strstr(err.text, "the struct ferry_vm_config"));
     return result;
 }
 
-static int make_link(void *config)
+static int make_link(void *config, size_t bytes)
 {
     struct ferry_link *made;
     struct ferry_error err;
-    int result = ferry_link_create(engine, vm, NULL, config, &made, &err);
+    int result = ferry_link_create_sized(engine, vm, NULL, config, bytes, &made, &err);
 
     assert_true(result < 0);
-    assert_non_null(strstr(err.text, "ferry_link_config.size"));
+    assert_non_null(strstr(err.text, "the struct ferry_link_config"));
     return result;
 }
 
-static int keep(void *machine)
+static int keep(void *machine, size_t bytes)
 {
     uint64_t held;
 
-    return ferry_machine_keep(machine, "/nowhere/at/all", &held);
+    return ferry_machine_keep_sized(machine, bytes, "/nowhere/at/all", &held);
 }
 
-static int look(void *machine)
+static int look(void *machine, size_t bytes)
 {
-    return ferry_machine_probe(machine);
+    return ferry_machine_probe_sized(machine, bytes);
 }
 
-static int ledger(void *books)
+static int ledger(void *books, size_t bytes)
 {
-    return ferry_engine_ledger(engine, books);
+    return ferry_engine_ledger_sized(engine, books, bytes);
 }
 
-static int info(void *found)
+static int info(void *found, size_t bytes)
 {
-    return ferry_engine_info(engine, found);
+    return ferry_engine_info_sized(engine, found, bytes);
 }
 
-static int wait_vm(void *end)
+static int wait_vm(void *end, size_t bytes)
 {
-    return ferry_vm_wait(vm, 0, end);
+    return ferry_vm_wait_sized(vm, 0, end, bytes);
 }
 
-static int vm_stats(void *stats)
+static int vm_stats(void *stats, size_t bytes)
 {
-    return ferry_vm_stats(vm, stats);
+    return ferry_vm_stats_sized(vm, stats, bytes);
 }
 
-static int link_stats(void *stats)
+static int link_stats(void *stats, size_t bytes)
 {
-    return ferry_link_stats(in, stats);
+    return ferry_link_stats_sized(in, stats, bytes);
 }
 
-static int peer(void *identity)
+static int peer(void *identity, size_t bytes)
 {
-    return ferry_link_peer(in, identity);
+    return ferry_link_peer_sized(in, identity, bytes);
 }
 
-static int send_one(void *message)
+static int send_one(void *message, size_t bytes)
 {
-    return ferry_link_send(in, message, 0);
+    return ferry_link_send_sized(in, message, bytes, 0);
 }
 
 static uint32_t waiting_at_the_host(void)
@@ -127,18 +127,18 @@ static uint32_t waiting_at_the_host(void)
     return out->to->in_head - out->to->in_tail;
 }
 
-static int receive(void *message)
+static int receive(void *message, size_t bytes)
 {
     struct ferry_desc desc = core_inline(0, 1);
 
     if (waiting_at_the_host() == 0)
         assert_int_equal(core_send(vm->endpoint, &desc), 0);
-    return ferry_link_recv(out, 0, message);
+    return ferry_link_recv_sized(out, 0, message, bytes);
 }
 
 static const struct {
     const char *name;
-    int (*call)(void *);
+    int (*call)(void *, size_t);
     size_t bytes;
     bool fills;
 } calls[] = {
@@ -160,7 +160,6 @@ static const struct {
 #define CALLS (sizeof calls / sizeof calls[0])
 
 static union {
-    size_t size;
     unsigned char bytes[TOO_LONG];
     struct ferry_message message;
 } room;
@@ -168,8 +167,7 @@ static union {
 static int call_with(size_t i, size_t bytes)
 {
     memset(&room, UNTOUCHED, sizeof room);
-    room.size = bytes;
-    return calls[i].call(&room);
+    return calls[i].call(&room, bytes);
 }
 
 static void expect_byte(const char *name, size_t from, size_t to, unsigned char byte)
@@ -189,7 +187,7 @@ static void a_size_that_cannot_be_is_refused(void **state)
             int result = call_with(i, none[k]);
             if (result != (none[k] > 4096 ? -E2BIG : -EINVAL))
                 fail_msg("%s: size %zu gave %d", calls[i].name, none[k], result);
-            expect_byte(calls[i].name, sizeof(size_t), TOO_LONG, UNTOUCHED);
+            expect_byte(calls[i].name, 0, TOO_LONG, UNTOUCHED);
         }
     }
     assert_int_equal(waiting_at_the_host(), 1); /* no message was lost by it */
@@ -205,10 +203,8 @@ static void no_more_is_filled_than_the_caller_knows(void **state)
         if (!calls[i].fills)
             continue;
         assert_int_equal(call_with(i, today), 0);
-        assert_int_equal(room.size, today);
         expect_byte(calls[i].name, today, TOO_LONG, UNTOUCHED);
         assert_int_equal(call_with(i, later), 0);
-        assert_int_equal(room.size, later);
         expect_byte(calls[i].name, today, later, 0);
         expect_byte(calls[i].name, later, TOO_LONG, UNTOUCHED);
     }
@@ -218,48 +214,45 @@ static void what_the_library_does_not_know_must_be_zero(void **state)
 {
     (void)state;
     memset(&room, 0, sizeof room);
-    room.message = (struct ferry_message){.size = sizeof room.message + 8, .mode = FERRY_INLINE};
-    assert_int_equal(send_one(&room), 0);
+    room.message.mode = FERRY_INLINE;
+    assert_int_equal(send_one(&room, sizeof room.message + 8), 0);
     room.bytes[sizeof room.message + 7] = 1;
-    assert_int_equal(send_one(&room), -E2BIG);
-    room.size--; /* that byte is the caller's */
-    assert_int_equal(send_one(&room), 0);
+    assert_int_equal(send_one(&room, sizeof room.message + 8), -E2BIG);
+    assert_int_equal(send_one(&room, sizeof room.message + 7), 0); /* that byte is the caller's */
     room.message.zero = 1;
-    assert_int_equal(send_one(&room), -EINVAL);
+    assert_int_equal(send_one(&room, sizeof room.message), -EINVAL);
     assert_int_equal(core_waiting(vm->endpoint), 2);
 }
 
 /* --- a struct that grew since the first release -------------------------------- */
 
 struct grown {
-    size_t size;
     uint32_t first, also_first;
     uint64_t second;
 };
-#define FIRST_GROWN 16
+#define FIRST_GROWN 8
 
 static void what_an_old_caller_does_not_know_is_zero(void **state)
 {
-    const struct grown theirs = {.size = FIRST_GROWN, .first = 1, .also_first = 2, .second = 3};
+    const struct grown theirs = {.first = 1, .also_first = 2, .second = 3};
     struct grown own;
 
     (void)state;
     memset(&own, UNTOUCHED, sizeof own);
-    assert_int_equal(sized_take(&own, sizeof own, FIRST_GROWN, &theirs), 0);
+    assert_int_equal(sized_take(&own, sizeof own, FIRST_GROWN, &theirs, FIRST_GROWN), 0);
     assert_int_equal(own.first, 1);
     assert_int_equal(own.also_first, 2);
     assert_int_equal(own.second, 0);
-    assert_int_equal(sized_take(&own, sizeof own, sizeof own, &theirs), -EINVAL);
+    assert_int_equal(sized_take(&own, sizeof own, sizeof own, &theirs, FIRST_GROWN), -EINVAL);
 }
 
 static void an_old_caller_gets_what_it_knows(void **state)
 {
-    struct grown theirs = {.size = FIRST_GROWN, .second = 3};
-    const struct grown own = {.size = 7, .first = 1, .also_first = 2, .second = 4};
+    struct grown theirs = {.second = 3};
+    const struct grown own = {.first = 1, .also_first = 2, .second = 4};
 
     (void)state;
-    sized_give(&theirs, &own, sizeof own);
-    assert_int_equal(theirs.size, FIRST_GROWN);
+    sized_give(&theirs, FIRST_GROWN, &own, sizeof own);
     assert_int_equal(theirs.first, 1);
     assert_int_equal(theirs.also_first, 2);
     assert_int_equal(theirs.second, 3);
@@ -270,7 +263,7 @@ static void an_old_caller_gets_what_it_knows(void **state)
 /* The copy has the payload in itself, and can be sent on when the first one is no more. */
 static void a_received_message_can_be_copied(void **state)
 {
-    struct ferry_message first = FERRY_INIT(ferry_message), copy;
+    struct ferry_message first, copy;
     struct ferry_desc desc = core_inline(0, 5);
 
     (void)state;
@@ -290,8 +283,7 @@ static void a_received_message_can_be_copied(void **state)
 static void a_payload_elsewhere_is_where_it_is(void **state)
 {
     char text[] = "text";
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_INLINE, .data = text, .bytes = sizeof text};
+    struct ferry_message message = {.mode = FERRY_INLINE, .data = text, .bytes = sizeof text};
 
     (void)state;
     assert_ptr_equal(ferry_message_data(&message), text);
@@ -303,7 +295,7 @@ static void a_link_remembers_what_its_maker_gave_it(void **state)
 {
     struct ferry_vm *other = core_vm(engine, "b");
     int mine;
-    const struct ferry_link_config config = {.size = sizeof config, .user = &mine};
+    const struct ferry_link_config config = {.user = &mine};
     struct ferry_link *link;
 
     (void)state;

@@ -50,7 +50,7 @@ static void a_sends_to_the_host(void)
 
 static void the_host_receives(void **state)
 {
-    struct ferry_message message = FERRY_INIT(ferry_message);
+    struct ferry_message message;
 
     (void)state;
     before_prepare = a_sends_to_the_host;
@@ -67,8 +67,7 @@ static void b_gives_back(void)
 /* The one page that may be on its way comes back, then the next is sent. */
 static void the_host_sends(void **state)
 {
-    struct ferry_message message = {
-        .size = sizeof message, .mode = FERRY_COPY, .data = core_memory_bytes, .bytes = 8};
+    struct ferry_message message = {.mode = FERRY_COPY, .data = core_memory_bytes, .bytes = 8};
 
     (void)state;
     assert_int_equal(ferry_link_send(from_host, &message, UINT64_MAX), 0);
@@ -78,7 +77,7 @@ static void the_host_sends(void **state)
 
 static void the_host_reclaims(void **state)
 {
-    struct ferry_message message = {.size = sizeof message, .mode = FERRY_LEND, .bytes = 8};
+    struct ferry_message message = {.mode = FERRY_LEND, .bytes = 8};
     void *addr;
     size_t bytes;
 
