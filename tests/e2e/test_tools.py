@@ -10,7 +10,7 @@ import tempfile
 from harness import FERRY, FerryTest, example, guest, main, pipe
 
 FERRY_CC = os.environ["FERRY_CC"]
-HEADER = os.environ["FERRY_HEADER"]
+HEADERS = os.environ["FERRY_HEADERS"].split(":")
 
 STAGE = r"""
 #include <ferry/guest.h>
@@ -54,12 +54,14 @@ class Library(FerryTest):
     build = os.path.dirname(FERRY)
 
     def declared(self):
-        with open(HEADER, encoding="utf-8") as file:
-            declared = set(re.findall(r"^FERRY_API[^(;]*?(\w+)\(", file.read(), re.MULTILINE))
+        declared = set()
+        for header in HEADERS:
+            with open(header, encoding="utf-8") as file:
+                declared |= set(re.findall(r"^FERRY_API[^(;]*?(\w+)\(", file.read(), re.MULTILINE))
         self.assertGreater(len(declared), 20)
         return sorted(declared)
 
-    def test_the_archive_shows_the_functions_of_its_header_and_no_more(self):
+    def test_the_archive_shows_the_functions_of_its_headers_and_no_more(self):
         listing = subprocess.run(
             ["nm", "-g", "--defined-only", os.path.join(self.build, "libferry.a")],
             capture_output=True, text=True, check=True,
@@ -76,7 +78,7 @@ class Library(FerryTest):
             source, program = (os.path.join(directory, name) for name in ("host.c", "host"))
             with open(source, "w", encoding="ascii") as file:
                 file.write(EMBEDDER)
-            include = os.path.dirname(os.path.dirname(HEADER))
+            include = os.path.dirname(os.path.dirname(HEADERS[0]))
             subprocess.run(
                 ["gcc", "-static", "-I", include, "-o", program, source, *flags], check=True
             )
@@ -88,7 +90,7 @@ class Library(FerryTest):
         self.assertIn("crashed by SIGSEGV at rip 0x", said[1])
         self.assertEqual(len(said), 2)
 
-    def test_exports_the_functions_of_its_header_and_no_more(self):
+    def test_exports_the_functions_of_its_headers_and_no_more(self):
         declared = self.declared()
         library = os.path.join(self.build, "libferry.so")
         listing = subprocess.run(
