@@ -98,7 +98,7 @@ static const guest_call calls[] = {
 bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     const struct kvm_regs *regs = vcpu_regs(vcpu);
-    const uint64_t arg[] = {regs->rdi, regs->rsi}, number = regs->rax;
+    const uint64_t arg[3] = {regs->rdi, regs->rsi, regs->rdx}, number = regs->rax;
     guest_call call = number < sizeof calls / sizeof *calls ? calls[number] : NULL;
 
     vcpu_set_rax(vcpu, call ? (uint64_t)call(vm, arg) : (uint64_t)-ENOSYS);
