@@ -10,7 +10,7 @@
 
 #include <Zydis/Zydis.h>
 
-#ifdef ZYDIS_MAX_OPERAND_COUNT_VISIBLE /* Zydis 4, as in host/instruction.c */
+#ifdef ZYDIS_MAX_OPERAND_COUNT_VISIBLE /* Zydis 4, as in host/program/instruction.c */
 #define DECODE ZydisDecoderDecodeFull
 #else
 #define DECODE ZydisDecoderDecodeBuffer
