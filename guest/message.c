@@ -22,7 +22,7 @@ static struct {
     uint64_t taken;    /* tickets below this one were taken; may lag */
     uint32_t in_tail, home_tail, release_head;
     struct ferry_guest_hooks hooks;
-    /* What the stream layer met and was not for it, in order. */
+    /* Messages that the stream layer took and that are not for it, in order. */
     struct ferry_msg kept[FERRY_RING_ENTRIES];
     uint32_t kept_head, kept_tail;
     bool looked; /* for a message, by an exit */

@@ -30,7 +30,7 @@ struct runner {
     /* Held by the thread that serves the guest, but not while the guest runs. Its holder finds the
      * VMM's side of the out ring at rest. */
     struct lock serving;
-    atomic_uint in_guest;     /* so many of its CPUs are */
+    atomic_uint in_guest;     /* how many of its CPUs are in the guest */
     atomic_ullong entered_ns; /* when its guest was entered last */
     atomic_ullong exits_immediate, exits_natural;
 

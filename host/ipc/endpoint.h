@@ -56,7 +56,7 @@ enum held_state {
     HELD_TAKEN,   /* by the guest, or the host: it may release it */
     HELD_READ,    /* by the VMM, for plain reads: the guest cannot release it */
     HELD_LEAVING, /* one thread is releasing or forwarding it */
-    HELD_STUCK,   /* released, but could not be closed: loan_collect tries again */
+    HELD_STUCK,   /* released, and not yet closed: loan_collect closes it, again if that failed */
     HELD_STATES
 };
 

@@ -32,7 +32,7 @@ static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline)
     return result == -EINTR ? -ECANCELED : result;
 }
 
-/* After a wait that was worth it, look again. */
+/* -EAGAIN after a wait that an event ended: the caller looks again. */
 static int again(int blocked)
 {
     return blocked == 0 ? -EAGAIN : blocked;

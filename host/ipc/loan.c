@@ -368,7 +368,7 @@ void loan_collect(struct endpoint *endpoint)
         finish_releases(endpoint, tokens, count);
 }
 
-/* Others may have looked meanwhile; then this finds nothing, once. */
+/* Another thread may have collected meanwhile; then loan_collect finds nothing, once. */
 void loan_collect_new(struct endpoint *endpoint)
 {
     struct ferry_control_guest *guest = &endpoint->control->guest;

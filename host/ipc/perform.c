@@ -283,8 +283,8 @@ static void complete(struct transfer *run, uint32_t count)
             loan_forward(link->from, (uint32_t)run[i].forwarded_token);
 }
 
-/* Room for all, then each in turn; *ready of them can change hands. Why not more; 0: the next has
- * other rights, and may go by itself. */
+/* Reserves room for all, then prepares each in turn. *ready: how many can change hands together.
+ * Returns why not more; 0: the next has other rights and may go by itself. */
 static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
 {
     uint32_t tokens[PERFORM_MOST] = {0}, reserved, i;

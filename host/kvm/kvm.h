@@ -16,7 +16,7 @@ struct kvm {
 };
 
 /* Opens /dev/kvm, checks what Ferry needs, prepares CPUID and XCR0 for guests. `kept_path`: see
- * cpuid_read. On an error, too, kvm_close must follow; before it `fd` is -1. */
+ * cpuid_read. The caller sets `fd` to -1 first. After an error, too, kvm_close must follow. */
 int kvm_open(struct kvm *kvm, const char *kept_path, struct ferry_error *err);
 void kvm_close(struct kvm *kvm);
 

@@ -27,8 +27,8 @@ struct vcpu {
 /* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
 int vcpu_kick_signal(void);
 
-/* Makes a CPU of the VM and its first state. On an error, too, vcpu_destroy must follow; before it
- * `fd` is -1. */
+/* Makes a CPU of the VM and its first state. The caller sets `fd` to -1 first. After an error, too,
+ * vcpu_destroy must follow. */
 int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
                 uint64_t rsp, struct ferry_error *err);
 void vcpu_destroy(struct vcpu *vcpu);

@@ -21,7 +21,9 @@ enum lock_rank {
     LOCK_VM,
     LOCK_POLLER,
     LOCK_STREAM,
-    LOCK_LEAF, /* nothing is taken under it: an endpoint's, the ledger's, a budget's, of images */
+    /* Nothing is taken under it: an endpoint's, the ledger's, a budget's, that of the images, those
+     * of one image, a VM's window lock, a helper's. */
+    LOCK_LEAF,
 };
 
 struct lock {

@@ -96,7 +96,8 @@ static bool is_among(const struct serving *given, const char *const *paths)
     return false;
 }
 
-/* Names that --ro never gives, or that nobody needs: this table has the text for each. */
+/* Handles names that --ro never gives, and names that nobody needs; of the latter nothing is kept.
+ * False: it is another name. */
 static bool keep_usual(struct linux_state *state)
 {
     static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};

@@ -174,7 +174,7 @@ struct linux_state {
     struct linux_thread thread;     /* the only one; all else is the process's */
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
-    bool said_int80; /* the same of a 32-bit one */
+    bool said_int80; /* a 32-bit call was already said not to be offered */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */

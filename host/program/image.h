@@ -49,7 +49,7 @@ struct image {
     struct image_range copied[IMAGE_RANGES_MAX]; /* what the copy has; sorted, disjoint */
     size_t copied_count;
     /* The memory that a VM is charged for: the pages of its segments, and the part of the copy that
-     * it may not share with others. */
+     * is not certain to be shared with other VMs. */
     uint64_t memory_bytes, unshared_bytes;
     struct image_source source; /* the file, for bytes outside the copy; fd -1: there are none */
     char *path;

@@ -41,7 +41,9 @@ void stream_drop_message(struct stream *stream)
     else if (mode->moves && pool_covering(&endpoint->exchange->pool,
                                           stream->message.payload.addr - endpoint->window_addr,
                                           stream->message.payload.bytes, &units))
-        units_free(endpoint, units); /* cannot be denied: still_there, and stream_uses since */
+        /* Not refused: still_there checked it, and since then stream_uses keeps the guest from
+         * giving them away. */
+        units_free(endpoint, units);
 }
 
 int stream_input_ready(struct stream *stream)

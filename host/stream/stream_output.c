@@ -148,8 +148,8 @@ static void fill(struct stream *stream, const char *src, uint64_t bytes)
     pool_filled(pool, units.first, stream->fill);
 }
 
-/* Copies as much of src as fits into the buffer that is being filled; sends it when
- * full. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
+/* Copies as much of src as fits into the buffer that is being filled; sends it when it is full or
+ * wanted. Bytes taken, or -EAGAIN, -EPIPE, -ENOMEM. */
 static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 {
     lock_assert_held(&stream->lock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM that runs: its thread, draining, waiting, stopping, its end. */
+/* A VM that runs: its thread, waiting for it, stopping it; waits that the personality asks for. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
