@@ -30,11 +30,11 @@ void runner_send_gathered(struct runner *runner)
         endpoint_pull_stream(runner->endpoint);
 }
 
-static struct runner_marks look(const struct runner *runner)
+static struct ring_snapshot look(const struct runner *runner)
 {
     const struct ferry_control_guest *guest = &runner->endpoint->control->guest;
 
-    return (struct runner_marks){
+    return (struct ring_snapshot){
         .out_head = __atomic_load_n(&guest->out_head, __ATOMIC_ACQUIRE),
         .in_tail = __atomic_load_n(&guest->in_tail, __ATOMIC_ACQUIRE),
         .home_tail = __atomic_load_n(&guest->home_tail, __ATOMIC_ACQUIRE),
@@ -45,7 +45,7 @@ static struct runner_marks look(const struct runner *runner)
 
 void runner_poll(struct runner *runner)
 {
-    struct runner_marks now = look(runner);
+    struct ring_snapshot now = look(runner);
 
     direct_announce(runner->endpoint);
     if (memcmp(&now, &runner->polled, sizeof now) == 0)

@@ -15,7 +15,7 @@
 #include "lib/lock.h"
 
 /* The indexes that a guest had published, and its count of events, when a thread looked last. */
-struct runner_marks {
+struct ring_snapshot {
     uint32_t out_head, in_tail, home_tail, release_head, events;
 };
 
@@ -34,15 +34,15 @@ struct runner {
     atomic_ullong entered_ns; /* when its guest was entered last */
     atomic_ullong exits_immediate, exits_natural;
 
-    struct runner *next_running, *before_running; /* the ticker's, as all to looked_ns */
+    struct runner *next_running, *previous_running; /* the ticker's, as all to looked_ns */
     struct runner *next_watched;
     uint64_t exits_seen;
     unsigned idle_looks;
     uint64_t looked_ns;
     atomic_bool watched; /* the ticker looks at it; see ticker.h */
 
-    struct runner *next_polled; /* the poller's, as what follows */
-    struct runner_marks polled; /* as it saw them last */
+    struct runner *next_polled;  /* the poller's, as what follows */
+    struct ring_snapshot polled; /* as it saw them last */
 };
 
 /* Makes a running guest leave the VM: a natural exit. Only while it is among the running. */

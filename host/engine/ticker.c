@@ -61,7 +61,7 @@ void ticker_add(struct ticker *ticker, struct runner *runner)
     lock_take(&ticker->lock);
     runner->next_running = ticker->running;
     if (ticker->running)
-        ticker->running->before_running = runner;
+        ticker->running->previous_running = runner;
     ticker->running = runner;
     if (runner->deadline_ns && runner->deadline_ns < ticker->next_limit_ns) {
         ticker->next_limit_ns = runner->deadline_ns;
@@ -80,12 +80,12 @@ void ticker_remove(struct ticker *ticker, struct runner *runner)
             break;
         }
     }
-    if (runner->before_running)
-        runner->before_running->next_running = runner->next_running;
+    if (runner->previous_running)
+        runner->previous_running->next_running = runner->next_running;
     else
         ticker->running = runner->next_running;
     if (runner->next_running)
-        runner->next_running->before_running = runner->before_running;
+        runner->next_running->previous_running = runner->previous_running;
     lock_drop(&ticker->lock);
 }
 

@@ -65,7 +65,7 @@ static int check_first(struct drain *drain, struct transfer *out)
 
 /* Checks the next messages of the out ring as long as they may change hands together; returns
  * how many. 0: the first is not one that can be sent, *result says why. */
-static uint32_t gather(struct drain *drain, struct transfer run[PERFORM_MOST], int *result)
+static uint32_t check_run(struct drain *drain, struct transfer run[PERFORM_MOST], int *result)
 {
     uint32_t first = drain->from->out_tail, ahead = drain->last - first, count = 1;
 
@@ -94,7 +94,7 @@ static void answer(struct endpoint *from, int32_t status)
 }
 
 /* The messages after one that was refused have not changed, so they need no second check. */
-static void perform_gathered(struct endpoint *from, struct transfer *run, uint32_t count)
+static void perform_checked(struct endpoint *from, struct transfer *run, uint32_t count)
 {
     uint32_t at = 0, done;
 
@@ -123,9 +123,9 @@ void drain_ring(struct endpoint *from)
                  ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
     while (from->out_tail != drain.last && !from->out_parked) {
         int result;
-        uint32_t count = gather(&drain, run, &result);
+        uint32_t count = check_run(&drain, run, &result);
         if (count)
-            perform_gathered(from, run, count);
+            perform_checked(from, run, count);
         else
             answer(from, result);
         ring_publish(&from->control->vmm.out_tail, from->out_tail);

@@ -60,7 +60,7 @@ void endpoint_shutdown(struct endpoint *endpoint)
     loan_release_all(endpoint);
     ledger_evict(&endpoint->exchange->ledger, endpoint->index);
     for (uint32_t i = 0; i < endpoint->out_count; i++)
-        show_gone(endpoint->out[i]->to, endpoint, endpoint->out[i]->shown_to_receiver);
+        show_gone(endpoint->out[i]->to, endpoint, endpoint->out[i]->receiver_peer_entry);
     for (uint32_t i = 0; i < endpoint->in_count; i++) {
         show_gone(endpoint->in[i]->from, endpoint, endpoint->in[i]->sender_peer_entry);
         endpoint_wake(endpoint->in[i]->from);

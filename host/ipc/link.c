@@ -90,7 +90,7 @@ static void leave_receiver(struct ferry_link *link)
     if (to->stream_in == link)
         to->stream_in = NULL;
     if (to->control) {
-        link->shown_to_receiver->rights &= (uint16_t)~FERRY_MAY_RECEIVE;
+        link->receiver_peer_entry->rights &= (uint16_t)~FERRY_MAY_RECEIVE;
         if (link->stream)
             to->control->info.stdin_peer = FERRY_NO_PEER;
     }

@@ -153,14 +153,14 @@ static struct ferry_desc describe(const struct transfer *transfer)
 {
     const struct endpoint *to = transfer->link->to;
     struct ferry_desc desc = stamp(transfer);
-    uint64_t slot = (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
+    uint64_t buffer = (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
 
     if (carries(transfer) == MODE_INLINE) {
         memcpy(desc.data, transfer->data, transfer->inline_bytes);
         return desc;
     }
     desc.payload = (struct ferry_payload){
-        .addr = carries(transfer) == MODE_COPY ? to->receive_buffers_addr + slot
+        .addr = carries(transfer) == MODE_COPY ? to->receive_buffers_addr + buffer
                                                : to->window_addr + transfer->offset,
         .bytes = transfer->bytes,
         .token = transfer->receiver_token,

@@ -71,7 +71,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);
     uint64_t start = FERRY_PROGRAM_HIGH - (bytes & ~(FERRY_PAGE_BYTES - 1));
-    uint64_t sp = vm_stack_pointer(state->thread.serving->cpu);
+    uint64_t sp = vm_stack_pointer(state->thread.call->cpu);
     int result = 0;
 
     if (start < state->stack_start) {
@@ -118,20 +118,20 @@ enum linux_next linux_interrupted(struct linux_state *state, int *status)
 {
     struct rlimit *limit = &state->limits[RLIMIT_CPU];
     uint64_t used = vm_cpu_ns(state->vm);
-    struct serving serving = {.next = LINUX_RESUME}; /* as if it were a call */
+    struct current_call current = {.next = LINUX_RESUME}; /* as if it were a call */
 
-    state->thread.serving = &serving;
+    state->thread.call = &current;
     if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
-        state->thread.serving->next = LINUX_SIGNAL;
-        state->thread.serving->status = SIGKILL;
+        state->thread.call->next = LINUX_SIGNAL;
+        state->thread.call->status = SIGKILL;
     } else if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
         set_cpu(state, limit);
     }
-    state->thread.serving = NULL;
-    *status = serving.status;
-    return serving.next;
+    state->thread.call = NULL;
+    *status = current.status;
+    return current.next;
 }
 
 /* ---- the calls ----------------------------------------------------------- */

@@ -164,7 +164,7 @@ int64_t sys_ppoll(struct linux_state *state, const uint64_t arg[6])
 
     if (!result)
         result = signals_let_through(state, arg[3], arg[4]);
-    if (result || state->thread.serving->next != LINUX_RESUME)
+    if (result || state->thread.call->next != LINUX_RESUME)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = poll_entries(state, arg[0], arg[1], timeout_ns);
@@ -303,7 +303,7 @@ int64_t sys_pselect6(struct linux_state *state, const uint64_t arg[6])
         result = time_get(state, arg[4], &timeout_ns);
     if (!result)
         result = signals_let_through(state, mask[0], mask[1]);
-    if (result || state->thread.serving->next != LINUX_RESUME)
+    if (result || state->thread.call->next != LINUX_RESUME)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = select_fds(state, arg, timeout_ns);

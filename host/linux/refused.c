@@ -35,7 +35,7 @@ static void keep(struct linux_state *state, bool probe, const char *format, ...)
 
 /* ---- files --------------------------------------------------------------- */
 
-static void keep_name(struct serving *given, const char *name)
+static void keep_name(struct current_call *given, const char *name)
 {
     size_t i = 0;
 
@@ -46,14 +46,14 @@ static void keep_name(struct serving *given, const char *name)
 
 void refused_name(struct linux_state *state, const char *name, bool relative)
 {
-    state->thread.serving->relative = relative;
+    state->thread.call->relative = relative;
     if (relative)
-        keep_name(state->thread.serving, name);
+        keep_name(state->thread.call, name);
 }
 
 void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted)
 {
-    struct serving *given = state->thread.serving;
+    struct current_call *given = state->thread.call;
 
     if (rooted)
         given->relative = false;
@@ -64,7 +64,7 @@ void refused_path(struct linux_state *state, const char *path, bool outside, boo
 }
 
 /* The directory that --ro must name for the file to be found under the name it was asked by. */
-static void holder(const struct serving *given, bool file, char *directory, size_t bytes)
+static void holder(const struct current_call *given, bool file, char *directory, size_t bytes)
 {
     const char *name = given->name, *slash = strrchr(name, '/');
     size_t length = slash ? (size_t)(slash - name) : 0;
@@ -84,7 +84,7 @@ static void holder(const struct serving *given, bool file, char *directory, size
 }
 
 /* Whether it is one of the files and directories, or below one. */
-static bool is_among(const struct serving *given, const char *const *paths)
+static bool is_among(const struct current_call *given, const char *const *paths)
 {
     for (size_t i = 0; paths[i] && !given->relative; i++) {
         size_t bytes = strlen(paths[i]);
@@ -108,7 +108,7 @@ static bool keep_usual(struct linux_state *state)
         "/usr/lib/locale",   "/etc/terminfo",    "/lib/terminfo",           "/usr/share/terminfo",
         "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
     };
-    const struct serving *given = state->thread.serving;
+    const struct current_call *given = state->thread.call;
 
     if (is_among(given, customary))
         return true;
@@ -120,7 +120,7 @@ static bool keep_usual(struct linux_state *state)
 
 static void keep_outside(struct linux_state *state, bool file)
 {
-    const struct serving *given = state->thread.serving;
+    const struct current_call *given = state->thread.call;
     char directory[GIVEN_NAME_BYTES];
 
     holder(given, file, directory, sizeof(directory));
@@ -149,7 +149,7 @@ static uint64_t open_flags(const struct linux_call *call)
 
 static void look_at_file(struct linux_state *state, const struct linux_call *call)
 {
-    const struct serving *given = state->thread.serving;
+    const struct current_call *given = state->thread.call;
     uint64_t flags = open_flags(call);
     bool file = !(flags & (O_PATH | O_DIRECTORY));
 
@@ -252,7 +252,7 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
         look_at_memory(state, call->arg[2]);
     else if (never)
         look_at_call(state, call);
-    else if (state->thread.serving->named && call->result < 0)
+    else if (state->thread.call->named && call->result < 0)
         look_at_file(state, call);
 }
 

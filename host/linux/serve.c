@@ -116,17 +116,17 @@ static void serve(struct linux_state *state, struct linux_call *call)
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
 {
-    struct serving serving; /* the name is filled in by calls that give one */
+    struct current_call current; /* the name is filled in by calls that give one */
 
-    serving.cpu = call->cpu;
-    serving.next = LINUX_RESUME;
-    serving.status = 0;
-    serving.named = false;
-    state->thread.serving = &serving;
+    current.cpu = call->cpu;
+    current.next = LINUX_RESUME;
+    current.status = 0;
+    current.named = false;
+    state->thread.call = &current;
     serve(state, call);
-    state->thread.serving = NULL;
-    if (serving.next == LINUX_RESUME && call->result == -EINTR)
+    state->thread.call = NULL;
+    if (current.next == LINUX_RESUME && call->result == -EINTR)
         return LINUX_STOPPED;
-    call->status = serving.status;
-    return serving.next;
+    call->status = current.status;
+    return current.next;
 }

@@ -54,8 +54,8 @@ static void take_effect(struct linux_state *state, int signo)
         state->unhandled |= mask_of(signo); /* said once, so that the log is not flooded */
         return;
     }
-    state->thread.serving->next = LINUX_SIGNAL;
-    state->thread.serving->status = signo;
+    state->thread.call->next = LINUX_SIGNAL;
+    state->thread.call->status = signo;
 }
 
 /* Keeps a blocked signal. -EAGAIN: there is no room for its details, and it is not sent. */
@@ -174,7 +174,7 @@ static void deliver_pending(struct linux_state *state)
 {
     int signo;
 
-    while (state->thread.serving->next == LINUX_RESUME &&
+    while (state->thread.call->next == LINUX_RESUME &&
            (signo = first_pending(state, ~state->thread.blocked)) != 0) {
         dequeue(state, signo);
         take_effect(state, signo);
@@ -240,8 +240,8 @@ int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
     if (!arg[0])
         return arg[1] == MASK_BYTES ? -EFAULT : -EINVAL;
     result = signals_let_through(state, arg[0], arg[1]);
-    return result || state->thread.serving->next != LINUX_RESUME ? result
-                                                                 : vm_sleep(state->vm, UINT64_MAX);
+    return result || state->thread.call->next != LINUX_RESUME ? result
+                                                              : vm_sleep(state->vm, UINT64_MAX);
 }
 
 /* Takes a pending signal. While the only thread waits, no signal can become pending: it just

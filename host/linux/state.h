@@ -105,8 +105,8 @@ struct task {
 
 #define GIVEN_NAME_BYTES 200
 
-/* The call in flight: what only lasts as long as it. */
-struct serving {
+/* The call that is being served: what lasts only as long as it. */
+struct current_call {
     struct vcpu *cpu; /* that made it */
     /* How the program goes on after it. */
     enum linux_next next;
@@ -123,7 +123,7 @@ struct linux_thread {
     uint64_t blocked; /* signals */
     struct signal_stack signal_stack;
     struct task task;
-    struct serving *serving; /* NULL: it is in no call */
+    struct current_call *call; /* NULL: it is in no call */
 };
 
 /* ---- read-only directories (paths.c) ------------------------------------- */
@@ -289,7 +289,7 @@ int special_open_made(struct linux_state *state, uint64_t which);
 /* ---- signals.c ----------------------------------------------------------- */
 
 void signals_init(struct linux_state *state, bool ignore_sigpipe);
-/* Sends the program a signal: it may end by it (serving->next). */
+/* Sends the program a signal: it may end by it (call->next). */
 void signal_send(struct linux_state *state, int signo);
 /* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);

@@ -20,7 +20,7 @@
 
 /* The index of `id` in the table that the guest sees, or the index it would get. An entry without
  * rights is left from a link that was destroyed before the guest ran. */
-static uint32_t place_of(const struct ferry_control_info *info, uint16_t id)
+static uint32_t index_of(const struct ferry_control_info *info, uint16_t id)
 {
     uint32_t vacant = info->peer_count;
 
@@ -36,7 +36,7 @@ static uint32_t place_of(const struct ferry_control_info *info, uint16_t id)
 /* Whether the table of the viewer has room for this peer. The host has no table. */
 static bool has_room(const struct ferry_vm *viewer, const struct ferry_vm *peer)
 {
-    return !viewer || place_of(&viewer->endpoint->control->info, peer ? peer->endpoint->id : 0) <
+    return !viewer || index_of(&viewer->endpoint->control->info, peer ? peer->endpoint->id : 0) <
                           FERRY_PEERS_MAX;
 }
 
@@ -48,7 +48,7 @@ static struct ferry_peer *show_peer(struct endpoint *viewer, const struct endpoi
     if (endpoint_is_host(viewer))
         return NULL;
     struct ferry_control_info *info = &viewer->control->info;
-    uint32_t i = place_of(info, peer->id);
+    uint32_t i = index_of(info, peer->id);
     struct ferry_peer *shown = &info->peers[i];
     if (i == info->peer_count || !shown->rights) {
         info->peer_count += i == info->peer_count;
@@ -94,10 +94,10 @@ static void connect_ends(struct ferry_link *link, const struct direct_addresses 
     struct endpoint *from = link->from, *to = link->to;
 
     link->sender_peer_entry = show_peer(from, to, FERRY_MAY_SEND);
-    link->shown_to_receiver = show_peer(to, from, FERRY_MAY_RECEIVE);
+    link->receiver_peer_entry = show_peer(to, from, FERRY_MAY_RECEIVE);
     if (link->direct) {
         link->sender_peer_entry->direct_out = direct->out;
-        link->shown_to_receiver->direct_in = direct->in;
+        link->receiver_peer_entry->direct_in = direct->in;
     }
     link_connect(link);
     if (link->stream) {

@@ -389,7 +389,7 @@ static void shutdown_hangs_up(void **state)
     struct ferry_desc got = core_take(c);
     assert_int_equal(got.mode, FERRY_HANGUP);
     assert_int_equal(got.src, id);
-    assert_int_equal(b_to_c->shown_to_receiver->state, FERRY_PEER_GONE);
+    assert_int_equal(b_to_c->receiver_peer_entry->state, FERRY_PEER_GONE);
     assert_int_equal(core_waiting(c), 0);
 }
 
