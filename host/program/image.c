@@ -74,31 +74,31 @@ bool image_is_whole(const struct image *image)
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err)
 {
     struct stat st;
-    int code;
+    int result;
     /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0) {
-        code = -errno;
-        if (code == -ENOENT)
-            return image_fail(err, code, path, "not found; check the path");
-        if (code == -EACCES)
-            return image_fail(err, code, path, "no right to read it; try chmod +r");
-        return image_fail(err, code, path, "%s", strerror(-code));
+        result = -errno;
+        if (result == -ENOENT)
+            return image_fail(err, result, path, "not found; check the path");
+        if (result == -EACCES)
+            return image_fail(err, result, path, "no right to read it; try chmod +r");
+        return image_fail(err, result, path, "%s", strerror(-result));
     }
     if (fstat(fd, &st) < 0) {
-        code = -errno;
-        image_fail(err, code, path, "%s", strerror(-code));
+        result = -errno;
+        image_fail(err, result, path, "%s", strerror(-result));
     } else if (S_ISDIR(st.st_mode)) {
-        code = image_fail(err, -EISDIR, path, "it is a directory; name a program inside it");
+        result = image_fail(err, -EISDIR, path, "it is a directory; name a program inside it");
     } else if (!S_ISREG(st.st_mode)) {
-        code = image_fail(err, -EACCES, path, "not a regular file; copy the program to one");
+        result = image_fail(err, -EACCES, path, "not a regular file; copy the program to one");
     } else {
         *out = (struct image_source){.fd = fd, .key = key_of(&st)};
         return 0;
     }
     close(fd);
-    return code;
+    return result;
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -152,13 +152,13 @@ static int read_file_header(struct image *image, Elf64_Ehdr *ehdr, struct ferry_
 {
     uint64_t all = image->source.key.bytes;
     size_t bytes = all < sizeof(*ehdr) ? (size_t)all : sizeof(*ehdr);
-    int code = image_pread(image->source.fd, ehdr, bytes, 0);
+    int result = image_pread(image->source.fd, ehdr, bytes, 0);
 
-    if (code == -ENODATA)
+    if (result == -ENODATA)
         return image_fail(err, -EAGAIN, image->path,
                           "it was cut short while it was read; try again");
-    if (code)
-        return image_fail(err, code, image->path, "reading it: %s", strerror(-code));
+    if (result)
+        return image_fail(err, result, image->path, "reading it: %s", strerror(-result));
     return check_ident(image->path, (const unsigned char *)ehdr, bytes, err);
 }
 
@@ -166,26 +166,26 @@ static int read_headers(struct image *image, struct image_headers *headers, stru
 {
     struct image_view view;
     Elf64_Ehdr shown;
-    int code = read_file_header(image, &headers->file, err);
+    int result = read_file_header(image, &headers->file, err);
 
-    if (code)
-        return code;
+    if (result)
+        return result;
     shown = headers->file;
     shown.e_shoff = shown.e_shnum = 0; /* nothing that runs needs sections */
     if (!image_view_begin(&view, image, &shown))
         return image_fail(err, -ENOMEM, image->path, "out of memory");
-    code = image_check(image, &view, headers, err);
+    result = image_check(image, &view, headers, err);
     image_view_end(&view);
-    return code;
+    return result;
 }
 
 static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_error *err)
 {
     struct image_headers headers = {0};
-    int code = read_headers(image, &headers, err);
+    int result = read_headers(image, &headers, err);
 
-    if (code)
-        return code;
+    if (result)
+        return result;
     image_plan(image, &headers);
     /* Before the first byte is copied: a file may be sparse, and far larger than any VM. */
     if (image->memory_bytes + image->unshared_bytes > limit_bytes)
@@ -197,7 +197,7 @@ int image_open(const char *path, const struct image_source *source, uint64_t lim
                struct image **out, struct ferry_error *err)
 {
     struct image *image = calloc(1, sizeof(*image));
-    int code;
+    int result;
 
     if (!image) {
         close(source->fd);
@@ -208,11 +208,11 @@ int image_open(const char *path, const struct image_source *source, uint64_t lim
     lock_init(&image->copy_lock, LOCK_LEAF);
     lock_init(&image->digest_lock, LOCK_LEAF);
     image->path = strdup(path);
-    code = image->path ? read_image(image, limit_bytes, err)
-                       : image_fail(err, -ENOMEM, path, "out of memory");
-    if (code) {
+    result = image->path ? read_image(image, limit_bytes, err)
+                         : image_fail(err, -ENOMEM, path, "out of memory");
+    if (result) {
         image_close(image);
-        return code;
+        return result;
     }
     *out = image;
     return 0;

@@ -85,7 +85,7 @@ static int check_linkage(struct image *image, struct image_view *view,
 
     for (int i = 0; i < headers->file.e_phnum; i++) {
         const Elf64_Phdr *phdr = &headers->program[i];
-        int code = 0;
+        int result = 0;
 
         if (phdr->p_type == PT_INTERP)
             return dynamically_linked(image, err);
@@ -95,10 +95,10 @@ static int check_linkage(struct image *image, struct image_view *view,
             if (has_dynamic)
                 return malformed(image, err, "two dynamic sections");
             has_dynamic = true;
-            code = check_dynamic(image, view, phdr, err);
+            result = check_dynamic(image, view, phdr, err);
         }
-        if (code)
-            return code;
+        if (result)
+            return result;
     }
     return 0;
 }
@@ -170,13 +170,13 @@ static int read_segments(struct image *image, const struct image_headers *header
 {
     for (int i = 0; i < headers->file.e_phnum; i++) {
         const Elf64_Phdr *phdr = &headers->program[i];
-        int code;
+        int result;
 
         if (phdr->p_type != PT_LOAD || phdr->p_memsz == 0)
             continue;
-        code = check_segment(image, phdr, image->source.key.bytes, err);
-        if (code)
-            return code;
+        result = check_segment(image, phdr, image->source.key.bytes, err);
+        if (result)
+            return result;
         add_segment(image, &headers->file, phdr);
     }
     if (image->segment_count == 0)
@@ -204,20 +204,20 @@ int image_check(struct image *image, struct image_view *view, struct image_heade
                 struct ferry_error *err)
 {
     const Elf64_Ehdr *ehdr = &headers->file;
-    int code = check_header(image, ehdr, err);
+    int result = check_header(image, ehdr, err);
 
-    if (!code)
-        code = read_program_headers(image, view, headers, err);
-    if (code)
-        return code;
+    if (!result)
+        result = read_program_headers(image, view, headers, err);
+    if (result)
+        return result;
     image->bias = ehdr->e_type == ET_DYN ? IMAGE_PIE_BIAS : 0;
-    code = check_linkage(image, view, headers, err);
-    if (!code)
-        code = read_segments(image, headers, err);
-    if (!code)
-        code = check_entry(image, ehdr, err);
-    if (code)
-        return code;
+    result = check_linkage(image, view, headers, err);
+    if (!result)
+        result = read_segments(image, headers, err);
+    if (!result)
+        result = check_entry(image, ehdr, err);
+    if (result)
+        return result;
     image->entry = ehdr->e_entry + image->bias; /* within a checked segment */
     image->phdr_count = ehdr->e_phnum;
     return 0;

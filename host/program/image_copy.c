@@ -153,11 +153,11 @@ static int cut_short(const struct image *image, struct ferry_error *err)
 static int read_file(const struct image *image, void *buffer, size_t bytes, uint64_t at,
                      struct ferry_error *err)
 {
-    int code = image_pread(image->source.fd, buffer, bytes, at);
+    int result = image_pread(image->source.fd, buffer, bytes, at);
 
-    if (code == -ENODATA)
+    if (result == -ENODATA)
         return cut_short(image, err);
-    return code ? image_fail(err, code, image->path, "reading it: %s", strerror(-code)) : 0;
+    return result ? image_fail(err, result, image->path, "reading it: %s", strerror(-result)) : 0;
 }
 
 static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *buffer,
@@ -165,14 +165,14 @@ static int copy_bytes(struct image *image, uint64_t start, uint64_t end, char *b
 {
     while (start < end) {
         size_t bytes = end - start < COPY_BYTES ? (size_t)(end - start) : COPY_BYTES;
-        int code = read_file(image, buffer, bytes, start, err);
+        int result = read_file(image, buffer, bytes, start, err);
 
-        if (code)
-            return code;
-        code = pwrite_all(image->fd, buffer, bytes, start);
-        if (code)
-            return image_fail(err, code, image->path, "making a copy in memory: %s",
-                              strerror(-code));
+        if (result)
+            return result;
+        result = pwrite_all(image->fd, buffer, bytes, start);
+        if (result)
+            return image_fail(err, result, image->path, "making a copy in memory: %s",
+                              strerror(-result));
         start += bytes;
     }
     return 0;
@@ -192,18 +192,18 @@ static bool make_huge(const struct image *image, char *host, uint64_t from, uint
 static int read_huge(const struct image *image, uint64_t from, uint64_t to, uint64_t end,
                      struct ferry_error *err)
 {
-    int code = 0;
+    int result = 0;
     char *host = mapping_aligned(to, PROT_READ | PROT_WRITE, MAP_SHARED, image->fd);
 
     if (!host)
         return 0;
     madvise(host, to, MADV_DONTFORK); /* in a child it would keep the copy from being sealed */
     if (make_huge(image, host, from, to)) {
-        code = read_file(image, host + from, (to < end ? to : end) - from, from, err);
-        code = code ? code : 1;
+        result = read_file(image, host + from, (to < end ? to : end) - from, from, err);
+        result = result ? result : 1;
     }
     munmap(host, to);
-    return code;
+    return result;
 }
 
 static int copy_data(struct image *image, uint64_t start, uint64_t end, char *buffer,
@@ -211,14 +211,14 @@ static int copy_data(struct image *image, uint64_t start, uint64_t end, char *bu
 {
     uint64_t from = (start + FERRY_EXTENT_BYTES - 1) & ~(FERRY_EXTENT_BYTES - 1);
     uint64_t to = (end + SLACK_BYTES) & ~(FERRY_EXTENT_BYTES - 1);
-    int code = from < to ? read_huge(image, from, to, end, err) : 0;
+    int result = from < to ? read_huge(image, from, to, end, err) : 0;
 
-    if (code < 0)
-        return code;
-    if (code == 0)
+    if (result < 0)
+        return result;
+    if (result == 0)
         return copy_bytes(image, start, end, buffer, err);
-    code = copy_bytes(image, start, from, buffer, err);
-    return code ? code : copy_bytes(image, to, end, buffer, err);
+    result = copy_bytes(image, start, from, buffer, err);
+    return result ? result : copy_bytes(image, to, end, buffer, err);
 }
 
 /* Keeps holes of the file as holes of the copy, so that a sparse file costs only its data. */
@@ -226,9 +226,9 @@ static int copy_range(struct image *image, struct image_range range, char *buffe
                       struct ferry_error *err)
 {
     uint64_t at = range.start;
-    int code = 0;
+    int result = 0;
 
-    while (at < range.end && code == 0) {
+    while (at < range.end && result == 0) {
         off_t data = lseek(image->source.fd, (off_t)at, SEEK_DATA);
         off_t hole = data < 0 ? -1 : lseek(image->source.fd, data, SEEK_HOLE);
 
@@ -241,9 +241,9 @@ static int copy_range(struct image *image, struct image_range range, char *buffe
         if ((uint64_t)data >= range.end)
             break;
         at = (uint64_t)hole < range.end ? (uint64_t)hole : range.end;
-        code = copy_data(image, (uint64_t)data, at, buffer, err);
+        result = copy_data(image, (uint64_t)data, at, buffer, err);
     }
-    return code;
+    return result;
 }
 
 /* The kernel itself may hold a page for a moment, as when it moves pages about. It waits a while
@@ -264,11 +264,11 @@ static int seal(int fd)
 /* The headers as they were checked: the file may have changed since. */
 static int copy_headers(const struct image *image, const struct image_headers *headers)
 {
-    int code = pwrite_all(image->fd, &headers->file, sizeof(headers->file), 0);
+    int result = pwrite_all(image->fd, &headers->file, sizeof(headers->file), 0);
 
-    return code ? code
-                : pwrite_all(image->fd, headers->program,
-                             headers->file.e_phnum * sizeof(Elf64_Phdr), headers->file.e_phoff);
+    return result ? result
+                  : pwrite_all(image->fd, headers->program,
+                               headers->file.e_phnum * sizeof(Elf64_Phdr), headers->file.e_phoff);
 }
 
 /* A long copy is made by a thread of its own, while the VM is made: it takes as long as that. */
@@ -286,18 +286,19 @@ static int copy(struct image_copying *copying)
     struct image *image = copying->image;
     struct ferry_error *err = &copying->error;
     struct stat st;
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < image->copied_count && code == 0; i++)
-        code = copy_range(image, image->copied[i], copying->buffer, err);
-    if (code)
-        return code;
+    for (size_t i = 0; i < image->copied_count && result == 0; i++)
+        result = copy_range(image, image->copied[i], copying->buffer, err);
+    if (result)
+        return result;
     /* Bytes that are missing at the end look like a hole. */
     if (fstat(image->source.fd, &st) < 0 || (uint64_t)st.st_size < image->source.key.bytes)
         return cut_short(image, err);
-    code = copy_headers(image, &copying->headers);
-    if (code)
-        return image_fail(err, code, image->path, "making a copy in memory: %s", strerror(-code));
+    result = copy_headers(image, &copying->headers);
+    if (result)
+        return image_fail(err, result, image->path, "making a copy in memory: %s",
+                          strerror(-result));
     if (seal(image->fd) < 0)
         return image_fail(err, -errno, image->path, "sealing its copy: %s", strerror(errno));
     if (image->copied[0].end == image->source.key.bytes) {
@@ -341,20 +342,20 @@ int image_copy_begin(struct image *image, const struct image_headers *headers,
 
 int image_copy_wait(struct image *image, struct ferry_error *err)
 {
-    int code;
+    int result;
 
     lock_take(&image->copy_lock);
     if (image->copying && image->copying->started)
         pthread_join(image->copying->thread, NULL);
-    code = atomic_load(&image->copy_code);
-    if (code && image->copying && err)
+    result = atomic_load(&image->copy_code);
+    if (result && image->copying && err)
         *err = image->copying->error;
-    else if (code)
-        image_fail(err, code, image->path, "%s", strerror(-code));
+    else if (result)
+        image_fail(err, result, image->path, "%s", strerror(-result));
     free(image->copying);
     image->copying = NULL;
     lock_drop(&image->copy_lock);
-    return code;
+    return result;
 }
 
 /* ---- reading the file as it was opened ------------------------------------------ */

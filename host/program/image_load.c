@@ -24,13 +24,13 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
     uint64_t file_end = start + segment->file_bytes, end = start + segment->memory_bytes;
     uint64_t page_end = page + FERRY_PAGE_BYTES, zero_from = max_u64(file_end, page);
     unsigned write = SPACE_READ | SPACE_WRITE, had = space_prot(loader->space, page);
-    int code = 0;
+    int result = 0;
     char *host;
 
     if ((had & write) != write)
-        code = space_protect(loader->space, page, FERRY_PAGE_BYTES, write);
-    if (code)
-        return code;
+        result = space_protect(loader->space, page, FERRY_PAGE_BYTES, write);
+    if (result)
+        return result;
     host = space_at(loader->space, page, FERRY_PAGE_BYTES, write);
     if (!host)
         return -EFAULT;
@@ -38,10 +38,10 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
         uint64_t from = max_u64(start, page), to = min_u64(file_end, page_end);
 
         /* The range lies within the page and, as image_check saw to it, within the copy. */
-        code = image_pread(loader->image->fd, host + (from - page), to - from,
-                           segment->offset + (from - start));
-        if (code)
-            return code;
+        result = image_pread(loader->image->fd, host + (from - page), to - from,
+                             segment->offset + (from - start));
+        if (result)
+            return result;
     }
     if (end > file_end && page_end > zero_from)
         memset(host + (zero_from - page), 0, page_end - zero_from);
@@ -56,44 +56,44 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
     uint64_t start = segment->addr + loader->image->bias;
     uint64_t file_end = start + segment->file_bytes, end = start + segment->memory_bytes;
     uint64_t first = page_down(start), file_stop;
-    int code = 0;
+    int result = 0;
 
     if (first < loader->mapped_end) {
         /* The page begins with the segment before: it gets the bytes of both and the
          * rights of both, since a page cannot have less. */
         unsigned prot = segment->prot | space_prot(loader->space, first);
 
-        code = fill_page(loader, segment, first, prot, true);
+        result = fill_page(loader, segment, first, prot, true);
         first += FERRY_PAGE_BYTES;
     }
     file_stop = segment->file_bytes ? max_u64(page_up(file_end), first) : first;
-    if (!code && file_stop > first)
+    if (!result && file_stop > first)
         /* Offset and address are equal within a page, so this does not go below 0. */
-        code = space_map_file(loader->space, first, file_stop - first, segment->prot,
-                              loader->image->fd, segment->offset + first - start);
+        result = space_map_file(loader->space, first, file_stop - first, segment->prot,
+                                loader->image->fd, segment->offset + first - start);
     /* The last page continues with the next bytes of the file, but bss needs zeros. */
-    if (!code && file_stop > first && end > file_end && file_end < file_stop)
-        code = fill_page(loader, segment, file_stop - FERRY_PAGE_BYTES, segment->prot, false);
-    if (!code && page_up(end) > file_stop)
-        code = space_map(loader->space, file_stop, page_up(end) - file_stop, segment->prot);
+    if (!result && file_stop > first && end > file_end && file_end < file_stop)
+        result = fill_page(loader, segment, file_stop - FERRY_PAGE_BYTES, segment->prot, false);
+    if (!result && page_up(end) > file_stop)
+        result = space_map(loader->space, file_stop, page_up(end) - file_stop, segment->prot);
     loader->mapped_end = page_up(end);
-    return code;
+    return result;
 }
 
 int image_load(struct image *image, struct space *space, struct ferry_error *err)
 {
     struct loader loader = {.image = image, .space = space};
-    int code = image_copy_wait(image, err);
+    int result = image_copy_wait(image, err);
 
-    if (code)
-        return code;
-    code = space_charge(space, image->unshared_bytes);
+    if (result)
+        return result;
+    result = space_charge(space, image->unshared_bytes);
 
-    for (size_t i = 0; i < image->segment_count && code == 0; i++)
-        code = load_segment(&loader, &image->segments[i]);
-    if (code == -ENOMEM)
+    for (size_t i = 0; i < image->segment_count && result == 0; i++)
+        result = load_segment(&loader, &image->segments[i]);
+    if (result == -ENOMEM)
         return image_no_room(image, err);
-    if (code)
-        return image_fail(err, code, image->path, "mapping it: %s", strerror(-code));
+    if (result)
+        return image_fail(err, result, image->path, "mapping it: %s", strerror(-result));
     return 0;
 }

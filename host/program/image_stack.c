@@ -122,7 +122,7 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
     unsigned prot = SPACE_READ | SPACE_WRITE;
     uint8_t random[RANDOM_BYTES];
     uint64_t *words;
-    int code;
+    int result;
 
     if (total > stack_bytes / 4)
         return image_fail(err, -E2BIG, image->path,
@@ -133,11 +133,11 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
         return image_fail(err, -EIO, image->path, "the kernel gives no random bytes");
     if (image->stack_executable)
         prot |= SPACE_EXEC;
-    code = space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, prot);
-    if (code)
-        return image_fail(err, code, image->path,
+    result = space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, prot);
+    if (result)
+        return image_fail(err, result, image->path,
                           "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",
-                          (unsigned long long)stack_bytes >> 10, strerror(-code));
+                          (unsigned long long)stack_bytes >> 10, strerror(-result));
     writer.host = space_at(space, writer.addr, total, SPACE_READ | SPACE_WRITE);
     if (!writer.host)
         return image_fail(err, -EFAULT, image->path, "its stack cannot be written");
