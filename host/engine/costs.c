@@ -4,11 +4,13 @@
 
 #include <ferry/abi/layout.h>
 
+#include "ipc/link.h"
+
 uint64_t costs_crossover(const struct costs *costs, bool huge)
 {
     /* Messages share exits: with a full link each side makes one exit for all messages in
      * flight. */
-    uint64_t message_ns = costs->exit_ns / COSTS_IN_FLIGHT;
+    uint64_t message_ns = costs->exit_ns / LINK_MESSAGES_DEFAULT;
     /* Both sides touch the extent. Loans that are released together go home in one call for the
      * batch, so each pays only for the way to the receiver. */
     uint64_t loan_ns = costs->handover_ns + 2 * costs->touch_ns + message_ns;

@@ -19,7 +19,6 @@ struct costs {
 
 #define COSTS_PIECES \
     ((unsigned)(FERRY_EXTENT_BYTES / FERRY_COPY_BYTES)) /* messages of one extent */
-#define COSTS_IN_FLIGHT 16u /* of a link, unless its maker chooses another number */
 
 /* The length up to which a payload is cheaper to copy; at most an extent. It holds from VM to VM.
  * With the host at one end a loan costs less, but so does a copy, which then fills the cache of its

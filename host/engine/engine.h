@@ -27,7 +27,7 @@ struct ferry_engine {
     struct images images;
     struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */
     struct poller poller;
-    char pad3[64];
+    char pad[64];
     struct ticker ticker;
 };
 

@@ -22,6 +22,7 @@
 
 #include "engine/measure_cache.h"
 #include "engine/measure_vm.h"
+#include "ipc/link.h"
 #include "lib/clock.h"
 #include "lib/thread.h"
 #include "pool/page_table.h"
@@ -198,7 +199,7 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
 /* Copies from the two extents in turn, so that each has left the nearest cache meanwhile. */
 static int measure_copy(const struct pool *pool, struct costs *out)
 {
-    uint64_t bytes = (uint64_t)COSTS_IN_FLIGHT * FERRY_COPY_BYTES, copy[ROUNDS];
+    uint64_t bytes = (uint64_t)LINK_MESSAGES_DEFAULT * FERRY_COPY_BYTES, copy[ROUNDS];
     char *receive_buffers = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
@@ -208,7 +209,7 @@ static int measure_copy(const struct pool *pool, struct costs *out)
         const char *source = pool->base + i % 2 * FERRY_EXTENT_BYTES;
         uint64_t start = clock_now();
         for (unsigned piece = 0; piece < COSTS_PIECES; piece++)
-            memcpy(receive_buffers + piece % COSTS_IN_FLIGHT * FERRY_COPY_BYTES,
+            memcpy(receive_buffers + piece % LINK_MESSAGES_DEFAULT * FERRY_COPY_BYTES,
                    source + piece * FERRY_COPY_BYTES, FERRY_COPY_BYTES);
         copy[i] = clock_now() - start;
     }

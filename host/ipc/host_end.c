@@ -8,6 +8,7 @@
 
 #include "ipc/endpoint_end.h"
 #include "ipc/exchange.h"
+#include "ipc/name.h"
 
 int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool sends,
                  struct endpoint **out)
@@ -17,7 +18,7 @@ int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool se
         return result;
     struct endpoint *endpoint = *out;
     endpoint_lock(endpoint); /* a report on another thread may read these members */
-    snprintf(endpoint->name, sizeof endpoint->name, "host");
+    snprintf(endpoint->name, sizeof endpoint->name, NAME_OF_HOST);
     endpoint_unlock(endpoint);
     endpoint->window_addr = (uint64_t)exchange->pool.base;
     endpoint->most_extents = sends ? exchange->pool.extents : peer->most_extents;

@@ -21,6 +21,9 @@ enum {
     PARKED_SHARE = 8,   /* the right to own so many more units, for a MOVE */
 };
 
+/* The messages that a link may have in flight unless its maker chooses another number. */
+#define LINK_MESSAGES_DEFAULT 16u
+
 struct ferry_link {
     struct exchange *exchange;
     struct endpoint *from, *to;

@@ -10,8 +10,6 @@
 #include "ipc/exchange.h"
 #include "lib/error.h"
 
-#define HOST "host" /* the name of the host's ends of links */
-
 static bool is_control(char character)
 {
     unsigned char c = (unsigned char)character;
@@ -36,8 +34,8 @@ static int check(const char *name, struct ferry_error *err)
     if (strlen(name) >= FERRY_NAME_BYTES)
         return error_set(err, -EINVAL, "the name '%.60s' is too long: at most %u bytes", name,
                          FERRY_NAME_BYTES - 1u);
-    if (strcmp(name, HOST) == 0)
-        return error_set(err, -EINVAL, "a VM cannot be called '" HOST "', as the host is");
+    if (strcmp(name, NAME_OF_HOST) == 0)
+        return error_set(err, -EINVAL, "a VM cannot be called '" NAME_OF_HOST "', as the host is");
     return 0;
 }
 
@@ -47,7 +45,7 @@ static bool is_taken(const struct endpoint *endpoint, const char *name)
     lock_assert_held(&endpoint->exchange->lock);
     const struct exchange *exchange = endpoint->exchange;
 
-    if (strcmp(name, HOST) == 0)
+    if (strcmp(name, NAME_OF_HOST) == 0)
         return true;
     for (uint32_t i = 0; i < exchange->index_end; i++) {
         const struct endpoint *other = exchange->endpoints[i];

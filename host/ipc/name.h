@@ -5,6 +5,8 @@
 
 #include <ferry/ferry.h>
 
+#define NAME_OF_HOST "host" /* the name of the host's ends of links */
+
 struct endpoint;
 
 /* Gives a fresh endpoint its name: `name`, or, if that is NULL, a name made of the last part of

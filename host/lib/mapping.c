@@ -8,6 +8,8 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/bits.h"
+
 static bool is_aligned(const void *address)
 {
     return ((uintptr_t)address & (FERRY_EXTENT_BYTES - 1)) == 0;
@@ -31,7 +33,7 @@ void *mapping_aligned(uint64_t bytes, int prot, int flags, int fd)
     if (area == MAP_FAILED)
         return NULL;
 
-    uintptr_t start = ((uintptr_t)area + FERRY_EXTENT_BYTES - 1) & ~(FERRY_EXTENT_BYTES - 1);
+    uintptr_t start = align_up((uintptr_t)area, FERRY_EXTENT_BYTES);
     uint64_t before = start - (uintptr_t)area;
     if (before)
         munmap(area, before);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/state.h"
 
@@ -20,7 +21,7 @@
 void limits_init(struct linux_state *state)
 {
     uint64_t stack = FERRY_PROGRAM_HIGH - state->stack_start;
-    uint64_t most = state->memory_bytes / STACK_SHARE & ~(FERRY_PAGE_BYTES - 1);
+    uint64_t most = page_down(state->memory_bytes / STACK_SHARE);
 
     for (int i = 0; i < RLIM_NLIMITS; i++)
         state->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
@@ -70,7 +71,7 @@ bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, uns
 static int set_stack(struct linux_state *state, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);
-    uint64_t start = FERRY_PROGRAM_HIGH - (bytes & ~(FERRY_PAGE_BYTES - 1));
+    uint64_t start = FERRY_PROGRAM_HIGH - page_down(bytes);
     uint64_t sp = vm_stack_pointer(state->thread.call->cpu);
     int result = 0;
 
@@ -84,7 +85,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
         if (sp < state->stack_start || sp > FERRY_PROGRAM_HIGH)
             return 0; /* RSP is elsewhere, so nobody knows how much of the stack is in use */
         if (start > sp - RED_ZONE)
-            start = (sp - RED_ZONE) & ~(FERRY_PAGE_BYTES - 1);
+            start = page_down(sp - RED_ZONE);
         if (start > state->stack_start)
             result = space_unmap(space, state->stack_start, start - state->stack_start);
         else

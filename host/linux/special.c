@@ -91,7 +91,8 @@ bool special_above(const char *path)
     return false;
 }
 
-const char *special_device_name(enum device device)
+/* The program's name for the device. */
+static const char *device_name(enum device device)
 {
     for (unsigned i = 0; i < DEVICES; i++) {
         if (devices[i].device == device)
@@ -117,7 +118,7 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
     if (file_is_pipe(file))
         return snprintf(text, bytes, "pipe:[%u]", 1 + (unsigned)file->kind);
     return snprintf(text, bytes, "%s",
-                    file->kind == FILE_DEVICE ? special_device_name(file->device) : file->path);
+                    file->kind == FILE_DEVICE ? device_name(file->device) : file->path);
 }
 
 static int make_file(const char *text)

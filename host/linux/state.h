@@ -275,8 +275,6 @@ int path_open(struct linux_state *state, const struct guest_path *path, bool fol
 /* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to one. */
 bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which);
 bool special_above(const char *path);
-/* The program's name for the device. */
-const char *special_device_name(enum device device);
 /* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */
 int special_link(struct linux_state *state, const char *path, enum place place, uint64_t fd,
                  char *text, size_t bytes);

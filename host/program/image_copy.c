@@ -209,7 +209,7 @@ static int read_huge(const struct image *image, uint64_t from, uint64_t to, uint
 static int copy_data(struct image *image, uint64_t start, uint64_t end, char *buffer,
                      struct ferry_error *err)
 {
-    uint64_t from = (start + FERRY_EXTENT_BYTES - 1) & ~(FERRY_EXTENT_BYTES - 1);
+    uint64_t from = align_up(start, FERRY_EXTENT_BYTES);
     uint64_t to = (end + SLACK_BYTES) & ~(FERRY_EXTENT_BYTES - 1);
     int result = from < to ? read_huge(image, from, to, end, err) : 0;
 

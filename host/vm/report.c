@@ -13,11 +13,10 @@
 #include "ipc/queue.h"
 #include "ipc/units.h"
 #include "kvm/boot.h"
+#include "lib/bits.h"
 #include "lib/rlimits.h"
 #include "linux/vm_linux.h"
 #include "program/instruction.h"
-
-#define CR2_VALID_VECTOR 14
 
 /* How far from the end of the stack an overflow may show, and how large one frame may be. */
 #define STACK_NEAR_BYTES  (64ull << 10)
@@ -106,7 +105,7 @@ static void describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
 {
     struct ferry_engine *engine = vm->engine;
     struct ledger_unit books = ledger_look(&engine->exchange.ledger, unit);
-    uint64_t page = addr & ~(FERRY_PAGE_BYTES - 1);
+    uint64_t page = page_down(addr);
     char from[FERRY_NAME_BYTES], to[FERRY_NAME_BYTES];
     bool known =
         name_at(&engine->exchange, books.from, from) && name_at(&engine->exchange, books.to, to);
@@ -229,7 +228,7 @@ void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
         return;
     }
     vm->exit.rip = frame.rip;
-    if (vector == CR2_VALID_VECTOR) {
+    if (vector == BOOT_PAGE_FAULT) {
         const char *verb = frame.error & 16  ? "ran code at"
                            : frame.error & 2 ? "wrote to"
                                              : "read from";

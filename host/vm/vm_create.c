@@ -12,6 +12,7 @@
 #include "ipc/host_end.h"
 #include "ipc/name.h"
 #include "kvm/boot.h"
+#include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/sized.h"
 #include "linux/vm_linux.h"
@@ -105,7 +106,7 @@ static uint64_t stack_size(uint64_t limit_bytes)
 
     if (bytes > VM_STACK_MOST_BYTES)
         bytes = VM_STACK_MOST_BYTES;
-    return bytes & ~(FERRY_PAGE_BYTES - 1);
+    return page_down(bytes);
 }
 
 static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,

@@ -15,8 +15,7 @@
 #include "vm/vm.h"
 #include "vm/vm_direct.h"
 
-#define DEFAULT_MESSAGES 16
-#define MOST_MESSAGES    48
+#define MOST_MESSAGES 48
 
 /* The index of `id` in the table that the guest sees, or the index it would get. An entry without
  * rights is left from a link that was destroyed before the guest ran. */
@@ -128,7 +127,7 @@ int ferry_link_create_sized(struct ferry_engine *engine, struct ferry_vm *from, 
     link->exchange = &engine->exchange;
     link->user = own.user;
     link->stream = own.stream;
-    link->max_messages = own.max_messages ? own.max_messages : DEFAULT_MESSAGES;
+    link->max_messages = own.max_messages ? own.max_messages : LINK_MESSAGES_DEFAULT;
     link->from = from ? from->endpoint : NULL;
     link->to = to ? to->endpoint : NULL;
     if (!from || !to)
