@@ -171,13 +171,6 @@ static struct ferry_desc describe(const struct transfer *transfer)
 
 /* --- messages with a payload --- */
 
-/* It does not use the room it was promised. Another sender may have found none meanwhile. */
-static void leave_room(struct ferry_link *link, const uint32_t *token)
-{
-    queue_unreserve(link, token != NULL, token ? *token : 0);
-    room_unpark(link->to);
-}
-
 /* Does everything about one message that may fail, except room and the page tables. */
 static int prepare(struct transfer *transfer)
 {
@@ -301,9 +294,19 @@ static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
         }
         *ready += result == 0;
     }
-    for (i = *ready; i < reserved; i++)
-        leave_room(run->link, with_token(run) ? &tokens[i] : NULL);
+    queue_unreserve(run->link, with_token(run) ? &tokens[*ready] : NULL, reserved - *ready);
     return *ready < reserved ? result : room;
+}
+
+static void undo_run(struct transfer *run, uint32_t count)
+{
+    uint32_t tokens[PERFORM_MOST];
+
+    for (uint32_t i = 0; i < count; i++) {
+        undo(&run[i]);
+        tokens[i] = run[i].receiver_token;
+    }
+    queue_unreserve(run->link, with_token(run) ? tokens : NULL, count);
 }
 
 static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done)
@@ -314,10 +317,8 @@ static int perform_payloads(struct transfer *run, uint32_t count, uint32_t *done
     int failed = ready && carries(run) == MODE_UNITS ? update_tables(run, ready) : 0;
     if (failed == 0 && ready)
         complete(run, ready);
-    for (uint32_t i = 0; failed < 0 && i < ready; i++) {
-        undo(&run[i]);
-        leave_room(run->link, with_token(run) ? &run[i].receiver_token : NULL);
-    }
+    if (failed < 0)
+        undo_run(run, ready);
     if (failed < 0 && ready > 1)
         return perform_payloads(run, 1, done); /* a shorter run may do */
     *done = failed < 0 ? 0 : ready;

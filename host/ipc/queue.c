@@ -34,7 +34,8 @@ static void promise_token(struct ferry_link *link, uint32_t token)
     held_set_state(link->to, token, HELD_PROMISED);
 }
 
-/* Adds to *reserved, up to `count`. */
+/* At most `count`. The sender parks only if there is room for none: a shorter run goes, and the next
+ * one parks. If it parked for more, giving back room that its run does not use would wake it. */
 static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count,
                        uint32_t *reserved)
 {
@@ -43,9 +44,11 @@ static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count
 
     if (!may_send(link))
         return -EPIPE;
-    for (; *reserved < count; ++*reserved) {
+    for (*reserved = 0; *reserved < count; ++*reserved) {
         int64_t token = tokens ? room_token(to) : 0;
         if (token < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
+            if (*reserved)
+                return 0;
             link->parked |= tokens ? PARKED_TOKEN : PARKED_PAYLOAD;
             return -EAGAIN;
         }
@@ -165,18 +168,24 @@ int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs
     return done;
 }
 
-void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token)
+void queue_unreserve(struct ferry_link *link, const uint32_t *tokens, uint32_t count)
 {
     struct endpoint *to = link->to;
+    struct wakes wakes = {0};
 
+    if (count == 0)
+        return;
     endpoint_lock(to);
-    if (with_token)
-        held_set_state(to, token, HELD_FREE);
-    to->promised--;
-    link->in_flight--;
-    if (--to->users == 0 && !to->live)
+    for (uint32_t i = 0; tokens && i < count; i++)
+        held_set_state(to, tokens[i], HELD_FREE);
+    to->promised -= count;
+    to->users -= count;
+    link->in_flight -= count;
+    if (to->users == 0 && !to->live)
         pthread_cond_broadcast(&to->changed);
+    room_to_wake(to, true, &wakes);
     endpoint_unlock(to);
+    room_wake(&wakes);
 }
 
 void queue_hangup(struct ferry_link *link)

@@ -10,11 +10,11 @@
 #include "ipc/link.h"
 
 /* Promises room for `count` messages of `link` with a payload, and a token for each unless `tokens`
- * is NULL. *reserved: the number for which there is room. If it is less than `count`: -EAGAIN: no
- * room now, the sender is marked as parked; -EPIPE: the receiver is gone or the link hung up. */
+ * is NULL. *reserved: the number for which there is room. -EAGAIN: there is none now, and the sender
+ * is marked as parked; -EPIPE: the receiver is gone or the link hung up. */
 int queue_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count, uint32_t *reserved);
-/* Takes back one promise. */
-void queue_unreserve(struct ferry_link *link, bool with_token, uint32_t token);
+/* Takes back `count` promises, and wakes senders that found no room meanwhile. */
+void queue_unreserve(struct ferry_link *link, const uint32_t *tokens, uint32_t count);
 /* Fulfils `count` promises of one link, in order; cannot fail. Wakes the receiver once. */
 void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
 

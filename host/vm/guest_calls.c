@@ -57,6 +57,8 @@ static int64_t call_wait(struct ferry_vm *vm, const uint64_t arg[])
         endpoint_finish(endpoint);
         drain_out(vm->endpoint);
         events = events_now(vm, want);
+        if (!events && result == 0 && clock_now() >= deadline)
+            result = -ETIMEDOUT; /* also if it was woken again and again for nothing */
     }
     return (int64_t)events;
 }

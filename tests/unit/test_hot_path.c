@@ -120,6 +120,21 @@ static void eight_loans_side_by_side(void **state)
     assert_int_equal(locks_of_drain(b), 5);
 }
 
+/* Each takes the promises of all that follow, and gives them back at once. */
+static void eight_that_are_refused(void **state)
+{
+    struct units units = core_alloc(a, 8, true);
+
+    (void)state;
+    core_alloc(b, 1, true);
+    for (uint32_t i = 0; i < 8; i++)
+        queue_units(FERRY_LEND, (struct units){units.first + i, 1});
+    for (uint32_t i = 0; i < 8; i++)
+        units_free(a, (struct units){units.first + i, 1});
+    assert_int_equal(locks_of_drain(a), 42);
+    assert_int_equal(core_waiting(b), 0);
+}
+
 static void one_move(void **state)
 {
     (void)state;
@@ -237,6 +252,7 @@ int main(void)
         CASE(one_copy),
         CASE(one_loan),
         CASE(eight_loans_side_by_side),
+        CASE(eight_that_are_refused),
         CASE(one_move),
         CASE(each_message_is_checked_once),
         CASE(what_follows_a_refused_one_is_checked_once),

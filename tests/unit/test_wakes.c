@@ -177,6 +177,38 @@ static void a_move_waits_for_the_receivers_share(void **state)
     assert_false(a->out_parked);
 }
 
+/* A run is longer than the link allows, and its first message waits for the receiver's share: the room
+ * that was promised to the run goes back, and must not wake the sender itself. */
+static void a_run_that_waits_for_a_share_sleeps(void **state)
+{
+    struct units units = core_alloc(a, 3, true);
+
+    (void)state;
+    core_alloc(b, 1, true);
+    b->most_pages = 1;
+    a_to_b->max_messages = 2;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct ferry_desc desc =
+            core_units(FERRY_MOVE, a, b->id, (struct units){units.first + i, 1});
+        core_queue(a, &desc);
+    }
+    drain_ring(a);
+    unsigned seen = a->events;
+    for (int round = 0; round < 4; round++) {
+        endpoint_prepare(a);
+        drain_ring(a);
+        endpoint_finish(a);
+    }
+    assert_int_equal(a->events, seen);
+    assert_true(a->out_parked);
+    b->most_pages = 4;
+    endpoint_prepare(b);
+    endpoint_finish(b);
+    assert_true(a->events > seen);
+    drain_ring(a);
+    assert_int_equal(core_waiting(b), 2); /* as many as the link allows */
+}
+
 /* A program that has ended takes nothing any more: a sender that waits for its room learns that. */
 static void the_end_of_a_program_lets_senders_go(void **state)
 {
@@ -204,6 +236,7 @@ int main(void)
         CASE(a_copy_waits_for_a_token),
         CASE(a_move_waits_for_no_token),
         CASE(a_move_waits_for_the_receivers_share),
+        CASE(a_run_that_waits_for_a_share_sleeps),
         CASE(the_end_of_a_program_lets_senders_go),
     };
 
