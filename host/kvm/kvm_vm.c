@@ -25,5 +25,11 @@ int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
                                                  .memory_size = bytes,
                                                  .userspace_addr = (uint64_t)host};
 
-    return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
+    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) == 0)
+        return 0;
+    int result = -errno;
+    unsigned after = region.slot + 1;
+    /* The number is free again, unless another thread took the next one meanwhile. */
+    atomic_compare_exchange_strong(&vm->slots, &after, region.slot);
+    return result;
 }

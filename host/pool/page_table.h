@@ -20,7 +20,7 @@ struct window {
     char *base; /* NULL: the host's, always open, as the VMM must reach every page */
     uint64_t bytes;
     /* Called before anything is opened while `hidden` is set, perhaps by several threads at once;
-     * it clears that. A negative errno refuses the opening. */
+     * it clears that. -ENOMEM refuses the opening. */
     int (*show)(void *arg);
     void *show_arg;
     atomic_bool hidden;

@@ -259,11 +259,15 @@ void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
 
 static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
 {
-    struct ferry_link *out = vm->endpoint->stream_out;
-
     vm->exit.how = how;
     vm->exit.status = status;
     vm->exit.signo = signo;
+}
+
+void report_output(struct ferry_vm *vm)
+{
+    struct ferry_link *out = vm->endpoint->stream_out;
+
     vm->exit.output_unread = out && queue_unread(out);
 }
 
@@ -286,6 +290,7 @@ void report_stop(struct ferry_vm *vm)
 void report_signal(struct ferry_vm *vm, int signo)
 {
     finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
+    report_output(vm);
     if (signo == SIGPIPE && vm->exit.output_unread)
         snprintf(vm->exit.text, sizeof vm->exit.text,
                  "ended by SIGPIPE: what it writes is read no more");

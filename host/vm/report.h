@@ -24,6 +24,9 @@ void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const
 /* The program has ended: if it failed, adds what it was refused before. */
 void report_refusal(struct ferry_vm *vm);
 
+/* Whether it had more output than anybody would read. To be called once all of it was tried. */
+void report_output(struct ferry_vm *vm);
+
 /* Exit code and text of a VM that was told to stop. */
 void report_stop(struct ferry_vm *vm);
 /* The program ended by a signal, or by itself. */

@@ -38,7 +38,9 @@ static int show_window(void *arg)
     lock_take(&vm->window_lock);
     if (atomic_load(&window->hidden)) {
         result = slot_add(vm, FERRY_WINDOW_BASE, window->bytes, window->base);
-        if (result == 0) {
+        if (result < 0) {
+            result = -ENOMEM; /* what a sender is told must not depend on KVM */
+        } else {
             guest_tables_show(&vm->tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window->bytes);
             atomic_store(&window->hidden, false);
         }

@@ -104,6 +104,7 @@ static void *vm_thread(void *arg)
     queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
+    report_output(vm);
     poller_remove(&vm->engine->poller, &vm->runner);
     lock_drop(&vm->runner.serving);
     ticker_remove(&vm->engine->ticker, &vm->runner);

@@ -144,8 +144,8 @@ static void a_hidden_window_is_shown_once(void **state)
     b->window.show = show;
     b->window.show_arg = b;
     atomic_store(&b->window.hidden, true);
-    show_result = -ENOSPC;
-    assert_int_equal(send_units(FERRY_LEND, a, b, units[0]), -ENOSPC);
+    show_result = -ENOMEM;
+    assert_int_equal(send_units(FERRY_LEND, a, b, units[0]), -ENOMEM);
     assert_int_equal(core_rights(a, units[0].first), WINDOW_WRITE);
     assert_int_equal(core_rights(b, units[0].first), WINDOW_CLOSED);
     assert_int_equal(shown, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the tests of output in host/stream/stream.c: plain writes, and a whole pipe. */
 #include "core_pair.h"
+#include "vm/report.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -241,6 +242,23 @@ static void without_any_extent_there_is_an_error(void **state)
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 5), -ENOMEM);
 }
 
+/* It was gathered while somebody read, and nobody does when it is to be sent. */
+static void the_exit_report_knows_of_output_that_is_not_read(void **state)
+{
+    (void)state;
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 100), 100);
+    report_output(vm_a);
+    assert_false(vm_a->exit.output_unread);
+    queue_refuse(link_ab);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 0), 0); /* which is no output */
+    report_output(vm_a);
+    assert_false(vm_a->exit.output_unread);
+    stream_finish(a->byte_stream);
+    report_output(vm_a);
+    assert_true(vm_a->exit.output_unread);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 1), -EPIPE);
+}
+
 static void queued_messages_go_before_later_output(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0);
@@ -329,6 +347,7 @@ int main(void)
         CASE(buffers_come_home_and_are_used_again),
         CASE(without_a_link_output_is_discarded),
         CASE(without_any_extent_there_is_an_error),
+        CASE(the_exit_report_knows_of_output_that_is_not_read),
         CASE(queued_messages_go_before_later_output),
         CASE(output_of_memory_that_was_sent_away),
         CASE(a_pipe_between_two_threads),
