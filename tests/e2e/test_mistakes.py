@@ -263,7 +263,7 @@ class Refused(Typed):
                 self.assertEqual(result.status, 139)
 
     def test_refused_instructions(self):
-        """They are decoded by a library that is loaded only then."""
+        """What it was is found by decoding it."""
         told = (
             (("8803", "0", "0x401000"), "wrote to 0x401000, which is read-only"),
             (("cd81",), "made an interrupt that programs must not make"),
