@@ -124,7 +124,8 @@ static void run_again(struct bench *bench, const char *name)
     find_part(name)->run(bench);
 }
 
-/* Before minutes of work: whether its results can be written. Without gnuplot there are no plots. */
+/* Before minutes of work: whether its results can be written. Without gnuplot there are no
+ * plots. */
 static bool can_write(struct options *options)
 {
     const char *path = options->json;

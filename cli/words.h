@@ -23,7 +23,8 @@ int words_split(const char *stage, char ***argv);
 char **words_stages(const char *text);
 
 /* The first thing outside quotes that only a shell acts on, and no bar between two stages: ;, &,
- * &&, ||, |&, <, 2>, a parenthesis, $( or a backtick. NULL: none. The caller frees it with g_free. */
+ * &&, ||, |&, <, 2>, a parenthesis, $( or a backtick. NULL: none. The caller frees it with
+ * g_free. */
 char *words_operator(const char *text);
 
 /* The first word in which a shell would put something else in the place of a $ or backtick, a

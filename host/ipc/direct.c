@@ -34,8 +34,8 @@ static uint32_t tail_of(const struct ferry_direct *ring)
 }
 
 /* The tail may lag, but then the slots behind it have not been used again. A sender fills them in
- * order, so the first that is not filled is found by halving; one that does otherwise is wrong about
- * its own order. */
+ * order, so the first that is not filled is found by halving; one that does otherwise is wrong
+ * about its own order. */
 uint32_t direct_sent(const struct ferry_link *link)
 {
     if (!link->direct)

@@ -17,8 +17,8 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
 {
     const size_t from = offsetof(struct endpoint, exchange);
 
-    endpoint_lock(
-        endpoint); /* a thread that comes late for the endpoint before finds this one whole */
+    /* A thread that comes late for the endpoint before finds this one whole. */
+    endpoint_lock(endpoint);
     memset((char *)endpoint + from, 0, offsetof(struct endpoint, queue) - from);
     endpoint->exchange = exchange;
     endpoint->index = index;

@@ -100,10 +100,10 @@ struct endpoint {
     struct window window;
     char *receive_buffers;         /* FERRY_TOKENS of FERRY_COPY_BYTES each */
     uint64_t receive_buffers_addr; /* the address that its messages use for them */
-    uint32_t
-        receive_filled[FERRY_TOKENS]; /* bytes from the start of each that may hold something */
-    uint64_t window_addr;             /* the address that its messages use for the window */
-    struct ferry_control *control;    /* NULL: the host */
+    /* How many bytes from the start of each may hold something. */
+    uint32_t receive_filled[FERRY_TOKENS];
+    uint64_t window_addr;          /* the address that its messages use for the window */
+    struct ferry_control *control; /* NULL: the host */
 
     /* Links, fixed before any VM starts. */
     struct ferry_link *out[FERRY_PEERS_MAX], *in[FERRY_PEERS_MAX];

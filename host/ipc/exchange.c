@@ -168,8 +168,8 @@ void exchange_destroy(struct exchange *exchange)
 
 /* --- books ---------------------------------------------------------------------- */
 
-/* The lock is held, so that no endpoint begins meanwhile. Tells which endpoints may own or hold units. An
- * endpoint that is ending may, until it is settled. */
+/* The lock is held, so that no endpoint begins meanwhile. Tells which endpoints may own or hold
+ * units. An endpoint that is ending may, until it is settled. */
 static void note_alive(struct exchange *exchange, bool alive[ENDPOINTS_MAX])
 {
     lock_assert_held(&exchange->lock);

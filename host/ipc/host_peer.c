@@ -285,8 +285,8 @@ int ferry_link_recv_sized(struct ferry_link *link, uint64_t timeout_ns,
 
     if (!endpoint_is_host(link->to))
         return -EPERM;
-    int result =
-        sized_check(message_bytes, FIRST_MESSAGE); /* before one is taken that would be lost */
+    /* Before one is taken that would be lost. */
+    int result = sized_check(message_bytes, FIRST_MESSAGE);
     if (result < 0)
         return result;
     if (!link_enter(link))

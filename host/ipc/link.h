@@ -61,7 +61,8 @@ void link_close(struct ferry_link *link);
 
 /* Enters the link into the tables of both ends, where there is room. Neither runs yet. */
 void link_connect(struct ferry_link *link);
-/* Takes the link out of the tables of both ends. No thread uses the link. Under the exchange's lock. */
+/* Takes the link out of the tables of both ends. No thread uses the link. Under the exchange's
+ * lock. */
 void link_disconnect(struct ferry_link *link);
 /* Frees it, and its ring if it has one. */
 void link_free(struct ferry_link *link);

@@ -91,8 +91,8 @@ static void store(const char *path, const struct kept_head *head, const struct c
     kept.head.entries = table->head.nent;
     kept.head.sum = sum_of(table->entries, bytes);
     memcpy(kept.entries, table->entries, bytes);
-    (void)kept_file_write(
-        path, &kept, sizeof kept.head + bytes); /* without the file it is asked again next time */
+    /* Without the file it is asked again next time. */
+    (void)kept_file_write(path, &kept, sizeof kept.head + bytes);
 }
 
 int cpuid_read(int kvm_fd, const char *kept_path, struct cpuid_table *out)

@@ -53,8 +53,8 @@ uint64_t vcpu_exit_at(const struct vcpu *vcpu);
 uint64_t vcpu_entry_failure(const struct vcpu *vcpu);
 uint32_t vcpu_internal_error(const struct vcpu *vcpu);
 
-/* The registers at the last exit, with the changes made since. After a vcpu_run that failed they are
- * those of the exit before; vcpu_fetch asks KVM. */
+/* The registers at the last exit, with the changes made since. After a vcpu_run that failed they
+ * are those of the exit before; vcpu_fetch asks KVM. */
 const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu);
 uint64_t vcpu_fault_address(const struct vcpu *vcpu);
 uint64_t vcpu_fs(const struct vcpu *vcpu);

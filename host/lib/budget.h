@@ -41,7 +41,8 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own
 /* The VM gives back all it has. Nothing happens if it never joined. */
 void budget_leave(struct budget *budget, struct budget_share *share);
 
-/* The VM uses so much besides its own from now on. False: it may not. It may always use less than before. */
+/* The VM uses so much besides its own from now on. False: it may not. It may always use less than
+ * before. */
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used);
 
 /* The amount that this process can still have, less the part kept for the process itself; read when

@@ -9,7 +9,8 @@
 
 #define KEPT_PATH_BYTES 4096
 
-/* Reads at most `bytes` of a regular file; -1: there is none, or it cannot be read. Never blocks. */
+/* Reads at most `bytes` of a regular file; -1: there is none, or it cannot be read. Never
+ * blocks. */
 ssize_t kept_file_read(const char *path, void *buffer, size_t bytes);
 
 /* Replaces the file as a whole. Its directory must be there. 0 or a negative errno. */

@@ -22,7 +22,7 @@
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
 #define DESCRIPTORS_MAX    1024 /* RLIMIT_NOFILE at the start */
-#define HOST_FILES_MAX     64 /* open files and directories, which take a descriptor of the host's */
+#define HOST_FILES_MAX     64 /* open files and directories that take a descriptor of the host's */
 #define SIGNALS            64
 #define QUEUED_SIGNALS_MAX 64  /* RLIMIT_SIGPENDING */
 #define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
@@ -272,7 +272,8 @@ int path_open(struct linux_state *state, const struct guest_path *path, bool fol
 
 /* ---- special.c ----------------------------------------------------------- */
 
-/* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to one. */
+/* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to
+ * one. */
 bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which);
 bool special_above(const char *path);
 /* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */

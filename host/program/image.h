@@ -107,8 +107,8 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
                 struct ferry_error *err);
 
 /* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
- * symbols. The image is loaded. Looks through the symbols of the file each time, at most some 60 MiB
- * of them. Any thread. */
+ * symbols. The image is loaded. Looks through the symbols of the file each time, at most some 60
+ * MiB of them. Any thread. */
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
 
 #endif

@@ -160,8 +160,8 @@ int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shar
 
         if (from >= to)
             break;
-        /* Shared memory keeps its contents on Linux, but the host's mapping of it is private and would
-         * lose them. */
+        /* Shared memory keeps its contents on Linux, but the host's mapping of it is private and
+         * would lose them. */
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
         /* The host's mapping of a file is private too, so the kernel does what is asked here. */

@@ -22,7 +22,8 @@ typedef bool (*exit_fn)(struct ferry_vm *vm, struct vcpu *vcpu);
 enum exit_count {
     EXIT_NATURAL,
     EXIT_IMMEDIATE,
-    EXIT_IMMEDIATE_IF_SENT, /* where delivery is immediate and a message was sent while it was served */
+    /* Immediate if delivery is, and a message was sent while it was served. */
+    EXIT_IMMEDIATE_IF_SENT,
 };
 
 struct guest_exit {

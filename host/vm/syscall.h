@@ -10,7 +10,8 @@
 #include "linux/linux.h"
 #include "vm/vm.h"
 
-/* Serves the system call that the registers tell. True: the program goes on, after its `syscall`. */
+/* Serves the system call that the registers tell. True: the program goes on, after its
+ * `syscall`. */
 bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 
 /* Serves a system call of the program, which goes on at `next`.

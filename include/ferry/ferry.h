@@ -272,9 +272,9 @@ FERRY_API void ferry_vm_destroy(struct ferry_vm *vm);
 
 /* Figures of a VM. */
 struct ferry_vm_stats {
-    uint64_t
-        exits_immediate;    /* doorbells, and writes of an unmodified program sent at their own exit
-                                 because delivery is immediate */
+    /* Doorbells, and writes of an unmodified program sent at their own exit because delivery is
+     * immediate. */
+    uint64_t exits_immediate;
     uint64_t exits_natural; /* all others */
     uint64_t messages_sent;
     uint64_t messages_received;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What libferry exports for the calls of ferry/ferry.h that take or fill a struct: the same call with
- * `_sized` behind its name, and behind each struct how many bytes long the caller knows it to be. C
- * and C++ call the functions of ferry/ferry.h, which do so; this is for other languages, and for
- * programs that load libferry by dlopen.
+ * What libferry exports for the calls of ferry/ferry.h that take or fill a struct: the same call
+ * with `_sized` behind its name, and behind each struct how many bytes long the caller knows it to
+ * be. C and C++ call the functions of ferry/ferry.h, which do so; this is for other languages, and
+ * for programs that load libferry by dlopen.
  *
  * Beyond the errors that stand there: -EINVAL: less than the struct had in the first release;
  * -E2BIG: more than 4096 bytes. Nothing is done then, and no message is lost. The size of a struct

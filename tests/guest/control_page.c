@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* control_page NUMBER: stores to the first and the last byte of that page of its control structure. */
+/* control_page NUMBER: stores to the first and the last byte of that page of its control
+ * structure. */
 #include "guest.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* exits_with_pending PEER COUNT: queues COUNT deferred messages and ends at once; all must arrive. */
+/* exits_with_pending PEER COUNT: queues COUNT deferred messages and ends at once; all must
+ * arrive. */
 #include <unistd.h>
 
 #include "guest.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sets a limit and goes beyond it: computes ("cpu SOFT HARD"), or uses so much stack ("stack MIB"). */
+/* Sets a limit and goes beyond it: computes ("cpu SOFT HARD"), or uses so much stack ("stack
+ * MIB"). */
 #include <alloca.h>
 #include <sys/resource.h>
 #include <time.h>

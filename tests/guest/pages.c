@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pages PEER COUNT: sends single 4 KiB pages, lent and moved in turn (recv_check PEER any COUNT 4096). */
+/* pages PEER COUNT: sends single 4 KiB pages, lent and moved in turn (recv_check PEER any COUNT
+ * 4096). */
 #include "guest.h"
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* take_and_move COUNT: moves COUNT extents to the host, as soon as it takes each, then keeps as many
- * as it can get until the host hangs up. */
+/* take_and_move COUNT: moves COUNT extents to the host, as soon as it takes each, then keeps as
+ * many as it can get until the host hangs up. */
 #include "guest.h"
 
 int main(int argc, char **argv)

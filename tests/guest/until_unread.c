@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes a line, waits until nobody reads its output any more, as `tail -f` does, and ends with 7. */
+/* Writes a line, waits until nobody reads its output any more, as `tail -f` does, and ends with
+ * 7. */
 #include <poll.h>
 #include <unistd.h>
 

@@ -76,7 +76,8 @@ static void *feed_all(void *arg)
     return NULL;
 }
 
-/* A stream of this size, in pieces of this one, through an unmodified program comes out the same. */
+/* A stream of this size, in pieces of this one, through an unmodified program comes out the
+ * same. */
 static void copy_through(struct world *world, const char *program, size_t bytes, size_t piece)
 {
     char *in = malloc(bytes + 1), *out = malloc(bytes + 1);

@@ -69,8 +69,8 @@ struct ferry_vm {
     unsigned sleeps;
     char line[256]; /* the last of the log */
     unsigned lines;
-    /* Another thread of the program, which overwrites whatever was fetched by this byte, at once and
-     * for good; 0: there is none. */
+    /* Another thread of the program, which overwrites whatever was fetched by this byte, at once
+     * and for good; 0: there is none. */
     int hostile;
     uint64_t fetched; /* bytes of arguments in memory */
     /* Of the last call. */

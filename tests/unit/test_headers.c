@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the tests of both public headers in one program, which is linked to both public libraries. */
+/* Owns the tests of both public headers in one program, which is linked to both public
+ * libraries. */
 #include <ferry/ferry.h>
 #include <ferry/guest.h>
 
@@ -11,7 +12,8 @@
 
 #include "headers.h"
 
-/* A name that stood in both headers would not compile, one in both libraries would be one function. */
+/* A name that stood in both headers would not compile, one in both libraries would be one
+ * function. */
 static void the_host_and_the_guest_fit_into_one_program(void **state)
 {
     int (*const host_send)(struct ferry_link *, const struct ferry_message *, uint64_t) =

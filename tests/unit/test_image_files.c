@@ -228,8 +228,9 @@ static long peak_kib(void)
     return usage.ru_maxrss;
 }
 
-/* What a library would size its tables by, as large as a sparse file allows: it takes no memory, and
- * the program runs. This test is the first, since a peak shows only what is above all before. */
+/* What a library would size its tables by, as large as a sparse file allows: it takes no memory,
+ * and the program runs. This test is the first, since a peak shows only what is above all
+ * before. */
 static void test_tables_are_bounded(void **state)
 {
     static const struct {

@@ -202,7 +202,8 @@ static void test_fresh_neighbours_merge(void **state)
     assert_int_equal(space->count, 2);
 }
 
-/* Of a program that has used up its regions: what needs no further one still works, and the heap. */
+/* Of a program that has used up its regions: what needs no further one still works, and the
+ * heap. */
 static void test_full_list(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/engine/ticker.c: whom it looks at, when it sleeps, and that a guest
- * which is entered while it gives it up or goes to sleep is not missed. The guest is made up: a test
+ * Owns the tests of host/engine/ticker.c: whom it looks at, when it sleeps, and that a guest which
+ * is entered while it gives it up or goes to sleep is not missed. The guest is made up: a test
  * does at its entry what the VM's thread does.
  */
 #include "core_fixture.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of host/vm/guest_run.c and host/kvm/vcpu.c that need a moment no real guest can be held at: the virtual CPU
- * is made up. A test says step by step how KVM_RUN ends and what happened in the guest
- * before, and may act when the VM's thread begins to wait.
+ * Owns the tests of host/vm/guest_run.c and host/kvm/vcpu.c that need a moment no real guest can
+ * be held at: the virtual CPU is made up. A test says step by step how KVM_RUN ends and what
+ * happened in the guest before, and may act when the VM's thread begins to wait.
  */
 #include "core_fixture.h"
 
