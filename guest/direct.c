@@ -3,6 +3,8 @@
  * messages. */
 #include "direct.h"
 
+#include <errno.h>
+
 #include "call.h"
 
 /* How often a sender checks whether a full ring has room before it uses the out ring instead. This

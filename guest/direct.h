@@ -12,7 +12,6 @@
 #ifndef FERRY_GUEST_DIRECT_H
 #define FERRY_GUEST_DIRECT_H
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <ferry/abi/layout.h>
 #include <ferry/guest.h>
 
 #include "call.h"

@@ -5,11 +5,6 @@
 #ifndef FERRY_HOST_ENGINE_H
 #define FERRY_HOST_ENGINE_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include <ferry/ferry.h>
 
 #include "engine/poller.h"

@@ -3,9 +3,6 @@
 #ifndef FERRY_HOST_MEASURE_H
 #define FERRY_HOST_MEASURE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include <ferry/ferry.h>
 
 #include "engine/costs.h"

@@ -4,7 +4,6 @@
 #define FERRY_HOST_MEASURE_VM_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "kvm/vcpu.h"
 #include "pool/page_table.h"

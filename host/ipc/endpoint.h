@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include <ferry/abi/control.h>
-#include <ferry/abi/direct.h>
 #include <ferry/ferry.h>
 
 #include "lib/lock.h"

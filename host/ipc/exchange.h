@@ -6,8 +6,6 @@
 #ifndef FERRY_HOST_EXCHANGE_H
 #define FERRY_HOST_EXCHANGE_H
 
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <ferry/ferry.h>

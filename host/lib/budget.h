@@ -13,7 +13,6 @@
 #ifndef FERRY_HOST_BUDGET_H
 #define FERRY_HOST_BUDGET_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 

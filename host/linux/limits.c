@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <time.h>
 
 #include "lib/bits.h"
 #include "linux/calls.h"

@@ -2,7 +2,6 @@
 /* Owns the questions of a program about itself and its machine, and its end. */
 #include <asm/prctl.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>

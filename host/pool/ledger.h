@@ -33,7 +33,6 @@
 #ifndef FERRY_HOST_LEDGER_H
 #define FERRY_HOST_LEDGER_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,7 +11,6 @@
 #define FERRY_HOST_PAGE_TABLE_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 enum window_access { WINDOW_CLOSED, WINDOW_READ, WINDOW_WRITE };

@@ -11,7 +11,6 @@
 #ifndef FERRY_HOST_STREAM_H
 #define FERRY_HOST_STREAM_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>

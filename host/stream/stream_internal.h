@@ -3,10 +3,8 @@
 #ifndef FERRY_HOST_STREAM_INTERNAL_H
 #define FERRY_HOST_STREAM_INTERNAL_H
 
-#include <stdbool.h>
-
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

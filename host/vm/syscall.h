@@ -4,7 +4,6 @@
 #define FERRY_HOST_SYSCALL_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "kvm/boot.h"
 #include "linux/linux.h"

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,7 +14,6 @@
 #include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/sized.h"
-#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
 #include "vm/vm.h"
