@@ -13,6 +13,8 @@ int endpoint_init(struct endpoint *endpoint)
     return clock_cond_init(&endpoint->changed);
 }
 
+/* The exchange's lock is not asserted: exchange.c includes endpoint.h, so including exchange.h here
+ * would close a circle. */
 void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16_t index)
 {
     const size_t from = offsetof(struct endpoint, exchange);

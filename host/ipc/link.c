@@ -97,6 +97,8 @@ static void leave_receiver(struct ferry_link *link)
     endpoint_unlock(to);
 }
 
+/* The exchange's lock is not asserted: exchange.c includes link.h, so including exchange.h here would
+ * close a circle. */
 void link_disconnect(struct ferry_link *link)
 {
     leave_sender(link);
