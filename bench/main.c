@@ -52,6 +52,20 @@ static char *describe(void)
     return g_string_free(text, FALSE);
 }
 
+static bool check_values(const struct options *options)
+{
+    if (options->rounds != ROUNDS_DEFAULT && (options->rounds < 1 || options->rounds > 1000)) {
+        fprintf(stderr, "ferry: bench: --rounds takes 1 to 1000\n");
+        return false;
+    }
+    for (char **name = options->parts; name && *name; name++)
+        if (!find_part(*name)) {
+            fprintf(stderr, "ferry: bench: no part '%s'; 'ferry bench --help' lists them\n", *name);
+            return false;
+        }
+    return true;
+}
+
 /* False: *status says how the command is over. */
 static bool parse(struct options *options, int *argc, char ***argv, int *status)
 {
@@ -86,17 +100,8 @@ static bool parse(struct options *options, int *argc, char ***argv, int *status)
     if (!ok) {
         fprintf(stderr, "ferry: bench: %s; see 'ferry bench --help'\n", error->message);
         g_error_free(error);
-    } else if (options->rounds != ROUNDS_DEFAULT &&
-               (options->rounds < 1 || options->rounds > 1000)) {
-        fprintf(stderr, "ferry: bench: --rounds takes 1 to 1000\n");
-        ok = false;
     }
-    for (char **name = options->parts; ok && name && *name; name++)
-        if (!find_part(*name)) {
-            fprintf(stderr, "ferry: bench: no part '%s'; 'ferry bench --help' lists them\n", *name);
-            ok = false;
-        }
-    return ok;
+    return ok && check_values(options);
 }
 
 static void run_part(struct bench *bench, const struct part *part)

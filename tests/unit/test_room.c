@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the tests of back-pressure and failure in host/ipc/perform.c: what a sender waits for, what
- * wakes it, and that a message that fails leaves everything as it was.
+ * Owns the tests of back-pressure and failure in host/ipc/room.c and host/ipc/perform.c: what a
+ * sender waits for, what wakes it, and that a message that fails leaves everything as it was.
  */
 #include "core_trio.h"
 
