@@ -96,7 +96,7 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
 
     if (!endpoint->stream_in || !endpoint->stream_out)
         return -EINVAL; /* the caller then reads and writes */
-    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
+    if (stream->output_closed)
         return -EPIPE;
     int result = drain_all(stream->endpoint); /* messages that were queued before go first */
     while (result == 0 && done < bytes && !stream->ended) {
@@ -107,6 +107,11 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
             stream_next_message(stream);
         if (result < 0 || !stream->have)
             continue;
+        /* Only now: a filter that waits for input does not notice that its reader left. */
+        if (!queue_may_send(endpoint->stream_out)) {
+            result = -EPIPE;
+            break;
+        }
         if (done && stream->left > bytes - done)
             break; /* whole, and mostly without a copy, by the next call */
         ssize_t passed = done ? pass_some(stream, bytes - done) : pass_waiting(stream, bytes);

@@ -138,6 +138,19 @@ static void input_that_became_output_is_not_given_back(void **state)
     core_assert_books(engine, 517, 1, 0);
 }
 
+/* A filter that waits for input does not notice that its reader left; nor does it at the end of
+ * input. */
+static void passing_on_fails_only_with_something_to_pass(void **state)
+{
+    (void)state;
+    queue_refuse(core_stream_link(vm_b, NULL));
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 8), 8);
+    assert_int_equal(stream_pass(vm_stream(vm_b), 100), -EPIPE);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 8);
+    queue_hangup(link_ab);
+    assert_int_equal(stream_pass(vm_stream(vm_b), 100), 0);
+}
+
 /* Messages that hold nothing are skipped by whatever waits for input. */
 static void an_empty_message_is_no_input(void **state)
 {
@@ -376,6 +389,7 @@ int main(void)
         CASE(input_being_read_is_not_the_guests),
         CASE(input_that_was_given_away_is_not_read),
         CASE(input_that_became_output_is_not_given_back),
+        CASE(passing_on_fails_only_with_something_to_pass),
         CASE(an_empty_message_is_no_input),
         CASE(what_was_read_is_counted),
         CASE(the_first_look_is_told),
