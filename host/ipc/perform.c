@@ -276,8 +276,9 @@ static void complete(struct transfer *run, uint32_t count)
             loan_forward(link->from, (uint32_t)run[i].forwarded_token);
 }
 
-/* Reserves room for all, then prepares each in turn. *ready: how many can change hands together.
- * Returns why not more; 0: the next has other rights and may go by itself. */
+/* Reserves room for as many as find it, then prepares each in turn. *ready: how many can change
+ * hands together. Returns why not more; 0: the next has other rights, or no room was left for it,
+ * and may be tried by itself. */
 static int prepare_run(struct transfer *run, uint32_t count, uint32_t *ready)
 {
     uint32_t tokens[PERFORM_MOST] = {0}, reserved, i;

@@ -44,7 +44,7 @@ static int try_reserve(struct ferry_link *link, uint32_t *tokens, uint32_t count
 
     if (!may_send(link))
         return -EPIPE;
-    for (*reserved = 0; *reserved < count; ++*reserved) {
+    for (; *reserved < count; ++*reserved) {
         int64_t token = tokens ? room_token(to) : 0;
         if (token < 0 || room_entries(to) == 0 || link->in_flight >= link->max_messages) {
             if (*reserved)

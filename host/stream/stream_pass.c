@@ -107,8 +107,9 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
             stream_next_message(stream);
         if (result < 0 || !stream->have)
             continue;
-        /* Only now: a filter that waits for input does not notice that its reader left. */
-        if (!queue_may_send(endpoint->stream_out)) {
+        /* Only now: a filter that waits for input does not notice that its reader left. Later
+         * pieces find out when they are sent. */
+        if (!done && !queue_may_send(endpoint->stream_out)) {
             result = -EPIPE;
             break;
         }
