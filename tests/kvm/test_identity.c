@@ -189,7 +189,7 @@ static void who_does_not_ask_pays_nothing(void **state)
     unlink(path);
 }
 
-/* Hashing this would take hours: a guest that waits for it can be stopped. */
+/* Hashing this would take minutes: a guest that waits for it can be stopped. */
 static void a_question_ends_when_its_vm_is_stopped(void **state)
 {
     struct world *world = *state;
