@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "linux/calls.h"
-#include "linux/host_file.h"
+#include "linux/file_type.h"
 #include "linux/state.h"
 
 static bool is_host_file(const struct open_file *file)
@@ -18,11 +17,13 @@ static bool is_host_file(const struct open_file *file)
     return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY;
 }
 
-/* Closes the host's descriptors that the file holds. */
-static void give_back(const struct open_file *file)
+/* Gives back what the file holds. */
+static void give_back(struct linux_state *state, const struct open_file *file)
 {
-    if (is_host_file(file))
-        close(file->fd);
+    const struct file_type *type = file_type(file);
+
+    if (type->release)
+        type->release(state, file);
     free(file->path);
 }
 
@@ -35,7 +36,7 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
     if (!file) {
         if (fits && is_host_file(&like))
             vm_file_give_back(state->vm);
-        give_back(&like);
+        give_back(state, &like);
         return fits ? -ENOMEM : -EMFILE;
     }
     *file = like;
@@ -53,7 +54,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
         vm_file_give_back(state->vm);
     }
     state->files[file->kind]--;
-    give_back(file);
+    give_back(state, file);
     free(file);
 }
 
@@ -155,43 +156,6 @@ bool file_can_read(const struct open_file *file)
 bool file_can_write(const struct open_file *file)
 {
     return file && !(file->status & O_PATH) && (file->status & O_ACCMODE) != O_RDONLY;
-}
-
-bool file_is_pipe(const struct open_file *file)
-{
-    return file->kind == FILE_INPUT || file->kind == FILE_OUTPUT || file->kind == FILE_ERROR;
-}
-
-int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
-{
-    if (is_host_file(file)) {
-        struct host_call call = {.op = HOST_STAT, .fd = file->fd};
-        int64_t result = host_file_call(state, file->local, &call);
-
-        *out = call.stat;
-        return (int)result;
-    }
-    *out = (struct stat){
-        .st_dev = makedev(0, 14), /* of no file system that can be seen */
-        .st_ino = 1 + (ino_t)file->kind,
-        .st_nlink = 1,
-        .st_mode = S_IFIFO | 0600,
-        .st_uid = LINUX_USER,
-        .st_gid = LINUX_USER,
-        .st_blksize = file->kind == FILE_INPUT ? INPUT_BLOCK_BYTES : 4096,
-        .st_atim = state->started,
-        .st_mtim = state->started,
-        .st_ctim = state->started,
-    };
-    if (file->kind == FILE_DEVICE) {
-        out->st_ino = 16 + (ino_t)file->device;
-        out->st_mode = S_IFCHR | 0666;
-        out->st_rdev = makedev(1, file->device);
-    } else if (file->kind == FILE_LIST) {
-        out->st_mode = S_IFDIR | 0500;
-        out->st_nlink = 2;
-    }
-    return 0;
 }
 
 int64_t sys_close(struct linux_state *state, const uint64_t arg[6])

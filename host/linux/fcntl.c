@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
 
@@ -75,7 +76,7 @@ static int64_t pipe_size(struct open_file *file, uint64_t command, uint32_t want
 {
     uint32_t bytes = FERRY_PAGE_BYTES;
 
-    if (!file_is_pipe(file))
+    if (!file_is_stream(file))
         return -EBADF;
     if (command == F_SETPIPE_SZ) {
         if (wanted > INT_MAX)
@@ -136,25 +137,13 @@ int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
 }
 
 /* FIONREAD: how much can be read at once. */
-static int64_t readable_bytes(struct linux_state *state, const struct open_file *file,
-                              uint64_t addr)
+static int64_t readable_bytes(struct linux_state *state, struct open_file *file, uint64_t addr)
 {
-    struct stat stat;
-    uint64_t bytes = 0;
-    int answer;
+    const struct file_type *type = file_type(file);
+    int64_t bytes = type->available ? type->available(state, file) : -ENOTTY;
+    int answer = bytes > INT_MAX ? INT_MAX : (int)bytes;
 
-    if (file->kind == FILE_INPUT) {
-        bytes = stream_available(vm_stream(state->vm));
-    } else if (file->kind == FILE_REGULAR) {
-        answer = file_stat(state, file, &stat);
-        if (answer)
-            return answer;
-        bytes = file->position < stat.st_size ? (uint64_t)(stat.st_size - file->position) : 0;
-    } else if (file->kind != FILE_OUTPUT) {
-        return -ENOTTY;
-    }
-    answer = bytes > INT_MAX ? INT_MAX : (int)bytes;
-    return guest_put(state, addr, &answer, sizeof(answer));
+    return bytes < 0 ? bytes : guest_put(state, addr, &answer, sizeof(answer));
 }
 
 /* As a pipe answers: it is no terminal. */
@@ -200,7 +189,7 @@ static int64_t put_statfs(struct linux_state *state, uint64_t addr, const struct
     struct host_call call = {.op = HOST_STATFS, .fd = file->fd};
     int64_t result = 0;
 
-    call.fs = (struct statfs){.f_type = file_is_pipe(file)        ? PIPEFS_MAGIC
+    call.fs = (struct statfs){.f_type = file_is_stream(file)      ? PIPEFS_MAGIC
                                         : file->kind == FILE_LIST ? PROC_SUPER_MAGIC
                                                                   : TMPFS_MAGIC,
                               .f_bsize = 4096,
@@ -259,7 +248,7 @@ int64_t sys_fchmod(struct linux_state *state, const uint64_t arg[6])
 
     if (!file)
         return -EBADF;
-    return file_is_pipe(file) ? 0 : file->kind == FILE_DEVICE ? -EPERM : -EROFS;
+    return file_is_stream(file) ? 0 : file->kind == FILE_DEVICE ? -EPERM : -EROFS;
 }
 
 /* To whom it belongs already, or to nobody named. */
@@ -271,7 +260,7 @@ int64_t sys_fchown(struct linux_state *state, const uint64_t arg[6])
 
     if (!file)
         return -EBADF;
-    if (!file_is_pipe(file) && file->kind != FILE_DEVICE)
+    if (!file_is_stream(file) && file->kind != FILE_DEVICE)
         return -EROFS;
     return same ? 0 : -EPERM;
 }
@@ -282,7 +271,7 @@ int64_t sys_fsync(struct linux_state *state, const uint64_t arg[6])
 
     if (!file)
         return -EBADF;
-    return file_is_pipe(file) || file->kind == FILE_DEVICE ? -EINVAL : 0;
+    return file_is_stream(file) || file->kind == FILE_DEVICE ? -EINVAL : 0;
 }
 
 int64_t sys_sync_file_range(struct linux_state *state, const uint64_t arg[6])
@@ -313,7 +302,7 @@ int64_t sys_fallocate(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!file_can_write(file))
         return -EBADF;
-    return file_is_pipe(file) ? -ESPIPE : -ENODEV;
+    return file_is_stream(file) ? -ESPIPE : -ENODEV;
 }
 
 int64_t sys_ftruncate(struct linux_state *state, const uint64_t arg[6])
@@ -328,7 +317,7 @@ int64_t sys_fadvise64(struct linux_state *state, const uint64_t arg[6])
 
     if (!file || file->status & O_PATH)
         return -EBADF;
-    if (file_is_pipe(file))
+    if (file_is_stream(file))
         return -ESPIPE;
     return (int64_t)arg[2] < 0 || arg[3] > POSIX_FADV_NOREUSE ? -EINVAL : 0;
 }

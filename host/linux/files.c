@@ -165,7 +165,7 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return open_device(state, file->device, flags);
     if (file->kind == FILE_LIST)
         return open_list(state, flags);
-    if (!file_is_pipe(file)) {
+    if (!file_is_stream(file)) {
         path.directory = false;
         snprintf(path.text, sizeof(path.text), "%s", file->path);
         return reopen_path(state, &path, flags);

@@ -2,20 +2,12 @@
 /* Owns reading and writing by descriptor. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
-
-/* How often a write to standard error that waits looks whether the VM is to stop. */
-#define ERROR_POLL_MS 50
-/* Made-up bytes are made in parts like that, and between them a stop is looked at. */
-#define MADE_PART (1u << 20)
 
 int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
                   off_t offset)
@@ -26,66 +18,19 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
     return host_file_call(state, file->local, &call);
 }
 
-static int64_t read_input(struct linux_state *state, const struct open_file *file, void *to,
-                          size_t bytes)
-{
-    if (file->status & O_NONBLOCK && !stream_available(vm_stream(state->vm))) {
-        int ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
-
-        if (ready <= 0)
-            return ready ? ready : -EAGAIN;
-    }
-    return stream_read(vm_stream(state->vm), to, bytes);
-}
-
-/* From its position on. */
-static int64_t read_on(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
-{
-    int64_t got = file_read(state, file, to, bytes, file->position);
-
-    file->position += got > 0 ? got : 0;
-    return got;
-}
-
-static int64_t read_device(struct linux_state *state, enum device device, char *to, size_t bytes)
-{
-    size_t done = 0;
-
-    if (device == DEVICE_NULL)
-        return 0;
-    while (done < bytes) {
-        size_t part = bytes - done < MADE_PART ? bytes - done : MADE_PART;
-        ssize_t got = (ssize_t)part;
-
-        if (vm_stopping(state->vm))
-            return -EINTR;
-        if (device == DEVICE_RANDOM || device == DEVICE_URANDOM)
-            got = getrandom(to + done, part, 0);
-        else
-            memset(to + done, 0, part);
-        if (got > 0)
-            done += (size_t)got;
-        else if (errno != EINTR)
-            return done ? (int64_t)done : -errno;
-    }
-    return (int64_t)done;
-}
-
 int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
 {
-    switch (file->kind) {
-    case FILE_INPUT:
-        return read_input(state, file, to, bytes);
-    case FILE_DEVICE:
-        return read_device(state, file->device, to, bytes);
-    case FILE_REGULAR:
-        return read_on(state, file, to, bytes);
-    case FILE_DIRECTORY:
-    case FILE_LIST:
-        return -EISDIR;
-    default:
-        return -EBADF; /* the other end is not here, although it was opened for both */
-    }
+    const struct file_type *type = file_type(file);
+
+    /* Without `get` the other end is not here, although the file was opened for both. */
+    return type->get ? type->get(state, file, to, bytes) : -EBADF;
+}
+
+int64_t file_put(struct linux_state *state, struct open_file *file, const void *from, size_t bytes)
+{
+    const struct file_type *type = file_type(file);
+
+    return type->put ? type->put(state, file, from, bytes) : -EBADF;
 }
 
 static int64_t read_file(struct linux_state *state, struct open_file *file, uint64_t addr,
@@ -101,59 +46,7 @@ static int64_t read_file(struct linux_state *state, struct open_file *file, uint
     return to ? file_get(state, file, to, bytes) : -EFAULT;
 }
 
-/* The thread of a VM takes no signals, so it must not block in write(2): it
- * waits for room in short turns and asks in between whether to stop. */
-static int64_t write_error(struct linux_state *state, const struct open_file *file,
-                           const char *from, size_t bytes)
-{
-    size_t done = 0;
-
-    while (file->fd >= 0 && done < bytes) {
-        struct pollfd ready = {.fd = file->fd, .events = POLLOUT};
-        size_t part = bytes - done < ERROR_PART ? bytes - done : ERROR_PART;
-        ssize_t put;
-
-        if (vm_stopping(state->vm))
-            return -EINTR;
-        if (poll(&ready, 1, 0) <= 0) {
-            if (file->status & O_NONBLOCK)
-                return done ? (int64_t)done : -EAGAIN;
-            /* Before it blocks, as before any wait, others get the messages they wait for. */
-            if (vm_sleep(state->vm, 0) == -EINTR)
-                return -EINTR;
-            poll(&ready, 1, ERROR_POLL_MS);
-            continue;
-        }
-        /* A socket is full again if somebody else was faster; pipes and terminals were opened anew
-         * so as not to wait. */
-        put = send(file->fd, from + done, part, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == ENOTSOCK)
-            put = write(file->fd, from + done, part);
-        if (put > 0)
-            done += (size_t)put;
-        else if (put < 0 && errno != EINTR && errno != EAGAIN)
-            return done ? (int64_t)done : -errno;
-    }
-    return (int64_t)bytes;
-}
-
-int64_t file_put(struct linux_state *state, const struct open_file *file, const void *from,
-                 size_t bytes)
-{
-    switch (file->kind) {
-    case FILE_OUTPUT:
-        return file->status & O_NONBLOCK ? stream_write_some(vm_stream(state->vm), from, bytes)
-                                         : stream_write(vm_stream(state->vm), from, bytes);
-    case FILE_ERROR:
-        return write_error(state, file, from, bytes);
-    case FILE_DEVICE:
-        return file->device == DEVICE_FULL ? -ENOSPC : (int64_t)bytes;
-    default:
-        return -EBADF;
-    }
-}
-
-static int64_t write_file(struct linux_state *state, const struct open_file *file, uint64_t addr,
+static int64_t write_file(struct linux_state *state, struct open_file *file, uint64_t addr,
                           uint64_t bytes)
 {
     const void *from;
@@ -175,7 +68,7 @@ int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
     int64_t result;
 
     if (!file_can_write(file))
@@ -194,7 +87,7 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!file || file->status & O_PATH)
         return -EBADF;
-    if (file_is_pipe(file))
+    if (file_is_stream(file))
         return -ESPIPE;
     if (!file_can_read(file))
         return -EBADF;
@@ -217,7 +110,7 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!file || file->status & O_PATH)
         return -EBADF;
-    if (file_is_pipe(file))
+    if (file_is_stream(file))
         return -ESPIPE;
     if (file_can_write(file) &&
         !has_positions_for(arg[3], arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX))
@@ -263,7 +156,7 @@ int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
         return -EBADF;
     if ((uint32_t)arg[2] > SEEK_HOLE)
         return -EINVAL;
-    if (file_is_pipe(file))
+    if (file_is_stream(file))
         return -ESPIPE;
     if (file->kind == FILE_DEVICE)
         return 0;

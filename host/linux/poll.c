@@ -8,106 +8,50 @@
 
 #include "lib/clock.h"
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/state.h"
 
-#define READ_EVENTS  (POLLIN | POLLRDNORM)
-#define WRITE_EVENTS (POLLOUT | POLLWRNORM)
-#define NS_PER_S     1000000000ull
+#define NS_PER_S 1000000000ull
 
-/* Only the host's descriptor of standard error can tell that it has room again or that its reader
- * has gone. A wait for that checks it at this interval. */
-#define ERROR_TURN_NS 50000000ull
+/* What a call waits for. */
+struct poll_wait {
+    struct linux_state *state;
+    struct pollfd *entries;
+    unsigned count;
+    int ready; /* how many entries have events */
+};
 
-/* The events that the streams are asked for, for one entry. It is always told that the other side
- * has gone, whatever the program asked for. */
-static int stream_want(const struct open_file *file, int events)
+/* Fills in the events of each entry. The descriptors are looked up anew each time, as another
+ * thread may have closed one meanwhile. */
+static bool look_at_entries(void *arg, uint64_t *again_ns)
 {
-    if (file && file->kind == FILE_INPUT)
-        return POLLHUP | (events & READ_EVENTS ? POLLIN : 0);
-    if (file && file->kind == FILE_OUTPUT)
-        return POLLERR | (events & WRITE_EVENTS ? POLLOUT : 0);
-    return 0;
-}
+    struct poll_wait *wait = arg;
 
-static bool is_host_error(const struct open_file *file)
-{
-    return file && file->kind == FILE_ERROR && file->fd >= 0;
-}
+    wait->ready = 0;
+    for (unsigned i = 0; i < wait->count; i++) {
+        struct pollfd *entry = &wait->entries[i];
+        struct open_file *file =
+            entry->fd >= 0 ? descriptor_file(wait->state, (uint32_t)entry->fd) : NULL;
+        struct readiness readiness = {.again_ns = UINT64_MAX};
 
-/* Standard error is the host's, so the host knows best. It cannot be read, so only a file, which
- * Linux calls readable always, is called so. */
-static int error_events(const struct open_file *file, int events)
-{
-    struct pollfd host = {.fd = file->fd, .events = (short)(events & WRITE_EVENTS)};
-    struct stat stat;
-
-    if (!is_host_error(file))
-        return events & WRITE_EVENTS;
-    if (events & READ_EVENTS && !fstat(file->fd, &stat) && S_ISREG(stat.st_mode))
-        host.events = (short)(events & (READ_EVENTS | WRITE_EVENTS));
-    return poll(&host, 1, 0) > 0 ? host.revents : 0;
-}
-
-/* The events that hold for one entry, given those that hold for the streams. */
-static int entry_events(const struct open_file *file, int events, int stream)
-{
-    if (!file)
-        return POLLNVAL;
-    if (file->kind == FILE_INPUT)
-        return (stream & POLLIN ? events & READ_EVENTS : 0) | (stream & POLLHUP);
-    if (file->kind == FILE_OUTPUT)
-        return (stream & POLLOUT ? events & WRITE_EVENTS : 0) | (stream & POLLERR);
-    if (file->kind == FILE_ERROR)
-        return error_events(file, events);
-    return events & (READ_EVENTS | WRITE_EVENTS);
-}
-
-/* Fills in the events of each entry; returns how many entries have any. */
-static int count_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
-                       int stream)
-{
-    int ready = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct pollfd *entry = &entries[i];
-        int holds = 0;
-
-        if (entry->fd >= 0)
-            holds =
-                entry_events(descriptor_file(state, (uint32_t)entry->fd), entry->events, stream);
-        entry->revents = (short)holds;
-        ready += holds != 0;
+        entry->revents = entry->fd >= 0 ? POLLNVAL : 0;
+        if (file)
+            entry->revents = (short)file_poll(wait->state, file, entry->events, &readiness);
+        if (readiness.again_ns < *again_ns)
+            *again_ns = readiness.again_ns;
+        wait->ready += entry->revents != 0;
     }
-    return ready;
+    return wait->ready;
 }
 
 /* Waits until something holds for one of the entries; returns for how many. */
 static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
                       uint64_t timeout_ns)
 {
-    uint64_t left_ns = count_ready(state, entries, count, 0) ? 0 : timeout_ns, turn_ns;
-    bool looks_at_error = false, last;
-    int want = 0, stream = 0, ready;
+    struct poll_wait wait = {state, entries, count, 0};
+    int result = vm_wait(state->vm, look_at_entries, &wait, timeout_ns);
 
-    for (unsigned i = 0; i < count; i++) {
-        const struct open_file *file =
-            entries[i].fd >= 0 ? descriptor_file(state, (uint32_t)entries[i].fd) : NULL;
-
-        want |= stream_want(file, entries[i].events);
-        looks_at_error |= is_host_error(file);
-    }
-    do {
-        turn_ns = looks_at_error && left_ns > ERROR_TURN_NS ? ERROR_TURN_NS : left_ns;
-        if (want)
-            stream = stream_poll(vm_stream(state->vm), (short)want, turn_ns);
-        else if (turn_ns)
-            stream = vm_sleep(state->vm, turn_ns);
-        ready = stream < 0 ? stream : count_ready(state, entries, count, stream);
-        last = turn_ns == left_ns;
-        if (left_ns != UINT64_MAX)
-            left_ns -= turn_ns;
-    } while (!ready && !last);
-    return ready;
+    return result && result != -ETIMEDOUT ? result : wait.ready;
 }
 
 static int64_t poll_entries(struct linux_state *state, uint64_t addr, uint64_t count,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/state.h"
 
 static const struct {
@@ -115,8 +116,8 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
     file = descriptor_file(state, fd);
     if (!file)
         return -ENOENT;
-    if (file_is_pipe(file))
-        return snprintf(text, bytes, "pipe:[%u]", 1 + (unsigned)file->kind);
+    if (file_type(file)->name)
+        return snprintf(text, bytes, "%s:[%u]", file_type(file)->name, 1 + (unsigned)file->kind);
     return snprintf(text, bytes, "%s",
                     file->kind == FILE_DEVICE ? device_name(file->device) : file->path);
 }

@@ -43,20 +43,23 @@ static int64_t pass_on(struct linux_state *state, uint64_t bytes, bool waits)
     return stream_pass(vm_stream(state->vm), bytes);
 }
 
-/* Writing to a copy of the file is nonblocking if the call is. */
-static int64_t put_some(struct linux_state *state, const struct open_file *out, const void *from,
+/* Writing is nonblocking if the call is. A write that does not wait is seen by nobody else. */
+static int64_t put_some(struct linux_state *state, struct open_file *out, const void *from,
                         size_t bytes, bool waits)
 {
-    struct open_file like = *out;
+    int status = out->status;
+    int64_t put;
 
-    like.status |= waits ? 0 : O_NONBLOCK;
-    return file_put(state, &like, from, bytes);
+    out->status |= waits ? 0 : O_NONBLOCK;
+    put = file_put(state, out, from, bytes);
+    out->status = status;
+    return put;
 }
 
 /* From input to a descriptor that is no stream: moves the bytes that are there, at most one
  * part. */
-static int64_t from_input(struct linux_state *state, struct open_file *in,
-                          const struct open_file *out, uint64_t bytes, bool waits)
+static int64_t from_input(struct linux_state *state, struct open_file *in, struct open_file *out,
+                          uint64_t bytes, bool waits)
 {
     char through[THROUGH_BYTES];
     int64_t got = waits && !(in->status & O_NONBLOCK) ? 1 : input_now(state);
@@ -68,8 +71,8 @@ static int64_t from_input(struct linux_state *state, struct open_file *in,
 
 /* From a file, part after part. Bytes that are not taken are read again, so the position moves only
  * by those that were. */
-static int64_t from_file(struct linux_state *state, struct open_file *in,
-                         const struct open_file *out, uint64_t bytes, bool waits)
+static int64_t from_file(struct linux_state *state, struct open_file *in, struct open_file *out,
+                         uint64_t bytes, bool waits)
 {
     char through[THROUGH_BYTES];
     uint64_t done = 0;
@@ -95,8 +98,8 @@ static int64_t from_file(struct linux_state *state, struct open_file *in,
 }
 
 /* As from_file, from an offset in the program's memory on, which is moved instead. */
-static int64_t from_offset(struct linux_state *state, struct open_file *in,
-                           const struct open_file *out, uint64_t addr, uint64_t bytes, bool waits)
+static int64_t from_offset(struct linux_state *state, struct open_file *in, struct open_file *out,
+                           uint64_t addr, uint64_t bytes, bool waits)
 {
     off_t own = in->position, offset;
     int64_t result;
@@ -126,13 +129,13 @@ static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!file_can_read(in) || !file_can_write(out))
         return -EBADF;
-    if ((file_is_pipe(in) && arg[1]) || (file_is_pipe(out) && arg[3]))
+    if ((file_is_stream(in) && arg[1]) || (file_is_stream(out) && arg[3]))
         return -ESPIPE;
     if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT)
         return pass_on(state, bytes, waits && !((in->status | out->status) & O_NONBLOCK));
     if (in->kind == FILE_INPUT)
         return out->kind == FILE_INPUT ? -EINVAL : from_input(state, in, out, bytes, waits);
-    if (!file_is_pipe(out) || !has_positions(in))
+    if (!file_is_stream(out) || !has_positions(in))
         return -EINVAL;
     return from_offset(state, in, out, arg[1], bytes, waits);
 }
@@ -153,7 +156,7 @@ static int64_t send_file(struct linux_state *state, const uint64_t arg[6])
 
     if (!file_can_read(in))
         return -EBADF;
-    if (file_is_pipe(in) && arg[2])
+    if (file_is_stream(in) && arg[2])
         return -ESPIPE;
     if (!file_can_write(out))
         return -EBADF;
@@ -186,7 +189,7 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         return 0;
     if (!file_can_read(in) || !file_can_write(out))
         return -EBADF;
-    if (in->kind != FILE_INPUT || !file_is_pipe(out) || out->kind == FILE_INPUT)
+    if (in->kind != FILE_INPUT || !file_is_stream(out) || out->kind == FILE_INPUT)
         return -EINVAL;
     result = waits && !(in->status & O_NONBLOCK)
                  ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
@@ -206,7 +209,7 @@ int64_t sys_vmsplice(struct linux_state *state, const uint64_t arg[6])
 
     if (arg[3] & ~(uint64_t)SPLICE_ALL)
         return -EINVAL;
-    if (!file || file->status & O_PATH || !file_is_pipe(file))
+    if (!file || file->status & O_PATH || !file_is_stream(file))
         return -EBADF;
     return file_can_write(file) ? sys_writev(state, arg) : sys_readv(state, arg);
 }

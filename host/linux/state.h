@@ -59,6 +59,7 @@ struct open_file {
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;
     uint32_t pipe_bytes; /* what F_SETPIPE_SZ said; 0: nothing */
+    uint32_t stalls;     /* how often a stream had nothing, or no room, and did not wait */
 };
 
 struct descriptor {
@@ -207,20 +208,29 @@ int descriptor_install(struct linux_state *state, struct open_file *file, unsign
  * fails. */
 int file_create(struct linux_state *state, struct open_file like, struct open_file **out);
 void file_release(struct linux_state *state, struct open_file *file);
-/* 0, or -EINTR. */
-int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out);
 /* Whether the access mode allows it. False also for NULL. */
 bool file_can_read(const struct open_file *file);
 bool file_can_write(const struct open_file *file);
-bool file_is_pipe(const struct open_file *file);
+
+/* ---- file_types.c -------------------------------------------------------- */
+
+/* 0, or -EINTR. */
+int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out);
+/* Its bytes come and go in order: it has no positions. */
+bool file_is_stream(const struct open_file *file);
+struct readiness;
+/* The events of these that hold, and POLLERR and POLLHUP in any case. */
+int file_poll(struct linux_state *state, struct open_file *file, int events,
+              struct readiness *readiness);
+/* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The caller has a reference. */
+int file_await(struct linux_state *state, struct open_file *file, int events);
 
 /* ---- io.c ---------------------------------------------------------------- */
 
 /* As read(2) and write(2), with memory of ours or of the program's that was looked at. -EPIPE
  * without the signal. */
 int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes);
-int64_t file_put(struct linux_state *state, const struct open_file *file, const void *from,
-                 size_t bytes);
+int64_t file_put(struct linux_state *state, struct open_file *file, const void *from, size_t bytes);
 /* Linux moves at most so much in one call. */
 #define TRANSFER_MAX 0x7ffff000ull
 

@@ -73,7 +73,7 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
 
 /* Pieces of a short message to standard error go out as one, so that lines of
  * several VMs do not mix. False: not a short one, or not all readable. */
-static bool write_gathered(struct linux_state *state, const struct open_file *file,
+static bool write_gathered(struct linux_state *state, struct open_file *file,
                            const struct iovec *pieces, uint64_t count, int64_t *result)
 {
     char line[ERROR_PART];
@@ -107,7 +107,7 @@ static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pi
     return bytes;
 }
 
-static int64_t write_pieces(struct linux_state *state, const struct open_file *file,
+static int64_t write_pieces(struct linux_state *state, struct open_file *file,
                             const struct iovec *pieces, uint64_t count)
 {
     uint64_t bytes = 0, may;
@@ -153,7 +153,7 @@ int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
     struct iovec pieces[IOV_MAX];
     int64_t result;
 
@@ -172,7 +172,7 @@ static int check_offset(const struct open_file *file, int64_t offset)
         return -EINVAL;
     if (!file || file->status & O_PATH)
         return -EBADF;
-    return file_is_pipe(file) ? -ESPIPE : 0;
+    return file_is_stream(file) ? -ESPIPE : 0;
 }
 
 int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])

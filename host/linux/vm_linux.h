@@ -70,6 +70,14 @@ bool vm_stopping(struct ferry_vm *vm);
 int vm_await(struct ferry_vm *vm, const atomic_bool *done);
 void vm_wake(struct ferry_vm *vm);
 
+/* Whether what a wait is for has come. May set *again_ns, which is UINT64_MAX before, to the moment
+ * at which to ask again though nobody woke the VM. */
+typedef bool (*vm_ready_fn)(void *arg, uint64_t *again_ns);
+/* Waits until `ready`, which is asked at first and whenever there may be something new (a message
+ * arrived, vm_wake was called), at most timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or
+ * -EINTR when the VM is told to stop. */
+int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns);
+
 /* A line for the log at debug level (the command's --verbose). */
 void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -62,6 +62,27 @@ void vm_wake(struct ferry_vm *vm)
     endpoint_wake(vm->endpoint);
 }
 
+int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
+{
+    uint64_t deadline = clock_deadline(timeout_ns), again = UINT64_MAX;
+    bool is_ready = ready(arg, &again);
+    int result = 0;
+
+    while (!is_ready && timeout_ns && result == 0) {
+        uint32_t seen = endpoint_prepare(vm->endpoint);
+        again = UINT64_MAX;
+        is_ready = ready(arg, &again);
+        if (!is_ready)
+            result = endpoint_block(vm->endpoint, seen, again < deadline ? again : deadline);
+        endpoint_finish(vm->endpoint);
+        if (result == -ETIMEDOUT && again < deadline)
+            result = 0; /* only the moment to look again */
+        if (!is_ready && result != -EINTR)
+            is_ready = ready(arg, &again);
+    }
+    return is_ready ? 0 : result ? result : -ETIMEDOUT;
+}
+
 void vm_debug(struct ferry_vm *vm, const char *format, ...)
 {
     char text[256];

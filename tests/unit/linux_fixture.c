@@ -11,6 +11,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/clock.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
 
@@ -138,6 +139,27 @@ int vm_await(struct ferry_vm *vm, const atomic_bool *done)
 void vm_wake(struct ferry_vm *vm)
 {
     atomic_fetch_add(&vm->wakes, 1);
+}
+
+/* Time passes without anybody waiting; a wait for ever ends at once. */
+int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
+{
+    uint64_t left_ns = timeout_ns, again = UINT64_MAX, turn_ns;
+
+    while (!ready(arg, &again)) {
+        if (vm->stop)
+            return -EINTR;
+        if (!left_ns)
+            return -ETIMEDOUT;
+        turn_ns = again == UINT64_MAX ? left_ns : again - clock_now();
+        if (turn_ns > left_ns)
+            turn_ns = left_ns;
+        vm->slept_ns = timeout_ns;
+        vm->sleeps++;
+        left_ns -= turn_ns;
+        again = UINT64_MAX;
+    }
+    return 0;
 }
 
 void vm_debug(struct ferry_vm *vm, const char *format, ...)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to the personality: what can be done to an open file, as a table for each kind. */
+#ifndef FERRY_HOST_LINUX_FILE_TYPE_H
+#define FERRY_HOST_LINUX_FILE_TYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct linux_state;
+struct open_file;
+
+/* What a look at a file tells beside the events. */
+struct readiness {
+    uint64_t again_ns; /* when to look again though nobody woke the VM; as in vm_wait */
+    /* They change whenever something came to read, or room to write: what an edge is. */
+    uint32_t in_edges, out_edges;
+};
+
+/* A member that is NULL means: not for such a file. */
+struct file_type {
+    const char *name; /* what /proc/self/fd tells of it; NULL: its path */
+    mode_t mode;      /* what stat tells of it */
+    /* Bytes that come and go in order, without positions. */
+    bool stream;
+    /* As read(2) and write(2). What is not a stream of the VM never waits: -EAGAIN, or less than
+     * all. -EPIPE comes without the signal. -EINTR: the VM is to stop. */
+    int64_t (*get)(struct linux_state *state, struct open_file *file, void *to, size_t bytes);
+    int64_t (*put)(struct linux_state *state, struct open_file *file, const void *from,
+                   size_t bytes);
+    /* Which events hold: POLLIN and POLLOUT of those that are wanted, others always. NULL: it can
+     * be read and written at any time. */
+    int (*poll)(struct linux_state *state, struct open_file *file, int want,
+                struct readiness *readiness);
+    int (*stat)(struct linux_state *state, const struct open_file *file, struct stat *out);
+    /* What FIONREAD tells. */
+    int64_t (*available)(struct linux_state *state, struct open_file *file);
+    /* Gives back what the file holds, also of one that was not fully made. */
+    void (*release)(struct linux_state *state, const struct open_file *file);
+};
+
+const struct file_type *file_type(const struct open_file *file);
+
+/* streams.c */
+extern const struct file_type input_type, output_type, error_type;
+/* devices.c */
+extern const struct file_type device_type;
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what is the same for files of all kinds, the types of files that have a path, and waiting
+ * for a file. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "linux/file_type.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
+
+#define READ_EVENTS  (POLLIN | POLLRDNORM)
+#define WRITE_EVENTS (POLLOUT | POLLWRNORM)
+
+/* ---- files of the host --------------------------------------------------- */
+
+static int64_t regular_get(struct linux_state *state, struct open_file *file, void *to,
+                           size_t bytes)
+{
+    int64_t got = file_read(state, file, to, bytes, file->position);
+
+    file->position += got > 0 ? got : 0;
+    return got;
+}
+
+static int64_t is_directory(struct linux_state *state, struct open_file *file, void *to,
+                            size_t bytes)
+{
+    (void)state;
+    (void)file;
+    (void)to;
+    (void)bytes;
+    return -EISDIR;
+}
+
+static int host_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
+{
+    struct host_call call = {.op = HOST_STAT, .fd = file->fd};
+    int64_t result = host_file_call(state, file->local, &call);
+
+    *out = call.stat;
+    return (int)result;
+}
+
+static int64_t regular_available(struct linux_state *state, struct open_file *file)
+{
+    struct stat stat;
+    int result = host_stat(state, file, &stat);
+
+    if (result)
+        return result;
+    return file->position < stat.st_size ? stat.st_size - file->position : 0;
+}
+
+static void host_release(struct linux_state *state, const struct open_file *file)
+{
+    (void)state;
+    close(file->fd);
+}
+
+static const struct file_type regular_type = {
+    .get = regular_get,
+    .stat = host_stat,
+    .available = regular_available,
+    .release = host_release,
+};
+
+static const struct file_type directory_type = {
+    .get = is_directory,
+    .stat = host_stat,
+    .release = host_release,
+};
+
+/* ---- /proc/self/fd ------------------------------------------------------- */
+
+static int list_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
+{
+    (void)state;
+    (void)file;
+    out->st_nlink = 2;
+    return 0;
+}
+
+static const struct file_type list_type = {
+    .mode = S_IFDIR | 0500,
+    .get = is_directory,
+    .stat = list_stat,
+};
+
+/* ---- all ----------------------------------------------------------------- */
+
+const struct file_type *file_type(const struct open_file *file)
+{
+    static const struct file_type *const types[FILE_KINDS] = {
+        [FILE_INPUT] = &input_type,     [FILE_OUTPUT] = &output_type,
+        [FILE_ERROR] = &error_type,     [FILE_DEVICE] = &device_type,
+        [FILE_REGULAR] = &regular_type, [FILE_DIRECTORY] = &directory_type,
+        [FILE_LIST] = &list_type,
+    };
+
+    return types[file->kind];
+}
+
+bool file_is_stream(const struct open_file *file)
+{
+    return file_type(file)->stream;
+}
+
+int file_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
+{
+    const struct file_type *type = file_type(file);
+
+    *out = (struct stat){
+        .st_dev = makedev(0, 14), /* of no file system that can be seen */
+        .st_ino = 1 + (ino_t)file->kind,
+        .st_nlink = 1,
+        .st_mode = type->mode,
+        .st_uid = LINUX_USER,
+        .st_gid = LINUX_USER,
+        .st_blksize = 4096,
+        .st_atim = state->started,
+        .st_mtim = state->started,
+        .st_ctim = state->started,
+    };
+    return type->stat ? type->stat(state, file, out) : 0;
+}
+
+int file_poll(struct linux_state *state, struct open_file *file, int events,
+              struct readiness *readiness)
+{
+    const struct file_type *type = file_type(file);
+    int want = events & ~(READ_EVENTS | WRITE_EVENTS), holds;
+
+    readiness->again_ns = UINT64_MAX;
+    readiness->in_edges = readiness->out_edges = 0;
+    if (!type->poll)
+        return events & (READ_EVENTS | WRITE_EVENTS);
+    want |= (events & READ_EVENTS ? POLLIN : 0) | (events & WRITE_EVENTS ? POLLOUT : 0);
+    holds = type->poll(state, file, want, readiness);
+    return (holds & POLLIN ? events & READ_EVENTS : 0) |
+           (holds & POLLOUT ? events & WRITE_EVENTS : 0) |
+           (holds & ~(POLLIN | POLLOUT) & (events | POLLERR | POLLHUP));
+}
+
+/* A wait for one file. */
+struct file_wait {
+    struct linux_state *state;
+    struct open_file *file;
+    int events;
+};
+
+static bool is_ready(void *arg, uint64_t *again_ns)
+{
+    struct file_wait *wait = arg;
+    struct readiness readiness;
+    int holds = file_poll(wait->state, wait->file, wait->events, &readiness);
+
+    *again_ns = readiness.again_ns;
+    return holds;
+}
+
+int file_await(struct linux_state *state, struct open_file *file, int events)
+{
+    struct file_wait wait = {state, file, events};
+
+    return vm_wait(state->vm, is_ready, &wait, UINT64_MAX);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the files that lead out of the VM: its input and output stream, and standard error. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "linux/file_type.h"
+#include "linux/state.h"
+
+/* How often a write to standard error that waits looks whether the VM is to stop. */
+#define ERROR_POLL_MS 50
+/* Only the host's descriptor of standard error can tell that it has room again or that its reader
+ * has gone. A wait for that checks it at this interval. */
+#define ERROR_TURN_NS 50000000ull
+
+/* ---- input --------------------------------------------------------------- */
+
+static int64_t input_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
+{
+    if (file->status & O_NONBLOCK && !stream_available(vm_stream(state->vm))) {
+        int ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
+
+        file->stalls += !ready;
+        if (ready <= 0)
+            return ready ? ready : -EAGAIN;
+    }
+    return stream_read(vm_stream(state->vm), to, bytes);
+}
+
+/* A stream does not count what arrives. So readiness is new to a program that waits for changes
+ * after it was told that there is nothing. */
+static int poll_stream(struct linux_state *state, const struct open_file *file, int want,
+                       struct readiness *readiness)
+{
+    readiness->in_edges = readiness->out_edges = file->stalls;
+    return stream_poll(vm_stream(state->vm), (short)want, 0);
+}
+
+static int input_poll(struct linux_state *state, struct open_file *file, int want,
+                      struct readiness *readiness)
+{
+    return poll_stream(state, file, POLLHUP | (want & POLLIN), readiness);
+}
+
+static int64_t input_available(struct linux_state *state, struct open_file *file)
+{
+    (void)file;
+    return (int64_t)stream_available(vm_stream(state->vm));
+}
+
+static int input_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
+{
+    (void)state;
+    (void)file;
+    out->st_blksize = INPUT_BLOCK_BYTES;
+    return 0;
+}
+
+const struct file_type input_type = {
+    .name = "pipe",
+    .mode = S_IFIFO | 0600,
+    .stream = true,
+    .get = input_get,
+    .poll = input_poll,
+    .stat = input_stat,
+    .available = input_available,
+};
+
+/* ---- output -------------------------------------------------------------- */
+
+static int64_t output_put(struct linux_state *state, struct open_file *file, const void *from,
+                          size_t bytes)
+{
+    struct stream *stream = vm_stream(state->vm);
+    int64_t put;
+
+    if (!(file->status & O_NONBLOCK))
+        return stream_write(stream, from, bytes);
+    put = stream_write_some(stream, from, bytes);
+    file->stalls += put == -EAGAIN || (put >= 0 && (uint64_t)put < bytes);
+    return put;
+}
+
+static int output_poll(struct linux_state *state, struct open_file *file, int want,
+                       struct readiness *readiness)
+{
+    return poll_stream(state, file, POLLERR | (want & POLLOUT), readiness);
+}
+
+static int64_t nothing_available(struct linux_state *state, struct open_file *file)
+{
+    (void)state;
+    (void)file;
+    return 0;
+}
+
+const struct file_type output_type = {
+    .name = "pipe",
+    .mode = S_IFIFO | 0600,
+    .stream = true,
+    .put = output_put,
+    .poll = output_poll,
+    .available = nothing_available,
+};
+
+/* ---- standard error ------------------------------------------------------ */
+
+/* The thread of a VM takes no signals, so it must not block in write(2): it
+ * waits for room in short turns and asks in between whether to stop. */
+static int64_t error_put(struct linux_state *state, struct open_file *file, const void *from,
+                         size_t bytes)
+{
+    size_t done = 0;
+
+    while (file->fd >= 0 && done < bytes) {
+        struct pollfd ready = {.fd = file->fd, .events = POLLOUT};
+        size_t part = bytes - done < ERROR_PART ? bytes - done : ERROR_PART;
+        const char *next = (const char *)from + done;
+        ssize_t put;
+
+        if (vm_stopping(state->vm))
+            return -EINTR;
+        if (poll(&ready, 1, 0) <= 0) {
+            file->stalls++;
+            if (file->status & O_NONBLOCK)
+                return done ? (int64_t)done : -EAGAIN;
+            /* Before it blocks, as before any wait, others get the messages they wait for. */
+            if (vm_sleep(state->vm, 0) == -EINTR)
+                return -EINTR;
+            poll(&ready, 1, ERROR_POLL_MS);
+            continue;
+        }
+        /* A socket is full again if somebody else was faster; pipes and terminals were opened anew
+         * so as not to wait. */
+        put = send(file->fd, next, part, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put < 0 && errno == ENOTSOCK)
+            put = write(file->fd, next, part);
+        if (put > 0)
+            done += (size_t)put;
+        else if (put < 0 && errno != EINTR && errno != EAGAIN)
+            return done ? (int64_t)done : -errno;
+    }
+    return (int64_t)bytes;
+}
+
+/* Standard error is the host's, so the host knows best. It cannot be read, so only a file, which
+ * Linux calls readable always, is called so. */
+static int error_poll(struct linux_state *state, struct open_file *file, int want,
+                      struct readiness *readiness)
+{
+    struct pollfd host = {.fd = file->fd, .events = (short)(want & POLLOUT)};
+    struct stat stat;
+
+    (void)state;
+    readiness->in_edges = readiness->out_edges = file->stalls;
+    if (file->fd < 0)
+        return want & POLLOUT;
+    readiness->again_ns = clock_deadline(ERROR_TURN_NS);
+    if (want & POLLIN && !fstat(file->fd, &stat) && S_ISREG(stat.st_mode))
+        host.events = (short)want;
+    return poll(&host, 1, 0) > 0 ? host.revents : 0;
+}
+
+const struct file_type error_type = {
+    .name = "pipe",
+    .mode = S_IFIFO | 0600,
+    .stream = true,
+    .put = error_put,
+    .poll = error_poll,
+};
