@@ -30,7 +30,7 @@ static bool offers_huge(void)
     if (pool_create(&pool, 0, 1) < 0)
         return false;
     pool_make_huge(&pool, (struct units){0, 1});
-    bool huge = pool_is_huge(&pool, 0);
+    bool huge = pool_is_huge(&pool, (struct pool_offset){0});
     pool_destroy(&pool);
     return huge;
 }

@@ -125,7 +125,8 @@ static int loan_once(struct window *window, struct measure_vm *vm, struct busy *
                      uint64_t *handover, uint64_t *touch, bool *counts)
 {
     uint64_t start = clock_now();
-    int result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_WRITE);
+    int result = window_set(window, (struct pool_offset){0}, FERRY_EXTENT_BYTES, WINDOW_CLOSED,
+                            WINDOW_WRITE);
     if (result < 0)
         return result;
     uint64_t opened = clock_now();
@@ -136,7 +137,8 @@ static int loan_once(struct window *window, struct measure_vm *vm, struct busy *
     uint64_t touched = clock_now();
     *counts = busy_now(busy, GLANCE_NS);
     uint64_t looked = clock_now();
-    result = window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_WRITE, WINDOW_CLOSED);
+    result = window_set(window, (struct pool_offset){0}, FERRY_EXTENT_BYTES, WINDOW_WRITE,
+                        WINDOW_CLOSED);
     *touch = touched - opened;
     *handover = (opened - start) + (clock_now() - looked);
     return result;
@@ -183,7 +185,8 @@ static int measure_loan_in_vm(const struct kvm *kvm, struct window *window, stru
     if (result == 0)
         result = measure_loan(window, &vm, &busy, out);
     if (result < 0) { /* if the VM cannot run, the rest can still be measured */
-        window_set(window, 0, FERRY_EXTENT_BYTES, WINDOW_CLOSED, WINDOW_CLOSED);
+        window_set(window, (struct pool_offset){0}, FERRY_EXTENT_BYTES, WINDOW_CLOSED,
+                   WINDOW_CLOSED);
         out->exit_ns = 0;
         result = measure_loan(window, NULL, &busy, out);
     }
@@ -241,7 +244,7 @@ int measure_costs(const struct kvm *kvm, struct costs *out)
 static bool look_for_huge(struct pool *pool)
 {
     pool_make_huge(pool, (struct units){pool->pages, 1});
-    return pool_is_huge(pool, pool_small_bytes(pool));
+    return pool_is_huge(pool, pool_offset(pool, pool->pages));
 }
 
 /* Making a huge page takes as long as making a VM. So if the file says that the machine had huge

@@ -16,13 +16,11 @@ static struct ferry_link *link_to(const struct endpoint *from, uint16_t dst)
     return NULL;
 }
 
-int decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out)
+int decode_units(struct endpoint *from, struct pool_offset offset, uint64_t bytes,
+                 struct transfer *out)
 {
     const struct pool *pool = &from->exchange->pool;
-    uint64_t offset;
 
-    if (__builtin_sub_overflow(addr, from->window_addr, &offset))
-        return -EFAULT;
     if (!pool_covering(pool, offset, bytes, &out->units))
         return -EFAULT;
     if (endpoint_stream_uses(from, out->units))
@@ -38,7 +36,7 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
     if (payload->token || payload->message || payload->zero)
         return -EINVAL;
     if (mode_of(out->mode)->carries == MODE_UNITS)
-        return decode_units(from, payload->addr, payload->bytes, out);
+        return decode_units(from, endpoint_offset(from, payload->addr), payload->bytes, out);
 
     if (payload->bytes > FERRY_COPY_BYTES)
         return -EMSGSIZE;

@@ -15,6 +15,7 @@
  * -EFAULT: the payload is not the sender's memory. */
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out);
 /* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
-int decode_units(struct endpoint *from, uint64_t addr, uint64_t bytes, struct transfer *out);
+int decode_units(struct endpoint *from, struct pool_offset offset, uint64_t bytes,
+                 struct transfer *out);
 
 #endif

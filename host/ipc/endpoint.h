@@ -66,7 +66,8 @@ struct held {
     struct ferry_link *link;
     bool lent; /* units to bring home; else a receive buffer */
     struct units units;
-    uint64_t offset, bytes; /* of the payload; only all of it can be forwarded */
+    struct pool_offset offset; /* of the payload; only all of it can be forwarded */
+    uint64_t bytes;
 };
 
 /* The indexes that a guest published. */
@@ -155,6 +156,13 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
  * more. */
 bool endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
+
+/* The place in the pool that the endpoint names so in its messages; for an address outside its
+ * window an offset that pool_covering refuses. */
+static inline struct pool_offset endpoint_offset(const struct endpoint *endpoint, uint64_t addr)
+{
+    return (struct pool_offset){addr - endpoint->window_addr};
+}
 
 /* Whether it is the host's end of a link, not a VM. */
 static inline bool endpoint_is_host(const struct endpoint *endpoint)

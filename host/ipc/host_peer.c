@@ -48,7 +48,7 @@ int ferry_link_alloc(struct ferry_link *link, size_t count, bool page, void **ou
     int result = units_alloc(host, count, page, &units);
     if (result < 0)
         return result == -EDQUOT ? -ENOMEM : result;
-    *out = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
+    *out = pool_at(&link->exchange->pool, pool_offset(&link->exchange->pool, units.first));
     return 0;
 }
 
@@ -59,7 +59,7 @@ int ferry_link_free(struct ferry_link *link, void *addr, size_t bytes)
 
     if (!host)
         return -EPERM;
-    int result = units_at(host, (uint64_t)addr, bytes, &units);
+    int result = units_at(host, pool_place(&link->exchange->pool, addr), bytes, &units);
 
     return result < 0 ? result : units_free(host, units);
 }
@@ -78,7 +78,8 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
     if (!mode)
         return -EINVAL;
     if (mode->carries == MODE_UNITS)
-        return decode_units(link->from, (uint64_t)message->data, message->bytes, out);
+        return decode_units(link->from, pool_place(&link->exchange->pool, message->data),
+                            message->bytes, out);
     if (mode->carries == MODE_COPY) {
         out->source = message->data;
         out->bytes = message->bytes;
@@ -196,7 +197,7 @@ static int reclaim(struct ferry_link *link, uint64_t timeout_ns, void **addr, si
         endpoint_finish(host);
     }
     if (result == 0) {
-        *addr = link->exchange->pool.base + pool_offset(&link->exchange->pool, units.first);
+        *addr = pool_at(&link->exchange->pool, pool_offset(&link->exchange->pool, units.first));
         *bytes = units_bytes(&link->exchange->pool, units);
     }
     return result;

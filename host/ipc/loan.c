@@ -36,7 +36,7 @@ static void write_completion(struct endpoint *owner, struct units units)
     if (!endpoint_is_host(owner)) {
         /* In bounds: masked; loan_reserve kept this entry free. */
         owner->control->vmm.home[slot] = (struct ferry_home){
-            .addr = owner->window_addr + pool_offset(pool, units.first),
+            .addr = owner->window_addr + pool_offset(pool, units.first).bytes,
             .bytes = units_bytes(pool, units),
         };
         ring_publish(&owner->control->vmm.home_head, owner->home_head);
@@ -278,7 +278,7 @@ void loan_release_all(struct endpoint *endpoint)
     }
 }
 
-int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes)
+int64_t loan_claim(struct endpoint *endpoint, struct pool_offset offset, uint64_t bytes)
 {
     int64_t found = -1;
 
@@ -286,7 +286,7 @@ int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes)
     for (uint64_t left = held_in(endpoint, HELD_TAKEN); left && found < 0; left &= left - 1) {
         uint32_t token = (uint32_t)__builtin_ctzll(left);
         const struct held *held = &endpoint->held[token];
-        if (held->lent && held->offset == offset && held->bytes == bytes) {
+        if (held->lent && held->offset.bytes == offset.bytes && held->bytes == bytes) {
             begin_release(endpoint, token);
             found = token;
         }

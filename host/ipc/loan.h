@@ -29,7 +29,7 @@ void loan_release_all(struct endpoint *endpoint);
 
 /* Claims the token whose payload is exactly this part of the pool, so that nobody else
  * releases it; -1: there is none. */
-int64_t loan_claim(struct endpoint *endpoint, uint64_t offset, uint64_t bytes);
+int64_t loan_claim(struct endpoint *endpoint, struct pool_offset offset, uint64_t bytes);
 /* Claims a token that the VMM is reading; no other thread can. */
 int64_t loan_claim_read(struct endpoint *endpoint, uint32_t token);
 /* Undoes a claim: the token is HELD_TAKEN or HELD_READ again. */

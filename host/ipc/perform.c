@@ -161,7 +161,7 @@ static struct ferry_desc describe(const struct transfer *transfer)
     }
     desc.payload = (struct ferry_payload){
         .addr = carries(transfer) == MODE_COPY ? to->receive_buffers_addr + buffer
-                                               : to->window_addr + transfer->offset,
+                                               : to->window_addr + transfer->offset.bytes,
         .bytes = transfer->bytes,
         .token = transfer->receiver_token,
         .message = transfer->message,
@@ -227,7 +227,8 @@ static int update_tables(const struct transfer *run, uint32_t count)
 
     for (uint32_t i = 0; i < count; i++)
         units.count += run[i].units.count;
-    uint64_t offset = pool_offset(pool, units.first), bytes = units_bytes(pool, units);
+    struct pool_offset offset = pool_offset(pool, units.first);
+    uint64_t bytes = units_bytes(pool, units);
     if (before != WINDOW_CLOSED)
         result = window_set(&link->from->window, offset, bytes, before, WINDOW_CLOSED);
     if (result < 0)

@@ -71,15 +71,14 @@ int units_free(struct endpoint *endpoint, struct units units)
     return result;
 }
 
-int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out)
+int units_at(struct endpoint *endpoint, struct pool_offset offset, uint64_t bytes,
+             struct units *out)
 {
     const struct pool *pool = &endpoint->exchange->pool;
-    uint64_t offset;
 
-    if (__builtin_sub_overflow(addr, endpoint->window_addr, &offset) ||
-        !pool_covering(pool, offset, bytes, out))
+    if (!pool_covering(pool, offset, bytes, out))
         return -EINVAL;
-    if (offset != pool_offset(pool, out->first) || bytes != units_bytes(pool, *out))
+    if (offset.bytes != pool_offset(pool, out->first).bytes || bytes != units_bytes(pool, *out))
         return -EINVAL;
     if (endpoint_stream_uses(endpoint, *out))
         return -EPERM;

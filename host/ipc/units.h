@@ -19,8 +19,9 @@ int units_free(struct endpoint *endpoint, struct units units);
  * mappings. On the VM's own thread, while its guest does not run. */
 void units_reopen(struct endpoint *endpoint, struct units units);
 
-/* Whole units that [addr, addr + bytes), as the endpoint names memory, consists of. -EINVAL:
- * there are none such; -EPERM: the VMM uses them for plain reads and writes. */
-int units_at(struct endpoint *endpoint, uint64_t addr, uint64_t bytes, struct units *out);
+/* Whole units that [offset, offset + bytes), as the endpoint gave it, consists of. -EINVAL: there
+ * are none such; -EPERM: the VMM uses them for plain reads and writes. */
+int units_at(struct endpoint *endpoint, struct pool_offset offset, uint64_t bytes,
+             struct units *out);
 
 #endif

@@ -33,8 +33,8 @@ void window_destroy(struct window *window)
     window->base = NULL;
 }
 
-int window_set(struct window *window, uint64_t offset, uint64_t bytes, enum window_access before,
-               enum window_access access)
+int window_set(struct window *window, struct pool_offset offset, uint64_t bytes,
+               enum window_access before, enum window_access access)
 {
     if (!window->base)
         return 0;
@@ -44,12 +44,12 @@ int window_set(struct window *window, uint64_t offset, uint64_t bytes, enum wind
         if (result < 0)
             return result;
     }
-    if (mprotect(window->base + offset, bytes, prot_of[access]) == 0)
+    if (mprotect(window_at(window, offset), bytes, prot_of[access]) == 0)
         return 0;
     int saved = -errno;
     /* The range may be several mappings and mprotect may have changed the
      * first of them. Going back only merges what it split, so it needs no
      * new mapping and cannot fail for the same reason. */
-    mprotect(window->base + offset, bytes, prot_of[before]);
+    mprotect(window_at(window, offset), bytes, prot_of[before]);
     return saved;
 }

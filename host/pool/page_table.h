@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "lib/address.h"
+
 enum window_access { WINDOW_CLOSED, WINDOW_READ, WINDOW_WRITE };
 
 struct window {
@@ -30,10 +32,16 @@ struct window {
 int window_create(struct window *window, int pool_fd, uint64_t bytes);
 void window_destroy(struct window *window);
 
+/* Where the window shows a place in the pool: the VMM's address. */
+static inline char *window_at(const struct window *window, struct pool_offset offset)
+{
+    return window->base + offset.bytes;
+}
+
 /* Changes the rights on [offset, offset + bytes), all of which had the right `before`. All or
  * nothing: -ENOMEM (too many mappings: vm.max_map_count) leaves everything as it was. Any thread,
  * any time between create and destroy, also while the guest runs. */
-int window_set(struct window *window, uint64_t offset, uint64_t bytes, enum window_access before,
-               enum window_access access);
+int window_set(struct window *window, struct pool_offset offset, uint64_t bytes,
+               enum window_access before, enum window_access access);
 
 #endif

@@ -58,22 +58,24 @@ void pool_destroy(struct pool *pool)
     *pool = (struct pool){.fd = -1};
 }
 
-static uint32_t unit_at(const struct pool *pool, uint64_t offset)
+static uint32_t unit_at(const struct pool *pool, struct pool_offset offset)
 {
     uint64_t small = pool_small_bytes(pool);
 
-    if (offset < small)
-        return (uint32_t)(offset / FERRY_PAGE_BYTES);
-    return pool->pages + (uint32_t)((offset - small) / FERRY_EXTENT_BYTES);
+    if (offset.bytes < small)
+        return (uint32_t)(offset.bytes / FERRY_PAGE_BYTES);
+    return pool->pages + (uint32_t)((offset.bytes - small) / FERRY_EXTENT_BYTES);
 }
 
-bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, struct units *out)
+bool pool_covering(const struct pool *pool, struct pool_offset offset, uint64_t bytes,
+                   struct units *out)
 {
     uint64_t end;
 
-    if (bytes == 0 || __builtin_add_overflow(offset, bytes, &end) || end > pool->bytes)
+    if (bytes == 0 || __builtin_add_overflow(offset.bytes, bytes, &end) || end > pool->bytes)
         return false;
-    uint32_t first = unit_at(pool, offset), last = unit_at(pool, end - 1);
+    uint32_t first = unit_at(pool, offset),
+             last = unit_at(pool, pool_offset_add(offset, bytes - 1));
     if (pool_is_page(pool, first) != pool_is_page(pool, last))
         return false;
     *out = (struct units){first, last - first + 1};
@@ -85,7 +87,7 @@ bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, str
  * not: extents stay huge when they are freed and used again. */
 static void make_huge(struct pool *pool, uint32_t unit)
 {
-    char *start = pool->base + pool_offset(pool, unit);
+    char *start = pool_at(pool, pool_offset(pool, unit));
 
     if (pool->units[unit].collapsed)
         return;
@@ -103,7 +105,7 @@ void pool_make_huge(struct pool *pool, struct units units)
 void pool_scrub(struct pool *pool, struct units units)
 {
     for (uint32_t i = units.first; i < units.first + units.count; i++) {
-        memset(pool->base + pool_offset(pool, i), 0, pool->units[i].filled);
+        memset(pool_at(pool, pool_offset(pool, i)), 0, pool->units[i].filled);
         pool->units[i].filled = 0;
     }
 }
@@ -120,26 +122,28 @@ void pool_filled(struct pool *pool, uint32_t unit, uint64_t end)
         pool->units[unit].filled = (uint32_t)end;
 }
 
-uint64_t pool_clear_beside(struct pool *pool, struct units units, uint64_t offset, uint64_t bytes)
+uint64_t pool_clear_beside(struct pool *pool, struct units units, struct pool_offset offset,
+                           uint64_t bytes)
 {
-    uint64_t start = pool_offset(pool, units.first);
+    struct pool_offset start = pool_offset(pool, units.first);
     uint32_t last = units.first + units.count - 1;
-    uint64_t end = offset + bytes, behind = end - pool_offset(pool, last);
-    uint64_t cleared = offset - start;
+    struct pool_offset end = pool_offset_add(offset, bytes);
+    uint64_t behind = end.bytes - pool_offset(pool, last).bytes;
+    uint64_t cleared = offset.bytes - start.bytes;
 
-    memset(pool->base + start, 0, cleared);
+    memset(pool_at(pool, start), 0, cleared);
     if (pool->units[last].filled > behind) {
-        memset(pool->base + end, 0, pool->units[last].filled - behind);
+        memset(pool_at(pool, end), 0, pool->units[last].filled - behind);
         cleared += pool->units[last].filled - behind;
     }
     pool->units[last].filled = (uint32_t)behind;
     return cleared;
 }
 
-bool pool_is_huge(const struct pool *pool, uint64_t offset)
+bool pool_is_huge(const struct pool *pool, struct pool_offset offset)
 {
     char line[256];
-    uintptr_t wanted = (uintptr_t)pool->base + offset;
+    uintptr_t wanted = (uintptr_t)pool_at(pool, offset);
     bool inside = false;
     bool huge = false;
 

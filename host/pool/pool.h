@@ -13,6 +13,8 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/address.h"
+
 /* What is known about one unit. Changed only by the thread that has it in transit, or by the VMM
  * for a kept unit. */
 struct pool_unit {
@@ -58,11 +60,25 @@ static inline bool pool_is_page(const struct pool *pool, uint32_t unit)
     return unit < pool->pages;
 }
 
-static inline uint64_t pool_offset(const struct pool *pool, uint32_t unit)
+/* Where the unit begins. */
+static inline struct pool_offset pool_offset(const struct pool *pool, uint32_t unit)
 {
     if (pool_is_page(pool, unit))
-        return unit * FERRY_PAGE_BYTES;
-    return pool_small_bytes(pool) + (unit - pool->pages) * FERRY_EXTENT_BYTES;
+        return (struct pool_offset){unit * FERRY_PAGE_BYTES};
+    return (struct pool_offset){pool_small_bytes(pool) + (unit - pool->pages) * FERRY_EXTENT_BYTES};
+}
+
+/* The VMM's address of a place in the pool. */
+static inline char *pool_at(const struct pool *pool, struct pool_offset offset)
+{
+    return pool->base + offset.bytes;
+}
+
+/* The place that is at this address of the VMM; for any other address an offset that pool_covering
+ * refuses. */
+static inline struct pool_offset pool_place(const struct pool *pool, const void *at)
+{
+    return (struct pool_offset){(uint64_t)at - (uint64_t)pool->base};
 }
 
 static inline uint64_t pool_unit_bytes(const struct pool *pool, uint32_t unit)
@@ -77,7 +93,8 @@ static inline uint64_t units_bytes(const struct pool *pool, struct units units)
 
 /* The units that [offset, offset + bytes) touches. False: empty, outside the
  * pool, or across the border between pages and extents. Safe for any input. */
-bool pool_covering(const struct pool *pool, uint64_t offset, uint64_t bytes, struct units *out);
+bool pool_covering(const struct pool *pool, struct pool_offset offset, uint64_t bytes,
+                   struct units *out);
 
 /* Zeroes units. No endpoint may have them open. */
 void pool_scrub(struct pool *pool, struct units units);
@@ -90,9 +107,10 @@ void pool_opened(struct pool *pool, struct units units);
 void pool_filled(struct pool *pool, uint32_t unit, uint64_t end);
 /* Zeroes the bytes of units beside the payload [offset, offset + bytes), which touches all of them.
  * No endpoint may have them open. Returns how many bytes had to be zeroed. */
-uint64_t pool_clear_beside(struct pool *pool, struct units units, uint64_t offset, uint64_t bytes);
+uint64_t pool_clear_beside(struct pool *pool, struct units units, struct pool_offset offset,
+                           uint64_t bytes);
 
 /* Whether the extent that holds `offset` is mapped by one huge entry in the VMM's view now. */
-bool pool_is_huge(const struct pool *pool, uint64_t offset);
+bool pool_is_huge(const struct pool *pool, struct pool_offset offset);
 
 #endif

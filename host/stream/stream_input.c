@@ -20,7 +20,7 @@ static const char *payload_of(const struct endpoint *endpoint, const struct ferr
     case MODE_COPY:
         return endpoint->receive_buffers + (desc->payload.addr - endpoint->receive_buffers_addr);
     case MODE_UNITS:
-        return endpoint->exchange->pool.base + (desc->payload.addr - endpoint->window_addr);
+        return pool_at(&endpoint->exchange->pool, endpoint_offset(endpoint, desc->payload.addr));
     case MODE_INLINE:
         return (const char *)desc->data;
     case MODE_NOTHING:
@@ -39,7 +39,7 @@ void stream_drop_message(struct stream *stream)
     if (mode->has_token)
         loan_release(endpoint, stream->message.payload.token);
     else if (mode->moves && pool_covering(&endpoint->exchange->pool,
-                                          stream->message.payload.addr - endpoint->window_addr,
+                                          endpoint_offset(endpoint, stream->message.payload.addr),
                                           stream->message.payload.bytes, &units))
         /* Not refused: still_there checked it, and since then stream_uses keeps the guest from
          * giving them away. */
@@ -67,7 +67,7 @@ static bool still_there(const struct stream *stream)
     struct units units;
 
     return !mode_of(stream->message.mode)->moves ||
-           (pool_covering(&endpoint->exchange->pool, payload->addr - endpoint->window_addr,
+           (pool_covering(&endpoint->exchange->pool, endpoint_offset(endpoint, payload->addr),
                           payload->bytes, &units) &&
             !stream_uses(stream, units) &&
             ledger_access(&endpoint->exchange->ledger, units, endpoint->index) == WINDOW_WRITE);

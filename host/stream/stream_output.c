@@ -56,7 +56,8 @@ static int send_piece(struct stream *stream)
 {
     lock_assert_held(&stream->lock);
     const struct pool *pool = &stream->endpoint->exchange->pool;
-    uint64_t offset = pool_offset(pool, stream->filling->units.first) + stream->start;
+    struct pool_offset offset =
+        pool_offset_add(pool_offset(pool, stream->filling->units.first), stream->start);
     struct transfer transfer = {.link = stream->endpoint->stream_out,
                                 .mode = FERRY_LEND,
                                 .turn = direct_sent(stream->endpoint->stream_out),
@@ -69,7 +70,7 @@ static int send_piece(struct stream *stream)
     bool copy = copies(stream, transfer.bytes);
     if (copy) {
         transfer.mode = FERRY_COPY;
-        transfer.source = pool->base + offset;
+        transfer.source = pool_at(pool, offset);
         if (transfer.bytes > FERRY_COPY_BYTES)
             transfer.bytes = FERRY_COPY_BYTES;
     } else {
@@ -143,7 +144,7 @@ static void fill(struct stream *stream, const char *src, uint64_t bytes)
 
     if (stream->fill + bytes > FERRY_COPY_BYTES)
         pool_make_huge(pool, units);
-    memcpy(pool->base + pool_offset(pool, units.first) + stream->fill, src, bytes);
+    memcpy(pool_at(pool, pool_offset(pool, units.first)) + stream->fill, src, bytes);
     stream->fill += bytes;
     pool_filled(pool, units.first, stream->fill);
 }
@@ -189,7 +190,7 @@ static bool still_has(const struct endpoint *endpoint, const char *src, size_t b
 
     if (src < pool->base || src >= pool->base + pool->bytes)
         return true;
-    return pool_covering(pool, (uint64_t)(src - pool->base), bytes, &units) &&
+    return pool_covering(pool, pool_place(pool, src), bytes, &units) &&
            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
 }
 

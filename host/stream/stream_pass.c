@@ -35,7 +35,7 @@ static int pass_loan(struct stream *stream)
                                 .mode = FERRY_LEND,
                                 .turn = direct_sent(endpoint->stream_out),
                                 .units = endpoint->held[token].units,
-                                .offset = (uint64_t)(stream->data - endpoint->exchange->pool.base),
+                                .offset = pool_place(&endpoint->exchange->pool, stream->data),
                                 .bytes = stream->left,
                                 .forwards = true,
                                 .token = token};

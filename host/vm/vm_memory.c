@@ -66,7 +66,7 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
     struct pool *pool = &vm->engine->exchange.pool;
-    uint64_t offset = addr - FERRY_WINDOW_BASE;
+    struct pool_offset offset = endpoint_offset(vm->endpoint, addr);
     struct units units;
 
     if (!pool_covering(pool, offset, bytes, &units))
@@ -77,7 +77,7 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
         loan_is_leaving(vm->endpoint, units))
         return NULL;
     int access = ledger_access(&vm->engine->exchange.ledger, units, vm->endpoint->index);
-    return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool->base + offset : NULL;
+    return access >= (write ? WINDOW_WRITE : WINDOW_READ) ? pool_at(pool, offset) : NULL;
 }
 
 /* Of the system area a program may send only copied payloads. */

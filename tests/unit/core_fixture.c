@@ -106,13 +106,13 @@ struct units core_alloc(struct endpoint *endpoint, uint32_t count, bool page)
 
 char *core_bytes(struct ferry_engine *engine, uint32_t unit)
 {
-    return engine->exchange.pool.base + pool_offset(&engine->exchange.pool, unit);
+    return pool_at(&engine->exchange.pool, pool_offset(&engine->exchange.pool, unit));
 }
 
 /* The kernel copies by the rights of the page table and fails where they end. */
 enum window_access core_rights(const struct endpoint *endpoint, uint32_t unit)
 {
-    char *at = endpoint->window.base + pool_offset(&endpoint->exchange->pool, unit);
+    char *at = window_at(&endpoint->window, pool_offset(&endpoint->exchange->pool, unit));
     enum window_access rights = WINDOW_CLOSED;
     int pipe_fds[2];
 
@@ -157,7 +157,7 @@ struct ferry_desc core_units(enum ferry_mode mode, const struct endpoint *from, 
 {
     const struct pool *pool = &from->exchange->pool;
 
-    return core_payload(mode, dst, from->window_addr + pool_offset(pool, units.first),
+    return core_payload(mode, dst, from->window_addr + pool_offset(pool, units.first).bytes,
                         units_bytes(pool, units));
 }
 

@@ -31,7 +31,7 @@ static int setup(void **state)
 /* The guest's own stores, by its window. */
 static void fill_units(const struct endpoint *endpoint, struct units units, char with)
 {
-    memset(endpoint->window.base + pool_offset(&engine->exchange.pool, units.first), with,
+    memset(window_at(&endpoint->window, pool_offset(&engine->exchange.pool, units.first)), with,
            units_bytes(&engine->exchange.pool, units));
 }
 
@@ -44,7 +44,7 @@ static bool all_are(const char *at, uint64_t bytes, char what)
 static void assert_only(const struct endpoint *endpoint, struct units units, uint64_t start,
                         uint64_t bytes, char with)
 {
-    const char *at = endpoint->window.base + pool_offset(&engine->exchange.pool, units.first);
+    const char *at = window_at(&endpoint->window, pool_offset(&engine->exchange.pool, units.first));
     uint64_t end = start + bytes, whole = units_bytes(&engine->exchange.pool, units);
 
     assert_true(all_are(at, start, 0));
@@ -56,8 +56,8 @@ static struct ferry_desc part(enum ferry_mode mode, const struct endpoint *to, s
                               uint64_t start, uint64_t bytes)
 {
     return core_payload(
-        mode, to->id, FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first) + start,
-        bytes);
+        mode, to->id,
+        FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first).bytes + start, bytes);
 }
 
 static int send_part(enum ferry_mode mode, struct endpoint *from, struct endpoint *to,
@@ -194,7 +194,7 @@ static void stores_until_it_is_closed(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct units units = core_alloc(a, 1, true);
-        stored_at = a->window.base + pool_offset(&engine->exchange.pool, units.first);
+        stored_at = window_at(&a->window, pool_offset(&engine->exchange.pool, units.first));
         assert_int_equal(send_part(modes[i], a, b, units, 7, 3), 0);
         stored_at = NULL;
         assert_only(b, units, 7, 3, 'x');
@@ -291,7 +291,7 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     stream_pull(a->byte_stream);
     struct ferry_desc desc = core_take(b);
     struct units units;
-    assert_true(pool_covering(&engine->exchange.pool, desc.payload.addr - FERRY_WINDOW_BASE, EXTENT,
+    assert_true(pool_covering(&engine->exchange.pool, endpoint_offset(b, desc.payload.addr), EXTENT,
                               &units));
     assert_only(b, units, 0, bytes, 'w');
     assert_int_equal(a_to_b->bytes_cleared, cleared);
@@ -361,8 +361,9 @@ static void the_host_sends_part(void **state)
     memset(extent, 'h', EXTENT);
     struct ferry_message message = {.mode = FERRY_LEND, .data = (char *)extent + 7, .bytes = 9};
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
+    struct ferry_desc desc = core_take(vm->endpoint);
     assert_true(pool_covering(&engine->exchange.pool,
-                              core_take(vm->endpoint).payload.addr - FERRY_WINDOW_BASE, 1, &units));
+                              endpoint_offset(vm->endpoint, desc.payload.addr), 1, &units));
     assert_only(vm->endpoint, units, 7, 9, 'h');
     assert_int_equal(link->bytes_cleared, EXTENT - 9);
     assert_int_equal(loan_release(vm->endpoint, 0), -EINVAL);

@@ -133,8 +133,8 @@ static void take_one(struct guest *guest)
         guest->tokens[guest->token_count++ % 64] = desc.payload.token;
     if (desc.mode != FERRY_LEND && desc.mode != FERRY_MOVE)
         return;
-    assert_true(
-        pool_covering(pool, desc.payload.addr - FERRY_WINDOW_BASE, desc.payload.bytes, &units));
+    assert_true(pool_covering(pool, endpoint_offset(guest->endpoint, desc.payload.addr),
+                              desc.payload.bytes, &units));
     know(guest, units);
 }
 

@@ -175,7 +175,7 @@ static void units_are_those_the_payload_touches(void **state)
     assert_int_equal(decode(&desc, &transfer), 0);
     assert_int_equal(transfer.units.first, 1);
     assert_int_equal(transfer.units.count, 2);
-    assert_int_equal(transfer.offset, 4096 + 100);
+    assert_int_equal(transfer.offset.bytes, 4096 + 100);
     assert_int_equal(transfer.bytes, 4096);
     assert_true(transfer.wants_completion);
     desc = core_payload(FERRY_MOVE, DST, END - 1, 1);

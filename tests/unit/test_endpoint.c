@@ -305,7 +305,7 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
     /* It may leave at any moment, so no system call may be at work on it. */
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, middle);
+    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, middle).bytes;
     assert_null(vm_memory(vm_b, addr, 1, false));
     assert_non_null(vm_memory(vm_b, addr - 1, 1, false));
     assert_non_null(vm_memory(vm_b, addr + 4096, 1, false));

@@ -150,7 +150,7 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
 
     (void)vm;
     (void)write;
-    assert_true(pool_covering(pool, addr - a->window_addr, bytes, &units));
+    assert_true(pool_covering(pool, endpoint_offset(a, addr), bytes, &units));
     if (ledger_access(&engine->exchange.ledger, units, a->index) == WINDOW_CLOSED)
         return NULL;
     return core_bytes(engine, units.first);

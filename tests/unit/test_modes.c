@@ -112,7 +112,8 @@ static void lend_hands_over_and_comes_home(void **state)
 
     (void)state;
     strcpy(core_bytes(engine, units.first) + 100, "lent");
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first) + 100;
+    uint64_t addr =
+        FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first).bytes + 100;
     struct ferry_desc desc = core_payload(FERRY_LEND, b->id, addr, 5000);
     assert_int_equal(core_send(a, &desc), 0);
     struct ferry_desc got = take(b);
@@ -124,8 +125,8 @@ static void lend_hands_over_and_comes_home(void **state)
         assert_int_equal(core_rights(b, unit), WINDOW_READ);
         assert_int_equal(core_rights(c, unit), WINDOW_CLOSED);
     }
-    assert_string_equal(b->window.base + pool_offset(&engine->exchange.pool, units.first) + 100,
-                        "lent");
+    assert_string_equal(
+        window_at(&b->window, pool_offset(&engine->exchange.pool, units.first)) + 100, "lent");
     core_assert_books(engine, 514, 0, 2);
     assert_int_equal(core_home(a), 0);
 
@@ -151,7 +152,7 @@ static void move_changes_the_owner(void **state)
     assert_int_equal(send_units(FERRY_MOVE, a, b, units), 0);
     struct ferry_desc got = take(b);
     assert_int_equal(got.payload.addr,
-                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first));
+                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first).bytes);
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
     assert_int_equal(core_rights(b, units.first), WINDOW_WRITE);
     core_assert_books(engine, 515, 1, 0);
@@ -290,8 +291,8 @@ static void plain_output_is_not_the_guests_to_send(void **state)
     assert_int_equal(ledger_look(&engine->exchange.ledger, 512).owner, a->index);
     assert_int_equal(send_units(FERRY_MOVE, a, b, buffer), -EPERM);
     assert_int_equal(send_units(FERRY_LEND, a, b, buffer), -EPERM);
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, 512);
-    assert_int_equal(units_at(a, addr, FERRY_EXTENT_BYTES, &buffer), -EPERM);
+    assert_int_equal(
+        units_at(a, pool_offset(&engine->exchange.pool, 512), FERRY_EXTENT_BYTES, &buffer), -EPERM);
     /* Nor as part of more. */
     struct units own = core_alloc(a, 1, false), both = {512, 2};
     assert_int_equal(own.first, 513);

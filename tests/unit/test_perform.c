@@ -34,7 +34,8 @@ static void assert_taken_in_order(struct units all)
     for (uint32_t i = 0; i < all.count; i++) {
         struct ferry_desc desc = core_take(b);
         assert_int_equal(desc.payload.addr,
-                         FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, all.first + i));
+                         FERRY_WINDOW_BASE +
+                             pool_offset(&engine->exchange.pool, all.first + i).bytes);
         assert_int_equal(desc.payload.message, i + 1);
     }
 }
@@ -158,7 +159,7 @@ static void a_run_stops_where_there_is_no_room(void **state)
     drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(core_take(b).payload.addr,
-                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, all.first + 4));
+                     FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, all.first + 4).bytes);
 }
 
 static void a_refusal_in_a_run_is_its_own(void **state)

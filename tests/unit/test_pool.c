@@ -28,10 +28,10 @@ static void units_have_their_place(void **state)
 
     (void)state;
     assert_int_equal(pool_create(&pool, 512, 3), 0);
-    assert_int_equal(pool_offset(&pool, 0), 0);
-    assert_int_equal(pool_offset(&pool, 511), 511 * 4096);
-    assert_int_equal(pool_offset(&pool, 512), FERRY_EXTENT_BYTES);
-    assert_int_equal(pool_offset(&pool, 514), 3 * FERRY_EXTENT_BYTES);
+    assert_int_equal(pool_offset(&pool, 0).bytes, 0);
+    assert_int_equal(pool_offset(&pool, 511).bytes, 511 * 4096);
+    assert_int_equal(pool_offset(&pool, 512).bytes, FERRY_EXTENT_BYTES);
+    assert_int_equal(pool_offset(&pool, 514).bytes, 3 * FERRY_EXTENT_BYTES);
     assert_int_equal(units_bytes(&pool, (struct units){510, 2}), 8192);
     assert_int_equal(units_bytes(&pool, (struct units){512, 3}), 3 * FERRY_EXTENT_BYTES);
     pool_destroy(&pool);
@@ -62,7 +62,8 @@ static void covering_is_safe_for_any_input(void **state)
     assert_int_equal(pool_create(&pool, 512, 3), 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct units units = {0, 0};
-        bool covers = pool_covering(&pool, rows[i].offset, rows[i].bytes, &units);
+        bool covers =
+            pool_covering(&pool, (struct pool_offset){rows[i].offset}, rows[i].bytes, &units);
         if (covers != (rows[i].count != 0) || units.first != rows[i].first ||
             units.count != rows[i].count)
             fail_msg("row %zu: %d %u+%u", i, covers, units.first, units.count);
@@ -83,7 +84,7 @@ static void scrubbing_zeroes_what_was_used(void **state)
     for (uint64_t at = 0; at < 8 * 4096; at++)
         assert_int_equal(pool.base[at], at / 4096 == 3 || at / 4096 == 4 ? 0 : 0x5a);
     pool_scrub(&pool, (struct units){513, 1});
-    char *extent = pool.base + pool_offset(&pool, 513);
+    char *extent = pool_at(&pool, pool_offset(&pool, 513));
     assert_int_equal(extent[0], 0);
     assert_int_equal(memcmp(extent, extent + 1, FERRY_EXTENT_BYTES - 1), 0);
     assert_int_equal(extent[-1], 0x5a);
@@ -101,22 +102,26 @@ static void window_shows_the_pool_and_obeys(void **state)
     struct window *window = &endpoint.window;
     assert_int_equal((uintptr_t)window->base % FERRY_EXTENT_BYTES, 0);
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_CLOSED);
-    assert_int_equal(window_set(window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ), 0);
+    assert_int_equal(
+        window_set(window, (struct pool_offset){4096}, 8192, WINDOW_CLOSED, WINDOW_READ), 0);
     assert_int_equal(core_rights(&endpoint, 0), WINDOW_CLOSED);
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_READ);
     assert_int_equal(core_rights(&endpoint, 2), WINDOW_READ);
     assert_int_equal(core_rights(&endpoint, 3), WINDOW_CLOSED);
-    assert_int_equal(window_set(window, 4096, 4096, WINDOW_READ, WINDOW_WRITE), 0);
+    assert_int_equal(
+        window_set(window, (struct pool_offset){4096}, 4096, WINDOW_READ, WINDOW_WRITE), 0);
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_WRITE);
     assert_int_equal(core_rights(&endpoint, 2), WINDOW_READ);
     window->base[4096] = 77;
     assert_int_equal(core_bytes(engine, 1)[0], 77);
-    assert_int_equal(window_set(window, 4096, 8192, WINDOW_READ, WINDOW_CLOSED), 0);
+    assert_int_equal(
+        window_set(window, (struct pool_offset){4096}, 8192, WINDOW_READ, WINDOW_CLOSED), 0);
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_CLOSED);
     window_destroy(window);
     assert_null(window->base);
     /* The host's window: nothing to change. */
-    assert_int_equal(window_set(window, 0, 4096, WINDOW_CLOSED, WINDOW_READ), 0);
+    assert_int_equal(window_set(window, (struct pool_offset){0}, 4096, WINDOW_CLOSED, WINDOW_READ),
+                     0);
     core_end(engine);
 }
 
@@ -129,7 +134,8 @@ static void failed_update_changes_nothing(void **state)
     assert_int_equal(
         window_create(&endpoint.window, engine->exchange.pool.fd, engine->exchange.pool.bytes), 0);
     core_exhaust_mappings();
-    int result = window_set(&endpoint.window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ);
+    int result =
+        window_set(&endpoint.window, (struct pool_offset){4096}, 8192, WINDOW_CLOSED, WINDOW_READ);
     enum window_access rights[4];
     for (uint32_t i = 0; i < 4; i++)
         rights[i] = core_rights(&endpoint, i);
@@ -137,7 +143,9 @@ static void failed_update_changes_nothing(void **state)
     assert_int_equal(result, -ENOMEM);
     for (int i = 0; i < 4; i++)
         assert_int_equal(rights[i], WINDOW_CLOSED);
-    assert_int_equal(window_set(&endpoint.window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ), 0);
+    assert_int_equal(
+        window_set(&endpoint.window, (struct pool_offset){4096}, 8192, WINDOW_CLOSED, WINDOW_READ),
+        0);
     assert_int_equal(core_rights(&endpoint, 2), WINDOW_READ);
     window_destroy(&endpoint.window);
     core_end(engine);
@@ -159,7 +167,7 @@ static void half_an_update_is_undone(void **state)
     core_exhaust_mappings();
     int alone = mprotect(window->base + 4096, 4096, PROT_READ); /* so it can be changed */
     int closed = mprotect(window->base + 4096, 4096, PROT_NONE);
-    int result = window_set(window, 4096, 8192, WINDOW_CLOSED, WINDOW_READ);
+    int result = window_set(window, (struct pool_offset){4096}, 8192, WINDOW_CLOSED, WINDOW_READ);
     for (uint32_t i = 0; i < 4; i++)
         rights[i] = core_rights(&endpoint, i);
     core_restore_mappings();
@@ -181,7 +189,7 @@ static void units_come_zeroed_and_open(void **state)
     struct units units = core_alloc(a->endpoint, 2, true);
     assert_int_equal(core_rights(a->endpoint, units.first + 1), WINDOW_WRITE);
     assert_int_equal(core_rights(b->endpoint, units.first + 1), WINDOW_CLOSED);
-    a->endpoint->window.base[pool_offset(&engine->exchange.pool, units.first)] = 1;
+    *window_at(&a->endpoint->window, pool_offset(&engine->exchange.pool, units.first)) = 1;
     assert_int_equal(units_free(b->endpoint, units), -EPERM);
     assert_int_equal(core_rights(a->endpoint, units.first), WINDOW_WRITE);
     assert_int_equal(units_free(a->endpoint, units), 0);
@@ -230,9 +238,9 @@ static void addresses_of_whole_units(void **state)
     struct units units;
 
     (void)state;
-    assert_int_equal(units_at(a->endpoint, FERRY_WINDOW_BASE + 8192, 4096, &units), 0);
+    assert_int_equal(units_at(a->endpoint, (struct pool_offset){8192}, 4096, &units), 0);
     assert_int_equal(units.first, 2);
-    assert_int_equal(units_at(a->endpoint, FERRY_WINDOW_BASE + FERRY_EXTENT_BYTES,
+    assert_int_equal(units_at(a->endpoint, (struct pool_offset){FERRY_EXTENT_BYTES},
                               2 * FERRY_EXTENT_BYTES, &units),
                      0);
     assert_int_equal(units.count, 2);
@@ -250,7 +258,9 @@ static void addresses_of_whole_units(void **state)
         {FERRY_WINDOW_BASE, engine->exchange.pool.bytes},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(units_at(a->endpoint, bad[i].addr, bad[i].bytes, &units), -EINVAL);
+        assert_int_equal(
+            units_at(a->endpoint, endpoint_offset(a->endpoint, bad[i].addr), bad[i].bytes, &units),
+            -EINVAL);
     ferry_vm_destroy(a);
     core_end(engine);
 }

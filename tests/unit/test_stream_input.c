@@ -70,7 +70,7 @@ static void every_mode_can_be_read(void **state)
 static void input_being_read_is_not_the_guests(void **state)
 {
     struct units units = core_alloc(a, 1, true);
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first);
+    struct pool_offset at = pool_offset(&engine->exchange.pool, units.first);
     const enum ferry_mode modes[] = {FERRY_LEND, FERRY_MOVE};
 
     (void)state;
@@ -83,7 +83,7 @@ static void input_being_read_is_not_the_guests(void **state)
         core_release(b, 0);
         desc = core_units(modes[i], b, a->id, units);
         assert_int_equal(core_send(b, &desc), -EPERM);
-        assert_int_equal(units_at(b, addr, 4096, &units), -EPERM);
+        assert_int_equal(units_at(b, at, 4096, &units), -EPERM);
         assert_true(core_rights(b, units.first) >= WINDOW_READ);
         assert_int_equal(stream_read(vm_stream(vm_b), got, 8192), 4000);
     }
@@ -92,7 +92,7 @@ static void input_being_read_is_not_the_guests(void **state)
 
 static uint64_t addr_of(struct units units)
 {
-    return FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first);
+    return FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first).bytes;
 }
 
 /* What was moved is the program's from its arrival on; once it has given it away it is
@@ -106,7 +106,8 @@ static void input_that_was_given_away_is_not_read(void **state)
 
     (void)state;
     assert_int_equal(core_send(a, &moved), 0);
-    assert_int_equal(units_at(b, addr_of(units), 4096, &units), 0);
+    assert_int_equal(units_at(b, pool_offset(&engine->exchange.pool, units.first), 4096, &units),
+                     0);
     assert_int_equal(units_free(b, units), 0);
     engine->exchange.ledger.hint_page = units.first;
     again = core_alloc(a, 1, true);

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The compiler refuses an address of one kind where the library wants another kind."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.join(HERE, "../..")
+sys.path.append(os.path.join(HERE, ".."))
+import tap  # noqa: E402
+
+COMPILE = [*shlex.split(os.environ.get("FERRY_CC", "cc")), "-fsyntax-only", "-std=gnu17", "-w",
+           "-D_GNU_SOURCE", "-I", f"{TOP}/include", "-I", f"{TOP}/host", "-x", "c", "-"]  # fmt: skip
+
+BEFORE = """
+#include "ipc/decode.h"
+#include "ipc/exchange.h"
+#include "ipc/loan.h"
+#include "ipc/units.h"
+void lines(struct endpoint *endpoint, struct pool *pool, struct transfer *transfer,
+           struct ferry_payload *payload, struct units *units)
+{
+"""
+
+# What is right, and a line beside it that mixes two kinds up.
+LINES = [
+    ("window_set(&endpoint->window, pool_offset(pool, 0), 1, WINDOW_CLOSED, WINDOW_READ);",
+     "window_set(&endpoint->window, endpoint->window_addr, 1, WINDOW_CLOSED, WINDOW_READ);"),
+    ("pool_covering(pool, endpoint_offset(endpoint, payload->addr), 1, units);",
+     "pool_covering(pool, payload->addr, 1, units);"),
+    ("pool_covering(pool, pool_place(pool, pool->base), 1, units);",
+     "pool_covering(pool, pool->base, 1, units);"),
+    ("units_at(endpoint, endpoint_offset(endpoint, payload->addr), 1, units);",
+     "units_at(endpoint, payload->addr, 1, units);"),
+    ("loan_claim(endpoint, transfer->offset, transfer->bytes);",
+     "loan_claim(endpoint, payload->addr, transfer->bytes);"),
+    ("decode_units(endpoint, endpoint_offset(endpoint, payload->addr), 1, transfer);",
+     "decode_units(endpoint, payload->addr, 1, transfer);"),
+    ("transfer->source = pool_at(pool, transfer->offset);",
+     "transfer->source = pool->base + transfer->offset;"),
+]  # fmt: skip
+
+
+def refused(lines):
+    """Of these lines those that the compiler does not accept, and all that it said."""
+    done = subprocess.run(COMPILE, input=BEFORE + "\n".join(lines) + "\n}\n", text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    first = BEFORE.count("\n") + 1
+    errors = re.findall(r"^<stdin>:(\d+):\d+: error: ", done.stderr, re.MULTILINE)
+    numbers = {int(number) - first for number in errors}
+    if (done.returncode == 0) != (not numbers):
+        raise RuntimeError(done.stderr)
+    return [line for i, line in enumerate(lines) if i in numbers], done.stderr
+
+
+class Addresses(unittest.TestCase):
+    def test_one_kind_is_accepted(self):
+        lines, said = refused([right for right, _ in LINES])
+        self.assertEqual(lines, [], said)
+
+    def test_kinds_that_are_mixed_up_are_refused(self):
+        wrong = [wrong for _, wrong in LINES]
+        self.assertEqual(refused(wrong)[0], wrong)
+
+
+if __name__ == "__main__":
+    tap.main()
