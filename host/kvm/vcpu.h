@@ -19,6 +19,7 @@
 struct vcpu {
     int fd;           /* -1: it was not made */
     pthread_t thread; /* that runs it; valid once the thread is started */
+    void *runs;       /* the thread of the program that runs on it; not for this file to know */
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;

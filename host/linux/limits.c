@@ -71,7 +71,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);
     uint64_t start = FERRY_PROGRAM_HIGH - page_down(bytes);
-    uint64_t sp = vm_stack_pointer(state->thread.call->cpu);
+    uint64_t sp = vm_stack_pointer(state->thread->call->cpu);
     int result = 0;
 
     if (start < state->stack_start) {
@@ -114,22 +114,24 @@ static int set_cpu(struct linux_state *state, const struct rlimit *limit)
     return vm_watch_cpu(state->vm, due_ns(limit)) ? -EPERM : 0;
 }
 
-enum linux_next linux_interrupted(struct linux_state *state, int *status)
+enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
+                                  int *status)
 {
     struct rlimit *limit = &state->limits[RLIMIT_CPU];
     uint64_t used = vm_cpu_ns(state->vm);
     struct current_call current = {.next = LINUX_RESUME}; /* as if it were a call */
 
-    state->thread.call = &current;
+    state->thread = thread;
+    thread->call = &current;
     if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
-        state->thread.call->next = LINUX_SIGNAL;
-        state->thread.call->status = SIGKILL;
+        state->thread->call->next = LINUX_SIGNAL;
+        state->thread->call->status = SIGKILL;
     } else if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
         set_cpu(state, limit);
     }
-    state->thread.call = NULL;
+    thread->call = NULL;
     *status = current.status;
     return current.next;
 }

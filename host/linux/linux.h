@@ -12,6 +12,7 @@
 
 struct ferry_vm;
 struct linux_state;
+struct linux_thread;
 struct vcpu;
 
 struct linux_config {
@@ -36,7 +37,8 @@ enum linux_next {
 };
 
 struct linux_call {
-    struct vcpu *cpu; /* that makes it */
+    struct linux_thread *thread; /* that makes it */
+    struct vcpu *cpu;            /* which runs that */
     uint64_t number;
     uint64_t arg[6];
     bool from_int80; /* number and arguments are those of a 32-bit program */
@@ -49,10 +51,14 @@ struct linux_call {
  * was refused"; NULL: nothing. */
 const char *linux_refused(const struct linux_state *state);
 
+/* The thread that a program begins with. */
+struct linux_thread *linux_first_thread(struct linux_state *state);
+
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);
 
 /* The guest made an exit at the moment that vm_watch_cpu asked for, or at another. LINUX_RESUME, or
  * LINUX_SIGNAL with the signal. */
-enum linux_next linux_interrupted(struct linux_state *state, int *status);
+enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
+                                  int *status);
 
 #endif

@@ -103,16 +103,16 @@ static void put_left(struct linux_state *state, uint64_t addr, uint64_t timeout_
 
 int64_t sys_ppoll(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns, deadline, blocked = state->thread.blocked;
+    uint64_t timeout_ns, deadline, blocked = state->thread->blocked;
     int64_t result = time_get(state, arg[2], &timeout_ns);
 
     if (!result)
         result = signals_let_through(state, arg[3], arg[4]);
-    if (result || state->thread.call->next != LINUX_RESUME)
+    if (result || state->thread->call->next != LINUX_RESUME)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = poll_entries(state, arg[0], arg[1], timeout_ns);
-    state->thread.blocked = blocked;
+    state->thread->blocked = blocked;
     put_left(state, arg[2], timeout_ns, deadline);
     return result;
 }
@@ -239,7 +239,7 @@ int64_t sys_select(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_pselect6(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns, deadline, blocked = state->thread.blocked,
+    uint64_t timeout_ns, deadline, blocked = state->thread->blocked,
                                    mask[2] = {0}; /* address, bytes */
     int64_t result = arg[5] ? guest_get(state, arg[5], mask, sizeof(mask)) : 0;
 
@@ -247,11 +247,11 @@ int64_t sys_pselect6(struct linux_state *state, const uint64_t arg[6])
         result = time_get(state, arg[4], &timeout_ns);
     if (!result)
         result = signals_let_through(state, mask[0], mask[1]);
-    if (result || state->thread.call->next != LINUX_RESUME)
+    if (result || state->thread->call->next != LINUX_RESUME)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = select_fds(state, arg, timeout_ns);
-    state->thread.blocked = blocked;
+    state->thread->blocked = blocked;
     put_left(state, arg[4], timeout_ns, deadline);
     return result;
 }

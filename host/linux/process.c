@@ -16,8 +16,8 @@
 
 int64_t sys_exit(struct linux_state *state, const uint64_t arg[6])
 {
-    state->thread.call->next = LINUX_EXIT;
-    state->thread.call->status = (int)(arg[0] & 0xff);
+    state->thread->call->next = LINUX_EXIT;
+    state->thread->call->status = (int)(arg[0] & 0xff);
     return 0;
 }
 
@@ -207,11 +207,11 @@ int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])
     case ARCH_SET_GS:
         if (arg[1] >= MEMORY_USER_END)
             return -EPERM;
-        (arg[0] == ARCH_SET_FS ? vm_set_fs : vm_set_gs)(state->thread.call->cpu, arg[1]);
+        (arg[0] == ARCH_SET_FS ? vm_set_fs : vm_set_gs)(state->thread->call->cpu, arg[1]);
         return 0;
     case ARCH_GET_FS:
     case ARCH_GET_GS:
-        base = (arg[0] == ARCH_GET_FS ? vm_fs : vm_gs)(state->thread.call->cpu);
+        base = (arg[0] == ARCH_GET_FS ? vm_fs : vm_gs)(state->thread->call->cpu);
         return guest_put(state, arg[1], &base, sizeof(base));
     default:
         return -EINVAL;

@@ -46,14 +46,14 @@ static void keep_name(struct current_call *given, const char *name)
 
 void refused_name(struct linux_state *state, const char *name, bool relative)
 {
-    state->thread.call->relative = relative;
+    state->thread->call->relative = relative;
     if (relative)
-        keep_name(state->thread.call, name);
+        keep_name(state->thread->call, name);
 }
 
 void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted)
 {
-    struct current_call *given = state->thread.call;
+    struct current_call *given = state->thread->call;
 
     if (rooted)
         given->relative = false;
@@ -108,7 +108,7 @@ static bool keep_usual(struct linux_state *state)
         "/usr/lib/locale",   "/etc/terminfo",    "/lib/terminfo",           "/usr/share/terminfo",
         "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
     };
-    const struct current_call *given = state->thread.call;
+    const struct current_call *given = state->thread->call;
 
     if (is_among(given, customary))
         return true;
@@ -120,7 +120,7 @@ static bool keep_usual(struct linux_state *state)
 
 static void keep_outside(struct linux_state *state, bool file)
 {
-    const struct current_call *given = state->thread.call;
+    const struct current_call *given = state->thread->call;
     char directory[GIVEN_NAME_BYTES];
 
     holder(given, file, directory, sizeof(directory));
@@ -149,7 +149,7 @@ static uint64_t open_flags(const struct linux_call *call)
 
 static void look_at_file(struct linux_state *state, const struct linux_call *call)
 {
-    const struct current_call *given = state->thread.call;
+    const struct current_call *given = state->thread->call;
     uint64_t flags = open_flags(call);
     bool file = !(flags & (O_PATH | O_DIRECTORY));
 
@@ -252,7 +252,7 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
         look_at_memory(state, call->arg[2]);
     else if (never)
         look_at_call(state, call);
-    else if (state->thread.call->named && call->result < 0)
+    else if (state->thread->call->named && call->result < 0)
         look_at_file(state, call);
 }
 

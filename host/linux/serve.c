@@ -39,16 +39,17 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->memory_bytes = config->memory_bytes;
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
+    state->error_fd = -1;
     state->program = real_path(config->program);
     clock_gettime(CLOCK_REALTIME, &state->started);
     for (unsigned i = 0; i < MADE_FILES; i++)
         state->made[i] = -1;
     memory_init(state, config->heap_start);
-    state->thread.signal_stack.flags = SS_DISABLE;
     signals_init(state, config->ignore_sigpipe);
-    task_init(state, config->program);
     limits_init(state);
-    result = descriptors_init(state, config->stderr_fd, config->closed);
+    result = threads_init(state, config->program);
+    if (!result)
+        result = descriptors_init(state, config->stderr_fd, config->closed);
     if (!result)
         result = paths_init(state, config->read_only_dirs);
     if (result) {
@@ -66,6 +67,7 @@ void linux_destroy(struct linux_state *state)
         return;
     descriptors_fini(state);
     paths_fini(state);
+    threads_fini(state);
     free(state->program);
     for (unsigned i = 0; i < MADE_FILES; i++) {
         if (state->made[i] >= 0)
@@ -122,9 +124,10 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     current.next = LINUX_RESUME;
     current.status = 0;
     current.named = false;
-    state->thread.call = &current;
+    state->thread = call->thread;
+    call->thread->call = &current;
     serve(state, call);
-    state->thread.call = NULL;
+    call->thread->call = NULL;
     if (current.next == LINUX_RESUME && call->result == -EINTR)
         return LINUX_STOPPED;
     call->status = current.status;

@@ -54,8 +54,8 @@ static void take_effect(struct linux_state *state, int signo)
         state->unhandled |= mask_of(signo); /* said once, so that the log is not flooded */
         return;
     }
-    state->thread.call->next = LINUX_SIGNAL;
-    state->thread.call->status = signo;
+    state->thread->call->next = LINUX_SIGNAL;
+    state->thread->call->status = signo;
 }
 
 /* Keeps a blocked signal. -EAGAIN: there is no room for its details, and it is not sent. */
@@ -82,7 +82,7 @@ static int64_t send_info(struct linux_state *state, const struct signal_info *in
     uint64_t bit = mask_of(info->signo);
 
     /* A blocked signal is pending even if it is ignored: that may change before it is looked at. */
-    if (!(state->thread.blocked & bit)) {
+    if (!(state->thread->blocked & bit)) {
         take_effect(state, info->signo);
         return 0;
     }
@@ -174,8 +174,8 @@ static void deliver_pending(struct linux_state *state)
 {
     int signo;
 
-    while (state->thread.call->next == LINUX_RESUME &&
-           (signo = first_pending(state, ~state->thread.blocked)) != 0) {
+    while (state->thread->call->next == LINUX_RESUME &&
+           (signo = first_pending(state, ~state->thread->blocked)) != 0) {
         dequeue(state, signo);
         take_effect(state, signo);
     }
@@ -183,7 +183,7 @@ static void deliver_pending(struct linux_state *state)
 
 int64_t sys_rt_sigprocmask(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t old = state->thread.blocked, set, blocked;
+    uint64_t old = state->thread->blocked, set, blocked;
 
     if (arg[3] != MASK_BYTES)
         return -EINVAL;
@@ -203,7 +203,7 @@ int64_t sys_rt_sigprocmask(struct linux_state *state, const uint64_t arg[6])
         default:
             return -EINVAL;
         }
-        state->thread.blocked = blocked & ~NEVER_BLOCKED;
+        state->thread->blocked = blocked & ~NEVER_BLOCKED;
         deliver_pending(state);
     }
     return arg[2] ? guest_put(state, arg[2], &old, sizeof(old)) : 0;
@@ -211,7 +211,7 @@ int64_t sys_rt_sigprocmask(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_rt_sigpending(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t set = state->pending & state->thread.blocked;
+    uint64_t set = state->pending & state->thread->blocked;
 
     return arg[1] <= MASK_BYTES ? guest_put(state, arg[0], &set, arg[1]) : -EINVAL;
 }
@@ -226,7 +226,7 @@ int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t b
         return -EINVAL;
     if (guest_get(state, addr, &blocked, sizeof(blocked)))
         return -EFAULT;
-    state->thread.blocked = blocked & ~NEVER_BLOCKED;
+    state->thread->blocked = blocked & ~NEVER_BLOCKED;
     deliver_pending(state);
     return 0;
 }
@@ -240,8 +240,8 @@ int64_t sys_rt_sigsuspend(struct linux_state *state, const uint64_t arg[6])
     if (!arg[0])
         return arg[1] == MASK_BYTES ? -EFAULT : -EINVAL;
     result = signals_let_through(state, arg[0], arg[1]);
-    return result || state->thread.call->next != LINUX_RESUME ? result
-                                                              : vm_sleep(state->vm, UINT64_MAX);
+    return result || state->thread->call->next != LINUX_RESUME ? result
+                                                               : vm_sleep(state->vm, UINT64_MAX);
 }
 
 /* Takes a pending signal. While the only thread waits, no signal can become pending: it just
@@ -270,7 +270,7 @@ int64_t sys_rt_sigtimedwait(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_sigaltstack(struct linux_state *state, const uint64_t arg[6])
 {
-    struct signal_stack old = state->thread.signal_stack, stack;
+    struct signal_stack old = state->thread->signal_stack, stack;
 
     if (arg[0]) {
         if (guest_get(state, arg[0], &stack, sizeof(stack)))
@@ -283,7 +283,7 @@ int64_t sys_sigaltstack(struct linux_state *state, const uint64_t arg[6])
             stack = (struct signal_stack){.flags = SS_DISABLE};
         else if (stack.bytes < ONSTACK_MIN)
             return -ENOMEM;
-        state->thread.signal_stack = stack;
+        state->thread->signal_stack = stack;
     }
     return arg[1] ? guest_put(state, arg[1], &old, sizeof(old)) : 0;
 }

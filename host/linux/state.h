@@ -91,7 +91,7 @@ struct signal_stack {
     uint64_t bytes;
 };
 
-/* ---- the only thread (task.c, signals.c) --------------------------------- */
+/* ---- threads (threads.c, task.c, signals.c) ------------------------------ */
 
 #define TASK_NAME_BYTES 16
 
@@ -121,6 +121,8 @@ struct current_call {
 
 /* What each thread of a program has of its own. */
 struct linux_thread {
+    struct linux_thread *next; /* of the process */
+    int32_t id;
     uint64_t blocked; /* signals */
     struct signal_stack signal_stack;
     struct task task;
@@ -172,7 +174,10 @@ struct linux_state {
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
-    struct linux_thread thread;     /* the only one; all else is the process's */
+    struct linux_thread *threads; /* all of them, the first one last */
+    /* The one whose call is being served; while a call waits, others have this place. All else is
+     * the process's. */
+    struct linux_thread *thread;
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
     bool said_int80; /* a 32-bit call was already said not to be offered */
@@ -303,7 +308,7 @@ void signal_send(struct linux_state *state, int signo);
 /* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
 /* For the time of a wait: blocks the signals of the mask at `addr`, if there is one, and delivers
- * those that are blocked no more. The caller restores state->thread.blocked afterwards. -EINVAL,
+ * those that are blocked no more. The caller restores state->thread->blocked afterwards. -EINVAL,
  * -EFAULT. */
 int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 
@@ -317,8 +322,15 @@ void refused_path(struct linux_state *state, const char *path, bool outside, boo
 /* The call was served. `never`: its handler, if it has one, gives nothing to anybody. */
 void refused_look(struct linux_state *state, const struct linux_call *call, bool never);
 
+/* ---- threads.c ----------------------------------------------------------- */
+
+/* The program's first thread; -ENOMEM. */
+int threads_init(struct linux_state *state, const char *program);
+void threads_fini(struct linux_state *state);
+
 /* ---- task.c -------------------------------------------------------------- */
 
+/* Of the first thread. */
 void task_init(struct linux_state *state, const char *program);
 
 /* ---- limits.c ------------------------------------------------------------ */

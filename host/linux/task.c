@@ -29,9 +29,9 @@ void task_init(struct linux_state *state, const char *program)
     const char *slash = program ? strrchr(program, '/') : NULL;
     const char *name = slash ? slash + 1 : program ? program : "";
 
-    state->thread.task = (struct task){.timer_slack_ns = TIMER_SLACK_NS};
+    state->thread->task = (struct task){.timer_slack_ns = TIMER_SLACK_NS};
     state->dumpable = 1;
-    strncpy(state->thread.task.name, name, TASK_NAME_BYTES - 1);
+    strncpy(state->thread->task.name, name, TASK_NAME_BYTES - 1);
 }
 
 /* Whose thread a call is about; 0 or -ESRCH. */
@@ -62,7 +62,7 @@ static int64_t set_name(struct linux_state *state, uint64_t addr)
     if (result == -EFAULT)
         return result;
     name[TASK_NAME_BYTES - 1] = 0; /* a longer one is cut */
-    memcpy(state->thread.task.name, name, sizeof(name));
+    memcpy(state->thread->task.name, name, sizeof(name));
     return 0;
 }
 
@@ -83,7 +83,7 @@ static bool any(const uint64_t arg[6], int from)
 /* Of rights and capabilities: there are none, and none can be had. */
 static int64_t prctl_rights(struct linux_state *state, const uint64_t arg[6])
 {
-    struct task *task = &state->thread.task;
+    struct task *task = &state->thread->task;
 
     switch (arg[0]) {
     case PR_SET_NO_NEW_PRIVS:
@@ -118,7 +118,7 @@ static int64_t prctl_rights(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
 {
-    struct task *task = &state->thread.task;
+    struct task *task = &state->thread->task;
 
     switch (arg[0]) {
     case PR_SET_NAME:
@@ -418,7 +418,7 @@ int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
 {
     if (arg[1] != ROBUST_LIST_BYTES)
         return -EINVAL;
-    state->thread.task.robust_list = arg[0];
+    state->thread->task.robust_list = arg[0];
     return 0;
 }
 
@@ -430,7 +430,7 @@ int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
     if (result)
         return result;
     if (guest_put(state, arg[2], &bytes, sizeof(bytes)) ||
-        guest_put(state, arg[1], &state->thread.task.robust_list, sizeof(uint64_t)))
+        guest_put(state, arg[1], &state->thread->task.robust_list, sizeof(uint64_t)))
         return -EFAULT;
     return 0;
 }
@@ -440,12 +440,12 @@ int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
 /* Addresses are not random as it is. */
 int64_t sys_personality(struct linux_state *state, const uint64_t arg[6])
 {
-    uint32_t old = state->thread.task.persona, wanted = (uint32_t)arg[0];
+    uint32_t old = state->thread->task.persona, wanted = (uint32_t)arg[0];
 
     if (wanted == UINT32_MAX)
         return old;
     if (wanted & ~(uint32_t)ADDR_NO_RANDOMIZE)
         return -EINVAL;
-    state->thread.task.persona = wanted;
+    state->thread->task.persona = wanted;
     return old;
 }

@@ -55,10 +55,9 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     int status = 0;
 
-    (void)vcpu;
     if (!vm->cpu_watched)
         return true;
-    enum linux_next next = linux_interrupted(vm->personality, &status);
+    enum linux_next next = linux_interrupted(vm->personality, vcpu->runs, &status);
     return syscall_goes_on(vm, next, status);
 }
 

@@ -50,6 +50,8 @@ bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
 bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_call *call,
                         const struct boot_frame *next)
 {
+    call->cpu = vcpu;
+    call->thread = vcpu->runs;
     enum linux_next how = linux_serve(vm->personality, call);
 
     if (how == LINUX_RESUME)
@@ -62,7 +64,6 @@ bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     const struct kvm_regs *regs = vcpu_regs(vcpu);
     const struct boot_frame next = {.rip = regs->rcx, .rsp = regs->rsp, .rflags = regs->r11};
     struct linux_call call = {
-        .cpu = vcpu,
         .number = regs->rax,
         .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
     };

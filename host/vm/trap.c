@@ -45,8 +45,7 @@ static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct 
 {
     const struct kvm_regs *regs = vcpu_regs(vcpu);
     struct boot_frame caller = *frame;
-    struct linux_call call = {
-        .cpu = vcpu, .number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
+    struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
 
     if (vm_copy_in(vm, &caller.rip, frame->rsp, sizeof caller.rip) < 0) {
         report_crash_at(vm, SIGSEGV, frame->rip, "called the vsyscall page without a stack");
@@ -61,7 +60,6 @@ static bool serve_interrupt(struct ferry_vm *vm, struct vcpu *vcpu, const struct
 {
     const struct kvm_regs *regs = vcpu_regs(vcpu);
     struct linux_call call = {
-        .cpu = vcpu,
         .number = (uint32_t)regs->rax,
         .arg = {(uint32_t)regs->rbx, (uint32_t)regs->rcx, (uint32_t)regs->rdx, (uint32_t)regs->rsi,
                 (uint32_t)regs->rdi, (uint32_t)regs->rbp},

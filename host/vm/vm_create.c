@@ -150,6 +150,7 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     result = create_personality(vm, config, err);
     if (result < 0)
         return result;
+    vm->vcpus[0].runs = linux_first_thread(vm->personality);
     /* This comes last: a thread may still be copying the image. */
     return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
 }

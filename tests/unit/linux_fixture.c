@@ -328,7 +328,8 @@ int linux_teardown(void **state)
 
 int64_t linux_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6])
 {
-    struct linux_call call = {.cpu = &vm->cpu, .number = number};
+    struct linux_call call = {
+        .thread = linux_first_thread(vm->linux_state), .cpu = &vm->cpu, .number = number};
 
     memcpy(call.arg, arg, sizeof(call.arg));
     vm->next = linux_serve(vm->linux_state, &call);

@@ -140,7 +140,7 @@ static int interrupted(struct ferry_vm *vm, uint64_t used_ns)
     int status = 0;
 
     vm->cpu_ns = used_ns;
-    vm->next = linux_interrupted(vm->linux_state, &status);
+    vm->next = linux_interrupted(vm->linux_state, linux_first_thread(vm->linux_state), &status);
     return vm->next == LINUX_SIGNAL ? status : 0;
 }
 
