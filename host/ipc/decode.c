@@ -36,12 +36,13 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
     if (payload->token || payload->message || payload->zero)
         return -EINVAL;
     if (mode_of(out->mode)->carries == MODE_UNITS)
-        return decode_units(from, endpoint_offset(from, payload->addr), payload->bytes, out);
+        return decode_units(from, endpoint_offset(from, guest_addr(payload->addr)), payload->bytes,
+                            out);
 
     if (payload->bytes > FERRY_COPY_BYTES)
         return -EMSGSIZE;
     out->bytes = payload->bytes;
-    out->source = from->memory(from->vm, payload->addr, payload->bytes, false);
+    out->source = from->memory(from->vm, guest_addr(payload->addr), payload->bytes, false);
     return out->source ? 0 : -EFAULT;
 }
 

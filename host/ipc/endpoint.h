@@ -46,7 +46,8 @@ struct endpoint_stream {
 
 /* Where guest [addr, addr + bytes) is in the VMM, if its program may read (write: false) or write
  * all of it, else NULL. */
-typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                    bool write);
 
 enum held_state {
     HELD_FREE,
@@ -98,11 +99,12 @@ struct endpoint {
     struct image *image; /* the image it runs, held by the VM; NULL: the host */
 
     struct window window;
-    char *receive_buffers;         /* FERRY_TOKENS of FERRY_COPY_BYTES each */
-    uint64_t receive_buffers_addr; /* the address that its messages use for them */
+    char *receive_buffers; /* FERRY_TOKENS of FERRY_COPY_BYTES each */
+    /* Where the guest has them, and the window. The host's end of a link has no guest; its messages
+     * count both from 0. */
+    struct guest_addr receive_buffers_addr, window_addr;
     /* How many bytes from the start of each may hold something. */
     uint32_t receive_filled[FERRY_TOKENS];
-    uint64_t window_addr;          /* the address that its messages use for the window */
     struct ferry_control *control; /* NULL: the host */
 
     /* Links, fixed before any VM starts. */
@@ -157,11 +159,19 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
 bool endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
 
-/* The place in the pool that the endpoint names so in its messages; for an address outside its
- * window an offset that pool_covering refuses. */
-static inline struct pool_offset endpoint_offset(const struct endpoint *endpoint, uint64_t addr)
+/* The place in the pool that the window shows at this address; for an address outside the window an
+ * offset that pool_covering refuses. */
+static inline struct pool_offset endpoint_offset(const struct endpoint *endpoint,
+                                                 struct guest_addr addr)
 {
-    return (struct pool_offset){addr - endpoint->window_addr};
+    return (struct pool_offset){addr.value - endpoint->window_addr.value};
+}
+
+/* Where the window shows a place in the pool: the guest's address. */
+static inline struct guest_addr endpoint_addr(const struct endpoint *endpoint,
+                                              struct pool_offset offset)
+{
+    return guest_addr_add(endpoint->window_addr, offset.bytes);
 }
 
 /* Whether it is the host's end of a link, not a VM. */

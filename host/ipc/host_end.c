@@ -20,7 +20,6 @@ int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool se
     endpoint_lock(endpoint); /* a report on another thread may read these members */
     snprintf(endpoint->name, sizeof endpoint->name, NAME_OF_HOST);
     endpoint_unlock(endpoint);
-    endpoint->window_addr = (uint64_t)exchange->pool.base;
     endpoint->most_extents = sends ? exchange->pool.extents : peer->most_extents;
     endpoint->most_pages = sends ? exchange->pool.pages : peer->most_pages;
     if (sends)
@@ -34,7 +33,6 @@ int host_end_new(struct exchange *exchange, const struct endpoint *peer, bool se
         return result;
     }
     endpoint->receive_buffers = receive_buffers;
-    endpoint->receive_buffers_addr = (uint64_t)receive_buffers;
     return 0;
 }
 

@@ -231,7 +231,7 @@ int ferry_link_refuse(struct ferry_link *link)
     return 0;
 }
 
-static struct ferry_message present(const struct ferry_desc *desc)
+static struct ferry_message present(const struct endpoint *host, const struct ferry_desc *desc)
 {
     struct ferry_message message = {.mode = desc->mode,
                                     .tag = desc->tag,
@@ -244,7 +244,7 @@ static struct ferry_message present(const struct ferry_desc *desc)
         memcpy(message.inline_data, desc->data, sizeof message.inline_data);
         message.bytes = desc->inline_bytes;
     } else if (mode_has_payload(mode)) {
-        message.data = (void *)desc->payload.addr; /* the host's addresses are its own */
+        message.data = (void *)queue_payload(host, desc);
         message.bytes = desc->payload.bytes;
         message.message = desc->payload.message;
         message.token = desc->payload.token;
@@ -295,7 +295,7 @@ int ferry_link_recv_sized(struct ferry_link *link, uint64_t timeout_ns,
     result = receive(link, timeout_ns, &desc);
     link_leave(link);
     if (result == 0) {
-        const struct ferry_message own = present(&desc);
+        const struct ferry_message own = present(link->to, &desc);
         sized_give(message, message_bytes, &own, sizeof own);
     }
     return result;

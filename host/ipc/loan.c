@@ -36,7 +36,7 @@ static void write_completion(struct endpoint *owner, struct units units)
     if (!endpoint_is_host(owner)) {
         /* In bounds: masked; loan_reserve kept this entry free. */
         owner->control->vmm.home[slot] = (struct ferry_home){
-            .addr = owner->window_addr + pool_offset(pool, units.first).bytes,
+            .addr = endpoint_addr(owner, pool_offset(pool, units.first)).value,
             .bytes = units_bytes(pool, units),
         };
         ring_publish(&owner->control->vmm.home_head, owner->home_head);

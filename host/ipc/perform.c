@@ -149,19 +149,27 @@ static struct ferry_desc stamp(const struct transfer *transfer)
                                .tag = transfer->tag};
 }
 
-static struct ferry_desc describe(const struct transfer *transfer)
+/* Where the receiver has the payload. */
+static struct guest_addr payload_addr(const struct transfer *transfer)
 {
     const struct endpoint *to = transfer->link->to;
+
+    if (carries(transfer) == MODE_UNITS)
+        return endpoint_addr(to, transfer->offset);
+    return guest_addr_add(to->receive_buffers_addr,
+                          (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES);
+}
+
+static struct ferry_desc describe(const struct transfer *transfer)
+{
     struct ferry_desc desc = stamp(transfer);
-    uint64_t buffer = (uint64_t)transfer->receiver_token * FERRY_COPY_BYTES;
 
     if (carries(transfer) == MODE_INLINE) {
         memcpy(desc.data, transfer->data, transfer->inline_bytes);
         return desc;
     }
     desc.payload = (struct ferry_payload){
-        .addr = carries(transfer) == MODE_COPY ? to->receive_buffers_addr + buffer
-                                               : to->window_addr + transfer->offset.bytes,
+        .addr = payload_addr(transfer).value,
         .bytes = transfer->bytes,
         .token = transfer->receiver_token,
         .message = transfer->message,

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "ipc/direct.h"
+#include "ipc/exchange.h"
 #include "ipc/loan.h"
 #include "ipc/mode.h"
 #include "ipc/ring.h"
@@ -273,6 +274,24 @@ bool queue_hung_up(struct ferry_link *link)
     bool hung_up = link->hung_up;
     endpoint_unlock(link->to);
     return hung_up;
+}
+
+const void *queue_payload(const struct endpoint *endpoint, const struct ferry_desc *desc)
+{
+    const struct pool *pool = &endpoint->exchange->pool;
+    const uint64_t addr = desc->payload.addr; /* of an INLINE message it is not an address */
+
+    switch (mode_of(desc->mode)->carries) {
+    case MODE_COPY:
+        return endpoint->receive_buffers + (addr - endpoint->receive_buffers_addr.value);
+    case MODE_UNITS:
+        return pool_at(pool, endpoint_offset(endpoint, guest_addr(addr)));
+    case MODE_INLINE:
+        return desc->data;
+    case MODE_NOTHING:
+        break;
+    }
+    return NULL;
 }
 
 void queue_refuse(struct ferry_link *link)

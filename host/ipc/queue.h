@@ -30,6 +30,10 @@ bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);
 /* The next message without taking it. */
 bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc);
 
+/* The VMM's address of the payload of a message that the endpoint has; NULL: it carries nothing. The
+ * payload of an INLINE message is in the descriptor. */
+const void *queue_payload(const struct endpoint *endpoint, const struct ferry_desc *desc);
+
 /* The receiver takes no more over this link: senders get -EPIPE. */
 void queue_refuse(struct ferry_link *link);
 /* The same over all links to this endpoint, whose program has ended. */

@@ -9,6 +9,23 @@
 
 #include <stdint.h>
 
+/* An address in a guest. Its tables map each address to itself, so there is one kind for the
+ * addresses that its program uses and those that KVM knows as physical. A number that comes from a
+ * guest becomes one by guest_addr, and nothing is checked by that. */
+struct guest_addr {
+    uint64_t value;
+};
+
+static inline struct guest_addr guest_addr(uint64_t value)
+{
+    return (struct guest_addr){value};
+}
+
+static inline struct guest_addr guest_addr_add(struct guest_addr addr, uint64_t bytes)
+{
+    return (struct guest_addr){addr.value + bytes};
+}
+
 /* A place in the pool, in bytes from its start. It is the same place in every window. */
 struct pool_offset {
     uint64_t bytes;

@@ -43,8 +43,9 @@ bool stream_uses(const struct stream *stream, struct units units)
         if (units_overlap(stream->buffers[i].units, units))
             return true;
     return stream->have && mode_of(stream->message.mode)->carries == MODE_UNITS &&
-           pool_covering(&endpoint->exchange->pool, endpoint_offset(endpoint, payload->addr),
-                         payload->bytes, &read) &&
+           pool_covering(&endpoint->exchange->pool,
+                         endpoint_offset(endpoint, guest_addr(payload->addr)), payload->bytes,
+                         &read) &&
            units_overlap(read, units);
 }
 

@@ -14,21 +14,6 @@
 #include "lib/clock.h"
 #include "stream/stream_internal.h"
 
-static const char *payload_of(const struct endpoint *endpoint, const struct ferry_desc *desc)
-{
-    switch (mode_of(desc->mode)->carries) {
-    case MODE_COPY:
-        return endpoint->receive_buffers + (desc->payload.addr - endpoint->receive_buffers_addr);
-    case MODE_UNITS:
-        return pool_at(&endpoint->exchange->pool, endpoint_offset(endpoint, desc->payload.addr));
-    case MODE_INLINE:
-        return (const char *)desc->data;
-    case MODE_NOTHING:
-        break;
-    }
-    return NULL;
-}
-
 void stream_drop_message(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
@@ -38,9 +23,10 @@ void stream_drop_message(struct stream *stream)
     const struct mode *mode = mode_of(stream->message.mode);
     if (mode->has_token)
         loan_release(endpoint, stream->message.payload.token);
-    else if (mode->moves && pool_covering(&endpoint->exchange->pool,
-                                          endpoint_offset(endpoint, stream->message.payload.addr),
-                                          stream->message.payload.bytes, &units))
+    else if (mode->moves &&
+             pool_covering(&endpoint->exchange->pool,
+                           endpoint_offset(endpoint, guest_addr(stream->message.payload.addr)),
+                           stream->message.payload.bytes, &units))
         /* Not refused: still_there checked it, and since then stream_uses keeps the guest from
          * giving them away. */
         units_free(endpoint, units);
@@ -67,8 +53,9 @@ static bool still_there(const struct stream *stream)
     struct units units;
 
     return !mode_of(stream->message.mode)->moves ||
-           (pool_covering(&endpoint->exchange->pool, endpoint_offset(endpoint, payload->addr),
-                          payload->bytes, &units) &&
+           (pool_covering(&endpoint->exchange->pool,
+                          endpoint_offset(endpoint, guest_addr(payload->addr)), payload->bytes,
+                          &units) &&
             !stream_uses(stream, units) &&
             ledger_access(&endpoint->exchange->ledger, units, endpoint->index) == WINDOW_WRITE);
 }
@@ -76,7 +63,7 @@ static bool still_there(const struct stream *stream)
 static void begin_message(struct stream *stream)
 {
     stream->have = true;
-    stream->data = payload_of(stream->endpoint, &stream->message);
+    stream->data = queue_payload(stream->endpoint, &stream->message);
     stream->left = mode_has_payload(mode_of(stream->message.mode)) ? stream->message.payload.bytes
                                                                    : stream->message.inline_bytes;
 }

@@ -80,14 +80,16 @@ static int64_t call_alloc(struct ferry_vm *vm, const uint64_t arg[])
     }
     if (result < 0)
         return result;
-    return (int64_t)(FERRY_WINDOW_BASE +
-                     pool_offset(&vm->engine->exchange.pool, units.first).bytes);
+    return (int64_t)endpoint_addr(vm->endpoint,
+                                  pool_offset(&vm->engine->exchange.pool, units.first))
+        .value;
 }
 
 static int64_t call_free(struct ferry_vm *vm, const uint64_t arg[])
 {
     struct units units;
-    int result = units_at(vm->endpoint, endpoint_offset(vm->endpoint, arg[0]), arg[1], &units);
+    int result =
+        units_at(vm->endpoint, endpoint_offset(vm->endpoint, guest_addr(arg[0])), arg[1], &units);
 
     return result < 0 ? result : units_free(vm->endpoint, units);
 }

@@ -154,8 +154,9 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     struct units units = {0};
     char page[160];
 
-    in_window = in_window && pool_covering(&vm->engine->exchange.pool,
-                                           endpoint_offset(vm->endpoint, addr), 1, &units);
+    in_window =
+        in_window && pool_covering(&vm->engine->exchange.pool,
+                                   endpoint_offset(vm->endpoint, guest_addr(addr)), 1, &units);
     if (vm_may(vm, addr, 1, write)) {
         /* The ledger gives it the right, so its next try succeeds. */
         if (in_window)

@@ -63,7 +63,7 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
     vm->stack_bytes = bytes;
 }
 
-static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     struct pool *pool = &vm->engine->exchange.pool;
     struct pool_offset offset = endpoint_offset(vm->endpoint, addr);
@@ -81,9 +81,9 @@ static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, b
 }
 
 /* Of the system area a program may send only copied payloads. */
-static void *receive_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+static void *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    uint64_t offset = addr - FERRY_SYSTEM_BASE, end;
+    uint64_t offset = addr.value - FERRY_SYSTEM_BASE, end;
 
     if (write || offset < SYSTEM_TABLES_BYTES || __builtin_add_overflow(offset, bytes, &end) ||
         end > SYSTEM_BYTES)
@@ -91,20 +91,20 @@ static void *receive_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, 
     return vm->system + offset;
 }
 
-void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     if (bytes == 0)
         return vm->system;
-    if (addr >= FERRY_WINDOW_BASE)
+    if (addr.value >= FERRY_WINDOW_BASE)
         return window_memory(vm, addr, bytes, write);
-    if (addr >= FERRY_SYSTEM_BASE)
+    if (addr.value >= FERRY_SYSTEM_BASE)
         return receive_memory(vm, addr, bytes, write);
-    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+    return space_at(&vm->space, addr.value, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
 int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
 {
-    const void *from = vm_memory(vm, addr, bytes, false);
+    const void *from = vm_memory(vm, guest_addr(addr), bytes, false);
 
     if (!from)
         return -EFAULT;
@@ -116,7 +116,7 @@ int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
 
 int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes)
 {
-    void *to = vm_memory(vm, addr, bytes, true);
+    void *to = vm_memory(vm, guest_addr(addr), bytes, true);
 
     if (!to)
         return -EFAULT;
@@ -135,17 +135,17 @@ size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t byte
 
 bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
-    return vm_memory(vm, addr, bytes, write) != NULL;
+    return vm_memory(vm, guest_addr(addr), bytes, write) != NULL;
 }
 
 const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
 {
-    return vm_memory(vm, addr, bytes, false);
+    return vm_memory(vm, guest_addr(addr), bytes, false);
 }
 
 void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
 {
-    return vm_memory(vm, addr, bytes, true);
+    return vm_memory(vm, guest_addr(addr), bytes, true);
 }
 
 /* --- budgets ------------------------------------------------------------------ */
@@ -209,8 +209,8 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
         return result;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
     endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
-    endpoint->receive_buffers_addr = SYSTEM_RECEIVE;
-    endpoint->window_addr = FERRY_WINDOW_BASE;
+    endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);
+    endpoint->window_addr = guest_addr(FERRY_WINDOW_BASE);
     result = window_create(&endpoint->window, pool->fd, pool->bytes);
     if (result < 0)
         return result;

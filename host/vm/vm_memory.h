@@ -17,6 +17,6 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
 /* The VMM's address of [addr, addr + bytes), if the program may read (write: false) or write all of
  * it, else NULL. It is the check behind the functions of vm_linux.h, and the hook of the endpoint,
  * which copies the payload of a COPY from there before anything else happens to the memory. */
-void *vm_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
 #endif

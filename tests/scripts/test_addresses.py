@@ -30,18 +30,22 @@ void lines(struct endpoint *endpoint, struct pool *pool, struct transfer *transf
 LINES = [
     ("window_set(&endpoint->window, pool_offset(pool, 0), 1, WINDOW_CLOSED, WINDOW_READ);",
      "window_set(&endpoint->window, endpoint->window_addr, 1, WINDOW_CLOSED, WINDOW_READ);"),
-    ("pool_covering(pool, endpoint_offset(endpoint, payload->addr), 1, units);",
+    ("pool_covering(pool, endpoint_offset(endpoint, guest_addr(payload->addr)), 1, units);",
      "pool_covering(pool, payload->addr, 1, units);"),
     ("pool_covering(pool, pool_place(pool, pool->base), 1, units);",
      "pool_covering(pool, pool->base, 1, units);"),
-    ("units_at(endpoint, endpoint_offset(endpoint, payload->addr), 1, units);",
+    ("units_at(endpoint, endpoint_offset(endpoint, guest_addr(payload->addr)), 1, units);",
      "units_at(endpoint, payload->addr, 1, units);"),
     ("loan_claim(endpoint, transfer->offset, transfer->bytes);",
      "loan_claim(endpoint, payload->addr, transfer->bytes);"),
-    ("decode_units(endpoint, endpoint_offset(endpoint, payload->addr), 1, transfer);",
+    ("decode_units(endpoint, endpoint_offset(endpoint, guest_addr(payload->addr)), 1, transfer);",
      "decode_units(endpoint, payload->addr, 1, transfer);"),
     ("transfer->source = pool_at(pool, transfer->offset);",
      "transfer->source = pool->base + transfer->offset;"),
+    ("endpoint->memory(endpoint->vm, guest_addr(payload->addr), 1, false);",
+     "endpoint->memory(endpoint->vm, transfer->offset, 1, false);"),
+    ("payload->addr = endpoint_addr(endpoint, transfer->offset).value;",
+     "payload->addr = transfer->offset;"),
 ]  # fmt: skip
 
 

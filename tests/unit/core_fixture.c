@@ -62,8 +62,8 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
     endpoint->memory = core_memory;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
     endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
-    endpoint->receive_buffers_addr = SYSTEM_RECEIVE;
-    endpoint->window_addr = FERRY_WINDOW_BASE;
+    endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);
+    endpoint->window_addr = guest_addr(FERRY_WINDOW_BASE);
     endpoint->most_pages = engine->exchange.pool.pages;
     endpoint->most_extents = engine->exchange.pool.extents;
     assert_int_equal(
@@ -125,9 +125,9 @@ enum window_access core_rights(const struct endpoint *endpoint, uint32_t unit)
     return rights;
 }
 
-void *core_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+void *core_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    uint64_t offset = addr - CORE_MEMORY_ADDR;
+    uint64_t offset = addr.value - CORE_MEMORY_ADDR;
 
     (void)vm;
     (void)write;
@@ -157,7 +157,7 @@ struct ferry_desc core_units(enum ferry_mode mode, const struct endpoint *from, 
 {
     const struct pool *pool = &from->exchange->pool;
 
-    return core_payload(mode, dst, from->window_addr + pool_offset(pool, units.first).bytes,
+    return core_payload(mode, dst, endpoint_addr(from, pool_offset(pool, units.first)).value,
                         units_bytes(pool, units));
 }
 

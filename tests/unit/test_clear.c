@@ -210,7 +210,7 @@ static void copy_and_check(uint64_t bytes, uint64_t cleared)
     a_to_b->bytes_cleared = 0;
     assert_int_equal(core_send(a, &desc), 0);
     desc = core_take(b);
-    assert_int_equal(desc.payload.addr, b->receive_buffers_addr); /* always the same slot */
+    assert_int_equal(desc.payload.addr, b->receive_buffers_addr.value); /* always the same slot */
     assert_true(all_are(b->receive_buffers, bytes, 'c'));
     assert_true(all_are(b->receive_buffers + bytes, FERRY_COPY_BYTES - bytes, 0));
     assert_int_equal(a_to_b->bytes_cleared, cleared);
@@ -291,8 +291,8 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     stream_pull(a->byte_stream);
     struct ferry_desc desc = core_take(b);
     struct units units;
-    assert_true(pool_covering(&engine->exchange.pool, endpoint_offset(b, desc.payload.addr), EXTENT,
-                              &units));
+    assert_true(pool_covering(&engine->exchange.pool,
+                              endpoint_offset(b, guest_addr(desc.payload.addr)), EXTENT, &units));
     assert_only(b, units, 0, bytes, 'w');
     assert_int_equal(a_to_b->bytes_cleared, cleared);
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
@@ -300,7 +300,7 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     loan_collect(b);
     /* Nor is it the program's between two messages: so what it holds is known. */
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
-    assert_null(vm_memory(vm_a, desc.payload.addr, 1, false));
+    assert_null(vm_memory(vm_a, guest_addr(desc.payload.addr), 1, false));
 }
 
 static void plain_output_clears_what_was_longer_before(void **state)
@@ -363,7 +363,8 @@ static void the_host_sends_part(void **state)
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
     struct ferry_desc desc = core_take(vm->endpoint);
     assert_true(pool_covering(&engine->exchange.pool,
-                              endpoint_offset(vm->endpoint, desc.payload.addr), 1, &units));
+                              endpoint_offset(vm->endpoint, guest_addr(desc.payload.addr)), 1,
+                              &units));
     assert_only(vm->endpoint, units, 7, 9, 'h');
     assert_int_equal(link->bytes_cleared, EXTENT - 9);
     assert_int_equal(loan_release(vm->endpoint, 0), -EINVAL);

@@ -133,7 +133,7 @@ static void take_one(struct guest *guest)
         guest->tokens[guest->token_count++ % 64] = desc.payload.token;
     if (desc.mode != FERRY_LEND && desc.mode != FERRY_MOVE)
         return;
-    assert_true(pool_covering(pool, endpoint_offset(guest->endpoint, desc.payload.addr),
+    assert_true(pool_covering(pool, endpoint_offset(guest->endpoint, guest_addr(desc.payload.addr)),
                               desc.payload.bytes, &units));
     know(guest, units);
 }

@@ -305,10 +305,10 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
     /* It may leave at any moment, so no system call may be at work on it. */
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, middle).bytes;
+    struct guest_addr addr = endpoint_addr(b, pool_offset(&engine->exchange.pool, middle));
     assert_null(vm_memory(vm_b, addr, 1, false));
-    assert_non_null(vm_memory(vm_b, addr - 1, 1, false));
-    assert_non_null(vm_memory(vm_b, addr + 4096, 1, false));
+    assert_non_null(vm_memory(vm_b, guest_addr(addr.value - 1), 1, false));
+    assert_non_null(vm_memory(vm_b, guest_addr_add(addr, 4096), 1, false));
     loan_collect(b);
     assert_int_equal(core_rights(b, middle), WINDOW_CLOSED);
     assert_int_equal(core_rights(a, middle), WINDOW_WRITE);

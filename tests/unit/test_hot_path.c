@@ -143,7 +143,7 @@ static void one_move(void **state)
 }
 
 /* The guest's memory as a real VM shows it: a page of the window while it has it. */
-static void *window_memory(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     const struct pool *pool = &engine->exchange.pool;
     struct units units;

@@ -93,7 +93,8 @@ static void copy_lands_in_a_slot(void **state)
     }
     assert_int_not_equal(got[0].payload.token, got[1].payload.token);
     for (int i = 0; i < 2; i++) {
-        const char *landed = b->receive_buffers + (got[i].payload.addr - b->receive_buffers_addr);
+        const char *landed =
+            b->receive_buffers + (got[i].payload.addr - b->receive_buffers_addr.value);
         assert_int_equal(got[i].payload.bytes, FERRY_COPY_BYTES - 1);
         assert_int_equal(got[i].payload.message, i + 1);
         assert_int_equal(landed[0], 'x' + i);

@@ -258,9 +258,10 @@ static void addresses_of_whole_units(void **state)
         {FERRY_WINDOW_BASE, engine->exchange.pool.bytes},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(
-            units_at(a->endpoint, endpoint_offset(a->endpoint, bad[i].addr), bad[i].bytes, &units),
-            -EINVAL);
+        assert_int_equal(units_at(a->endpoint,
+                                  endpoint_offset(a->endpoint, guest_addr(bad[i].addr)),
+                                  bad[i].bytes, &units),
+                         -EINVAL);
     ferry_vm_destroy(a);
     core_end(engine);
 }

@@ -145,7 +145,7 @@ static void a_page_left_closed_is_opened_again(void **state)
     assert_int_equal(ledger_look(&engine->exchange.ledger, buffer.first).owner, a->index);
     units_reopen(a, buffer);
     assert_int_equal(core_rights(a, buffer.first), WINDOW_CLOSED);
-    uint64_t addr = FERRY_WINDOW_BASE + pool_offset(pool, buffer.first).bytes;
+    struct guest_addr addr = endpoint_addr(a, pool_offset(pool, buffer.first));
     assert_null(vm_memory(vm_a, addr, 1, true));
     assert_null(vm_memory(vm_a, addr, 1, false));
 }

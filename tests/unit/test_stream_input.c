@@ -90,11 +90,6 @@ static void input_being_read_is_not_the_guests(void **state)
     core_assert_books(engine, 518, 0, 0);
 }
 
-static uint64_t addr_of(struct units units)
-{
-    return FERRY_WINDOW_BASE + pool_offset(&engine->exchange.pool, units.first).bytes;
-}
-
 /* What was moved is the program's from its arrival on; once it has given it away it is
  * another's, whose bytes it must not read by way of the message that is still queued. */
 static void input_that_was_given_away_is_not_read(void **state)
@@ -180,7 +175,10 @@ static void a_page_read_into_itself_is_let_go(void **state)
     memset(page, 'm', 4096);
     assert_int_equal(core_send(a, &moved), 0);
     assert_int_equal(core_send(a, &text), 0);
-    assert_ptr_equal(vm_memory(vm_b, addr_of(units), 4096, true), page);
+    assert_ptr_equal(vm_memory(vm_b,
+                               endpoint_addr(b, pool_offset(&engine->exchange.pool, units.first)),
+                               4096, true),
+                     page);
     assert_int_equal(stream_read(vm_stream(vm_b), page, 4100), 4096);
     core_assert_books(engine, 518, 0, 0);
     assert_int_equal(stream_read(vm_stream(vm_b), got, 100), 8);
