@@ -210,29 +210,19 @@ int64_t sys_fstatfs(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_statfs(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file like = {.kind = FILE_DEVICE};
-    struct guest_path path;
     struct found found;
-    uint64_t which;
-    int64_t result = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+    int64_t result = path_find(state, (uint64_t)AT_FDCWD, arg[0], FIND_FOLLOW, &found);
 
     if (result)
         return result;
-    switch (path_place(state, path.text, &which)) {
-    case PLACE_INSIDE:
-        result = path_open(state, &path, true, &found);
-        if (result)
-            return result;
+    if (found.place == PLACE_INSIDE)
         like = (struct open_file){.kind = FILE_REGULAR, .fd = found.fd, .local = found.local};
-        result = put_statfs(state, arg[1], &like);
-        close(found.fd);
-        return result;
-    case PLACE_DESCRIPTOR:
-        return sys_fstatfs(state, (const uint64_t[6]){which, arg[1]});
-    case PLACE_OUTSIDE:
-        return -ENOENT;
-    default:
-        return put_statfs(state, arg[1], &like);
-    }
+    if (found.place == PLACE_DESCRIPTOR)
+        result = sys_fstatfs(state, (const uint64_t[6]){found.which, arg[1]});
+    else
+        result = found.place == PLACE_OUTSIDE ? -ENOENT : put_statfs(state, arg[1], &like);
+    found_drop(&found);
+    return result;
 }
 
 int64_t sys_syncfs(struct linux_state *state, const uint64_t arg[6])

@@ -103,49 +103,47 @@ static int64_t open_found(struct linux_state *state, struct found *found)
     return opened;
 }
 
-static int64_t open_inside(struct linux_state *state, const struct guest_path *path, uint64_t flags)
+/* The descriptor that was found becomes the file's. */
+static int64_t open_inside(struct linux_state *state, struct found *found, uint64_t flags)
 {
     struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags)};
-    struct found found;
     int64_t opened;
-    int result = path_open(state, path, !(flags & O_NOFOLLOW), &found);
 
-    if (result)
-        return result;
-    if (S_ISLNK(found.stat.st_mode))
-        opened = -ELOOP;
-    else if (flags & O_DIRECTORY && !S_ISDIR(found.stat.st_mode))
-        opened = -ENOTDIR;
-    else
-        opened = open_found(state, &found);
-    if (opened < 0) {
-        close(found.fd);
+    if ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC))
+        return -EROFS;
+    if (S_ISLNK(found->stat.st_mode))
+        return -ELOOP;
+    if (flags & O_DIRECTORY && !S_ISDIR(found->stat.st_mode))
+        return -ENOTDIR;
+    opened = open_found(state, found);
+    if (opened < 0)
         return opened;
-    }
-    like.fd = found.fd;
-    like.local = found.local;
-    if (S_ISDIR(found.stat.st_mode))
+    if (S_ISDIR(found->stat.st_mode))
         like.kind = FILE_DIRECTORY;
-    like.path = strdup(path->text);
-    if (!like.path) {
-        close(like.fd);
+    like.path = strdup(found->text);
+    if (!like.path)
         return -ENOMEM;
-    }
+    like.local = found->local;
+    like.fd = found->fd;
+    found->fd = -1;
     return open_kind(state, &like, flags);
 }
 
-static int64_t reopen_path(struct linux_state *state, const struct guest_path *path, uint64_t flags)
+static int64_t reopen_path(struct linux_state *state, const char *path, uint64_t flags)
 {
-    uint64_t which = 0;
+    struct found found;
+    int64_t result = path_find_text(state, path, 0, &found);
 
-    switch (path_place(state, path->text, &which)) {
-    case PLACE_MADE:
-        return open_made(state, which, path->text, flags);
-    case PLACE_INSIDE:
-        return (flags & O_ACCMODE) != O_RDONLY ? -EROFS : open_inside(state, path, flags);
-    default:
-        return -EACCES;
-    }
+    if (result)
+        return result;
+    if (found.place == PLACE_MADE)
+        result = open_made(state, found.which, found.text, flags);
+    else if (found.place == PLACE_INSIDE)
+        result = open_inside(state, &found, flags);
+    else
+        result = -EACCES;
+    found_drop(&found);
+    return result;
 }
 
 /* Opening "/dev/stdin" and its like makes another open file of the same stream, with flags of its
@@ -154,7 +152,6 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
 {
     const struct open_file *file = descriptor_file(state, fd);
     int mode = (int)(flags & O_ACCMODE);
-    struct guest_path path;
     struct open_file like;
 
     if (!file)
@@ -165,11 +162,8 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return open_device(state, file->device, flags);
     if (file->kind == FILE_LIST)
         return open_list(state, flags);
-    if (!file_is_stream(file)) {
-        path.directory = false;
-        snprintf(path.text, sizeof(path.text), "%s", file->path);
-        return reopen_path(state, &path, flags);
-    }
+    if (!file_is_stream(file))
+        return reopen_path(state, file->path, flags);
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
     if (mode == (file->kind == FILE_INPUT ? O_WRONLY : O_RDONLY) && !(flags & O_PATH))
@@ -194,33 +188,43 @@ static void mention_refused(struct linux_state *state, const char *path)
     vm_debug(state->vm, "may not open '%s': no directory given by --ro holds it", shown);
 }
 
-static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags)
+static int64_t open_place(struct linux_state *state, struct found *found, uint64_t flags)
 {
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
-    struct guest_path path;
-    uint64_t fd;
-    int result = path_get(state, dirfd, addr, &path);
 
-    if (result)
-        return result;
-    switch (path_place(state, path.text, &fd)) {
+    switch (found->place) {
     case PLACE_DEVICE:
-        return open_device(state, (enum device)fd, flags);
+        return open_device(state, (enum device)found->which, flags);
     case PLACE_DESCRIPTOR:
-        return open_descriptor(state, fd, flags);
+        return open_descriptor(state, found->which, flags);
     case PLACE_LIST:
         return open_list(state, flags);
     case PLACE_MADE:
-        return open_made(state, fd, path.text, flags);
+        return open_made(state, found->which, found->text, flags);
     case PLACE_INSIDE:
-        return writes ? -EROFS : open_inside(state, &path, flags);
+        return open_inside(state, found, flags);
+    case PLACE_MISSING:
+        return -EROFS;
     case PLACE_ABOVE:
-        mention_refused(state, path.text);
+        mention_refused(state, found->text);
         return -EACCES;
     default:
-        mention_refused(state, path.text);
+        mention_refused(state, found->text);
         return writes ? -EACCES : -ENOENT;
     }
+}
+
+static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags)
+{
+    unsigned how = (flags & O_NOFOLLOW ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
+    struct found found;
+    int64_t result = path_find(state, dirfd, addr, how, &found);
+
+    if (result)
+        return result;
+    result = open_place(state, &found, flags);
+    found_drop(&found);
+    return result;
 }
 
 int64_t sys_open(struct linux_state *state, const uint64_t arg[6])
@@ -238,36 +242,13 @@ int64_t sys_creat(struct linux_state *state, const uint64_t arg[6])
     return open_at(state, (uint64_t)AT_FDCWD, arg[0], O_CREAT | O_WRONLY | O_TRUNC);
 }
 
-static int64_t access_inside(struct linux_state *state, const struct guest_path *path, int mode,
-                             bool follow)
+static int64_t access_place(struct linux_state *state, const struct found *found, uint64_t mode)
 {
-    struct host_call call = {.op = HOST_ACCESS, .number = mode};
-    struct found found;
-    int64_t result = path_open(state, path, follow, &found);
+    struct host_call call = {.op = HOST_ACCESS, .fd = found->fd, .number = (int)mode};
 
-    if (result)
-        return result;
-    call.fd = found.fd;
-    result = mode & W_OK ? -EROFS : host_file_call(state, found.local, &call);
-    close(found.fd);
-    return result;
-}
-
-static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t mode,
-                         bool follow)
-{
-    struct guest_path path;
-    uint64_t fd;
-    int result;
-
-    if (mode & ~(uint64_t)(R_OK | W_OK | X_OK))
-        return -EINVAL;
-    result = path_get(state, dirfd, addr, &path);
-    if (result)
-        return result;
-    switch (path_place(state, path.text, &fd)) {
+    switch (found->place) {
     case PLACE_INSIDE:
-        return access_inside(state, &path, (int)mode, follow);
+        return mode & W_OK ? -EROFS : host_file_call(state, found->local, &call);
     case PLACE_DEVICE:
         return mode & X_OK ? -EACCES : 0;
     case PLACE_LIST:
@@ -275,7 +256,7 @@ static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t add
     case PLACE_MADE:
         return mode & (W_OK | X_OK) ? -EACCES : 0;
     case PLACE_DESCRIPTOR:
-        if (!descriptor_file(state, fd))
+        if (!descriptor_file(state, found->which))
             return -ENOENT;
         return mode & X_OK ? -EACCES : 0;
     case PLACE_ABOVE:
@@ -283,6 +264,22 @@ static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t add
     default:
         return -ENOENT;
     }
+}
+
+static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t mode,
+                         bool follow)
+{
+    struct found found;
+    int64_t result;
+
+    if (mode & ~(uint64_t)(R_OK | W_OK | X_OK))
+        return -EINVAL;
+    result = path_find(state, dirfd, addr, follow ? FIND_FOLLOW : 0, &found);
+    if (result)
+        return result;
+    result = access_place(state, &found, mode);
+    found_drop(&found);
+    return result;
 }
 
 int64_t sys_access(struct linux_state *state, const uint64_t arg[6])
@@ -300,54 +297,39 @@ int64_t sys_faccessat2(struct linux_state *state, const uint64_t arg[6])
     return access_at(state, arg[0], arg[1], (uint32_t)arg[2], !(arg[3] & AT_SYMLINK_NOFOLLOW));
 }
 
-static int64_t readlink_inside(struct linux_state *state, const struct guest_path *path,
-                               uint64_t addr, size_t bytes)
+/* The text of the link that was found; its length. */
+static int64_t link_text(struct linux_state *state, const struct found *found, char *text,
+                         size_t bytes)
 {
-    char text[PATH_MAX];
-    struct host_call call = {.op = HOST_READLINK, .to = text, .bytes = sizeof(text)};
-    struct found found;
-    int64_t got = path_open(state, path, false, &found);
-    int result;
+    struct host_call call = {.op = HOST_READLINK, .fd = found->fd, .to = text, .bytes = bytes};
 
-    if (got < 0)
-        return got;
-    call.fd = found.fd;
-    got = S_ISLNK(found.stat.st_mode) ? host_file_call(state, found.local, &call) : -EINVAL;
-    close(found.fd);
-    if (got < 0)
-        return got;
-    if ((size_t)got > bytes)
-        got = (int64_t)bytes;
-    result = guest_put(state, addr, text, (size_t)got);
-    return result ? result : got;
+    if (found->place == PLACE_INSIDE)
+        return S_ISLNK(found->stat.st_mode) ? host_file_call(state, found->local, &call) : -EINVAL;
+    if (found->place == PLACE_DESCRIPTOR || found->place == PLACE_LIST)
+        return special_link(state, found->text, found->place, found->which, text, bytes);
+    if (strcmp(found->text, "/proc/self/exe") == 0 && state->program)
+        return snprintf(text, bytes, "%s", state->program);
+    return found->place == PLACE_OUTSIDE ? -ENOENT : -EINVAL; /* there, but not a link */
 }
 
 static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint64_t arg[3])
 {
-    struct guest_path path;
-    enum place place;
+    struct found found;
     char text[PATH_MAX];
-    uint64_t fd = 0;
-    int result, bytes;
+    int64_t bytes;
+    int result;
 
     if ((int32_t)arg[2] <= 0)
         return -EINVAL;
-    result = path_get(state, dirfd, arg[0], &path);
+    result = path_find(state, dirfd, arg[0], 0, &found);
     if (result)
         return result;
-    place = path_place(state, path.text, &fd);
-    if (place == PLACE_INSIDE)
-        return readlink_inside(state, &path, arg[1], (uint32_t)arg[2]);
-    if (place == PLACE_DESCRIPTOR || place == PLACE_LIST)
-        bytes = special_link(state, path.text, place, fd, text, sizeof(text));
-    else if (strcmp(path.text, "/proc/self/exe") == 0 && state->program)
-        bytes = snprintf(text, sizeof(text), "%s", state->program);
-    else
-        bytes = place == PLACE_OUTSIDE ? -ENOENT : -EINVAL; /* there, but not a link */
+    bytes = link_text(state, &found, text, sizeof(text));
+    found_drop(&found);
     if (bytes < 0)
         return bytes;
-    if ((uint32_t)bytes > (uint32_t)arg[2])
-        bytes = (int)arg[2];
+    if (bytes > (int32_t)arg[2])
+        bytes = (int32_t)arg[2];
     return guest_put(state, arg[1], text, (size_t)bytes) ? -EFAULT : bytes;
 }
 
@@ -383,29 +365,18 @@ static int64_t set_cwd(struct linux_state *state, const char *path)
 
 int64_t sys_chdir(struct linux_state *state, const uint64_t arg[6])
 {
-    struct guest_path path;
     struct found found;
-    uint64_t unused;
-    int result = path_get(state, (uint64_t)AT_FDCWD, arg[0], &path);
+    int64_t result = path_find(state, (uint64_t)AT_FDCWD, arg[0], FIND_FOLLOW, &found);
 
     if (result)
         return result;
-    switch (path_place(state, path.text, &unused)) {
-    case PLACE_ABOVE:
-    case PLACE_LIST:
-        return set_cwd(state, path.text);
-    case PLACE_INSIDE:
-        path.directory = true;
-        result = path_open(state, &path, true, &found);
-        if (result)
-            return result;
-        close(found.fd);
-        return set_cwd(state, path.text);
-    case PLACE_OUTSIDE:
-        return -ENOENT;
-    default:
-        return -ENOTDIR;
-    }
+    if (found.place == PLACE_ABOVE || found.place == PLACE_LIST ||
+        (found.place == PLACE_INSIDE && S_ISDIR(found.stat.st_mode)))
+        result = set_cwd(state, found.text);
+    else
+        result = found.place == PLACE_OUTSIDE ? -ENOENT : -ENOTDIR;
+    found_drop(&found);
+    return result;
 }
 
 int64_t sys_fchdir(struct linux_state *state, const uint64_t arg[6])

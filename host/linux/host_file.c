@@ -26,9 +26,6 @@
 #define HELPER_BYTES (1u << 20)
 
 /* These are newer than the headers of Debian 12, or are in no header. */
-#ifndef RESOLVE_CACHED
-#define RESOLVE_CACHED 0x20
-#endif
 #define EXFAT_MAGIC    0x2011bab0
 #define BCACHEFS_MAGIC 0xca451a4e
 #define NTFS3_MAGIC    0x7366746e
@@ -101,14 +98,12 @@ static bool is_pseudo(const struct statfs *fs)
 static int open_below(const struct host_call *call)
 {
     const struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC | (call->follow ? 0 : O_NOFOLLOW),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
-                   (call->here ? RESOLVE_NO_XDEV | RESOLVE_CACHED : 0),
+        .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | (call->here ? RESOLVE_NO_XDEV : 0),
     };
 
-    /* EAGAIN: something was renamed on the way, so the kernel could not be sure; or, with
-     * RESOLVE_CACHED, the call would have to wait. */
-    for (int attempt = 0; attempt < (call->here ? 1 : 16); attempt++) {
+    /* EAGAIN: something was renamed on the way, so the kernel could not be sure. */
+    for (int attempt = 0; attempt < 16; attempt++) {
         long fd = syscall(SYS_openat2, call->fd, *call->path ? call->path : ".", &how, sizeof(how));
 
         if (fd >= 0)
@@ -119,7 +114,8 @@ static int open_below(const struct host_call *call)
     return -errno;
 }
 
-/* Only files and directories: no devices, FIFOs or sockets, and nothing of pseudo file systems. */
+/* Only files, directories and links: no devices, FIFOs or sockets, and nothing of pseudo file
+ * systems. */
 static int check_kind(struct host_call *call, int fd)
 {
     if (fstat(fd, &call->stat) || (!call->here && fstatfs(fd, &call->fs)))
@@ -127,8 +123,7 @@ static int check_kind(struct host_call *call, int fd)
     call->local = call->here || type_is_local((uint32_t)call->fs.f_type);
     if (!call->here && is_pseudo(&call->fs))
         return -EACCES;
-    return S_ISDIR(call->stat.st_mode) || S_ISREG(call->stat.st_mode) ||
-                   (!call->follow && S_ISLNK(call->stat.st_mode))
+    return S_ISDIR(call->stat.st_mode) || S_ISREG(call->stat.st_mode) || S_ISLNK(call->stat.st_mode)
                ? 0
                : -EACCES;
 }

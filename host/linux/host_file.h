@@ -21,8 +21,8 @@
 struct linux_state;
 
 enum host_op {
-    HOST_LOOK_UP, /* of `path` below fd by the rules of openat2; the result is an O_PATH descriptor;
-                     fills in stat and local. -EACCES: of no kind that programs may open */
+    HOST_LOOK_UP, /* of `path` below fd, -ELOOP if a link is on the way; the result is an O_PATH
+                     descriptor; fills in stat and local. -EACCES: of no kind that programs see */
     HOST_OPEN,    /* for reading; the result is a descriptor, or 0 if the file is not local */
     HOST_ACCESS,  /* mode: number */
     HOST_READLINK,
@@ -39,8 +39,8 @@ struct host_call {
     int number;
     off_t offset; /* HOST_ENTRIES: and where it is then */
     const char *path;
-    bool follow, here; /* HOST_LOOK_UP: follow the last link; only by a way that cannot block */
-    void *to;          /* what was read */
+    bool here; /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */
+    void *to;  /* what was read */
     size_t bytes;
     /* out: */
     bool local;

@@ -1,65 +1,411 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Owns names: the meaning of a path of the program, and the only way from a path to a file of the
- * host. A name is resolved as text first; a file below a read-only directory is then opened by
- * openat2 so that no link leads out of the directory.
- */
+/* Owns the walk from a name of the program to what it means in the view, and so the only way from a
+ * name to a file of the host. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "linux/host_file.h"
+#include "linux/mounts.h"
 #include "linux/state.h"
 
-_Static_assert(sizeof(((struct guest_path *)0)->text) == PATH_MAX, "a path fits");
+#define LINKS_MAX 40    /* as Linux */
+#define STEPS_MAX 16384 /* components: ".." and links start the walk anew, so it is bounded here */
 
-/* Takes the last component off. */
-static void path_up(char *text)
+struct walk {
+    struct linux_state *state;
+    struct found *at; /* where it is; ->text is "" at the root while the walk lasts */
+    unsigned flags, links, steps;
+    bool own;            /* at->fd is to be closed: it is not the mount's */
+    bool anew;           /* what is left is an absolute name, and the walk is nowhere */
+    char left[PATH_MAX]; /* what is to be walked: components with one slash between them */
+};
+
+/* ---- names as text ------------------------------------------------------- */
+
+/* Adds the components of a name to `to`, without "." and empty ones. */
+static int add_name(struct walk *walk, char to[PATH_MAX], const char *name)
 {
-    char *slash = strrchr(text, '/');
+    size_t used = strlen(to);
 
-    if (slash)
-        *slash = 0;
-}
-
-/* Resolves `name` against the absolute `base`, as text. */
-static int path_join(const char *base, const char *name, struct guest_path *out)
-{
-    size_t used = 0;
-
-    out->text[0] = 0;
-    out->directory = false;
-    if (name[0] != '/' && strcmp(base, "/") != 0) {
-        used = strlen(base); /* bases come from here: they fit */
-        memcpy(out->text, base, used + 1);
-    }
     while (*name) {
         size_t bytes = strcspn(name, "/");
 
-        out->directory = name[bytes] == '/' || bytes == 0 || (bytes == 1 && name[0] == '.') ||
-                         (bytes == 2 && !memcmp(name, "..", 2));
-        if (bytes == 2 && !memcmp(name, "..", 2)) {
-            path_up(out->text);
-            used = strlen(out->text);
-        } else if (bytes && !(bytes == 1 && name[0] == '.')) {
-            if (bytes > NAME_MAX || used + 1 + bytes >= sizeof(out->text))
+        walk->at->directory |= !name[bytes + (name[bytes] == '/')] &&
+                               (name[bytes] == '/' || (bytes == 1 && name[0] == '.'));
+        if (bytes && !(bytes == 1 && name[0] == '.')) {
+            if (bytes > NAME_MAX || used + 1 + bytes >= PATH_MAX - 1)
                 return -ENAMETOOLONG;
-            out->text[used++] = '/';
-            memcpy(out->text + used, name, bytes);
+            if (used)
+                to[used++] = '/';
+            memcpy(to + used, name, bytes);
             used += bytes;
-            out->text[used] = 0;
+            to[used] = 0;
         }
         name += bytes + (name[bytes] == '/');
     }
-    if (!used)
-        memcpy(out->text, "/", 2);
     return 0;
 }
 
-int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct guest_path *out)
+/* What is left becomes the three, one below the other. */
+static int set_left(struct walk *walk, const char *base, const char *name, const char *rest)
+{
+    char text[PATH_MAX] = "";
+    bool directory = walk->at->directory;
+    int result = add_name(walk, text, base);
+
+    if (!result)
+        result = add_name(walk, text, name);
+    if (*rest)
+        walk->at->directory = directory;
+    if (!result)
+        result = add_name(walk, text, rest);
+    memcpy(walk->left, text, sizeof(text));
+    return result;
+}
+
+/* False: it does not fit. */
+static bool append(char path[PATH_MAX], const char *name)
+{
+    size_t used = strlen(path), bytes = strlen(name);
+
+    if (used + 1 + bytes >= PATH_MAX)
+        return false;
+    path[used] = '/';
+    memcpy(path + used + 1, name, bytes + 1);
+    return true;
+}
+
+static bool has_up(const char *left)
+{
+    for (const char *at = left; (at = strstr(at, "..")); at += 2) {
+        if ((at == left || at[-1] == '/') && (!at[2] || at[2] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* ---- where the walk is --------------------------------------------------- */
+
+static void go_nowhere(struct walk *walk, enum place place)
+{
+    if (walk->own)
+        close(walk->at->fd);
+    walk->own = false;
+    walk->at->fd = -1;
+    walk->at->mount = NULL;
+    walk->at->place = place;
+}
+
+/* Whether the mount's file system answers always. Asked once, when it matters. */
+static int learn(struct linux_state *state, struct mount *mount)
+{
+    struct host_call call = {.op = HOST_LOOK_UP, .fd = mount->fd, .path = ""};
+    int64_t fd = mount->known ? -EALREADY : host_file_call(state, false, &call);
+
+    if (fd == -EINTR)
+        return -EINTR;
+    mount->known = true;
+    if (fd >= 0) {
+        mount->local = call.local;
+        close((int)fd);
+    }
+    return 0;
+}
+
+static int go_to_mount(struct walk *walk, struct mount *mount)
+{
+    int result = learn(walk->state, mount);
+
+    go_nowhere(walk, PLACE_INSIDE);
+    walk->at->mount = mount;
+    walk->at->fd = mount->fd;
+    walk->at->local = mount->local;
+    walk->at->stat = (struct stat){.st_mode = S_IFDIR | 0555};
+    return result;
+}
+
+/* Looks the name up below where the walk is. First tries the way that leaves the directory's file
+ * system for no other, which may not answer. */
+static int look_up(struct walk *walk, const char *name, struct host_call *call)
+{
+    int64_t fd;
+
+    *call = (struct host_call){
+        .op = HOST_LOOK_UP, .fd = walk->at->fd, .path = name, .here = walk->at->local};
+    fd = host_file_call(walk->state, call->here, call);
+    if (fd == -EXDEV && call->here) {
+        call->here = false;
+        fd = host_file_call(walk->state, false, call);
+    }
+    return (int)(fd == -EXDEV || fd == -EAGAIN ? -EACCES : fd);
+}
+
+static void go_to_file(struct walk *walk, int fd, const struct host_call *call)
+{
+    if (walk->own)
+        close(walk->at->fd);
+    walk->own = true;
+    walk->at->fd = fd;
+    walk->at->local = call->local;
+    walk->at->stat = call->stat;
+}
+
+static bool is_directory(const struct found *at)
+{
+    return at->place == PLACE_ABOVE || at->place == PLACE_LIST ||
+           (at->place == PLACE_INSIDE && S_ISDIR(at->stat.st_mode));
+}
+
+/* ---- links --------------------------------------------------------------- */
+
+static bool ends_here(const struct walk *walk, const struct stat *stat)
+{
+    return !S_ISLNK(stat->st_mode) ||
+           (!walk->left[0] && !(walk->flags & FIND_FOLLOW) && !walk->at->directory);
+}
+
+/* Goes on with the target of the link `fd`, whose directory is `parent`. The walk is in that
+ * directory, or (anew) somewhere above it. */
+static int follow(struct walk *walk, int fd, bool local, const char *parent, bool anew)
+{
+    char target[PATH_MAX];
+    struct host_call call = {
+        .op = HOST_READLINK, .fd = fd, .to = target, .bytes = sizeof(target) - 1};
+    int64_t got = ++walk->links > LINKS_MAX ? -ELOOP : host_file_call(walk->state, local, &call);
+
+    close(fd);
+    if (got <= 0)
+        return got ? (int)got : -ENOENT;
+    target[got] = 0;
+    if (target[0] != '/' && !anew && !has_up(target)) {
+        memcpy(walk->at->text, parent, strlen(parent) + 1);
+        return set_left(walk, "", target, walk->left);
+    }
+    walk->anew = true;
+    return set_left(walk, target[0] == '/' ? "" : parent, target, walk->left);
+}
+
+/* ---- the walk ------------------------------------------------------------ */
+
+/* Whether it is below /proc or the like, which no mount of a directory above it shows. */
+static bool is_own(const struct walk *walk, const char *path)
+{
+    return special_own(path) && !special_own(walk->at->mount->path);
+}
+
+/* All that is left at once, if no link is on the way and no other meaning. 1: that is not so. */
+static int jump(struct walk *walk)
+{
+    struct found *at = walk->at;
+    char full[PATH_MAX], parent[PATH_MAX];
+    struct host_call call;
+    enum place place;
+    uint64_t which;
+    int fd;
+
+    memcpy(full, at->text, sizeof(full));
+    if (!walk->left[0] || has_up(walk->left) || !append(full, walk->left))
+        return 1;
+    if (special_place(full, true, &place, &which) || is_own(walk, full) ||
+        view_above(&walk->state->view, full))
+        return 1;
+    fd = look_up(walk, walk->left, &call);
+    if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW))
+        return 1;
+    walk->left[0] = 0;
+    if (fd < 0) {
+        memcpy(at->text, full, sizeof(full));
+        return fd;
+    }
+    if (!ends_here(walk, &call.stat)) {
+        memcpy(parent, full, sizeof(full));
+        *strrchr(parent, '/') = 0;
+        return follow(walk, fd, call.local, parent, true);
+    }
+    memcpy(at->text, full, sizeof(full));
+    go_to_file(walk, fd, &call);
+    return 0;
+}
+
+/* What is left is an absolute name: begins at the innermost mount that surely holds it. */
+static int start(struct walk *walk)
+{
+    char clean[PATH_MAX + 1] = "/";
+    struct mount *mount;
+    size_t skip;
+    int result;
+
+    strcpy(clean + 1, walk->left);
+    for (char *at = clean; has_up(at);)
+        *strrchr(clean, '/') = 0;
+    mount = view_mount_of(&walk->state->view, clean);
+    walk->anew = false;
+    walk->at->text[0] = 0;
+    if (!mount) {
+        go_nowhere(walk, PLACE_ABOVE);
+        return 0;
+    }
+    result = go_to_mount(walk, mount);
+    if (result)
+        return result;
+    skip = strlen(mount->path + 1);
+    memcpy(walk->at->text, mount->path, skip ? skip + 2 : 0);
+    if (!skip)
+        walk->at->text[0] = 0;
+    skip += walk->left[skip] == '/';
+    memmove(walk->left, walk->left + skip, strlen(walk->left + skip) + 1);
+    result = jump(walk);
+    return result < 0 ? result : 0;
+}
+
+/* Takes the first component of what is left. */
+static void take(struct walk *walk, char name[NAME_MAX + 1])
+{
+    size_t bytes = strcspn(walk->left, "/"), skip = bytes + (walk->left[bytes] == '/');
+
+    memcpy(name, walk->left, bytes);
+    name[bytes] = 0;
+    memmove(walk->left, walk->left + skip, strlen(walk->left + skip) + 1);
+}
+
+static int go_up(struct walk *walk)
+{
+    char parent[PATH_MAX];
+    char *slash;
+
+    memcpy(parent, walk->at->text, sizeof(parent));
+    slash = strrchr(parent, '/');
+    if (slash)
+        *slash = 0;
+    walk->anew = true;
+    return set_left(walk, parent, "", walk->left);
+}
+
+/* A directory on the way to something; or nothing, of which the text is the whole name. */
+static int go_above(struct walk *walk)
+{
+    struct found *at = walk->at;
+    char name[NAME_MAX + 1];
+
+    if (view_above(&walk->state->view, at->text) || special_above(at->text)) {
+        go_nowhere(walk, PLACE_ABOVE);
+        return 0;
+    }
+    go_nowhere(walk, PLACE_OUTSIDE);
+    while (walk->left[0]) { /* only for what is said of it */
+        take(walk, name);
+        if (strcmp(name, "..") == 0)
+            *strrchr(at->text, '/') = 0;
+        else if (!append(at->text, name))
+            return -ENAMETOOLONG;
+        if (!at->text[0])
+            walk->left[0] = 0;
+    }
+    return 0;
+}
+
+/* `name` was appended to the text: looks it up in the mount. */
+static int go_down(struct walk *walk, const char *name, const char *parent)
+{
+    struct found *at = walk->at;
+    struct host_call call;
+    int fd = look_up(walk, name, &call);
+
+    if (fd < 0 && view_above(&walk->state->view, at->text)) {
+        go_nowhere(walk, PLACE_ABOVE);
+        return 0;
+    }
+    if (fd == -ENOENT && !walk->left[0] && walk->flags & FIND_NEW) {
+        at->place = PLACE_MISSING;
+        return 0;
+    }
+    if (fd < 0)
+        return fd;
+    if (!ends_here(walk, &call.stat))
+        return follow(walk, fd, call.local, parent, false);
+    go_to_file(walk, fd, &call);
+    return 0;
+}
+
+static int step(struct walk *walk)
+{
+    struct found *at = walk->at;
+    char name[NAME_MAX + 1], parent[PATH_MAX];
+    struct mount *mount;
+    enum place place;
+
+    if (++walk->steps > STEPS_MAX)
+        return -ELOOP;
+    if (!is_directory(at))
+        return -ENOTDIR;
+    take(walk, name);
+    if (strcmp(name, "..") == 0)
+        return go_up(walk);
+    memcpy(parent, at->text, sizeof(parent));
+    if (!append(at->text, name))
+        return -ENAMETOOLONG;
+    mount = view_mount_of(&walk->state->view, at->text);
+    if (mount && strcmp(mount->path, at->text) == 0)
+        return go_to_mount(walk, mount);
+    if (special_place(at->text, at->place == PLACE_INSIDE, &place, &at->which)) {
+        go_nowhere(walk, place);
+        return 0;
+    }
+    if (at->place == PLACE_INSIDE && !is_own(walk, at->text))
+        return go_down(walk, name, parent);
+    return go_above(walk);
+}
+
+/* The walk is where the name leads. */
+static int arrive(struct walk *walk)
+{
+    struct found *at = walk->at;
+    struct host_call call;
+    int fd;
+
+    if (!at->text[0])
+        memcpy(at->text, "/", 2);
+    if (at->directory && at->place != PLACE_OUTSIDE && !is_directory(at))
+        return at->place == PLACE_MISSING ? -ENOENT : -ENOTDIR;
+    if (walk->own || (at->place != PLACE_INSIDE && at->place != PLACE_MISSING))
+        return 0;
+    fd = look_up(walk, "", &call);
+    if (fd < 0)
+        return fd;
+    go_to_file(walk, fd, &call);
+    return 0;
+}
+
+static int find(struct linux_state *state, const char *base, const char *name, unsigned flags,
+                struct found *out)
+{
+    struct walk walk = {.state = state, .at = out, .flags = flags};
+    int result;
+
+    out->place = PLACE_ABOVE;
+    out->mount = NULL;
+    out->fd = -1;
+    out->directory = false;
+    out->text[0] = 0;
+    result = set_left(&walk, name[0] == '/' ? "" : base, name, "");
+    walk.anew = true;
+    while (!result && (walk.anew || walk.left[0]))
+        result = walk.anew ? start(&walk) : step(&walk);
+    if (!result)
+        result = arrive(&walk);
+    if (out->place <= PLACE_MISSING)
+        refused_path(state, out->text[0] ? out->text : "/", out->place < PLACE_INSIDE,
+                     view_mount_of(&state->view, state->cwd));
+    if (result)
+        go_nowhere(&walk, PLACE_OUTSIDE);
+    return result;
+}
+
+int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
+              struct found *out)
 {
     const char *base = state->cwd;
     char name[PATH_MAX];
@@ -79,191 +425,17 @@ int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct gu
         base = file->path;
     }
     refused_name(state, name, base == state->cwd && name[0] != '/');
-    return path_join(base, name, out);
+    return find(state, base, name, flags, out);
 }
 
-/* Whether `path` is at or below `root`; *rest: what is left of it, without a slash in front. */
-static bool is_below(const char *root, const char *path, const char **rest)
+int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out)
 {
-    size_t bytes = strcmp(root, "/") != 0 ? strlen(root) : 0;
-
-    if (strncmp(root, path, bytes) != 0 || (path[bytes] && path[bytes] != '/'))
-        return false;
-    *rest = path + bytes + (path[bytes] == '/');
-    return true;
+    return find(state, "/", name, flags, out);
 }
 
-/* The innermost read-only directory the path is at or below. */
-static struct root *find_root(const struct linux_state *state, const char *path, const char **rest)
+void found_drop(struct found *found)
 {
-    struct root *found = NULL;
-
-    for (size_t i = 0; i < state->root_count; i++) {
-        struct root *root = &state->roots[i];
-        const char *left;
-
-        if (is_below(root->path, path, &left) &&
-            (!found || strlen(root->path) > strlen(found->path))) {
-            found = root;
-            *rest = left;
-        }
-    }
-    return found;
-}
-
-static enum place find_place(const struct linux_state *state, const char *path, uint64_t *which)
-{
-    const char *rest;
-    bool rooted = find_root(state, path, &rest);
-    enum place place;
-
-    if (special_place(path, rooted, &place, which))
-        return place;
-    if (rooted)
-        return PLACE_INSIDE;
-    for (size_t i = 0; i < state->root_count; i++) {
-        if (is_below(path, state->roots[i].path, &rest))
-            return PLACE_ABOVE;
-    }
-    return special_above(path) ? PLACE_ABOVE : PLACE_OUTSIDE;
-}
-
-enum place path_place(struct linux_state *state, const char *path, uint64_t *which)
-{
-    enum place place = find_place(state, path, which);
-    const char *rest;
-
-    if (place == PLACE_OUTSIDE || place == PLACE_ABOVE || place == PLACE_INSIDE)
-        refused_path(state, path, place != PLACE_INSIDE, find_root(state, state->cwd, &rest));
-    return place;
-}
-
-/* Whether the root's file system answers always. Asked once, when it matters. */
-static int learn_root(struct linux_state *state, struct root *root)
-{
-    struct host_call call = {.op = HOST_LOOK_UP, .fd = root->fd, .path = "", .follow = true};
-    int64_t fd = root->known ? -EALREADY : host_file_call(state, false, &call);
-
-    if (fd == -EINTR)
-        return -EINTR;
-    root->known = true;
-    if (fd >= 0) {
-        root->local = call.local;
-        close((int)fd);
-    }
-    return 0;
-}
-
-/* First tries the way that cannot block: within the file system of the root, by what the kernel has
- * in memory. All other names go the long way. */
-static int64_t find(struct linux_state *state, struct root *root, struct host_call *call)
-{
-    int64_t fd = learn_root(state, root);
-
-    if (fd)
-        return fd;
-    call->here = root->local;
-    if (call->here) {
-        fd = host_file_call(state, true, call);
-        /* EINVAL: a kernel that does not know how to look without waiting. */
-        if (fd != -EAGAIN && fd != -EXDEV && fd != -EINVAL)
-            return fd;
-    }
-    call->here = false;
-    fd = host_file_call(state, false, call);
-    return fd == -EXDEV || fd == -EAGAIN ? -EACCES : fd; /* a link that leads out */
-}
-
-int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
-              struct found *found)
-{
-    const char *rest = NULL;
-    struct root *root = find_root(state, path->text, &rest);
-    struct host_call call = {.op = HOST_LOOK_UP, .follow = follow || path->directory};
-    int64_t fd;
-
-    if (!root)
-        return -ENOENT;
-    call.fd = root->fd;
-    call.path = rest;
-    fd = find(state, root, &call);
-    if (fd < 0)
-        return (int)fd;
-    if (path->directory && !S_ISDIR(call.stat.st_mode)) {
-        close((int)fd);
-        return -ENOTDIR;
-    }
-    *found = (struct found){(int)fd, call.local, call.stat};
-    return 0;
-}
-
-/* There is room for it. */
-static int add_root(struct linux_state *state, const char *path)
-{
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    char *copy;
-
-    if (fd < 0)
-        return -errno;
-    copy = strdup(path);
-    if (!copy) {
-        close(fd);
-        return -ENOMEM;
-    }
-    state->roots[state->root_count++] = (struct root){.path = copy, .fd = fd};
-    return 0;
-}
-
-/* A directory is known by its real path, and by the one it was given as if that
- * leads there through a link. */
-static int add_directory(struct linux_state *state, const char *host_cwd, const char *given)
-{
-    struct guest_path absolute;
-    char *real = realpath(given, NULL);
-    int result;
-
-    if (!real)
-        return -errno;
-    result = path_join(host_cwd, given, &absolute);
-    if (!result)
-        result = add_root(state, real);
-    if (!result && strcmp(absolute.text, real) != 0)
-        result = add_root(state, absolute.text);
-    free(real);
-    return result;
-}
-
-int paths_init(struct linux_state *state, const char *const *directories)
-{
-    char host_cwd[PATH_MAX];
-    size_t count = 0;
-    const char *rest;
-
-    /* A working directory that is gone, or has no absolute path, is as good as none. */
-    if (!getcwd(host_cwd, sizeof(host_cwd)) || host_cwd[0] != '/')
-        memcpy(host_cwd, "/", 2);
-    while (directories && directories[count])
-        count++;
-    state->root_count = 0;
-    state->roots = calloc(2 * count + 1, sizeof(*state->roots));
-    if (!state->roots)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        int result = add_directory(state, host_cwd, directories[i]);
-
-        if (result)
-            return result;
-    }
-    state->cwd = strdup(find_root(state, host_cwd, &rest) ? host_cwd : "/");
-    return state->cwd ? 0 : -ENOMEM;
-}
-
-void paths_fini(struct linux_state *state)
-{
-    for (size_t i = 0; i < state->root_count; i++) {
-        free(state->roots[i].path);
-        close(state->roots[i].fd);
-    }
-    free(state->roots);
-    free(state->cwd);
+    if (found->fd >= 0)
+        close(found->fd);
+    found->fd = -1;
 }

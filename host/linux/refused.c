@@ -163,10 +163,7 @@ static void look_at_file(struct linux_state *state, const struct linux_call *cal
     else if (given->outside)
         keep_outside(state, file);
     else
-        keep(state, false,
-             "'%s': a link that leads out of --ro (name what it leads to), no regular file, or "
-             "none that you may read",
-             given->name);
+        keep(state, false, "'%s': no regular file, or none that you may read", given->name);
 }
 
 /* ---- memory -------------------------------------------------------------- */

@@ -51,7 +51,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     if (!result)
         result = descriptors_init(state, config->stderr_fd, config->closed);
     if (!result)
-        result = paths_init(state, config->read_only_dirs);
+        result = view_init(state, config->read_only_dirs);
     if (result) {
         linux_destroy(state);
         return result;
@@ -66,7 +66,7 @@ void linux_destroy(struct linux_state *state)
     if (!state)
         return;
     descriptors_fini(state);
-    paths_fini(state);
+    view_fini(state);
     threads_fini(state);
     free(state->program);
     for (unsigned i = 0; i < MADE_FILES; i++) {

@@ -92,6 +92,19 @@ bool special_above(const char *path)
     return false;
 }
 
+bool special_own(const char *path)
+{
+    static const char *const own[] = {"/dev", "/proc"};
+
+    for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        size_t bytes = strlen(own[i]);
+
+        if (strncmp(path, own[i], bytes) == 0 && (!path[bytes] || path[bytes] == '/'))
+            return true;
+    }
+    return false;
+}
+
 /* The program's name for the device. */
 static const char *device_name(enum device device)
 {

@@ -15,66 +15,63 @@ static void stat_above(struct stat *out)
     *out = (struct stat){.st_ino = 1, .st_nlink = 2, .st_mode = S_IFDIR | 0555, .st_blksize = 4096};
 }
 
-static int stat_inside(struct linux_state *state, const struct guest_path *path, bool follow,
-                       struct stat *out)
-{
-    struct found found;
-    int result = path_open(state, path, follow, &found);
-
-    if (result)
-        return result;
-    close(found.fd);
-    *out = found.stat;
-    return 0;
-}
-
 static int stat_link(struct stat *out, off_t bytes)
 {
     *out = (struct stat){.st_ino = 2, .st_nlink = 1, .st_mode = S_IFLNK | 0777, .st_size = bytes};
     return 0;
 }
 
-static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, bool follow,
-                     struct stat *out)
+static int stat_found(struct linux_state *state, const struct found *found, bool follow,
+                      struct stat *out)
 {
     struct open_file like = {.kind = FILE_DEVICE};
     const struct open_file *file;
-    struct guest_path path;
     char text[32];
-    uint64_t fd = 0;
-    int result = path_get(state, dirfd, addr, &path);
+    int result;
 
-    if (result)
-        return result;
-    switch (path_place(state, path.text, &fd)) {
+    switch (found->place) {
     case PLACE_INSIDE:
-        return stat_inside(state, &path, follow, out);
+        *out = found->stat;
+        return 0;
     case PLACE_ABOVE:
         stat_above(out);
         return 0;
     case PLACE_DEVICE:
-        like.device = (enum device)fd;
+        like.device = (enum device)found->which;
         return file_stat(state, &like, out);
     case PLACE_MADE:
         like = (struct open_file){.kind = FILE_REGULAR, .local = true};
-        like.fd = special_open_made(state, fd);
+        like.fd = special_open_made(state, found->which);
         result = like.fd < 0 ? like.fd : file_stat(state, &like, out);
         if (like.fd >= 0)
             close(like.fd);
         return result;
     case PLACE_LIST:
         like.kind = FILE_LIST;
-        if (follow || special_link(state, path.text, PLACE_LIST, 0, text, sizeof(text)) < 0)
+        if (follow || special_link(state, found->text, PLACE_LIST, 0, text, sizeof(text)) < 0)
             return file_stat(state, &like, out);
         return stat_link(out, sizeof("/proc/self/fd") - 1);
     case PLACE_DESCRIPTOR:
-        file = descriptor_file(state, fd);
+        file = descriptor_file(state, found->which);
         if (file && !follow)
             return stat_link(out, 64); /* as Linux reports for all of them */
         return file ? file_stat(state, file, out) : -ENOENT;
     default:
         return -ENOENT;
     }
+}
+
+static int stat_path(struct linux_state *state, uint64_t dirfd, uint64_t addr, bool follow,
+                     struct stat *out)
+{
+    struct found found;
+    int result = path_find(state, dirfd, addr, follow ? FIND_FOLLOW : 0, &found);
+
+    if (result)
+        return result;
+    result = stat_found(state, &found, follow, out);
+    found_drop(&found);
+    return result;
 }
 
 static int stat_descriptor(struct linux_state *state, uint64_t fd, struct stat *out)

@@ -14,6 +14,7 @@
 
 #include "lib/bits.h"
 #include "linux/linux.h"
+#include "linux/mounts.h"
 #include "linux/vm_linux.h"
 #include "program/space.h"
 #include "stream/stream.h"
@@ -129,14 +130,6 @@ struct linux_thread {
     struct current_call *call; /* NULL: it is in no call */
 };
 
-/* ---- read-only directories (paths.c) ------------------------------------- */
-
-struct root {
-    char *path;        /* absolute, normalised; a directory named through a link has two of these */
-    int fd;            /* O_PATH */
-    bool known, local; /* as in struct open_file; asked for once */
-};
-
 /* /etc/passwd and its like. */
 #define MADE_FILES 3
 
@@ -159,8 +152,7 @@ struct linux_state {
     char *program;    /* its path, or NULL */
     int error_fd;     /* standard error opened anew, or -1 */
     unsigned refused; /* files that were refused and mentioned */
-    struct root *roots;
-    size_t root_count;
+    struct view view;
     char *cwd; /* absolute, normalised */
     uint32_t umask;
     uint64_t memory_bytes;
@@ -250,47 +242,14 @@ static inline bool has_positions_for(uint64_t offset, uint64_t bytes)
 int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
                   off_t offset);
 
-/* ---- paths.c ------------------------------------------------------------- */
-
-/* A name the program gave, made absolute and free of ".", ".." and "//". */
-struct guest_path {
-    char text[4096];
-    bool directory; /* it ended with a slash: must be a directory */
-};
-
-int paths_init(struct linux_state *state, const char *const *directories);
-void paths_fini(struct linux_state *state);
-/* Fetches the string at `addr` and resolves it against `dirfd`. -ENOENT if it is empty. */
-int path_get(struct linux_state *state, uint64_t dirfd, uint64_t addr, struct guest_path *out);
-
-enum place {
-    PLACE_OUTSIDE,    /* nothing the program may know of */
-    PLACE_ABOVE,      /* a directory on the way to a read-only one: exists, cannot be read */
-    PLACE_INSIDE,     /* at or below a read-only directory */
-    PLACE_DEVICE,     /* /dev/null and its like */
-    PLACE_DESCRIPTOR, /* /dev/stdin, /proc/self/fd/1, ...: an open descriptor */
-    PLACE_LIST,       /* /proc/self/fd, /dev/fd */
-    PLACE_MADE,       /* /etc/passwd and its like, where no real one can be seen */
-};
-/* *which: the device, the descriptor, or the file that is made up. */
-enum place path_place(struct linux_state *state, const char *path, uint64_t *which);
-/* The result of path_open: fd is an O_PATH descriptor of the host, to be closed. */
-struct found {
-    int fd;
-    bool local;
-    struct stat stat;
-};
-/* Finds a file that is PLACE_INSIDE. Only regular files and directories, and the link itself if
- * `follow` is false. */
-int path_open(struct linux_state *state, const struct guest_path *path, bool follow,
-              struct found *found);
-
 /* ---- special.c ----------------------------------------------------------- */
 
 /* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to
  * one. */
 bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which);
 bool special_above(const char *path);
+/* Whether it is at or below a directory that has nothing but such names. */
+bool special_own(const char *path);
 /* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */
 int special_link(struct linux_state *state, const char *path, enum place place, uint64_t fd,
                  char *text, size_t bytes);
