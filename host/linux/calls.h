@@ -69,6 +69,12 @@ struct linux_state;
     CALL(dup, sys_dup)                             \
     CALL(dup2, sys_dup2)                           \
     CALL(dup3, sys_dup3)                           \
+    /* pipe.c */                                   \
+    CALL(pipe, sys_pipe)                           \
+    CALL(pipe2, sys_pipe2)                         \
+    /* event.c */                                  \
+    CALL(eventfd, sys_eventfd)                     \
+    CALL(eventfd2, sys_eventfd2)                   \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \

@@ -16,8 +16,7 @@
 
 /* The flags that F_SETFL may change. */
 #define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
-/* What a pipe of Linux holds at first, and at most without privileges. */
-#define PIPE_BYTES     65536
+/* What a pipe of Linux holds at most without privileges. */
 #define PIPE_BYTES_MAX (1u << 20)
 
 /* The commands allowed on an O_PATH descriptor, which only stands for a file. */
@@ -71,23 +70,23 @@ static int64_t record_lock(struct linux_state *state, const struct open_file *fi
     return lock.l_pid && (command == F_OFD_SETLK || command == F_OFD_SETLKW) ? -EINVAL : 0;
 }
 
-/* The streams hold more than any pipe, so each size that a pipe may have is granted. */
-static int64_t pipe_size(struct open_file *file, uint64_t command, uint32_t wanted)
+static int64_t pipe_size(struct linux_state *state, struct open_file *file, uint64_t command,
+                         uint32_t wanted)
 {
+    const struct file_type *type = file_type(file);
     uint32_t bytes = FERRY_PAGE_BYTES;
 
-    if (!file_is_stream(file))
+    if (!type->resize)
         return -EBADF;
-    if (command == F_SETPIPE_SZ) {
-        if (wanted > INT_MAX)
-            return -EINVAL;
-        if (wanted > PIPE_BYTES_MAX)
-            return -EPERM;
-        while (bytes < wanted)
-            bytes *= 2;
-        file->pipe_bytes = bytes;
-    }
-    return file->pipe_bytes ? file->pipe_bytes : PIPE_BYTES;
+    if (command == F_GETPIPE_SZ)
+        return type->resize(state, file, 0);
+    if (wanted > INT_MAX)
+        return -EINVAL;
+    if (wanted > PIPE_BYTES_MAX)
+        return -EPERM;
+    while (bytes < wanted)
+        bytes *= 2;
+    return type->resize(state, file, bytes);
 }
 
 int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
@@ -123,7 +122,7 @@ int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
         return record_lock(state, file, arg[1], arg[2]);
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
-        return pipe_size(file, arg[1], (uint32_t)arg[2]);
+        return pipe_size(state, file, arg[1], (uint32_t)arg[2]);
     case F_GETOWN:
     case F_SETOWN: /* no signal is sent to anybody */
     case F_GETSIG:

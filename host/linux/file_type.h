@@ -36,6 +36,11 @@ struct file_type {
     int (*stat)(struct linux_state *state, const struct open_file *file, struct stat *out);
     /* What FIONREAD tells. */
     int64_t (*available)(struct linux_state *state, struct open_file *file);
+    /* Another open file of the same object, for an open by /proc/self/fd: fills in what `like` lacks.
+     * NULL: only files of the host and streams of the VM can be opened so. */
+    int (*reopen)(struct linux_state *state, const struct open_file *file, struct open_file *like);
+    /* F_SETPIPE_SZ, or only what it is (0 bytes). */
+    int64_t (*resize)(struct linux_state *state, struct open_file *file, uint32_t bytes);
     /* Gives back what the file holds, also of one that was not fully made. */
     void (*release)(struct linux_state *state, const struct open_file *file);
 };
@@ -46,5 +51,7 @@ const struct file_type *file_type(const struct open_file *file);
 extern const struct file_type input_type, output_type, error_type;
 /* devices.c */
 extern const struct file_type device_type;
+/* pipe.c, event.c */
+extern const struct file_type pipe_type, event_type;
 
 #endif

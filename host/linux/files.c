@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
 
@@ -151,8 +152,8 @@ static int64_t reopen_path(struct linux_state *state, const char *path, uint64_t
 static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t flags)
 {
     const struct open_file *file = descriptor_file(state, fd);
-    int mode = (int)(flags & O_ACCMODE);
     struct open_file like;
+    int result;
 
     if (!file)
         return -ENOENT;
@@ -166,10 +167,11 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return reopen_path(state, file->path, flags);
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (mode == (file->kind == FILE_INPUT ? O_WRONLY : O_RDONLY) && !(flags & O_PATH))
-        return -EACCES; /* the other end is not here */
-    like = (struct open_file){.kind = file->kind, .status = status_of(flags), .fd = file->fd};
-    return open_kind(state, &like, flags);
+    if (!file_type(file)->reopen)
+        return -ENXIO;
+    like = (struct open_file){.kind = file->kind, .status = status_of(flags), .fd = -1};
+    result = file_type(file)->reopen(state, file, &like);
+    return result ? result : open_kind(state, &like, flags);
 }
 
 /* For --verbose: which files a program misses. Bounded, and fit to print, as the

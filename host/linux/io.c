@@ -2,6 +2,7 @@
 /* Owns reading and writing by descriptor. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "linux/calls.h"
@@ -33,37 +34,78 @@ int64_t file_put(struct linux_state *state, struct open_file *file, const void *
     return type->put ? type->put(state, file, from, bytes) : -EBADF;
 }
 
-static int64_t read_file(struct linux_state *state, struct open_file *file, uint64_t addr,
-                         uint64_t bytes)
+bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result)
 {
-    void *to;
+    int waited;
+
+    if (*result != -EAGAIN || file->status & O_NONBLOCK)
+        return false;
+    waited = file_await(state, file, events);
+    *result = waited ? waited : *result;
+    return !waited;
+}
+
+int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t addr,
+                     uint64_t bytes)
+{
+    int64_t got;
 
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
-    to = vm_reach_out(state->vm, addr, bytes);
-    return to ? file_get(state, file, to, bytes) : -EFAULT;
+    file->references++; /* another thread may close it meanwhile */
+    do {
+        void *to = vm_reach_out(state->vm, addr, bytes);
+
+        got = to ? file_get(state, file, to, bytes) : -EFAULT;
+    } while (file_waited(state, file, POLLIN, &got));
+    file_release(state, file);
+    return got;
 }
 
-static int64_t write_file(struct linux_state *state, struct open_file *file, uint64_t addr,
-                          uint64_t bytes)
+/* From our memory, or if that is NULL from the program's. */
+static int64_t write_all(struct linux_state *state, struct open_file *file, const char *memory,
+                         uint64_t addr, uint64_t bytes)
 {
-    const void *from;
+    uint64_t done = 0;
+    int64_t put;
 
+    file->references++;
+    do {
+        const void *from =
+            memory ? memory + done : vm_reach_in(state->vm, addr + done, bytes - done);
+
+        put = from ? file_put(state, file, from, bytes - done) : -EFAULT;
+        done += put > 0 ? (uint64_t)put : 0;
+        if (put > 0 && done < bytes)
+            put = -EAGAIN; /* there is no room for the rest */
+    } while (file_waited(state, file, POLLOUT, &put));
+    file_release(state, file);
+    return done && put != -EINTR ? (int64_t)done : put;
+}
+
+int64_t file_write_from(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        uint64_t bytes)
+{
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
     if (!bytes || file->kind == FILE_DEVICE) /* those look at nothing */
         return file_put(state, file, NULL, bytes);
-    from = vm_reach_in(state->vm, addr, bytes);
-    return from ? file_put(state, file, from, bytes) : -EFAULT;
+    return write_all(state, file, NULL, addr, bytes);
+}
+
+int64_t file_write_bytes(struct linux_state *state, struct open_file *file, const void *from,
+                         size_t bytes)
+{
+    return write_all(state, file, from, 0, bytes);
 }
 
 int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
 
-    return file_can_read(file) ? read_file(state, file, arg[1], arg[2]) : -EBADF;
+    return file_can_read(file) ? file_read_to(state, file, arg[1], arg[2]) : -EBADF;
 }
 
 int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
@@ -73,7 +115,7 @@ int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
 
     if (!file_can_write(file))
         return -EBADF;
-    result = write_file(state, file, arg[1], arg[2]);
+    result = file_write_from(state, file, arg[1], arg[2]);
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 

@@ -119,6 +119,8 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
                  char *text, size_t bytes)
 {
     const struct open_file *file;
+    const char *name;
+    struct stat stat;
 
     if (place == PLACE_LIST && strcmp(path, "/dev/fd") != 0)
         return -EINVAL;
@@ -129,8 +131,13 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
     file = descriptor_file(state, fd);
     if (!file)
         return -ENOENT;
-    if (file_type(file)->name)
-        return snprintf(text, bytes, "%s:[%u]", file_type(file)->name, 1 + (unsigned)file->kind);
+    name = file_type(file)->name;
+    if (name && strchr(name, '['))
+        return snprintf(text, bytes, "%s", name);
+    if (name)
+        return file_stat(state, file, &stat)
+                   ? -ENOENT
+                   : snprintf(text, bytes, "%s:[%lu]", name, (unsigned long)stat.st_ino);
     return snprintf(text, bytes, "%s",
                     file->kind == FILE_DEVICE ? device_name(file->device) : file->path);
 }

@@ -3,11 +3,14 @@
  * program. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <string.h>
 
 #include <ferry/abi/layout.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/state.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
@@ -50,7 +53,9 @@ static int64_t put_some(struct linux_state *state, struct open_file *out, const 
     int status = out->status;
     int64_t put;
 
-    out->status |= waits ? 0 : O_NONBLOCK;
+    if (waits)
+        return file_write_bytes(state, out, from, bytes);
+    out->status |= O_NONBLOCK;
     put = file_put(state, out, from, bytes);
     out->status = status;
     return put;
@@ -117,6 +122,40 @@ static int64_t from_offset(struct linux_state *state, struct open_file *in, stru
     return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
 }
 
+/* From a pipe or a socket of the program. Bytes that are not taken stay in it: where the other side
+ * may have no room and nobody waits, no more than is sure to fit is taken. */
+static int64_t from_object(struct linux_state *state, struct open_file *in, struct open_file *out,
+                           uint64_t bytes, bool waits)
+{
+    char through[THROUGH_BYTES];
+    struct readiness readiness;
+    int64_t got;
+
+    if (bytes > sizeof(through))
+        bytes = sizeof(through);
+    if (!waits || out->status & O_NONBLOCK) {
+        if (bytes > PIPE_BUF)
+            bytes = PIPE_BUF;
+        if (!file_poll(state, out, POLLOUT, &readiness))
+            return -EAGAIN;
+    }
+    in->references++;
+    out->references++;
+    do
+        got = file_get(state, in, through, bytes);
+    while (waits && file_waited(state, in, POLLIN, &got));
+    if (got > 0)
+        got = put_some(state, out, through, (size_t)got, waits);
+    file_release(state, out);
+    file_release(state, in);
+    return got;
+}
+
+static bool is_pipe(const struct open_file *file)
+{
+    return file_type(file)->resize;
+}
+
 static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[2]);
@@ -135,7 +174,10 @@ static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
         return pass_on(state, bytes, waits && !((in->status | out->status) & O_NONBLOCK));
     if (in->kind == FILE_INPUT)
         return out->kind == FILE_INPUT ? -EINVAL : from_input(state, in, out, bytes, waits);
-    if (!file_is_stream(out) || !has_positions(in))
+    if (file_is_stream(in) && (is_pipe(in) || is_pipe(out)))
+        return in->object && in->object == out->object ? -EINVAL
+                                                       : from_object(state, in, out, bytes, waits);
+    if (!is_pipe(out) || !has_positions(in))
         return -EINVAL;
     return from_offset(state, in, out, arg[1], bytes, waits);
 }
@@ -179,6 +221,7 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[1]);
     bool waits = !(arg[3] & SPLICE_F_NONBLOCK);
+    char through[THROUGH_BYTES];
     const void *data;
     size_t there;
     int64_t result;
@@ -189,7 +232,7 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         return 0;
     if (!file_can_read(in) || !file_can_write(out))
         return -EBADF;
-    if (in->kind != FILE_INPUT || !file_is_stream(out) || out->kind == FILE_INPUT)
+    if (in->kind != FILE_INPUT || !is_pipe(out) || out->kind == FILE_INPUT)
         return -EINVAL;
     result = waits && !(in->status & O_NONBLOCK)
                  ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
@@ -199,7 +242,10 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
     there = stream_peek(vm_stream(state->vm), &data);
     if (there > arg[2])
         there = arg[2];
-    result = there ? put_some(state, out, data, there, waits) : 0;
+    if (there > sizeof(through))
+        there = sizeof(through);
+    memcpy(through, data, there); /* another thread may read on while this one waits for room */
+    result = there ? put_some(state, out, through, there, waits) : 0;
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
@@ -209,7 +255,7 @@ int64_t sys_vmsplice(struct linux_state *state, const uint64_t arg[6])
 
     if (arg[3] & ~(uint64_t)SPLICE_ALL)
         return -EINVAL;
-    if (!file || file->status & O_PATH || !file_is_stream(file))
+    if (!file || file->status & O_PATH || !is_pipe(file))
         return -EBADF;
     return file_can_write(file) ? sys_writev(state, arg) : sys_readv(state, arg);
 }

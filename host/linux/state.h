@@ -43,6 +43,8 @@ enum file_kind {
     FILE_REGULAR,   /* a file below a read-only directory, or one that is made up */
     FILE_DIRECTORY, /* a directory there */
     FILE_LIST,      /* /proc/self/fd */
+    FILE_PIPE,      /* pipe.c */
+    FILE_EVENT,     /* event.c */
     FILE_KINDS,
 };
 
@@ -59,6 +61,7 @@ struct open_file {
     off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;
+    void *object;        /* what it works on; of the kinds that have one */
     uint32_t pipe_bytes; /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;     /* how often a stream had nothing, or no room, and did not wait */
 };
@@ -172,6 +175,8 @@ struct linux_state {
     struct linux_thread *thread;
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
+    uint64_t objects; /* that were ever made: objects.c */
+    uint64_t object_bytes, object_bytes_most;
     bool said_int80; /* a 32-bit call was already said not to be offered */
 };
 
@@ -228,6 +233,18 @@ int file_await(struct linux_state *state, struct open_file *file, int events);
  * without the signal. */
 int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes);
 int64_t file_put(struct linux_state *state, struct open_file *file, const void *from, size_t bytes);
+/* The same from and to the program's memory; waits as the file's flags say. The address is looked
+ * up anew after each wait. */
+int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t addr,
+                     uint64_t bytes);
+int64_t file_write_from(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        uint64_t bytes);
+/* The same from our memory. */
+int64_t file_write_bytes(struct linux_state *state, struct open_file *file, const void *from,
+                         size_t bytes);
+/* Whether to try again what ended with *result: it was -EAGAIN, and since then something came. The
+ * caller has a reference. Else *result stays, or is -EINTR. */
+bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result);
 /* Linux moves at most so much in one call. */
 #define TRANSFER_MAX 0x7ffff000ull
 

@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "linux/file_type.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 
 /* How often a write to standard error that waits looks whether the VM is to stop. */
@@ -15,6 +16,27 @@
 /* Only the host's descriptor of standard error can tell that it has room again or that its reader
  * has gone. A wait for that checks it at this interval. */
 #define ERROR_TURN_NS 50000000ull
+
+/* The streams hold more than any pipe, so each size that a pipe may have is granted. */
+static int64_t stream_resize(struct linux_state *state, struct open_file *file, uint32_t bytes)
+{
+    (void)state;
+    if (bytes)
+        file->pipe_bytes = bytes;
+    return file->pipe_bytes ? file->pipe_bytes : PIPE_BYTES;
+}
+
+static int stream_reopen(struct linux_state *state, const struct open_file *file,
+                         struct open_file *like)
+{
+    int mode = like->status & O_ACCMODE;
+
+    (void)state;
+    if (mode == (file->kind == FILE_INPUT ? O_WRONLY : O_RDONLY) && !(like->status & O_PATH))
+        return -EACCES; /* the other end is not here */
+    like->fd = file->fd;
+    return 0;
+}
 
 /* ---- input --------------------------------------------------------------- */
 
@@ -67,6 +89,8 @@ const struct file_type input_type = {
     .poll = input_poll,
     .stat = input_stat,
     .available = input_available,
+    .reopen = stream_reopen,
+    .resize = stream_resize,
 };
 
 /* ---- output -------------------------------------------------------------- */
@@ -104,6 +128,8 @@ const struct file_type output_type = {
     .put = output_put,
     .poll = output_poll,
     .available = nothing_available,
+    .reopen = stream_reopen,
+    .resize = stream_resize,
 };
 
 /* ---- standard error ------------------------------------------------------ */
@@ -170,4 +196,6 @@ const struct file_type error_type = {
     .stream = true,
     .put = error_put,
     .poll = error_poll,
+    .reopen = stream_reopen,
+    .resize = stream_resize,
 };

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "linux/calls.h"
+#include "linux/file_type.h"
 #include "linux/state.h"
 
 #ifndef RWF_APPEND
@@ -40,9 +41,11 @@ static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
 }
 
 /* Whether reading on after a full piece is sure not to block. */
-static bool reads_on(struct linux_state *state, const struct open_file *file)
+static bool reads_on(struct linux_state *state, struct open_file *file)
 {
-    return file->kind != FILE_INPUT || stream_available(vm_stream(state->vm));
+    const struct file_type *type = file_type(file);
+
+    return !type->stream || (type->available && type->available(state, file) > 0);
 }
 
 static int64_t read_pieces(struct linux_state *state, struct open_file *file,
@@ -51,7 +54,6 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
     int64_t done = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        void *to;
         int64_t got;
 
         if (!pieces[i].iov_len)
@@ -60,8 +62,7 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
             break;
         if (vm_stopping(state->vm))
             return -EINTR;
-        to = vm_reach_out(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len);
-        got = to ? file_get(state, file, to, pieces[i].iov_len) : -EFAULT;
+        got = file_read_to(state, file, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len);
         if (got < 0)
             return done && got != -EINTR ? done : got;
         done += got;
@@ -71,15 +72,16 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
     return done;
 }
 
-/* Pieces of a short message to standard error go out as one, so that lines of
- * several VMs do not mix. False: not a short one, or not all readable. */
+/* Pieces of a short message go out as one to standard error, so that lines of several VMs do not
+ * mix, and to objects, as several writers of one pipe may expect. False: not a short one, or not all
+ * readable. */
 static bool write_gathered(struct linux_state *state, struct open_file *file,
                            const struct iovec *pieces, uint64_t count, int64_t *result)
 {
     char line[ERROR_PART];
     size_t bytes = 0;
 
-    if (file->kind != FILE_ERROR)
+    if (file->kind == FILE_OUTPUT || !file_is_stream(file))
         return false;
     for (uint64_t i = 0; i < count; i++) {
         if (pieces[i].iov_len > sizeof(line) - bytes ||
@@ -87,7 +89,7 @@ static bool write_gathered(struct linux_state *state, struct open_file *file,
             return false;
         bytes += pieces[i].iov_len;
     }
-    *result = file_put(state, file, line, bytes);
+    *result = file_write_bytes(state, file, line, bytes);
     return true;
 }
 
@@ -125,11 +127,10 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
     for (uint64_t i = 0; i < count && (uint64_t)done < may; i++) {
         uint64_t left = may - (uint64_t)done;
         uint64_t part = pieces[i].iov_len < left ? pieces[i].iov_len : left;
-        const void *from = vm_reach_in(state->vm, (uintptr_t)pieces[i].iov_base, part);
 
         if (vm_stopping(state->vm))
             return -EINTR;
-        put = from ? file_put(state, file, from, part) : -EFAULT;
+        put = file_write_from(state, file, (uintptr_t)pieces[i].iov_base, part);
         if (put < 0)
             return done && put != -EINTR ? done : put;
         done += put;

@@ -76,6 +76,14 @@ class Process(FerryTest):
             self.assertEqual(result.vm(0)["exit_status"], status)
 
 
+class Objects(FerryTest):
+    def test_pipes_and_their_like_are_answered_as_on_the_host(self):
+        host, vm = both("asks_objects")
+        self.assertGreater(len(host[1].splitlines()), 90)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual(vm[0], host[0], vm[2])
+
+
 RESULT = "89c7b83c0000000f05"  # mov %eax, %edi; mov $60, %eax; syscall: exits with what RAX holds
 NO_STACK = "48bc0000000000000080"  # mov $0x8000000000000000, %rsp
 
