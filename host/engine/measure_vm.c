@@ -20,25 +20,25 @@ static int build(struct measure_vm *vm, const struct kvm *kvm, const struct wind
         0xe6, FERRY_PORT_DOORBELL, /* out %al, $port */
         0xeb, 0xfa,                /* jmp again */
     };
+    const struct guest_addr low = guest_addr(FERRY_PROGRAM_LOW);
     char *page = vm->system + SYSTEM_BYTES;
     struct guest_tables tables;
 
     memcpy(page, code, sizeof code);
     int result = kvm_vm_create(&vm->kvm, kvm);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+        result = kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, FERRY_PROGRAM_LOW, FERRY_PAGE_BYTES, page);
+        result = kvm_vm_add_slot(&vm->kvm, low, FERRY_PAGE_BYTES, page);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, FERRY_WINDOW_BASE, window->bytes, window->base);
+        result =
+            kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_WINDOW_BASE), window->bytes, window->base);
     if (result == 0)
         result = boot_system(vm->system, window->bytes, &tables);
     if (result == 0)
-        result = guest_tables_map(&tables, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW + FERRY_PAGE_BYTES,
-                                  GUEST_USER | GUEST_WRITE | GUEST_EXEC);
-    return result < 0
-               ? result
-               : vcpu_create(&vm->vcpu, kvm, &vm->kvm, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW, NULL);
+        result =
+            guest_tables_map(&tables, low, FERRY_PAGE_BYTES, GUEST_USER | GUEST_WRITE | GUEST_EXEC);
+    return result < 0 ? result : vcpu_create(&vm->vcpu, kvm, &vm->kvm, low, low, NULL);
 }
 
 int measure_vm_create(struct measure_vm *vm, const struct kvm *kvm, const struct window *window)
@@ -55,7 +55,7 @@ int measure_vm_create(struct measure_vm *vm, const struct kvm *kvm, const struct
     if (result < 0)
         return result;
     struct kvm_regs regs;
-    boot_regs(&regs, FERRY_PROGRAM_LOW, FERRY_PROGRAM_LOW);
+    boot_regs(&regs, guest_addr(FERRY_PROGRAM_LOW), guest_addr(FERRY_PROGRAM_LOW));
     /* The first run fetches all registers; from then on those that change are written back. */
     vcpu_set_regs(&vm->vcpu, &regs);
     measure_vm_aim(vm, false);

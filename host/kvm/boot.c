@@ -78,7 +78,7 @@ static void write_syscall(char *host)
 
 static int map_pages(struct guest_tables *tables, uint64_t at, uint64_t bytes, unsigned flags)
 {
-    return guest_tables_map(tables, FERRY_SYSTEM_BASE + at, FERRY_SYSTEM_BASE + at + bytes, flags);
+    return guest_tables_map(tables, guest_addr(FERRY_SYSTEM_BASE + at), bytes, flags);
 }
 
 static int map_system(struct guest_tables *tables, uint64_t window_bytes)
@@ -97,9 +97,9 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
     result |= map_pages(tables, AT_SYSCALL, FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
     result |= map_pages(tables, AT_STACK, FERRY_PAGE_BYTES, GUEST_WRITE);
-    result |= guest_tables_map(tables, SYSTEM_RECEIVE, SYSTEM_RECEIVE + SYSTEM_RECEIVE_BYTES,
+    result |= guest_tables_map(tables, guest_addr(SYSTEM_RECEIVE), SYSTEM_RECEIVE_BYTES,
                                GUEST_USER | GUEST_LARGE);
-    result |= guest_tables_map(tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window_bytes,
+    result |= guest_tables_map(tables, guest_addr(FERRY_WINDOW_BASE), window_bytes,
                                GUEST_USER | GUEST_WRITE | GUEST_LARGE);
     return result ? -ENOMEM : 0;
 }
@@ -111,8 +111,8 @@ int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
     write_segments(host);
     write_exceptions(host);
     write_syscall(host);
-    guest_tables_init(tables, (char *)host + AT_PAGETABLES, FERRY_SYSTEM_BASE + AT_PAGETABLES,
-                      capacity);
+    guest_tables_init(tables, (char *)host + AT_PAGETABLES,
+                      guest_addr(FERRY_SYSTEM_BASE + AT_PAGETABLES), capacity);
     return map_system(tables, window_bytes);
 }
 
@@ -168,9 +168,9 @@ uint64_t boot_user_flags(uint64_t flags)
     return (flags & chosen) | 0x3202; /* IOPL 3, IF */
 }
 
-void boot_regs(struct kvm_regs *regs, uint64_t rip, uint64_t rsp)
+void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr stack)
 {
-    *regs = (struct kvm_regs){.rip = rip, .rsp = rsp, .rflags = boot_user_flags(0)};
+    *regs = (struct kvm_regs){.rip = entry.value, .rsp = stack.value, .rflags = boot_user_flags(0)};
 }
 
 void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS])
@@ -182,23 +182,24 @@ void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS])
     msrs[2] = (struct kvm_msr_entry){.index = 0xc0000084, .data = 0x44700}; /* AC NT DF IF TF */
 }
 
-int boot_vector(uint64_t rip)
+int boot_vector(struct guest_addr rip)
 {
-    uint64_t at = rip - (FERRY_SYSTEM_BASE + AT_EXCEPTION);
+    uint64_t at = rip.value - (FERRY_SYSTEM_BASE + AT_EXCEPTION);
 
     return at < 32 * STUB_BYTES ? (int)(at / STUB_BYTES) : -1;
 }
 
-bool boot_exception_frame(const void *host, uint64_t rsp, int vector, struct boot_frame *frame)
+bool boot_exception_frame(const void *host, struct guest_addr rsp, int vector,
+                          struct boot_frame *frame)
 {
     /* Vectors that push an error code: 8, 10 to 14, 17, 21. */
     bool with_error = 0x00227d00u >> vector & 1;
     uint64_t words[6], bytes = (with_error ? 6 : 5) * sizeof(uint64_t);
     uint64_t low = FERRY_SYSTEM_BASE + AT_STACK;
 
-    if (rsp < low || rsp > STACK_TOP - bytes)
+    if (rsp.value < low || rsp.value > STACK_TOP - bytes)
         return false;
-    memcpy(words + !with_error, (const char *)host + (rsp - FERRY_SYSTEM_BASE), bytes);
+    memcpy(words + !with_error, (const char *)host + (rsp.value - FERRY_SYSTEM_BASE), bytes);
     *frame = (struct boot_frame){
         .error = with_error ? words[0] : 0, .rip = words[1], .rflags = words[3], .rsp = words[4]};
     return true;

@@ -28,10 +28,10 @@ int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables);
 /* Lets the guest read the first page of the control structure, which boot_system leaves out. */
 int boot_show_info(struct guest_tables *tables);
 
-/* Registers of a CPU about to run at `rip` with stack `rsp` at CPL3. */
+/* Registers of a CPU about to run at `entry` with its stack at `stack`, at CPL3. */
 void boot_sregs(struct kvm_sregs *sregs);
 void boot_user_segments(struct kvm_sregs *sregs);
-void boot_regs(struct kvm_regs *regs, uint64_t rip, uint64_t rsp);
+void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr stack);
 
 /* The model-specific registers that make `syscall` enter the stub. */
 #define BOOT_MSRS 3
@@ -44,13 +44,14 @@ uint64_t boot_user_flags(uint64_t flags);
 #define BOOT_PAGE_FAULT 14
 
 /* The exception whose stub is at rip: 0 to 31, or -1. */
-int boot_vector(uint64_t rip);
+int boot_vector(struct guest_addr rip);
 
 /* The frame that the CPU pushed when it took an exception. */
 struct boot_frame {
     uint64_t error, rip, rflags, rsp;
 };
 /* Reads the frame of exception `vector` at `rsp` in the area at `host`. False: no such stack. */
-bool boot_exception_frame(const void *host, uint64_t rsp, int vector, struct boot_frame *frame);
+bool boot_exception_frame(const void *host, struct guest_addr rsp, int vector,
+                          struct boot_frame *frame);
 
 #endif

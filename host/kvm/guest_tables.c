@@ -25,10 +25,11 @@ static unsigned index_at(uint64_t addr, int level)
 
 static uint64_t *table_of(const struct guest_tables *tables, uint64_t entry)
 {
-    return tables->pages + ((entry & ADDR_MASK) - tables->base) / sizeof(uint64_t);
+    return tables->pages + ((entry & ADDR_MASK) - tables->base.value) / sizeof(uint64_t);
 }
 
-void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity)
+void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_addr base,
+                       uint32_t capacity)
 {
     *tables = (struct guest_tables){.pages = pages, .base = base, .capacity = capacity, .used = 1};
     memset(pages, 0, PAGE);
@@ -40,7 +41,7 @@ static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
     if (!(*entry & PRESENT)) {
         if (tables->used == tables->capacity)
             return NULL;
-        uint64_t page = tables->base + PAGE * tables->used++;
+        uint64_t page = tables->base.value + PAGE * tables->used++;
         memset(table_of(tables, page), 0, PAGE);
         *entry = page | PRESENT | WRITABLE | USER | USED;
     }
@@ -68,11 +69,13 @@ static bool is_scarce(const struct guest_tables *tables)
     return tables->capacity - tables->used <= TABLES_KEPT;
 }
 
-int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags)
+int guest_tables_map(struct guest_tables *tables, struct guest_addr start, uint64_t bytes,
+                     unsigned flags)
 {
+    const uint64_t end = start.value + bytes;
     bool large = flags & GUEST_LARGE;
 
-    for (uint64_t addr = start; addr < end;) {
+    for (uint64_t addr = start.value; addr < end;) {
         uint64_t *table = tables->pages;
         for (int level = 3; level > 1; level--) {
             table = descend(tables, &table[index_at(addr, level)]);
@@ -103,14 +106,14 @@ static uint64_t *gib_entry(struct guest_tables *tables, uint64_t addr)
     return &table_of(tables, tables->pages[index_at(addr, 3)])[index_at(addr, 2)];
 }
 
-void guest_tables_hide(struct guest_tables *tables, uint64_t start, uint64_t end)
+void guest_tables_hide(struct guest_tables *tables, struct guest_addr start, uint64_t bytes)
 {
-    for (uint64_t addr = start & ~(GIB - 1); addr < end; addr += GIB)
+    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB)
         *gib_entry(tables, addr) &= ~PRESENT;
 }
 
-void guest_tables_show(struct guest_tables *tables, uint64_t start, uint64_t end)
+void guest_tables_show(struct guest_tables *tables, struct guest_addr start, uint64_t bytes)
 {
-    for (uint64_t addr = start & ~(GIB - 1); addr < end; addr += GIB)
+    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB)
         __atomic_fetch_or(gib_entry(tables, addr), PRESENT, __ATOMIC_RELEASE);
 }

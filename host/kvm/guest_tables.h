@@ -11,32 +11,37 @@
 
 #include <stdint.h>
 
+#include "lib/address.h"
+
 enum {
     GUEST_USER = 1,
     GUEST_WRITE = 2,
     GUEST_EXEC = 4,
-    GUEST_LARGE = 8, /* 2 MiB leaves; start and end must be aligned to it */
+    GUEST_LARGE = 8, /* 2 MiB leaves; the range must be aligned to it */
     /* A 2 MiB leaf is allowed if few tables are left, although it also gives rights to the memory
      * beside. This is for ranges where the host's mapping decides in any case. */
     GUEST_COARSE = 16,
 };
 
 struct guest_tables {
-    uint64_t *pages;   /* host view of the pages tables are made of */
-    uint64_t base;     /* their guest-physical address */
-    uint32_t capacity; /* how many */
-    uint32_t used;     /* the first is the root */
+    uint64_t *pages;        /* host view of the pages tables are made of */
+    struct guest_addr base; /* where the guest has them */
+    uint32_t capacity;      /* how many */
+    uint32_t used;          /* the first is the root */
 };
 
-void guest_tables_init(struct guest_tables *tables, void *pages, uint64_t base, uint32_t capacity);
+void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_addr base,
+                       uint32_t capacity);
 
-/* Maps [start, end), page-aligned, each address to itself. Pages that are mapped already only gain
- * rights (and keep their leaf size). -ENOMEM: out of table pages; pages mapped so far stay. */
-int guest_tables_map(struct guest_tables *tables, uint64_t start, uint64_t end, unsigned flags);
+/* Maps [start, start + bytes), page-aligned, each address to itself. Pages that are mapped already
+ * only gain rights (and keep their leaf size). -ENOMEM: out of table pages; pages mapped so far
+ * stay. */
+int guest_tables_map(struct guest_tables *tables, struct guest_addr start, uint64_t bytes,
+                     unsigned flags);
 
-/* Makes [start, end), which is mapped and shares no GiB with anything else, unmapped for the
- * guest, before it runs; and mapped again, any time, on any thread. */
-void guest_tables_hide(struct guest_tables *tables, uint64_t start, uint64_t end);
-void guest_tables_show(struct guest_tables *tables, uint64_t start, uint64_t end);
+/* Makes [start, start + bytes), which is mapped and shares no GiB with anything else, unmapped for
+ * the guest, before it runs; and mapped again, any time, on any thread. */
+void guest_tables_hide(struct guest_tables *tables, struct guest_addr start, uint64_t bytes);
+void guest_tables_show(struct guest_tables *tables, struct guest_addr start, uint64_t bytes);
 
 #endif

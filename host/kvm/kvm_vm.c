@@ -18,10 +18,10 @@ void kvm_vm_destroy(struct kvm_vm *vm)
         close(vm->fd);
 }
 
-int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host)
+int kvm_vm_add_slot(struct kvm_vm *vm, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     struct kvm_userspace_memory_region region = {.slot = atomic_fetch_add(&vm->slots, 1),
-                                                 .guest_phys_addr = gpa,
+                                                 .guest_phys_addr = gpa.value,
                                                  .memory_size = bytes,
                                                  .userspace_addr = (uint64_t)host};
 

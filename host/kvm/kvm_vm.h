@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kvm/kvm.h"
+#include "lib/address.h"
 
 struct kvm_vm {
     int fd;            /* -1: it was not made */
@@ -18,6 +19,6 @@ int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm);
 void kvm_vm_destroy(struct kvm_vm *vm);
 
 /* Shows the guest [host, host + bytes) at `gpa`, in a slot of its own. Any thread. */
-int kvm_vm_add_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t bytes, void *host);
+int kvm_vm_add_slot(struct kvm_vm *vm, struct guest_addr gpa, uint64_t bytes, void *host);
 
 #endif

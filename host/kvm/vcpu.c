@@ -49,14 +49,14 @@ static int set_msrs(struct vcpu *vcpu, struct ferry_error *err)
     return 0;
 }
 
-static int set_state(struct vcpu *vcpu, const struct kvm *kvm, uint64_t rip, uint64_t rsp,
-                     struct ferry_error *err)
+static int set_state(struct vcpu *vcpu, const struct kvm *kvm, struct guest_addr entry,
+                     struct guest_addr stack, struct ferry_error *err)
 {
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = kvm->xcr0};
     struct kvm_sregs sregs;
     struct kvm_regs regs;
 
-    boot_regs(&regs, rip, rsp);
+    boot_regs(&regs, entry, stack);
     /* CPUID first: newer kernels refuse it once the special registers are set. */
     if (ioctl(vcpu->fd, KVM_SET_CPUID2, kvm->cpuid) < 0 ||
         ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
@@ -72,8 +72,8 @@ static int set_state(struct vcpu *vcpu, const struct kvm *kvm, uint64_t rip, uin
     return set_signal_mask(vcpu->fd);
 }
 
-static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
-                  uint64_t rsp, struct ferry_error *err)
+static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
+                  struct guest_addr entry, struct guest_addr stack, struct ferry_error *err)
 {
     vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, vm->vcpus);
     if (vcpu->fd < 0)
@@ -87,14 +87,14 @@ static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, u
     vcpu->run = run;
     /* Segments too: CS tells at which privilege level `syscall` arrived. */
     vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    return set_state(vcpu, kvm, rip, rsp, err);
+    return set_state(vcpu, kvm, entry, stack, err);
 }
 
-int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
-                uint64_t rsp, struct ferry_error *err)
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
+                struct guest_addr entry, struct guest_addr stack, struct ferry_error *err)
 {
     struct ferry_error why = {""};
-    int result = create(vcpu, kvm, vm, rip, rsp, &why);
+    int result = create(vcpu, kvm, vm, entry, stack, &why);
 
     return result < 0 ? error_set(err, result, "cannot make a virtual CPU: %s",
                                   why.text[0] ? why.text : strerror(-result))
@@ -169,9 +169,9 @@ const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu)
     return &vcpu->run->s.regs.regs;
 }
 
-uint64_t vcpu_fault_address(const struct vcpu *vcpu)
+struct guest_addr vcpu_fault_address(const struct vcpu *vcpu)
 {
-    return vcpu->run->s.regs.sregs.cr2;
+    return guest_addr(vcpu->run->s.regs.sregs.cr2);
 }
 
 /* Only the synchronized registers are changed: vcpu_resume may write them back, and would undo a

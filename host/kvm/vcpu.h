@@ -30,8 +30,8 @@ int vcpu_kick_signal(void);
 
 /* Makes a CPU of the VM and its first state. The caller sets `fd` to -1 first. After an error, too,
  * vcpu_destroy must follow. */
-int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm, uint64_t rip,
-                uint64_t rsp, struct ferry_error *err);
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
+                struct guest_addr entry, struct guest_addr stack, struct ferry_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
 
 /* Interrupts the CPU's thread, which must exist: KVM_RUN returns, or the next one does at once. Any
@@ -57,7 +57,7 @@ uint32_t vcpu_internal_error(const struct vcpu *vcpu);
 /* The registers at the last exit, with the changes made since. After a vcpu_run that failed they
  * are those of the exit before; vcpu_fetch asks KVM. */
 const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu);
-uint64_t vcpu_fault_address(const struct vcpu *vcpu);
+struct guest_addr vcpu_fault_address(const struct vcpu *vcpu);
 uint64_t vcpu_fs(const struct vcpu *vcpu);
 uint64_t vcpu_gs(const struct vcpu *vcpu);
 /* `sregs` may be NULL. 0 or a negative errno. */

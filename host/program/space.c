@@ -53,6 +53,11 @@ int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
     return got == MAP_FAILED ? -ENOMEM : 0;
 }
 
+static int map_tables(struct space *space, uint64_t start, uint64_t end, unsigned flags)
+{
+    return guest_tables_map(space->backend.tables, guest_addr(start), end - start, flags);
+}
+
 /* Makes [start, end) reachable for the guest: memory slots and table entries. Both only ever grow.
  * A failure may leave some of them, which is harmless, as the host mapping decides. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
@@ -66,13 +71,13 @@ int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigne
     if (start < LARGE)
         flags &= ~(unsigned)GUEST_COARSE; /* nothing is ever at address 0 */
     if (!large || prot & SPACE_EXEC || low >= high)
-        return guest_tables_map(space->backend.tables, start, end, flags);
+        return map_tables(space, start, end, flags);
     if (start < low)
-        result = guest_tables_map(space->backend.tables, start, low, flags);
+        result = map_tables(space, start, low, flags);
     if (!result)
-        result = guest_tables_map(space->backend.tables, low, high, flags | GUEST_LARGE);
+        result = map_tables(space, low, high, flags | GUEST_LARGE);
     if (!result && high < end)
-        result = guest_tables_map(space->backend.tables, high, end, flags);
+        result = map_tables(space, high, end, flags);
     return result;
 }
 

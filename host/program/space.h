@@ -28,8 +28,8 @@ enum {
 };
 
 struct space_backend {
-    /* Registers guest-physical [gpa, gpa + bytes) at host address `host`. */
-    int (*slot_add)(void *arg, uint64_t gpa, uint64_t bytes, void *host);
+    /* Shows the guest [host, host + bytes) at `gpa`. */
+    int (*slot_add)(void *arg, struct guest_addr gpa, uint64_t bytes, void *host);
     /* Whether the host may have so many mappings for it; fewer than before always. NULL: any. */
     bool (*allow_mappings)(void *arg, uint64_t mappings);
     void *arg;

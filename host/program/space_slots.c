@@ -57,7 +57,8 @@ static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t 
         space->slots = grown;
         space->slot_capacity = capacity;
     }
-    result = space->backend.slot_add(space->backend.arg, start, end - start, space->base + start);
+    result = space->backend.slot_add(space->backend.arg, guest_addr(start), end - start,
+                                     space->base + start);
     if (result)
         return result;
     memmove(&space->slots[at + 1], &space->slots[at],

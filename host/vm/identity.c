@@ -47,9 +47,9 @@ void identity_begin(struct ferry_vm *vm)
         show(vm);
 }
 
-bool identity_show(struct ferry_vm *vm, uint64_t addr)
+bool identity_show(struct ferry_vm *vm, struct guest_addr addr)
 {
-    if (addr - FERRY_SYSTEM_BASE >= sizeof(struct ferry_control_info) || vm->identity_shown)
+    if (addr.value - FERRY_SYSTEM_BASE >= sizeof(struct ferry_control_info) || vm->identity_shown)
         return false;
     for (uint32_t i = 0; i < vm->endpoint->control->info.peer_count; i++)
         while (vm->peer_images[i] && !image_digest_step(vm->peer_images[i]))

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/address.h"
+
 struct ferry_vm;
 struct image;
 
@@ -27,6 +29,6 @@ void identity_begin(struct ferry_vm *vm);
 
 /* On the VM's thread: the guest faulted at addr. True: this was its first look at the page, which
  * is mapped now, so the guest goes on; or the VM is being stopped. */
-bool identity_show(struct ferry_vm *vm, uint64_t addr);
+bool identity_show(struct ferry_vm *vm, struct guest_addr addr);
 
 #endif

@@ -97,10 +97,10 @@ static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct b
 bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     const struct kvm_regs *regs = vcpu_regs(vcpu);
-    int vector = boot_vector(regs->rip), call;
+    int vector = boot_vector(guest_addr(regs->rip)), call;
     struct boot_frame frame;
 
-    if (vector < 0 || !boot_exception_frame(vm->system, regs->rsp, vector, &frame)) {
+    if (vector < 0 || !boot_exception_frame(vm->system, guest_addr(regs->rsp), vector, &frame)) {
         report_exception(vm, vcpu, vector);
         return false;
     }

@@ -142,7 +142,8 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     if (result < 0)
         return explain_refusal(vm, result, err);
     /* A program has one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->vcpus[0], &vm->engine->kvm, &vm->kvm, vm->image->entry, rsp, err);
+    result = vcpu_create(&vm->vcpus[0], &vm->engine->kvm, &vm->kvm, guest_addr(vm->image->entry),
+                         guest_addr(rsp), err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =

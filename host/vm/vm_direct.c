@@ -32,11 +32,12 @@ static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
     vm->direct[vm->direct_count++] = host;
     if (mprotect(host + (own - base), own_end - own, PROT_READ | PROT_WRITE) < 0)
         return -errno;
-    int result = guest_tables_map(&vm->tables, base, base + BYTES, GUEST_USER);
+    int result = guest_tables_map(&vm->tables, guest_addr(base), BYTES, GUEST_USER);
     if (result == 0)
-        result = guest_tables_map(&vm->tables, own, own_end, GUEST_USER | GUEST_WRITE);
+        result =
+            guest_tables_map(&vm->tables, guest_addr(own), own_end - own, GUEST_USER | GUEST_WRITE);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, base, BYTES, host);
+        result = kvm_vm_add_slot(&vm->kvm, guest_addr(base), BYTES, host);
     *addr = base;
     return result;
 }

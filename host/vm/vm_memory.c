@@ -18,7 +18,7 @@
 
 /* --- slots and addresses ------------------------------------------------------ */
 
-static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     struct ferry_vm *vm = arg;
 
@@ -36,11 +36,11 @@ static int show_window(void *arg)
 
     lock_take(&vm->window_lock);
     if (atomic_load(&window->hidden)) {
-        result = slot_add(vm, FERRY_WINDOW_BASE, window->bytes, window->base);
+        result = slot_add(vm, vm->endpoint->window_addr, window->bytes, window->base);
         if (result < 0) {
             result = -ENOMEM; /* what a sender is told must not depend on KVM */
         } else {
-            guest_tables_show(&vm->tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + window->bytes);
+            guest_tables_show(&vm->tables, vm->endpoint->window_addr, window->bytes);
             atomic_store(&window->hidden, false);
         }
     }
@@ -217,10 +217,11 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     endpoint->window.show = show_window;
     endpoint->window.show_arg = vm;
     atomic_store(&endpoint->window.hidden, true);
-    guest_tables_hide(&vm->tables, FERRY_WINDOW_BASE, FERRY_WINDOW_BASE + pool->bytes);
+    guest_tables_hide(&vm->tables, endpoint->window_addr, pool->bytes);
 
     struct space_backend backend = {
         .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
     result = space_init(&vm->space, &backend, limit_bytes);
-    return result < 0 ? result : slot_add(vm, FERRY_SYSTEM_BASE, SYSTEM_BYTES, vm->system);
+    return result < 0 ? result
+                      : slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
 }

@@ -21,8 +21,11 @@ BEFORE = """
 #include "ipc/exchange.h"
 #include "ipc/loan.h"
 #include "ipc/units.h"
+#include "kvm/guest_tables.h"
+#include "kvm/vcpu.h"
 void lines(struct endpoint *endpoint, struct pool *pool, struct transfer *transfer,
-           struct ferry_payload *payload, struct units *units)
+           struct ferry_payload *payload, struct units *units, struct kvm_vm *kvm,
+           struct guest_tables *tables, struct vcpu *vcpu)
 {
 """
 
@@ -46,6 +49,14 @@ LINES = [
      "endpoint->memory(endpoint->vm, transfer->offset, 1, false);"),
     ("payload->addr = endpoint_addr(endpoint, transfer->offset).value;",
      "payload->addr = transfer->offset;"),
+    ("kvm_vm_add_slot(kvm, endpoint->window_addr, pool->bytes, endpoint->window.base);",
+     "kvm_vm_add_slot(kvm, pool_offset(pool, 0), pool->bytes, endpoint->window.base);"),
+    ("guest_tables_map(tables, endpoint->window_addr, pool->bytes, 0);",
+     "guest_tables_map(tables, endpoint->window.base, pool->bytes, 0);"),
+    ("boot_vector(guest_addr(vcpu_regs(vcpu)->rip));",
+     "boot_vector(transfer->offset);"),
+    ("endpoint_offset(endpoint, vcpu_fault_address(vcpu));",
+     "pool_at(pool, vcpu_fault_address(vcpu));"),
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ struct image *must_open(const struct elf *elf)
     return image;
 }
 
-static int accept_slot(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+static int accept_slot(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     (void)arg;
     (void)gpa;
@@ -153,7 +153,8 @@ void fixture_init(struct fixture *fixture, uint64_t limit)
 
     fixture->table_pages = aligned_alloc(PAGE, TABLE_PAGES * PAGE);
     assert_non_null(fixture->table_pages);
-    guest_tables_init(&fixture->tables, fixture->table_pages, FERRY_SYSTEM_BASE, TABLE_PAGES);
+    guest_tables_init(&fixture->tables, fixture->table_pages, guest_addr(FERRY_SYSTEM_BASE),
+                      TABLE_PAGES);
     assert_int_equal(space_init(&fixture->space, &backend, limit), 0);
 }
 

@@ -272,7 +272,7 @@ void stream_close_output(struct stream *stream)
     vm->output_closed = true;
 }
 
-static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     (void)arg;
     (void)gpa;
@@ -296,7 +296,7 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
     vm->stream.vm = vm;
     vm->input = "";
     vm->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
-    guest_tables_init(&vm->tables, vm->table_pages, FERRY_SYSTEM_BASE, TABLES);
+    guest_tables_init(&vm->tables, vm->table_pages, guest_addr(FERRY_SYSTEM_BASE), TABLES);
     backend.tables = &vm->tables;
     assert_int_equal(space_init(&vm->space, &backend, MEMORY), 0);
     assert_int_equal(

@@ -9,17 +9,18 @@
 #define TABLES     256
 #define TABLES_GPA FERRY_SYSTEM_BASE
 
-static int slot_add(void *arg, uint64_t gpa, uint64_t bytes, void *host)
+static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     struct space_fixture *f = arg;
+    uint64_t start = gpa.value, end = start + bytes;
 
     if (f->slots_added == f->slots_allowed)
         return -ENOSPC;
-    assert_ptr_equal(host, f->space.base + gpa);
-    assert_true(bytes && !((gpa | bytes) & (PAGE - 1)));
-    assert_true(gpa + bytes <= FERRY_PROGRAM_HIGH);
+    assert_ptr_equal(host, f->space.base + start);
+    assert_true(bytes && !((start | bytes) & (PAGE - 1)));
+    assert_true(end <= FERRY_PROGRAM_HIGH);
     for (size_t i = 0; i < f->space.slot_count; i++)
-        assert_true(gpa + bytes <= f->space.slots[i].start || gpa >= f->space.slots[i].end);
+        assert_true(end <= f->space.slots[i].start || start >= f->space.slots[i].end);
     f->slots_added++;
     return 0;
 }
@@ -32,7 +33,7 @@ int space_setup(void **state)
     assert_non_null(f);
     f->slots_allowed = 1000000;
     f->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
-    guest_tables_init(&f->tables, f->table_pages, TABLES_GPA, TABLES);
+    guest_tables_init(&f->tables, f->table_pages, guest_addr(TABLES_GPA), TABLES);
     assert_int_equal(space_init(&f->space, &backend, LIMIT), 0);
     *state = f;
     return 0;

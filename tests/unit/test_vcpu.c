@@ -389,7 +389,8 @@ static void registers_that_are_not_set_are_an_error(void **state)
     snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
     made_up = true;
     vm_a->engine->kvm.vcpu_mmap_bytes = 4096;
-    int result = vcpu_create(&vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, 0, 0, &err);
+    int result = vcpu_create(&vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, guest_addr(0),
+                             guest_addr(0), &err);
     made_up = false;
     munmap(vm_a->vcpus[0].run, 4096);
     vm_a->vcpus[0].run = kept;
