@@ -49,6 +49,17 @@ struct endpoint_stream {
 typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
                                     bool write);
 
+/* The hooks of a wait on a VM's endpoint: the VM serves other threads of its program meanwhile. */
+struct endpoint_waits {
+    /* The calling thread gives way. False: it must not wait, since the VM ends. */
+    bool (*begin)(struct ferry_vm *vm, void **who);
+    /* It has its turn again, as `who`. False: the VM ends. */
+    bool (*end)(struct ferry_vm *vm, void *who);
+    /* Whether memory that the VM's `memory` gave is still the program's to write, or read. True for
+     * memory of the VMM's own. */
+    bool (*keeps)(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);
+};
+
 enum held_state {
     HELD_FREE,
     HELD_PROMISED, /* reserved for a message that is being performed */
@@ -91,9 +102,10 @@ struct endpoint {
     struct exchange *exchange;
     bool retired; /* no thread acts for it any more, for good; under the exchange's lock */
     struct ferry_vm *vm;
-    endpoint_memory_fn memory; /* of vm: where the payload of a COPY is */
-    uint16_t index;            /* its number in the ledger */
-    uint16_t id;               /* its number for peers; 0: the host */
+    endpoint_memory_fn memory;          /* of vm: where the payload of a COPY is */
+    const struct endpoint_waits *waits; /* of vm; NULL: only one thread ever acts for it */
+    uint16_t index;                     /* its number in the ledger */
+    uint16_t id;                        /* its number for peers; 0: the host */
     uint32_t generation;
     char name[FERRY_NAME_BYTES];
     struct image *image; /* the image it runs, held by the VM; NULL: the host */
@@ -117,7 +129,8 @@ struct endpoint {
     enum ferry_transfer transfer;
     uint32_t most_extents, most_pages; /* it may own */
 
-    atomic_bool waiting;      /* blocked: a hint to senders, no promise */
+    atomic_uint waiters;      /* threads between prepare and finish of a wait */
+    atomic_bool waiting;      /* one is blocked: a hint to senders, no promise */
     atomic_bool wants_direct; /* blocked until one of its direct rings holds something */
     atomic_bool stopping;
     /* Under lock: */

@@ -27,6 +27,7 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 {
     uint32_t seen = atomic_load(&endpoint->events);
 
+    atomic_fetch_add(&endpoint->waiters, 1);
     endpoint_show_waiting(endpoint, FERRY_WAITS);
     room_unpark(endpoint);
     /* The receiver waits too: the bytes it waits for must not stay gathered here. */
@@ -39,13 +40,15 @@ uint32_t endpoint_prepare(struct endpoint *endpoint)
 
 void endpoint_finish(struct endpoint *endpoint)
 {
+    if (atomic_fetch_sub(&endpoint->waiters, 1) != 1)
+        return; /* another thread waits on */
     atomic_store(&endpoint->wants_direct, false);
     endpoint_show_waiting(endpoint, 0);
 }
 
 /* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
  * thread that counts up sees `asleep`. Each stores before it loads. */
-int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
 {
     int result = 0;
 
@@ -58,4 +61,22 @@ int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_n
         result = clock_futex_wait(&endpoint->events, seen, deadline_ns);
     }
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
+}
+
+int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+{
+    const struct endpoint_waits *waits = endpoint->waits;
+    void *who = NULL;
+
+    if (!waits)
+        return block(endpoint, seen, deadline_ns);
+    if (!waits->begin(endpoint->vm, &who))
+        return -EINTR;
+    int result = block(endpoint, seen, deadline_ns);
+    return waits->end(endpoint->vm, who) ? result : -EINTR;
+}
+
+bool endpoint_keeps(const struct endpoint *endpoint, const void *at, uint64_t bytes, bool write)
+{
+    return !endpoint->waits || endpoint->waits->keeps(endpoint->vm, at, bytes, write);
 }

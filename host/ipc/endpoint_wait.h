@@ -6,7 +6,7 @@
 #include "ipc/endpoint.h"
 
 /* How to wait: seen = prepare(); if the condition holds, call finish() and go
- * on, else block(seen) and check again. prepare() also makes senders that gather
+ * on, else block(seen), call finish() and check again. prepare() also makes senders that gather
  * plain output for this endpoint send it. */
 uint32_t endpoint_prepare(struct endpoint *endpoint);
 void endpoint_finish(struct endpoint *endpoint);
@@ -14,5 +14,8 @@ void endpoint_finish(struct endpoint *endpoint);
 void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+/* After a wait, during which other threads of the program may have been served: whether memory of
+ * the program may still be read, or written. */
+bool endpoint_keeps(const struct endpoint *endpoint, const void *at, uint64_t bytes, bool write);
 
 #endif

@@ -110,8 +110,8 @@ static int send_message(struct ferry_link *link, const struct ferry_message *mes
         result = host->stopping ? -ECANCELED : perform_one(&transfer);
         if (result == -EAGAIN)
             result = again(block(host, seen, deadline));
+        endpoint_finish(host);
     } while (result == -EAGAIN);
-    endpoint_finish(host);
     return result;
 }
 

@@ -13,11 +13,17 @@
 #define AT_IDT        (AT_SEGMENTS + FERRY_PAGE_BYTES)
 #define AT_EXCEPTION  (AT_IDT + FERRY_PAGE_BYTES)
 #define AT_SYSCALL    (AT_EXCEPTION + FERRY_PAGE_BYTES)
-#define AT_STACK      (AT_SYSCALL + FERRY_PAGE_BYTES)
-#define AT_PAGETABLES (AT_STACK + FERRY_PAGE_BYTES)
-#define AT_TSS        (AT_SEGMENTS + 0x100)
+#define AT_CPUS       (AT_SYSCALL + FERRY_PAGE_BYTES)
+#define AT_PAGETABLES (AT_CPUS + FERRY_PAGE_BYTES)
 
-#define STACK_TOP (FERRY_SYSTEM_BASE + AT_STACK + FERRY_PAGE_BYTES)
+/* What each CPU has of its own: its TSS, and above it the stack on which it puts the frame of an
+ * exception. The blocks of the first CPUs lie at AT_CPUS. Those of further ones take pages from the
+ * end of the memory for page tables, since few programs have so many threads. */
+#define CPU_BYTES     512
+#define CPUS_A_PAGE   (FERRY_PAGE_BYTES / CPU_BYTES)
+#define TABLE_PAGES   ((SYSTEM_TABLES_BYTES - AT_PAGETABLES) / FERRY_PAGE_BYTES)
+#define TSS_BYTES     0x68
+#define TSS_AT_STACK0 4
 
 /* Selectors, in the order that syscall and sysret ask for. */
 enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_DATA = 0x23, USER_CODE = 0x2b, TASK = 0x30 };
@@ -31,9 +37,18 @@ struct idt_entry {
     uint32_t offset_high, zero;
 };
 
+/* Where the block of that CPU is in the system area. */
+static uint64_t at_cpu(uint32_t cpu)
+{
+    uint64_t page = cpu / CPUS_A_PAGE;
+    uint64_t at = page ? SYSTEM_TABLES_BYTES - page * FERRY_PAGE_BYTES : AT_CPUS;
+
+    return at + cpu % CPUS_A_PAGE * CPU_BYTES;
+}
+
 static void write_segments(char *host)
 {
-    const uint64_t tss = FERRY_SYSTEM_BASE + AT_TSS;
+    const uint64_t tss = FERRY_SYSTEM_BASE + AT_CPUS;
     uint64_t gdt[8] = {
         [1] = 0x00af9b000000ffff, /* code, CPL0, 64-bit */
         [2] = 0x00cf93000000ffff, /* data, CPL0 */
@@ -42,10 +57,8 @@ static void write_segments(char *host)
         [6] = 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56,
         [7] = tss >> 32,
     };
-    uint64_t stack = STACK_TOP;
 
     memcpy(host + AT_SEGMENTS, gdt, sizeof gdt);
-    memcpy(host + AT_TSS + 4, &stack, sizeof stack); /* RSP0 */
 }
 
 /* Each exception stub only makes an exit: the VMM tells the vector from RIP. CPL0 code may be
@@ -96,7 +109,7 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     result |= map_pages(tables, AT_SEGMENTS, 2 * FERRY_PAGE_BYTES, GUEST_WRITE);
     result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
     result |= map_pages(tables, AT_SYSCALL, FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
-    result |= map_pages(tables, AT_STACK, FERRY_PAGE_BYTES, GUEST_WRITE);
+    result |= map_pages(tables, AT_CPUS, FERRY_PAGE_BYTES, GUEST_WRITE);
     result |= guest_tables_map(tables, guest_addr(SYSTEM_RECEIVE), SYSTEM_RECEIVE_BYTES,
                                GUEST_USER | GUEST_LARGE);
     result |= guest_tables_map(tables, guest_addr(FERRY_WINDOW_BASE), window_bytes,
@@ -106,14 +119,38 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
 
 int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
 {
-    uint32_t capacity = (uint32_t)((SYSTEM_TABLES_BYTES - AT_PAGETABLES) / FERRY_PAGE_BYTES);
-
     write_segments(host);
     write_exceptions(host);
     write_syscall(host);
     guest_tables_init(tables, (char *)host + AT_PAGETABLES,
-                      guest_addr(FERRY_SYSTEM_BASE + AT_PAGETABLES), capacity);
-    return map_system(tables, window_bytes);
+                      guest_addr(FERRY_SYSTEM_BASE + AT_PAGETABLES), TABLE_PAGES);
+    int result = map_system(tables, window_bytes);
+    return result < 0 ? result : boot_cpu(host, tables, 0);
+}
+
+/* Takes pages from the end of the memory for page tables, unless they were taken before. */
+static int take_pages(void *host, struct guest_tables *tables, uint32_t count)
+{
+    uint32_t left = (uint32_t)TABLE_PAGES - count;
+    uint64_t at = AT_PAGETABLES + (uint64_t)left * FERRY_PAGE_BYTES;
+
+    if (tables->capacity <= left)
+        return 0;
+    if (tables->used > left)
+        return -ENOMEM;
+    tables->capacity = left;
+    memset((char *)host + at, 0, FERRY_PAGE_BYTES);
+    return map_pages(tables, at, FERRY_PAGE_BYTES, GUEST_WRITE);
+}
+
+int boot_cpu(void *host, struct guest_tables *tables, uint32_t cpu)
+{
+    uint64_t at = at_cpu(cpu), stack = FERRY_SYSTEM_BASE + at + CPU_BYTES;
+    int result = cpu < BOOT_CPUS_MAX ? take_pages(host, tables, cpu / CPUS_A_PAGE) : -ENOMEM;
+
+    if (result == 0)
+        memcpy((char *)host + at + TSS_AT_STACK0, &stack, sizeof stack);
+    return result;
 }
 
 int boot_show_info(struct guest_tables *tables)
@@ -141,13 +178,13 @@ void boot_user_segments(struct kvm_sregs *sregs)
                                      .limit = 0xffffffff};
 }
 
-void boot_sregs(struct kvm_sregs *sregs)
+void boot_sregs(struct kvm_sregs *sregs, uint32_t cpu)
 {
     boot_user_segments(sregs);
     sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss;
     sregs->tr = (struct kvm_segment){.selector = TASK,
-                                     .base = FERRY_SYSTEM_BASE + AT_TSS,
-                                     .limit = 0x67,
+                                     .base = FERRY_SYSTEM_BASE + at_cpu(cpu),
+                                     .limit = TSS_BYTES - 1,
                                      .type = 11,
                                      .present = 1};
     sregs->ldt = (struct kvm_segment){.type = 2, .unusable = 1}; /* no selector points into one */
@@ -189,15 +226,16 @@ int boot_vector(struct guest_addr rip)
     return at < 32 * STUB_BYTES ? (int)(at / STUB_BYTES) : -1;
 }
 
-bool boot_exception_frame(const void *host, struct guest_addr rsp, int vector,
+bool boot_exception_frame(const void *host, uint32_t cpu, struct guest_addr rsp, int vector,
                           struct boot_frame *frame)
 {
     /* Vectors that push an error code: 8, 10 to 14, 17, 21. */
     bool with_error = 0x00227d00u >> vector & 1;
     uint64_t words[6], bytes = (with_error ? 6 : 5) * sizeof(uint64_t);
-    uint64_t low = FERRY_SYSTEM_BASE + AT_STACK;
+    uint64_t low = FERRY_SYSTEM_BASE + at_cpu(cpu) + TSS_BYTES;
+    uint64_t top = FERRY_SYSTEM_BASE + at_cpu(cpu) + CPU_BYTES;
 
-    if (rsp.value < low || rsp.value > STACK_TOP - bytes)
+    if (rsp.value < low || rsp.value > top - bytes)
         return false;
     memcpy(words + !with_error, (const char *)host + (rsp.value - FERRY_SYSTEM_BASE), bytes);
     *frame = (struct boot_frame){

@@ -22,14 +22,19 @@
 #define SYSTEM_RECEIVE       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
 
 /* Fills the area at `host` and starts the page tables; maps the area and the
- * window's window_bytes. -ENOMEM: the tables do not fit. */
+ * window's window_bytes; prepares the first CPU. -ENOMEM: the tables do not fit. */
 int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables);
+
+/* Prepares what a further CPU has of its own in the area. CPUs have numbers from 0 on and come in
+ * their order. -ENOMEM: there is no room left. */
+#define BOOT_CPUS_MAX 1024
+int boot_cpu(void *host, struct guest_tables *tables, uint32_t cpu);
 
 /* Lets the guest read the first page of the control structure, which boot_system leaves out. */
 int boot_show_info(struct guest_tables *tables);
 
 /* Registers of a CPU about to run at `entry` with its stack at `stack`, at CPL3. */
-void boot_sregs(struct kvm_sregs *sregs);
+void boot_sregs(struct kvm_sregs *sregs, uint32_t cpu);
 void boot_user_segments(struct kvm_sregs *sregs);
 void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr stack);
 
@@ -50,8 +55,9 @@ int boot_vector(struct guest_addr rip);
 struct boot_frame {
     uint64_t error, rip, rflags, rsp;
 };
-/* Reads the frame of exception `vector` at `rsp` in the area at `host`. False: no such stack. */
-bool boot_exception_frame(const void *host, struct guest_addr rsp, int vector,
+/* Reads the frame of exception `vector` that this CPU put at `rsp` in the area at `host`. False: its
+ * stack is not there. */
+bool boot_exception_frame(const void *host, uint32_t cpu, struct guest_addr rsp, int vector,
                           struct boot_frame *frame);
 
 #endif

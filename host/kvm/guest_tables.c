@@ -35,6 +35,12 @@ void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_ad
     memset(pages, 0, PAGE);
 }
 
+/* CPUs may walk the tables meanwhile: an entry changes in one store, after what it leads to. */
+static void set_entry(uint64_t *entry, uint64_t value)
+{
+    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
+}
+
 /* The table below `entry`, made if there is none; NULL: out of pages. */
 static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
 {
@@ -43,7 +49,7 @@ static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
             return NULL;
         uint64_t page = tables->base.value + PAGE * tables->used++;
         memset(table_of(tables, page), 0, PAGE);
-        *entry = page | PRESENT | WRITABLE | USER | USED;
+        set_entry(entry, page | PRESENT | WRITABLE | USER | USED);
     }
     return table_of(tables, *entry);
 }
@@ -56,9 +62,9 @@ static void set_leaf(uint64_t *entry, uint64_t addr, unsigned flags, uint64_t si
     uint64_t no_exec = flags & GUEST_EXEC ? 0 : NO_EXEC;
 
     if (*entry & PRESENT)
-        *entry = (*entry | rights) & ~(no_exec ? 0 : NO_EXEC);
+        set_entry(entry, (*entry | rights) & ~(no_exec ? 0 : NO_EXEC));
     else
-        *entry = addr | rights | no_exec | size_bit;
+        set_entry(entry, addr | rights | no_exec | size_bit);
 }
 
 /* Tables that are kept for mappings that need small leaves: code, and the levels above it. */

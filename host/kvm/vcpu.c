@@ -61,7 +61,7 @@ static int set_state(struct vcpu *vcpu, const struct kvm *kvm, struct guest_addr
     if (ioctl(vcpu->fd, KVM_SET_CPUID2, kvm->cpuid) < 0 ||
         ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
         return -errno;
-    boot_sregs(&sregs);
+    boot_sregs(&sregs, vcpu->number);
     if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
         return -errno;
     int result = set_msrs(vcpu, err);
@@ -78,7 +78,7 @@ static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
     vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, vm->vcpus);
     if (vcpu->fd < 0)
         return -errno;
-    vm->vcpus++;
+    vcpu->number = vm->vcpus++;
     vcpu->run_bytes = (size_t)kvm->vcpu_mmap_bytes;
     struct kvm_run *run =
         mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);

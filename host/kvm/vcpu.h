@@ -7,6 +7,8 @@
 #define FERRY_HOST_VCPU_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +20,12 @@
 
 struct vcpu {
     int fd;           /* -1: it was not made */
-    pthread_t thread; /* that runs it; valid once the thread is started */
-    void *runs;       /* the thread of the program that runs on it; not for this file to know */
+    uint32_t number;  /* from 0 on */
+    pthread_t thread; /* of the host, that runs it; valid once the thread is started */
+    void *runs;       /* the program's thread that it runs; NULL: none. The VM's to set. */
+    /* For the VM that it belongs to: */
+    atomic_bool in_guest; /* it is in KVM_RUN, or about to be */
+    atomic_uint wakes;    /* counts up to end a sleep of its thread: a futex */
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;
@@ -28,7 +34,7 @@ struct vcpu {
 /* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
 int vcpu_kick_signal(void);
 
-/* Makes a CPU of the VM and its first state. The caller sets `fd` to -1 first. After an error, too,
+/* Makes a CPU of the VM, with the next number, and its first state; boot_cpu prepared it. The caller sets `fd` to -1 first. After an error, too,
  * vcpu_destroy must follow. */
 int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
                 struct guest_addr entry, struct guest_addr stack, struct ferry_error *err);

@@ -51,6 +51,9 @@ struct linux_call {
  * was refused"; NULL: nothing. */
 const char *linux_refused(const struct linux_state *state);
 
+/* The call of this thread is served from here on. */
+void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
+
 /* The thread that a program begins with. */
 struct linux_thread *linux_first_thread(struct linux_state *state);
 

@@ -37,3 +37,8 @@ struct linux_thread *linux_first_thread(struct linux_state *state)
         thread = thread->next;
     return thread;
 }
+
+void linux_now_serves(struct linux_state *state, struct linux_thread *thread)
+{
+    state->thread = thread;
+}

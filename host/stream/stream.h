@@ -5,8 +5,9 @@
  * if it is the first piece for some time, else a little later with what follows), or when delivery
  * is immediate; input is copied out of the messages that arrive.
  *
- * Called on the VM's own thread while the guest does not run. Blocking calls return -EINTR when the
- * VM is told to stop.
+ * Called on the thread that serves the VM. During a wait other threads of the program are served, so
+ * all that was read before is looked at anew. Blocking calls return -EINTR when the VM is told to
+ * stop, and -EFAULT if the program's memory was taken away meanwhile.
  */
 #ifndef FERRY_HOST_STREAM_H
 #define FERRY_HOST_STREAM_H

@@ -160,6 +160,8 @@ ssize_t stream_read(struct stream *stream, void *dst, size_t bytes)
         int result = stream_await_input(stream);
         if (result < 0)
             return result;
+        if (!endpoint_keeps(endpoint, dst, bytes, true))
+            return -EFAULT;
         done = read_now(stream, dst, bytes);
     }
     atomic_fetch_add_explicit(&endpoint->stream_in->bytes_copied, done, memory_order_relaxed);

@@ -37,7 +37,9 @@ struct stream {
     uint64_t sent_ns;       /* when the last message left */
     bool output_closed;
 
-    /* Input, of the VM's own thread: */
+    bool writing; /* a thread is in stream_write; of the thread that is served */
+
+    /* Input, of the thread of the VM that is served: */
     struct ferry_desc message; /* being read */
     const char *data;
     uint64_t left;
@@ -48,7 +50,7 @@ struct stream {
 void stream_pull(struct stream *stream);
 bool stream_uses(const struct stream *stream, struct units units);
 
-/* --- the rest on the VM's own thread unless said otherwise --- */
+/* --- the rest on the thread that serves the VM unless said otherwise --- */
 
 /* Under lock, any thread: sends all that was gathered, as far as there is room. */
 int stream_flush(struct stream *stream);

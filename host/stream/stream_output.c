@@ -182,14 +182,15 @@ ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes)
 }
 
 /* Whether the VM still has the memory it writes from: a page of the window
- * may have left with a message that was queued before. */
+ * may have left with a message that was queued before, and during a wait another thread may have
+ * unmapped the memory. */
 static bool still_has(const struct endpoint *endpoint, const char *src, size_t bytes)
 {
     const struct pool *pool = &endpoint->exchange->pool;
     struct units units;
 
     if (src < pool->base || src >= pool->base + pool->bytes)
-        return true;
+        return endpoint_keeps(endpoint, src, bytes, false);
     return pool_covering(pool, pool_place(pool, src), bytes, &units) &&
            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
 }
@@ -205,7 +206,7 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
     return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
 }
 
-/* Whether a short piece finds room as a whole: only this thread fills the room. */
+/* Whether a short piece finds room as a whole. */
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     lock_take(&stream->lock);
@@ -225,6 +226,8 @@ ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
     if (!endpoint->stream_out || bytes == 0)
         return (ssize_t)bytes; /* on Linux writing nothing succeeds even if nobody reads */
     ssize_t taken = prepare_write(stream, src, bytes);
+    if (taken == 0 && stream->writing)
+        return -EAGAIN;
     if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(stream, bytes))
         return -EAGAIN;
     while (done < bytes && taken >= 0) {
@@ -234,25 +237,32 @@ ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
     return done ? (ssize_t)done : taken;
 }
 
-ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
+/* Waits for room, or for another thread's write to end. 0: try again. */
+static int await_room(struct stream *stream, uint32_t seen, const void *src, size_t bytes)
+{
+    int result = endpoint_block(stream->endpoint, seen, UINT64_MAX);
+
+    if (result == 0 && stream->output_closed)
+        return -EPIPE;
+    return result == 0 && !still_has(stream->endpoint, src, bytes) ? -EFAULT : result;
+}
+
+/* Writes all of src, waiting for room. */
+static ssize_t write_all(struct stream *stream, const char *src, size_t bytes)
 {
     struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
+    int result = 0;
 
-    if (!endpoint->stream_out || bytes == 0)
-        return (ssize_t)bytes;
-    int result = prepare_write(stream, src, bytes);
-    if (result < 0)
-        return result;
     while (done < bytes && result == 0) {
         if (endpoint->stopping)
             return -EINTR; /* a reader that keeps up would let it go on to the end */
-        ssize_t taken = stream_gather(stream, (const char *)src + done, bytes - done);
+        ssize_t taken = stream_gather(stream, src + done, bytes - done);
         if (taken == -EAGAIN) {
             uint32_t seen = endpoint_prepare(endpoint);
-            taken = stream_gather(stream, (const char *)src + done, bytes - done);
+            taken = stream_gather(stream, src + done, bytes - done);
             if (taken == -EAGAIN)
-                result = endpoint_block(endpoint, seen, UINT64_MAX);
+                result = await_room(stream, seen, src, bytes);
             endpoint_finish(endpoint);
         }
         if (taken >= 0)
@@ -263,25 +273,44 @@ ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
     return done == bytes || (done && result != -EINTR) ? (ssize_t)done : result;
 }
 
+ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
+{
+    struct endpoint *endpoint = stream->endpoint;
+
+    if (!endpoint->stream_out || bytes == 0)
+        return (ssize_t)bytes;
+    int result = prepare_write(stream, src, bytes);
+    /* Threads write one after the other: what one writes is not torn by others. */
+    while (result == 0 && stream->writing) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        result = await_room(stream, seen, src, bytes);
+        endpoint_finish(endpoint);
+    }
+    if (result < 0)
+        return result;
+    stream->writing = true;
+    ssize_t written = write_all(stream, src, bytes);
+    stream->writing = false;
+    if (atomic_load(&endpoint->waiters))
+        endpoint_wake(endpoint);
+    return written;
+}
+
 /* Sends the rest, waiting for room. */
 static int flush_all(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
-    int result;
+    int result = -EAGAIN;
 
-    for (;;) {
+    while (result == -EAGAIN) {
         uint32_t seen = endpoint_prepare(endpoint);
         lock_take(&stream->lock);
         result = stream_flush(stream);
         lock_drop(&stream->lock);
-        if (result == -EAGAIN)
-            result = endpoint_block(endpoint, seen, UINT64_MAX);
-        else
-            break;
-        if (result < 0)
-            break;
+        if (result == -EAGAIN && endpoint_block(endpoint, seen, UINT64_MAX) < 0)
+            result = -EINTR;
+        endpoint_finish(endpoint);
     }
-    endpoint_finish(endpoint);
     return result;
 }
 

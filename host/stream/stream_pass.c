@@ -82,7 +82,11 @@ static ssize_t pass_waiting(struct stream *stream, uint64_t most)
         passed = pass_some(stream, most);
         if (passed == -EAGAIN) {
             int result = endpoint_block(endpoint, seen, UINT64_MAX);
-            passed = result < 0 ? result : -EAGAIN;
+            /* Another thread may have read the message, or closed the output. */
+            passed = result < 0              ? result
+                     : stream->output_closed ? -EPIPE
+                     : stream->have          ? -EAGAIN
+                                             : 0;
         }
         endpoint_finish(endpoint);
     }
@@ -121,7 +125,7 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
         if (passed < 0)
             result = (int)passed;
         else
-            done += (size_t)passed;
+            done += (size_t)passed; /* 0: another thread took it */
     }
     return done && result != -EINTR ? (ssize_t)done : result;
 }

@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "vm/guest_kind.h"
 #include "vm/report.h"
+#include "vm/turn.h"
 
 /* How often a refused access with no visible reason is tried again: a page
  * may have come home between the access and the look at the books. */
@@ -89,21 +90,36 @@ static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error, unsig
     return ++*refused < REFUSED_RETRIES || vm->kind->refused_for_good(vm, vcpu);
 }
 
+/* The guest runs on this CPU until it makes an exit. What another CPU does meanwhile was not
+ * processed by then, so only the first one that enters counts as an entry of the guest. */
+static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    struct runner *runner = &vm->runner;
+
+    if (atomic_load(&runner->in_guest) == 0)
+        atomic_store_explicit(&runner->entered_ns, clock_now(), memory_order_relaxed);
+    atomic_fetch_add(&runner->in_guest, 1);
+    atomic_store(&vcpu->in_guest, true);
+    if (!atomic_load(&runner->watched)) /* in this order: see ticker.h */
+        ticker_report(&vm->engine->ticker, runner);
+    poller_guest_runs(&vm->engine->poller);
+    vm_give_way(vm, vcpu);
+    int result = vcpu_run(vcpu);
+    atomic_store(&vcpu->in_guest, false);
+    vm_serve(vm, vcpu);
+    atomic_fetch_sub(&runner->in_guest, 1);
+    return result;
+}
+
 void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     unsigned refused = 0;
     bool on = true;
 
-    while (on && !vm->stop) {
-        atomic_store_explicit(&vm->runner.entered_ns, clock_now(), memory_order_relaxed);
-        atomic_fetch_add(&vm->runner.in_guest, 1);
-        if (!atomic_load(&vm->runner.watched)) /* in this order: see ticker.h */
-            ticker_report(&vm->engine->ticker, &vm->runner);
-        poller_guest_runs(&vm->engine->poller);
-        lock_drop(&vm->runner.serving);
-        int result = vcpu_run(vcpu);
-        lock_take(&vm->runner.serving);
-        atomic_fetch_sub(&vm->runner.in_guest, 1);
+    while (on && !vm->stop && !vm->ending) {
+        int result = stay(vm, vcpu);
+        if (vm->ending)
+            break;
         if (result < 0) {
             on = serve_error(vm, vcpu, result, &refused);
         } else {
@@ -111,6 +127,6 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
             on = serve_exit(vm, vcpu);
         }
     }
-    if (vm->stop && (on || vm->exit.how == 0))
+    if (vm->stop && !vm->ending && (on || vm->exit.how == 0))
         report_stop(vm);
 }

@@ -5,8 +5,9 @@
 
 #include "vm/vm.h"
 
-/* Runs the guest on this CPU until it ends; fills vm->exit. On the CPU's own thread, which holds
- * `serving` except while the guest runs. */
+/* Runs the guest on this CPU until the program's thread ends, or all of the program: then vm->exit is
+ * filled in, by the thread for which it ended. On the CPU's own thread, which holds `serving` except
+ * while the guest runs and while it waits. */
 void guest_run(struct ferry_vm *vm, struct vcpu *vcpu);
 
 #endif

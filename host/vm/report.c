@@ -224,7 +224,7 @@ void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
     struct kvm_regs regs;
 
     if (vector < 0 || vcpu_fetch(vcpu, &regs, &sregs) < 0 ||
-        !boot_exception_frame(vm->system, guest_addr(regs.rsp), vector, &frame)) {
+        !boot_exception_frame(vm->system, vcpu->number, guest_addr(regs.rsp), vector, &frame)) {
         report_crash(vm, vcpu, SIGSEGV, "exception with no frame");
         return;
     }

@@ -32,6 +32,8 @@ void vm_set_gs(struct vcpu *cpu, uint64_t base)
 
 bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
 {
+    if (vm->ending)
+        return false; /* another thread ended the program during a wait of this one */
     switch (next) {
     case LINUX_RESUME:
         return true;

@@ -16,9 +16,19 @@ static void time_over(struct runner *runner)
     vm_stop(vm_of(runner), STOP_TIMEOUT);
 }
 
+/* All messages are taken at an exit of any CPU. One that is about to leave the guest makes one. */
 static void kick(struct runner *runner)
 {
-    vm_kick(vm_of(runner));
+    struct ferry_vm *vm = vm_of(runner);
+    struct vcpu *inside = NULL;
+
+    lock_take(&vm->lock);
+    for (unsigned i = 0; vm->started && !vm->ended && !inside && i < vm->vcpu_count; i++)
+        if (atomic_load(&vm->vcpus[i]->in_guest))
+            inside = vm->vcpus[i];
+    if (inside)
+        vcpu_kick(inside);
+    lock_drop(&vm->lock);
 }
 
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
@@ -26,8 +36,9 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->engine = engine;
     vm->kind = &guest_program;
     vm->kvm.fd = -1;
-    for (unsigned i = 0; i < VM_VCPUS; i++)
-        vm->vcpus[i].fd = -1;
+    vm->vcpus[0] = &vm->first_cpu;
+    vm->vcpu_count = 1;
+    vm->first_cpu.fd = -1;
     vm->runner.time_over = time_over;
     vm->runner.kick = kick;
     lock_init(&vm->lock, LOCK_VM);
@@ -63,8 +74,11 @@ bool vm_is_started(struct ferry_vm *vm)
 void vm_kick(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);
-    for (unsigned i = 0; vm->started && !vm->ended && i < VM_VCPUS; i++)
-        vcpu_kick(&vm->vcpus[i]);
+    for (unsigned i = 0; vm->started && !vm->ended && i < vm->vcpu_count; i++) {
+        vcpu_kick(vm->vcpus[i]);
+        atomic_fetch_add(&vm->vcpus[i]->wakes, 1);
+        clock_futex_wake(&vm->vcpus[i]->wakes);
+    }
     lock_drop(&vm->lock);
 }
 

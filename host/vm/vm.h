@@ -24,8 +24,8 @@
 #include "program/space.h"
 #include "vm/guest_kind.h"
 
-/* How many processors a VM has. */
-#define VM_VCPUS 1
+/* How many threads a program may have if nothing else is said. */
+#define VM_THREADS 64
 
 struct ferry_vm {
     struct ferry_engine *engine;
@@ -39,7 +39,12 @@ struct ferry_vm {
 
     const struct guest_kind *kind;
     struct kvm_vm kvm;
-    struct vcpu vcpus[VM_VCPUS];
+    /* One for each thread of its program; made when threads begin (vm_cpus.c). KVM cannot take one
+     * away, so one whose thread has ended runs a later one. */
+    struct vcpu *vcpus[BOOT_CPUS_MAX];
+    struct vcpu first_cpu;
+    unsigned vcpu_count; /* changes on the thread that serves the VM, under `lock` */
+    unsigned most_threads;
     char *system;            /* host view of the system area */
     struct lock window_lock; /* of the thread that shows the window; a leaf */
     struct guest_tables tables;
@@ -53,7 +58,10 @@ struct ferry_vm {
     void *user; /* the embedder's */
     uint64_t timeout_ns;
     struct runner runner; /* as ticker and poller know it; its deadline is set at start */
-    timer_t cpu_timer;    /* of cpu_time.c, if cpu_watched */
+    /* Both under runner.serving: */
+    struct vcpu *served; /* whose exit is being served */
+    bool ending;         /* a thread ended the program: the others leave it */
+    timer_t cpu_timer;   /* of cpu_time.c, if cpu_watched */
     bool cpu_watched;
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
@@ -62,7 +70,7 @@ struct ferry_vm {
     pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
     unsigned waiting;               /* threads in ferry_vm_wait */
-    struct ferry_vm_exit exit;      /* until the VM's end its thread writes it, without the lock */
+    struct ferry_vm_exit exit;      /* until the VM's end under runner.serving instead */
 };
 
 #define VM_STACK_MOST_BYTES (8ull << 20)
@@ -81,8 +89,8 @@ bool vm_is_started(struct ferry_vm *vm);
 /* Whether the VM has no thread: it was not started, or has ended. Any thread. */
 bool vm_is_quiet(struct ferry_vm *vm);
 
-/* Interrupts all CPUs of the VM that have threads, even if the guest does not run, as it may be
- * about to. Any thread, also under the ticker's lock. */
+/* Interrupts all CPUs of the VM that have threads, and the sleep of those threads, even if the guest
+ * does not run, as it may be about to. Any thread, also under the ticker's lock. */
 void vm_kick(struct ferry_vm *vm);
 
 /* Asks the VM to end for this reason and interrupts its present activity. Any thread. */

@@ -16,7 +16,9 @@
 #include "lib/sized.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
+#include "vm/turn.h"
 #include "vm/vm.h"
+#include "vm/vm_cpus.h"
 #include "vm/vm_direct.h"
 #include "vm/vm_memory.h"
 
@@ -81,6 +83,7 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
     endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
     endpoint->memory = vm_memory;
+    endpoint->waits = &vm_waits;
     result = stream_create(endpoint);
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;
 }
@@ -141,17 +144,17 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                              &rsp, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
-    /* A program has one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->vcpus[0], &vm->engine->kvm, &vm->kvm, guest_addr(vm->image->entry),
+    /* A program begins with one thread, which runs on the first CPU. */
+    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm, guest_addr(vm->image->entry),
                          guest_addr(rsp), err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =
-        vcpu_ticks(&vm->vcpus[0], GATHER_EXITS * vm->engine->info.exit_ns);
+        vcpu_ticks(&vm->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
     result = create_personality(vm, config, err);
     if (result < 0)
         return result;
-    vm->vcpus[0].runs = linux_first_thread(vm->personality);
+    vm->first_cpu.runs = linux_first_thread(vm->personality);
     /* This comes last: a thread may still be copying the image. */
     return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
 }
@@ -247,8 +250,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
     linux_destroy(vm->personality);
-    for (unsigned i = 0; i < VM_VCPUS; i++)
-        vcpu_destroy(&vm->vcpus[i]);
+    vm_destroy_cpus(vm);
     kvm_vm_destroy(&vm->kvm);
     vm_direct_unmap(vm);
     if (vm->space.base)

@@ -102,6 +102,20 @@ void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, boo
     return space_at(&vm->space, addr.value, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
+bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
+{
+    const struct pool *pool = &vm->engine->exchange.pool;
+    const char *byte = at;
+
+    if (byte >= vm->space.base && byte < vm->space.base + FERRY_PROGRAM_HIGH)
+        return space_at(&vm->space, (uint64_t)(byte - vm->space.base), bytes,
+                        write ? SPACE_WRITE : SPACE_READ);
+    if (byte >= pool->base && byte < pool->base + pool->bytes)
+        return window_memory(vm, guest_addr(FERRY_WINDOW_BASE + (uint64_t)(byte - pool->base)),
+                             bytes, write);
+    return true;
+}
+
 int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
 {
     const void *from = vm_memory(vm, guest_addr(addr), bytes, false);

@@ -19,4 +19,8 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
  * which copies the payload of a COPY from there before anything else happens to the memory. */
 void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
+/* Whether the program may still read, or write, memory that vm_memory gave: for use after a wait.
+ * True for memory of the VMM's own. */
+bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);
+
 #endif

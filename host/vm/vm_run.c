@@ -19,10 +19,11 @@
 #include "lib/thread.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
-#include "vm/guest_run.h"
 #include "vm/identity.h"
 #include "vm/report.h"
+#include "vm/turn.h"
 #include "vm/vm.h"
+#include "vm/vm_cpus.h"
 
 /* --- what the personality may ask ---------------------------------------------- */
 
@@ -112,13 +113,14 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    lock_take(&vm->runner.serving);
+    vm_serve(vm, &vm->first_cpu);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     identity_begin(vm);
-    guest_run(vm, &vm->vcpus[0]);
+    vm_run_threads(vm, &vm->first_cpu);
+    vm_join_others(vm);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_completions(vm->endpoint);
@@ -146,7 +148,7 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
-    int result = thread_start(&vm->vcpus[0].thread, NULL, vm_thread, vm);
+    int result = thread_start(&vm->first_cpu.thread, NULL, vm_thread, vm);
     if (result < 0)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
@@ -164,8 +166,7 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 
 void vm_join(struct ferry_vm *vm)
 {
-    for (unsigned i = 0; i < VM_VCPUS; i++)
-        pthread_join(vm->vcpus[i].thread, NULL);
+    pthread_join(vm->first_cpu.thread, NULL); /* which waits for the others */
 }
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)

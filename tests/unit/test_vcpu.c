@@ -90,7 +90,7 @@ static int setup(void **state)
     link_ab = core_link(vm_a, vm_b, 1);
     run = calloc(1, sizeof *run);
     assert_non_null(run);
-    vm_a->vcpus[0].run = run;
+    vm_a->vcpus[0]->run = run;
     atomic_store(&vm_a->runner.watched, true); /* there is no ticker: what happens, exits did */
     return 0;
 }
@@ -98,7 +98,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    vm_a->vcpus[0].run = NULL;
+    vm_a->vcpus[0]->run = NULL;
     free(run);
     ferry_vm_destroy(vm_a);
     ferry_vm_destroy(vm_b);
@@ -110,7 +110,7 @@ static void run_guest(const stay *how)
 {
     stays = how;
     lock_take(&vm_a->runner.serving);
-    guest_run(vm_a, &vm_a->vcpus[0]);
+    guest_run(vm_a, vm_a->vcpus[0]);
     lock_drop(&vm_a->runner.serving);
 }
 
@@ -322,7 +322,7 @@ static void a_kick_is_pending_until_it_is_taken(void **state)
     sigaddset(&kick, vcpu_kick_signal());
     assert_int_equal(pthread_sigmask(SIG_BLOCK, &kick, &before), 0);
     vm_a->started = true;
-    vm_a->vcpus[0].thread = pthread_self();
+    vm_a->vcpus[0]->thread = pthread_self();
     vm_stop(vm_a, SIGTERM);
     vm_a->started = false;
     sigpending(&pending);
@@ -382,18 +382,18 @@ static void registers_that_are_not_set_are_an_error(void **state)
     struct ferry_error err = {""};
     char expected[32];
     struct kvm_msr_entry msrs[BOOT_MSRS];
-    struct kvm_run *kept = vm_a->vcpus[0].run;
+    struct kvm_run *kept = vm_a->vcpus[0]->run;
 
     (void)state;
     boot_msrs(msrs);
     snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
     made_up = true;
     vm_a->engine->kvm.vcpu_mmap_bytes = 4096;
-    int result = vcpu_create(&vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, guest_addr(0),
+    int result = vcpu_create(vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, guest_addr(0),
                              guest_addr(0), &err);
     made_up = false;
-    munmap(vm_a->vcpus[0].run, 4096);
-    vm_a->vcpus[0].run = kept;
+    munmap(vm_a->vcpus[0]->run, 4096);
+    vm_a->vcpus[0]->run = kept;
     assert_int_equal(result, -EIO);
     assert_non_null(strstr(err.text, expected));
 }
@@ -403,7 +403,7 @@ static void there_is_no_local_descriptor_table(void **state)
     struct kvm_sregs sregs = {.ldt = {.present = 1, .limit = 0xffff, .type = 2}};
 
     (void)state;
-    boot_sregs(&sregs);
+    boot_sregs(&sregs, 0);
     assert_int_equal(sregs.ldt.unusable, 1);
     assert_int_equal(sregs.ldt.present, 0);
     assert_int_equal(sregs.ldt.limit, 0);
@@ -419,7 +419,7 @@ static unsigned device_exits;
 static bool serve_device(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     assert_ptr_equal(vm, vm_a);
-    assert_ptr_equal(vcpu, &vm_a->vcpus[0]);
+    assert_ptr_equal(vcpu, vm_a->vcpus[0]);
     device_exits++;
     return true;
 }

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The turns of a VM's threads in the VMM, and waits, during which others have theirs. */
+#include "vm/turn.h"
+
+#include "lib/clock.h"
+#include "linux/linux.h"
+#include "vm/vm_memory.h"
+
+void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    lock_take(&vm->runner.serving);
+    vm->served = vcpu;
+    if (vcpu->runs)
+        linux_now_serves(vm->personality, vcpu->runs);
+}
+
+void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    (void)vcpu;
+    lock_drop(&vm->runner.serving);
+}
+
+static bool begin_wait(struct ferry_vm *vm, void **who)
+{
+    lock_assert_held(&vm->runner.serving);
+    if (vm->ending)
+        return false;
+    *who = vm->served;
+    vm_give_way(vm, vm->served);
+    return true;
+}
+
+static bool end_wait(struct ferry_vm *vm, void *who)
+{
+    vm_serve(vm, who);
+    return !vm->ending;
+}
+
+const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};
+
+int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline)
+{
+    vm_give_way(vm, vcpu);
+    int result = clock_futex_wait(&vcpu->wakes, seen, deadline);
+    vm_serve(vm, vcpu);
+    return result;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Turns: the threads of a program run in parallel, and in the VMM one at a time is served: the one
+ * that holds runner.serving. Each function is for the thread of that CPU.
+ */
+#ifndef FERRY_HOST_TURN_H
+#define FERRY_HOST_TURN_H
+
+#include "ipc/endpoint.h"
+#include "vm/vm.h"
+
+/* Takes the turn; and lets others have it. */
+void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu);
+void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu);
+
+/* The hooks of waits on the VM's endpoint. */
+extern const struct endpoint_waits vm_waits;
+
+/* Lets others have the turn until vcpu->wakes is no longer `seen`, or the deadline: -ETIMEDOUT. May
+ * return earlier. */
+int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline);
+
+#endif
