@@ -49,7 +49,7 @@ static const struct {
              "Example: ferry pipe 'busybox gzip -c' 'busybox sha256sum' < file\n\n" OPTIONS_FIRST
                  OPTION_DIRECT OPTIONS_LAST},
     {"run", "Usage: ferry run [OPTIONS] PROGRAM [ARGS]\n"
-            "Run one static program in a virtual machine.\n"
+            "Run one program in a virtual machine.\n"
             "Example: ferry run busybox sort < file\n\n" OPTIONS_FIRST OPTIONS_LAST},
     {"doctor", "Usage: ferry doctor\n"
                "Say what this machine offers to Ferry, and what to type for what is missing.\n\n"

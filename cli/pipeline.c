@@ -78,6 +78,8 @@ static int status_of_create(int result)
     case -ENOENT:
         return STATUS_NOT_FOUND;
     case -EACCES:
+    case -ELIBBAD:
+    case -ELOOP:
     case -ENOEXEC:
         return STATUS_CANNOT_RUN;
     default:

@@ -330,7 +330,7 @@ static void say_nowhere(const struct stage *stage, const char *advice)
 static int find_program(struct stage *stage)
 {
     const char *word = stage->argv[0];
-    const char *advice = stage->advice ? stage->advice : "give the path of a static program";
+    const char *advice = stage->advice ? stage->advice : "give the path of a program";
     int result = words_find_program(word, getenv("PATH"), &stage->program);
 
     switch (result) {

@@ -82,9 +82,7 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
     return open_kind(state, &like, flags);
 }
 
-/* Opens the file that was found for reading, if its file system always answers; else the descriptor
- * remains the O_PATH one. */
-static int64_t open_found(struct linux_state *state, struct found *found)
+int64_t found_open(struct linux_state *state, struct found *found)
 {
     struct host_call call = {.op = HOST_OPEN, .fd = found->fd, .number = O_NONBLOCK};
     int64_t opened = host_file_call(state, found->local, &call);
@@ -116,7 +114,7 @@ static int64_t open_inside(struct linux_state *state, struct found *found, uint6
         return -ELOOP;
     if (flags & O_DIRECTORY && !S_ISDIR(found->stat.st_mode))
         return -ENOTDIR;
-    opened = open_found(state, found);
+    opened = found_open(state, found);
     if (opened < 0)
         return opened;
     if (S_ISDIR(found->stat.st_mode))

@@ -11,23 +11,32 @@
 #include <stdint.h>
 
 struct ferry_vm;
+struct image_source;
 struct linux_state;
 struct linux_thread;
 struct vcpu;
 
 struct linux_config {
-    uint64_t heap_start;   /* end of the image: the heap begins here */
     uint64_t memory_bytes; /* the figure for limits and sysinfo */
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
-    const char *program;   /* its path, for /proc/self/exe and the name of its only thread */
     bool ignore_sigpipe;
     const char *const *read_only_dirs;
     int stderr_fd;   /* -1: discard */
     unsigned closed; /* bit n: descriptor n is closed at the start */
 };
 
+/* Before the program runs, linux_begin must follow. */
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out);
 void linux_destroy(struct linux_state *state);
+
+/* The program that is about to run: the end of its image, where the heap begins; the file that runs,
+ * for /proc/self/exe; the name it was started by, for that of its thread. */
+void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file,
+                 const char *name);
+
+/* Opens a file that is to run, by a name that the program or a file of its gives: one that the
+ * program may see, and that may be executed. 0 or a negative errno. */
+int linux_open_program(struct linux_state *state, const char *name, struct image_source *out);
 
 enum linux_next {
     LINUX_RESUME,  /* put `result` into RAX and go on */

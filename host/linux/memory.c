@@ -162,9 +162,8 @@ static int read_file(struct linux_state *state, const struct open_file *file, in
     return part < 0 ? (int)part : 0;
 }
 
-/* Copies up to `bytes` of the file into a memfd, which is as long as the bytes that there are. */
-static int copy_file(struct linux_state *state, const struct open_file *file, uint64_t bytes,
-                     uint64_t offset, uint64_t *got)
+int file_copy(struct linux_state *state, const struct open_file *file, uint64_t bytes,
+              uint64_t offset, uint64_t *got)
 {
     int copy = memfd_create("ferry-file", MFD_CLOEXEC);
     struct stat stat;
@@ -203,7 +202,7 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     /* Before it is read: a program must not make the host hold more than it may have. */
     if (!space_has_room(space, addr, bytes, prot))
         return -ENOMEM;
-    copy = copy_file(state, file, bytes, offset, &file_bytes);
+    copy = file_copy(state, file, bytes, offset, &file_bytes);
     if (copy < 0)
         return copy;
     result = space_map_copy(space, addr, bytes, prot, copy, file_bytes);

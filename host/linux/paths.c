@@ -428,6 +428,11 @@ int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned
     return find(state, base, name, flags, out);
 }
 
+int path_find_here(struct linux_state *state, const char *name, unsigned flags, struct found *out)
+{
+    return name[0] ? find(state, state->cwd, name, flags, out) : -ENOENT;
+}
+
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out)
 {
     return find(state, "/", name, flags, out);

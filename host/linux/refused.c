@@ -55,6 +55,8 @@ void refused_path(struct linux_state *state, const char *path, bool outside, boo
 {
     struct current_call *given = state->thread->call;
 
+    if (!given)
+        return; /* the program does not run yet */
     if (rooted)
         given->relative = false;
     if (!given->relative)

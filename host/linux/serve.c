@@ -40,14 +40,12 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
     state->error_fd = -1;
-    state->program = real_path(config->program);
     clock_gettime(CLOCK_REALTIME, &state->started);
     for (unsigned i = 0; i < MADE_FILES; i++)
         state->made[i] = -1;
-    memory_init(state, config->heap_start);
     signals_init(state, config->ignore_sigpipe);
     limits_init(state);
-    result = threads_init(state, config->program);
+    result = threads_init(state);
     if (!result)
         result = descriptors_init(state, config->stderr_fd, config->closed);
     if (!result)
@@ -58,6 +56,14 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     }
     *out = state;
     return 0;
+}
+
+void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file, const char *name)
+{
+    free(state->program);
+    state->program = real_path(file);
+    memory_init(state, heap_start);
+    task_init(state, name);
 }
 
 /* The streams are the VM's: it ends them itself, since a program may die without closing. */

@@ -189,6 +189,10 @@ int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t
 int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes);
 
 void memory_init(struct linux_state *state, uint64_t heap_start);
+/* Copies up to `bytes` of the file into a memfd, which is as long as the bytes that there are. The
+ * result is its descriptor. */
+int file_copy(struct linux_state *state, const struct open_file *file, uint64_t bytes,
+              uint64_t offset, uint64_t *got);
 
 /* The end of a program's addresses on Linux; the addresses that Ferry has for it end earlier. */
 #define MEMORY_USER_END 0x7ffffffff000ull
@@ -259,6 +263,12 @@ static inline bool has_positions_for(uint64_t offset, uint64_t bytes)
 int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
                   off_t offset);
 
+/* ---- files.c ------------------------------------------------------------- */
+
+/* Opens the file that was found for reading, if its file system always answers; else the descriptor
+ * remains the O_PATH one. A negative errno: it still does. */
+int64_t found_open(struct linux_state *state, struct found *found);
+
 /* ---- special.c ----------------------------------------------------------- */
 
 /* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to
@@ -301,7 +311,7 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
 /* ---- threads.c ----------------------------------------------------------- */
 
 /* The program's first thread; -ENOMEM. */
-int threads_init(struct linux_state *state, const char *program);
+int threads_init(struct linux_state *state);
 void threads_fini(struct linux_state *state);
 
 /* ---- task.c -------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include "linux/state.h"
 
-int threads_init(struct linux_state *state, const char *program)
+int threads_init(struct linux_state *state)
 {
     struct linux_thread *thread = calloc(1, sizeof(*thread));
 
@@ -15,7 +15,6 @@ int threads_init(struct linux_state *state, const char *program)
     thread->id = LINUX_PID;
     thread->signal_stack.flags = SS_DISABLE;
     state->threads = state->thread = thread;
-    task_init(state, program);
     return 0;
 }
 

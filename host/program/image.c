@@ -71,21 +71,11 @@ bool image_is_whole(const struct image *image)
     return memcmp(&key, &image->source.key, sizeof(key)) == 0;
 }
 
-int image_source_open(const char *path, struct image_source *out, struct ferry_error *err)
+int image_source_take(int fd, const char *path, struct image_source *out, struct ferry_error *err)
 {
     struct stat st;
     int result;
-    /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-    if (fd < 0) {
-        result = -errno;
-        if (result == -ENOENT)
-            return image_fail(err, result, path, "not found; check the path");
-        if (result == -EACCES)
-            return image_fail(err, result, path, "no right to read it; try chmod +r");
-        return image_fail(err, result, path, "%s", strerror(-result));
-    }
     if (fstat(fd, &st) < 0) {
         result = -errno;
         image_fail(err, result, path, "%s", strerror(-result));
@@ -99,6 +89,23 @@ int image_source_open(const char *path, struct image_source *out, struct ferry_e
     }
     close(fd);
     return result;
+}
+
+int image_source_open(const char *path, struct image_source *out, struct ferry_error *err)
+{
+    int result;
+    /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) {
+        result = -errno;
+        if (result == -ENOENT)
+            return image_fail(err, result, path, "not found; check the path");
+        if (result == -EACCES)
+            return image_fail(err, result, path, "no right to read it; try chmod +r");
+        return image_fail(err, result, path, "%s", strerror(-result));
+    }
+    return image_source_take(fd, path, out, err);
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -129,13 +136,10 @@ static int check_ident(const char *path, const unsigned char *data, size_t bytes
 {
     if (bytes == 0)
         return image_fail(err, -ENOEXEC, path, "not an ELF file but an empty one; build it again");
-    if (bytes >= 2 && data[0] == '#' && data[1] == '!')
-        return image_fail(err, -ENOEXEC, path,
-                          "not an ELF file but a script; run its interpreter, linked with "
-                          "-static, with --ro for where the script is");
     if (bytes < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0)
         return image_fail(err, -ENOEXEC, path,
-                          "not an ELF file; give a Linux x86-64 program linked with -static");
+                          "not an ELF file, nor a script that begins with '#!' and the path of its "
+                          "interpreter; give a Linux x86-64 program");
     if (data[EI_DATA] == ELFDATA2MSB)
         return image_fail(err, -ENOEXEC, path,
                           "built for a big-endian machine; build it for x86-64");
@@ -230,6 +234,7 @@ void image_close(struct image *image)
     lock_fini(&image->copy_lock);
     lock_fini(&image->digest_lock);
     free(image->hashing);
+    free(image->loader);
     free(image->path);
     free(image);
 }

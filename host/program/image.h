@@ -53,13 +53,14 @@ struct image {
     uint64_t memory_bytes, unshared_bytes;
     struct image_source source; /* the file, for bytes outside the copy; fd -1: there are none */
     char *path;
-    uint64_t entry, bias; /* bias: how far a static-PIE file is moved up, else 0 */
+    uint64_t entry, bias; /* bias: how far a file that may go anywhere is moved up, else 0 */
     uint64_t phdr_addr;   /* AT_PHDR, biased; 0 if the headers are not in a segment */
     uint32_t phdr_count;
     uint64_t end; /* first page boundary after all segments, biased */
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     size_t segment_count;
     bool stack_executable; /* PT_GNU_STACK asks for it; without one it is not */
+    char *loader;          /* the file that PT_INTERP names; NULL: the program needs none */
     struct lock copy_lock; /* the two below, of which the last is also read without */
     struct image_copying *copying;
     atomic_int copy_code;    /* why there is no copy, a negative errno */
@@ -72,12 +73,14 @@ struct image {
 /* Opens the file and tells its state. Errors with a text: not found, not readable, a
  * directory, not a regular file. */
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
+/* The same for a file that is open for reading. Takes over the descriptor, also on an error. */
+int image_source_take(int fd, const char *path, struct image_source *out, struct ferry_error *err);
 
 /* Checks the file and begins to copy the parts that run; a thread of its own goes on with a long
  * copy. Takes over the source, also on an error. The text of an error names the path, the reason
- * and the way out: not an ELF file, not for x86-64, dynamically linked, not executable type, no
- * load segments, linked outside what a VM has, malformed (bounds that overflow or lie beyond the
- * file), more than limit_bytes of memory. */
+ * and the way out: not an ELF file, not for x86-64, not executable type, no load segments, linked
+ * outside what a VM has, malformed (bounds that overflow or lie beyond the file), more than
+ * limit_bytes of memory. */
 int image_open(const char *path, const struct image_source *source, uint64_t limit_bytes,
                struct image **out, struct ferry_error *err);
 void image_close(struct image *image);
@@ -92,23 +95,17 @@ int image_copy_wait(struct image *image, struct ferry_error *err);
  * the file. It is all zeros if the rest was changed before it could be read, or cannot be read. */
 bool image_digest_step(struct image *image);
 
-/* Waits for the copy and maps the segments into a space that is free there: pages of the file are
- * private, the rest is zero. */
-int image_load(struct image *image, struct space *space, struct ferry_error *err);
+/* How far beyond its own place a dynamic loader is put, so that it does not lie where a program
+ * does: 0 for one that is linked to fixed addresses. */
+uint64_t image_shift_of_loader(const struct image *image);
 
-/* Builds the initial stack of the System V x86-64 ABI (argc, argv, envp,
- * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_UID.., AT_SECURE,
- * AT_RANDOM from getrandom, AT_HWCAP, AT_CLKTCK, AT_EXECFN, AT_PLATFORM, FERRY_AT_CONTROL) in a
- * stack of stack_bytes (at most limited by the space) below FERRY_PROGRAM_HIGH. Returns the initial
- * RSP.
- * -E2BIG: arguments and environment do not fit. */
-int image_stack(const struct image *image, struct space *space, uint64_t stack_bytes,
-                char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
-                struct ferry_error *err);
+/* Waits for the copy and maps the segments into a space that is free there, `shift` bytes beyond
+ * the image's own place: pages of the file are private, the rest is zero. */
+int image_load(struct image *image, uint64_t shift, struct space *space, struct ferry_error *err);
 
-/* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
- * symbols. The image is loaded. Looks through the symbols of the file each time, at most some 60
- * MiB of them. Any thread. */
+/* Writes the function at an address of the image's own place into text, as "name+0x1f", or "" where
+ * there are no symbols. The image is loaded. Looks through the symbols of the file each time, at
+ * most some 60 MiB of them. Any thread. */
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
 
 #endif

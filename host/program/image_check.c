@@ -4,10 +4,10 @@
  * is used later. The file is not trusted: its author may want to crash the VMM, or to make it slow.
  */
 #include <errno.h>
+#include <limits.h>
+#include <string.h>
 
 #include "program/image_internal.h"
-
-#define DYNAMIC_BYTES_MAX (1ull << 20) /* real ones have a few hundred bytes */
 
 static int malformed(const struct image *image, struct ferry_error *err, const char *what)
 {
@@ -21,17 +21,15 @@ static int check_header(const struct image *image, const Elf64_Ehdr *ehdr, struc
                           "built for another machine (ELF machine %u); build it for x86-64",
                           ehdr->e_machine);
     if (ehdr->e_type == ET_REL)
-        return image_fail(err, -ENOEXEC, image->path,
-                          "an object file, not a program; link it with -static");
+        return image_fail(err, -ENOEXEC, image->path, "an object file, not a program; link it");
     if (ehdr->e_type == ET_CORE)
         return image_fail(err, -ENOEXEC, image->path,
                           "a core dump, not a program; give the program that made it");
     if (ehdr->e_type != ET_EXEC && ehdr->e_type != ET_DYN)
         return image_fail(err, -ENOEXEC, image->path,
-                          "not an executable (ELF type %u); link it with -static", ehdr->e_type);
+                          "not an executable (ELF type %u); link it again", ehdr->e_type);
     if (ehdr->e_phnum == 0)
-        return image_fail(err, -ENOEXEC, image->path,
-                          "it has no load segments; link it with -static");
+        return image_fail(err, -ENOEXEC, image->path, "it has no load segments; link it again");
     if (ehdr->e_phentsize != sizeof(Elf64_Phdr) || ehdr->e_phnum > IMAGE_HEADERS_MAX)
         return malformed(image, err, "bad program header table");
     return 0;
@@ -50,53 +48,35 @@ static int read_program_headers(const struct image *image, struct image_view *vi
     return 0;
 }
 
-static int dynamically_linked(const struct image *image, struct ferry_error *err)
+/* Of the file that PT_INTERP names. Linux opens it whatever it is, and so does who opens it here:
+ * as a name that the program gives. */
+static int read_loader(struct image *image, const Elf64_Phdr *phdr, struct ferry_error *err)
 {
-    return image_fail(err, -ENOEXEC, image->path,
-                      "dynamically linked, and a VM has no shared libraries; link it with -static "
-                      "or build it with ferry-cc, or take a static one, such as busybox");
+    char name[PATH_MAX];
+
+    if (phdr->p_filesz < 2 || phdr->p_filesz > sizeof(name))
+        return malformed(image, err, "the name of its loader is empty or too long");
+    if (image_pread(image->source.fd, name, phdr->p_filesz, phdr->p_offset) < 0)
+        return malformed(image, err, "the name of its loader lies beyond the end of the file");
+    if (name[phdr->p_filesz - 1] != '\0' || name[0] == '\0')
+        return malformed(image, err, "the name of its loader is empty or does not end");
+    image->loader = strdup(name);
+    return image->loader ? 0 : image_fail(err, -ENOMEM, image->path, "out of memory");
 }
 
-/* A static-PIE file has a dynamic section too, but needs no library. */
-static int check_dynamic(const struct image *image, struct image_view *view, const Elf64_Phdr *phdr,
+/* The information of the program headers besides segments. As on Linux, the first of several
+ * loaders counts. */
+static int check_linkage(struct image *image, const struct image_headers *headers,
                          struct ferry_error *err)
 {
-    Elf_Data *data = NULL;
-    GElf_Dyn dyn;
-
-    if (phdr->p_filesz == 0)
-        return 0;
-    if (phdr->p_filesz <= DYNAMIC_BYTES_MAX &&
-        image_view_fetch(view, phdr->p_offset, phdr->p_filesz))
-        data = elf_getdata_rawchunk(view->elf, (int64_t)phdr->p_offset, phdr->p_filesz, ELF_T_DYN);
-    if (!data)
-        return malformed(image, err, "bad dynamic section");
-    for (int i = 0; gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++)
-        if (dyn.d_tag == DT_NEEDED)
-            return dynamically_linked(image, err);
-    return 0;
-}
-
-/* The information of the program headers besides segments. */
-static int check_linkage(struct image *image, struct image_view *view,
-                         const struct image_headers *headers, struct ferry_error *err)
-{
-    bool has_dynamic = false;
-
     for (int i = 0; i < headers->file.e_phnum; i++) {
         const Elf64_Phdr *phdr = &headers->program[i];
         int result = 0;
 
-        if (phdr->p_type == PT_INTERP)
-            return dynamically_linked(image, err);
         if (phdr->p_type == PT_GNU_STACK)
             image->stack_executable = phdr->p_flags & PF_X;
-        if (phdr->p_type == PT_DYNAMIC) {
-            if (has_dynamic)
-                return malformed(image, err, "two dynamic sections");
-            has_dynamic = true;
-            result = check_dynamic(image, view, phdr, err);
-        }
+        if (phdr->p_type == PT_INTERP && !image->loader)
+            result = read_loader(image, phdr, err);
         if (result)
             return result;
     }
@@ -180,8 +160,7 @@ static int read_segments(struct image *image, const struct image_headers *header
         add_segment(image, &headers->file, phdr);
     }
     if (image->segment_count == 0)
-        return image_fail(err, -ENOEXEC, image->path,
-                          "it has no load segments; link it with -static");
+        return image_fail(err, -ENOEXEC, image->path, "it has no load segments; link it again");
     return 0;
 }
 
@@ -196,7 +175,7 @@ static int check_entry(const struct image *image, const Elf64_Ehdr *ehdr, struct
     }
     if (ehdr->e_type == ET_DYN && ehdr->e_entry == 0)
         return image_fail(err, -ENOEXEC, image->path,
-                          "a shared library, not a program; link it with -static-pie");
+                          "a shared library, not a program; name a program");
     return malformed(image, err, "its entry point is not in executable memory");
 }
 
@@ -211,7 +190,7 @@ int image_check(struct image *image, struct image_view *view, struct image_heade
     if (result)
         return result;
     image->bias = ehdr->e_type == ET_DYN ? IMAGE_PIE_BIAS : 0;
-    result = check_linkage(image, view, headers, err);
+    result = check_linkage(image, headers, err);
     if (!result)
         result = read_segments(image, headers, err);
     if (!result)

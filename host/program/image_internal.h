@@ -11,14 +11,17 @@
 #include "lib/bits.h"
 #include "program/image.h"
 
-/* Segments end below this; above it lie the program's mappings and its stack. */
+/* Segments of a program end below this; above it lie its loader, its mappings and its stack. */
 #define IMAGE_HIGH 0x200000000ull /* 8 GiB */
 
-/* A static-PIE file may go anywhere. 4 GiB: a multiple of every alignment a
+/* A position-independent file may go anywhere. 4 GiB: a multiple of every alignment a
  * linker asks for, above all that 32 bits can hold, so that an address cut to
  * an int faults, and with 4 GiB for image and heap before the mappings. It is not
  * random: a run is repeatable, and an attacker gains no more than the VM. */
 #define IMAGE_PIE_BIAS 0x100000000ull
+
+/* A loader that may go anywhere is put where the mappings begin. */
+#define IMAGE_LOADER_SHIFT (IMAGE_HIGH - IMAGE_PIE_BIAS)
 
 /* Program headers of a file at most; real ones have some 15. */
 #define IMAGE_HEADERS_MAX 128

@@ -11,6 +11,7 @@
 struct loader {
     const struct image *image;
     struct space *space;
+    uint64_t bias;       /* from addresses as linked to those in the space */
     uint64_t mapped_end; /* first page not yet mapped */
 };
 
@@ -20,7 +21,7 @@ struct loader {
 static int fill_page(const struct loader *loader, const struct image_segment *segment,
                      uint64_t page, unsigned prot, bool with_file)
 {
-    uint64_t start = segment->addr + loader->image->bias;
+    uint64_t start = segment->addr + loader->bias;
     uint64_t file_end = start + segment->file_bytes, end = start + segment->memory_bytes;
     uint64_t page_end = page + FERRY_PAGE_BYTES, zero_from = max_u64(file_end, page);
     unsigned write = SPACE_READ | SPACE_WRITE, had = space_prot(loader->space, page);
@@ -53,7 +54,7 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
 
 static int load_segment(struct loader *loader, const struct image_segment *segment)
 {
-    uint64_t start = segment->addr + loader->image->bias;
+    uint64_t start = segment->addr + loader->bias;
     uint64_t file_end = start + segment->file_bytes, end = start + segment->memory_bytes;
     uint64_t first = page_down(start), file_stop;
     int result = 0;
@@ -80,9 +81,14 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
     return result;
 }
 
-int image_load(struct image *image, struct space *space, struct ferry_error *err)
+uint64_t image_shift_of_loader(const struct image *image)
 {
-    struct loader loader = {.image = image, .space = space};
+    return image->bias ? IMAGE_LOADER_SHIFT : 0;
+}
+
+int image_load(struct image *image, uint64_t shift, struct space *space, struct ferry_error *err)
+{
+    struct loader loader = {.image = image, .space = space, .bias = image->bias + shift};
     int result = image_copy_wait(image, err);
 
     if (result)

@@ -46,33 +46,28 @@ static struct image *find_image(struct images *images, const struct image_key *k
     return NULL;
 }
 
-int images_open(struct images *images, const char *path, uint64_t limit_bytes, struct image **out,
-                struct ferry_error *err)
+int images_open(struct images *images, const char *path, const struct image_source *source,
+                uint64_t limit_bytes, struct image **out, struct ferry_error *err)
 {
-    struct image_source source;
-
-    /* The state of the file that was opened, not of what the path named before. */
-    int result = image_source_open(path, &source, err);
-    if (result < 0)
-        return result;
-    bool settled = is_settled(&source.key);
+    /* The state of the file that was opened, not of what the path names now. */
+    bool settled = is_settled(&source->key);
     lock_take(&images->lock);
-    *out = find_image(images, &source.key);
+    *out = find_image(images, &source->key);
     if (*out)
         (*out)->users++;
     lock_drop(&images->lock);
     if (*out) {
-        close(source.fd);
+        close(source->fd);
         return 0;
     }
     struct image_entry *entry = calloc(1, sizeof *entry);
     if (!entry) {
-        close(source.fd);
+        close(source->fd);
         return error_set(err, -ENOMEM, "no memory to load '%s'", path);
     }
     /* Nothing is locked, as this may take long. If another thread loads the same file
      * meanwhile, there are two images of it, which does no harm. */
-    result = image_open(path, &source, limit_bytes, &entry->image, err);
+    int result = image_open(path, source, limit_bytes, &entry->image, err);
     if (result < 0) {
         free(entry);
         return result;

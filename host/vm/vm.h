@@ -20,7 +20,7 @@
 #include "lib/budget.h"
 #include "lib/lock.h"
 #include "linux/linux.h"
-#include "program/image.h"
+#include "program/program.h"
 #include "program/space.h"
 #include "vm/guest_kind.h"
 
@@ -30,7 +30,7 @@
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
-    struct image *image; /* of the engine's images, with a reference */
+    struct program program;
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];

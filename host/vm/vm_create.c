@@ -77,7 +77,6 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     result = name_endpoint(endpoint, config->name, config->program, err);
     if (result < 0)
         return result;
-    endpoint->image = vm->image;
     endpoint->delivery = config->delivery;
     endpoint->transfer = config->transfer;
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
@@ -92,7 +91,7 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
  * help. */
 static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
 {
-    uint64_t bytes = vm->image->memory_bytes + vm->image->unshared_bytes + vm->stack_bytes;
+    uint64_t bytes = program_memory_bytes(&vm->program) + vm->stack_bytes;
 
     if (result == -ENOMEM && bytes <= vm->space.limit_bytes)
         return error_set(err, result, "no memory for the program of VM '%s': %s",
@@ -111,13 +110,11 @@ static uint64_t stack_size(uint64_t limit_bytes)
 }
 
 static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                              struct ferry_error *err)
+                              uint64_t limit_bytes, struct ferry_error *err)
 {
     struct linux_config linux_config = {
-        .heap_start = vm->image->end,
         .stack_bytes = vm->stack_bytes,
-        .memory_bytes = vm->space.limit_bytes,
-        .program = config->program,
+        .memory_bytes = limit_bytes,
         .ignore_sigpipe = config->ignore_sigpipe,
         .read_only_dirs = config->read_only_dirs,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
@@ -131,32 +128,55 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
                       : 0;
 }
 
+static int open_for_program(void *arg, const char *name, struct image_source *out)
+{
+    struct ferry_vm *vm = arg;
+
+    return linux_open_program(vm->personality, name, out);
+}
+
+/* The embedder names the program, so it is opened as any file of this process; what else it needs
+ * is named by the program, and opened as such. */
+static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                        uint64_t limit_bytes, struct ferry_error *err)
+{
+    const struct program_opener opener = {open_for_program, vm};
+    char *default_argv[] = {(char *)config->program, NULL};
+    struct image_source source;
+
+    int result = image_source_open(config->program, &source, err);
+    if (result < 0)
+        return result;
+    result = program_open(&vm->program, &vm->engine->images, &opener, config->program, &source,
+                          config->argv ? config->argv : default_argv, limit_bytes, err);
+    if (result < 0)
+        return result;
+    vm->endpoint->image = vm->program.image;
+    linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name);
+    return 0;
+}
+
 static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
                         struct ferry_error *err)
 {
-    char *default_argv[] = {(char *)config->program, NULL}, *default_envp[] = {NULL};
-    char *const *argv = config->argv ? config->argv : default_argv;
-    char *const *envp = config->envp ? config->envp : default_envp;
+    char *default_envp[] = {NULL};
     uint64_t rsp = 0;
 
-    vm->stack_bytes = stack_size(vm->space.limit_bytes);
-    int result = image_stack(vm->image, &vm->space, vm->stack_bytes, argv, envp, FERRY_SYSTEM_BASE,
-                             &rsp, err);
+    int result =
+        program_stack(&vm->program, &vm->space, vm->stack_bytes,
+                      config->envp ? config->envp : default_envp, FERRY_SYSTEM_BASE, &rsp, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
     /* A program begins with one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm, guest_addr(vm->image->entry),
-                         guest_addr(rsp), err);
+    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm,
+                         guest_addr(program_entry(&vm->program)), guest_addr(rsp), err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =
         vcpu_ticks(&vm->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
-    result = create_personality(vm, config, err);
-    if (result < 0)
-        return result;
     vm->first_cpu.runs = linux_first_thread(vm->personality);
-    /* This comes last: a thread may still be copying the image. */
-    return explain_refusal(vm, image_load(vm->image, &vm->space, err), err);
+    /* This comes last: a thread may still be copying an image. */
+    return explain_refusal(vm, program_load(&vm->program, &vm->space, err), err);
 }
 
 static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)
@@ -164,13 +184,18 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     struct ferry_engine *engine = vm->engine;
     uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
 
-    int result = images_open(&engine->images, config->program, limit, &vm->image, err);
-    if (result < 0)
-        return result;
-    result = create_endpoint(vm, config, err);
+    int result = create_endpoint(vm, config, err);
     if (result < 0)
         return result;
     result = vm_join_budgets(vm, config, err);
+    if (result < 0)
+        return result;
+    vm->stack_bytes = stack_size(limit);
+    result = create_personality(vm, config, limit, err);
+    if (result < 0)
+        return result;
+    /* Early: a thread may copy the image meanwhile. */
+    result = open_program(vm, config, limit, err);
     if (result < 0)
         return result;
     result = kvm_vm_create(&vm->kvm, &engine->kvm);
@@ -260,7 +285,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     if (vm->endpoint)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
-    images_release(&vm->engine->images, vm->image);
+    program_close(&vm->program);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     vm_fini(vm);

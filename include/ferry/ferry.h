@@ -172,7 +172,9 @@ struct ferry_vm_config {
     /* 1 to 31 bytes without control characters, not "host", and not the name of another VM of the
      * engine; NULL: the last part of `program`, with a number behind it if that name is taken. */
     const char *name;
-    const char *program;   /* path of a static x86-64 ELF file */
+    /* Path of an x86-64 ELF file, or of a script. It is opened as a file of this process; its loader
+     * or interpreter, which it names itself, only where the program may read. */
+    const char *program;
     char *const *argv;     /* NULL-terminated; NULL: { program } */
     char *const *envp;     /* NULL-terminated; NULL: empty */
     uint64_t memory_bytes; /* most that image, heap, mappings and stack may take; 0: 256 MiB */
@@ -196,11 +198,12 @@ struct ferry_vm_config {
  * -E2BIG: `config` has members that this library does not know, or arguments and environment are
  *  too long
  * -EEXIST: the name is taken
- * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, or a directory of read_only_dirs, is not
- *  there
+ * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, its interpreter or loader, or a directory
+ *  of read_only_dirs, is not there; -ELOOP also: more than 5 scripts interpret each other
  * -EACCES: no right to run the program, or to read a directory
- * -ENOEXEC: not an ELF file, malformed, dynamically linked, for another machine, or linked where
- *  Ferry cannot place it
+ * -ENOEXEC: no ELF file and no script, malformed, for another machine, or linked where Ferry cannot
+ *  place it
+ * -ELIBBAD: its loader is such a file
  * -EAGAIN: the file was changed while it was read, or no thread can be started
  * -ENOMEM: memory_bytes is too small for the program, or the host has no memory or mappings left
  * -EMFILE, -ENFILE: no descriptor is left
@@ -378,9 +381,9 @@ struct ferry_identity {
     uint16_t id;
     uint32_t generation; /* tells this VM from an earlier one with the same id */
     char name[32];
-    /* SHA-256 of the file it runs, as it was when the VM was made. All zeros: more than 256 KiB of
-     * that file are not loaded, such as debugging information, and the file was changed before
-     * anybody asked. */
+    /* SHA-256 of the file it was made to run, as it was then: of the interpreter, if that is a
+     * script; without loader, libraries and arguments. All zeros: more than 256 KiB of that file are
+     * not loaded, such as debugging information, and the file was changed before anybody asked. */
     uint8_t digest[32];
 };
 /* Tells the peer at the other end. The first call for a file reads all of it, and blocks for so

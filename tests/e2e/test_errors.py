@@ -98,10 +98,24 @@ class Programs(FerryTest):
         self.assert_error(result, path, "ELF")
         self.assertEqual(result.status, 126)
 
-    def test_script(self):
-        path = self.file("script", b"#!/bin/sh\necho no\n")
+    def test_script_without_its_interpreter(self):
+        path = self.file("script", b"#!/no/such/sh -e\necho no\n")
         result = ferry("pipe", path)
-        self.assert_error(result, path, "script", "interpreter")
+        self.assert_error(result, path, "its interpreter '/no/such/sh' is not there")
+        self.assertEqual(result.status, 127)
+
+    def test_script_that_names_nothing(self):
+        for line in (b"#!\n", b"#! \t\n", b"#!/" + 300 * b"x" + b"\n"):
+            with self.subTest(line[:9]):
+                result = ferry("pipe", self.file("script", line))
+                self.assert_error(result, "its first line names no interpreter")
+                self.assertEqual(result.status, 126)
+
+    def test_script_that_interprets_itself(self):
+        path = os.path.join(self.directory.name, "script")
+        self.file("script", f"#!{path}\n".encode())
+        result = ferry("pipe", "--ro", self.directory.name, path)
+        self.assert_error(result, path, "more than 5")
         self.assertEqual(result.status, 126)
 
     def test_empty_file(self):
@@ -123,9 +137,30 @@ class Programs(FerryTest):
                 self.assert_error(result, path, "not a regular file")
                 self.assertEqual(result.status, 126)
 
-    def test_dynamically_linked(self):
-        result = ferry("pipe", shutil.which("ls"))
-        self.assert_error(result, "dynamic", "static")
+    def dynamic(self, name, loader):
+        """A dynamic program that names this loader."""
+        path = os.path.join(self.directory.name, name)
+        subprocess.run(
+            ["gcc", "-x", "c", "-", "-o", path, f"-Wl,--dynamic-linker={loader}"],
+            input=b"int main(void) { return 0; }", check=True,
+        )  # fmt: skip
+        return path
+
+    def test_dynamic_without_its_loader(self):
+        result = ferry("pipe", self.dynamic("lost", "/no/such/ld.so"))
+        self.assert_error(result, "its loader '/no/such/ld.so' is not there")
+        self.assertEqual(result.status, 127)
+
+    def test_loader_that_is_none(self):
+        text = self.file("text", b"only words\n")
+        result = ferry("pipe", "--ro", self.directory.name, self.dynamic("odd", text))
+        self.assert_error(result, "odd'.*loader", "not an ELF file")
+        self.assertEqual(result.status, 126)
+
+    def test_loader_that_may_not_run(self):
+        text = self.file("text", b"only words\n", mode=0o644)
+        result = ferry("pipe", "--ro", self.directory.name, self.dynamic("odd", text))
+        self.assert_error(result, "loader '.*text' is no file that may be run")
         self.assertEqual(result.status, 126)
 
     def test_wrong_machine(self):

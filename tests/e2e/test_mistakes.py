@@ -42,9 +42,12 @@ class Quotes(Typed):
                 self.assert_error(result, "quote it whole: ferry pipe")
                 self.assertIn(f"{stage}\n", result.errors)
 
-    def test_program_of_the_host_in_a_stage_that_is_not_quoted(self):
-        """It is there, but it is dynamically linked: both are said."""
-        self.check(126, ["pipe", "busybox", shutil.which("ls")], "dynamic", "quote it whole")
+    def test_file_that_is_no_program_in_a_stage_that_is_not_quoted(self):
+        """It is there, but it cannot run: both are said."""
+        with open("text", "w", encoding="ascii") as file:
+            file.write("only words\n")
+        os.chmod("text", 0o755)
+        self.check(126, ["pipe", "busybox", "./text"], "not an ELF file", "quote it whole")
 
     def test_program_that_is_quoted_with_its_arguments(self):
         self.check(127, ["run", "busybox wc"], "ferry: run: there is", "do not quote", "ferry run busybox wc$")
@@ -177,7 +180,7 @@ class Commands(Typed):
     def test_program_nearly_right(self):
         self.check(127, ["run", "bussybox", "wc"], "did you mean 'busybox'")
         self.check(127, ["pipe", "busybxo wc"], "did you mean 'busybox'")
-        self.check(127, ["pipe", "nothing-of-this-name"], "give the path of a static program")
+        self.check(127, ["pipe", "nothing-of-this-name"], "give the path of a program")
 
 
 class Options(Typed):

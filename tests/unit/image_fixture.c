@@ -104,6 +104,13 @@ void make_pie(struct elf *elf)
     elf->dyn[2] = (Elf64_Dyn){.d_tag = DT_NEEDED}; /* after the end: not looked at */
 }
 
+void make_dynamic(struct elf *elf, const char *loader)
+{
+    elf->phdr[2] = (Elf64_Phdr){
+        .p_type = PT_INTERP, .p_offset = DYNS, .p_vaddr = DYNS, .p_filesz = strlen(loader) + 1};
+    memcpy(elf->byte + DYNS, loader, strlen(loader) + 1);
+}
+
 int open_path(const char *path, struct image **out, struct ferry_error *err)
 {
     struct image_source source;
@@ -169,7 +176,7 @@ void load(struct fixture *fixture, struct image *image)
     struct ferry_error err = {0};
 
     fixture_init(fixture, LIMIT);
-    if (image_load(image, &fixture->space, &err))
+    if (image_load(image, 0, &fixture->space, &err))
         fail_msg("%s", err.text);
 }
 

@@ -58,6 +58,8 @@ struct elf {
 struct elf make_elf(void);
 /* The same as static-PIE, linked at 0, with a dynamic section. */
 void make_pie(struct elf *elf);
+/* The same with the name of a loader. */
+void make_dynamic(struct elf *elf, const char *loader);
 /* Opens as an engine does, with LIMIT bytes of memory, and waits until all is copied. */
 int open_path(const char *path, struct image **out, struct ferry_error *err);
 /* The same for the file as made; it is gone afterwards. */

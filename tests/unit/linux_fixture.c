@@ -285,10 +285,8 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
 {
     struct ferry_vm *vm = calloc(1, sizeof(*vm));
     struct space_backend backend = {.slot_add = slot_add};
-    struct linux_config config = {.heap_start = HEAP_START,
-                                  .memory_bytes = MEMORY,
+    struct linux_config config = {.memory_bytes = MEMORY,
                                   .stack_bytes = STACK_BYTES,
-                                  .program = "/a/program-with-a-long-name",
                                   .read_only_dirs = directories,
                                   .stderr_fd = stderr_fd};
 
@@ -303,6 +301,8 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
         space_map(&vm->space, SCRATCH, SCRATCH_END - SCRATCH, SPACE_READ | SPACE_WRITE), 0);
     assert_int_equal(space_map(&vm->space, READ_ONLY, PAGE, SPACE_READ), 0);
     assert_int_equal(linux_create(vm, &config, &vm->linux_state), 0);
+    linux_begin(vm->linux_state, HEAP_START, "/a/program-with-a-long-name",
+                "/a/program-with-a-long-name");
     return vm;
 }
 

@@ -331,6 +331,16 @@ int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
     return __real_image_pread(fd, buffer, bytes, offset);
 }
 
+/* As an engine does. */
+static int open_image(struct images *images, const char *path, struct image **out,
+                      struct ferry_error *err)
+{
+    struct image_source source;
+    int result = image_source_open(path, &source, err);
+
+    return result ? result : images_open(images, path, &source, LIMIT, out, err);
+}
+
 /* A file that is truncated while it is copied: a thread that waits for it gets an error, and the
  * next that asks for it gets another copy. */
 static void cut_short(const char *dir, bool before_copy)
@@ -349,16 +359,16 @@ static void cut_short(const char *dir, bool before_copy)
     images_init(&images);
     cut.before_copy = before_copy;
     cut.fd = file.fd;
-    assert_int_equal(images_open(&images, file.path, LIMIT, &image, NULL), 0);
+    assert_int_equal(open_image(&images, file.path, &image, NULL), 0);
     fixture_init(&fixture, LIMIT);
-    assert_int_equal(image_load(image, &fixture.space, &err), -EAGAIN);
+    assert_int_equal(image_load(image, 0, &fixture.space, &err), -EAGAIN);
     assert_non_null(strstr(err.text, "cut short while it was read; try again"));
 
     assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
     assert_int_equal(ftruncate(file.fd, 17 << 20), 0);
-    assert_int_equal(image_load(image, &fixture.space, NULL), -EAGAIN);
+    assert_int_equal(image_load(image, 0, &fixture.space, NULL), -EAGAIN);
     fixture_fini(&fixture);
-    assert_int_equal(images_open(&images, file.path, LIMIT, &again, NULL), 0);
+    assert_int_equal(open_image(&images, file.path, &again, NULL), 0);
     assert_int_equal(image_copy_wait(again, NULL), 0);
     images_fini(&images);
     remove_file(&file);
@@ -489,7 +499,7 @@ static struct image *must_find(struct images *images, const char *path)
     struct image *image = NULL;
     struct ferry_error err = {0};
 
-    if (images_open(images, path, LIMIT, &image, &err))
+    if (open_image(images, path, &image, &err))
         fail_msg("%s", err.text);
     return image;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "image_fixture.h"
+#include "program/program.h"
 
 #define STACK (1ull << 20)
 
@@ -168,11 +169,11 @@ static void test_no_memory(void **state)
     bytes = image->memory_bytes + image->unshared_bytes;
     assert_int_equal(bytes, 0x5000 + 0x1000); /* its pages; the copy of the one for data */
     fixture_init(&fixture, bytes - 1);
-    assert_int_equal(image_load(image, &fixture.space, &err), -ENOMEM);
+    assert_int_equal(image_load(image, 0, &fixture.space, &err), -ENOMEM);
     assert_non_null(strstr(err.text, "no room for its 24 KiB"));
     fixture_fini(&fixture);
     fixture_init(&fixture, bytes);
-    assert_int_equal(image_load(image, &fixture.space, &err), 0);
+    assert_int_equal(image_load(image, 0, &fixture.space, &err), 0);
     assert_int_equal(fixture.space.used_bytes, bytes);
     fixture_fini(&fixture);
     image_close(image);
@@ -229,6 +230,16 @@ static const uint64_t *check_vectors(const struct fixture *fixture, uint64_t rsp
     return words;
 }
 
+/* The stack of a program that needs no loader. */
+static int stack(struct image *image, struct fixture *fixture, const char *const *argv,
+                 char *const *envp, uint64_t control, uint64_t *rsp, struct ferry_error *err)
+{
+    const struct program program = {
+        .image = image, .name = "/a/name", .argv = (char **)(uintptr_t)argv};
+
+    return program_stack(&program, &fixture->space, STACK, envp, control, rsp, err);
+}
+
 static void test_stack(void **state)
 {
     const char *const argv[] = {"prog", "", "an argument", NULL};
@@ -241,9 +252,8 @@ static void test_stack(void **state)
 
     (void)state;
     load(&fixture, image);
-    assert_int_equal(image_stack(image, &fixture.space, STACK, (char *const *)argv,
-                                 (char *const *)envp, FERRY_SYSTEM_BASE, &rsp, NULL),
-                     0);
+    assert_int_equal(
+        stack(image, &fixture, argv, (char *const *)envp, FERRY_SYSTEM_BASE, &rsp, NULL), 0);
     aux = check_vectors(&fixture, rsp, argv, envp);
     assert_int_equal(aux_value(aux, AT_PHDR), TEXT + 64);
     assert_int_equal(aux_value(aux, AT_PHENT), 56);
@@ -259,7 +269,8 @@ static void test_stack(void **state)
                 aux_value(aux, AT_GID) == aux_value(aux, AT_EGID));
     assert_int_equal(aux_value(aux, FERRY_AT_CONTROL), FERRY_SYSTEM_BASE);
     assert_string_equal(string_at(&fixture, aux_value(aux, AT_PLATFORM)), "x86_64");
-    assert_string_equal(string_at(&fixture, aux_value(aux, AT_EXECFN)), image->path);
+    assert_string_equal(string_at(&fixture, aux_value(aux, AT_EXECFN)), "/a/name");
+    assert_int_equal(aux_value(aux, AT_BASE), 0);
     assert_false(has_aux(aux, AT_SYSINFO_EHDR));
     assert_non_null(space_at(&fixture.space, FERRY_PROGRAM_HIGH - STACK, STACK, SPACE_WRITE));
     assert_int_equal(space_prot(&fixture.space, rsp), SPACE_READ | SPACE_WRITE);
@@ -286,8 +297,7 @@ static void test_stack_alignment(void **state)
 
         memset(text, 'a', n);
         load(&fixture, image);
-        assert_int_equal(
-            image_stack(image, &fixture.space, STACK, (char *const *)argv, NULL, 0, &rsp, NULL), 0);
+        assert_int_equal(stack(image, &fixture, argv, NULL, 0, &rsp, NULL), 0);
         aux = check_vectors(&fixture, rsp, argv, (const char *const[]){NULL});
         random = look(&fixture, aux_value(aux, AT_RANDOM), sizeof(before));
         assert_memory_not_equal(random, before, sizeof(before));
@@ -313,17 +323,19 @@ static void test_stack_limit(void **state)
     memset(big, 'b', STACK);
     big[STACK / 4] = '\0';
     load(&fixture, image);
-    assert_int_equal(image_stack(image, &fixture.space, STACK, argv, NULL, 0, &rsp, &err), -E2BIG);
+    assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err),
+                     -E2BIG);
     assert_non_null(strstr(err.text, "of 256 KiB at most"));
     assert_int_equal(rsp, 1);
     assert_int_equal(space_prot(&fixture.space, FERRY_PROGRAM_HIGH - 1), 0);
     big[STACK / 4 - PAGE] = '\0';
-    assert_int_equal(image_stack(image, &fixture.space, STACK, argv, NULL, 0, &rsp, &err), 0);
+    assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err), 0);
     check_vectors(&fixture, rsp, (const char *const *)argv, (const char *const[]){NULL});
     fixture_fini(&fixture);
 
     fixture_init(&fixture, STACK - PAGE);
-    assert_int_equal(image_stack(image, &fixture.space, STACK, argv, NULL, 0, &rsp, &err), -ENOMEM);
+    assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err),
+                     -ENOMEM);
     assert_non_null(strstr(err.text, "no room for a stack of 1024 KiB"));
     fixture_fini(&fixture);
     free(big);

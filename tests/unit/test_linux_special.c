@@ -258,7 +258,7 @@ static void test_locks_and_sizes(void **state)
 static void test_closed_at_the_start(void **state)
 {
     struct ferry_vm *vm = *state;
-    struct linux_config config = {.heap_start = HEAP_START, .stderr_fd = -1, .closed = 1 | 4};
+    struct linux_config config = {.stderr_fd = -1, .closed = 1 | 4};
 
     linux_destroy(vm->linux_state);
     assert_int_equal(linux_create(vm, &config, &vm->linux_state), 0);

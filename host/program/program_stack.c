@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "program/image_internal.h"
+#include "program/program.h"
 
 #define RANDOM_BYTES 16
 #define STACK_ALIGN  16
@@ -42,7 +43,7 @@ static struct vector_size measure(char *const *vector)
     return size;
 }
 
-/* Stays in bounds: image_stack measured all strings before it made room. */
+/* Stays in bounds: program_stack measured all strings before it made room. */
 static uint64_t put(struct writer *writer, const void *data, size_t bytes)
 {
     writer->next -= bytes;
@@ -78,15 +79,16 @@ static uint64_t minimal_signal_stack(void)
 
 /* There is no AT_SYSINFO_EHDR, so C libraries ask for the time by system calls, and
  * AT_HWCAP2 is 0, so that they leave FSGSBASE alone. */
-static void put_aux(const struct image *image, struct writer *writer, uint64_t control_addr,
+static void put_aux(const struct program *program, struct writer *writer, uint64_t control_addr,
                     const uint8_t random[RANDOM_BYTES], uint64_t *words)
 {
+    const struct image *image = program->image, *loader = program->loader;
     const uint64_t all[][2] = {
         {AT_PHDR, image->phdr_addr},
         {AT_PHENT, sizeof(Elf64_Phdr)},
         {AT_PHNUM, image->phdr_addr ? image->phdr_count : 0},
         {AT_PAGESZ, FERRY_PAGE_BYTES},
-        {AT_BASE, 0},
+        {AT_BASE, loader ? loader->bias + program->loader_shift : 0},
         {AT_FLAGS, 0},
         {AT_ENTRY, image->entry},
         {AT_UID, IMAGE_USER},
@@ -100,23 +102,22 @@ static void put_aux(const struct image *image, struct writer *writer, uint64_t c
         {AT_MINSIGSTKSZ, minimal_signal_stack()},
         {AT_PLATFORM, put(writer, platform, sizeof(platform))},
         {AT_RANDOM, put(writer, random, RANDOM_BYTES)},
-        {AT_EXECFN, put(writer, image->path, strlen(image->path) + 1)},
+        {AT_EXECFN, put(writer, program->name, strlen(program->name) + 1)},
         {FERRY_AT_CONTROL, control_addr},
         {AT_NULL, 0},
     };
 
-    _Static_assert(sizeof(all) == AUX_WORDS * sizeof(uint64_t), "image_stack made room for them");
+    _Static_assert(sizeof(all) == AUX_WORDS * sizeof(uint64_t), "program_stack made room for them");
     memcpy(words, all, sizeof(all));
 }
 
-int image_stack(const struct image *image, struct space *space, uint64_t stack_bytes,
-                char *const *argv, char *const *envp, uint64_t control_addr, uint64_t *rsp,
-                struct ferry_error *err)
+int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
+                  char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err)
 {
-    struct vector_size args = measure(argv), env = measure(envp);
+    struct vector_size args = measure(program->argv), env = measure(envp);
     uint64_t words_bytes = (1 + args.words + env.words + AUX_WORDS) * sizeof(uint64_t);
     uint64_t strings_bytes =
-        args.bytes + env.bytes + strlen(image->path) + 1 + sizeof(platform) + RANDOM_BYTES;
+        args.bytes + env.bytes + strlen(program->name) + 1 + sizeof(platform) + RANDOM_BYTES;
     uint64_t total = page_up(words_bytes + strings_bytes + STACK_ALIGN);
     struct writer writer = {.addr = FERRY_PROGRAM_HIGH - total, .next = FERRY_PROGRAM_HIGH};
     unsigned prot = SPACE_READ | SPACE_WRITE;
@@ -125,29 +126,29 @@ int image_stack(const struct image *image, struct space *space, uint64_t stack_b
     int result;
 
     if (total > stack_bytes / 4)
-        return image_fail(err, -E2BIG, image->path,
+        return image_fail(err, -E2BIG, program->name,
                           "its arguments and environment take %llu KiB, of %llu KiB at most; pass "
                           "fewer or shorter ones",
                           (unsigned long long)total >> 10, (unsigned long long)stack_bytes >> 12);
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return image_fail(err, -EIO, image->path, "the kernel gives no random bytes");
-    if (image->stack_executable)
+        return image_fail(err, -EIO, program->name, "the kernel gives no random bytes");
+    if (program->image->stack_executable)
         prot |= SPACE_EXEC;
     result = space_map(space, FERRY_PROGRAM_HIGH - stack_bytes, stack_bytes, prot);
     if (result)
-        return image_fail(err, result, image->path,
+        return image_fail(err, result, program->name,
                           "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",
                           (unsigned long long)stack_bytes >> 10, strerror(-result));
     writer.host = space_at(space, writer.addr, total, SPACE_READ | SPACE_WRITE);
     if (!writer.host)
-        return image_fail(err, -EFAULT, image->path, "its stack cannot be written");
+        return image_fail(err, -EFAULT, program->name, "its stack cannot be written");
 
     /* The words lie below all strings: total has room for both and the alignment. */
     *rsp = (FERRY_PROGRAM_HIGH - strings_bytes - words_bytes) & ~(uint64_t)(STACK_ALIGN - 1);
     words = (uint64_t *)(void *)(writer.host + (*rsp - writer.addr));
     *words++ = args.words - 1;
-    words = put_vector(&writer, words, argv);
+    words = put_vector(&writer, words, program->argv);
     words = put_vector(&writer, words, envp);
-    put_aux(image, &writer, control_addr, random, words);
+    put_aux(program, &writer, control_addr, random, words);
     return 0;
 }

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program as a VM runs it: the image of its file, that of the dynamic loader which the file names,
+ * and its arguments. Where the file is a script, the image is that of its interpreter. All of these
+ * files are untrusted.
+ */
+#ifndef FERRY_HOST_PROGRAM_H
+#define FERRY_HOST_PROGRAM_H
+
+#include <stdint.h>
+
+#include <ferry/ferry.h>
+
+#include "program/image.h"
+
+struct images;
+
+/* Opens the files that a program names: interpreters and loaders. 0 or a negative errno. */
+struct program_opener {
+    int (*open)(void *arg, const char *name, struct image_source *out);
+    void *arg;
+};
+
+struct program {
+    struct images *images;        /* that the two are of, each with a reference */
+    struct image *image, *loader; /* loader NULL: it has none */
+    uint64_t loader_shift;        /* how far beyond its own place the loader is loaded */
+    char *name;                   /* the name it was started by (AT_EXECFN) */
+    char *file;                   /* the name of the image's file: another one for a script */
+    char **argv;                  /* NULL-terminated, in memory of its own */
+};
+
+/* Finds out what the file is and opens what else it needs; `name` and `argv` are copied. Takes over
+ * the source, also on an error. Sets all of *out, for program_close.
+ *
+ * Errors with a text, besides those of image_open: -ENOENT: an interpreter or loader is not there;
+ * -EACCES: it may not be run; -ELOOP: scripts that interpret each other in too many steps; -ELIBBAD:
+ * the loader is no loader. */
+int program_open(struct program *out, struct images *images, const struct program_opener *opener,
+                 const char *name, const struct image_source *source, char *const *argv,
+                 uint64_t limit_bytes, struct ferry_error *err);
+/* NULL members are allowed. */
+void program_close(struct program *program);
+
+/* Where it begins to run, and where its heap may begin. */
+uint64_t program_entry(const struct program *program);
+uint64_t program_end(const struct program *program);
+/* The memory that its images take at the start. */
+uint64_t program_memory_bytes(const struct program *program);
+
+/* Maps the images into a space that is free there. */
+int program_load(struct program *program, struct space *space, struct ferry_error *err);
+
+/* Builds the initial stack of the System V x86-64 ABI (argc, argv, envp,
+ * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY, AT_UID..,
+ * AT_SECURE, AT_RANDOM from getrandom, AT_HWCAP, AT_CLKTCK, AT_EXECFN, AT_PLATFORM,
+ * FERRY_AT_CONTROL) in a stack of stack_bytes (at most limited by the space) below
+ * FERRY_PROGRAM_HIGH. Returns the initial RSP.
+ * -E2BIG: arguments and environment do not fit. */
+int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
+                  char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err);
+
+/* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
+ * symbols. See image_symbolize. */
+void program_symbolize(const struct program *program, uint64_t addr, char *text, size_t bytes);
+
+#endif

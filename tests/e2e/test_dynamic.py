@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Dynamic programs and scripts run as ordinary processes do: the same bytes, the same status."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import tempfile
+
+from harness import FerryTest, ferry, main, pipe
+
+# What a program finds at its start; nothing of it depends on where things are.
+START = r"""
+#include <elf.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+extern char _start[];
+
+int main(int argc, char **argv)
+{
+    const Elf64_Ehdr *loader = (const Elf64_Ehdr *)getauxval(AT_BASE);
+    const Elf64_Phdr *header = (const Elf64_Phdr *)getauxval(AT_PHDR);
+    int segments = 0, named = 0;
+
+    for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++) {
+        segments += header[i].p_type == PT_LOAD;
+        named += header[i].p_type == PT_INTERP;
+    }
+    printf("loader %d, entry %d, segments %d, named %d\n",
+           loader && !memcmp(loader->e_ident, ELFMAG, SELFMAG),
+           getauxval(AT_ENTRY) == (unsigned long)_start, segments, named);
+    printf("started as %s\n", (const char *)getauxval(AT_EXECFN));
+    for (int i = 0; i < argc; i++)
+        printf("[%s]\n", argv[i]);
+    return 7;
+}
+"""
+
+# The file system of the host, read-only, so that the libraries are where they are for processes.
+SEEN = ["--ro", "/"]
+
+
+class Compared(FerryTest):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def path(self, name):
+        return os.path.join(self.directory.name, name)
+
+    def file(self, name, text, mode=0o755):
+        with open(self.path(name), "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(self.path(name), mode)
+        return self.path(name)
+
+    def build(self, name, compiler, *flags):
+        subprocess.run(
+            [compiler, "-x", "c", "-", "-o", self.path(name), *flags],
+            input=START.encode(), check=True,
+        )  # fmt: skip
+        return self.path(name)
+
+    def assert_same(self, *command, data=b""):
+        """As a process, and in Ferry."""
+        native = subprocess.run(command, input=data, capture_output=True, check=False)
+        result = ferry("run", *SEEN, *command, data=data)
+        self.assertEqual(result.output, native.stdout, result.errors)
+        self.assertEqual(result.status, native.returncode, result.errors)
+        return result
+
+
+class Programs(Compared):
+    def test_kinds(self):
+        """Each C library's loader; position-independent programs and others."""
+        for compiler, *flags in (
+            ["gcc", "-pie", "-fPIE"],
+            ["gcc", "-no-pie"],
+            ["gcc", "-pie", "-fPIE", "-Wl,-z,now", "-Wl,-z,noseparate-code"],
+            ["musl-gcc", "-no-pie"],
+            ["musl-gcc", "-pie", "-fPIE"],
+        ):
+            if not shutil.which(compiler):
+                continue
+            with self.subTest(compiler, flags=flags):
+                program = self.build("start", compiler, *flags)
+                result = self.assert_same(program, "one", "", "two words")
+                self.assertIn(b"loader 1, entry 1", result.output)
+
+    def test_pipeline(self):
+        data = os.urandom(100_000) + bytes(400_000)
+        result = pipe(["gzip -c", "gzip -dc", "gzip -c"], *SEEN, data=data)
+        self.assert_clean(result)
+        self.assertEqual(gzip.decompress(result.output), data)
+
+    def test_name_along_the_path(self):
+        program = self.build("found-along-the-path", "gcc")
+        env = {**os.environ, "PATH": self.directory.name}
+        result = ferry("run", *SEEN, "found-along-the-path", env=env)
+        self.assertEqual(result.status, 7, result.errors)
+        self.assertIn(f"started as {program}\n[found-along-the-path]\n", result.output.decode())
+
+    def test_loader_named_by_hand(self):
+        program = self.build("start", "gcc")
+        loader = subprocess.run(
+            ["sh", "-c", f"readelf -l {program} | sed -n 's/.*interpreter: \\(.*\\)]/\\1/p'"],
+            capture_output=True, check=True, text=True,
+        ).stdout.strip()  # fmt: skip
+        result = self.assert_same(loader, program, "one")
+        self.assertIn("[one]", result.output.decode())
+
+
+class Scripts(Compared):
+    def test_shell(self):
+        script = self.file("script", '#!/bin/sh -e\nread word\necho "$0 $1 $word"\nexit 3\n')
+        self.assert_same(script, "first", data=b"input\n")
+
+    def test_arguments(self):
+        """One argument at most, of the rest of the line; then the script, then what it was given."""
+        program = self.build("start", "gcc")
+        for line in (
+            program,
+            f"{program} -x",
+            f" \t{program}  \t-x -y \t ",
+            f"{program} " + 300 * "a",
+        ):
+            with self.subTest(line[:40]):
+                self.assert_same(self.file("script", f"#!{line}\nmore\n"), "one", "two words")
+
+    def test_line_without_end(self):
+        program = self.build("start", "gcc")
+        self.assert_same(self.file("script", f"#!{program}"))
+
+    def test_scripts_of_scripts(self):
+        """Linux goes through five."""
+        inner = self.build("start", "gcc")
+        for i in range(1, 6):
+            inner = self.file(f"script{i}", f"#!{inner} -{i}\n")
+            self.assert_same(inner, "word")
+        result = ferry("run", *SEEN, self.file("script6", f"#!{inner}\n"))
+        self.assert_error(result, "script6'.*more than 5")
+        self.assertEqual(result.status, 126)
+
+    def test_stages(self):
+        script = self.file("double", "#!/bin/sed -f\np\n")
+        result = pipe([script, script], *SEEN, data=b"a\nb\n")
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"aaaabbbb".replace(b"a", b"a\n").replace(b"b", b"b\n"))
+
+
+if __name__ == "__main__":
+    main()
