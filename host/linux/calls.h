@@ -75,6 +75,17 @@ struct linux_state;
     /* event.c */                                  \
     CALL(eventfd, sys_eventfd)                     \
     CALL(eventfd2, sys_eventfd2)                   \
+    /* epoll.c */                                  \
+    CALL(epoll_create, sys_epoll_create)           \
+    CALL(epoll_create1, sys_epoll_create1)         \
+    CALL(epoll_ctl, sys_epoll_ctl)                 \
+    CALL(epoll_wait, sys_epoll_wait)               \
+    CALL(epoll_pwait, sys_epoll_pwait)             \
+    CALL(epoll_pwait2, sys_epoll_pwait2)           \
+    /* timer.c */                                  \
+    CALL(timerfd_create, sys_timerfd_create)       \
+    CALL(timerfd_settime, sys_timerfd_settime)     \
+    CALL(timerfd_gettime, sys_timerfd_gettime)     \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/epoll.h"
 #include "linux/file_type.h"
 #include "linux/state.h"
 
@@ -54,6 +55,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
         vm_file_give_back(state->vm);
     }
     state->files[file->kind]--;
+    epoll_forget(state, file);
     give_back(state, file);
     free(file);
 }

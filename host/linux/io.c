@@ -23,15 +23,19 @@ int64_t file_get(struct linux_state *state, struct open_file *file, void *to, si
 {
     const struct file_type *type = file_type(file);
 
-    /* Without `get` the other end is not here, although the file was opened for both. */
-    return type->get ? type->get(state, file, to, bytes) : -EBADF;
+    if (type->get)
+        return type->get(state, file, to, bytes);
+    /* The other end is not here, although the file was opened for both. */
+    return file->object ? -EINVAL : -EBADF;
 }
 
 int64_t file_put(struct linux_state *state, struct open_file *file, const void *from, size_t bytes)
 {
     const struct file_type *type = file_type(file);
 
-    return type->put ? type->put(state, file, from, bytes) : -EBADF;
+    if (type->put)
+        return type->put(state, file, from, bytes);
+    return file->object ? -EINVAL : -EBADF;
 }
 
 bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result)

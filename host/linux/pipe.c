@@ -51,11 +51,12 @@ static void pipe_release(struct linux_state *state, const struct open_file *file
 static int64_t pipe_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
 {
     struct pipe *pipe = pipe_of(file);
+    bool was_full = byte_ring_room(&pipe->ring) < PIPE_BUF;
     size_t got = byte_ring_get(&pipe->ring, to, bytes);
 
     if (!got)
         return bytes && pipe->writers ? -EAGAIN : 0;
-    pipe->out_edges++;
+    pipe->out_edges += was_full && byte_ring_room(&pipe->ring) >= PIPE_BUF;
     vm_wake(state->vm);
     return (int64_t)got;
 }

@@ -45,6 +45,8 @@ enum file_kind {
     FILE_LIST,      /* /proc/self/fd */
     FILE_PIPE,      /* pipe.c */
     FILE_EVENT,     /* event.c */
+    FILE_EPOLL,     /* epoll.c */
+    FILE_TIMER,     /* timer.c */
     FILE_KINDS,
 };
 
@@ -62,8 +64,9 @@ struct open_file {
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;
     void *object;        /* what it works on; of the kinds that have one */
+    unsigned watches;    /* sets of epoll that it is in */
     uint32_t pipe_bytes; /* what F_SETPIPE_SZ said; 0: nothing */
-    uint32_t stalls;     /* how often a stream had nothing, or no room, and did not wait */
+    uint32_t stalls;     /* of a stream: how often it was read, or had no room */
 };
 
 struct descriptor {
@@ -177,7 +180,9 @@ struct linux_state {
     struct refused refused_last;
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
-    bool said_int80; /* a 32-bit call was already said not to be offered */
+    struct epoll *epolls; /* all of them */
+    unsigned epoll_items; /* in all of them */
+    bool said_int80;      /* a 32-bit call was already said not to be offered */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */

@@ -49,11 +49,12 @@ static int64_t input_get(struct linux_state *state, struct open_file *file, void
         if (ready <= 0)
             return ready ? ready : -EAGAIN;
     }
+    file->stalls++; /* to a program that waits for changes, what comes next is new */
     return stream_read(vm_stream(state->vm), to, bytes);
 }
 
 /* A stream does not count what arrives. So readiness is new to a program that waits for changes
- * after it was told that there is nothing. */
+ * once it read, or found no room. */
 static int poll_stream(struct linux_state *state, const struct open_file *file, int want,
                        struct readiness *readiness)
 {

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import unittest
+from subprocess import PIPE
 
 from harness import FERRY, PATIENCE, FerryTest, Result, box, guest, main, pipe_command
 
@@ -79,9 +80,38 @@ class Process(FerryTest):
 class Objects(FerryTest):
     def test_pipes_and_their_like_are_answered_as_on_the_host(self):
         host, vm = both("asks_objects")
-        self.assertGreater(len(host[1].splitlines()), 90)
+        self.assertGreater(len(host[1].splitlines()), 200)
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
+
+    def test_one_wait_for_input_and_objects(self):
+        """Each word of input is sent once the program says that it waits for it."""
+        said = []
+        for words in ([], [FERRY, "run"]):
+            command = [*words, guest("asks_objects"), "mixed"]
+            with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as program:
+                lines = []
+                for line in program.stdout:
+                    lines.append(line)
+                    if line in (b"ready\n", b"more\n"):
+                        program.stdin.write(b"word")
+                        program.stdin.flush()
+                    elif line == b"end\n":
+                        program.stdin.close()
+            said.append(lines)
+            self.assertEqual(program.returncode, 0)
+        self.assertGreater(len(said[0]), 30)
+        self.assertEqual(said[1], said[0])
+
+    def test_waits_for_ever_end(self):
+        for how in ("read", "write", "event", "timer", "splice", "poll", "epoll"):
+            with self.subTest(how):
+                command = [FERRY, "run", guest("asks_objects"), how]
+                with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as program:
+                    self.assertEqual(program.stdout.readline(), b"ready\n")
+                    program.send_signal(signal.SIGINT)
+                    self.assertEqual(program.wait(PATIENCE), -signal.SIGINT)
+                    self.assertEqual(program.stdout.read(), b"")
 
 
 RESULT = "89c7b83c0000000f05"  # mov %eax, %edi; mov $60, %eax; syscall: exits with what RAX holds

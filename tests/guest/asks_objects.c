@@ -6,11 +6,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -189,6 +191,163 @@ static void moves(void)
     close(file);
 }
 
+/* What epoll tells within a while, in the order of the data. */
+static void say_told(const char *what, int set, int timeout_ms)
+{
+    struct epoll_event told[8];
+    int count = epoll_wait(set, told, 8, timeout_ms);
+
+    say(what, count);
+    for (uint64_t data = 0; data < 16; data++) {
+        for (int i = 0; i < count; i++) {
+            if (told[i].data.u64 == data)
+                printf("  %d: %#x\n", (int)data, told[i].events);
+        }
+    }
+}
+
+static void watch(const char *what, int set, int how, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)fd};
+
+    say(what, epoll_ctl(set, how, fd, &event));
+}
+
+static void sets(void)
+{
+    int set = epoll_create1(EPOLL_CLOEXEC), ends[2], other;
+    char text[64];
+
+    say("epoll", set);
+    say_kind("it", set);
+    say("flags", epoll_create1(1));
+    say("size", epoll_create(0));
+    say("pipe", pipe2(ends, O_NONBLOCK));
+    watch("itself", set, EPOLL_CTL_ADD, set, EPOLLIN);
+    watch("no set", ends[0], EPOLL_CTL_ADD, ends[1], EPOLLIN);
+    watch("none", set, EPOLL_CTL_ADD, 77, EPOLLIN);
+    watch("a change of none", set, EPOLL_CTL_MOD, ends[0], EPOLLIN);
+    watch("no call", set, 9, ends[0], EPOLLIN);
+    watch("a file", set, EPOLL_CTL_ADD, other = open("/dev/null", O_RDONLY), EPOLLIN);
+    close(other);
+    watch("reader", set, EPOLL_CTL_ADD, ends[0], EPOLLIN);
+    watch("reader again", set, EPOLL_CTL_ADD, ends[0], EPOLLIN);
+    watch("writer", set, EPOLL_CTL_ADD, ends[1], EPOLLIN);
+    say_told("nothing", set, 0);
+    say_told("nothing for a while", set, 10);
+    fill_up(ends[1], 3);
+    say_told("level", set, -1);
+    say_told("level again", set, -1);
+    watch("writer too", set, EPOLL_CTL_MOD, ends[1], EPOLLOUT | EPOLLET);
+    say_told("both", set, -1);
+    say_told("the edge is told", set, 0);
+    say("read", read(ends[0], text, 10));
+    watch("by edge", set, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLET);
+    say_told("no edge", set, 0);
+    fill_up(ends[1], 3);
+    say_told("an edge", set, 0);
+    say_told("no edge", set, 0);
+    fill_up(ends[1], 3);
+    say_told("another edge", set, 0);
+    say("read", read(ends[0], text, 1));
+    say_told("no edge", set, 0);
+    watch("once", set, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLONESHOT);
+    say_told("once", set, 0);
+    say_told("not again", set, 0);
+    watch("once more", set, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLONESHOT);
+    say_told("once", set, 0);
+    watch("exclusive", set, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLEXCLUSIVE);
+    say("taken out", epoll_ctl(set, EPOLL_CTL_DEL, ends[0], NULL));
+    say("taken out again", epoll_ctl(set, EPOLL_CTL_DEL, ends[0], NULL));
+    watch("exclusive", set, EPOLL_CTL_ADD, ends[0], EPOLLIN | EPOLLEXCLUSIVE);
+    watch("exclusive changed", set, EPOLL_CTL_MOD, ends[0], EPOLLIN);
+    say_told("exclusive", set, 0);
+    other = dup(ends[0]);
+    close(ends[0]);
+    say_told("closed and open elsewhere", set, 0);
+    close(other);
+    say_told("no reader", set, 0);
+    say("room for none", epoll_wait(set, NULL, 0, 0));
+    say("nowhere", syscall(SYS_epoll_wait, set, 1, 1, 0));
+    close(ends[1]);
+    say_told("empty", set, 0);
+    close(set);
+}
+
+static void nested_sets(void)
+{
+    int set[7], fd = eventfd(0, EFD_NONBLOCK);
+
+    for (int i = 0; i < 7; i++)
+        set[i] = epoll_create1(0);
+    watch("event", set[0], EPOLL_CTL_ADD, fd, EPOLLIN);
+    watch("set", set[1], EPOLL_CTL_ADD, set[0], EPOLLIN);
+    watch("set", set[2], EPOLL_CTL_ADD, set[1], EPOLLIN | EPOLLET);
+    watch("circle", set[0], EPOLL_CTL_ADD, set[2], EPOLLIN);
+    say_events("a set", set[1]);
+    put_count(fd, 1);
+    say_events("a set with something", set[1]);
+    say_told("outer", set[2], -1);
+    say_told("outer again", set[2], 0);
+    put_count(fd, 1);
+    say_told("outer", set[2], 0);
+    say_told("middle", set[1], 0);
+    for (int i = 0; i < 7; i++)
+        close(set[i]);
+    close(fd);
+}
+
+static void set_timer(const char *what, int fd, int flags, long value_ms, long interval_ms)
+{
+    struct itimerspec spec = {{interval_ms / 1000, interval_ms % 1000 * 1000000},
+                              {value_ms / 1000, value_ms % 1000 * 1000000}};
+
+    say(what, timerfd_settime(fd, flags, &spec, &spec));
+    printf("had %ld, interval %ld\n", (long)spec.it_value.tv_sec, spec.it_interval.tv_nsec);
+}
+
+static void timers(void)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), set = epoll_create1(0);
+    struct itimerspec spec;
+    struct pollfd entry = {fd, POLLIN, 0};
+
+    say("timerfd", fd);
+    say_kind("it", fd);
+    say("clock", timerfd_create(77, 0));
+    say("flags", timerfd_create(CLOCK_REALTIME, 1));
+    say("no timer", timerfd_gettime(1, &spec));
+    say_events("not set", fd);
+    get_count(fd);
+    put_count(fd, 1);
+    set_timer("bad", fd, 0, -1, 0);
+    set_timer("flags", fd, 8, 1, 0);
+    set_timer("far", fd, 0, 500500, 7);
+    say("get", timerfd_gettime(fd, &spec));
+    printf("left %ld, interval %ld\n", (long)spec.it_value.tv_sec, spec.it_interval.tv_nsec);
+    watch("timer", set, EPOLL_CTL_ADD, fd, EPOLLIN);
+    say_told("not yet", set, 5);
+    set_timer("near", fd, 0, 20, 0);
+    say_told("expired", set, -1);
+    say("poll", poll(&entry, 1, -1));
+    get_count(fd);
+    get_count(fd);
+    say_told("once", set, 30);
+    set_timer("past", fd, TFD_TIMER_ABSTIME, 1, 0);
+    get_count(fd);
+    set_timer("off", fd, 0, 0, 1);
+    say_told("off", set, 5);
+    fcntl(fd, F_SETFL, 0);
+    set_timer("waiting", fd, 0, 20, 0);
+    get_count(fd);
+    close(fd);
+    fd = timerfd_create(CLOCK_REALTIME, 0);
+    set_timer("far past, by the clock on the wall", fd, TFD_TIMER_ABSTIME, 1000, 0);
+    get_count(fd);
+    close(fd);
+    close(set);
+}
+
 /* What would wait for ever does not, and a wait takes what comes with a time. */
 static void waits(void)
 {
@@ -208,12 +367,87 @@ static void waits(void)
     close(ends[1]);
 }
 
-int main(void)
+/* Standard input, a pipe, an event and a timer in one wait; each comes in its turn. */
+static void mixed(void)
+{
+    int ends[2], event = eventfd(0, EFD_NONBLOCK), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    int set = epoll_create1(0);
+    char text[16];
+
+    say("pipe", pipe(ends));
+    watch("input", set, EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN | EPOLLET);
+    watch("reader", set, EPOLL_CTL_ADD, ends[0], EPOLLIN);
+    watch("event", set, EPOLL_CTL_ADD, event, EPOLLIN);
+    watch("timer", set, EPOLL_CTL_ADD, timer, EPOLLIN);
+    printf("ready\n");
+    fflush(stdout);
+    say_told("input", set, -1);
+    say("read", read(STDIN_FILENO, text, sizeof text));
+    fill_up(ends[1], 3);
+    say_told("reader", set, -1);
+    say("read", read(ends[0], text, sizeof text));
+    put_count(event, 1);
+    say_told("event", set, -1);
+    get_count(event);
+    set_timer("timer", timer, 0, 20, 0);
+    say_told("timer", set, -1);
+    get_count(timer);
+    printf("more\n");
+    fflush(stdout);
+    say_told("input", set, -1);
+    say("read", read(STDIN_FILENO, text, sizeof text));
+    printf("end\n");
+    fflush(stdout);
+    say_told("input", set, -1);
+    say("read", read(STDIN_FILENO, text, sizeof text));
+}
+
+/* Waits for what nobody will do. */
+static void wait_for_ever(const char *how)
+{
+    int ends[2], set = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct pollfd entry;
+    char text[1];
+
+    if (pipe(ends) || epoll_ctl(set, EPOLL_CTL_ADD, ends[0], &event))
+        fail("no pipe");
+    printf("ready\n");
+    fflush(stdout);
+    entry = (struct pollfd){set, POLLIN, 0};
+    if (strcmp(how, "read") == 0)
+        say(how, read(ends[0], text, 1));
+    else if (strcmp(how, "write") == 0)
+        fill_up(ends[1], 65537);
+    else if (strcmp(how, "event") == 0)
+        get_count(eventfd(0, 0));
+    else if (strcmp(how, "timer") == 0)
+        get_count(timer);
+    else if (strcmp(how, "splice") == 0)
+        say(how, splice(ends[0], NULL, STDOUT_FILENO, NULL, 1, 0));
+    else if (strcmp(how, "poll") == 0)
+        say(how, poll(&entry, 1, -1));
+    else
+        say(how, epoll_wait(set, &event, 1, -1));
+}
+
+int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    if (argc > 1 && strcmp(argv[1], "mixed") == 0) {
+        mixed();
+        return 0;
+    }
+    if (argc > 1) {
+        wait_for_ever(argv[1]);
+        return 1;
+    }
     pipes();
     events();
     moves();
+    sets();
+    nested_sets();
+    timers();
     waits();
     return 0;
 }
