@@ -52,16 +52,18 @@ bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, uns
 
     if (state->limits[RLIMIT_AS].rlim_cur != RLIM_INFINITY &&
         !fits(state, RLIMIT_AS,
-              space_mapped_bytes(space, low, FERRY_PROGRAM_HIGH, 0, 0) -
-                  space_mapped_bytes(space, start, end, 0, 0),
+              space_mapped_bytes(space, guest_addr(low), guest_addr(FERRY_PROGRAM_HIGH), 0, 0) -
+                  space_mapped_bytes(space, guest_addr(start), guest_addr(end), 0, 0),
               bytes))
         return false;
     /* From memory_bytes on the space's own limit is the stricter one. */
     return (prot & data) != SPACE_WRITE ||
            state->limits[RLIMIT_DATA].rlim_cur >= state->memory_bytes ||
            fits(state, RLIMIT_DATA,
-                space_mapped_bytes(space, low, state->stack_start, SPACE_WRITE, SPACE_SHARED) -
-                    space_mapped_bytes(space, start, end, SPACE_WRITE, SPACE_SHARED),
+                space_mapped_bytes(space, guest_addr(low), guest_addr(state->stack_start),
+                                   SPACE_WRITE, SPACE_SHARED) -
+                    space_mapped_bytes(space, guest_addr(start), guest_addr(end), SPACE_WRITE,
+                                       SPACE_SHARED),
                 bytes);
 }
 
@@ -77,8 +79,9 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
     if (start < state->stack_start) {
         uint64_t more = state->stack_start - start;
 
-        if (space_find(space, start, more) != start ||
-            space_map(space, start, more, space_prot(space, state->stack_start)))
+        if (space_find(space, guest_addr(start), more).value != start ||
+            space_map(space, guest_addr(start), more,
+                      space_prot(space, guest_addr(state->stack_start))))
             return -EPERM;
     } else {
         if (sp < state->stack_start || sp > FERRY_PROGRAM_HIGH)
@@ -86,7 +89,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
         if (start > sp - RED_ZONE)
             start = page_down(sp - RED_ZONE);
         if (start > state->stack_start)
-            result = space_unmap(space, state->stack_start, start - state->stack_start);
+            result = space_unmap(space, guest_addr(state->stack_start), start - state->stack_start);
         else
             start = state->stack_start;
     }

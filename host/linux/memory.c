@@ -68,9 +68,10 @@ static int heap_grow(struct linux_state *state, uint64_t end)
 
     if (!limits_allow(state, state->heap_mapped, bytes, SPACE_WRITE))
         return -ENOMEM;
-    if (end > HEAP_MAX || space_find(space, state->heap_mapped, bytes) != state->heap_mapped)
+    if (end > HEAP_MAX ||
+        space_find(space, guest_addr(state->heap_mapped), bytes).value != state->heap_mapped)
         return -ENOMEM;
-    result = space_map_heap(space, state->heap_mapped, bytes);
+    result = space_map_heap(space, guest_addr(state->heap_mapped), bytes);
     if (!result)
         state->heap_mapped = end;
     return result;
@@ -90,7 +91,7 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
             heap_grow(state, end))
             return (int64_t)state->heap_break;
     } else if (wanted < state->heap_break && end < state->heap_mapped) {
-        if (space_unmap(vm_space(state->vm), end, state->heap_mapped - end))
+        if (space_unmap(vm_space(state->vm), guest_addr(end), state->heap_mapped - end))
             return (int64_t)state->heap_break;
         state->heap_mapped = end;
     }
@@ -125,16 +126,16 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
             return -EPERM;
         if (addr > FERRY_PROGRAM_HIGH || bytes > FERRY_PROGRAM_HIGH - addr)
             return -ENOMEM;
-        if (flags & MAP_FIXED_NOREPLACE && space_find(space, addr, bytes) != addr)
+        if (flags & MAP_FIXED_NOREPLACE && space_find(space, guest_addr(addr), bytes).value != addr)
             return -EEXIST;
         return (int64_t)addr;
     }
     if (flags & MAP_HUGETLB)
         return -ENOMEM; /* there is no such memory */
     if (flags & MAP_32BIT)
-        found = space_find_within(space, LOW_START, LOW_END, bytes);
+        found = space_find_within(space, guest_addr(LOW_START), guest_addr(LOW_END), bytes).value;
     else
-        found = space_find(space, addr & ~(PAGE - 1), bytes);
+        found = space_find(space, guest_addr(addr & ~(PAGE - 1)), bytes).value;
     return found ? (int64_t)found : -ENOMEM;
 }
 
@@ -200,12 +201,12 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     int copy, result;
 
     /* Before it is read: a program must not make the host hold more than it may have. */
-    if (!space_has_room(space, addr, bytes, prot))
+    if (!space_has_room(space, guest_addr(addr), bytes, prot))
         return -ENOMEM;
     copy = file_copy(state, file, bytes, offset, &file_bytes);
     if (copy < 0)
         return copy;
-    result = space_map_copy(space, addr, bytes, prot, copy, file_bytes);
+    result = space_map_copy(space, guest_addr(addr), bytes, prot, copy, file_bytes);
     close(copy);
     return result;
 }
@@ -261,7 +262,7 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     if (file)
         result = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
     else
-        result = space_map(vm_space(state->vm), (uint64_t)addr, bytes, prot);
+        result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);
     return result ? result : addr;
 }
 
@@ -277,7 +278,7 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
         start = FERRY_PROGRAM_LOW;
     if (end > FERRY_PROGRAM_HIGH)
         end = FERRY_PROGRAM_HIGH;
-    return start < end ? space_unmap(vm_space(state->vm), start, end - start) : 0;
+    return start < end ? space_unmap(vm_space(state->vm), guest_addr(start), end - start) : 0;
 }
 
 int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
@@ -302,5 +303,5 @@ int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
     if (prot & PROT_WRITE && start < state->stack_start &&
         !limits_allow(state, start, bytes, (unsigned)prot & PROT_ALL))
         return -ENOMEM;
-    return space_protect(vm_space(state->vm), start, bytes, (unsigned)prot & PROT_ALL);
+    return space_protect(vm_space(state->vm), guest_addr(start), bytes, (unsigned)prot & PROT_ALL);
 }

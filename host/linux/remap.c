@@ -21,15 +21,15 @@
 /* ---- mremap -------------------------------------------------------------- */
 
 struct move {
-    uint64_t old, bytes; /* what there is */
-    uint64_t new_bytes;
+    struct guest_addr old;
+    uint64_t bytes, new_bytes;
     unsigned prot; /* with SPACE_SHARED */
     bool file;
 };
 
 /* Makes the mapping longer at `to`, by copying: moved memory would never be one region with its
  * new end. */
-static int64_t grow_by_copy(struct space *space, const struct move *move, uint64_t to)
+static int64_t grow_by_copy(struct space *space, const struct move *move, struct guest_addr to)
 {
     int result = space_map(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
 
@@ -42,11 +42,11 @@ static int64_t grow_by_copy(struct space *space, const struct move *move, uint64
         result = space_unmap(space, move->old, move->bytes);
     if (result)
         space_unmap(space, to, move->new_bytes);
-    return result ? result : (int64_t)to;
+    return result ? result : (int64_t)to.value;
 }
 
 /* The same of memory without rights, which cannot be read. */
-static int64_t grow_by_move(struct space *space, const struct move *move, uint64_t to)
+static int64_t grow_by_move(struct space *space, const struct move *move, struct guest_addr to)
 {
     int result = space_map(space, to, move->new_bytes, move->prot);
 
@@ -54,10 +54,10 @@ static int64_t grow_by_move(struct space *space, const struct move *move, uint64
         result = space_move(space, move->old, move->bytes, to);
     if (result)
         space_unmap(space, to, move->new_bytes);
-    return result ? result : (int64_t)to;
+    return result ? result : (int64_t)to.value;
 }
 
-static int64_t grow_to(struct space *space, const struct move *move, uint64_t to)
+static int64_t grow_to(struct space *space, const struct move *move, struct guest_addr to)
 {
     if (move->file)
         return -ENOMEM; /* the rest of the file was not copied */
@@ -65,53 +65,58 @@ static int64_t grow_to(struct space *space, const struct move *move, uint64_t to
 }
 
 /* Moves to an address of the program's choice. */
-static int64_t move_fixed(struct space *space, struct move *move, uint64_t to)
+static int64_t move_fixed(struct space *space, struct move *move, struct guest_addr to)
 {
+    uint64_t start = to.value, old = move->old.value;
     int result = 0;
 
-    if (to & (PAGE - 1) || (to < move->old + move->bytes && move->old < to + move->new_bytes))
+    if (start & (PAGE - 1) || (start < old + move->bytes && old < start + move->new_bytes))
         return -EINVAL;
-    if (to < FERRY_PROGRAM_LOW)
+    if (start < FERRY_PROGRAM_LOW)
         return -EPERM;
-    if (to > FERRY_PROGRAM_HIGH || move->new_bytes > FERRY_PROGRAM_HIGH - to)
+    if (start > FERRY_PROGRAM_HIGH || move->new_bytes > FERRY_PROGRAM_HIGH - start)
         return -ENOMEM;
     if (move->new_bytes > move->bytes)
         return grow_to(space, move, to);
     if (move->new_bytes < move->bytes)
-        result = space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
+        result = space_unmap(space, guest_addr_add(move->old, move->new_bytes),
+                             move->bytes - move->new_bytes);
     if (!result)
         result = space_move(space, move->old, move->new_bytes, to);
-    return result ? result : (int64_t)to;
+    return result ? result : (int64_t)to.value;
 }
 
 /* Stays where it is if that can be. */
 static int64_t resize(struct space *space, const struct move *move, bool may_move)
 {
-    uint64_t end = move->old + move->bytes, more = move->new_bytes - move->bytes, to;
+    struct guest_addr end = guest_addr_add(move->old, move->bytes), to = guest_addr(0);
+    uint64_t more = move->new_bytes - move->bytes;
 
     if (move->new_bytes <= move->bytes) {
-        int result =
-            move->new_bytes == move->bytes
-                ? 0
-                : space_unmap(space, move->old + move->new_bytes, move->bytes - move->new_bytes);
+        int result = move->new_bytes == move->bytes
+                         ? 0
+                         : space_unmap(space, guest_addr_add(move->old, move->new_bytes),
+                                       move->bytes - move->new_bytes);
 
-        return result ? result : (int64_t)move->old;
+        return result ? result : (int64_t)move->old.value;
     }
-    if (!move->file && space_find(space, end, more) == end &&
+    if (!move->file && space_find(space, end, more).value == end.value &&
         !space_map(space, end, more, move->prot))
-        return (int64_t)move->old;
-    to = may_move ? space_find(space, 0, move->new_bytes) : 0;
-    return to ? grow_to(space, move, to) : -ENOMEM;
+        return (int64_t)move->old.value;
+    if (may_move)
+        to = space_find(space, guest_addr(0), move->new_bytes);
+    return to.value ? grow_to(space, move, to) : -ENOMEM;
 }
 
 int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
-    struct move move = {.old = arg[0], .bytes = page_up(arg[1]), .new_bytes = page_up(arg[2])};
+    struct move move = {
+        .old = guest_addr(arg[0]), .bytes = page_up(arg[1]), .new_bytes = page_up(arg[2])};
     uint64_t flags = arg[3];
     bool shrinks;
 
-    if (move.old & (PAGE - 1) || !move.bytes || !move.new_bytes ||
+    if (move.old.value & (PAGE - 1) || !move.bytes || !move.new_bytes ||
         flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
         (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
@@ -124,10 +129,11 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
     if (!space_is_uniform(space, move.old, shrinks ? PAGE : move.bytes, &move.prot, &move.file))
         return -EFAULT;
     /* The limits are about sums: it may as well lie where it was. */
-    if (move.new_bytes > move.bytes && !limits_allow(state, move.old, move.new_bytes, move.prot))
+    if (move.new_bytes > move.bytes &&
+        !limits_allow(state, move.old.value, move.new_bytes, move.prot))
         return -ENOMEM;
     if (flags & MREMAP_FIXED)
-        return move_fixed(space, &move, arg[4]);
+        return move_fixed(space, &move, guest_addr(arg[4]));
     return resize(space, &move, flags & MREMAP_MAYMOVE);
 }
 
@@ -135,23 +141,23 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 
 /* Pages that are asked for beforehand are allocated at their first use; the answer says only
  * whether they can be. */
-static int64_t populate(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+static int64_t populate(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
 {
     if (!bytes || space_at(space, start, bytes, prot))
         return 0;
     if (!space_at(space, start, bytes, 0))
         return -ENOMEM;
-    return space_beyond_file(space, start + bytes - 1) ? -EFAULT : -EINVAL;
+    return space_beyond_file(space, guest_addr_add(start, bytes - 1)) ? -EFAULT : -EINVAL;
 }
 
 /* Advice that may be ignored. */
-static int64_t ignore(struct space *space, uint64_t start, uint64_t bytes)
+static int64_t ignore(struct space *space, struct guest_addr start, uint64_t bytes)
 {
     return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
 }
 
 /* Advice for private memory that is no file's, which may be ignored too. */
-static int64_t ignore_anonymous(struct space *space, uint64_t start, uint64_t bytes)
+static int64_t ignore_anonymous(struct space *space, struct guest_addr start, uint64_t bytes)
 {
     unsigned prot;
     bool file;
@@ -161,7 +167,7 @@ static int64_t ignore_anonymous(struct space *space, uint64_t start, uint64_t by
     return ignore(space, start, bytes);
 }
 
-static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool remove)
+static int64_t discard(struct space *space, struct guest_addr start, uint64_t bytes, bool remove)
 {
     unsigned prot;
     bool file;
@@ -175,9 +181,11 @@ static int64_t discard(struct space *space, uint64_t start, uint64_t bytes, bool
 int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
-    uint64_t start = arg[0], bytes = page_up(arg[1]), end;
+    struct guest_addr start = guest_addr(arg[0]);
+    uint64_t bytes = page_up(arg[1]), end;
 
-    if (start & (PAGE - 1) || (arg[1] && !bytes) || __builtin_add_overflow(start, bytes, &end))
+    if (start.value & (PAGE - 1) || (arg[1] && !bytes) ||
+        __builtin_add_overflow(start.value, bytes, &end))
         return -EINVAL;
     switch (arg[2]) {
     case MADV_NORMAL:
@@ -217,11 +225,11 @@ int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
 /* The range that a call of this family names: -ENOMEM if a part of it is not mapped. */
 static int64_t check_mapped(struct linux_state *state, uint64_t start, uint64_t bytes)
 {
-    uint64_t in_page = start & (PAGE - 1), all = page_up(bytes + in_page);
+    uint64_t first = page_down(start), all = page_up(bytes + (start - first));
 
-    if (bytes + in_page < bytes || (bytes && !all) || start - in_page + all < start - in_page)
+    if (bytes + (start - first) < bytes || (bytes && !all) || first + all < first)
         return -EINVAL;
-    return !bytes || space_at(vm_space(state->vm), start - in_page, all, 0) ? 0 : -ENOMEM;
+    return !bytes || space_at(vm_space(state->vm), guest_addr(first), all, 0) ? 0 : -ENOMEM;
 }
 
 /* Nothing inside a VM takes memory away from its program: it is locked as far as the VM goes. */
@@ -253,7 +261,7 @@ int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!arg[1])
         return 0;
-    host = pages ? space_at(vm_space(state->vm), start, pages * PAGE, 0) : NULL;
+    host = pages ? space_at(vm_space(state->vm), guest_addr(start), pages * PAGE, 0) : NULL;
     if (!host)
         return -ENOMEM;
     for (uint64_t done = 0; done < pages; done += MINCORE_PAGES) {

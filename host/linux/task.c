@@ -391,7 +391,7 @@ int64_t sys_mbind(struct linux_state *state, const uint64_t arg[6])
 
     if (arg[0] & (FERRY_PAGE_BYTES - 1) || arg[2] != MPOL_DEFAULT || arg[3] || arg[5])
         return -EINVAL;
-    return !bytes || space_at(vm_space(state->vm), arg[0], bytes, 0) ? 0 : -EFAULT;
+    return !bytes || space_at(vm_space(state->vm), guest_addr(arg[0]), bytes, 0) ? 0 : -EFAULT;
 }
 
 /* Nobody else runs in this memory, so there is always order. */

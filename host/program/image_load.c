@@ -24,15 +24,15 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
     uint64_t start = segment->addr + loader->bias;
     uint64_t file_end = start + segment->file_bytes, end = start + segment->memory_bytes;
     uint64_t page_end = page + FERRY_PAGE_BYTES, zero_from = max_u64(file_end, page);
-    unsigned write = SPACE_READ | SPACE_WRITE, had = space_prot(loader->space, page);
+    unsigned write = SPACE_READ | SPACE_WRITE, had = space_prot(loader->space, guest_addr(page));
     int result = 0;
     char *host;
 
     if ((had & write) != write)
-        result = space_protect(loader->space, page, FERRY_PAGE_BYTES, write);
+        result = space_protect(loader->space, guest_addr(page), FERRY_PAGE_BYTES, write);
     if (result)
         return result;
-    host = space_at(loader->space, page, FERRY_PAGE_BYTES, write);
+    host = space_at(loader->space, guest_addr(page), FERRY_PAGE_BYTES, write);
     if (!host)
         return -EFAULT;
     if (with_file && file_end > start) {
@@ -49,7 +49,7 @@ static int fill_page(const struct loader *loader, const struct image_segment *se
     /* Only where they change: each call may split a region. */
     return had == prot && (had & write) == write
                ? 0
-               : space_protect(loader->space, page, FERRY_PAGE_BYTES, prot);
+               : space_protect(loader->space, guest_addr(page), FERRY_PAGE_BYTES, prot);
 }
 
 static int load_segment(struct loader *loader, const struct image_segment *segment)
@@ -62,7 +62,7 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
     if (first < loader->mapped_end) {
         /* The page begins with the segment before: it gets the bytes of both and the
          * rights of both, since a page cannot have less. */
-        unsigned prot = segment->prot | space_prot(loader->space, first);
+        unsigned prot = segment->prot | space_prot(loader->space, guest_addr(first));
 
         result = fill_page(loader, segment, first, prot, true);
         first += FERRY_PAGE_BYTES;
@@ -70,13 +70,14 @@ static int load_segment(struct loader *loader, const struct image_segment *segme
     file_stop = segment->file_bytes ? max_u64(page_up(file_end), first) : first;
     if (!result && file_stop > first)
         /* Offset and address are equal within a page, so this does not go below 0. */
-        result = space_map_file(loader->space, first, file_stop - first, segment->prot,
+        result = space_map_file(loader->space, guest_addr(first), file_stop - first, segment->prot,
                                 loader->image->fd, segment->offset + first - start);
     /* The last page continues with the next bytes of the file, but bss needs zeros. */
     if (!result && file_stop > first && end > file_end && file_end < file_stop)
         result = fill_page(loader, segment, file_stop - FERRY_PAGE_BYTES, segment->prot, false);
     if (!result && page_up(end) > file_stop)
-        result = space_map(loader->space, file_stop, page_up(end) - file_stop, segment->prot);
+        result = space_map(loader->space, guest_addr(file_stop), page_up(end) - file_stop,
+                           segment->prot);
     loader->mapped_end = page_up(end);
     return result;
 }

@@ -145,14 +145,14 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
     return 0;
 }
 
-int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+int space_map(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
 {
-    return map(space, start, bytes, prot, 0);
+    return map(space, start.value, bytes, prot, 0);
 }
 
-int space_map_heap(struct space *space, uint64_t start, uint64_t bytes)
+int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes)
 {
-    return map(space, start, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
+    return map(space, start.value, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
 }
 
 /* Maps the file; the list is the caller's to change, in three reserved places. */
@@ -180,10 +180,10 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     return result;
 }
 
-int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
                    uint64_t offset)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
     int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
@@ -205,19 +205,19 @@ static bool charged_twice(unsigned prot)
     return prot & SPACE_WRITE;
 }
 
-bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+bool space_has_room(const struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)
 {
-    uint64_t wanted;
+    uint64_t start = at.value, wanted;
 
     return space_is_range(start, bytes) &&
            !__builtin_mul_overflow(bytes, charged_twice(prot) ? 2 : 1, &wanted) &&
            space_within_limit(space, space_charged_bytes(space, start, start + bytes), wanted);
 }
 
-int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
+int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
                    uint64_t file_bytes)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
     uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
     unsigned kind = rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
                     (charged_twice(prot) ? CHARGED_TWICE : 0);
@@ -225,7 +225,7 @@ int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
-    if (!space_has_room(space, start, bytes, prot))
+    if (!space_has_room(space, at, bytes, prot))
         return -ENOMEM;
     result = space_reserve_regions(space, 4);
     if (!result)
@@ -239,9 +239,9 @@ int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned
     return 0;
 }
 
-int space_unmap(struct space *space, uint64_t start, uint64_t bytes)
+int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
     int result;
 
     if (!space_is_range(start, bytes))
@@ -295,9 +295,9 @@ static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end
     return false;
 }
 
-int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot)
+int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
     uint64_t fresh;
     size_t i, last;
     int result;
@@ -356,50 +356,53 @@ static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes
     return at <= FERRY_PROGRAM_HIGH && FERRY_PROGRAM_HIGH - at >= bytes ? at : 0;
 }
 
-uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes)
+struct guest_addr space_find(const struct space *space, struct guest_addr hint, uint64_t bytes)
 {
     uint64_t found = 0;
 
     if (!bytes || bytes & (PAGE - 1) || bytes > FERRY_PROGRAM_HIGH)
-        return 0;
-    if (space_is_range(hint, bytes) && space_is_free(space, hint, hint + bytes))
+        return guest_addr(0);
+    if (space_is_range(hint.value, bytes) && space_is_free(space, hint.value, hint.value + bytes))
         return hint;
     if (bytes >= LARGE)
         found = first_fit(space, MAPPINGS, bytes, LARGE);
-    return found ? found : first_fit(space, MAPPINGS, bytes, PAGE);
+    return guest_addr(found ? found : first_fit(space, MAPPINGS, bytes, PAGE));
 }
 
-uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes)
+struct guest_addr space_find_within(const struct space *space, struct guest_addr low,
+                                    struct guest_addr high, uint64_t bytes)
 {
-    uint64_t found = bytes && bytes <= high - low ? first_fit(space, low, bytes, PAGE) : 0;
+    bool fits = bytes && bytes <= high.value - low.value;
+    uint64_t found = fits ? first_fit(space, low.value, bytes, PAGE) : 0;
 
-    return found && found <= high - bytes ? found : 0;
+    return guest_addr(found && found <= high.value - bytes ? found : 0);
 }
 
-void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot)
+void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot)
 {
     uint64_t end;
 
     if (!bytes)
         return space->base;
-    if (__builtin_add_overflow(addr, bytes, &end) || !space_has_all(space, addr, end, prot))
+    if (__builtin_add_overflow(addr.value, bytes, &end) ||
+        !space_has_all(space, addr.value, end, prot))
         return NULL;
-    return space->base + addr;
+    return space->base + addr.value;
 }
 
-static unsigned kind_at(const struct space *space, uint64_t addr)
+static unsigned kind_at(const struct space *space, struct guest_addr addr)
 {
-    size_t i = space_first_after(space, addr);
+    size_t i = space_first_after(space, addr.value);
 
-    return i < space->count && space->regions[i].start <= addr ? space->regions[i].prot : 0;
+    return i < space->count && space->regions[i].start <= addr.value ? space->regions[i].prot : 0;
 }
 
-unsigned space_prot(const struct space *space, uint64_t addr)
+unsigned space_prot(const struct space *space, struct guest_addr addr)
 {
     return space_beyond_file(space, addr) ? 0 : kind_at(space, addr) & RIGHTS;
 }
 
-bool space_beyond_file(const struct space *space, uint64_t addr)
+bool space_beyond_file(const struct space *space, struct guest_addr addr)
 {
     return kind_at(space, addr) & BEYOND;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "kvm/guest_tables.h"
+#include "lib/address.h"
 
 enum {
     SPACE_READ = 1,
@@ -36,6 +37,7 @@ struct space_backend {
     struct guest_tables *tables;
 };
 
+/* Of the guest's addresses, as numbers: nothing but ranges of them is known here. */
 struct space_region {
     uint64_t start, end;
     unsigned prot;
@@ -57,57 +59,59 @@ void space_fini(struct space *space);
 /* All take page-aligned ranges inside the program's part, else -EINVAL. Map
  * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
  * then nothing changed. */
-int space_map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+int space_map(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 /* The same for the heap, for which some regions are kept when the program has used all others. */
-int space_map_heap(struct space *space, uint64_t start, uint64_t bytes);
+int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Private file mapping; the part beyond the end of the file must not be asked for. What the
  * host refuses to map leaves nothing in that place. */
-int space_map_file(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
-                   uint64_t offset);
+int space_map_file(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
+                   int fd, uint64_t offset);
 /* Maps a memfd that holds a copy of (a part of) a file, file_bytes long, and that the caller
  * closes: the mapping alone keeps it. Pages wholly beyond its end are mapped and cannot be
  * touched. What was written is charged beside the copy. */
-int space_map_copy(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
-                   uint64_t file_bytes);
+int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
+                   int fd, uint64_t file_bytes);
 /* Whether the limit allows space_map_copy. */
-bool space_has_room(const struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
-int space_unmap(struct space *space, uint64_t start, uint64_t bytes);
+bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
+                    unsigned prot);
+int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
-int space_protect(struct space *space, uint64_t start, uint64_t bytes, unsigned prot);
+int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 
 /* Counts `bytes` against the limit for good: host memory that stands behind the mappings. */
 int space_charge(struct space *space, uint64_t bytes);
 
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
  * area for mappings; 0: none. */
-uint64_t space_find(const struct space *space, uint64_t hint, uint64_t bytes);
+struct guest_addr space_find(const struct space *space, struct guest_addr hint, uint64_t bytes);
 /* The first free range of whole pages in [low, high); 0: none. */
-uint64_t space_find_within(const struct space *space, uint64_t low, uint64_t high, uint64_t bytes);
+struct guest_addr space_find_within(const struct space *space, struct guest_addr low,
+                                    struct guest_addr high, uint64_t bytes);
 
 /* The host address of [addr, addr + bytes) if the program has all of `prot`
  * on all of it, else NULL. The one check of guest addresses in the program. */
-void *space_at(const struct space *space, uint64_t addr, uint64_t bytes, unsigned prot);
+void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot);
 
 /* How much of [start, end) is mapped with all of the rights `with` and none of `without`. */
-uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
-                            unsigned without);
+uint64_t space_mapped_bytes(const struct space *space, struct guest_addr start,
+                            struct guest_addr end, unsigned with, unsigned without);
 
 /* What the program may do at addr: SPACE_* or 0. */
-unsigned space_prot(const struct space *space, uint64_t addr);
+unsigned space_prot(const struct space *space, struct guest_addr addr);
 /* Whether it is mapped there to a page beyond the end of a file. */
-bool space_beyond_file(const struct space *space, uint64_t addr);
+bool space_beyond_file(const struct space *space, struct guest_addr addr);
 
 /* ---- space_move.c ---------------------------------------------------------- */
 
 /* Whether all of the range is mapped, and would be one mapping of Linux: with the same rights and
  * of one kind. *prot: those rights with SPACE_SHARED; *file: a file is mapped. */
-bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
-                      bool *file);
+bool space_is_uniform(const struct space *space, struct guest_addr start, uint64_t bytes,
+                      unsigned *prot, bool *file);
 /* Moves a mapped range, with its contents, to `to`, in place of the mappings there; the two do not
  * overlap. -EFAULT: not all of it is mapped. -ENOMEM: nothing moved, but `to` may be unmapped. */
-int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to);
+int space_move(struct space *space, struct guest_addr from, uint64_t bytes, struct guest_addr to);
 /* Gives the pages back: private memory reads as zero afterwards and files as they were mapped.
  * Shared memory is emptied only if `shared`. -ENOMEM: a part was not mapped. */
-int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared);
+int space_discard(struct space *space, struct guest_addr start, uint64_t bytes, bool shared);
 
 #endif

@@ -9,9 +9,10 @@
 /* The bits that make two ranges different mappings to Linux. */
 #define SORT (RIGHTS | SHARED | ALONE | COPIED)
 
-bool space_is_uniform(const struct space *space, uint64_t start, uint64_t bytes, unsigned *prot,
-                      bool *file)
+bool space_is_uniform(const struct space *space, struct guest_addr at, uint64_t bytes,
+                      unsigned *prot, bool *file)
 {
+    const uint64_t start = at.value;
     size_t i = space_first_after(space, start);
     unsigned sort;
 
@@ -120,8 +121,9 @@ static void move_regions(struct space *space, const struct space_region *pieces,
     }
 }
 
-int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
+int space_move(struct space *space, struct guest_addr old, uint64_t bytes, struct guest_addr fresh)
 {
+    const uint64_t from = old.value, to = fresh.value;
     struct space_region *pieces;
     size_t count;
     int result;
@@ -147,9 +149,9 @@ int space_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
     return result;
 }
 
-int space_discard(struct space *space, uint64_t start, uint64_t bytes, bool shared)
+int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, bool shared)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
 
     if (!space_is_range(start, bytes))
         return -ENOMEM;

@@ -77,18 +77,18 @@ uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t
     return bytes;
 }
 
-uint64_t space_mapped_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned with,
-                            unsigned without)
+uint64_t space_mapped_bytes(const struct space *space, struct guest_addr start,
+                            struct guest_addr end, unsigned with, unsigned without)
 {
     uint64_t bytes = 0;
 
-    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+    for (size_t i = space_first_after(space, start.value); i < space->count; i++) {
         const struct space_region *region = &space->regions[i];
 
-        if (region->start >= end)
+        if (region->start >= end.value)
             break;
         if ((region->prot & with) == with && !(region->prot & without))
-            bytes += overlap(region, start, end);
+            bytes += overlap(region, start.value, end.value);
     }
     return bytes;
 }

@@ -126,7 +126,7 @@ static bool is_below_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
 {
     uint64_t low = FERRY_PROGRAM_HIGH - vm->stack_bytes;
 
-    if (addr >= low || space_prot(&vm->space, addr) || rsp >= low + STACK_NEAR_BYTES ||
+    if (addr >= low || space_prot(&vm->space, guest_addr(addr)) || rsp >= low + STACK_NEAR_BYTES ||
         rsp < low - FRAMES_MOST_BYTES)
         return false;
     return addr >= low - STACK_NEAR_BYTES || addr + STACK_NEAR_BYTES >= rsp;
@@ -168,7 +168,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     if (in_window) {
         describe_page(vm, addr, units.first, page, sizeof page);
         report(vm, SIGSEGV, "%s 0x%" PRIx64 " in %s", verb, addr, page);
-    } else if (space_beyond_file(&vm->space, addr)) {
+    } else if (space_beyond_file(&vm->space, guest_addr(addr))) {
         report(vm, SIGBUS, "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
         report(vm, SIGSEGV, "%s 0x%" PRIx64 ", which %s", verb, addr,
@@ -239,7 +239,7 @@ void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector)
             return;
         vm->exit.address_known = true;
         vm->exit.address = sregs.cr2;
-        if (space_beyond_file(&vm->space, sregs.cr2)) {
+        if (space_beyond_file(&vm->space, guest_addr(sregs.cr2))) {
             report(vm, SIGBUS, "%s 0x%llx, beyond the end of the file mapped there", verb,
                    sregs.cr2);
             return;

@@ -99,7 +99,7 @@ void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, boo
         return window_memory(vm, addr, bytes, write);
     if (addr.value >= FERRY_SYSTEM_BASE)
         return receive_memory(vm, addr, bytes, write);
-    return space_at(&vm->space, addr.value, bytes, write ? SPACE_WRITE : SPACE_READ);
+    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
@@ -108,11 +108,10 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
     const char *byte = at;
 
     if (byte >= vm->space.base && byte < vm->space.base + FERRY_PROGRAM_HIGH)
-        return space_at(&vm->space, (uint64_t)(byte - vm->space.base), bytes,
+        return space_at(&vm->space, guest_addr((uint64_t)(byte - vm->space.base)), bytes,
                         write ? SPACE_WRITE : SPACE_READ);
     if (byte >= pool->base && byte < pool->base + pool->bytes)
-        return window_memory(vm, guest_addr(FERRY_WINDOW_BASE + (uint64_t)(byte - pool->base)),
-                             bytes, write);
+        return window_memory(vm, endpoint_addr(vm->endpoint, pool_place(pool, byte)), bytes, write);
     return true;
 }
 

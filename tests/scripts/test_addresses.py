@@ -23,9 +23,10 @@ BEFORE = """
 #include "ipc/units.h"
 #include "kvm/guest_tables.h"
 #include "kvm/vcpu.h"
+#include "program/space.h"
 void lines(struct endpoint *endpoint, struct pool *pool, struct transfer *transfer,
            struct ferry_payload *payload, struct units *units, struct kvm_vm *kvm,
-           struct guest_tables *tables, struct vcpu *vcpu)
+           struct guest_tables *tables, struct vcpu *vcpu, struct space *space)
 {
 """
 
@@ -57,6 +58,12 @@ LINES = [
      "boot_vector(transfer->offset);"),
     ("endpoint_offset(endpoint, vcpu_fault_address(vcpu));",
      "pool_at(pool, vcpu_fault_address(vcpu));"),
+    ("space_map(space, space_find(space, guest_addr(payload->addr), 1), 1, SPACE_READ);",
+     "space_map(space, transfer->offset, 1, SPACE_READ);"),
+    ("transfer->source = space_at(space, guest_addr(payload->addr), 1, SPACE_READ);",
+     "transfer->source = space_at(space, payload->addr, 1, SPACE_READ);"),
+    ("space_move(space, endpoint->window_addr, 1, endpoint->receive_buffers_addr);",
+     "space_move(space, endpoint->window.base, 1, endpoint->receive_buffers);"),
 ]  # fmt: skip
 
 

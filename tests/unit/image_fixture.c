@@ -182,7 +182,7 @@ void load(struct fixture *fixture, struct image *image)
 
 const uint8_t *look(const struct fixture *fixture, uint64_t addr, uint64_t bytes)
 {
-    const uint8_t *host = space_at(&fixture->space, addr, bytes, SPACE_READ);
+    const uint8_t *host = space_at(&fixture->space, guest_addr(addr), bytes, SPACE_READ);
 
     assert_non_null(host);
     return host;

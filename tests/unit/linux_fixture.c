@@ -29,22 +29,22 @@ struct stream *vm_stream(struct ferry_vm *vm)
 
 bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
 {
-    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) != NULL;
+    return space_at(&vm->space, guest_addr(addr), bytes, write ? SPACE_WRITE : SPACE_READ) != NULL;
 }
 
 const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
 {
-    return space_at(&vm->space, addr, bytes, SPACE_READ);
+    return space_at(&vm->space, guest_addr(addr), bytes, SPACE_READ);
 }
 
 void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
 {
-    return space_at(&vm->space, addr, bytes, SPACE_WRITE);
+    return space_at(&vm->space, guest_addr(addr), bytes, SPACE_WRITE);
 }
 
 int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
 {
-    const void *from = space_at(&vm->space, addr, bytes, SPACE_READ);
+    const void *from = space_at(&vm->space, guest_addr(addr), bytes, SPACE_READ);
 
     if (!from)
         return -EFAULT;
@@ -57,7 +57,7 @@ int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
 
 int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes)
 {
-    void *to = space_at(&vm->space, addr, bytes, SPACE_WRITE);
+    void *to = space_at(&vm->space, guest_addr(addr), bytes, SPACE_WRITE);
 
     if (!to)
         return -EFAULT;
@@ -298,8 +298,9 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
     backend.tables = &vm->tables;
     assert_int_equal(space_init(&vm->space, &backend, MEMORY), 0);
     assert_int_equal(
-        space_map(&vm->space, SCRATCH, SCRATCH_END - SCRATCH, SPACE_READ | SPACE_WRITE), 0);
-    assert_int_equal(space_map(&vm->space, READ_ONLY, PAGE, SPACE_READ), 0);
+        space_map(&vm->space, guest_addr(SCRATCH), SCRATCH_END - SCRATCH, SPACE_READ | SPACE_WRITE),
+        0);
+    assert_int_equal(space_map(&vm->space, guest_addr(READ_ONLY), PAGE, SPACE_READ), 0);
     assert_int_equal(linux_create(vm, &config, &vm->linux_state), 0);
     linux_begin(vm->linux_state, HEAP_START, "/a/program-with-a-long-name",
                 "/a/program-with-a-long-name");

@@ -414,7 +414,8 @@ static void exercise(struct image *image, uint64_t x)
 
         assert_true(start >= FERRY_PROGRAM_LOW);
         assert_true(start + segment->memory_bytes <= image->end);
-        assert_int_equal(space_prot(&fixture.space, start) & segment->prot, segment->prot);
+        assert_int_equal(space_prot(&fixture.space, guest_addr(start)) & segment->prot,
+                         segment->prot);
     }
     image_symbolize(image, image->entry, text, sizeof(text));
     image_symbolize(image, image->bias + x % 0x8000 + 0x3ff000, text, sizeof(text));

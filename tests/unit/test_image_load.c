@@ -27,12 +27,14 @@ static void test_load(void **state)
     assert_memory_equal(look(&fixture, DATA, 0x300), elf.byte + 0x1800, 0x300);
     /* bss, and on to the end of its last page */
     assert_zero(look(&fixture, DATA + 0x300, 0x405000 - DATA - 0x300), 0x405000 - DATA - 0x300);
-    assert_int_equal(space_prot(&fixture.space, TEXT - 1), 0);
-    assert_int_equal(space_prot(&fixture.space, TEXT), SPACE_READ | SPACE_EXEC);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x1fff), SPACE_READ | SPACE_EXEC);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x2000), SPACE_READ | SPACE_WRITE);
-    assert_int_equal(space_prot(&fixture.space, DATA_END), SPACE_READ | SPACE_WRITE);
-    assert_int_equal(space_prot(&fixture.space, 0x405000), 0);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT - 1)), 0);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT)), SPACE_READ | SPACE_EXEC);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x1fff)),
+                     SPACE_READ | SPACE_EXEC);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x2000)),
+                     SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(DATA_END)), SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(0x405000)), 0);
     fixture_fini(&fixture);
     image_close(image);
 }
@@ -47,7 +49,7 @@ static void test_load_twice(void **state)
     (void)state;
     load(&a, image);
     load(&b, image);
-    memset(space_at(&a.space, DATA, 0x300, SPACE_WRITE), 0xaa, 0x300);
+    memset(space_at(&a.space, guest_addr(DATA), 0x300, SPACE_WRITE), 0xaa, 0x300);
     assert_memory_equal(look(&b, DATA, 0x300), elf.byte + 0x1800, 0x300);
     fixture_fini(&a);
     load(&a, image);
@@ -69,7 +71,7 @@ static void test_load_pie(void **state)
     load(&fixture, image);
     assert_memory_equal(look(&fixture, image->bias, 0x1800), elf.byte, 0x1800);
     assert_memory_equal(look(&fixture, image->bias + DATA - TEXT, 0x300), elf.byte + 0x1800, 0x300);
-    assert_int_equal(space_prot(&fixture.space, TEXT), 0);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT)), 0);
     fixture_fini(&fixture);
     image_close(image);
 }
@@ -103,12 +105,14 @@ static void test_shared_page(void **state)
     assert_zero(look(&fixture, TEXT + 0x1500, 0x100), 0x100);
     assert_memory_equal(look(&fixture, TEXT + 0x1800, 0x1000), elf.byte + 0x1800, 0x1000);
     assert_zero(look(&fixture, TEXT + 0x2800, 0x1800), 0x1800);
-    assert_int_equal(space_prot(&fixture.space, TEXT), SPACE_READ | SPACE_EXEC);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x1000),
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT)), SPACE_READ | SPACE_EXEC);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x1000)),
                      SPACE_READ | SPACE_WRITE | SPACE_EXEC);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x2000), SPACE_READ | SPACE_WRITE);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x3000), SPACE_READ | SPACE_WRITE);
-    assert_int_equal(space_prot(&fixture.space, TEXT + 0x4000), 0);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x2000)),
+                     SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x3000)),
+                     SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(TEXT + 0x4000)), 0);
     fixture_fini(&fixture);
     image_close(image);
 }
@@ -127,7 +131,7 @@ static void test_read_only_bss(void **state)
     assert_memory_equal(look(&fixture, DATA, 0x300), elf.byte + 0x1800, 0x300);
     assert_zero(look(&fixture, DATA + 0x300, 0x1d00), 0x1d00);
     for (uint64_t addr = TEXT + 0x2000; addr < 0x405000; addr += PAGE)
-        assert_int_equal(space_prot(&fixture.space, addr), SPACE_READ);
+        assert_int_equal(space_prot(&fixture.space, guest_addr(addr)), SPACE_READ);
     fixture_fini(&fixture);
     image_close(image);
 }
@@ -272,9 +276,10 @@ static void test_stack(void **state)
     assert_string_equal(string_at(&fixture, aux_value(aux, AT_EXECFN)), "/a/name");
     assert_int_equal(aux_value(aux, AT_BASE), 0);
     assert_false(has_aux(aux, AT_SYSINFO_EHDR));
-    assert_non_null(space_at(&fixture.space, FERRY_PROGRAM_HIGH - STACK, STACK, SPACE_WRITE));
-    assert_int_equal(space_prot(&fixture.space, rsp), SPACE_READ | SPACE_WRITE);
-    assert_int_equal(space_prot(&fixture.space, FERRY_PROGRAM_HIGH - STACK - 1), 0);
+    assert_non_null(
+        space_at(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - STACK), STACK, SPACE_WRITE));
+    assert_int_equal(space_prot(&fixture.space, guest_addr(rsp)), SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - STACK - 1)), 0);
     fixture_fini(&fixture);
     image_close(image);
 }
@@ -327,7 +332,7 @@ static void test_stack_limit(void **state)
                      -E2BIG);
     assert_non_null(strstr(err.text, "of 256 KiB at most"));
     assert_int_equal(rsp, 1);
-    assert_int_equal(space_prot(&fixture.space, FERRY_PROGRAM_HIGH - 1), 0);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - 1)), 0);
     big[STACK / 4 - PAGE] = '\0';
     assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err), 0);
     check_vectors(&fixture, rsp, (const char *const *)argv, (const char *const[]){NULL});

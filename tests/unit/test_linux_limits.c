@@ -93,7 +93,8 @@ static void test_data(void **state)
 
 static void map_stack(struct ferry_vm *vm)
 {
-    assert_int_equal(space_map(&vm->space, STACK, STACK_BYTES, SPACE_READ | SPACE_WRITE), 0);
+    assert_int_equal(
+        space_map(&vm->space, guest_addr(STACK), STACK_BYTES, SPACE_READ | SPACE_WRITE), 0);
     vm->cpu.sp = FERRY_PROGRAM_HIGH - 3 * PAGE;
 }
 
@@ -105,11 +106,12 @@ static void test_stack(void **state)
     assert_int_equal(get_limit(vm, RLIMIT_STACK).rlim_cur, STACK_BYTES);
     assert_int_equal(get_limit(vm, RLIMIT_STACK).rlim_max, MEMORY / 2);
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 2 * STACK_BYTES, MEMORY / 2), 0);
-    assert_non_null(space_at(&vm->space, STACK - STACK_BYTES, 2 * STACK_BYTES, SPACE_WRITE));
+    assert_non_null(
+        space_at(&vm->space, guest_addr(STACK - STACK_BYTES), 2 * STACK_BYTES, SPACE_WRITE));
     assert_int_equal(CALL(vm, mprotect, vm->cpu.sp, PAGE, READ_WRITE | PROT_EXEC | PROT_GROWSDOWN),
                      0);
-    assert_non_null(space_at(&vm->space, STACK - STACK_BYTES, STACK_BYTES, SPACE_EXEC));
-    assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - PAGE, PAGE, SPACE_EXEC));
+    assert_non_null(space_at(&vm->space, guest_addr(STACK - STACK_BYTES), STACK_BYTES, SPACE_EXEC));
+    assert_null(space_at(&vm->space, guest_addr(FERRY_PROGRAM_HIGH - PAGE), PAGE, SPACE_EXEC));
     /* More than there is memory for is refused, and nothing changes. */
     assert_int_equal(CALL(vm, brk, HEAP_START + 40 * MIB), HEAP_START + 40 * MIB);
     assert_int_equal(set_limit(vm, RLIMIT_STACK, MEMORY / 2, MEMORY / 2), -EPERM);
@@ -117,11 +119,13 @@ static void test_stack(void **state)
     /* A lower limit unmaps the part of the stack that is not in use. */
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 16 * PAGE, MEMORY / 2), 0);
     assert_int_equal(vm->stack_bytes, 16 * PAGE);
-    assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 17 * PAGE, 1, 0));
-    assert_non_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 16 * PAGE, 16 * PAGE, SPACE_WRITE));
+    assert_null(space_at(&vm->space, guest_addr(FERRY_PROGRAM_HIGH - 17 * PAGE), 1, 0));
+    assert_non_null(
+        space_at(&vm->space, guest_addr(FERRY_PROGRAM_HIGH - 16 * PAGE), 16 * PAGE, SPACE_WRITE));
     assert_int_equal(set_limit(vm, RLIMIT_STACK, 0, MEMORY / 2), 0);
-    assert_non_null(space_at(&vm->space, vm->cpu.sp - 128, 3 * PAGE + 128, SPACE_WRITE));
-    assert_null(space_at(&vm->space, FERRY_PROGRAM_HIGH - 5 * PAGE, 1, 0));
+    assert_non_null(
+        space_at(&vm->space, guest_addr(vm->cpu.sp - 128), 3 * PAGE + 128, SPACE_WRITE));
+    assert_null(space_at(&vm->space, guest_addr(FERRY_PROGRAM_HIGH - 5 * PAGE), 1, 0));
 }
 
 /* A program that stands on a stack of its own may use the first one anyhow. */
@@ -132,7 +136,7 @@ static void test_stack_elsewhere(void **state)
     map_stack(vm);
     vm->cpu.sp = SCRATCH;
     assert_int_equal(set_limit(vm, RLIMIT_STACK, PAGE, STACK_BYTES), 0);
-    assert_non_null(space_at(&vm->space, STACK, STACK_BYTES, SPACE_WRITE));
+    assert_non_null(space_at(&vm->space, guest_addr(STACK), STACK_BYTES, SPACE_WRITE));
 }
 
 static int interrupted(struct ferry_vm *vm, uint64_t used_ns)

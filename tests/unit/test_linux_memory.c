@@ -28,17 +28,17 @@ static void test_heap(void **state)
     assert_int_equal(CALL(vm, brk, HEAP_START - 1), HEAP_START);
     assert_int_equal(CALL(vm, brk, HEAP_START + 100), HEAP_START + 100);
     memset(heap, 7, PAGE);
-    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(HEAP_START + PAGE), 1, 0));
     assert_int_equal(CALL(vm, brk, HEAP_START + 3 * PAGE), HEAP_START + 3 * PAGE);
     assert_int_equal(heap[0], 7);
     memset(heap, 7, 3 * PAGE);
     assert_int_equal(CALL(vm, brk, HEAP_START + PAGE), HEAP_START + PAGE);
-    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(HEAP_START + PAGE), 1, 0));
     assert_int_equal(CALL(vm, brk, HEAP_START + 3 * PAGE), HEAP_START + 3 * PAGE);
     assert_int_equal(heap[PAGE - 1], 7);
     assert_int_equal(heap[PAGE], 0);
     assert_int_equal(CALL(vm, brk, HEAP_START), HEAP_START);
-    assert_null(space_at(&vm->space, HEAP_START, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(HEAP_START), 1, 0));
 }
 
 static void test_heap_bounds(void **state)
@@ -78,10 +78,10 @@ static void test_heap_steps(void **state)
 
     assert_int_equal(CALL(vm, brk, end), end);
     assert_int_equal(CALL(vm, brk, end + PAGE), end + PAGE);
-    assert_non_null(space_at(&vm->space, HEAP_START, 6 * MIB + PAGE, SPACE_WRITE));
+    assert_non_null(space_at(&vm->space, guest_addr(HEAP_START), 6 * MIB + PAGE, SPACE_WRITE));
     assert_int_equal(vm->space.count, 3); /* heap, scratch, read-only page */
     assert_int_equal(CALL(vm, brk, HEAP_START + PAGE), HEAP_START + PAGE);
-    assert_null(space_at(&vm->space, HEAP_START + PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(HEAP_START + PAGE), 1, 0));
 }
 
 static void test_mmap(void **state)
@@ -90,7 +90,7 @@ static void test_mmap(void **state)
     char *host = guest(vm, AREA);
 
     assert_int_equal(map(vm, 0, 100, READ_WRITE, ANONYMOUS), AREA);
-    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&vm->space, guest_addr(AREA)), SPACE_READ | SPACE_WRITE);
     host[0] = 7;
     assert_int_equal(map(vm, AREA, PAGE, PROT_READ, ANONYMOUS), AREA + PAGE);
     assert_int_equal(map(vm, AREA + 64 * PAGE + 5, PAGE, PROT_READ, ANONYMOUS), AREA + 64 * PAGE);
@@ -155,13 +155,13 @@ static void test_mmap_of_a_file(void **state)
     host = guest(vm, (uint64_t)at);
     assert_memory_equal(host, "tail", 5);
     assert_int_equal(host[PAGE - 1], 0); /* the rest of the last page */
-    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+    assert_int_equal(space_prot(&vm->space, guest_addr(AREA)), SPACE_READ);
     /* A page beyond the end is mapped, and neither the program nor the VMM may touch it. */
-    assert_non_null(space_at(&vm->space, AREA, 2 * PAGE, 0));
-    assert_null(space_at(&vm->space, AREA + PAGE, 1, SPACE_READ));
+    assert_non_null(space_at(&vm->space, guest_addr(AREA), 2 * PAGE, 0));
+    assert_null(space_at(&vm->space, guest_addr(AREA + PAGE), 1, SPACE_READ));
     assert_int_equal(CALL(vm, write, 1, AREA + PAGE, 1), -EFAULT);
     assert_int_equal(CALL(vm, mprotect, AREA, 2 * PAGE, READ_WRITE), 0);
-    assert_null(space_at(&vm->space, AREA + PAGE, 1, SPACE_WRITE));
+    assert_null(space_at(&vm->space, guest_addr(AREA + PAGE), 1, SPACE_WRITE));
     /* Written bytes are lost, and the file is there again. */
     memset(host, 7, PAGE);
     assert_int_equal(CALL(vm, madvise, AREA, 2 * PAGE, MADV_DONTNEED), 0);
@@ -185,7 +185,7 @@ static void test_munmap_and_mprotect(void **state)
 
     assert_int_equal(map(vm, 0, 3 * PAGE, READ_WRITE, ANONYMOUS), AREA);
     assert_int_equal(CALL(vm, munmap, AREA + PAGE, 1), 0);
-    assert_null(space_at(&vm->space, AREA + PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(AREA + PAGE), 1, 0));
     assert_int_equal(CALL(vm, munmap, AREA + PAGE, PAGE), 0);
     assert_int_equal(CALL(vm, munmap, AREA, 0), -EINVAL);
     assert_int_equal(CALL(vm, munmap, AREA + 1, PAGE), -EINVAL);
@@ -193,7 +193,7 @@ static void test_munmap_and_mprotect(void **state)
     assert_int_equal(CALL(vm, munmap, 0x1000000000, PAGE), 0); /* nothing is there */
     assert_int_equal(CALL(vm, munmap, 0x7ffffffff000, PAGE), -EINVAL);
     assert_int_equal(CALL(vm, mprotect, AREA, PAGE, PROT_READ), 0);
-    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+    assert_int_equal(space_prot(&vm->space, guest_addr(AREA)), SPACE_READ);
     assert_int_equal(CALL(vm, mprotect, AREA, 3 * PAGE, PROT_READ), -ENOMEM);
     assert_int_equal(CALL(vm, mprotect, AREA, 0, PROT_READ), 0);
     assert_int_equal(CALL(vm, mprotect, AREA + 1, PAGE, PROT_READ), -EINVAL);
@@ -215,12 +215,12 @@ static void test_mremap(void **state)
     assert_int_equal(host[2 * PAGE - 1], 7);
     assert_int_equal(host[2 * PAGE], 0);
     assert_int_equal(CALL(vm, mremap, AREA, 3 * PAGE, 2 * PAGE, 0), AREA);
-    assert_null(space_at(&vm->space, AREA + 2 * PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(AREA + 2 * PAGE), 1, 0));
     /* Something is in the way. */
     assert_int_equal(map(vm, 0, PAGE, READ_WRITE, ANONYMOUS), AREA + 2 * PAGE);
     assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 4 * PAGE, 0), -ENOMEM);
     assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE), AREA + 3 * PAGE);
-    assert_null(space_at(&vm->space, AREA, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(AREA), 1, 0));
     assert_int_equal(host[3 * PAGE], 7);
     assert_int_equal(host[5 * PAGE - 1], 7);
     assert_int_equal(host[5 * PAGE], 0);
@@ -228,13 +228,13 @@ static void test_mremap(void **state)
     /* Read-only memory moves too, and stays so. */
     assert_int_equal(CALL(vm, mprotect, AREA + 2 * PAGE, PAGE, PROT_READ), 0);
     assert_int_equal(CALL(vm, mremap, AREA + 2 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE), AREA);
-    assert_int_equal(space_prot(&vm->space, AREA), SPACE_READ);
+    assert_int_equal(space_prot(&vm->space, guest_addr(AREA)), SPACE_READ);
 
     /* What becomes shorter where it is may be of several kinds. */
     assert_int_equal(CALL(vm, mprotect, AREA + PAGE, PAGE, PROT_NONE), 0);
     assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, 3 * PAGE, 1), -EFAULT);
     assert_int_equal(CALL(vm, mremap, AREA, 2 * PAGE, PAGE, 0), AREA);
-    assert_null(space_at(&vm->space, AREA + PAGE, 1, 0));
+    assert_null(space_at(&vm->space, guest_addr(AREA + PAGE), 1, 0));
 
     assert_int_equal(CALL(vm, mremap, NOWHERE, PAGE, 2 * PAGE, 1), -EFAULT);
     assert_int_equal(CALL(vm, mremap, NOWHERE, 2 * PAGE, PAGE, 0), -EFAULT);

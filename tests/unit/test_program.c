@@ -281,7 +281,8 @@ static void test_loader(void **state)
     assert_int_equal(aux_value(words, AT_PHDR), program_at + sizeof(Elf64_Ehdr));
     assert_memory_equal(look(&fixture, program_at, 0x1800), pie.byte, 0x1800);
     assert_memory_equal(look(&fixture, loader_at, 0x1800), pie.byte, 0x1800);
-    assert_int_equal(space_prot(&fixture.space, loader_at + 0x3000), SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, guest_addr(loader_at + 0x3000)),
+                     SPACE_READ | SPACE_WRITE);
     program_symbolize(&program, loader_at + 0x1101, text, sizeof(text));
     assert_string_equal(text, "alpha+0x1");
     fixture_fini(&fixture);

@@ -19,21 +19,21 @@ static void test_map_gives_zeroed_memory(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     char *host;
 
-    assert_int_equal(space_map(space, AREA, 3 * PAGE, READ_WRITE), 0);
-    host = space_at(space, AREA, 3 * PAGE, READ_WRITE);
+    assert_int_equal(space_map(space, guest_addr(AREA), 3 * PAGE, READ_WRITE), 0);
+    host = space_at(space, guest_addr(AREA), 3 * PAGE, READ_WRITE);
     assert_ptr_equal(host, space->base + AREA);
     for (size_t i = 0; i < 3 * PAGE; i++)
         assert_int_equal(host[i], 0);
     memset(host, 7, 3 * PAGE);
     assert_int_equal(space->used_bytes, 3 * PAGE);
-    assert_null(space_at(space, AREA - 1, 1, 0));
-    assert_null(space_at(space, AREA + 3 * PAGE, 1, 0));
-    assert_null(space_at(space, AREA, 3 * PAGE + 1, 0));
-    assert_null(space_at(space, AREA, UINT64_MAX, 0));
-    assert_null(space_at(space, AREA, 1, SPACE_EXEC));
-    assert_non_null(space_at(space, 0, 0, SPACE_READ));
-    assert_int_equal(space_prot(space, AREA + PAGE), READ_WRITE);
-    assert_int_equal(space_prot(space, AREA - PAGE), 0);
+    assert_null(space_at(space, guest_addr(AREA - 1), 1, 0));
+    assert_null(space_at(space, guest_addr(AREA + 3 * PAGE), 1, 0));
+    assert_null(space_at(space, guest_addr(AREA), 3 * PAGE + 1, 0));
+    assert_null(space_at(space, guest_addr(AREA), UINT64_MAX, 0));
+    assert_null(space_at(space, guest_addr(AREA), 1, SPACE_EXEC));
+    assert_non_null(space_at(space, guest_addr(0), 0, SPACE_READ));
+    assert_int_equal(space_prot(space, guest_addr(AREA + PAGE)), READ_WRITE);
+    assert_int_equal(space_prot(space, guest_addr(AREA - PAGE)), 0);
 }
 
 static void test_bad_ranges_are_refused(void **state)
@@ -56,13 +56,16 @@ static void test_bad_ranges_are_refused(void **state)
     struct space_fixture *f = *state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(space_map(&f->space, bad[i].start, bad[i].bytes, READ_WRITE), -EINVAL);
-        assert_int_equal(space_map_file(&f->space, bad[i].start, bad[i].bytes, SPACE_READ, 0, 0),
+        assert_int_equal(space_map(&f->space, guest_addr(bad[i].start), bad[i].bytes, READ_WRITE),
                          -EINVAL);
-        assert_int_equal(space_unmap(&f->space, bad[i].start, bad[i].bytes), -EINVAL);
-        assert_int_equal(space_protect(&f->space, bad[i].start, bad[i].bytes, READ_WRITE), -EINVAL);
+        assert_int_equal(
+            space_map_file(&f->space, guest_addr(bad[i].start), bad[i].bytes, SPACE_READ, 0, 0),
+            -EINVAL);
+        assert_int_equal(space_unmap(&f->space, guest_addr(bad[i].start), bad[i].bytes), -EINVAL);
+        assert_int_equal(
+            space_protect(&f->space, guest_addr(bad[i].start), bad[i].bytes, READ_WRITE), -EINVAL);
     }
-    assert_int_equal(space_map(&f->space, AREA, PAGE, 8), -EINVAL);
+    assert_int_equal(space_map(&f->space, guest_addr(AREA), PAGE, 8), -EINVAL);
     assert_int_equal(f->space.count, 0);
     assert_int_equal(f->slots_added, 0);
 }
@@ -83,14 +86,14 @@ static void test_rights_are_the_hosts(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        assert_int_equal(space_map(space, AREA, PAGE, table[i].asked), 0);
-        assert_int_equal(space_prot(space, AREA), table[i].has);
+        assert_int_equal(space_map(space, guest_addr(AREA), PAGE, table[i].asked), 0);
+        assert_int_equal(space_prot(space, guest_addr(AREA)), table[i].has);
         assert_int_equal(host_can(space, AREA, false), table[i].read);
         assert_int_equal(host_can(space, AREA, true), table[i].write);
 
-        assert_int_equal(space_map(space, AREA + PAGE, PAGE, READ_WRITE), 0);
-        assert_int_equal(space_protect(space, AREA + PAGE, PAGE, table[i].asked), 0);
-        assert_int_equal(space_prot(space, AREA + PAGE), table[i].has);
+        assert_int_equal(space_map(space, guest_addr(AREA + PAGE), PAGE, READ_WRITE), 0);
+        assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, table[i].asked), 0);
+        assert_int_equal(space_prot(space, guest_addr(AREA + PAGE)), table[i].has);
         assert_int_equal(host_can(space, AREA + PAGE, false), table[i].read);
         assert_int_equal(host_can(space, AREA + PAGE, true), table[i].write);
     }
@@ -100,22 +103,22 @@ static void test_unmap_splits_and_closes(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
 
-    assert_int_equal(space_map(space, AREA, 3 * PAGE, READ_WRITE), 0);
-    memset(space_at(space, AREA, 3 * PAGE, SPACE_WRITE), 7, 3 * PAGE);
-    assert_int_equal(space_unmap(space, AREA + PAGE, PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), 3 * PAGE, READ_WRITE), 0);
+    memset(space_at(space, guest_addr(AREA), 3 * PAGE, SPACE_WRITE), 7, 3 * PAGE);
+    assert_int_equal(space_unmap(space, guest_addr(AREA + PAGE), PAGE), 0);
     assert_int_equal(space->used_bytes, 2 * PAGE);
     assert_int_equal(space->count, 2);
-    assert_non_null(space_at(space, AREA, PAGE, READ_WRITE));
-    assert_null(space_at(space, AREA + PAGE, 1, 0));
-    assert_non_null(space_at(space, AREA + 2 * PAGE, PAGE, READ_WRITE));
+    assert_non_null(space_at(space, guest_addr(AREA), PAGE, READ_WRITE));
+    assert_null(space_at(space, guest_addr(AREA + PAGE), 1, 0));
+    assert_non_null(space_at(space, guest_addr(AREA + 2 * PAGE), PAGE, READ_WRITE));
     assert_false(host_can(space, AREA + PAGE, false));
     assert_true(host_can(space, AREA, true));
     assert_true(host_can(space, AREA + 2 * PAGE, true));
     /* What comes back is fresh. */
-    assert_int_equal(space_map(space, AREA + PAGE, PAGE, READ_WRITE), 0);
-    assert_int_equal(*(char *)space_at(space, AREA + PAGE, 1, SPACE_READ), 0);
-    assert_int_equal(*(char *)space_at(space, AREA, 1, SPACE_READ), 7);
-    assert_int_equal(space_unmap(space, AREA - 16 * PAGE, 64 * PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + PAGE), PAGE, READ_WRITE), 0);
+    assert_int_equal(*(char *)space_at(space, guest_addr(AREA + PAGE), 1, SPACE_READ), 0);
+    assert_int_equal(*(char *)space_at(space, guest_addr(AREA), 1, SPACE_READ), 7);
+    assert_int_equal(space_unmap(space, guest_addr(AREA - 16 * PAGE), 64 * PAGE), 0);
     assert_int_equal(space->count, 0);
     assert_int_equal(space->used_bytes, 0);
 }
@@ -125,17 +128,17 @@ static void test_map_replaces(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     char *host;
 
-    assert_int_equal(space_map(space, AREA, 4 * PAGE, READ_WRITE), 0);
-    host = space_at(space, AREA, 4 * PAGE, SPACE_WRITE);
+    assert_int_equal(space_map(space, guest_addr(AREA), 4 * PAGE, READ_WRITE), 0);
+    host = space_at(space, guest_addr(AREA), 4 * PAGE, SPACE_WRITE);
     memset(host, 7, 4 * PAGE);
-    assert_int_equal(space_map(space, AREA + PAGE, 2 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + PAGE), 2 * PAGE, SPACE_READ), 0);
     assert_int_equal(space->used_bytes, 4 * PAGE);
     assert_int_equal(host[PAGE], 0);
     assert_int_equal(host[3 * PAGE - 1], 0);
     assert_int_equal(host[PAGE - 1], 7);
     assert_int_equal(host[3 * PAGE], 7);
-    assert_null(space_at(space, AREA, 4 * PAGE, SPACE_WRITE));
-    assert_non_null(space_at(space, AREA, 4 * PAGE, SPACE_READ));
+    assert_null(space_at(space, guest_addr(AREA), 4 * PAGE, SPACE_WRITE));
+    assert_non_null(space_at(space, guest_addr(AREA), 4 * PAGE, SPACE_READ));
 }
 
 static void test_limit(void **state)
@@ -144,29 +147,29 @@ static void test_limit(void **state)
     struct space *space = &f->space;
     uint64_t other = AREA + 128 * MIB;
 
-    assert_int_equal(space_map(space, AREA, LIMIT + PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_map(space, guest_addr(AREA), LIMIT + PAGE, READ_WRITE), -ENOMEM);
     assert_int_equal(space->count, 0);
     assert_int_equal(f->slots_added, 0);
-    assert_int_equal(space_map(space, AREA, LIMIT - PAGE, READ_WRITE), 0);
-    assert_int_equal(space_map(space, other, 2 * PAGE, READ_WRITE), -ENOMEM);
-    assert_int_equal(space_prot(space, other), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), LIMIT - PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(other), 2 * PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_prot(space, guest_addr(other)), 0);
     assert_false(host_can(space, other, false));
     /* Replacing counts once. */
-    assert_int_equal(space_map(space, AREA, LIMIT, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), LIMIT, READ_WRITE), 0);
     assert_int_equal(space->used_bytes, LIMIT);
     /* A reservation is free of charge until it gets rights. */
-    assert_int_equal(space_map(space, other, 2 * PAGE, 0), 0);
+    assert_int_equal(space_map(space, guest_addr(other), 2 * PAGE, 0), 0);
     assert_int_equal(space->used_bytes, LIMIT);
-    assert_int_equal(space_protect(space, other, PAGE, SPACE_READ), -ENOMEM);
-    assert_int_equal(space_prot(space, other), 0);
-    assert_int_equal(space_unmap(space, AREA, PAGE), 0);
-    assert_int_equal(space_protect(space, other, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(other), PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_prot(space, guest_addr(other)), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA), PAGE), 0);
+    assert_int_equal(space_protect(space, guest_addr(other), PAGE, SPACE_READ), 0);
     assert_int_equal(space->used_bytes, LIMIT);
     /* Memory without rights still holds its pages, so it stays charged. */
-    assert_int_equal(space_protect(space, other, PAGE, 0), 0);
+    assert_int_equal(space_protect(space, guest_addr(other), PAGE, 0), 0);
     assert_int_equal(space->used_bytes, LIMIT);
-    assert_int_equal(space_protect(space, other + PAGE, PAGE, READ_WRITE), -ENOMEM);
-    assert_int_equal(space_unmap(space, other, 2 * PAGE), 0);
+    assert_int_equal(space_protect(space, guest_addr(other + PAGE), PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_unmap(space, guest_addr(other), 2 * PAGE), 0);
     assert_int_equal(space->used_bytes, LIMIT - PAGE);
 }
 
@@ -174,13 +177,14 @@ static void test_protect_wants_all_mapped(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
 
-    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
-    assert_int_equal(space_map(space, AREA + 2 * PAGE, PAGE, READ_WRITE), 0);
-    assert_int_equal(space_protect(space, AREA, 3 * PAGE, SPACE_READ), -ENOMEM);
-    assert_int_equal(space_prot(space, AREA), READ_WRITE);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 2 * PAGE), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), 3 * PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_prot(space, guest_addr(AREA)), READ_WRITE);
     assert_true(host_can(space, AREA, true));
-    assert_int_equal(space_protect(space, AREA - PAGE, 2 * PAGE, SPACE_READ), -ENOMEM);
-    assert_int_equal(space_protect(space, AREA + 2 * PAGE, 2 * PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_protect(space, guest_addr(AREA - PAGE), 2 * PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_protect(space, guest_addr(AREA + 2 * PAGE), 2 * PAGE, SPACE_READ),
+                     -ENOMEM);
 }
 
 static void test_protect_keeps_contents(void **state)
@@ -188,12 +192,12 @@ static void test_protect_keeps_contents(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     char *host;
 
-    assert_int_equal(space_map(space, AREA, 3 * PAGE, READ_WRITE), 0);
-    host = space_at(space, AREA, 3 * PAGE, SPACE_WRITE);
+    assert_int_equal(space_map(space, guest_addr(AREA), 3 * PAGE, READ_WRITE), 0);
+    host = space_at(space, guest_addr(AREA), 3 * PAGE, SPACE_WRITE);
     memset(host, 7, 3 * PAGE);
-    assert_int_equal(space_protect(space, AREA + PAGE, PAGE, 0), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, 0), 0);
     assert_false(host_can(space, AREA + PAGE, false));
-    assert_int_equal(space_protect(space, AREA, 3 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), 3 * PAGE, SPACE_READ), 0);
     for (size_t i = 0; i < 3 * PAGE; i++)
         assert_int_equal(host[i], 7);
 }
@@ -207,10 +211,10 @@ static void test_file_is_private(void **state)
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, 3 * PAGE), 0);
     assert_int_equal(pwrite(fd, "two", 4, PAGE), 4);
-    assert_int_equal(space_map(space, AREA, 4 * PAGE, READ_WRITE), 0);
-    memset(space_at(space, AREA, 4 * PAGE, SPACE_WRITE), 7, 4 * PAGE);
-    assert_int_equal(space_map_file(space, AREA + PAGE, PAGE, READ_WRITE, fd, PAGE), 0);
-    host = space_at(space, AREA, 4 * PAGE, READ_WRITE);
+    assert_int_equal(space_map(space, guest_addr(AREA), 4 * PAGE, READ_WRITE), 0);
+    memset(space_at(space, guest_addr(AREA), 4 * PAGE, SPACE_WRITE), 7, 4 * PAGE);
+    assert_int_equal(space_map_file(space, guest_addr(AREA + PAGE), PAGE, READ_WRITE, fd, PAGE), 0);
+    host = space_at(space, guest_addr(AREA), 4 * PAGE, READ_WRITE);
     assert_string_equal(host + PAGE, "two");
     assert_int_equal(host[PAGE - 1], 7);
     assert_int_equal(host[2 * PAGE], 7);
@@ -218,11 +222,13 @@ static void test_file_is_private(void **state)
     memcpy(host + PAGE, "new", 4);
     assert_int_equal(pread(fd, text, 4, PAGE), 4);
     assert_string_equal(text, "two");
-    assert_int_equal(space_map_file(space, AREA + PAGE, PAGE, SPACE_READ, fd, 1), -EINVAL);
+    assert_int_equal(space_map_file(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ, fd, 1),
+                     -EINVAL);
     assert_string_equal(host + PAGE, "new"); /* a refusal changes nothing ... */
-    assert_int_equal(space_map_file(space, AREA + PAGE, PAGE, SPACE_READ, -1, 0), -EBADF);
+    assert_int_equal(space_map_file(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ, -1, 0),
+                     -EBADF);
     /* ... but the host's may: nothing is left, and only there. */
-    assert_null(space_at(space, AREA + PAGE, 1, SPACE_READ));
+    assert_null(space_at(space, guest_addr(AREA + PAGE), 1, SPACE_READ));
     assert_false(host_can(space, AREA + PAGE, false));
     assert_int_equal(host[PAGE - 1], 7);
     assert_int_equal(host[2 * PAGE], 7);
@@ -246,30 +252,31 @@ static void test_copy_is_charged(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     int fd = copy_of("text", 5000);
 
-    assert_int_equal(space_map_copy(space, AREA, 4 * PAGE, SPACE_READ, fd, 5000), 0);
+    assert_int_equal(space_map_copy(space, guest_addr(AREA), 4 * PAGE, SPACE_READ, fd, 5000), 0);
     assert_int_equal(space->used_bytes, 4 * PAGE);
-    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
     assert_int_equal(space->used_bytes, 5 * PAGE);
-    assert_int_equal(space_protect(space, AREA, PAGE, SPACE_READ), 0);
-    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
     assert_int_equal(space->used_bytes, 5 * PAGE);
-    assert_int_equal(space_unmap(space, AREA, 4 * PAGE), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA), 4 * PAGE), 0);
     assert_int_equal(space->used_bytes, 0);
-    assert_int_equal(space_map_copy(space, AREA, LIMIT, SPACE_READ, fd, 5000), 0);
-    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), -ENOMEM);
-    assert_int_equal(space_unmap(space, AREA, LIMIT), 0);
-    assert_int_equal(space_map_copy(space, AREA, LIMIT, READ_WRITE, fd, 5000), -ENOMEM);
-    assert_false(space_has_room(space, AREA, LIMIT, READ_WRITE));
-    assert_true(space_has_room(space, AREA, LIMIT, SPACE_READ));
+    assert_int_equal(space_map_copy(space, guest_addr(AREA), LIMIT, SPACE_READ, fd, 5000), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_unmap(space, guest_addr(AREA), LIMIT), 0);
+    assert_int_equal(space_map_copy(space, guest_addr(AREA), LIMIT, READ_WRITE, fd, 5000), -ENOMEM);
+    assert_false(space_has_room(space, guest_addr(AREA), LIMIT, READ_WRITE));
+    assert_true(space_has_room(space, guest_addr(AREA), LIMIT, SPACE_READ));
     assert_int_equal(space->used_bytes, 0);
     /* Rights of the program, not of the host alone, end where the file ends. */
-    assert_int_equal(space_map_copy(space, AREA, 4 * PAGE, SPACE_READ | SPACE_SHARED, fd, 5000), 0);
-    assert_int_equal(space_prot(space, AREA + PAGE), SPACE_READ);
-    assert_int_equal(space_prot(space, AREA + 2 * PAGE), 0);
-    assert_true(space_beyond_file(space, AREA + 2 * PAGE));
-    assert_false(space_beyond_file(space, AREA + PAGE));
+    assert_int_equal(
+        space_map_copy(space, guest_addr(AREA), 4 * PAGE, SPACE_READ | SPACE_SHARED, fd, 5000), 0);
+    assert_int_equal(space_prot(space, guest_addr(AREA + PAGE)), SPACE_READ);
+    assert_int_equal(space_prot(space, guest_addr(AREA + 2 * PAGE)), 0);
+    assert_true(space_beyond_file(space, guest_addr(AREA + 2 * PAGE)));
+    assert_false(space_beyond_file(space, guest_addr(AREA + PAGE)));
     assert_false(host_can(space, AREA + 2 * PAGE, false));
-    assert_int_equal(space_protect(space, AREA, PAGE, READ_WRITE), -EACCES);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), -EACCES);
     close(fd);
 }
 
@@ -280,30 +287,31 @@ static void test_move(void **state)
     const uint64_t to = AREA + 64 * PAGE;
     int fd = copy_of("text", PAGE);
 
-    assert_int_equal(space_map(space, AREA, 2 * PAGE, READ_WRITE), 0);
-    assert_int_equal(space_map_copy(space, AREA + 2 * PAGE, 2 * PAGE, READ_WRITE, fd, PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), 2 * PAGE, READ_WRITE), 0);
+    assert_int_equal(
+        space_map_copy(space, guest_addr(AREA + 2 * PAGE), 2 * PAGE, READ_WRITE, fd, PAGE), 0);
     close(fd);
     memset(space->base + AREA, 7, 3 * PAGE);
-    assert_int_equal(space_protect(space, AREA, PAGE, SPACE_READ), 0);
-    assert_int_equal(space_map(space, to + PAGE, 8 * PAGE, READ_WRITE), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, SPACE_READ), 0);
+    assert_int_equal(space_map(space, guest_addr(to + PAGE), 8 * PAGE, READ_WRITE), 0);
     assert_int_equal(space->used_bytes, 14 * PAGE);
-    assert_int_equal(space_move(space, AREA, 4 * PAGE, to), 0);
+    assert_int_equal(space_move(space, guest_addr(AREA), 4 * PAGE, guest_addr(to)), 0);
     assert_int_equal(space->used_bytes, 11 * PAGE); /* three of those at `to` are gone */
-    assert_null(space_at(space, AREA, PAGE, 0));
+    assert_null(space_at(space, guest_addr(AREA), PAGE, 0));
     assert_false(host_can(space, AREA, false));
-    assert_int_equal(space_prot(space, to), SPACE_READ);
-    assert_int_equal(space_prot(space, to + PAGE), READ_WRITE);
+    assert_int_equal(space_prot(space, guest_addr(to)), SPACE_READ);
+    assert_int_equal(space_prot(space, guest_addr(to + PAGE)), READ_WRITE);
     assert_false(host_can(space, to, true));
     assert_true(host_can(space, to + 2 * PAGE, true));
     assert_int_equal(space->base[to + PAGE], 7);
     assert_int_equal(space->base[to + 3 * PAGE - 1], 7);
-    assert_true(space_beyond_file(space, to + 3 * PAGE));
-    assert_int_equal(space_discard(space, to, 4 * PAGE, false), 0);
+    assert_true(space_beyond_file(space, guest_addr(to + 3 * PAGE)));
+    assert_int_equal(space_discard(space, guest_addr(to), 4 * PAGE, false), 0);
     assert_int_equal(space->base[to], 0);
     assert_memory_equal(space->base + to + 2 * PAGE, "text", 5);
-    assert_int_equal(space_move(space, to, 4 * PAGE, to + PAGE), -EINVAL);
-    assert_int_equal(space_move(space, AREA, PAGE, to), -EFAULT);
-    assert_non_null(space_at(space, to, PAGE, SPACE_READ));
+    assert_int_equal(space_move(space, guest_addr(to), 4 * PAGE, guest_addr(to + PAGE)), -EINVAL);
+    assert_int_equal(space_move(space, guest_addr(AREA), PAGE, guest_addr(to)), -EFAULT);
+    assert_non_null(space_at(space, guest_addr(to), PAGE, SPACE_READ));
 }
 
 /* Memory that moved does not merge with what is mapped beside it, since the kernel keeps them
@@ -313,13 +321,13 @@ static void test_moves_again(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     const uint64_t there = AREA + 64 * PAGE;
 
-    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
     space->base[AREA] = 7;
-    assert_int_equal(space_move(space, AREA, PAGE, there), 0);
-    assert_int_equal(space_map(space, there + PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_move(space, guest_addr(AREA), PAGE, guest_addr(there)), 0);
+    assert_int_equal(space_map(space, guest_addr(there + PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->count, 2);
     space->base[there + PAGE] = 8;
-    assert_int_equal(space_move(space, there, 2 * PAGE, AREA), 0);
+    assert_int_equal(space_move(space, guest_addr(there), 2 * PAGE, guest_addr(AREA)), 0);
     assert_int_equal(space->base[AREA], 7);
     assert_int_equal(space->base[AREA + PAGE], 8);
     assert_int_equal(space->used_bytes, 2 * PAGE);
@@ -330,30 +338,30 @@ static void test_find(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     uint64_t all = FERRY_PROGRAM_HIGH - AREA;
 
-    assert_int_equal(space_find(space, 0, PAGE), AREA);
-    assert_int_equal(space_find(space, 0x400000, PAGE), 0x400000);
-    assert_int_equal(space_find(space, PAGE, PAGE), AREA); /* too low */
-    assert_int_equal(space_find(space, AREA + 1, PAGE), AREA);
-    assert_int_equal(space_find(space, 0, 0), 0);
-    assert_int_equal(space_find(space, 0, 1), 0);
-    assert_int_equal(space_find(space, 0, all), AREA);
-    assert_int_equal(space_find(space, 0, all + PAGE), 0);
-    assert_int_equal(space_find(space, 0, UINT64_MAX & ~(PAGE - 1)), 0);
+    assert_int_equal(space_find(space, guest_addr(0), PAGE).value, AREA);
+    assert_int_equal(space_find(space, guest_addr(0x400000), PAGE).value, 0x400000);
+    assert_int_equal(space_find(space, guest_addr(PAGE), PAGE).value, AREA); /* too low */
+    assert_int_equal(space_find(space, guest_addr(AREA + 1), PAGE).value, AREA);
+    assert_int_equal(space_find(space, guest_addr(0), 0).value, 0);
+    assert_int_equal(space_find(space, guest_addr(0), 1).value, 0);
+    assert_int_equal(space_find(space, guest_addr(0), all).value, AREA);
+    assert_int_equal(space_find(space, guest_addr(0), all + PAGE).value, 0);
+    assert_int_equal(space_find(space, guest_addr(0), UINT64_MAX & ~(PAGE - 1)).value, 0);
 
-    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
-    assert_int_equal(space_map(space, AREA + 2 * PAGE, PAGE, 0), 0);
-    assert_int_equal(space_find(space, AREA, PAGE), AREA + PAGE);
-    assert_int_equal(space_find(space, 0, 2 * PAGE), AREA + 3 * PAGE);
-    assert_int_equal(space_find(space, AREA + PAGE, 2 * PAGE), AREA + 3 * PAGE);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 2 * PAGE), PAGE, 0), 0);
+    assert_int_equal(space_find(space, guest_addr(AREA), PAGE).value, AREA + PAGE);
+    assert_int_equal(space_find(space, guest_addr(0), 2 * PAGE).value, AREA + 3 * PAGE);
+    assert_int_equal(space_find(space, guest_addr(AREA + PAGE), 2 * PAGE).value, AREA + 3 * PAGE);
     /* Large ones lie so that huge pages fit. */
-    assert_int_equal(space_find(space, 0, 2 * MIB + PAGE), AREA + 2 * MIB);
+    assert_int_equal(space_find(space, guest_addr(0), 2 * MIB + PAGE).value, AREA + 2 * MIB);
     /* ... unless only that is left. */
-    assert_int_equal(space_find(space, 0, all - 3 * PAGE), AREA + 3 * PAGE);
-    assert_int_equal(space_find(space, 0, all - 2 * PAGE), 0);
+    assert_int_equal(space_find(space, guest_addr(0), all - 3 * PAGE).value, AREA + 3 * PAGE);
+    assert_int_equal(space_find(space, guest_addr(0), all - 2 * PAGE).value, 0);
     /* The end of the area, with something mapped there. */
-    assert_int_equal(space_map(space, FERRY_PROGRAM_HIGH - PAGE, PAGE, READ_WRITE), 0);
-    assert_int_equal(space_find(space, 0, all - 4 * PAGE), AREA + 3 * PAGE);
-    assert_int_equal(space_find(space, 0, all - 3 * PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(FERRY_PROGRAM_HIGH - PAGE), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_find(space, guest_addr(0), all - 4 * PAGE).value, AREA + 3 * PAGE);
+    assert_int_equal(space_find(space, guest_addr(0), all - 3 * PAGE).value, 0);
 }
 
 /* ---- against a model ----------------------------------------------------- */
@@ -374,8 +382,8 @@ static void check_model(const struct space *space, const struct model_page *mode
         uint64_t at = AREA + i * PAGE;
 
         used += model[i].charged ? PAGE : 0;
-        assert_int_equal(space_at(space, at, PAGE, 0) != NULL, model[i].mapped);
-        assert_int_equal(space_prot(space, at), model[i].prot);
+        assert_int_equal(space_at(space, guest_addr(at), PAGE, 0) != NULL, model[i].mapped);
+        assert_int_equal(space_prot(space, guest_addr(at)), model[i].prot);
         assert_int_equal(host_can(space, at, false), model[i].prot != 0);
         if (model[i].prot)
             assert_int_equal(space->base[at], model[i].value);
@@ -398,11 +406,11 @@ static void model_step(struct space *space, struct model_page *model, unsigned o
     for (unsigned i = first; i < first + count; i++)
         holes |= !model[i].mapped;
     if (op == 0)
-        err = space_map(space, at, count * PAGE, prot);
+        err = space_map(space, guest_addr(at), count * PAGE, prot);
     else if (op == 1)
-        err = space_unmap(space, at, count * PAGE);
+        err = space_unmap(space, guest_addr(at), count * PAGE);
     else
-        err = space_protect(space, at, count * PAGE, prot);
+        err = space_protect(space, guest_addr(at), count * PAGE, prot);
     assert_int_equal(err, op == 2 && holes ? -ENOMEM : 0);
     if (err)
         return;

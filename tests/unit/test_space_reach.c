@@ -17,27 +17,27 @@ static void test_slots_cover_and_grow(void **state)
     struct space_fixture *f = *state;
     struct space *space = &f->space;
 
-    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
     assert_int_equal(f->slots_added, 1);
     assert_int_equal(slot_bytes(space, 0), 4 * MIB);
-    assert_int_equal(space_map(space, AREA + 4 * MIB - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 4 * MIB - PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(f->slots_added, 1);
     /* Reservations need none before they get rights. */
-    assert_int_equal(space_map(space, AREA + 4 * MIB, PAGE, 0), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 4 * MIB), PAGE, 0), 0);
     assert_int_equal(f->slots_added, 1);
-    assert_int_equal(space_protect(space, AREA + 4 * MIB, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA + 4 * MIB), PAGE, SPACE_READ), 0);
     assert_int_equal(f->slots_added, 2);
     assert_int_equal(slot_bytes(space, 1), 8 * MIB);
     /* One mapping that needs more than that. */
-    assert_int_equal(space_map(space, AREA + 12 * MIB, 40 * MIB, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 12 * MIB), 40 * MIB, READ_WRITE), 0);
     assert_int_equal(f->slots_added, 3);
     assert_int_equal(slot_bytes(space, 2), 40 * MIB);
     /* A range between two slots, and the ends of the program's part. */
-    assert_int_equal(space_map(space, AREA - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA - PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->slots[0].end, AREA);
-    assert_int_equal(space_map(space, FERRY_PROGRAM_LOW, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(FERRY_PROGRAM_LOW), PAGE, READ_WRITE), 0);
     assert_int_equal(space->slots[0].start, FERRY_PROGRAM_LOW);
-    assert_int_equal(space_map(space, FERRY_PROGRAM_HIGH - PAGE, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(FERRY_PROGRAM_HIGH - PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->slots[space->slot_count - 1].end, FERRY_PROGRAM_HIGH);
 }
 
@@ -49,7 +49,7 @@ static void test_slots_have_a_budget(void **state)
 
     /* One page at each place that makes a new slot, as a hostile program would. */
     for (uint64_t at = AREA; !err && at < FERRY_PROGRAM_HIGH;) {
-        err = space_map(&f->space, at, PAGE, SPACE_READ);
+        err = space_map(&f->space, guest_addr(at), PAGE, SPACE_READ);
         if (!err)
             at = f->space.slots[f->space.slot_count - 1].end;
     }
@@ -64,14 +64,14 @@ static void test_failed_slot_changes_nothing(void **state)
     struct space_fixture *f = *state;
     struct space *space = &f->space;
 
-    assert_int_equal(space_map(space, AREA, PAGE, READ_WRITE), 0);
-    assert_int_equal(space_map(space, AREA + 8 * MIB, PAGE, 0), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 8 * MIB), PAGE, 0), 0);
     f->slots_allowed = f->slots_added;
-    assert_int_equal(space_map(space, AREA, 8 * MIB, READ_WRITE), -ENOSPC);
-    assert_int_equal(space_protect(space, AREA + 8 * MIB, PAGE, READ_WRITE), -ENOSPC);
+    assert_int_equal(space_map(space, guest_addr(AREA), 8 * MIB, READ_WRITE), -ENOSPC);
+    assert_int_equal(space_protect(space, guest_addr(AREA + 8 * MIB), PAGE, READ_WRITE), -ENOSPC);
     assert_int_equal(space->used_bytes, PAGE);
     assert_int_equal(space->count, 2);
-    assert_int_equal(space_prot(space, AREA + 8 * MIB), 0);
+    assert_int_equal(space_prot(space, guest_addr(AREA + 8 * MIB)), 0);
     assert_false(host_can(space, AREA + PAGE, false));
     assert_true(host_can(space, AREA, true));
 }
@@ -81,7 +81,7 @@ static void test_out_of_tables_changes_nothing(void **state)
     struct space_fixture *f = *state;
 
     f->tables.capacity = f->tables.used;
-    assert_int_equal(space_map(&f->space, AREA, PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_map(&f->space, guest_addr(AREA), PAGE, READ_WRITE), -ENOMEM);
     assert_int_equal(f->space.count, 0);
     assert_int_equal(f->space.used_bytes, 0);
     assert_false(host_can(&f->space, AREA, false));
@@ -95,16 +95,17 @@ static void test_tables_last(void **state)
     bool large;
 
     for (uint64_t i = 0; i < 300; i++)
-        assert_int_equal(space_map(&f->space, AREA + i * 2 * MIB, PAGE, READ_WRITE), 0);
+        assert_int_equal(space_map(&f->space, guest_addr(AREA + i * 2 * MIB), PAGE, READ_WRITE), 0);
     leaf_of(f, AREA, &large);
     assert_false(large);
     assert_true(leaf_of(f, AREA + 598 * MIB, &large) & LEAF_NO_EXEC);
     assert_true(large);
     assert_false(host_can(&f->space, AREA + 598 * MIB + PAGE, false));
-    assert_int_equal(space_map(&f->space, AREA + 600 * MIB, PAGE, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(
+        space_map(&f->space, guest_addr(AREA + 600 * MIB), PAGE, SPACE_READ | SPACE_EXEC), 0);
     assert_false(leaf_of(f, AREA + 600 * MIB, &large) & LEAF_NO_EXEC);
     assert_false(large);
-    assert_int_equal(space_map(&f->space, FERRY_PROGRAM_LOW, PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(&f->space, guest_addr(FERRY_PROGRAM_LOW), PAGE, READ_WRITE), 0);
     leaf_of(f, FERRY_PROGRAM_LOW, &large);
     assert_false(large);
 }
@@ -116,7 +117,7 @@ static void test_leaves(void **state)
     bool large;
 
     /* Small pages at the edges, large ones between. */
-    assert_int_equal(space_map(space, AREA + PAGE, 6 * MIB, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + PAGE), 6 * MIB, READ_WRITE), 0);
     assert_int_equal(leaf_of(f, AREA, &large), 0);
     assert_true(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC);
     assert_false(large);
@@ -127,18 +128,20 @@ static void test_leaves(void **state)
     assert_non_null(leaf_of(f, AREA + 6 * MIB, &large));
     assert_false(large);
     /* Write rights are in every leaf: the host's mapping decides. */
-    assert_int_equal(space_map(space, AREA + 16 * MIB, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 16 * MIB), PAGE, SPACE_READ), 0);
     assert_int_equal(leaf_of(f, AREA + 16 * MIB, &large) & 7, 7);
     /* Code is in small pages. */
-    assert_int_equal(space_map(space, AREA + 32 * MIB, 4 * MIB, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(
+        space_map(space, guest_addr(AREA + 32 * MIB), 4 * MIB, SPACE_READ | SPACE_EXEC), 0);
     assert_int_equal(leaf_of(f, AREA + 32 * MIB, &large) & LEAF_NO_EXEC, 0);
     assert_false(large);
     /* A right gained later. */
-    assert_int_equal(space_protect(space, AREA + PAGE, PAGE, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ | SPACE_EXEC),
+                     0);
     assert_int_equal(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC, 0);
     assert_true(leaf_of(f, AREA + 2 * PAGE, &large) & LEAF_NO_EXEC);
     /* A reservation has no leaves. */
-    assert_int_equal(space_map(space, AREA + 48 * MIB, PAGE, 0), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 48 * MIB), PAGE, 0), 0);
     assert_int_equal(leaf_of(f, AREA + 48 * MIB, &large), 0);
 }
 
@@ -174,14 +177,14 @@ static void test_host_mappings_are_bounded(void **state)
             for (uint64_t i = 0; !err && i < 128; i++) {
                 uint64_t at = area + (2 * i + (uint64_t)odd) * PAGE;
 
-                err = space_map(space, at, PAGE, READ_WRITE);
+                err = space_map(space, guest_addr(at), PAGE, READ_WRITE);
                 if (!err)
-                    *(char *)space_at(space, at, 1, SPACE_WRITE) = 1;
+                    *(char *)space_at(space, guest_addr(at), 1, SPACE_WRITE) = 1;
             }
         }
     }
     for (uint64_t at = AREA + 32 * MIB; !err; at += 2 * PAGE)
-        err = space_map(space, at, PAGE, READ_WRITE);
+        err = space_map(space, guest_addr(at), PAGE, READ_WRITE);
     assert_int_equal(err, -ENOMEM);
     assert_true(space->used_bytes < LIMIT);
     assert_true(space->count <= 12288);
@@ -193,12 +196,13 @@ static void test_fresh_neighbours_merge(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
 
     for (uint64_t i = 0; i < 4096; i++)
-        assert_int_equal(space_map(space, AREA + i * PAGE, PAGE, READ_WRITE), 0);
+        assert_int_equal(space_map(space, guest_addr(AREA + i * PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->count, 1);
     /* As an allocator does that opens a reservation bit by bit. */
-    assert_int_equal(space_map(space, AREA + 32 * MIB, 16 * MIB, 0), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 32 * MIB), 16 * MIB, 0), 0);
     for (uint64_t i = 0; i < 4096; i++)
-        assert_int_equal(space_protect(space, AREA + 32 * MIB + i * PAGE, PAGE, READ_WRITE), 0);
+        assert_int_equal(
+            space_protect(space, guest_addr(AREA + 32 * MIB + i * PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->count, 2);
 }
 
@@ -210,27 +214,28 @@ static void test_full_list(void **state)
     const uint64_t heap = FERRY_PROGRAM_LOW;
     uint64_t at = AREA;
 
-    while (space_map(space, at, PAGE, SPACE_READ) == 0)
+    while (space_map(space, guest_addr(at), PAGE, SPACE_READ) == 0)
         at += 2 * PAGE;
     assert_true(at > AREA + 1000 * PAGE);
     at -= 2 * PAGE; /* the last one */
     /* Beside one that is there, of its kind and of another. */
-    assert_int_equal(space_map(space, at + PAGE, PAGE, READ_WRITE), -ENOMEM);
-    assert_int_equal(space_map(space, at + PAGE, 2 * PAGE, SPACE_READ), 0);
-    assert_int_equal(space_protect(space, at + PAGE, PAGE, READ_WRITE), -ENOMEM);
-    assert_int_equal(space_protect(space, at, 3 * PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(at + PAGE), PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_map(space, guest_addr(at + PAGE), 2 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(at + PAGE), PAGE, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_protect(space, guest_addr(at), 3 * PAGE, READ_WRITE), 0);
     /* A hole makes two of one; an end does not. */
-    assert_int_equal(space_unmap(space, at + PAGE, PAGE), -ENOMEM);
-    assert_int_equal(space_unmap(space, at + 2 * PAGE, PAGE), 0);
-    assert_int_equal(space_map(space, at + PAGE, PAGE, SPACE_READ), -ENOMEM);
-    assert_int_equal(space_map(space, at, 2 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_unmap(space, guest_addr(at + PAGE), PAGE), -ENOMEM);
+    assert_int_equal(space_unmap(space, guest_addr(at + 2 * PAGE), PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(at + PAGE), PAGE, SPACE_READ), -ENOMEM);
+    assert_int_equal(space_map(space, guest_addr(at), 2 * PAGE, SPACE_READ), 0);
     for (uint64_t end = heap; end < heap + 12 * MIB; end += end < heap + 4 * MIB ? PAGE : 4 * MIB)
-        assert_int_equal(space_map_heap(space, end, end < heap + 4 * MIB ? PAGE : 4 * MIB), 0);
-    assert_int_equal(space_map(space, heap + 64 * MIB, PAGE, SPACE_READ), -ENOMEM);
+        assert_int_equal(
+            space_map_heap(space, guest_addr(end), end < heap + 4 * MIB ? PAGE : 4 * MIB), 0);
+    assert_int_equal(space_map(space, guest_addr(heap + 64 * MIB), PAGE, SPACE_READ), -ENOMEM);
     /* Taken away whole, one leaves a place for another. */
-    assert_int_equal(space_unmap(space, AREA, 5 * PAGE), 0);
-    assert_int_equal(space_map(space, heap + 64 * MIB, PAGE, SPACE_READ), 0);
-    assert_non_null(space_at(space, heap, 12 * MIB, READ_WRITE));
+    assert_int_equal(space_unmap(space, guest_addr(AREA), 5 * PAGE), 0);
+    assert_int_equal(space_map(space, guest_addr(heap + 64 * MIB), PAGE, SPACE_READ), 0);
+    assert_non_null(space_at(space, guest_addr(heap), 12 * MIB, READ_WRITE));
 }
 
 int main(void)
