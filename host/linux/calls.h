@@ -86,6 +86,23 @@ struct linux_state;
     CALL(timerfd_create, sys_timerfd_create)       \
     CALL(timerfd_settime, sys_timerfd_settime)     \
     CALL(timerfd_gettime, sys_timerfd_gettime)     \
+    /* socket.c, socket_calls.c */                 \
+    CALL(socket, sys_socket)                       \
+    CALL(socketpair, sys_socketpair)               \
+    CALL(recvfrom, sys_recvfrom)                   \
+    CALL(recvmsg, sys_recvmsg)                     \
+    CALL(sendto, sys_sendto)                       \
+    CALL(sendmsg, sys_sendmsg)                     \
+    CALL(getsockname, sys_getsockname)             \
+    CALL(getpeername, sys_getpeername)             \
+    CALL(getsockopt, sys_getsockopt)               \
+    CALL(setsockopt, sys_setsockopt)               \
+    CALL(shutdown, sys_shutdown)                   \
+    CALL(connect, sys_connect)                     \
+    CALL(bind, sys_no_listener)                    \
+    CALL(listen, sys_no_listener)                  \
+    CALL(accept, sys_no_listener)                  \
+    CALL(accept4, sys_no_listener)                 \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \
@@ -224,19 +241,6 @@ struct linux_state;
     CALL(getrandom, sys_getrandom)                 \
     CALL(wait4, sys_no_child)                      \
     CALL(waitid, sys_waitid)                       \
-    CALL(socket, sys_denied)                       \
-    CALL(socketpair, sys_denied)                   \
-    CALL(connect, sys_no_socket)                   \
-    CALL(recvfrom, sys_no_socket)                  \
-    CALL(recvmsg, sys_no_socket)                   \
-    CALL(sendto, sys_no_socket)                    \
-    CALL(sendmsg, sys_no_socket)                   \
-    CALL(getsockname, sys_no_socket)               \
-    CALL(getpeername, sys_no_socket)               \
-    CALL(getsockopt, sys_no_socket)                \
-    CALL(setsockopt, sys_no_socket)                \
-    CALL(shutdown, sys_no_socket)
-
 /* A function that serves several calls is declared several times, which C allows. */
 #define DECLARE(name, handler) int64_t handler(struct linux_state *state, const uint64_t arg[6]);
 LINUX_CALLS(DECLARE)

@@ -51,7 +51,7 @@ const struct file_type *file_type(const struct open_file *file);
 extern const struct file_type input_type, output_type, error_type;
 /* devices.c */
 extern const struct file_type device_type;
-/* pipe.c, event.c, epoll.c, timer.c */
-extern const struct file_type pipe_type, event_type, epoll_type, timer_type;
+/* pipe.c, event.c, epoll.c, timer.c, socket.c */
+extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type;
 
 #endif

@@ -99,7 +99,7 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_REGULAR] = &regular_type, [FILE_DIRECTORY] = &directory_type,
         [FILE_LIST] = &list_type,       [FILE_PIPE] = &pipe_type,
         [FILE_EVENT] = &event_type,     [FILE_EPOLL] = &epoll_type,
-        [FILE_TIMER] = &timer_type,
+        [FILE_TIMER] = &timer_type,     [FILE_SOCKET] = &socket_type,
     };
 
     return types[file->kind];

@@ -93,27 +93,36 @@ static int have_memory(struct linux_state *state, struct byte_ring *ring)
     return -ENOMEM;
 }
 
-size_t byte_ring_peek(const struct byte_ring *ring, void *to, size_t bytes)
+size_t byte_ring_peek(const struct byte_ring *ring, size_t skip, void *to, size_t bytes)
 {
-    size_t part = ring->capacity - ring->start;
+    size_t at, part;
 
-    if (bytes > ring->fill)
-        bytes = ring->fill;
+    if (skip >= ring->fill)
+        return 0;
+    at = (ring->start + skip) % ring->capacity;
+    part = ring->capacity - at;
+    if (bytes > ring->fill - skip)
+        bytes = ring->fill - skip;
     if (!bytes)
         return 0;
     if (part > bytes)
         part = bytes;
-    memcpy(to, ring->bytes + ring->start, part);
+    memcpy(to, ring->bytes + at, part);
     memcpy((char *)to + part, ring->bytes, bytes - part);
     return bytes;
 }
 
+void byte_ring_drop(struct byte_ring *ring, size_t bytes)
+{
+    ring->fill -= bytes;
+    ring->start = ring->fill ? (ring->start + bytes) % ring->capacity : 0;
+}
+
 size_t byte_ring_get(struct byte_ring *ring, void *to, size_t bytes)
 {
-    size_t got = byte_ring_peek(ring, to, bytes);
+    size_t got = byte_ring_peek(ring, 0, to, bytes);
 
-    ring->fill -= got;
-    ring->start = ring->fill ? (ring->start + got) % ring->capacity : 0;
+    byte_ring_drop(ring, got);
     return got;
 }
 
@@ -147,7 +156,7 @@ int byte_ring_resize(struct linux_state *state, struct byte_ring *ring, size_t c
 
         if (result)
             return result;
-        other.fill = byte_ring_peek(ring, other.bytes, ring->fill);
+        other.fill = byte_ring_peek(ring, 0, other.bytes, ring->fill);
     }
     byte_ring_fini(state, ring);
     *ring = other;

@@ -42,10 +42,11 @@ static inline size_t byte_ring_room(const struct byte_ring *ring)
 }
 /* Up to so many bytes leave it, or go in: how many; -ENOMEM. */
 size_t byte_ring_get(struct byte_ring *ring, void *to, size_t bytes);
+void byte_ring_drop(struct byte_ring *ring, size_t bytes);
 int64_t byte_ring_put(struct linux_state *state, struct byte_ring *ring, const void *from,
                       size_t bytes);
-/* Copies the first bytes and leaves them there. */
-size_t byte_ring_peek(const struct byte_ring *ring, void *to, size_t bytes);
+/* Copies bytes that come after the first `skip`, and leaves them there. */
+size_t byte_ring_peek(const struct byte_ring *ring, size_t skip, void *to, size_t bytes);
 /* -EBUSY: it holds more. */
 int byte_ring_resize(struct linux_state *state, struct byte_ring *ring, size_t capacity);
 

@@ -227,23 +227,11 @@ int64_t sys_zero(struct linux_state *state, const uint64_t arg[6])
     return 0;
 }
 
-int64_t sys_denied(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    (void)arg;
-    return -EACCES;
-}
-
 int64_t sys_not_permitted(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
     (void)arg;
     return -EPERM;
-}
-
-int64_t sys_no_socket(struct linux_state *state, const uint64_t arg[6])
-{
-    return descriptor_file(state, arg[0]) ? -ENOTSOCK : -EBADF;
 }
 
 int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "lib/rlimits.h"
@@ -218,13 +219,10 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
     case SYS_execveat:
         keep(state, false, "another program: a VM runs one; make each a stage of its own");
         break;
-    case SYS_pipe:
-    case SYS_pipe2:
-        keep(state, false, "a pipe: a VM runs one program; make each a stage of its own");
-        break;
     case SYS_socket:
-    case SYS_socketpair:
-        keep(state, false, "a socket: a VM has no network, and no option gives it one");
+        /* Name services and agents are asked by sockets of AF_UNIX, and done without. */
+        keep(state, (uint32_t)call->arg[0] == AF_UNIX,
+             "a socket: a VM has no network, and no option gives it one");
         break;
     case SYS_unlink:
     case SYS_unlinkat:

@@ -119,7 +119,7 @@ static void serve(struct linux_state *state, struct linux_call *call)
     handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
     call->result = handler ? handler(state, call->arg) : not_offered(state, call->number);
     if (call->result < 0 || call->number == SYS_brk)
-        refused_look(state, call, !handler || handler == sys_refuse || handler == sys_denied);
+        refused_look(state, call, !handler || handler == sys_refuse || handler == sys_socket);
 }
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)

@@ -47,6 +47,7 @@ enum file_kind {
     FILE_EVENT,     /* event.c */
     FILE_EPOLL,     /* epoll.c */
     FILE_TIMER,     /* timer.c */
+    FILE_SOCKET,    /* socket.c */
     FILE_KINDS,
 };
 
@@ -256,6 +257,16 @@ int64_t file_write_bytes(struct linux_state *state, struct open_file *file, cons
 bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result);
 /* Linux moves at most so much in one call. */
 #define TRANSFER_MAX 0x7ffff000ull
+
+struct iovec;
+/* Fetches `count` pieces of the program's memory; their lengths together fit one transfer. Where the
+ * program has no addresses at all, not even nothing may be read or written. */
+int pieces_fetch(struct linux_state *state, uint64_t addr, uint64_t count, struct iovec *pieces);
+uint64_t pieces_bytes(const struct iovec *pieces, uint64_t count);
+/* Copies bytes of the pieces, after the first `skip`, to or (`out`) from memory of ours: 0 or
+ * -EFAULT. */
+int pieces_copy(struct linux_state *state, const struct iovec *pieces, uint64_t count,
+                uint64_t skip, char *memory, uint64_t bytes, bool out);
 
 /* Whether a file can have so many bytes from that offset on. */
 static inline bool has_positions_for(uint64_t offset, uint64_t bytes)

@@ -8,6 +8,7 @@
 
 #include "linux/calls.h"
 #include "linux/file_type.h"
+#include "linux/socket.h"
 #include "linux/state.h"
 
 #ifndef RWF_APPEND
@@ -15,10 +16,7 @@
 #endif
 #define RWF_ALL (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
 
-/* Fetches `count` pieces; their lengths together fit one transfer. Where the program has no
- * addresses at all, not even nothing may be read or written. */
-static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
-                      struct iovec pieces[IOV_MAX])
+int pieces_fetch(struct linux_state *state, uint64_t addr, uint64_t count, struct iovec *pieces)
 {
     uint64_t left = TRANSFER_MAX;
 
@@ -36,6 +34,35 @@ static int get_pieces(struct linux_state *state, uint64_t addr, uint64_t count,
         if (pieces[i].iov_len > left)
             pieces[i].iov_len = left;
         left -= pieces[i].iov_len;
+    }
+    return 0;
+}
+
+uint64_t pieces_bytes(const struct iovec *pieces, uint64_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        bytes += pieces[i].iov_len;
+    return bytes;
+}
+
+int pieces_copy(struct linux_state *state, const struct iovec *pieces, uint64_t count,
+                uint64_t skip, char *memory, uint64_t bytes, bool out)
+{
+    for (uint64_t i = 0; i < count && bytes; i++) {
+        uint64_t addr = (uintptr_t)pieces[i].iov_base + skip, part = pieces[i].iov_len;
+
+        if (skip >= part) {
+            skip -= part;
+            continue;
+        }
+        part = part - skip < bytes ? part - skip : bytes;
+        if (out ? guest_put(state, addr, memory, part) : guest_get(state, addr, memory, part))
+            return -EFAULT;
+        memory += part;
+        bytes -= part;
+        skip = 0;
     }
     return 0;
 }
@@ -112,11 +139,9 @@ static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pi
 static int64_t write_pieces(struct linux_state *state, struct open_file *file,
                             const struct iovec *pieces, uint64_t count)
 {
-    uint64_t bytes = 0, may;
+    uint64_t bytes = pieces_bytes(pieces, count), may;
     int64_t done = 0, put;
 
-    for (uint64_t i = 0; i < count; i++)
-        bytes += pieces[i].iov_len;
     if (file->kind == FILE_DEVICE)
         return bytes ? file_put(state, file, NULL, bytes) : 0;
     if (write_gathered(state, file, pieces, count, &put))
@@ -144,11 +169,14 @@ int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
     struct iovec pieces[IOV_MAX];
+    size_t length;
     int result;
 
     if (!file_can_read(file))
         return -EBADF;
-    result = get_pieces(state, arg[1], arg[2], pieces);
+    result = pieces_fetch(state, arg[1], arg[2], pieces);
+    if (!result && file->kind == FILE_SOCKET)
+        return socket_receive(state, file, pieces, arg[2], 0, &length);
     return result ? result : read_pieces(state, file, pieces, arg[2]);
 }
 
@@ -160,8 +188,10 @@ int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
 
     if (!file_can_write(file))
         return -EBADF;
-    result = get_pieces(state, arg[1], arg[2], pieces);
-    if (!result)
+    result = pieces_fetch(state, arg[1], arg[2], pieces);
+    if (!result && file->kind == FILE_SOCKET)
+        result = socket_send(state, file, pieces, arg[2], true);
+    else if (!result)
         result = write_pieces(state, file, pieces, arg[2]);
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }

@@ -104,7 +104,7 @@ class Objects(FerryTest):
         self.assertEqual(said[1], said[0])
 
     def test_waits_for_ever_end(self):
-        for how in ("read", "write", "event", "timer", "splice", "poll", "epoll"):
+        for how in ("read", "write", "event", "timer", "splice", "receive", "poll", "epoll"):
             with self.subTest(how):
                 command = [FERRY, "run", guest("asks_objects"), how]
                 with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as program:

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the calls that are for sockets alone: messages, options, names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+
+#include "linux/calls.h"
+#include "linux/socket.h"
+#include "linux/state.h"
+
+/* Bytes of a stream pass through our memory in parts of this size. */
+#define PART_BYTES 65536
+#define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | MSG_MORE)
+#define RECEIVE_FLAGS \
+    (MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL)
+
+static bool is_stream(const struct open_file *file)
+{
+    const struct socket *socket = file->object;
+
+    return socket->type == SOCK_STREAM;
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+static int64_t put_part(struct linux_state *state, struct open_file *file, const void *from,
+                        size_t bytes, bool waits)
+{
+    return waits ? file_write_bytes(state, file, from, bytes) : file_put(state, file, from, bytes);
+}
+
+int64_t socket_send(struct linux_state *state, struct open_file *file, const struct iovec *pieces,
+                    uint64_t count, bool waits)
+{
+    uint64_t bytes = pieces_bytes(pieces, count), done = 0;
+    size_t part = bytes < PART_BYTES || !is_stream(file) ? bytes : PART_BYTES;
+    char *memory;
+    int64_t put;
+
+    if (!is_stream(file) && bytes > SOCKET_BYTES)
+        return -EMSGSIZE;
+    memory = malloc(part + 1);
+    if (!memory)
+        return -ENOMEM;
+    file->references++;
+    do {
+        size_t now = bytes - done < part ? bytes - done : part;
+
+        put = pieces_copy(state, pieces, count, done, memory, now, false);
+        if (!put)
+            put = put_part(state, file, memory, now, waits);
+        done += put > 0 ? (uint64_t)put : 0;
+    } while (put > 0 && done < bytes);
+    file_release(state, file);
+    free(memory);
+    return done && put != -EINTR ? (int64_t)done : put;
+}
+
+static int64_t send_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
+                           uint64_t count, uint64_t flags)
+{
+    struct open_file *file;
+    int64_t result;
+    int error;
+
+    if (!socket_of(state, fd, &file, &error))
+        return error;
+    if (flags & ~(uint64_t)SEND_FLAGS)
+        return -EOPNOTSUPP;
+    result = socket_send(state, file, pieces, count,
+                         !(flags & MSG_DONTWAIT || file->status & O_NONBLOCK));
+    return result == -EPIPE && !(flags & MSG_NOSIGNAL) ? signal_broken_pipe(state) : result;
+}
+
+/* Those of a pair are connected, so no address may be given. */
+int64_t sys_sendto(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct iovec piece = {(void *)(uintptr_t)arg[1],
+                                arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
+    struct open_file *file;
+    int error;
+
+    if (!socket_of(state, arg[0], &file, &error))
+        return error;
+    return arg[4] ? -EISCONN : send_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3]);
+}
+
+/* Only credentials may go along, which are those that anybody has here. */
+static int check_control(struct linux_state *state, const struct msghdr *message)
+{
+    struct cmsghdr control;
+
+    if (!message->msg_controllen)
+        return 0;
+    if (message->msg_controllen < sizeof(control) ||
+        guest_get(state, (uintptr_t)message->msg_control, &control, sizeof(control)))
+        return message->msg_controllen < sizeof(control) ? -EINVAL : -EFAULT;
+    if (control.cmsg_level != SOL_SOCKET)
+        return -EINVAL;
+    return control.cmsg_type == SCM_CREDENTIALS ? 0 : -EOPNOTSUPP;
+}
+
+/* Fetches the header at `addr` and its pieces. */
+static int fetch_message(struct linux_state *state, uint64_t addr, struct msghdr *message,
+                         struct iovec pieces[IOV_MAX])
+{
+    if (guest_get(state, addr, message, sizeof(*message)))
+        return -EFAULT;
+    if (message->msg_iovlen > IOV_MAX)
+        return -EMSGSIZE;
+    return pieces_fetch(state, (uintptr_t)message->msg_iov, message->msg_iovlen, pieces);
+}
+
+int64_t sys_sendmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    struct iovec pieces[IOV_MAX];
+    struct open_file *file;
+    struct msghdr message;
+    int result;
+
+    if (!socket_of(state, arg[0], &file, &result))
+        return result;
+    result = fetch_message(state, arg[1], &message, pieces);
+    if (!result)
+        result = check_control(state, &message);
+    if (!result && message.msg_name && message.msg_namelen)
+        result = -EISCONN;
+    return result ? result
+                  : send_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2]);
+}
+
+/* ---- receiving ----------------------------------------------------------- */
+
+int64_t socket_receive(struct linux_state *state, struct open_file *file,
+                       const struct iovec *pieces, uint64_t count, uint64_t flags, size_t *length)
+{
+    uint64_t bytes = pieces_bytes(pieces, count), done = 0;
+    bool waits = !(flags & MSG_DONTWAIT);
+    bool all = flags & MSG_WAITALL && !(flags & MSG_PEEK) && is_stream(file);
+    struct socket_read how = {.peek = flags & MSG_PEEK};
+    char *memory;
+    int64_t got;
+
+    if (bytes > SOCKET_BYTES)
+        bytes = SOCKET_BYTES;
+    if (!bytes && is_stream(file))
+        return 0;
+    memory = malloc(bytes + 1);
+    if (!memory)
+        return -ENOMEM;
+    file->references++;
+    do {
+        got = socket_take(state, file->object, memory + done, bytes - done, &how);
+        done += got > 0 ? (uint64_t)got : 0;
+        if (all && got > 0 && done < bytes)
+            got = -EAGAIN;
+    } while (waits && file_waited(state, file, POLLIN, &got));
+    if (done && got != -EINTR)
+        got = pieces_copy(state, pieces, count, 0, memory, done, true) ? -EFAULT : (int64_t)done;
+    file_release(state, file);
+    free(memory);
+    *length = how.length;
+    return got;
+}
+
+/* *truncated: the message was longer. */
+static int64_t receive_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
+                              uint64_t count, uint64_t flags, bool *truncated)
+{
+    struct open_file *file;
+    size_t length = 0;
+    int64_t got;
+    int error;
+
+    if (!socket_of(state, fd, &file, &error))
+        return error;
+    if (flags & ~(uint64_t)RECEIVE_FLAGS)
+        return flags & MSG_OOB ? -EOPNOTSUPP : -EINVAL;
+    got = socket_receive(state, file, pieces, count, flags, &length);
+    *truncated = got >= 0 && length > (uint64_t)got;
+    return got >= 0 && flags & MSG_TRUNC && !is_stream(file) ? (int64_t)length : got;
+}
+
+/* Who sent has no name. */
+static int put_no_name(struct linux_state *state, uint64_t addr, uint64_t length_addr)
+{
+    const uint32_t none = 0;
+
+    return addr && length_addr ? guest_put(state, length_addr, &none, sizeof(none)) : 0;
+}
+
+int64_t sys_recvfrom(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct iovec piece = {(void *)(uintptr_t)arg[1],
+                                arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
+    bool truncated;
+    int64_t got = receive_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &truncated);
+
+    return got >= 0 && put_no_name(state, arg[4], arg[5]) ? -EFAULT : got;
+}
+
+int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    struct iovec pieces[IOV_MAX];
+    struct open_file *file;
+    struct msghdr message;
+    bool truncated;
+    int64_t got;
+    int result;
+
+    if (!socket_of(state, arg[0], &file, &result))
+        return result;
+    result = fetch_message(state, arg[1], &message, pieces);
+    if (result)
+        return result;
+    got = receive_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &truncated);
+    if (got < 0)
+        return got;
+    message.msg_namelen = 0;
+    message.msg_controllen = 0;
+    message.msg_flags = (truncated ? MSG_TRUNC : 0) | (int)(arg[2] & MSG_CMSG_CLOEXEC);
+    return guest_put(state, arg[1], &message, sizeof(message)) ? -EFAULT : got;
+}
+
+/* ---- ends, names, options ------------------------------------------------ */
+
+int64_t sys_shutdown(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int result;
+    struct socket *socket = socket_of(state, arg[0], &file, &result);
+    uint32_t how = (uint32_t)arg[1];
+
+    if (!socket)
+        return result;
+    if (how > SHUT_RDWR)
+        return -EINVAL;
+    socket_shut(state, socket, how != SHUT_WR, how != SHUT_RD);
+    return 0;
+}
+
+/* Neither end of a pair has a name: the address is its family alone. */
+static int64_t put_name(struct linux_state *state, uint64_t addr, uint64_t length_addr)
+{
+    const uint16_t family = AF_UNIX;
+    uint32_t length, whole = sizeof(family);
+
+    if (guest_get(state, length_addr, &length, sizeof(length)))
+        return -EFAULT;
+    if ((int32_t)length < 0)
+        return -EINVAL;
+    if (guest_put(state, addr, &family, length < whole ? length : whole))
+        return -EFAULT;
+    return guest_put(state, length_addr, &whole, sizeof(whole));
+}
+
+int64_t sys_getsockname(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int result;
+
+    return socket_of(state, arg[0], &file, &result) ? put_name(state, arg[1], arg[2]) : result;
+}
+
+int64_t sys_getpeername(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int result;
+    const struct socket *socket = socket_of(state, arg[0], &file, &result);
+
+    if (socket && !socket->peer)
+        result = -ENOTCONN;
+    return result ? result : put_name(state, arg[1], arg[2]);
+}
+
+int64_t sys_connect(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int result;
+
+    return socket_of(state, arg[0], &file, &result) ? -EISCONN : result;
+}
+
+int64_t sys_no_listener(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int result;
+
+    return socket_of(state, arg[0], &file, &result) ? -EINVAL : result;
+}
+
+/* The value of an option: how many bytes. */
+static size_t option_value(struct socket *socket, uint32_t name, void *value)
+{
+    static const struct ucred anybody = {LINUX_PID, LINUX_USER, LINUX_USER};
+    int *number = value;
+
+    switch (name) {
+    case SO_TYPE:
+        *number = socket->type;
+        break;
+    case SO_DOMAIN:
+        *number = AF_UNIX;
+        break;
+    case SO_ERROR:
+        *number = socket->error;
+        socket->error = 0;
+        break;
+    case SO_PEERCRED:
+        *(struct ucred *)value = anybody;
+        return sizeof(anybody);
+    case SO_LINGER:
+        *(struct linger *)value = (struct linger){0};
+        return sizeof(struct linger);
+    case SO_RCVTIMEO:
+    case SO_SNDTIMEO:
+        *(struct timeval *)value = (struct timeval){0};
+        return sizeof(struct timeval);
+    default:
+        *number = name < SOCKET_OPTIONS ? socket->options[name] : 0;
+    }
+    return sizeof(*number);
+}
+
+static bool is_option(uint32_t name)
+{
+    switch (name) {
+    case SO_TYPE:
+    case SO_DOMAIN:
+    case SO_ERROR:
+    case SO_PEERCRED:
+    case SO_LINGER:
+    case SO_RCVTIMEO:
+    case SO_SNDTIMEO:
+    case SO_PROTOCOL:
+    case SO_ACCEPTCONN:
+        return true;
+    default:
+        return name >= SO_DEBUG && name <= SO_REUSEPORT && name != SO_BSDCOMPAT;
+    }
+}
+
+int64_t sys_getsockopt(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    union {
+        struct ucred anybody;
+        struct timeval time;
+    } value;
+    uint32_t length, bytes;
+    int result;
+    struct socket *socket = socket_of(state, arg[0], &file, &result);
+
+    if (!socket)
+        return result;
+    if (guest_get(state, arg[4], &length, sizeof(length)))
+        return -EFAULT;
+    if ((int32_t)length < 0)
+        return -EINVAL;
+    if ((uint32_t)arg[1] != SOL_SOCKET)
+        return -EOPNOTSUPP;
+    if (!is_option((uint32_t)arg[2]))
+        return -ENOPROTOOPT;
+    bytes = (uint32_t)option_value(socket, (uint32_t)arg[2], &value);
+    length = length < bytes ? length : bytes;
+    if (guest_put(state, arg[3], &value, length))
+        return -EFAULT;
+    return guest_put(state, arg[4], &length, sizeof(length));
+}
+
+/* Kept and given back; sizes as Linux gives them back, twice what was asked for. */
+int64_t sys_setsockopt(struct linux_state *state, const uint64_t arg[6])
+{
+    uint32_t name = (uint32_t)arg[2];
+    struct open_file *file;
+    int value, result;
+    struct socket *socket = socket_of(state, arg[0], &file, &result);
+
+    if (!socket)
+        return result;
+    if ((uint32_t)arg[1] != SOL_SOCKET)
+        return -EOPNOTSUPP;
+    if (!is_option(name) || name == SO_TYPE || name == SO_ERROR || name == SO_DOMAIN ||
+        name == SO_PROTOCOL || name == SO_ACCEPTCONN || name == SO_PEERCRED)
+        return -ENOPROTOOPT;
+    if (arg[4] < sizeof(value))
+        return -EINVAL;
+    if (guest_get(state, arg[3], &value, sizeof(value)))
+        return -EFAULT;
+    if (name == SO_SNDBUF || name == SO_RCVBUF)
+        value = value >= 0 && value < SOCKET_BYTES ? 2 * value : 2 * SOCKET_BYTES;
+    if (name < SOCKET_OPTIONS)
+        socket->options[name] = value;
+    return name == SO_RCVTIMEO || name == SO_SNDTIMEO ? -EOPNOTSUPP : 0;
+}
