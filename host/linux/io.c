@@ -60,7 +60,7 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
         return 0;
     file->references++; /* another thread may close it meanwhile */
     do {
-        void *to = vm_reach_out(state->vm, addr, bytes);
+        void *to = vm_reach_out(state->vm, guest_addr(addr), bytes);
 
         got = to ? file_get(state, file, to, bytes) : -EFAULT;
     } while (file_waited(state, file, POLLIN, &got));
@@ -78,7 +78,7 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
     file->references++;
     do {
         const void *from =
-            memory ? memory + done : vm_reach_in(state->vm, addr + done, bytes - done);
+            memory ? memory + done : vm_reach_in(state->vm, guest_addr(addr + done), bytes - done);
 
         put = from ? file_put(state, file, from, bytes - done) : -EFAULT;
         done += put > 0 ? (uint64_t)put : 0;
@@ -143,7 +143,7 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return sys_read(state, arg);
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_REGULAR ? 0 : -EISDIR;
-    to = vm_reach_out(state->vm, arg[1], bytes);
+    to = vm_reach_out(state->vm, guest_addr(arg[1]), bytes);
     return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
 }
 
@@ -225,7 +225,7 @@ int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
         return -ENOTDIR;
     call.fd = file->fd;
     call.offset = file->position;
-    call.to = vm_reach_out(state->vm, arg[1], call.bytes);
+    call.to = vm_reach_out(state->vm, guest_addr(arg[1]), call.bytes);
     got = call.to ? host_file_call(state, file->local, &call) : -EFAULT;
     if (got >= 0)
         file->position = call.offset;

@@ -23,12 +23,12 @@
 
 int guest_get(struct linux_state *state, uint64_t addr, void *to, size_t bytes)
 {
-    return vm_copy_in(state->vm, to, addr, bytes);
+    return vm_copy_in(state->vm, to, guest_addr(addr), bytes);
 }
 
 int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t bytes)
 {
-    return vm_copy_out(state->vm, addr, from, bytes);
+    return vm_copy_out(state->vm, guest_addr(addr), from, bytes);
 }
 
 int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes)

@@ -129,7 +129,7 @@ static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pi
 
     for (uint64_t i = 0; i < count; i++) {
         if (pieces[i].iov_len &&
-            !vm_may(state->vm, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len, false))
+            !vm_may(state->vm, guest_addr((uint64_t)pieces[i].iov_base), pieces[i].iov_len, false))
             return bytes & ~(uint64_t)(FERRY_PAGE_BYTES - 1);
         bytes += pieces[i].iov_len;
     }

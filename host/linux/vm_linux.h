@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/address.h"
+
 struct ferry_vm;
 struct space;
 struct stream;
@@ -23,19 +25,19 @@ struct stream *vm_stream(struct ferry_vm *vm);
  *
  * Each is about [addr, addr + bytes), all of which the program must be allowed to read or write, or
  * nothing is done: -EFAULT, false, NULL. */
-int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes);
-int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes);
+int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes);
+int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes);
 /* Copies as many bytes as there are before the first that the program may not read. */
-size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t bytes);
+size_t vm_copy_in_some(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes);
 /* Whether the program may read them; nothing is read. */
-bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write);
+bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
 /* The host's address of bytes that are moved in bulk and that no code here interprets. A race then
  * concerns only the program's own data. The address is valid until the call that asked for it
  * returns, drains the out ring or changes the memory's rights; no struct that lives longer may keep
  * it. bytes 0: any address but NULL. */
-const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
-void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes);
+const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
+void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
 
 /* To be called before the personality keeps one more descriptor of the host, and after it closed
  * one. False: it may not keep another. */

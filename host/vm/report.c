@@ -157,7 +157,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
     in_window =
         in_window && pool_covering(&vm->engine->exchange.pool,
                                    endpoint_offset(vm->endpoint, guest_addr(addr)), 1, &units);
-    if (vm_may(vm, addr, 1, write)) {
+    if (vm_may(vm, guest_addr(addr), 1, write)) {
         /* The ledger gives it the right, so its next try succeeds. */
         if (in_window)
             units_reopen(vm->endpoint, units);
@@ -172,7 +172,7 @@ static bool check_access(struct ferry_vm *vm, uint64_t addr, bool write, const c
         report(vm, SIGBUS, "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
         report(vm, SIGSEGV, "%s 0x%" PRIx64 ", which %s", verb, addr,
-               vm_may(vm, addr, 1, false) ? "is read-only" : "is not mapped");
+               vm_may(vm, guest_addr(addr), 1, false) ? "is read-only" : "is not mapped");
     }
     return true;
 }
@@ -189,7 +189,7 @@ bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu)
     vm->exit.rip = regs.rip;
     if (check_access(vm, regs.rip, false, "ran code at"))
         return true;
-    size_t length = vm_copy_in_some(vm, code, regs.rip, sizeof code);
+    size_t length = vm_copy_in_some(vm, code, guest_addr(regs.rip), sizeof code);
     size_t count =
         instruction_accesses(code, length, &regs, sregs.fs.base, sregs.gs.base, accesses);
     for (size_t i = 0; i < count; i++) {

@@ -47,7 +47,7 @@ static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct 
     struct boot_frame caller = *frame;
     struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
 
-    if (vm_copy_in(vm, &caller.rip, frame->rsp, sizeof caller.rip) < 0) {
+    if (vm_copy_in(vm, &caller.rip, guest_addr(frame->rsp), sizeof caller.rip) < 0) {
         report_crash_at(vm, SIGSEGV, frame->rip, "called the vsyscall page without a stack");
         return false;
     }
@@ -76,7 +76,7 @@ static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct b
                           int vector)
 {
     uint8_t code[15], interrupt = 0, bytes = 0;
-    size_t length = vm_copy_in_some(vm, code, frame->rip, sizeof code);
+    size_t length = vm_copy_in_some(vm, code, guest_addr(frame->rip), sizeof code);
 
     switch (instruction_refused(code, length, &interrupt, &bytes)) {
     case INSTRUCTION_INTERRUPT:

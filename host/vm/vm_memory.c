@@ -115,9 +115,9 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
     return true;
 }
 
-int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
+int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes)
 {
-    const void *from = vm_memory(vm, guest_addr(addr), bytes, false);
+    const void *from = vm_memory(vm, addr, bytes, false);
 
     if (!from)
         return -EFAULT;
@@ -127,9 +127,9 @@ int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
     return 0;
 }
 
-int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes)
+int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes)
 {
-    void *to = vm_memory(vm, guest_addr(addr), bytes, true);
+    void *to = vm_memory(vm, addr, bytes, true);
 
     if (!to)
         return -EFAULT;
@@ -137,28 +137,28 @@ int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t b
     return 0;
 }
 
-size_t vm_copy_in_some(struct ferry_vm *vm, void *to, uint64_t addr, size_t bytes)
+size_t vm_copy_in_some(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes)
 {
     size_t done = 0;
 
-    while (done < bytes && vm_copy_in(vm, (char *)to + done, addr + done, 1) == 0)
+    while (done < bytes && vm_copy_in(vm, (char *)to + done, guest_addr_add(addr, done), 1) == 0)
         done++;
     return done;
 }
 
-bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return vm_memory(vm, guest_addr(addr), bytes, write) != NULL;
+    return vm_memory(vm, addr, bytes, write) != NULL;
 }
 
-const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 {
-    return vm_memory(vm, guest_addr(addr), bytes, false);
+    return vm_memory(vm, addr, bytes, false);
 }
 
-void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 {
-    return vm_memory(vm, guest_addr(addr), bytes, true);
+    return vm_memory(vm, addr, bytes, true);
 }
 
 /* --- budgets ------------------------------------------------------------------ */

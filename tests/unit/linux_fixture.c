@@ -27,37 +27,37 @@ struct stream *vm_stream(struct ferry_vm *vm)
     return &vm->stream;
 }
 
-bool vm_may(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, bool write)
+bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return space_at(&vm->space, guest_addr(addr), bytes, write ? SPACE_WRITE : SPACE_READ) != NULL;
+    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) != NULL;
 }
 
-const void *vm_reach_in(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 {
-    return space_at(&vm->space, guest_addr(addr), bytes, SPACE_READ);
+    return space_at(&vm->space, addr, bytes, SPACE_READ);
 }
 
-void *vm_reach_out(struct ferry_vm *vm, uint64_t addr, uint64_t bytes)
+void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 {
-    return space_at(&vm->space, guest_addr(addr), bytes, SPACE_WRITE);
+    return space_at(&vm->space, addr, bytes, SPACE_WRITE);
 }
 
-int vm_copy_in(struct ferry_vm *vm, void *to, uint64_t addr, uint64_t bytes)
+int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes)
 {
-    const void *from = space_at(&vm->space, guest_addr(addr), bytes, SPACE_READ);
+    const void *from = space_at(&vm->space, addr, bytes, SPACE_READ);
 
     if (!from)
         return -EFAULT;
     memcpy(to, from, bytes);
     vm->fetched += bytes;
     if (vm->hostile && vm_may(vm, addr, bytes, true))
-        memset(guest(vm, addr), vm->hostile, bytes);
+        memset(guest(vm, addr.value), vm->hostile, bytes);
     return 0;
 }
 
-int vm_copy_out(struct ferry_vm *vm, uint64_t addr, const void *from, uint64_t bytes)
+int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes)
 {
-    void *to = space_at(&vm->space, guest_addr(addr), bytes, SPACE_WRITE);
+    void *to = space_at(&vm->space, addr, bytes, SPACE_WRITE);
 
     if (!to)
         return -EFAULT;
