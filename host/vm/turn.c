@@ -20,19 +20,24 @@ void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu)
     lock_drop(&vm->runner.serving);
 }
 
+/* While the VM is made nobody serves it, and nobody else could have a turn: opening its loader may
+ * wait for a file system. */
 static bool begin_wait(struct ferry_vm *vm, void **who)
 {
+    *who = vm->served;
+    if (!vm->served)
+        return true;
     lock_assert_held(&vm->runner.serving);
     if (vm->ending)
         return false;
-    *who = vm->served;
     vm_give_way(vm, vm->served);
     return true;
 }
 
 static bool end_wait(struct ferry_vm *vm, void *who)
 {
-    vm_serve(vm, who);
+    if (who)
+        vm_serve(vm, who);
     return !vm->ending;
 }
 
