@@ -20,14 +20,6 @@ typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]
 static const call_handler handlers[CALLS_MAX] = {LINUX_CALLS(ENTRY)};
 #undef ENTRY
 
-/* NULL, as if it had none, also where there is no memory. */
-static char *real_path(const char *name)
-{
-    char *real = name ? realpath(name, NULL) : NULL;
-
-    return real || !name ? real : strdup(name);
-}
-
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out)
 {
     struct linux_state *state = calloc(1, sizeof(*state));
@@ -60,10 +52,13 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 
 void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file, const char *name)
 {
+    char *real = program_path(state, file);
+    bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
+
     free(state->program);
-    state->program = real_path(file);
+    state->program = real;
     memory_init(state, heap_start);
-    task_init(state, name);
+    task_name(state, by_descriptor ? real : name);
 }
 
 /* The streams are the VM's: it ends them itself, since a program may die without closing. */
