@@ -92,6 +92,8 @@ struct linux_state;
     CALL(recvfrom, sys_recvfrom)                   \
     CALL(recvmsg, sys_recvmsg)                     \
     CALL(sendto, sys_sendto)                       \
+    CALL(sendmmsg, sys_sendmmsg)                   \
+    CALL(recvmmsg, sys_recvmmsg)                   \
     CALL(sendmsg, sys_sendmsg)                     \
     CALL(getsockname, sys_getsockname)             \
     CALL(getpeername, sys_getpeername)             \
@@ -189,6 +191,10 @@ struct linux_state;
     CALL(sched_setscheduler, sys_set_scheduler)    \
     CALL(sched_getparam, sys_sched_getparam)       \
     CALL(sched_setparam, sys_sched_setparam)       \
+    CALL(sched_getattr, sys_sched_getattr)         \
+    CALL(pkey_alloc, sys_pkey_alloc)               \
+    CALL(pkey_free, sys_pkey_free)                 \
+    CALL(pkey_mprotect, sys_pkey_mprotect)         \
     CALL(sched_get_priority_max, sys_priority_max) \
     CALL(sched_get_priority_min, sys_priority_min) \
     CALL(sched_rr_get_interval, sys_rr_interval)   \

@@ -42,7 +42,8 @@ static int64_t event_put(struct linux_state *state, struct open_file *file, cons
 
     if (bytes < sizeof(count))
         return -EINVAL;
-    memcpy(&count, from, sizeof(count)); /* once: the program may change it meanwhile */
+    memcpy(&count, from, sizeof(count));
+    __asm__ volatile("" : "+r"(count)); /* fetched once: the program may change it meanwhile */
     if (count == UINT64_MAX)
         return -EINVAL;
     if (count >= UINT64_MAX - event->count)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -225,6 +226,58 @@ int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
     message.msg_controllen = 0;
     message.msg_flags = (truncated ? MSG_TRUNC : 0) | (int)(arg[2] & MSG_CMSG_CLOEXEC);
     return guest_put(state, arg[1], &message, sizeof(message)) ? -EFAULT : got;
+}
+
+/* ---- several messages ---------------------------------------------------- */
+
+#define SEVERAL_MAX 1024
+
+/* As the kernel's struct mmsghdr. */
+struct one_of_several {
+    struct msghdr message;
+    uint32_t bytes, zero;
+};
+
+static int64_t put_length(struct linux_state *state, uint64_t addr, int64_t bytes)
+{
+    const uint32_t length = (uint32_t)bytes;
+
+    return guest_put(state, addr + offsetof(struct one_of_several, bytes), &length, sizeof(length));
+}
+
+/* How many went; why the first did not. */
+static int64_t several(struct linux_state *state, const uint64_t arg[6], bool only_first_waits,
+                       int64_t (*one)(struct linux_state *, const uint64_t *))
+{
+    uint32_t count = (uint32_t)arg[2] < SEVERAL_MAX ? (uint32_t)arg[2] : SEVERAL_MAX;
+    uint64_t flags = (uint32_t)arg[3] & ~(uint32_t)MSG_WAITFORONE;
+    uint32_t done = 0;
+    int64_t result = 0;
+
+    while (done < count && result >= 0) {
+        uint64_t addr = arg[1] + done * sizeof(struct one_of_several);
+
+        result = one(state, (const uint64_t[6]){arg[0], addr, flags});
+        if (result >= 0)
+            result = put_length(state, addr, result);
+        done += result >= 0;
+        flags |= only_first_waits ? MSG_DONTWAIT : 0;
+    }
+    return done && result != -EINTR ? done : result;
+}
+
+int64_t sys_sendmmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    return several(state, arg, false, sys_sendmsg);
+}
+
+/* The time limit is looked at when a message came, so it does not end a wait: as in Linux. */
+int64_t sys_recvmmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t timeout_ns;
+    int result = time_get(state, arg[4], &timeout_ns);
+
+    return result ? result : several(state, arg, arg[3] & MSG_WAITFORONE, sys_recvmsg);
 }
 
 /* ---- ends, names, options ------------------------------------------------ */

@@ -361,6 +361,47 @@ int64_t sys_ioprio_get(struct linux_state *state, const uint64_t arg[6])
     return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_self(arg[1]) : 0;
 }
 
+/* As the kernel's struct sched_attr in its first version, which is 48 bytes. */
+struct scheduling {
+    uint32_t bytes, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t deadline[3];
+};
+
+int64_t sys_sched_getattr(struct linux_state *state, const uint64_t arg[6])
+{
+    struct scheduling answer = {.bytes = sizeof(answer)};
+    int result = check_self(arg[0]);
+
+    if (!arg[1] || (int32_t)arg[0] < 0 || (uint32_t)arg[2] < sizeof(answer) ||
+        (uint32_t)arg[2] > FERRY_PAGE_BYTES || (uint32_t)arg[3])
+        return -EINVAL;
+    return result ? result : guest_put(state, arg[1], &answer, sizeof(answer));
+}
+
+/* ---- protection keys ------------------------------------------------------ */
+
+/* There are none, as on a processor without them. */
+int64_t sys_pkey_alloc(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return arg[0] || arg[1] & ~3ull ? -EINVAL : -ENOSPC;
+}
+
+int64_t sys_pkey_free(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    (void)arg;
+    return -EINVAL;
+}
+
+int64_t sys_pkey_mprotect(struct linux_state *state, const uint64_t arg[6])
+{
+    return (int32_t)arg[3] == -1 ? sys_mprotect(state, arg) : -EINVAL;
+}
+
 /* ---- memory of several nodes and threads --------------------------------- */
 
 /* There is one node. */

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -373,6 +374,7 @@ static void sockets_of(int type)
 {
     struct iovec pieces[2] = {{(void *)(uintptr_t) "abc", 3}, {(void *)(uintptr_t) "defg", 4}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    struct mmsghdr several[2] = {{.msg_hdr = message}, {.msg_hdr = message}};
     struct sockaddr_storage name;
     socklen_t length = sizeof name;
     struct ucred peer;
@@ -420,6 +422,13 @@ static void sockets_of(int type)
     while (read(pair[1], text, sizeof text) > 0)
         continue;
     say_events("empty again", pair[0]);
+    say("several", sendmmsg(pair[0], several, 2, 0));
+    printf("%u %u\n", several[0].msg_len, several[1].msg_len);
+    pieces[0].iov_base = pieces[1].iov_base = text;
+    say("back", recvmmsg(pair[1], several, 2, MSG_WAITFORONE, NULL));
+    printf("%u\n", several[0].msg_len);
+    while (read(pair[1], text, sizeof text) > 0)
+        continue;
     say("shut", shutdown(pair[0], SHUT_WR));
     say_events("shut, one", pair[0]);
     say_events("shut, other", pair[1]);
@@ -557,6 +566,23 @@ static void wait_for_ever(const char *how)
         say(how, epoll_wait(set, &event, 1, -1));
 }
 
+/* Calls that are no objects, and that programs try. */
+static void odds(void)
+{
+    unsigned attributes[12] = {0};
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    say("key", syscall(SYS_pkey_alloc, 1, 0));
+    say("no key", syscall(SYS_pkey_free, 99));
+    say("without a key", syscall(SYS_pkey_mprotect, page, 4096, PROT_READ | PROT_WRITE, -1));
+    say("with a wrong key", syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, 99));
+    say("scheduling", syscall(SYS_sched_getattr, 0, attributes, sizeof attributes, 0));
+    printf("%u bytes, policy %u\n", attributes[0], attributes[1]);
+    say("short", syscall(SYS_sched_getattr, 0, attributes, 40, 0));
+    say("lock", mlock(page, 4096));
+    say("unlock", munlock(page, 4096));
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -575,6 +601,7 @@ int main(int argc, char **argv)
     nested_sets();
     timers();
     sockets();
+    odds();
     waits();
     return 0;
 }

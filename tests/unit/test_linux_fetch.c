@@ -10,8 +10,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -229,6 +232,37 @@ static void limits_and_names_are_fetched_once(void **state)
     fetches_once(fill_name, sizeof NAME, (struct call){SYS_access, {NAME_ADDR, 0}}, nothing);
 }
 
+/* --- objects --- */
+
+enum { EPOLL = 3, TIMER, ONE, OTHER };
+
+static void fill_objects(struct ferry_vm *vm)
+{
+    const struct epoll_event event = {.events = EPOLLIN, .data.u64 = 5};
+    const struct itimerspec spec = {.it_interval = {5, 6}};
+    const struct iovec piece = {(void *)(SCRATCH + 0x600), 3};
+    const struct msghdr message = {.msg_iov = (void *)SET, .msg_iovlen = 1};
+
+    assert_int_equal(CALL(vm, epoll_create1, 0), EPOLL);
+    assert_int_equal(CALL(vm, timerfd_create, CLOCK_MONOTONIC, 0), TIMER);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_SEQPACKET, 0, LOOK), 0);
+    memcpy(guest(vm, SCRATCH), &event, sizeof event);
+    memcpy(guest(vm, TIME), &spec, sizeof spec);
+    memcpy(guest(vm, SET), &piece, sizeof piece);
+    memcpy(guest(vm, MASKS), &message, sizeof message);
+}
+
+static void objects_are_fetched_once(void **state)
+{
+    (void)state;
+    fetches_once(fill_objects, 12,
+                 (struct call){SYS_epoll_ctl, {EPOLL, EPOLL_CTL_ADD, ONE, SCRATCH}}, nothing);
+    fetches_once(fill_objects, 32, (struct call){SYS_timerfd_settime, {TIMER, 0, TIME, 0}},
+                 (struct call){SYS_timerfd_gettime, {TIMER, LOOK}});
+    fetches_once(fill_objects, 56 + 16 + 3, (struct call){SYS_sendmsg, {ONE, MASKS, 0}},
+                 (struct call){SYS_ioctl, {OTHER, FIONREAD, LOOK}});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +271,7 @@ int main(void)
         cmocka_unit_test(waits_are_fetched_once),
         cmocka_unit_test(signals_are_fetched_once),
         cmocka_unit_test(limits_and_names_are_fetched_once),
+        cmocka_unit_test(objects_are_fetched_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality's objects: that they are counted, bounded, and given back. What they do is compared
+ * with the host by tests/guest/asks_objects.c. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define EVENT (SCRATCH + PAGE)
+#define FDS   (SCRATCH + 2 * PAGE)
+#define DATA  (SCRATCH + 3 * PAGE)
+
+/* The ends of a pipe, from `fds`. */
+static void make_pipe(struct ferry_vm *vm, int fds[2])
+{
+    assert_int_equal(CALL(vm, pipe2, FDS, O_NONBLOCK), 0);
+    memcpy(fds, guest(vm, FDS), 2 * sizeof(int));
+}
+
+static int64_t watch(struct ferry_vm *vm, int64_t set, int64_t fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)fd};
+
+    memcpy(guest(vm, EVENT), &event, sizeof event);
+    return CALL(vm, epoll_ctl, (uint64_t)set, EPOLL_CTL_ADD, (uint64_t)fd, EVENT);
+}
+
+/* What pipes hold is memory of the program; what they gave back others get, and memory that is used
+ * up is an error of the write. */
+static void test_pipes_count_as_memory(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t before = vm->space.used_bytes;
+    int fds[2], last[2] = {0};
+    unsigned held = 0;
+
+    for (int round = 0; round < 3; round++) {
+        make_pipe(vm, fds);
+        assert_int_equal(CALL(vm, write, (uint64_t)fds[1], DATA, 1), 1);
+        assert_int_equal(vm->space.used_bytes, before + 65536);
+        CALL(vm, close, (uint64_t)fds[0]);
+        CALL(vm, close, (uint64_t)fds[1]);
+    }
+    vm->space.used_bytes = vm->space.limit_bytes - 3 * 65536;
+    for (;; held++) {
+        make_pipe(vm, fds);
+        if (CALL(vm, write, (uint64_t)fds[1], DATA, 1) != 1)
+            break;
+        memcpy(last, fds, sizeof last);
+    }
+    assert_in_range(held, 1, 4);
+    assert_int_equal(CALL(vm, write, (uint64_t)fds[1], DATA, 1), -ENOMEM);
+    CALL(vm, close, (uint64_t)last[0]);
+    CALL(vm, close, (uint64_t)last[1]);
+    assert_int_equal(CALL(vm, write, (uint64_t)fds[1], DATA, 1), 1);
+}
+
+/* A look at a set is short, whatever the program puts into it. */
+static void test_sets_within_sets_are_bounded(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t first = CALL(vm, epoll_create1, 0), inner = first, outer = 0, wide;
+    int depth = 1;
+
+    for (;; depth++) {
+        int64_t result;
+
+        outer = CALL(vm, epoll_create1, 0);
+        result = watch(vm, outer, inner, EPOLLIN);
+        if (result) {
+            assert_int_equal(result, -ELOOP);
+            break;
+        }
+        inner = outer;
+    }
+    assert_int_equal(depth, 4);
+    /* From below as well. */
+    assert_int_equal(watch(vm, first, outer, EPOLLIN), -ELOOP);
+    assert_int_equal(watch(vm, first, inner, EPOLLIN), -ELOOP);
+    wide = CALL(vm, epoll_create1, 0);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(watch(vm, wide, CALL(vm, epoll_create1, 0), EPOLLIN), 0);
+    assert_int_equal(watch(vm, wide, CALL(vm, epoll_create1, 0), EPOLLIN), -ENOSPC);
+}
+
+/* The sets of a file that is closed, and the files of a set that is, forget each other. */
+static void test_closed_files_leave_their_sets(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t set = CALL(vm, epoll_create1, 0), other = CALL(vm, epoll_create1, 0);
+    int fds[2];
+
+    for (int round = 0; round < 5000; round++) { /* more than all sets may hold together */
+        make_pipe(vm, fds);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(watch(vm, set, fds[i], EPOLLIN), 0);
+            assert_int_equal(watch(vm, other, fds[i], EPOLLIN), 0);
+        }
+        CALL(vm, close, (uint64_t)fds[1]);
+        assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 10, 0), 1);
+        CALL(vm, close, (uint64_t)fds[0]);
+        assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 10, 0), 0);
+    }
+    make_pipe(vm, fds);
+    assert_int_equal(watch(vm, set, fds[0], EPOLLIN), 0);
+    CALL(vm, close, (uint64_t)set);
+    CALL(vm, close, (uint64_t)fds[0]);
+    CALL(vm, close, (uint64_t)fds[1]);
+}
+
+/* What cannot be handed to the program is not left open. */
+static void test_pairs_are_made_whole_or_not(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, pipe2, READ_ONLY, 0), -EFAULT);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_STREAM, 0, NOWHERE), -EFAULT);
+    for (uint64_t fd = 3; fd < 1023; fd++)
+        assert_int_equal(CALL(vm, dup, 0), fd);
+    assert_int_equal(CALL(vm, pipe, FDS), -EMFILE);
+    assert_int_equal(CALL(vm, dup, 0), 1023);
+    assert_int_equal(CALL(vm, eventfd2, 0, 0), -EMFILE);
+}
+
+static void test_stop_ends_waits_for_objects(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t set = CALL(vm, epoll_create1, 0), event = CALL(vm, eventfd2, 0, 0);
+
+    vm->stop = true;
+    assert_int_equal(CALL(vm, read, (uint64_t)event, DATA, 8), -EINTR);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+    assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, (uint32_t)-1), -EINTR);
+    assert_int_equal(vm->next, LINUX_STOPPED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_pipes_count_as_memory),         TEST(test_sets_within_sets_are_bounded),
+        TEST(test_closed_files_leave_their_sets), TEST(test_pairs_are_made_whole_or_not),
+        TEST(test_stop_ends_waits_for_objects),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
