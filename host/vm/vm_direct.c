@@ -19,10 +19,10 @@
 
 /* Sets the guest's rights twice: in the host's mapping and in the tables that its CPU walks. The
  * sender writes the slots, the receiver writes its page before them. */
-static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
+static int map_into(struct ferry_vm *vm, int fd, bool sender, struct guest_addr *addr)
 {
-    uint64_t base = FERRY_DIRECT_BASE + vm->direct_count * FERRY_DIRECT_STRIDE;
-    uint64_t own = base + (sender ? SLOTS_AT : 0), own_end = base + (sender ? BYTES : SLOTS_AT);
+    struct guest_addr base = guest_addr(FERRY_DIRECT_BASE + vm->direct_count * FERRY_DIRECT_STRIDE);
+    uint64_t own = sender ? SLOTS_AT : 0, own_bytes = sender ? BYTES - SLOTS_AT : SLOTS_AT;
 
     if (vm->direct_count == sizeof vm->direct / sizeof *vm->direct)
         return -ENOSPC;
@@ -30,14 +30,14 @@ static int map_into(struct ferry_vm *vm, int fd, bool sender, uint64_t *addr)
     if (host == MAP_FAILED)
         return -errno;
     vm->direct[vm->direct_count++] = host;
-    if (mprotect(host + (own - base), own_end - own, PROT_READ | PROT_WRITE) < 0)
+    if (mprotect(host + own, own_bytes, PROT_READ | PROT_WRITE) < 0)
         return -errno;
-    int result = guest_tables_map(&vm->tables, guest_addr(base), BYTES, GUEST_USER);
+    int result = guest_tables_map(&vm->tables, base, BYTES, GUEST_USER);
     if (result == 0)
-        result =
-            guest_tables_map(&vm->tables, guest_addr(own), own_end - own, GUEST_USER | GUEST_WRITE);
+        result = guest_tables_map(&vm->tables, guest_addr_add(base, own), own_bytes,
+                                  GUEST_USER | GUEST_WRITE);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->kvm, guest_addr(base), BYTES, host);
+        result = kvm_vm_add_slot(&vm->kvm, base, BYTES, host);
     *addr = base;
     return result;
 }

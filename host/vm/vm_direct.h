@@ -3,13 +3,13 @@
 #ifndef FERRY_HOST_VM_DIRECT_H
 #define FERRY_HOST_VM_DIRECT_H
 
-#include <stdint.h>
-
 #include <ferry/ferry.h>
+
+#include "lib/address.h"
 
 /* The addresses of a link's ring in its two VMs. */
 struct direct_addresses {
-    uint64_t out, in; /* guest addresses: at the sender, at the receiver */
+    struct guest_addr out, in; /* at the sender, at the receiver */
 };
 
 /* Makes the ring of a link between two VMs and maps it into both, before either runs. On an error

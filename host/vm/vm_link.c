@@ -95,8 +95,8 @@ static void connect_ends(struct ferry_link *link, const struct direct_addresses 
     link->sender_peer_entry = show_peer(from, to, FERRY_MAY_SEND);
     link->receiver_peer_entry = show_peer(to, from, FERRY_MAY_RECEIVE);
     if (link->direct) {
-        link->sender_peer_entry->direct_out = direct->out;
-        link->receiver_peer_entry->direct_in = direct->in;
+        link->sender_peer_entry->direct_out = direct->out.value;
+        link->receiver_peer_entry->direct_in = direct->in.value;
     }
     link_connect(link);
     if (link->stream) {
