@@ -12,6 +12,8 @@
     "Options:\n"                                                                          \
     "  --mem SIZE          most memory each VM may take; K, M, G (default 256M)\n"        \
     "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
+    "  --root DIR          the tree of another system is / for the programs\n"            \
+    "  --bare              show the programs no files but libraries\n"                    \
     "  --env NAME[=VALUE]  set a variable; NAME alone takes its value here; repeatable\n" \
     "  --timeout TIME      stop the VMs after TIME: seconds, or with ms, s, m, h\n"       \
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \

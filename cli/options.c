@@ -18,6 +18,8 @@
 enum {
     OPT_MEM = 256,
     OPT_RO,
+    OPT_ROOT,
+    OPT_BARE,
     OPT_ENV,
     OPT_TIMEOUT,
     OPT_MODE,
@@ -32,6 +34,8 @@ enum {
 static const struct option long_options[] = {
     {"mem", required_argument, NULL, OPT_MEM},
     {"ro", required_argument, NULL, OPT_RO},
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"bare", no_argument, NULL, OPT_BARE},
     {"env", required_argument, NULL, OPT_ENV},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"mode", required_argument, NULL, OPT_MODE},
@@ -56,26 +60,45 @@ static const char *advise_directory(const char *dir, int error)
     if (error == ENOTDIR && g_file_test(dir, G_FILE_TEST_EXISTS))
         return "give the directory that it is in";
     if (dir[0] == '~')
-        return "shells replace ~ only where it begins a word: write --ro ~/... without '='";
+        return "shells replace ~ only where it begins a word: write it without '='";
     if (strpbrk(dir, ":,"))
-        return "give --ro once for each directory";
+        return "give the option once for each directory";
     return "give a directory that you may read";
 }
 
-static int add_read_only(struct options *options, const char *dir)
+/* Made absolute, but links are kept: programs open it under this name. NULL: it was said why it
+ * cannot be. */
+static char *directory_of(const char *option, const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
         int error = errno;
 
-        say("--ro '%s': %s; %s", dir, strerror(error), advise_directory(dir, error));
-        return STATUS_USAGE;
+        say("%s '%s': %s; %s", option, dir, strerror(error), advise_directory(dir, error));
+        return NULL;
     }
     close(fd);
-    /* Made absolute, but links are kept: programs open it under this name. */
-    g_ptr_array_add(options->read_only, g_canonicalize_filename(dir, NULL));
-    return 0;
+    return g_canonicalize_filename(dir, NULL);
+}
+
+static int add_read_only(struct options *options, const char *dir)
+{
+    char *path = directory_of("--ro", dir);
+
+    if (path)
+        g_ptr_array_add(options->read_only, path);
+    return path ? 0 : STATUS_USAGE;
+}
+
+static int set_root(struct options *options, const char *dir)
+{
+    if (options->root) {
+        say("--root '%s': a program has one '/'; give --root once", dir);
+        return STATUS_USAGE;
+    }
+    options->root = directory_of("--root", dir);
+    return options->root ? 0 : STATUS_USAGE;
 }
 
 /* Length of NAME in NAME=VALUE or NAME. */
@@ -211,6 +234,11 @@ static int set_option(struct options *options, int option, const char *word)
         return 0;
     case OPT_RO:
         return add_read_only(options, word);
+    case OPT_ROOT:
+        return set_root(options, word);
+    case OPT_BARE:
+        options->bare = true;
+        return 0;
     case OPT_ENV:
         return add_env(options, word);
     case OPT_MODE:
@@ -341,4 +369,5 @@ void options_free(struct options *options)
 {
     g_ptr_array_unref(options->env);
     g_ptr_array_unref(options->read_only);
+    g_free(options->root);
 }

@@ -17,6 +17,8 @@ struct options {
     uint64_t timeout_ns;   /* 0: none */
     GPtrArray *env;        /* of char *, NULL-terminated once parsed */
     GPtrArray *read_only;  /* likewise: absolute paths of directories */
+    char *root;            /* the tree of another system; NULL: this one */
+    bool bare;
     enum ferry_transfer transfer;
     enum ferry_delivery delivery;
     bool polled;

@@ -125,6 +125,8 @@ static int make_vms(struct pipeline *p)
             .pool_extents = stage_extents(p),
             .closed_fds = closed_fds(p, i),
             .read_only_dirs = (const char *const *)options->read_only->pdata,
+            .view = options->bare ? FERRY_VIEW_BARE : FERRY_VIEW_SYSTEM,
+            .root_dir = options->root,
             .delivery = options->delivery,
             .transfer = options->transfer,
             .timeout_ns = options->timeout_ns,

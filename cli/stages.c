@@ -8,6 +8,7 @@
 #include "command.h"
 #include "options.h"
 #include "stages.h"
+#include "tree.h"
 #include "words.h"
 
 /* ---- what to say ---------------------------------------------------------- */
@@ -327,11 +328,12 @@ static void say_nowhere(const struct stage *stage, const char *advice)
     g_free(nearest);
 }
 
-static int find_program(struct stage *stage)
+static int find_program(struct stage *stage, const char *root)
 {
     const char *word = stage->argv[0];
     const char *advice = stage->advice ? stage->advice : "give the path of a program";
-    int result = words_find_program(word, getenv("PATH"), &stage->program);
+    int result = root ? tree_find_program(root, word, &stage->program)
+                      : words_find_program(word, getenv("PATH"), &stage->program);
 
     switch (result) {
     case 0:
@@ -339,7 +341,10 @@ static int find_program(struct stage *stage)
     case -ENOENT:
         if (say_not_found(stage))
             return STATUS_NOT_FOUND;
-        if (strchr(word, '/'))
+        if (root)
+            say("%s: there is no program '%s' in the tree of --root '%s'; %s", stage->label, word,
+                root, advice);
+        else if (strchr(word, '/'))
             say("%s: there is no file '%s'; %s", stage->label, word, advice);
         else
             say_nowhere(stage, advice);
@@ -368,7 +373,7 @@ int stages_find_programs(struct pipeline *pipeline)
     int status = 0;
 
     for (size_t i = 0; i < pipeline->count && status == 0; i++)
-        status = find_program(&pipeline->stages[i]);
+        status = find_program(&pipeline->stages[i], pipeline->options->root);
     return status;
 }
 

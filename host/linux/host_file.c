@@ -70,6 +70,13 @@ static bool type_is_local(uint32_t type)
     return false;
 }
 
+bool host_file_local(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && type_is_local((uint32_t)fs.f_type);
+}
+
 /* A file system that shows the kernel's own state has no blocks at all. Reading there may block,
  * take data away from other readers, or show the host's processes. Some real file systems tell no
  * size either: these are listed. sysfs is let through, since programs count processors there and

@@ -49,6 +49,9 @@ struct host_call {
     int64_t result; /* or a negative errno, -EINTR only when the VM is to stop */
 };
 
+/* Whether the file is on a file system that answers always. This may wait for it. */
+bool host_file_local(int fd);
+
 /* Makes the call and returns its result. `local`: the file is on a file system that answers. */
 int64_t host_file_call(struct linux_state *state, bool local, struct host_call *call);
 

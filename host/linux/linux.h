@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <ferry/ferry.h>
+
 struct ferry_vm;
 struct image_source;
 struct linux_state;
@@ -21,18 +23,28 @@ struct linux_config {
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
     bool ignore_sigpipe;
     const char *const *read_only_dirs;
-    int stderr_fd;   /* -1: discard */
-    unsigned closed; /* bit n: descriptor n is closed at the start */
+    const char *program; /* a file of the host that it sees whatever the view is; or NULL */
+    enum ferry_view view;
+    const char *root_dir; /* a system's tree in place of the host's; NULL: the host's */
+    int stderr_fd;        /* -1: discard */
+    unsigned closed;      /* bit n: descriptor n is closed at the start */
 };
+
+/* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */
+#define LINUX_OWN_FILES 4
 
 /* Before the program runs, linux_begin must follow. */
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out);
 void linux_destroy(struct linux_state *state);
 
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
- * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread. */
+ * for /proc/self/exe; the name it was started by, for that of its thread. */
 void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file,
                  const char *name);
+
+/* The name by which the program sees a file of the host that is to run, by malloc; NULL: there is
+ * no memory. */
+char *linux_name_of(struct linux_state *state, const char *file);
 
 /* Opens a file that is to run, by a name that the program or a file of its gives: one that the
  * program may see, and that may be executed. 0 or a negative errno. */
@@ -42,7 +54,6 @@ enum linux_next {
     LINUX_RESUME,  /* put `result` into RAX and go on */
     LINUX_EXIT,    /* the program ends with exit code `status` */
     LINUX_SIGNAL,  /* the program ends by signal `status` (abort, SIGPIPE) */
-    LINUX_BEGIN,   /* another program begins: the registers are set */
     LINUX_STOPPED, /* the VM is being stopped: do not resume */
 };
 

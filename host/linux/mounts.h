@@ -15,22 +15,28 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct linux_config;
 struct linux_state;
 
 enum mount_kind {
-    MOUNT_GIVEN, /* a directory of the host that the user named, read-only */
+    MOUNT_GIVEN,  /* of the host, named by the user, read-only: all that this process may read */
+    MOUNT_SYSTEM, /* of the host, read-only: what its "others" may read */
 };
 
 struct mount {
     enum mount_kind kind;
-    char *path;        /* absolute, normalised; a directory named through a link has two mounts */
-    int fd;            /* O_PATH */
-    bool known, local; /* as in struct open_file; asked for once */
+    char *path;               /* absolute, normalised; of what a link led to there are two mounts */
+    int fd;                   /* O_PATH; of a directory, or of one regular file */
+    bool file;                /* of a file */
+    bool known, local;        /* as in struct open_file; asked for once */
+    const char *const *shown; /* what of it; NULL: all. Only of a mount at "/" */
+    bool libraries;           /* and of the files only those that are libraries by their names */
 };
 
 struct view {
     struct mount *mounts;
     size_t count;
+    char *root; /* the real path of the tree that is given as "/", or NULL */
 };
 
 enum place {
@@ -52,6 +58,7 @@ struct found {
     int fd;           /* O_PATH: of PLACE_INSIDE the file, of PLACE_MISSING its directory; or -1 */
     bool local;       /* its file system answers always: see host_file.h */
     bool directory;   /* the name ended with a slash */
+    bool partly;      /* of PLACE_INSIDE: a directory that has more than is shown */
     struct stat stat; /* of PLACE_INSIDE: a regular file, a directory, or a link not followed */
     char text[PATH_MAX]; /* absolute, without links, ".", ".." and "//" */
 };
@@ -65,18 +72,34 @@ enum {
  * is a result, not an error. After 0 the caller calls found_drop. */
 int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
               struct found *out);
-/* The same for a name in memory of ours. */
-int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
-                   struct found *out);
-/* The same for an absolute name that no call gave. */
+/* The same for a name that is no argument of the program; _here: from its working directory on. */
+int path_find_here(struct linux_state *state, const char *name, unsigned flags, struct found *out);
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out);
 void found_drop(struct found *found);
 
-int view_init(struct linux_state *state, const char *const *directories);
+/* Of PLACE_INSIDE: whether the mount's kind allows what these bits of the mode allow to others. */
+bool found_is_public(const struct found *found, mode_t others);
+/* The same, and whether this process may: as access(2). 0 or a negative errno. */
+int found_may(struct linux_state *state, const struct found *found, int mode);
+
+int view_init(struct linux_state *state, const struct linux_config *config);
 void view_fini(struct linux_state *state);
+
 /* The innermost mount the path is at or below, which has to be absolute and normalised; NULL. */
 struct mount *view_mount_of(const struct view *view, const char *path);
+/* Whether a mount has this path, and more of it than what leads to something shown. */
+bool view_shows(const struct view *view, const char *path);
 /* Whether the path is of a directory on the way to a mount. */
 bool view_above(const struct view *view, const char *path);
+
+/* ---- shown.c ------------------------------------------------------------- */
+
+enum shown { HIDDEN, SHOWN_PARTLY, SHOWN };
+
+extern const char *const shown_of_system[], *const shown_bare[];
+/* What such a list says of a path. Partly: it is a directory on the way to something shown. */
+enum shown shown(const char *const *list, const char *path);
+/* Whether a file of this name is a library. */
+bool shown_is_library(const char *name);
 
 #endif

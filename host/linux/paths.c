@@ -123,7 +123,8 @@ static int go_to_mount(struct walk *walk, struct mount *mount)
     walk->at->mount = mount;
     walk->at->fd = mount->fd;
     walk->at->local = mount->local;
-    walk->at->stat = (struct stat){.st_mode = S_IFDIR | 0555};
+    walk->at->stat = (struct stat){.st_mode = mount->file ? S_IFREG : S_IFDIR | 0555};
+    walk->at->partly = mount->shown;
     return result;
 }
 
@@ -149,6 +150,7 @@ static void go_to_file(struct walk *walk, int fd, const struct host_call *call)
         close(walk->at->fd);
     walk->own = true;
     walk->at->fd = fd;
+    walk->at->partly = false;
     walk->at->local = call->local;
     walk->at->stat = call->stat;
 }
@@ -196,6 +198,14 @@ static bool is_own(const struct walk *walk, const char *path)
     return special_own(path) && !special_own(walk->at->mount->path);
 }
 
+/* Whether the mount shows the file that was looked up. */
+static bool shows(const struct mount *mount, const char *name, enum shown what, mode_t mode)
+{
+    if (what == SHOWN_PARTLY)
+        return S_ISDIR(mode) || S_ISLNK(mode);
+    return what == SHOWN && (!mount->libraries || !S_ISREG(mode) || shown_is_library(name));
+}
+
 /* All that is left at once, if no link is on the way and no other meaning. 1: that is not so. */
 static int jump(struct walk *walk)
 {
@@ -207,6 +217,8 @@ static int jump(struct walk *walk)
     int fd;
 
     memcpy(full, at->text, sizeof(full));
+    if (at->mount->kind == MOUNT_SYSTEM || at->mount->shown || at->mount->file)
+        return 1;
     if (!walk->left[0] || has_up(walk->left) || !append(full, walk->left))
         return 1;
     if (special_place(full, true, &place, &which) || is_own(walk, full) ||
@@ -311,9 +323,18 @@ static int go_above(struct walk *walk)
 static int go_down(struct walk *walk, const char *name, const char *parent)
 {
     struct found *at = walk->at;
+    struct mount *mount = at->mount;
+    enum shown what = shown(mount->shown, at->text);
     struct host_call call;
-    int fd = look_up(walk, name, &call);
+    int fd;
 
+    if (what == HIDDEN)
+        return go_above(walk);
+    fd = look_up(walk, name, &call);
+    if (fd >= 0 && !shows(mount, name, what, call.stat.st_mode)) {
+        close(fd);
+        return go_above(walk);
+    }
     if (fd < 0 && view_above(&walk->state->view, at->text)) {
         go_nowhere(walk, PLACE_ABOVE);
         return 0;
@@ -327,7 +348,14 @@ static int go_down(struct walk *walk, const char *name, const char *parent)
     if (!ends_here(walk, &call.stat))
         return follow(walk, fd, call.local, parent, false);
     go_to_file(walk, fd, &call);
+    at->partly = what == SHOWN_PARTLY;
     return 0;
+}
+
+/* Whether the mount, and no made-up file, says what the name means. */
+static bool shows_below(const struct found *at)
+{
+    return at->place == PLACE_INSIDE && shown(at->mount->shown, at->text) != HIDDEN;
 }
 
 static int step(struct walk *walk)
@@ -341,6 +369,8 @@ static int step(struct walk *walk)
         return -ELOOP;
     if (!is_directory(at))
         return -ENOTDIR;
+    if (at->place == PLACE_INSIDE && !found_is_public(at, S_IXOTH))
+        return -EACCES;
     take(walk, name);
     if (strcmp(name, "..") == 0)
         return go_up(walk);
@@ -350,7 +380,7 @@ static int step(struct walk *walk)
     mount = view_mount_of(&walk->state->view, at->text);
     if (mount && strcmp(mount->path, at->text) == 0)
         return go_to_mount(walk, mount);
-    if (special_place(at->text, at->place == PLACE_INSIDE, &place, &at->which)) {
+    if (special_place(at->text, shows_below(at), &place, &at->which)) {
         go_nowhere(walk, place);
         return 0;
     }
@@ -359,10 +389,27 @@ static int step(struct walk *walk)
     return go_above(walk);
 }
 
+/* The file of the mount, in a descriptor of its own. */
+static int open_file_mount(struct walk *walk, struct host_call *call)
+{
+    int fd = fcntl(walk->at->fd, F_DUPFD_CLOEXEC, 0);
+    int64_t result;
+
+    if (fd < 0)
+        return -EMFILE;
+    *call = (struct host_call){.op = HOST_STAT, .fd = fd};
+    result = host_file_call(walk->state, walk->at->local, call);
+    call->local = walk->at->local;
+    if (result < 0)
+        close(fd);
+    return result < 0 ? (int)result : fd;
+}
+
 /* The walk is where the name leads. */
 static int arrive(struct walk *walk)
 {
     struct found *at = walk->at;
+    bool partly = at->partly;
     struct host_call call;
     int fd;
 
@@ -372,10 +419,11 @@ static int arrive(struct walk *walk)
         return at->place == PLACE_MISSING ? -ENOENT : -ENOTDIR;
     if (walk->own || (at->place != PLACE_INSIDE && at->place != PLACE_MISSING))
         return 0;
-    fd = look_up(walk, "", &call);
+    fd = at->mount->file ? open_file_mount(walk, &call) : look_up(walk, "", &call);
     if (fd < 0)
         return fd;
     go_to_file(walk, fd, &call);
+    at->partly = partly;
     return 0;
 }
 
@@ -389,6 +437,7 @@ static int find(struct linux_state *state, const char *base, const char *name, u
     out->mount = NULL;
     out->fd = -1;
     out->directory = false;
+    out->partly = false;
     out->text[0] = 0;
     result = set_left(&walk, name[0] == '/' ? "" : base, name, "");
     walk.anew = true;
@@ -396,28 +445,22 @@ static int find(struct linux_state *state, const char *base, const char *name, u
         result = walk.anew ? start(&walk) : step(&walk);
     if (!result)
         result = arrive(&walk);
-    if (out->place <= PLACE_MISSING)
-        refused_path(state, out->text[0] ? out->text : "/", out->place < PLACE_INSIDE,
-                     view_mount_of(&state->view, state->cwd));
+    if (!out->text[0])
+        memcpy(out->text, "/", 2);
     if (result)
-        go_nowhere(&walk, PLACE_OUTSIDE);
+        go_nowhere(&walk, out->place);
     return result;
 }
 
 int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
               struct found *out)
 {
+    const char *base = state->cwd;
     char name[PATH_MAX];
     int result = guest_get_string(state, addr, name, sizeof(name));
 
-    return result ? result : path_find_name(state, dirfd, name, flags, out);
-}
-
-int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
-                   struct found *out)
-{
-    const char *base = state->cwd;
-
+    if (result)
+        return result;
     if (!name[0])
         return -ENOENT;
     if (name[0] != '/' && (int32_t)dirfd != AT_FDCWD) {
@@ -430,12 +473,35 @@ int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, 
         base = file->path;
     }
     refused_name(state, name, base == state->cwd && name[0] != '/');
-    return find(state, base, name, flags, out);
+    result = find(state, base, name, flags, out);
+    if (out->place <= PLACE_MISSING)
+        refused_path(state, out->text, out->place < PLACE_INSIDE,
+                     view_shows(&state->view, state->cwd));
+    return result;
+}
+
+int path_find_here(struct linux_state *state, const char *name, unsigned flags, struct found *out)
+{
+    return name[0] ? find(state, state->cwd, name, flags, out) : -ENOENT;
 }
 
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out)
 {
     return find(state, "/", name, flags, out);
+}
+
+bool found_is_public(const struct found *found, mode_t others)
+{
+    return found->mount->kind != MOUNT_SYSTEM || (found->stat.st_mode & others) == others;
+}
+
+int found_may(struct linux_state *state, const struct found *found, int mode)
+{
+    struct host_call call = {.op = HOST_ACCESS, .fd = found->fd, .number = mode};
+    /* R_OK and X_OK are the bits of others. */
+    if (!found_is_public(found, (mode_t)mode & (S_IROTH | S_IXOTH)))
+        return -EACCES;
+    return (int)host_file_call(state, found->local, &call);
 }
 
 void found_drop(struct found *found)

@@ -41,7 +41,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     if (!result)
         result = descriptors_init(state, config->stderr_fd, config->closed);
     if (!result)
-        result = view_init(state, config->read_only_dirs);
+        result = view_init(state, config);
     if (result) {
         linux_destroy(state);
         return result;
@@ -52,13 +52,10 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 
 void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file, const char *name)
 {
-    char *real = program_path(state, file);
-    bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
-
     free(state->program);
-    state->program = real;
+    state->program = linux_name_of(state, file);
     memory_init(state, heap_start);
-    task_name(state, by_descriptor ? real : name);
+    task_init(state, name);
 }
 
 /* The streams are the VM's: it ends them itself, since a program may die without closing. */

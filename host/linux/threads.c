@@ -15,7 +15,6 @@ int threads_init(struct linux_state *state)
     thread->id = LINUX_PID;
     thread->signal_stack.flags = SS_DISABLE;
     state->threads = state->thread = thread;
-    task_init(state);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "linux/host_file.h"
 #include "linux/state.h"
 
 /* Whether `path` is at or below `top`. */
@@ -31,6 +32,13 @@ struct mount *view_mount_of(const struct view *view, const char *path)
     return found;
 }
 
+bool view_shows(const struct view *view, const char *path)
+{
+    const struct mount *mount = view_mount_of(view, path);
+
+    return mount && shown(mount->shown, path) == SHOWN;
+}
+
 bool view_above(const struct view *view, const char *path)
 {
     for (size_t i = 0; i < view->count; i++) {
@@ -42,21 +50,33 @@ bool view_above(const struct view *view, const char *path)
     return false;
 }
 
-/* There is room for it. */
-static int add_mount(struct view *view, enum mount_kind kind, const char *path)
+/* Takes the descriptor over. There is room for it. */
+static int add_mount(struct view *view, const char *path, const struct mount *like)
 {
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    char *copy;
+    char *copy = strdup(path);
 
-    if (fd < 0)
-        return -errno;
-    copy = strdup(path);
     if (!copy) {
-        close(fd);
+        close(like->fd);
         return -ENOMEM;
     }
-    view->mounts[view->count++] = (struct mount){.kind = kind, .path = copy, .fd = fd};
+    view->mounts[view->count] = *like;
+    view->mounts[view->count++].path = copy;
     return 0;
+}
+
+static int add_directory(struct view *view, const char *path, const char *host,
+                         const struct mount *like)
+{
+    struct mount mount = *like;
+
+    mount.fd = open(host, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (mount.fd < 0)
+        return -errno;
+    if (mount.kind == MOUNT_SYSTEM) { /* it answers: Ferry itself lies there */
+        mount.known = true;
+        mount.local = host_file_local(mount.fd);
+    }
+    return add_mount(view, path, &mount);
 }
 
 /* A name of the host made absolute and free of ".", ".." and "//", as text. */
@@ -90,8 +110,9 @@ static int absolute(const char *host_cwd, const char *given, char text[PATH_MAX]
 
 /* A directory is known by its real path, and by the one it was given as if that
  * leads there through a link. */
-static int add_directory(struct view *view, const char *host_cwd, const char *given)
+static int add_given(struct view *view, const char *host_cwd, const char *given)
 {
+    static const struct mount like = {.kind = MOUNT_GIVEN};
     char text[PATH_MAX];
     char *real = realpath(given, NULL);
     int result;
@@ -100,34 +121,154 @@ static int add_directory(struct view *view, const char *host_cwd, const char *gi
         return -errno;
     result = absolute(host_cwd, given, text);
     if (!result)
-        result = add_mount(view, MOUNT_GIVEN, real);
+        result = add_directory(view, real, real, &like);
     if (!result && strcmp(text, real) != 0)
-        result = add_mount(view, MOUNT_GIVEN, text);
+        result = add_directory(view, text, real, &like);
     free(real);
     return result;
 }
 
-int view_init(struct linux_state *state, const char *const *directories)
+/* What is seen where nothing is given. */
+static int add_system(struct view *view, const struct linux_config *config)
+{
+    bool bare = config->view == FERRY_VIEW_BARE;
+    struct mount like = {.kind = config->root_dir ? MOUNT_GIVEN : MOUNT_SYSTEM, .libraries = bare};
+    const struct mount *mount = view_mount_of(view, "/");
+    struct stat stat;
+    int result;
+
+    if (mount || (config->view == FERRY_VIEW_NONE && !config->root_dir))
+        return 0;
+    if (bare)
+        like.shown = shown_bare;
+    else if (!config->root_dir)
+        like.shown = shown_of_system;
+    result = add_directory(view, "/", config->root_dir ? config->root_dir : "/", &like);
+    if (result || bare || config->root_dir || view_mount_of(view, "/usr")->path[1] ||
+        lstat("/usr", &stat) || !S_ISDIR(stat.st_mode) || !(stat.st_mode & S_IXOTH))
+        return result;
+    /* Most names begin so: a mount of its own saves a step, also where it is a file system of its
+     * own. */
+    like.shown = NULL;
+    return add_directory(view, "/usr", "/usr", &like);
+}
+
+/* Whether the program sees this file under its name. */
+static bool sees(struct linux_state *state, const char *path, const struct stat *stat)
+{
+    const struct mount *mount = view_mount_of(&state->view, path);
+    struct found found;
+    bool same;
+
+    if (!mount || (mount->kind == MOUNT_GIVEN && !mount->shown))
+        return mount;
+    if (path_find_text(state, path, FIND_FOLLOW, &found))
+        return false;
+    same = found.place == PLACE_INSIDE && found.stat.st_ino == stat->st_ino &&
+           found.stat.st_dev == stat->st_dev && found_is_public(&found, S_IROTH);
+    found_drop(&found);
+    return same;
+}
+
+static int add_file(struct linux_state *state, const char *path)
+{
+    struct mount mount = {.kind = MOUNT_GIVEN, .file = true, .known = true};
+    struct stat stat;
+
+    mount.fd = open(path, O_PATH | O_CLOEXEC);
+    if (mount.fd < 0)
+        return 0;
+    if (fstat(mount.fd, &stat) || !S_ISREG(stat.st_mode) || sees(state, path, &stat)) {
+        close(mount.fd);
+        return 0;
+    }
+    mount.local = host_file_local(mount.fd);
+    return add_mount(&state->view, path, &mount);
+}
+
+/* The program's own file is seen, by its real name and by the one that was given: an interpreter
+ * opens it. */
+static int add_program(struct linux_state *state, const char *host_cwd, const char *given)
+{
+    char text[PATH_MAX], real[PATH_MAX];
+    int result;
+
+    const char *root = state->view.root;
+
+    if (!realpath(given, real) || absolute(host_cwd, given, text) || (root && is_below(root, real)))
+        return 0; /* if it cannot be opened, that is told later */
+    result = add_file(state, real);
+    return result || strcmp(text, real) == 0 ? result : add_file(state, text);
+}
+
+/* The host's, where it may be seen. */
+static const char *first_cwd(struct linux_state *state, const char *host_cwd)
+{
+    const struct mount *mount = view_mount_of(&state->view, host_cwd);
+    struct found found;
+    bool seen;
+
+    if (view_above(&state->view, host_cwd))
+        return host_cwd;
+    if (!mount || (mount->kind == MOUNT_GIVEN && !mount->shown))
+        return mount && mount->path[1] ? host_cwd : "/";
+    if (path_find_text(state, host_cwd, FIND_FOLLOW, &found))
+        return "/";
+    seen =
+        found.place == PLACE_ABOVE || (found.place == PLACE_INSIDE && S_ISDIR(found.stat.st_mode) &&
+                                       found_is_public(&found, S_IXOTH));
+    found_drop(&found);
+    return seen ? host_cwd : "/";
+}
+
+char *linux_name_of(struct linux_state *state, const char *file)
+{
+    const char *root = state->view.root;
+    struct found found;
+    char real[PATH_MAX];
+    const char *name = file;
+
+    if (!path_find_here(state, file, FIND_FOLLOW, &found)) {
+        bool inside = found.place == PLACE_INSIDE;
+
+        found_drop(&found);
+        if (inside)
+            return strdup(found.text);
+    }
+    if (realpath(file, real))
+        name = root && strcmp(root, "/") != 0 && is_below(root, real) ? real + strlen(root) : real;
+    return strdup(name);
+}
+
+int view_init(struct linux_state *state, const struct linux_config *config)
 {
     struct view *view = &state->view;
+    const char *const *directories = config->read_only_dirs;
     char host_cwd[PATH_MAX];
     size_t count = 0;
+    int result = 0;
 
     /* A working directory that is gone, or has no absolute path, is as good as none. */
     if (!getcwd(host_cwd, sizeof(host_cwd)) || host_cwd[0] != '/')
         memcpy(host_cwd, "/", 2);
     while (directories && directories[count])
         count++;
-    view->mounts = calloc(2 * count + 1, sizeof(*view->mounts));
+    view->mounts = calloc(2 * count + LINUX_OWN_FILES, sizeof(*view->mounts));
     if (!view->mounts)
         return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        int result = add_directory(view, host_cwd, directories[i]);
-
-        if (result)
-            return result;
+    for (size_t i = 0; i < count && !result; i++)
+        result = add_given(view, host_cwd, directories[i]);
+    if (!result)
+        result = add_system(view, config);
+    if (!result && config->root_dir) {
+        view->root = realpath(config->root_dir, NULL);
+        result = view->root ? 0 : -errno;
     }
-    state->cwd = strdup(view_mount_of(view, host_cwd) ? host_cwd : "/");
+    if (!result && config->program)
+        result = add_program(state, host_cwd, config->program);
+    if (result)
+        return result;
+    state->cwd = strdup(first_cwd(state, host_cwd));
     return state->cwd ? 0 : -ENOMEM;
 }
 
@@ -140,5 +281,6 @@ void view_fini(struct linux_state *state)
         close(view->mounts[i].fd);
     }
     free(view->mounts);
+    free(view->root);
     free(state->cwd);
 }

@@ -36,7 +36,6 @@ bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
         return false; /* another thread ended the program during a wait of this one */
     switch (next) {
     case LINUX_RESUME:
-    case LINUX_BEGIN:
         return true;
     case LINUX_EXIT:
         report_exit(vm, status);

@@ -20,7 +20,6 @@
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
 #include "vm/vm_direct.h"
-#include "vm/vm_exec.h"
 #include "vm/vm_memory.h"
 
 /* A stream gathers for at most so many times the cost of an exit: then exits are a small part of
@@ -118,6 +117,9 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .memory_bytes = limit_bytes,
         .ignore_sigpipe = config->ignore_sigpipe,
         .read_only_dirs = config->read_only_dirs,
+        .program = config->program,
+        .view = config->view,
+        .root_dir = config->root_dir,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
     };
@@ -129,29 +131,35 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
                       : 0;
 }
 
+static int open_for_program(void *arg, const char *name, struct image_source *out)
+{
+    struct ferry_vm *vm = arg;
+
+    return linux_open_program(vm->personality, name, out);
+}
+
 /* The embedder names the program, so it is opened as any file of this process; what else it needs
  * is named by the program, and opened as such. */
 static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
                         uint64_t limit_bytes, struct ferry_error *err)
 {
+    const struct program_opener opener = {open_for_program, vm};
     char *default_argv[] = {(char *)config->program, NULL};
     struct image_source source;
+    char *seen = NULL;
 
     int result = image_source_open(config->program, &source, err);
     if (result < 0)
         return result;
-    result =
-        vm_open_program(vm, config->program, &source, config->argv ? config->argv : default_argv,
-                        limit_bytes, &vm->program, err);
+    if (config->root_dir)
+        seen = linux_name_of(vm->personality, config->program);
+    result = program_open(&vm->program, &vm->engine->images, &opener, seen ? seen : config->program,
+                          &source, config->argv ? config->argv : default_argv, limit_bytes, err);
+    free(seen);
     if (result < 0)
         return result;
-    vm->image = vm->endpoint->image = vm->program.image;
-    images_hold(&vm->engine->images, vm->image);
-    bool is_script = strcmp(vm->program.file, config->program) != 0;
-    char *real = is_script ? NULL : realpath(config->program, NULL);
-    linux_begin(vm->personality, program_end(&vm->program), real ? real : vm->program.file,
-                vm->program.name);
-    free(real);
+    vm->endpoint->image = vm->program.image;
+    linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name);
     return 0;
 }
 
@@ -221,6 +229,8 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
     if ((unsigned)config->transfer > FERRY_TRANSFER_MAP)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.transfer",
                          (int)config->transfer);
+    if ((unsigned)config->view > FERRY_VIEW_NONE)
+        return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.view", (int)config->view);
     if (config->closed_fds > 7)
         return error_set(err, -EINVAL,
                          "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "
@@ -285,7 +295,6 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
     program_close(&vm->program);
-    images_release(&vm->engine->images, vm->image);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     vm_fini(vm);

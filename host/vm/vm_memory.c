@@ -188,7 +188,7 @@ void vm_file_give_back(struct ferry_vm *vm)
 int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
                     struct ferry_error *err)
 {
-    uint32_t files = OWN_FILES;
+    uint32_t files = OWN_FILES + LINUX_OWN_FILES;
 
     for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
         files++;

@@ -167,6 +167,15 @@ enum ferry_delivery {
 /* How bytes of a stream travel: `AUTO` chooses by their number what is cheaper. */
 enum ferry_transfer { FERRY_TRANSFER_AUTO = 0, FERRY_TRANSFER_COPY = 1, FERRY_TRANSFER_MAP = 2 };
 
+/* Which files of the host a program sees without being given any. All of it is read-only, and of
+ * each file and directory the mode must let others read it: that this process runs as root shows
+ * nothing more. */
+enum ferry_view {
+    FERRY_VIEW_SYSTEM = 0, /* what a distribution installed; ferry(1) has the list */
+    FERRY_VIEW_BARE = 1,   /* the dynamic loader and shared libraries */
+    FERRY_VIEW_NONE = 2    /* none */
+};
+
 /* What ferry_vm_create needs to know. */
 struct ferry_vm_config {
     /* 1 to 31 bytes without control characters, not "host", and not the name of another VM of the
@@ -189,6 +198,11 @@ struct ferry_vm_config {
     uint64_t timeout_ns; /* stop it after so long from its start; 0: never */
     bool ignore_sigpipe; /* it starts with SIGPIPE ignored, as if its parent ignored it */
     void *user;          /* the caller's own, for ferry_vm_user */
+    enum ferry_view view;
+    /* A directory with the tree of another system, such as an unpacked image: it is "/" for the
+     * program, read-only, whatever the modes say; with FERRY_VIEW_BARE only its libraries are.
+     * NULL: this system's tree, as `view` says. `program` stays a path of the host. */
+    const char *root_dir;
 };
 
 /* Makes the VM and loads the program; runs nothing yet.

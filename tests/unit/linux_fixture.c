@@ -8,13 +8,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <ferry/abi/layout.h>
 
 #include "lib/clock.h"
 #include "linux/vm_linux.h"
-#include "program/image.h"
 #include "stream/stream.h"
 
 #define TABLES 512
@@ -65,32 +63,6 @@ int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, u
         return -EFAULT;
     memcpy(to, from, bytes);
     return 0;
-}
-
-/* Only what can be seen of it: what it was asked for. */
-int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
-{
-    char *const *const vectors[] = {exec->argv, exec->envp};
-    size_t used;
-
-    (void)cpu;
-    close(exec->source->fd);
-    vm->execs++;
-    snprintf(vm->exec_text, sizeof(vm->exec_text), "%s", exec->name);
-    for (int v = 0; v < 2; v++) {
-        for (size_t i = 0; i == 0 || vectors[v][i - 1]; i++) {
-            used = strlen(vm->exec_text);
-            snprintf(vm->exec_text + used, sizeof(vm->exec_text) - used, "%s%.50s", i ? " " : "|",
-                     vectors[v][i] ? vectors[v][i] : "");
-        }
-    }
-    return vm->exec_result;
-}
-
-int vm_program_fd(struct ferry_vm *vm)
-{
-    (void)vm;
-    return -ESTALE;
 }
 
 bool vm_file_take(struct ferry_vm *vm)
@@ -309,15 +281,13 @@ static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host
     return 0;
 }
 
-struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
+struct ferry_vm *linux_vm_create_as(struct linux_config config)
 {
     struct ferry_vm *vm = calloc(1, sizeof(*vm));
     struct space_backend backend = {.slot_add = slot_add};
-    struct linux_config config = {.memory_bytes = MEMORY,
-                                  .stack_bytes = STACK_BYTES,
-                                  .read_only_dirs = directories,
-                                  .stderr_fd = stderr_fd};
 
+    config.memory_bytes = MEMORY;
+    config.stack_bytes = STACK_BYTES;
     assert_non_null(vm);
     vm->stream.vm = vm;
     vm->input = "";
@@ -333,6 +303,12 @@ struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
     linux_begin(vm->linux_state, HEAP_START, "/a/program-with-a-long-name",
                 "/a/program-with-a-long-name");
     return vm;
+}
+
+struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd)
+{
+    return linux_vm_create_as((struct linux_config){
+        .read_only_dirs = directories, .view = FERRY_VIEW_NONE, .stderr_fd = stderr_fd});
 }
 
 void linux_vm_destroy(struct ferry_vm *vm)

@@ -50,9 +50,6 @@ struct ferry_vm {
     struct linux_state *linux_state;
     struct vcpu cpu;
     uint64_t stack_bytes;
-    /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
-    int execs, exec_result;
-    char exec_text[256];
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;
@@ -86,6 +83,8 @@ int linux_setup(void **state);
 int linux_teardown(void **state);
 
 struct ferry_vm *linux_vm_create(const char *const *directories, int stderr_fd);
+/* With these members of linux_config. */
+struct ferry_vm *linux_vm_create_as(struct linux_config config);
 void linux_vm_destroy(struct ferry_vm *vm);
 
 /* Makes a system call and returns its result; vm->next tells how it goes on. */

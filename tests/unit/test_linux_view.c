@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: which files a program sees that nobody gave to it, and which it never sees. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "linux/mounts.h"
+
+static int64_t open_name(struct ferry_vm *vm, const char *name)
+{
+    int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, name), O_RDONLY);
+
+    if (fd >= 0)
+        assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    return fd < 0 ? fd : 0;
+}
+
+/* The start of a file that must be there. */
+static const char *content(struct ferry_vm *vm, const char *name)
+{
+    char *got = guest(vm, SCRATCH + PAGE);
+    int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, name), O_RDONLY);
+
+    if (fd < 0)
+        fail_msg("%s: %ld", name, (long)fd);
+    memset(got, 0, 100);
+    assert_true(CALL(vm, read, (uint64_t)fd, SCRATCH + PAGE, 99) >= 0);
+    assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    return got;
+}
+
+static void test_lists(void **state)
+{
+    static const struct {
+        const char *path;
+        enum shown system, bare;
+    } rows[] = {
+        {"/", SHOWN_PARTLY, SHOWN_PARTLY},
+        {"/usr", SHOWN, SHOWN_PARTLY},
+        {"/usr/bin/gzip", SHOWN, HIDDEN},
+        {"/usr/lib/x/y", SHOWN, SHOWN},
+        {"/usr/library", SHOWN, HIDDEN},
+        {"/lib64/ld-linux-x86-64.so.2", SHOWN, SHOWN},
+        {"/usrx", HIDDEN, HIDDEN},
+        {"/opt/x", HIDDEN, HIDDEN},
+        {"/etc", SHOWN_PARTLY, SHOWN_PARTLY},
+        {"/etc/shadow", HIDDEN, HIDDEN},
+        {"/etc/shadow-", HIDDEN, HIDDEN},
+        {"/etc/machine-id", HIDDEN, HIDDEN},
+        {"/etc/ssh/ssh_host_rsa_key", HIDDEN, HIDDEN},
+        {"/etc/ssl", SHOWN_PARTLY, HIDDEN},
+        {"/etc/ssl/private", HIDDEN, HIDDEN},
+        {"/etc/ssl/certs/x.pem", SHOWN, HIDDEN},
+        {"/etc/ld.so.cache", SHOWN, SHOWN},
+        {"/etc/ld.so.preload", HIDDEN, HIDDEN},
+        {"/etc/python3.11/x", SHOWN, HIDDEN},
+        {"/etc/fedora-release", SHOWN, HIDDEN},
+        {"/etc/fedora-release/x", SHOWN, HIDDEN},
+        {"/etc/x/y-release", HIDDEN, HIDDEN},
+        {"/var", SHOWN_PARTLY, HIDDEN},
+        {"/var/log", HIDDEN, HIDDEN},
+        {"/home", HIDDEN, HIDDEN},
+        {"/root/.ssh", HIDDEN, HIDDEN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (shown(shown_of_system, rows[i].path) != rows[i].system)
+            fail_msg("%s in the system's list", rows[i].path);
+        if (shown(shown_bare, rows[i].path) != rows[i].bare)
+            fail_msg("%s in the bare list", rows[i].path);
+    }
+    assert_true(shown_is_library("libc.so.6"));
+    assert_true(shown_is_library("libz.so"));
+    assert_false(shown_is_library("a.sock"));
+    assert_false(shown_is_library("os.py"));
+}
+
+/* What everybody's secrets are called. */
+static void assert_no_secrets(struct ferry_vm *vm)
+{
+    static const char *const names[] = {
+        "/etc/shadow",
+        "/etc/gshadow",
+        "/etc/../etc/shadow",
+        "/bin/../etc/shadow",
+        "/usr/lib/../../etc//./shadow",
+        "/proc/self/fd/../../../etc/shadow",
+        "/etc/ssl/private",
+        "/etc/machine-id",
+        "/root",
+        "/home",
+        "/tmp",
+        "/var/log",
+        "/proc/1/environ",
+        "/proc/1/root/etc/shadow",
+        "/proc/self/root/etc/shadow",
+        "/proc/self/cwd/etc/shadow",
+        "/proc/self/environ",
+        "/proc/self/mem",
+        "/proc/kcore",
+        "/proc/sysrq-trigger",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/dev/sda",
+        "/dev/tty0",
+        "/dev/shm",
+        "/sys/kernel/debug",
+        "/sys/class/net",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int64_t result = open_name(vm, names[i]);
+
+        if (result != -ENOENT)
+            fail_msg("%s: %ld", names[i], (long)result);
+    }
+}
+
+static void test_system(void **state)
+{
+    struct ferry_vm *vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
+
+    (void)state;
+    assert_no_secrets(vm);
+    assert_memory_equal(content(vm, "/usr/bin/env"),
+                        "\x7f"
+                        "ELF",
+                        4);
+    assert_memory_equal(content(vm, "/bin/env"),
+                        "\x7f"
+                        "ELF",
+                        4);
+    assert_memory_equal(content(vm, "/lib64/ld-linux-x86-64.so.2"),
+                        "\x7f"
+                        "ELF",
+                        4);
+    /* The host has other ones. */
+    assert_string_equal(content(vm, "/etc/group"), "root:x:0:\nnogroup:x:65534:\n");
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/usr/x"), O_CREAT | O_WRONLY),
+                     -EROFS);
+    assert_int_equal(CALL(vm, access, guest_string(vm, SCRATCH, "/usr/bin/env"), X_OK), 0);
+    assert_int_equal(CALL(vm, chdir, guest_string(vm, SCRATCH, "/etc/ssl")), 0);
+    assert_int_equal(open_name(vm, "private"), -ENOENT);
+    linux_vm_destroy(vm);
+}
+
+static void test_bare(void **state)
+{
+    struct ferry_vm *vm =
+        linux_vm_create_as((struct linux_config){.stderr_fd = -1, .view = FERRY_VIEW_BARE});
+
+    (void)state;
+    assert_no_secrets(vm);
+    assert_memory_equal(content(vm, "/lib64/ld-linux-x86-64.so.2"),
+                        "\x7f"
+                        "ELF",
+                        4);
+    assert_int_equal(open_name(vm, "/etc/ld.so.cache"), 0);
+    assert_int_equal(open_name(vm, "/usr/bin/env"), -ENOENT);
+    assert_int_equal(open_name(vm, "/bin/env"), -ENOENT);
+    assert_int_equal(open_name(vm, "/usr/lib/os-release"), -ENOENT);
+    assert_int_equal(open_name(vm, "/usr/share"), -ENOENT);
+    linux_vm_destroy(vm);
+}
+
+/* ---- a tree of one's own ------------------------------------------------- */
+
+struct tree {
+    char top[PATH_MAX];
+};
+
+static const char *at(const struct tree *tree, const char *name)
+{
+    static char paths[4][2 * PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+
+    snprintf(path, sizeof(paths[0]), "%s/%s", tree->top, name);
+    return path;
+}
+
+static void put_file(const struct tree *tree, const char *name, const char *text)
+{
+    FILE *file = fopen(at(tree, name), "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void put_link(const struct tree *tree, const char *name, const char *target)
+{
+    assert_int_equal(symlink(target, at(tree, name)), 0);
+}
+
+static int setup(void **state)
+{
+    struct tree *tree = calloc(1, sizeof(*tree));
+    char scratch[] = "/tmp/ferry-test-XXXXXX";
+
+    assert_non_null(tree);
+    assert_non_null(mkdtemp(scratch));
+    assert_non_null(realpath(scratch, tree->top));
+    *state = tree;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+    (void)stat;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    struct tree *tree = *state;
+
+    assert_int_equal(nftw(tree->top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(tree);
+    return 0;
+}
+
+static void test_other_system(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm;
+
+    assert_int_equal(mkdir(at(tree, "usr"), 0755), 0);
+    assert_int_equal(mkdir(at(tree, "usr/bin"), 0755), 0);
+    assert_int_equal(mkdir(at(tree, "etc"), 0700), 0);
+    put_file(tree, "usr/bin/tool", "the tool");
+    put_file(tree, "etc/passwd", "its users");
+    put_link(tree, "bin", "usr/bin");
+    put_link(tree, "usr/bin/absolute", "/bin/tool");
+    put_link(tree, "usr/bin/far", "../../../../../../../bin/absolute");
+    put_link(tree, "usr/bin/shadow", "/etc/shadow");
+    put_link(tree, "usr/bin/host", tree->top);
+    put_link(tree, "etc/mtab", "../proc/self/fd");
+    vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1, .root_dir = tree->top});
+    assert_string_equal(content(vm, "/bin/tool"), "the tool");
+    assert_string_equal(content(vm, "/bin/far"), "the tool");
+    assert_string_equal(content(vm, "/../../bin/../bin/tool"), "the tool");
+    assert_string_equal(content(vm, "/etc/passwd"), "its users");
+    assert_int_equal(open_name(vm, "/etc/mtab"), 0);
+    assert_int_equal(open_name(vm, "/usr/bin/shadow"), -ENOENT);
+    assert_int_equal(open_name(vm, "/usr/bin/host"), -ENOENT);
+    assert_int_equal(open_name(vm, "/usr/bin/env"), -ENOENT);
+    assert_no_secrets(vm);
+    linux_vm_destroy(vm);
+}
+
+/* A program sees its own file, wherever it is, and may stand beside it. */
+static void test_program(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm;
+    char cwd[PATH_MAX];
+
+    put_file(tree, "script", "#!/bin/sh");
+    put_file(tree, "other", "not to be seen");
+    put_link(tree, "link", "script");
+    assert_non_null(getcwd(cwd, sizeof(cwd)));
+    assert_int_equal(chdir(tree->top), 0);
+    vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1, .program = "./link"});
+    assert_int_equal(chdir(cwd), 0);
+    assert_string_equal(content(vm, "./link"), "#!/bin/sh");
+    assert_string_equal(content(vm, at(tree, "script")), "#!/bin/sh");
+    assert_int_equal(open_name(vm, "other"), -ENOENT);
+    assert_int_equal(open_name(vm, "./script/x"), -ENOTDIR);
+    linux_vm_destroy(vm);
+}
+
+static void test_links_are_bounded(void **state)
+{
+    struct tree *tree = *state;
+    const char *directories[] = {tree->top, NULL};
+    char name[16], target[2 * PATH_MAX];
+    struct ferry_vm *vm;
+
+    put_file(tree, "0", "the end");
+    for (int i = 1; i <= 41; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        /* in turn relative and absolute */
+        snprintf(target, sizeof(target), "%s%s%d", i % 2 ? tree->top : "", i % 2 ? "/" : "", i - 1);
+        put_link(tree, name, target);
+    }
+    vm = linux_vm_create(directories, -1);
+    assert_string_equal(content(vm, at(tree, "40")), "the end");
+    assert_int_equal(open_name(vm, at(tree, "41")), -ELOOP);
+    linux_vm_destroy(vm);
+}
+
+/* ---- a host that changes ------------------------------------------------- */
+
+struct swap {
+    const struct tree *tree;
+    atomic_bool stop;
+};
+
+/* "here" is in turn a directory and a link out. */
+static void *swap(void *arg)
+{
+    struct swap *swap = arg;
+    char here[2 * PATH_MAX], there[2 * PATH_MAX];
+
+    snprintf(here, sizeof(here), "%s/open/here", swap->tree->top);
+    snprintf(there, sizeof(there), "%s/open/there", swap->tree->top);
+    while (!atomic_load(&swap->stop))
+        assert_int_equal(renameat2(AT_FDCWD, here, AT_FDCWD, there, RENAME_EXCHANGE), 0);
+    return NULL;
+}
+
+static void test_names_that_change(void **state)
+{
+    struct tree *tree = *state;
+    char open_dir[2 * PATH_MAX];
+    const char *directories[] = {open_dir, NULL};
+    struct swap swapped = {.tree = tree};
+    unsigned seen = 0, absent = 0;
+    pthread_t thread;
+    struct ferry_vm *vm;
+
+    snprintf(open_dir, sizeof(open_dir), "%s/open", tree->top);
+    assert_int_equal(mkdir(open_dir, 0755), 0);
+    assert_int_equal(mkdir(at(tree, "open/here"), 0755), 0);
+    assert_int_equal(mkdir(at(tree, "secret"), 0755), 0);
+    put_file(tree, "open/here/file", "public");
+    put_file(tree, "secret/file", "secret");
+    put_link(tree, "open/there", "../secret");
+    vm = linux_vm_create(directories, -1);
+    assert_int_equal(pthread_create(&thread, NULL, swap, &swapped), 0);
+    for (int i = 0; i < 1000000 && (seen < 200 || absent < 200); i++) {
+        const char *name = at(tree, "open/here/file");
+        int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, name), O_RDONLY);
+
+        if (fd < 0) {
+            assert_int_equal(fd, -ENOENT);
+            absent++;
+            continue;
+        }
+        assert_int_equal(CALL(vm, read, (uint64_t)fd, SCRATCH + PAGE, 100), 6);
+        assert_memory_equal(guest(vm, SCRATCH + PAGE), "public", 6);
+        assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+        seen++;
+    }
+    atomic_store(&swapped.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(seen && absent);
+    linux_vm_destroy(vm);
+}
+
+/* Of the system only what others may read: planted where others could otherwise look, as root. */
+static void test_others(void **state)
+{
+    static const char *const names[] = {"closed", "closed/file", "private", "public"};
+    char top[] = "/usr/local/ferry-test-XXXXXX", path[sizeof(top) + 32];
+    struct tree tree;
+    struct ferry_vm *vm;
+
+    (void)state;
+    if (!mkdtemp(top)) {
+        skip();
+        return;
+    }
+    snprintf(tree.top, sizeof(tree.top), "%s", top);
+    assert_int_equal(chmod(top, 0755), 0);
+    assert_int_equal(mkdir(at(&tree, "closed"), 0755), 0);
+    for (size_t i = 1; i < 4; i++)
+        put_file(&tree, names[i], names[i]);
+    assert_int_equal(chmod(at(&tree, "private"), 0640), 0);
+    assert_int_equal(chmod(at(&tree, "public"), 0644), 0);
+    put_link(&tree, "link", "private");
+    vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
+    assert_string_equal(content(vm, at(&tree, "public")), "public");
+    assert_string_equal(content(vm, at(&tree, "closed/file")), "closed/file");
+    assert_int_equal(chmod(at(&tree, "closed"), 0750), 0);
+    assert_int_equal(open_name(vm, at(&tree, "private")), -EACCES);
+    assert_int_equal(open_name(vm, at(&tree, "link")), -EACCES);
+    assert_int_equal(open_name(vm, at(&tree, "closed")), -EACCES);
+    assert_int_equal(open_name(vm, at(&tree, "closed/file")), -EACCES);
+    assert_int_equal(open_name(vm, at(&tree, "closed/../public")), -EACCES);
+    assert_int_equal(CALL(vm, access, guest_string(vm, SCRATCH, at(&tree, "private")), R_OK),
+                     -EACCES);
+    /* Not by way of a descriptor that may not read either. */
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, at(&tree, "private")), O_PATH), 3);
+    assert_int_equal(open_name(vm, "/proc/self/fd/3"), -EACCES);
+    assert_int_equal(CALL(vm, read, 3, SCRATCH + PAGE, 10), -EBADF);
+    assert_int_equal(CALL(vm, mmap, 0, PAGE, 1, 2, 3, 0), -EBADF);
+    linux_vm_destroy(vm);
+    snprintf(path, sizeof(path), "%s", top);
+    assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lists), cmocka_unit_test(test_system),
+        cmocka_unit_test(test_bare),  TEST(test_other_system),
+        TEST(test_program),           TEST(test_links_are_bounded),
+        TEST(test_names_that_change), cmocka_unit_test(test_others),
+    };
+
+    return cmocka_run_group_tests_name("linux view", tests, NULL, NULL);
+}
