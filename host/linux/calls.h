@@ -105,6 +105,11 @@ struct linux_state;
     CALL(listen, sys_no_listener)                  \
     CALL(accept, sys_no_listener)                  \
     CALL(accept4, sys_no_listener)                 \
+    /* inotify.c */                                \
+    CALL(inotify_init, sys_inotify_init)           \
+    CALL(inotify_init1, sys_inotify_init1)         \
+    CALL(inotify_add_watch, sys_inotify_add_watch) \
+    CALL(inotify_rm_watch, sys_inotify_rm_watch)   \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \

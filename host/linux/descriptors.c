@@ -15,7 +15,7 @@
 
 static bool is_host_file(const struct open_file *file)
 {
-    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY;
+    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY || file->kind == FILE_INOTIFY;
 }
 
 /* Gives back what the file holds. */

@@ -100,6 +100,7 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_LIST] = &list_type,       [FILE_PIPE] = &pipe_type,
         [FILE_EVENT] = &event_type,     [FILE_EPOLL] = &epoll_type,
         [FILE_TIMER] = &timer_type,     [FILE_SOCKET] = &socket_type,
+        [FILE_INOTIFY] = &inotify_type,
     };
 
     return types[file->kind];

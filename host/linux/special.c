@@ -132,7 +132,7 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
     if (!file)
         return -ENOENT;
     name = file_type(file)->name;
-    if (name && strchr(name, '['))
+    if (name && strncmp(name, "anon_inode:", 11) == 0)
         return snprintf(text, bytes, "%s", name);
     if (name)
         return file_stat(state, file, &stat)

@@ -48,6 +48,7 @@ enum file_kind {
     FILE_EPOLL,     /* epoll.c */
     FILE_TIMER,     /* timer.c */
     FILE_SOCKET,    /* socket.c */
+    FILE_INOTIFY,   /* inotify.c */
     FILE_KINDS,
 };
 

@@ -103,6 +103,26 @@ class Objects(FerryTest):
         self.assertGreater(len(said[0]), 30)
         self.assertEqual(said[1], said[0])
 
+    def test_changes_of_files_are_told(self):
+        said = []
+        for words in ([], [FERRY, "run", "--ro"]):
+            with tempfile.TemporaryDirectory() as directory:
+                options = [directory] if words else []
+                command = [*words, *options, guest("asks_objects"), "changes", directory]
+                with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=PIPE) as program:
+                    lines = []
+                    for line in program.stdout:
+                        lines.append(line)
+                        if line == b"ready\n":
+                            path = os.path.join(directory, "file")
+                            with open(path, "w", encoding="ascii") as file:
+                                file.write("text")
+                            os.unlink(path)
+            said.append(lines)
+            self.assertEqual(program.returncode, 0)
+        self.assertEqual(said[0][-3:], [b"0x100 file 1\n", b"0x2 file 1\n", b"0x200 file 1\n"])
+        self.assertEqual(said[1], said[0])
+
     def test_waits_for_ever_end(self):
         for how in ("read", "write", "event", "timer", "splice", "receive", "poll", "epoll"):
             with self.subTest(how):

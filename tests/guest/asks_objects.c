@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -583,11 +584,53 @@ static void odds(void)
     say("unlock", munlock(page, 4096));
 }
 
+/* Tells of changes that others make in a directory, until the file there is gone. */
+static void changes(const char *directory)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), number, other, set = epoll_create1(0);
+    char events[4096];
+    uint32_t last = 0;
+
+    say("inotify", fd);
+    say_kind("it", fd);
+    say("flags", inotify_init1(1));
+    say("no events", inotify_add_watch(fd, directory, 0));
+    say("no file", inotify_add_watch(fd, "/nowhere", IN_CREATE));
+    say("no inotify", inotify_add_watch(1, directory, IN_CREATE));
+    say("watch", number = inotify_add_watch(fd, directory, IN_CREATE | IN_MODIFY | IN_DELETE));
+    say("again", inotify_add_watch(fd, directory, IN_CREATE | IN_MODIFY | IN_DELETE));
+    say("another", other = inotify_add_watch(fd, "/etc/passwd", IN_MODIFY));
+    say("off", inotify_rm_watch(fd, other));
+    say("off again", inotify_rm_watch(fd, other));
+    say("gone", read(fd, events, sizeof events));
+    say("nothing", read(fd, events, sizeof events));
+    watch("inotify", set, EPOLL_CTL_ADD, fd, EPOLLIN);
+    printf("ready\n");
+    fflush(stdout);
+    while (!(last & IN_DELETE)) {
+        struct epoll_event told;
+        ssize_t bytes = epoll_wait(set, &told, 1, -1) == 1 ? read(fd, events, sizeof events) : -1;
+
+        for (ssize_t at = 0; at < bytes;) {
+            struct inotify_event event;
+
+            memcpy(&event, events + at, sizeof event);
+            printf("%#x %s %d\n", event.mask, events + at + sizeof event, event.wd == number);
+            last = event.mask;
+            at += (ssize_t)(sizeof event + event.len);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     if (argc > 1 && strcmp(argv[1], "mixed") == 0) {
         mixed();
+        return 0;
+    }
+    if (argc > 2) {
+        changes(argv[2]);
         return 0;
     }
     if (argc > 1) {
