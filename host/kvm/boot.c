@@ -226,6 +226,13 @@ int boot_vector(struct guest_addr rip)
     return at < 32 * STUB_BYTES ? (int)(at / STUB_BYTES) : -1;
 }
 
+bool boot_in_stub(uint64_t rip)
+{
+    uint64_t at = rip - FERRY_SYSTEM_BASE;
+
+    return at >= AT_EXCEPTION && at < AT_SYSCALL + FERRY_PAGE_BYTES;
+}
+
 bool boot_exception_frame(const void *host, uint32_t cpu, struct guest_addr rsp, int vector,
                           struct boot_frame *frame)
 {

@@ -51,6 +51,9 @@ uint64_t boot_user_flags(uint64_t flags);
 /* The exception whose stub is at rip: 0 to 31, or -1. */
 int boot_vector(struct guest_addr rip);
 
+/* Whether rip is in a stub. */
+bool boot_in_stub(uint64_t rip);
+
 /* The frame that the CPU pushed when it took an exception. */
 struct boot_frame {
     uint64_t error, rip, rflags, rsp;

@@ -16,6 +16,10 @@
  * permission of the host process. */
 #define XCR0_OFFERED 0xe7ull
 
+/* What is always there: the state of x87 and SSE, and the header. */
+#define XSAVE_HEAD_BYTES 576
+#define XSAVE_MOST_BYTES sizeof(struct kvm_xsave)
+
 static int open_error(struct ferry_error *err, int code)
 {
     switch (code) {
@@ -80,6 +84,21 @@ static void filter_cpuid(struct kvm *kvm)
     }
 }
 
+/* The length of the state that XCR0 names: each part above SSE has an entry with its place. */
+static uint32_t xsave_bytes(const struct kvm *kvm)
+{
+    uint32_t bytes = XSAVE_HEAD_BYTES;
+
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
+        const struct kvm_cpuid_entry2 *entry = &kvm->cpuid->entries[i];
+        uint32_t part = entry->index;
+        if (entry->function == 0xd && part >= 2 && part < 63 && kvm->xcr0 >> part & 1 &&
+            entry->ebx + entry->eax > bytes && entry->ebx + entry->eax <= XSAVE_MOST_BYTES)
+            bytes = entry->ebx + entry->eax;
+    }
+    return bytes;
+}
+
 static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
 {
     struct cpuid_table *table = malloc(sizeof *table);
@@ -91,6 +110,7 @@ static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error
     if (result < 0)
         return error_set(err, result, "KVM does not tell its CPUID: %s", strerror(-result));
     filter_cpuid(kvm);
+    kvm->xsave_bytes = xsave_bytes(kvm);
     return 0;
 }
 

@@ -13,6 +13,7 @@ struct kvm {
     int vcpu_mmap_bytes;
     struct kvm_cpuid2 *cpuid; /* the processor features that guests may see */
     uint64_t xcr0;
+    uint32_t xsave_bytes; /* of the state that xcr0 names, as XSAVE lays it out */
 };
 
 /* Opens /dev/kvm, checks what Ferry needs, prepares CPUID and XCR0 for guests. `kept_path`: see

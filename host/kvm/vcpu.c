@@ -79,6 +79,8 @@ static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
     if (vcpu->fd < 0)
         return -errno;
     vcpu->number = vm->vcpus++;
+    vcpu->xcr0 = kvm->xcr0;
+    vcpu->xsave_bytes = kvm->xsave_bytes;
     vcpu->run_bytes = (size_t)kvm->vcpu_mmap_bytes;
     struct kvm_run *run =
         mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
@@ -192,6 +194,54 @@ int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs 
         (sregs && ioctl(vcpu->fd, KVM_GET_SREGS, sregs) < 0))
         return -errno;
     return 0;
+}
+
+int vcpu_refresh(struct vcpu *vcpu)
+{
+    return vcpu_fetch(vcpu, &vcpu->run->s.regs.regs, &vcpu->run->s.regs.sregs);
+}
+
+bool vcpu_in_program(const struct vcpu *vcpu)
+{
+    return (vcpu->run->s.regs.sregs.cs.selector & 3) == 3 &&
+           !boot_in_stub(vcpu->run->s.regs.regs.rip);
+}
+
+_Static_assert(VCPU_XSAVE_MOST == sizeof(struct kvm_xsave), "KVM copies so many bytes");
+
+int vcpu_vectors(const struct vcpu *vcpu, void *area)
+{
+    return ioctl(vcpu->fd, KVM_GET_XSAVE, area) < 0 ? -errno : 0;
+}
+
+int vcpu_set_vectors(struct vcpu *vcpu, const void *area)
+{
+    return ioctl(vcpu->fd, KVM_SET_XSAVE, area) < 0 ? -errno : 0;
+}
+
+int vcpu_float_code(const struct vcpu *vcpu, bool simd, int otherwise)
+{
+    /* By the bits of the exception flags, in the order in which the kernel looks at them. */
+    static const int codes[][2] = {{0x01, FPE_FLTINV},
+                                   {0x04, FPE_FLTDIV},
+                                   {0x08, FPE_FLTOVF},
+                                   {0x12, FPE_FLTUND},
+                                   {0x20, FPE_FLTRES}};
+    struct kvm_xsave area;
+    uint16_t x87[2]; /* FCW, FSW */
+    uint32_t mxcsr;
+    unsigned raised;
+
+    if (vcpu_vectors(vcpu, &area) < 0)
+        return otherwise;
+    memcpy(x87, area.region, sizeof x87);
+    memcpy(&mxcsr, (const char *)area.region + 24, sizeof mxcsr);
+    raised = simd ? mxcsr & ~(mxcsr >> 7) : (unsigned)(x87[1] & ~x87[0]);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (raised & (unsigned)codes[i][0])
+            return codes[i][1];
+    }
+    return otherwise;
 }
 
 void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs)

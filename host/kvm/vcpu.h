@@ -29,7 +29,12 @@ struct vcpu {
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;
+    uint64_t xcr0;        /* the register state that its guest may use; 0: it has no XSAVE */
+    uint32_t xsave_bytes; /* of that state; at most VCPU_XSAVE_MOST */
 };
+
+/* As struct kvm_xsave. */
+#define VCPU_XSAVE_MOST 4096
 
 /* The signal that interrupts KVM_RUN; blocked in every thread of the library. */
 int vcpu_kick_signal(void);
@@ -68,6 +73,19 @@ uint64_t vcpu_fs(const struct vcpu *vcpu);
 uint64_t vcpu_gs(const struct vcpu *vcpu);
 /* `sregs` may be NULL. 0 or a negative errno. */
 int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/* Makes vcpu_regs tell the registers of now, after a vcpu_run that failed. 0 or a negative errno. */
+int vcpu_refresh(struct vcpu *vcpu);
+/* Whether the CPU was executing the program, and not a stub that is about to make an exit. */
+bool vcpu_in_program(const struct vcpu *vcpu);
+/* Floating-point and vector registers, as XSAVE lays them out without compaction:
+ * VCPU_XSAVE_MOST bytes. A state that KVM refuses changes nothing. */
+int vcpu_vectors(const struct vcpu *vcpu, void *area);
+int vcpu_set_vectors(struct vcpu *vcpu, const void *area);
+
+/* Which floating-point exception is pending, as a si_code (FPE_...): of SSE and AVX, or of x87.
+ * `otherwise`: if that cannot be told. */
+int vcpu_float_code(const struct vcpu *vcpu, bool simd, int otherwise);
 
 /* Changes of registers, which take effect at the next vcpu_run. */
 void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);

@@ -164,7 +164,6 @@ struct linux_state;
     CALL(times, sys_times)                         \
     CALL(nanosleep, sys_nanosleep)                 \
     CALL(clock_nanosleep, sys_clock_nanosleep)     \
-    CALL(pause, sys_pause)                         \
     CALL(futex, sys_futex)                         \
     /* signals.c */                                \
     CALL(rt_sigaction, sys_rt_sigaction)           \
@@ -172,9 +171,13 @@ struct linux_state;
     CALL(rt_sigpending, sys_rt_sigpending)         \
     CALL(rt_sigsuspend, sys_rt_sigsuspend)         \
     CALL(rt_sigtimedwait, sys_rt_sigtimedwait)     \
+    CALL(pause, sys_pause)                         \
+    CALL(sigaltstack, sys_sigaltstack)             \
+    /* signal_frame.c */                           \
+    CALL(rt_sigreturn, sys_rt_sigreturn)           \
+    /* signal_send.c */                            \
     CALL(rt_sigqueueinfo, sys_rt_sigqueueinfo)     \
     CALL(rt_tgsigqueueinfo, sys_rt_tgsigqueueinfo) \
-    CALL(sigaltstack, sys_sigaltstack)             \
     CALL(alarm, sys_alarm)                         \
     CALL(getitimer, sys_getitimer)                 \
     CALL(setitimer, sys_setitimer)                 \

@@ -380,13 +380,12 @@ static int64_t wait_for_events(struct linux_state *state, const uint64_t arg[6],
 /* With the signals of the mask at `mask` let through meanwhile. */
 static int64_t wait_with_mask(struct linux_state *state, const uint64_t arg[6], uint64_t timeout_ns)
 {
-    uint64_t blocked = state->thread->blocked;
     int64_t result = signals_let_through(state, arg[4], arg[5]);
 
-    if (result || state->thread->call->next != LINUX_RESUME)
+    if (result)
         return result;
     result = wait_for_events(state, arg, timeout_ns);
-    state->thread->blocked = blocked;
+    signals_wait_over(state, result);
     return result;
 }
 

@@ -122,21 +122,18 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
 {
     struct rlimit *limit = &state->limits[RLIMIT_CPU];
     uint64_t used = vm_cpu_ns(state->vm);
-    struct current_call current = {.next = LINUX_RESUME}; /* as if it were a call */
 
     state->thread = thread;
-    thread->call = &current;
     if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
-        state->thread->call->next = LINUX_SIGNAL;
-        state->thread->call->status = SIGKILL;
-    } else if (used >= due_ns(limit)) {
+        *status = SIGKILL;
+        return LINUX_SIGNAL;
+    }
+    if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
         set_cpu(state, limit);
     }
-    thread->call = NULL;
-    *status = current.status;
-    return current.next;
+    return LINUX_RESUME;
 }
 
 /* ---- the calls ----------------------------------------------------------- */

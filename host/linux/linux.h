@@ -51,7 +51,7 @@ char *linux_name_of(struct linux_state *state, const char *file);
 int linux_open_program(struct linux_state *state, const char *name, struct image_source *out);
 
 enum linux_next {
-    LINUX_RESUME,  /* put `result` into RAX and go on */
+    LINUX_RESUME,  /* go on, with the registers as they are now */
     LINUX_EXIT,    /* the program ends with exit code `status` */
     LINUX_SIGNAL,  /* the program ends by signal `status` (abort, SIGPIPE) */
     LINUX_STOPPED, /* the VM is being stopped: do not resume */
@@ -62,6 +62,7 @@ struct linux_call {
     struct vcpu *cpu;            /* which runs that */
     uint64_t number;
     uint64_t arg[6];
+    uint64_t given;  /* by linux_serve: the number as the program gave it */
     bool from_int80; /* number and arguments are those of a 32-bit program */
     /* out: */
     int64_t result;
@@ -80,9 +81,27 @@ struct linux_thread *linux_first_thread(struct linux_state *state);
 
 enum linux_next linux_serve(struct linux_state *state, struct linux_call *call);
 
+/* A fault of the program, as Linux tells it to a handler. */
+struct linux_fault {
+    int signo, code; /* si_code */
+    uint64_t addr;   /* si_addr */
+    uint64_t trapno, error, cr2;
+    bool sets_cr2; /* a page fault; else CR2 stays as it was */
+};
+
+/* Runs the program's handler for it; the registers are those at the fault. LINUX_SIGNAL: there is
+ * none, and the program ends by signal `status`. */
+enum linux_next linux_fault(struct linux_state *state, struct linux_thread *thread,
+                            struct vcpu *cpu, const struct linux_fault *fault, int *status);
+
 /* The guest made an exit at the moment that vm_watch_cpu asked for, or at another. LINUX_RESUME, or
  * LINUX_SIGNAL with the signal. */
 enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
                                   int *status);
+/* Whether a signal waits for linux_deliver, which needs the registers of the program and may change
+ * them. */
+bool linux_has_signal(struct linux_state *state, struct linux_thread *thread);
+enum linux_next linux_deliver(struct linux_state *state, struct linux_thread *thread,
+                              struct vcpu *cpu, int *status);
 
 #endif

@@ -51,6 +51,8 @@ static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigne
     struct poll_wait wait = {state, entries, count, 0};
     int result = vm_wait(state->vm, look_at_entries, &wait, timeout_ns);
 
+    if (!wait.ready && signal_interrupts(state))
+        return -EINTR;
     return result && result != -ETIMEDOUT ? result : wait.ready;
 }
 
@@ -103,16 +105,16 @@ static void put_left(struct linux_state *state, uint64_t addr, uint64_t timeout_
 
 int64_t sys_ppoll(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns, deadline, blocked = state->thread->blocked;
+    uint64_t timeout_ns, deadline;
     int64_t result = time_get(state, arg[2], &timeout_ns);
 
     if (!result)
         result = signals_let_through(state, arg[3], arg[4]);
-    if (result || state->thread->call->next != LINUX_RESUME)
+    if (result)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = poll_entries(state, arg[0], arg[1], timeout_ns);
-    state->thread->blocked = blocked;
+    signals_wait_over(state, result);
     put_left(state, arg[2], timeout_ns, deadline);
     return result;
 }
@@ -239,19 +241,18 @@ int64_t sys_select(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_pselect6(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t timeout_ns, deadline, blocked = state->thread->blocked,
-                                   mask[2] = {0}; /* address, bytes */
+    uint64_t timeout_ns, deadline, mask[2] = {0}; /* address, bytes */
     int64_t result = arg[5] ? guest_get(state, arg[5], mask, sizeof(mask)) : 0;
 
     if (!result)
         result = time_get(state, arg[4], &timeout_ns);
     if (!result)
         result = signals_let_through(state, mask[0], mask[1]);
-    if (result || state->thread->call->next != LINUX_RESUME)
+    if (result)
         return result;
     deadline = clock_deadline(timeout_ns);
     result = select_fds(state, arg, timeout_ns);
-    state->thread->blocked = blocked;
+    signals_wait_over(state, result);
     put_left(state, arg[4], timeout_ns, deadline);
     return result;
 }

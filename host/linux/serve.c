@@ -124,10 +124,14 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     current.named = false;
     state->thread = call->thread;
     call->thread->call = &current;
+    call->given = call->number;
     serve(state, call);
     call->thread->call = NULL;
-    if (current.next == LINUX_RESUME && call->result == -EINTR)
-        return LINUX_STOPPED;
     call->status = current.status;
-    return current.next;
+    if (current.next != LINUX_RESUME)
+        return current.next;
+    if (call->result == -EINTR && vm_stopping(state->vm))
+        return LINUX_STOPPED;
+    vm_set_result(call->cpu, (uint64_t)call->result);
+    return signals_deliver(state, call->cpu, call, &call->status);
 }

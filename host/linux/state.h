@@ -15,6 +15,7 @@
 #include "lib/bits.h"
 #include "linux/linux.h"
 #include "linux/mounts.h"
+#include "linux/signal_state.h"
 #include "linux/vm_linux.h"
 #include "program/space.h"
 #include "stream/stream.h"
@@ -22,11 +23,9 @@
 #define LINUX_PID  2     /* not 1: a program that finds itself to be init behaves differently */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
-#define DESCRIPTORS_MAX    1024 /* RLIMIT_NOFILE at the start */
-#define HOST_FILES_MAX     64 /* open files and directories that take a descriptor of the host's */
-#define SIGNALS            64
-#define QUEUED_SIGNALS_MAX 64  /* RLIMIT_SIGPENDING */
-#define CALLS_MAX          512 /* numbers from here on are no x86-64 system calls */
+#define DESCRIPTORS_MAX 1024 /* RLIMIT_NOFILE at the start */
+#define HOST_FILES_MAX  64   /* open files and directories that take a descriptor of the host's */
+#define CALLS_MAX       512  /* numbers from here on are no x86-64 system calls */
 
 /* The buffer size that stdio libraries use (st_blksize). It is large for input, since each call is
  * a VM exit and a read waits for the first byte only. For output it is that of a pipe: bytes in a
@@ -76,30 +75,6 @@ struct descriptor {
     bool close_on_exec;
 };
 
-/* ---- signals (signals.c) ------------------------------------------------- */
-
-/* As the kernel's struct sigaction on x86-64. */
-struct signal_action {
-    uint64_t handler, flags, restorer, mask;
-};
-
-/* As the kernel's siginfo_t, as far as it is made here. */
-struct signal_info {
-    int32_t signo, error, code, zero, pid;
-    uint32_t uid;
-    uint64_t value;
-    uint8_t rest[96];
-};
-_Static_assert(sizeof(struct signal_info) == 128, "the kernel copies so many bytes");
-
-/* As the kernel's stack_t. */
-struct signal_stack {
-    uint64_t sp;
-    int32_t flags;
-    uint32_t zero;
-    uint64_t bytes;
-};
-
 /* ---- threads (threads.c, task.c, signals.c) ------------------------------ */
 
 #define TASK_NAME_BYTES 16
@@ -132,8 +107,7 @@ struct current_call {
 struct linux_thread {
     struct linux_thread *next; /* of the process */
     int32_t id;
-    uint64_t blocked; /* signals */
-    struct signal_stack signal_stack;
+    struct thread_signals signals;
     struct task task;
     struct current_call *call; /* NULL: it is in no call */
 };
@@ -166,11 +140,8 @@ struct linux_state {
     uint64_t memory_bytes;
     uint64_t stack_start; /* the stack reaches from here to FERRY_PROGRAM_HIGH */
     uint64_t heap_start, heap_break,
-        heap_mapped;                       /* heap_mapped: page boundary at or after the break */
-    struct signal_action actions[SIGNALS]; /* of signal i + 1 */
-    uint64_t pending, unhandled;
-    struct signal_info queue[QUEUED_SIGNALS_MAX]; /* details of the pending ones, oldest first */
-    unsigned queued;
+        heap_mapped; /* heap_mapped: page boundary at or after the break */
+    struct process_signals signals;
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
@@ -302,18 +273,6 @@ int64_t special_entries(struct linux_state *state, struct open_file *file, uint6
                         uint64_t bytes);
 /* A descriptor of a file that is made up. */
 int special_open_made(struct linux_state *state, uint64_t which);
-
-/* ---- signals.c ----------------------------------------------------------- */
-
-void signals_init(struct linux_state *state, bool ignore_sigpipe);
-/* Sends the program a signal: it may end by it (call->next). */
-void signal_send(struct linux_state *state, int signo);
-/* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
-int64_t signal_broken_pipe(struct linux_state *state);
-/* For the time of a wait: blocks the signals of the mask at `addr`, if there is one, and delivers
- * those that are blocked no more. The caller restores state->thread->blocked afterwards. -EINVAL,
- * -EFAULT. */
-int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 
 /* ---- refused.c ----------------------------------------------------------- */
 

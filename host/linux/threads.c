@@ -13,7 +13,6 @@ int threads_init(struct linux_state *state)
     if (!thread)
         return -ENOMEM;
     thread->id = LINUX_PID;
-    thread->signal_stack.flags = SS_DISABLE;
     state->threads = state->thread = thread;
     return 0;
 }

@@ -174,13 +174,6 @@ int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
     return nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
 }
 
-/* Until the VM is stopped: no handler runs that could end it. */
-int64_t sys_pause(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)arg;
-    return vm_sleep(state->vm, UINT64_MAX);
-}
-
 /* Nobody else is there to wake the program. */
 static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool absolute)
 {

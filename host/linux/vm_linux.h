@@ -11,6 +11,7 @@
 #include "lib/address.h"
 
 struct ferry_vm;
+struct kvm_regs;
 struct space;
 struct stream;
 struct vcpu;
@@ -51,6 +52,24 @@ void vm_set_gs(struct vcpu *cpu, uint64_t base);
 uint64_t vm_fs(struct vcpu *cpu);
 uint64_t vm_gs(struct vcpu *cpu);
 uint64_t vm_stack_pointer(struct vcpu *cpu);
+
+/* The registers with which the program goes on after the call, and changing them: RFLAGS as far as a
+ * program may choose them. RIP must be canonical. */
+const struct kvm_regs *vm_regs(struct vcpu *cpu);
+void vm_set_regs(struct vcpu *cpu, const struct kvm_regs *regs);
+
+/* What the call returns to the program. */
+void vm_set_result(struct vcpu *cpu, uint64_t value);
+
+/* The floating-point and vector registers as XSAVE lays them out, without compaction: which parts
+ * there are (0: the processor has no XSAVE, and there are the first 512 bytes only), and the length.
+ * Reading and writing them takes VM_VECTORS_MOST bytes; what the processor refuses changes
+ * nothing. */
+#define VM_VECTORS_MOST 4096
+uint64_t vm_vectors_parts(struct vcpu *cpu);
+uint32_t vm_vectors_bytes(struct vcpu *cpu);
+int vm_vectors(struct vcpu *cpu, void *area);
+int vm_set_vectors(struct vcpu *cpu, const void *area);
 
 /* Tells that the stack has another size now; for reports. */
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);

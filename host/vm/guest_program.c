@@ -5,6 +5,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "vm/fault.h"
 #include "vm/guest_calls.h"
 #include "vm/guest_kind.h"
 #include "vm/report.h"
@@ -40,24 +41,36 @@ static bool refused_for_good(struct ferry_vm *vm, struct vcpu *vcpu)
 
 static bool refused(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    return !report_refused(vm, vcpu);
+    struct fault fault;
+
+    return !fault_of_refused(vm, vcpu, &fault) || fault_serve(vm, vcpu, &fault);
 }
 
 /* KVM may treat an access that the host refused as one to a device. It cannot be tried again, so it
  * ends the program even if no reason can be found any more. */
 static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    return refused(vm, vcpu) && refused_for_good(vm, vcpu);
+    struct fault fault;
+
+    if (fault_of_refused(vm, vcpu, &fault))
+        report_fault(vm, &fault);
+    else
+        refused_for_good(vm, vcpu);
+    return false;
 }
 
-/* A guest that was interrupted may have used up its processor time. */
+/* A guest that was interrupted may have used up its processor time, or a signal may wait for it. In
+ * a stub, the exit that follows at once takes the signal. */
 static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
 {
+    enum linux_next next = LINUX_RESUME;
     int status = 0;
 
-    if (!vm->cpu_watched)
-        return true;
-    enum linux_next next = linux_interrupted(vm->personality, vcpu->runs, &status);
+    if (vm->cpu_watched)
+        next = linux_interrupted(vm->personality, vcpu->runs, &status);
+    if (next == LINUX_RESUME && vcpu->runs && linux_has_signal(vm->personality, vcpu->runs) &&
+        vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu))
+        next = linux_deliver(vm->personality, vcpu->runs, vcpu, &status);
     return syscall_goes_on(vm, next, status);
 }
 

@@ -5,18 +5,19 @@
 
 #include <stdbool.h>
 
+#include "linux/linux.h"
 #include "vm/vm.h"
 
-/* The program took exception `vector` in the guest. */
-void report_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector);
+/* A fault of the program: as Linux tells it to a handler, and in words. */
+struct fault {
+    struct linux_fault info;
+    uint64_t rip;
+    bool address_known; /* info.addr is what was accessed */
+    char why[240];
+};
 
-/* KVM_RUN failed with EFAULT: the host's page table refused an access. False: no address can be
- * found that the program had no right to. Units that the ledger gives it and that were closed are
- * open again, so the access may be tried again. */
-bool report_refused(struct ferry_vm *vm, const struct vcpu *vcpu);
-
-/* A crash at `rip`, which is known. */
-void report_crash_at(struct ferry_vm *vm, int signo, uint64_t rip, const char *why);
+/* The program ends by a fault. */
+void report_fault(struct ferry_vm *vm, const struct fault *fault);
 
 /* A crash about which only `why` is known. */
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why);

@@ -20,6 +20,46 @@ uint64_t vm_stack_pointer(struct vcpu *cpu)
     return vcpu_regs(cpu)->rsp;
 }
 
+const struct kvm_regs *vm_regs(struct vcpu *cpu)
+{
+    return vcpu_regs(cpu);
+}
+
+void vm_set_regs(struct vcpu *cpu, const struct kvm_regs *regs)
+{
+    struct kvm_regs safe = *regs;
+
+    safe.rflags = boot_user_flags(regs->rflags);
+    vcpu_set_regs(cpu, &safe);
+}
+
+void vm_set_result(struct vcpu *cpu, uint64_t value)
+{
+    vcpu_set_rax(cpu, value);
+}
+
+_Static_assert(VM_VECTORS_MOST == VCPU_XSAVE_MOST, "they are the same bytes");
+
+uint64_t vm_vectors_parts(struct vcpu *cpu)
+{
+    return cpu->xcr0;
+}
+
+uint32_t vm_vectors_bytes(struct vcpu *cpu)
+{
+    return cpu->xsave_bytes;
+}
+
+int vm_vectors(struct vcpu *cpu, void *area)
+{
+    return vcpu_vectors(cpu, area);
+}
+
+int vm_set_vectors(struct vcpu *cpu, const void *area)
+{
+    return vcpu_set_vectors(cpu, area);
+}
+
 void vm_set_fs(struct vcpu *cpu, uint64_t base)
 {
     vcpu_set_fs(cpu, base);
@@ -54,10 +94,10 @@ bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_cal
 {
     call->cpu = vcpu;
     call->thread = vcpu->runs;
+    /* First, so that the personality sees and changes the registers of the program. */
+    vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, next);
     enum linux_next how = linux_serve(vm->personality, call);
 
-    if (how == LINUX_RESUME)
-        vcpu_resume(vcpu, (uint64_t)call->result, next);
     return syscall_goes_on(vm, how, call->status);
 }
 

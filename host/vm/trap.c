@@ -3,7 +3,7 @@
  * Owns what Linux does for a program that takes an exception, short of a signal: `int 0x80`, the
  * system call of 32-bit programs, which 64-bit ones may use too, and calls into the vsyscall page,
  * where old libraries find the time. It also shows a guest the identity of its peers when it looks.
- * Any other exception ends the program, with the signal that Linux would send.
+ * Any other exception becomes the signal that Linux would send (fault.c).
  *
  * None of these has a gate or a page in the guest: a KVM that emulates ignores a gate for `int n`,
  * and the vsyscall page lies in the upper half of the addresses. So this file looks at the
@@ -18,6 +18,7 @@
 #include "kvm/boot.h"
 #include "linux/vm_linux.h"
 #include "program/instruction.h"
+#include "vm/fault.h"
 #include "vm/identity.h"
 #include "vm/report.h"
 #include "vm/syscall.h"
@@ -28,6 +29,30 @@ enum { INVALID_INSTRUCTION = 6, GENERAL_PROTECTION = 13 };
 /* Three entry points, 1 KiB apart. */
 #define VSYSCALL_PAGE  0xffffffffff600000ull
 #define VSYSCALL_STEPS 0xc00ull
+
+/* The program takes a signal for it, or ends. */
+static bool serve_exception(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
+                            int vector)
+{
+    struct fault fault;
+
+    fault_of_exception(vm, vcpu, vector, frame, &fault);
+    vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, frame);
+    return fault_serve(vm, vcpu, &fault);
+}
+
+/* The same for what the processor of this KVM may treat otherwise than that of Linux. */
+static bool serve_as(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame,
+                     int signo, int vector, const char *why)
+{
+    int code = signo == SIGILL ? ILL_ILLOPN : SI_KERNEL;
+    struct fault fault = fault_plain(signo, code, vector, frame, why);
+
+    if (signo == SIGILL)
+        fault.info.addr = frame->rip;
+    vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, frame);
+    return fault_serve(vm, vcpu, &fault);
+}
 
 /* The system call that the entry point at `addr` stands for, or -1. */
 static int vsyscall_at(uint64_t addr)
@@ -48,8 +73,8 @@ static bool serve_vsyscall(struct ferry_vm *vm, struct vcpu *vcpu, const struct 
     struct linux_call call = {.number = (uint64_t)number, .arg = {regs->rdi, regs->rsi}};
 
     if (vm_copy_in(vm, &caller.rip, guest_addr(frame->rsp), sizeof caller.rip) < 0) {
-        report_crash_at(vm, SIGSEGV, frame->rip, "called the vsyscall page without a stack");
-        return false;
+        return serve_as(vm, vcpu, frame, SIGSEGV, BOOT_PAGE_FAULT,
+                        "called the vsyscall page without a stack");
     }
     caller.rsp += sizeof caller.rip;
     return syscall_serve_call(vm, vcpu, &call, &caller);
@@ -82,15 +107,14 @@ static bool serve_refused(struct ferry_vm *vm, struct vcpu *vcpu, const struct b
     case INSTRUCTION_INTERRUPT:
         if (interrupt == SYSCALL_INTERRUPT)
             return serve_interrupt(vm, vcpu, frame, bytes);
-        report_crash_at(vm, SIGSEGV, frame->rip, "made an interrupt that programs must not make");
-        return false;
+        return serve_as(vm, vcpu, frame, SIGSEGV, GENERAL_PROTECTION,
+                        "made an interrupt that programs must not make");
     case INSTRUCTION_MONITOR:
-        report_crash_at(vm, SIGILL, frame->rip, "invalid instruction (monitor or mwait)");
-        return false;
+        return serve_as(vm, vcpu, frame, SIGILL, INVALID_INSTRUCTION,
+                        "invalid instruction (monitor or mwait)");
     case INSTRUCTION_OTHER:
     default:
-        report_exception(vm, vcpu, vector);
-        return false;
+        return serve_exception(vm, vcpu, frame, vector);
     }
 }
 
@@ -102,7 +126,7 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 
     if (vector < 0 ||
         !boot_exception_frame(vm->system, vcpu->number, guest_addr(regs->rsp), vector, &frame)) {
-        report_exception(vm, vcpu, vector);
+        report_crash(vm, vcpu, SIGSEGV, "exception with no frame");
         return false;
     }
     call = vsyscall_at(frame.rip);
@@ -115,6 +139,5 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     }
     if (vector == INVALID_INSTRUCTION || vector == GENERAL_PROTECTION)
         return serve_refused(vm, vcpu, &frame, vector);
-    report_exception(vm, vcpu, vector);
-    return false;
+    return serve_exception(vm, vcpu, &frame, vector);
 }

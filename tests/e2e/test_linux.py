@@ -64,6 +64,20 @@ class Process(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
 
+    def test_handlers_run_as_on_the_host(self):
+        host, vm = both("handlers")
+        self.assertGreater(len(host[1].splitlines()), 70)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_a_fault_that_no_handler_can_take_ends_the_program(self):
+        for how in ("blocked", "nowhere"):
+            with self.subTest(how):
+                host, vm = both("handlers", how)
+                self.assertEqual(vm[:2], host[:2])
+                self.assertEqual(vm[0], 128 + signal.SIGSEGV)
+                self.assertIn("crashed by SIGSEGV", vm[2])
+
     def test_an_ignored_sigpipe_stays_ignored(self):
         """The writer is told by an error, as after exec; by default it is ended."""
         for ignored, status in ((True, 1), (False, 128 + signal.SIGPIPE)):

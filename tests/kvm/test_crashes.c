@@ -147,7 +147,7 @@ static void write_after_lend(void **state)
     struct world *world = *state;
 
     touch_sent(world, "write_after_lend");
-    expect_crash(world, 0, SIGSEGV, "main+0x", "wrote to", "lent to 'b' as message 1", NULL);
+    expect_crash(world, 0, SIGBUS, "main+0x", "wrote to", "lent to 'b' as message 1", NULL);
     assert_true(world->exit[0].address_known);
     assert_int_equal(world->exit[0].address & 0xfff, 5);
 }
@@ -174,13 +174,13 @@ static void touch_window(void **state)
 static void read_after_lend(void **state)
 {
     touch_sent(*state, "read_after_lend");
-    expect_crash(*state, 0, SIGSEGV, "main+0x", "read from", "lent to 'b' as message 1", NULL);
+    expect_crash(*state, 0, SIGBUS, "main+0x", "read from", "lent to 'b' as message 1", NULL);
 }
 
 static void touch_after_move(void **state)
 {
     touch_sent(*state, "touch_after_move");
-    expect_crash(*state, 0, SIGSEGV, "main+0x", "read from", "sent to 'b' as message 1", NULL);
+    expect_crash(*state, 0, SIGBUS, "main+0x", "read from", "sent to 'b' as message 1", NULL);
 }
 
 static void write_borrowed(void **state)

@@ -101,6 +101,45 @@ uint64_t vm_stack_pointer(struct vcpu *cpu)
     return cpu->sp;
 }
 
+const struct kvm_regs *vm_regs(struct vcpu *cpu)
+{
+    return &cpu->regs;
+}
+
+void vm_set_regs(struct vcpu *cpu, const struct kvm_regs *regs)
+{
+    cpu->regs = *regs;
+}
+
+void vm_set_result(struct vcpu *cpu, uint64_t value)
+{
+    cpu->regs.rax = value;
+}
+
+uint64_t vm_vectors_parts(struct vcpu *cpu)
+{
+    (void)cpu;
+    return 7;
+}
+
+uint32_t vm_vectors_bytes(struct vcpu *cpu)
+{
+    (void)cpu;
+    return 832;
+}
+
+int vm_vectors(struct vcpu *cpu, void *area)
+{
+    memcpy(area, cpu->vectors, sizeof(cpu->vectors));
+    return 0;
+}
+
+int vm_set_vectors(struct vcpu *cpu, const void *area)
+{
+    memcpy(cpu->vectors, area, sizeof(cpu->vectors));
+    return 0;
+}
+
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 {
     vm->stack_bytes = bytes;

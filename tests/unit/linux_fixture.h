@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+#include <linux/kvm.h>
+
 #include "kvm/guest_tables.h"
 #include "linux/linux.h"
 #include "program/space.h"
@@ -35,6 +37,8 @@
 /* Its only CPU. */
 struct vcpu {
     uint64_t fs, gs, sp;
+    struct kvm_regs regs;
+    uint8_t vectors[4096];
 };
 
 /* Its stream is the VM itself. */

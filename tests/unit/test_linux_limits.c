@@ -144,7 +144,11 @@ static int interrupted(struct ferry_vm *vm, uint64_t used_ns)
     int status = 0;
 
     vm->cpu_ns = used_ns;
-    vm->next = linux_interrupted(vm->linux_state, linux_first_thread(vm->linux_state), &status);
+    struct linux_thread *thread = linux_first_thread(vm->linux_state);
+
+    vm->next = linux_interrupted(vm->linux_state, thread, &status);
+    if (vm->next == LINUX_RESUME && linux_has_signal(vm->linux_state, thread))
+        vm->next = linux_deliver(vm->linux_state, thread, &vm->cpu, &status);
     return vm->next == LINUX_SIGNAL ? status : 0;
 }
 

@@ -131,7 +131,9 @@ static void test_futex_lock(void **state)
 
 static void set_action(struct ferry_vm *vm, int signo, uint64_t handler)
 {
-    memcpy(guest(vm, SCRATCH), (uint64_t[]){handler, 0, 0, 0}, 32);
+    const uint64_t restorer = 0x4000000; /* SA_RESTORER */
+
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){handler, restorer, 0x500000, 0}, 32);
     assert_int_equal(CALL(vm, rt_sigaction, (uint64_t)signo, SCRATCH, 0, 8), 0);
 }
 
@@ -141,9 +143,21 @@ static void set_blocked(struct ferry_vm *vm, uint64_t mask)
     assert_int_equal(CALL(vm, rt_sigprocmask, SIG_SETMASK, SCRATCH, 0, 8), 0);
 }
 
+/* The program is at the start of this handler. */
+static void expect_handler(struct ferry_vm *vm, int signo, uint64_t handler)
+{
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(vm->cpu.regs.rip, handler);
+    assert_int_equal(vm->cpu.regs.rdi, signo);
+    vm->cpu.regs.rip = 0;
+    set_blocked(vm, 0);
+}
+
 static void test_broken_pipe(void **state)
 {
     struct ferry_vm *vm = *state;
+
+    vm->cpu.regs.rsp = SCRATCH_END;
 
     vm->output_broken = true;
     CALL(vm, write, 1, SCRATCH, 1);
@@ -155,7 +169,7 @@ static void test_broken_pipe(void **state)
     set_action(vm, SIGPIPE, 0x400000);
     memcpy(guest(vm, SCRATCH), (uint64_t[]){SCRATCH, 1}, 16);
     assert_int_equal(CALL(vm, writev, 1, SCRATCH, 1), -EPIPE);
-    assert_int_equal(vm->next, LINUX_RESUME);
+    expect_handler(vm, SIGPIPE, 0x400000);
     set_action(vm, SIGPIPE, 0);
     set_blocked(vm, 1ull << (SIGPIPE - 1));
     assert_int_equal(CALL(vm, write, 1, SCRATCH, 1), -EPIPE);
@@ -216,13 +230,16 @@ static void test_signal_to_itself(void **state)
     assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
     assert_int_equal(vm->next, LINUX_RESUME);
     set_action(vm, SIGTERM, 0x400000);
+    vm->cpu.regs.rsp = SCRATCH_END;
     assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
-    assert_int_equal(CALL(vm, kill, pid, SIGTERM), 0);
-    assert_int_equal(vm->next, LINUX_RESUME);
-    assert_int_equal(vm->lines, 1);
-    set_action(vm, SIGABRT, 0x400000);
-    CALL(vm, tkill, pid, SIGABRT);
+    expect_handler(vm, SIGTERM, 0x400000);
+    CALL(vm, tkill, pid, SIGTERM);
+    expect_handler(vm, SIGTERM, 0x400000);
+    /* Without room for its frame it is a SIGSEGV. */
+    vm->cpu.regs.rsp = NOWHERE;
+    CALL(vm, tkill, pid, SIGTERM);
     assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGSEGV);
 }
 
 /* As raise() of the libcs does it. */

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the moment at which signals take effect: just before the program goes on after a call, a
+ * fault or a kick. It also decides whether a call that a signal interrupted is made again.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "linux/signal_state.h"
+#include "linux/state.h"
+
+#define CALL_BYTES 2 /* of `syscall`, and of `int $0x80` */
+
+bool signal_interrupts(struct linux_state *state)
+{
+    const struct linux_thread *self = state->thread;
+
+    return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
+}
+
+/* Whether SA_RESTART makes the call again. Waits that say how long they last never are: the time
+ * would begin anew. */
+static bool may_restart(const struct linux_call *call)
+{
+    switch (call->number) {
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_rt_sigreturn: /* its result is a register of the program */
+        return false;
+    case SYS_futex:
+        return !call->arg[3]; /* for calls that wait: no time limit */
+    default:
+        return true;
+    }
+}
+
+/* The call was interrupted, and is made again when the program goes on. */
+static void restart(struct vcpu *cpu, const struct linux_call *call)
+{
+    struct kvm_regs regs = *vm_regs(cpu);
+
+    regs.rax = call->given;
+    regs.rip -= CALL_BYTES;
+    vm_set_regs(cpu, &regs);
+}
+
+void signal_force(struct linux_state *state, int signo)
+{
+    const struct signal_info info = {.signo = signo, .code = SI_KERNEL};
+    struct signal_action *action = &state->signals.actions[signo - 1];
+    struct linux_thread *self = state->thread;
+
+    if (self->signals.blocked & signal_bit(signo) || action->handler == HANDLER_IGNORE) {
+        action->handler = HANDLER_DEFAULT;
+        self->signals.blocked &= ~signal_bit(signo);
+    }
+    signal_post(state, self, &info);
+}
+
+/* Runs the handler of a signal that was taken. False: the program cannot go on. */
+static bool run_handler(struct linux_state *state, struct vcpu *cpu, const struct signal_info *info)
+{
+    struct linux_thread *self = state->thread;
+    struct signal_action *set = &state->signals.actions[info->signo - 1], action = *set;
+
+    if (action.flags & SA_RESETHAND)
+        set->handler = HANDLER_DEFAULT;
+    if (signal_frame_push(state, cpu, info, &action) < 0) {
+        if (info->signo == SIGSEGV)
+            return false;
+        signal_force(state, SIGSEGV);
+        return true;
+    }
+    self->signals.has_before = false;
+    self->signals.blocked |= action.mask;
+    if (!(action.flags & SA_NODEFER))
+        self->signals.blocked |= signal_bit(info->signo);
+    self->signals.blocked &= ~SIGNALS_NEVER_BLOCKED;
+    return true;
+}
+
+enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
+                                const struct linux_call *call, int *status)
+{
+    struct linux_thread *self = state->thread;
+    bool interrupted = call && call->result == -EINTR && may_restart(call);
+    struct signal_info info;
+    int signo;
+
+    while ((signo = signal_take(state, self, ~self->signals.blocked, &info))) {
+        const struct signal_action *action = &state->signals.actions[signo - 1];
+
+        if (signal_is_ignored(state, signo))
+            continue;
+        if (interrupted && action->flags & SA_RESTART)
+            restart(cpu, call);
+        interrupted = false; /* the first handler has decided */
+        if (action->handler == HANDLER_DEFAULT || !run_handler(state, cpu, &info)) {
+            *status = signo;
+            return LINUX_SIGNAL;
+        }
+    }
+    if (interrupted)
+        restart(cpu, call); /* by a signal that had no effect */
+    if (self->signals.has_before)
+        self->signals.blocked = self->signals.blocked_before;
+    self->signals.has_before = false;
+    return LINUX_RESUME;
+}
+
+enum linux_next linux_fault(struct linux_state *state, struct linux_thread *self, struct vcpu *cpu,
+                            const struct linux_fault *fault, int *status)
+{
+    const struct signal_info info = {
+        .signo = fault->signo, .code = fault->code, .addr = fault->addr};
+    uint64_t handler = state->signals.actions[fault->signo - 1].handler;
+
+    state->thread = self;
+    self->signals.trapno = fault->trapno;
+    self->signals.error = fault->error;
+    if (fault->sets_cr2)
+        self->signals.cr2 = fault->cr2;
+    *status = fault->signo;
+    if (handler == HANDLER_DEFAULT || handler == HANDLER_IGNORE ||
+        self->signals.blocked & signal_bit(fault->signo))
+        return LINUX_SIGNAL;
+    return run_handler(state, cpu, &info) ? signals_deliver(state, cpu, NULL, status)
+                                          : LINUX_SIGNAL;
+}
+
+bool linux_has_signal(struct linux_state *state, struct linux_thread *thread)
+{
+    state->thread = thread;
+    return signal_interrupts(state);
+}
+
+enum linux_next linux_deliver(struct linux_state *state, struct linux_thread *thread,
+                              struct vcpu *cpu, int *status)
+{
+    state->thread = thread;
+    return signals_deliver(state, cpu, NULL, status);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the signals that were sent and not yet taken, of each thread and of the process. */
+#include <errno.h>
+
+#include "linux/signal_state.h"
+#include "linux/state.h"
+
+#define REAL_TIME 32 /* the first signal of which several may be pending */
+/* Those of faults: taken before all others. */
+#define OF_FAULTS                                                                         \
+    (signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL) | \
+     signal_bit(SIGTRAP) | signal_bit(SIGSYS))
+
+bool signal_is_ignored(const struct linux_state *state, int signo)
+{
+    /* Those that stop a process do nothing here. */
+    const uint64_t harmless = signal_bit(SIGCHLD) | signal_bit(SIGURG) | signal_bit(SIGWINCH) |
+                              signal_bit(SIGCONT) | signal_bit(SIGSTOP) | signal_bit(SIGTSTP) |
+                              signal_bit(SIGTTIN) | signal_bit(SIGTTOU);
+    uint64_t handler = state->signals.actions[signo - 1].handler;
+
+    return handler == HANDLER_IGNORE ||
+           (handler == HANDLER_DEFAULT && harmless & signal_bit(signo));
+}
+
+/* -EAGAIN: there is no room for its details, and it is not sent. */
+static int enqueue(struct linux_state *state, struct signal_list *list,
+                   const struct signal_info *info)
+{
+    uint64_t bit = signal_bit(info->signo);
+    bool full = list->queued >= QUEUED_SIGNALS_MAX ||
+                state->signals.queued >= state->limits[RLIMIT_SIGPENDING].rlim_cur;
+
+    if (info->signo < REAL_TIME && list->pending & bit)
+        return 0;
+    /* A signal of the kernel or of kill() is delivered without its details then. */
+    if (full && info->code < 0 && info->signo >= REAL_TIME)
+        return -EAGAIN;
+    list->pending |= bit;
+    if (full)
+        return 0;
+    list->queue[list->queued++] = *info;
+    state->signals.queued++;
+    return 0;
+}
+
+int signal_post(struct linux_state *state, struct linux_thread *thread,
+                const struct signal_info *info)
+{
+    const struct linux_thread *taker = thread ? thread : state->thread;
+
+    /* One that is blocked is pending even if it is ignored: that may change before it is looked
+     * at. */
+    if (!(taker->signals.blocked & signal_bit(info->signo)) &&
+        signal_is_ignored(state, info->signo))
+        return 0;
+    return enqueue(state, thread ? &thread->signals.list : &state->signals.list, info);
+}
+
+/* Takes the first one of that number. */
+static struct signal_info dequeue(struct linux_state *state, struct signal_list *list, int signo)
+{
+    struct signal_info info = {.signo = signo, .code = SI_USER};
+    bool found = false, more = false;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < list->queued; i++) {
+        if (list->queue[i].signo == signo && !found) {
+            info = list->queue[i];
+            found = true;
+            continue;
+        }
+        more |= list->queue[i].signo == signo;
+        list->queue[kept++] = list->queue[i];
+    }
+    state->signals.queued -= list->queued - kept;
+    list->queued = kept;
+    if (!more)
+        list->pending &= ~signal_bit(signo);
+    return info;
+}
+
+static int lowest(uint64_t set)
+{
+    return __builtin_ctzll(set) + 1;
+}
+
+int signal_take(struct linux_state *state, struct linux_thread *thread, uint64_t set,
+                struct signal_info *info)
+{
+    struct signal_list *list = &thread->signals.list;
+    uint64_t pending = list->pending & set;
+
+    if (pending & OF_FAULTS)
+        pending &= OF_FAULTS;
+    if (!pending) {
+        list = &state->signals.list;
+        pending = list->pending & set;
+    }
+    if (!pending)
+        return 0;
+    *info = dequeue(state, list, lowest(pending));
+    return info->signo;
+}
+
+uint64_t signal_pending(const struct linux_state *state, const struct linux_thread *thread,
+                        uint64_t set)
+{
+    return (thread->signals.list.pending | state->signals.list.pending) & set;
+}
+
+void signal_drop(struct linux_state *state, int signo)
+{
+    struct signal_list *lists[] = {&state->signals.list, &state->thread->signals.list};
+
+    for (unsigned i = 0; i < 2; i++) {
+        while (lists[i]->pending & signal_bit(signo))
+            dequeue(state, lists[i], signo);
+    }
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the calls that send signals. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "linux/calls.h"
+#include "linux/signal_state.h"
+#include "linux/state.h"
+
+#define CODE_LOWEST (-7) /* SI_DETHREAD */
+
+static struct signal_info from_itself(int signo, int code)
+{
+    return (struct signal_info){.signo = signo, .code = code, .pid = LINUX_PID, .uid = LINUX_USER};
+}
+
+void signal_send(struct linux_state *state, int signo)
+{
+    struct signal_info info = from_itself(signo, SI_USER);
+
+    signal_post(state, NULL, &info);
+}
+
+int64_t signal_broken_pipe(struct linux_state *state)
+{
+    struct signal_info info = from_itself(SIGPIPE, SI_USER);
+
+    signal_post(state, state->thread, &info);
+    return -EPIPE;
+}
+
+/* There is only one to send to. */
+static int64_t send_to(struct linux_state *state, struct linux_thread *thread, bool self,
+                       uint64_t number, int code)
+{
+    struct signal_info info = from_itself((int)(uint32_t)number, code);
+
+    if (info.signo < 0 || info.signo > SIGNALS)
+        return -EINVAL;
+    if (!self)
+        return -ESRCH;
+    return info.signo ? signal_post(state, thread, &info) : 0;
+}
+
+int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
+{
+    int32_t pid = (int32_t)arg[0];
+
+    return send_to(state, NULL, pid == LINUX_PID || pid == 0 || pid == -LINUX_PID, arg[1], SI_USER);
+}
+
+int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((int32_t)arg[0] <= 0)
+        return -EINVAL;
+    return send_to(state, state->thread, (int32_t)arg[0] == LINUX_PID, arg[1], SI_TKILL);
+}
+
+int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
+        return -EINVAL;
+    return send_to(state, state->thread,
+                   (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2], SI_TKILL);
+}
+
+/* The bytes after the first fields have a meaning only with the codes that Linux knows. */
+static bool is_known(const struct signal_info *info)
+{
+    static const struct signal_info none;
+
+    return (info->code <= SI_USER && info->code >= CODE_LOWEST) || info->code == SI_KERNEL ||
+           memcmp(info->rest, none.rest, sizeof(none.rest)) == 0;
+}
+
+/* Sends a signal with details that the program gives. A signal that claims to be from the kernel
+ * may go only to the program itself. */
+static int64_t queue_to(struct linux_state *state, struct linux_thread *thread, bool self,
+                        uint64_t number, uint64_t addr)
+{
+    struct signal_info info;
+
+    if (guest_get(state, addr, &info, sizeof(info)))
+        return -EFAULT;
+    if (!is_known(&info))
+        return -E2BIG;
+    if (!self)
+        return info.code >= 0 || info.code == SI_TKILL ? -EPERM : -ESRCH;
+    info.signo = (int)(uint32_t)number;
+    if (info.signo < 0 || info.signo > SIGNALS)
+        return -EINVAL;
+    return info.signo ? signal_post(state, thread, &info) : 0;
+}
+
+int64_t sys_rt_sigqueueinfo(struct linux_state *state, const uint64_t arg[6])
+{
+    return queue_to(state, NULL, (int32_t)arg[0] == LINUX_PID, arg[1], arg[2]);
+}
+
+int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
+{
+    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
+        return -EINVAL;
+    return queue_to(state, state->thread,
+                    (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2], arg[3]);
+}
+
+/* ---- timers -------------------------------------------------------------- */
+
+/* A timer that is not running can be asked for and stopped. To start one would be to promise a
+ * signal whose handler does not run. */
+int64_t sys_getitimer(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct itimerval none = {0};
+
+    return (uint32_t)arg[0] > ITIMER_PROF ? -EINVAL : guest_put(state, arg[1], &none, sizeof(none));
+}
+
+int64_t sys_setitimer(struct linux_state *state, const uint64_t arg[6])
+{
+    struct itimerval timer = {0};
+
+    if ((uint32_t)arg[0] > ITIMER_PROF)
+        return -EINVAL;
+    if (arg[1] && guest_get(state, arg[1], &timer, sizeof(timer)))
+        return -EFAULT;
+    if (timer.it_value.tv_sec || timer.it_value.tv_usec)
+        return -ENOSYS;
+    return arg[2] ? sys_getitimer(state, (const uint64_t[6]){arg[0], arg[2]}) : 0;
+}
+
+int64_t sys_alarm(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)state;
+    return (uint32_t)arg[0] ? -ENOSYS : 0;
+}

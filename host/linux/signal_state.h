@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Private to the personality: signals, from being sent to the frame on the program's stack.
+ *
+ * A signal that is sent is put on a list, of one thread or of the process. After each call, each
+ * fault and each kick the thread that goes on takes from both lists what it does not block: a
+ * handler gets a frame, everything else ends the program or is dropped.
+ */
+#ifndef FERRY_HOST_SIGNAL_STATE_H
+#define FERRY_HOST_SIGNAL_STATE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "linux/linux.h"
+
+#define SIGNALS            64
+#define QUEUED_SIGNALS_MAX 64 /* RLIMIT_SIGPENDING */
+
+#define HANDLER_DEFAULT 0
+#define HANDLER_IGNORE  1
+
+/* As the kernel's struct sigaction on x86-64. */
+struct signal_action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+/* As the kernel's siginfo_t, as far as it is made here. */
+struct signal_info {
+    int32_t signo, error, code, zero;
+    union {
+        struct {
+            int32_t pid;
+            uint32_t uid;
+        };
+        struct {
+            int32_t timer, overrun; /* of SI_TIMER */
+        };
+        uint64_t addr; /* of a fault */
+    };
+    uint64_t value;
+    uint8_t rest[96];
+};
+_Static_assert(sizeof(struct signal_info) == 128, "the kernel copies so many bytes");
+
+/* As the kernel's stack_t. */
+struct signal_stack {
+    uint64_t sp;
+    int32_t flags;
+    uint32_t zero;
+    uint64_t bytes;
+};
+
+/* Signals that were sent and not yet taken: which ones, and details, oldest first. */
+struct signal_list {
+    uint64_t pending;
+    struct signal_info queue[QUEUED_SIGNALS_MAX];
+    unsigned queued;
+};
+
+/* Of one thread. */
+struct thread_signals {
+    uint64_t blocked;
+    /* While a wait has a mask of its own: the mask before, which the frame of a handler keeps. */
+    uint64_t blocked_before;
+    bool has_before;
+    uint64_t awaited; /* the call being served returns when one of these is sent */
+    struct signal_stack stack;
+    struct signal_list list; /* sent to this thread alone */
+    /* The last fault, as every frame tells it. */
+    uint64_t trapno, error, cr2;
+};
+
+/* Of the process. */
+struct process_signals {
+    struct signal_action actions[SIGNALS]; /* of signal i + 1 */
+    struct signal_list list;
+    unsigned queued; /* on all lists */
+};
+
+static inline uint64_t signal_bit(int signo)
+{
+    return 1ull << (signo - 1);
+}
+
+#define SIGNALS_NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
+
+struct linux_state;
+struct linux_thread;
+
+/* ---- signal_list.c ------------------------------------------------------- */
+
+/* Sends a signal to a thread, or (NULL) to the process. -EAGAIN: there is no room for its details,
+ * and it is not sent. */
+int signal_post(struct linux_state *state, struct linux_thread *thread,
+                const struct signal_info *info);
+/* Takes the next of these that is pending for the thread: its number, or 0. */
+int signal_take(struct linux_state *state, struct linux_thread *thread, uint64_t set,
+                struct signal_info *info);
+/* Of these, the ones that are pending for the thread. */
+uint64_t signal_pending(const struct linux_state *state, const struct linux_thread *thread,
+                        uint64_t set);
+/* Drops all that are pending of that number. */
+void signal_drop(struct linux_state *state, int signo);
+/* Whether it does nothing when it is delivered. */
+bool signal_is_ignored(const struct linux_state *state, int signo);
+
+/* ---- signals.c ----------------------------------------------------------- */
+
+void signals_init(struct linux_state *state, bool ignore_sigpipe);
+/* Sends the program a signal. It takes effect at the end of the call. */
+void signal_send(struct linux_state *state, int signo);
+/* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
+int64_t signal_broken_pipe(struct linux_state *state);
+/* For the time of a wait: blocks the signals of the mask at `addr`, if there is one. After the wait
+ * the mask before is back at once, or after the handler if a signal interrupted it (-EINTR).
+ * -EINVAL, -EFAULT. */
+int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
+void signals_wait_over(struct linux_state *state, int64_t result);
+/* As the kernel's force_sig: the thread takes it even if it blocks or ignores it, and then dies of
+ * it. */
+void signal_force(struct linux_state *state, int signo);
+#define SIGNAL_STACK_DISARMS ((int32_t)(1u << 31)) /* SS_AUTODISARM */
+/* Makes `stack` the alternate one, if it may be while the stack pointer is `sp`. */
+int signal_stack_set(struct linux_state *state, const struct signal_stack *stack, uint64_t sp);
+/* The flags that sigaltstack would tell for that stack pointer, without SS_AUTODISARM. */
+int32_t signal_stack_flags(const struct signal_stack *stack, uint64_t sp);
+
+/* ---- signal_deliver.c ---------------------------------------------------- */
+
+/* Whether a signal waits that the thread takes at the end of its call: a wait returns -EINTR. */
+bool signal_interrupts(struct linux_state *state);
+/* Lets the signals that wait take effect, before the program goes on. `call`: the one that was
+ * served, or NULL; if a handler is to run, it decides whether the call is made again. */
+enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
+                                const struct linux_call *call, int *status);
+
+/* ---- signal_frame.c ------------------------------------------------------ */
+
+/* Puts a frame on the program's stack and makes its registers those at the start of the handler.
+ * -EFAULT: there is no such stack, or no such handler; then nothing changed. */
+int signal_frame_push(struct linux_state *state, struct vcpu *cpu, const struct signal_info *info,
+                      const struct signal_action *action);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Faults of the program: which signal Linux sends for each, and why, in words. */
+#ifndef FERRY_HOST_FAULT_H
+#define FERRY_HOST_FAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvm/boot.h"
+#include "vm/report.h"
+#include "vm/vm.h"
+
+/* The program took exception `vector`, whose frame this is. */
+void fault_of_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector,
+                        const struct boot_frame *frame, struct fault *fault);
+
+/* KVM_RUN failed with EFAULT: the host's page table refused an access. False: no address can be
+ * found that the program had no right to. Units that the ledger gives it and that were closed are
+ * open again, so the access may be tried again. True: the registers are those of now. */
+bool fault_of_refused(struct ferry_vm *vm, struct vcpu *vcpu, struct fault *fault);
+
+/* Any other fault; `why` is copied. */
+struct fault fault_plain(int signo, int code, int vector, const struct boot_frame *frame,
+                         const char *why);
+
+/* Runs the program's handler, or ends the program. True: it goes on. The registers are those at the
+ * fault. */
+bool fault_serve(struct ferry_vm *vm, struct vcpu *vcpu, const struct fault *fault);
+
+#endif
