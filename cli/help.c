@@ -14,6 +14,8 @@
     "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
     "  --root DIR          the tree of another system is / for the programs\n"            \
     "  --bare              show the programs no files but libraries\n"                    \
+    "  --rw HOSTDIR        let them change what is below HOSTDIR, too; repeatable\n"      \
+    "  --rw-limit SIZE     most that each VM may add there (default 4G)\n"                \
     "  --env NAME[=VALUE]  set a variable; NAME alone takes its value here; repeatable\n" \
     "  --timeout TIME      stop the VMs after TIME: seconds, or with ms, s, m, h\n"       \
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \

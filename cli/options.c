@@ -20,6 +20,8 @@ enum {
     OPT_RO,
     OPT_ROOT,
     OPT_BARE,
+    OPT_RW,
+    OPT_RW_LIMIT,
     OPT_ENV,
     OPT_TIMEOUT,
     OPT_MODE,
@@ -36,6 +38,8 @@ static const struct option long_options[] = {
     {"ro", required_argument, NULL, OPT_RO},
     {"root", required_argument, NULL, OPT_ROOT},
     {"bare", no_argument, NULL, OPT_BARE},
+    {"rw", required_argument, NULL, OPT_RW},
+    {"rw-limit", required_argument, NULL, OPT_RW_LIMIT},
     {"env", required_argument, NULL, OPT_ENV},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"mode", required_argument, NULL, OPT_MODE},
@@ -82,12 +86,12 @@ static char *directory_of(const char *option, const char *dir)
     return g_canonicalize_filename(dir, NULL);
 }
 
-static int add_read_only(struct options *options, const char *dir)
+static int add_directory(GPtrArray *list, const char *option, const char *dir)
 {
-    char *path = directory_of("--ro", dir);
+    char *path = directory_of(option, dir);
 
     if (path)
-        g_ptr_array_add(options->read_only, path);
+        g_ptr_array_add(list, path);
     return path ? 0 : STATUS_USAGE;
 }
 
@@ -233,11 +237,19 @@ static int set_option(struct options *options, int option, const char *word)
         }
         return 0;
     case OPT_RO:
-        return add_read_only(options, word);
+        return add_directory(options->read_only, "--ro", word);
     case OPT_ROOT:
         return set_root(options, word);
     case OPT_BARE:
         options->bare = true;
+        return 0;
+    case OPT_RW:
+        return add_directory(options->read_write, "--rw", word);
+    case OPT_RW_LIMIT:
+        if (!words_size(word, &options->write_limit_bytes)) {
+            say("--rw-limit '%s': not a size; write a number of bytes, or 64K, 256M, 2G", word);
+            return STATUS_USAGE;
+        }
         return 0;
     case OPT_ENV:
         return add_env(options, word);
@@ -338,7 +350,8 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
     int option;
 
     *options = (struct options){.env = g_ptr_array_new_with_free_func(g_free),
-                                .read_only = g_ptr_array_new_with_free_func(g_free)};
+                                .read_only = g_ptr_array_new_with_free_func(g_free),
+                                .read_write = g_ptr_array_new_with_free_func(g_free)};
     *status = 0;
     opterr = 0;
     while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
@@ -362,6 +375,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
     add_home(options);
     g_ptr_array_add(options->env, NULL);
     g_ptr_array_add(options->read_only, NULL);
+    g_ptr_array_add(options->read_write, NULL);
     return optind;
 }
 
@@ -370,4 +384,5 @@ void options_free(struct options *options)
     g_ptr_array_unref(options->env);
     g_ptr_array_unref(options->read_only);
     g_free(options->root);
+    g_ptr_array_unref(options->read_write);
 }

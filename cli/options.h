@@ -13,11 +13,13 @@
 enum stats_format { STATS_NONE, STATS_TABLE, STATS_JSON };
 
 struct options {
-    uint64_t memory_bytes; /* 0: the library's default */
-    uint64_t timeout_ns;   /* 0: none */
-    GPtrArray *env;        /* of char *, NULL-terminated once parsed */
-    GPtrArray *read_only;  /* likewise: absolute paths of directories */
-    char *root;            /* the tree of another system; NULL: this one */
+    uint64_t memory_bytes;      /* 0: the library's default */
+    uint64_t timeout_ns;        /* 0: none */
+    GPtrArray *env;             /* of char *, NULL-terminated once parsed */
+    GPtrArray *read_only;       /* likewise: absolute paths of directories */
+    GPtrArray *read_write;      /* likewise */
+    uint64_t write_limit_bytes; /* 0: the library's default */
+    char *root;                 /* the tree of another system; NULL: this one */
     bool bare;
     enum ferry_transfer transfer;
     enum ferry_delivery delivery;

@@ -127,6 +127,8 @@ static int make_vms(struct pipeline *p)
             .read_only_dirs = (const char *const *)options->read_only->pdata,
             .view = options->bare ? FERRY_VIEW_BARE : FERRY_VIEW_SYSTEM,
             .root_dir = options->root,
+            .read_write_dirs = (const char *const *)options->read_write->pdata,
+            .write_limit_bytes = options->write_limit_bytes,
             .delivery = options->delivery,
             .transfer = options->transfer,
             .timeout_ns = options->timeout_ns,

@@ -54,14 +54,7 @@ struct linux_state;
     CALL(statfs, sys_statfs)                       \
     CALL(fstatfs, sys_fstatfs)                     \
     CALL(syncfs, sys_syncfs)                       \
-    CALL(fchmod, sys_fchmod)                       \
-    CALL(fchown, sys_fchown)                       \
-    CALL(fsync, sys_fsync)                         \
-    CALL(fdatasync, sys_fsync)                     \
-    CALL(sync_file_range, sys_sync_file_range)     \
     CALL(readahead, sys_readahead)                 \
-    CALL(fallocate, sys_fallocate)                 \
-    CALL(ftruncate, sys_ftruncate)                 \
     CALL(fadvise64, sys_fadvise64)                 \
     /* descriptors.c */                            \
     CALL(close, sys_close)                         \
@@ -127,27 +120,53 @@ struct linux_state;
     CALL(getcwd, sys_getcwd)                       \
     CALL(chdir, sys_chdir)                         \
     CALL(fchdir, sys_fchdir)                       \
-    CALL(mkdir, sys_refuse)                        \
-    CALL(mkdirat, sys_refuse)                      \
-    CALL(mknod, sys_refuse)                        \
-    CALL(mknodat, sys_refuse)                      \
-    CALL(rmdir, sys_refuse)                        \
-    CALL(unlink, sys_refuse)                       \
-    CALL(unlinkat, sys_refuse)                     \
-    CALL(rename, sys_refuse)                       \
-    CALL(renameat, sys_refuse)                     \
-    CALL(renameat2, sys_refuse)                    \
-    CALL(link, sys_refuse)                         \
-    CALL(linkat, sys_refuse)                       \
-    CALL(symlink, sys_refuse)                      \
-    CALL(symlinkat, sys_refuse)                    \
-    CALL(truncate, sys_refuse)                     \
-    CALL(chmod, sys_refuse)                        \
-    CALL(fchmodat, sys_refuse)                     \
-    CALL(chown, sys_refuse)                        \
-    CALL(lchown, sys_refuse)                       \
-    CALL(fchownat, sys_refuse)                     \
-    CALL(utimensat, sys_refuse)                    \
+    /* names.c */                                  \
+    CALL(mkdir, sys_mkdir)                         \
+    CALL(mkdirat, sys_mkdirat)                     \
+    CALL(mknod, sys_mknod)                         \
+    CALL(mknodat, sys_mknodat)                     \
+    CALL(rmdir, sys_rmdir)                         \
+    CALL(unlink, sys_unlink)                       \
+    CALL(unlinkat, sys_unlinkat)                   \
+    CALL(rename, sys_rename)                       \
+    CALL(renameat, sys_renameat)                   \
+    CALL(renameat2, sys_renameat2)                 \
+    CALL(link, sys_link)                           \
+    CALL(linkat, sys_linkat)                       \
+    CALL(symlink, sys_symlink)                     \
+    CALL(symlinkat, sys_symlinkat)                 \
+    /* contents.c */                               \
+    CALL(truncate, sys_truncate)                   \
+    CALL(ftruncate, sys_ftruncate)                 \
+    CALL(fallocate, sys_fallocate)                 \
+    CALL(fsync, sys_fsync)                         \
+    CALL(fdatasync, sys_fdatasync)                 \
+    CALL(sync_file_range, sys_sync_file_range)     \
+    /* attributes.c */                             \
+    CALL(chmod, sys_chmod)                         \
+    CALL(fchmod, sys_fchmod)                       \
+    CALL(fchmodat, sys_fchmodat)                   \
+    CALL(fchmodat2, sys_fchmodat2)                 \
+    CALL(chown, sys_chown)                         \
+    CALL(fchown, sys_fchown)                       \
+    CALL(lchown, sys_lchown)                       \
+    CALL(fchownat, sys_fchownat)                   \
+    CALL(utimensat, sys_utimensat)                 \
+    CALL(futimesat, sys_futimesat)                 \
+    CALL(utimes, sys_utimes)                       \
+    CALL(utime, sys_utime)                         \
+    CALL(setxattr, sys_no_attributes)              \
+    CALL(lsetxattr, sys_no_attributes)             \
+    CALL(fsetxattr, sys_no_attributes)             \
+    CALL(getxattr, sys_no_attributes)              \
+    CALL(lgetxattr, sys_no_attributes)             \
+    CALL(fgetxattr, sys_no_attributes)             \
+    CALL(listxattr, sys_no_attributes)             \
+    CALL(llistxattr, sys_no_attributes)            \
+    CALL(flistxattr, sys_no_attributes)            \
+    CALL(removexattr, sys_no_attributes)           \
+    CALL(lremovexattr, sys_no_attributes)          \
+    CALL(fremovexattr, sys_no_attributes)          \
     /* stat.c */                                   \
     CALL(stat, sys_stat)                           \
     CALL(lstat, sys_lstat)                         \

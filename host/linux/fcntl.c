@@ -231,47 +231,6 @@ int64_t sys_syncfs(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- what is for files alone --------------------------------------------- */
 
-int64_t sys_fchmod(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct open_file *file = descriptor_file(state, arg[0]);
-
-    if (!file)
-        return -EBADF;
-    return file_is_stream(file) ? 0 : file->kind == FILE_DEVICE ? -EPERM : -EROFS;
-}
-
-/* To whom it belongs already, or to nobody named. */
-int64_t sys_fchown(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct open_file *file = descriptor_file(state, arg[0]);
-    bool same = ((uint32_t)arg[1] == UINT32_MAX || (uint32_t)arg[1] == LINUX_USER) &&
-                ((uint32_t)arg[2] == UINT32_MAX || (uint32_t)arg[2] == LINUX_USER);
-
-    if (!file)
-        return -EBADF;
-    if (!file_is_stream(file) && file->kind != FILE_DEVICE)
-        return -EROFS;
-    return same ? 0 : -EPERM;
-}
-
-int64_t sys_fsync(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct open_file *file = descriptor_file(state, arg[0]);
-
-    if (!file)
-        return -EBADF;
-    return file_is_stream(file) || file->kind == FILE_DEVICE ? -EINVAL : 0;
-}
-
-int64_t sys_sync_file_range(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct open_file *file = descriptor_file(state, arg[0]);
-
-    if (!file)
-        return -EBADF;
-    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY ? 0 : -ESPIPE;
-}
-
 int64_t sys_readahead(struct linux_state *state, const uint64_t arg[6])
 {
     const struct open_file *file = descriptor_file(state, arg[0]);
@@ -279,24 +238,6 @@ int64_t sys_readahead(struct linux_state *state, const uint64_t arg[6])
     if (!file_can_read(file))
         return -EBADF;
     return file->kind == FILE_REGULAR ? 0 : -EINVAL;
-}
-
-int64_t sys_fallocate(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct open_file *file = descriptor_file(state, arg[0]);
-
-    if (!file)
-        return -EBADF;
-    if ((int64_t)arg[2] < 0 || (int64_t)arg[3] <= 0)
-        return -EINVAL;
-    if (!file_can_write(file))
-        return -EBADF;
-    return file_is_stream(file) ? -ESPIPE : -ENODEV;
-}
-
-int64_t sys_ftruncate(struct linux_state *state, const uint64_t arg[6])
-{
-    return descriptor_file(state, arg[0]) ? -EINVAL : -EBADF;
 }
 
 /* Advice may be ignored. */

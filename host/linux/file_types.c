@@ -10,6 +10,7 @@
 #include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 #define READ_EVENTS  (POLLIN | POLLRDNORM)
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM)
@@ -41,6 +42,8 @@ static int host_stat(struct linux_state *state, const struct open_file *file, st
     int64_t result = host_file_call(state, file->local, &call);
 
     *out = call.stat;
+    if (file->writable)
+        writable_owner(out);
     return (int)result;
 }
 
@@ -56,12 +59,15 @@ static int64_t regular_available(struct linux_state *state, struct open_file *fi
 
 static void host_release(struct linux_state *state, const struct open_file *file)
 {
-    (void)state;
-    close(file->fd);
+    if (file->writable)
+        writable_close(state, file);
+    else
+        close(file->fd);
 }
 
 static const struct file_type regular_type = {
     .get = regular_get,
+    .put = regular_put,
     .stat = host_stat,
     .available = regular_available,
     .release = host_release,

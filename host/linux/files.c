@@ -12,6 +12,7 @@
 #include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 #define REFUSED_MENTIONED_MAX 32
 
@@ -28,8 +29,7 @@ static int64_t install(struct linux_state *state, struct open_file *file, uint64
  * 0. */
 #define STATUS_LARGEFILE 0100000
 
-/* The flags that F_GETFL reports for a file that was opened so. */
-static int status_of(uint64_t flags)
+int file_status(uint64_t flags)
 {
     if (flags & O_PATH)
         return O_PATH;
@@ -47,14 +47,14 @@ static int64_t open_kind(struct linux_state *state, const struct open_file *like
 static int64_t open_device(struct linux_state *state, enum device device, uint64_t flags)
 {
     const struct open_file like = {
-        .kind = FILE_DEVICE, .status = status_of(flags), .fd = -1, .device = device};
+        .kind = FILE_DEVICE, .status = file_status(flags), .fd = -1, .device = device};
 
     return flags & O_DIRECTORY ? -ENOTDIR : open_kind(state, &like, flags);
 }
 
 static int64_t open_list(struct linux_state *state, uint64_t flags)
 {
-    struct open_file like = {.kind = FILE_LIST, .status = status_of(flags), .fd = -1};
+    struct open_file like = {.kind = FILE_LIST, .status = file_status(flags), .fd = -1};
 
     if ((flags & O_ACCMODE) != O_RDONLY)
         return -EISDIR;
@@ -65,7 +65,7 @@ static int64_t open_list(struct linux_state *state, uint64_t flags)
 static int64_t open_made(struct linux_state *state, uint64_t which, const char *path,
                          uint64_t flags)
 {
-    struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags), .local = true};
+    struct open_file like = {.kind = FILE_REGULAR, .status = file_status(flags), .local = true};
 
     if ((flags & O_ACCMODE) != O_RDONLY)
         return -EACCES;
@@ -82,19 +82,26 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
     return open_kind(state, &like, flags);
 }
 
-int64_t found_open(struct linux_state *state, struct found *found)
+int64_t host_open(struct linux_state *state, bool local, int fd, int flags)
 {
-    struct host_call call = {.op = HOST_OPEN, .fd = found->fd, .number = O_NONBLOCK};
-    int64_t opened = host_file_call(state, found->local, &call);
+    struct host_call call = {.op = HOST_OPEN, .fd = fd, .number = flags | O_NONBLOCK};
+    int64_t opened = host_file_call(state, local, &call);
 
     /* Somebody has a lease on it and is asked to give it up, which may take a while. */
     if (opened == -EAGAIN) {
-        call.number = 0;
+        call.number = flags;
         opened = host_file_call(state, false, &call);
-        call.number = O_NONBLOCK;
-        if (opened == 0 && found->local)
+        call.number = flags | O_NONBLOCK;
+        if (opened == 0 && local)
             opened = host_file_call(state, true, &call);
     }
+    return opened;
+}
+
+int64_t found_open(struct linux_state *state, struct found *found)
+{
+    int64_t opened = host_open(state, found->local, found->fd, O_RDONLY);
+
     if (opened >= 0 && found->local) {
         close(found->fd);
         found->fd = (int)opened;
@@ -105,9 +112,13 @@ int64_t found_open(struct linux_state *state, struct found *found)
 /* The descriptor that was found becomes the file's. */
 static int64_t open_inside(struct linux_state *state, struct found *found, uint64_t flags)
 {
-    struct open_file like = {.kind = FILE_REGULAR, .status = status_of(flags)};
+    struct open_file like = {.kind = FILE_REGULAR, .status = file_status(flags)}, *file;
     int64_t opened;
 
+    if (found->mount->writable) {
+        opened = open_writable(state, found, flags, &file);
+        return opened ? opened : install(state, file, flags);
+    }
     if ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC))
         return -EROFS;
     if (S_ISLNK(found->stat.st_mode))
@@ -169,7 +180,7 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return -ENOTDIR;
     if (!file_type(file)->reopen)
         return -ENXIO;
-    like = (struct open_file){.kind = file->kind, .status = status_of(flags), .fd = -1};
+    like = (struct open_file){.kind = file->kind, .status = file_status(flags), .fd = -1};
     result = file_type(file)->reopen(state, file, &like);
     return result ? result : open_kind(state, &like, flags);
 }
@@ -190,10 +201,23 @@ static void mention_refused(struct linux_state *state, const char *path)
     vm_debug(state->vm, "may not open '%s': no directory given by --ro holds it", shown);
 }
 
-static int64_t open_place(struct linux_state *state, struct found *found, uint64_t flags)
+static int64_t open_new(struct linux_state *state, const struct found *found, uint64_t flags,
+                        uint64_t mode)
+{
+    struct open_file *file;
+    int64_t result = create_writable(state, found, flags, mode, &file);
+
+    return result ? result : install(state, file, flags);
+}
+
+static int64_t open_place(struct linux_state *state, struct found *found, uint64_t flags,
+                          uint64_t mode)
 {
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC);
 
+    if (flags & O_CREAT && flags & O_EXCL && found->place > PLACE_OUTSIDE &&
+        found->place != PLACE_MISSING)
+        return -EEXIST;
     switch (found->place) {
     case PLACE_DEVICE:
         return open_device(state, (enum device)found->which, flags);
@@ -204,9 +228,10 @@ static int64_t open_place(struct linux_state *state, struct found *found, uint64
     case PLACE_MADE:
         return open_made(state, found->which, found->text, flags);
     case PLACE_INSIDE:
-        return open_inside(state, found, flags);
+        return is_nameless(flags) ? open_new(state, found, flags, mode)
+                                  : open_inside(state, found, flags);
     case PLACE_MISSING:
-        return -EROFS;
+        return open_new(state, found, flags, mode);
     case PLACE_ABOVE:
         mention_refused(state, found->text);
         return -EACCES;
@@ -216,39 +241,50 @@ static int64_t open_place(struct linux_state *state, struct found *found, uint64
     }
 }
 
-static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags)
-{
-    unsigned how = (flags & O_NOFOLLOW ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
-    struct found found;
-    int64_t result = path_find(state, dirfd, addr, how, &found);
+/* How often a file may appear while it is being made. */
+#define OPEN_ATTEMPTS 16
 
-    if (result)
-        return result;
-    result = open_place(state, &found, flags);
-    found_drop(&found);
+static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags,
+                       uint64_t mode)
+{
+    bool excl = flags & O_CREAT && flags & O_EXCL;
+    unsigned how =
+        (flags & O_NOFOLLOW || excl ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
+    struct found found;
+    int64_t result = -EEXIST;
+
+    for (int i = 0; i < OPEN_ATTEMPTS && result == -EEXIST; i++) {
+        result = path_find(state, dirfd, addr, how, &found);
+        if (result)
+            return result;
+        result = open_place(state, &found, flags, mode);
+        found_drop(&found);
+        if (excl)
+            break;
+    }
     return result;
 }
 
 int64_t sys_open(struct linux_state *state, const uint64_t arg[6])
 {
-    return open_at(state, (uint64_t)AT_FDCWD, arg[0], arg[1]);
+    return open_at(state, (uint64_t)AT_FDCWD, arg[0], arg[1], arg[2]);
 }
 
 int64_t sys_openat(struct linux_state *state, const uint64_t arg[6])
 {
-    return open_at(state, arg[0], arg[1], arg[2]);
+    return open_at(state, arg[0], arg[1], arg[2], arg[3]);
 }
 
 int64_t sys_creat(struct linux_state *state, const uint64_t arg[6])
 {
-    return open_at(state, (uint64_t)AT_FDCWD, arg[0], O_CREAT | O_WRONLY | O_TRUNC);
+    return open_at(state, (uint64_t)AT_FDCWD, arg[0], O_CREAT | O_WRONLY | O_TRUNC, arg[1]);
 }
 
 static int64_t access_place(struct linux_state *state, const struct found *found, uint64_t mode)
 {
     switch (found->place) {
     case PLACE_INSIDE:
-        return mode & W_OK ? -EROFS : found_may(state, found, (int)mode);
+        return mode & W_OK && !found->mount->writable ? -EROFS : found_may(state, found, (int)mode);
     case PLACE_DEVICE:
         return mode & X_OK ? -EACCES : 0;
     case PLACE_LIST:
@@ -387,12 +423,4 @@ int64_t sys_fchdir(struct linux_state *state, const uint64_t arg[6])
         return -EBADF;
     return file->kind == FILE_DIRECTORY || file->kind == FILE_LIST ? set_cwd(state, file->path)
                                                                    : -ENOTDIR;
-}
-
-/* All calls that would change a file system. */
-int64_t sys_refuse(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    (void)arg;
-    return -EACCES;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <pthread.h>
@@ -149,13 +150,27 @@ static int look_up(struct host_call *call)
     return fd;
 }
 
-/* The attributes of the file that an O_PATH descriptor stands for. */
-static int open_anew(const struct host_call *call)
+int host_open_anew(const struct host_call *call, int flags)
 {
     char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 
     snprintf(name, sizeof(name), "/proc/self/fd/%d", call->fd);
-    return open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | call->number);
+    return open(name, O_CLOEXEC | O_NOCTTY | flags);
+}
+
+/* How the file is opened anew for the call. */
+static int open_flags(const struct host_call *call)
+{
+    switch (call->op) {
+    case HOST_OPEN:
+        return call->number;
+    case HOST_WRITE:
+    case HOST_TRUNCATE:
+    case HOST_ALLOCATE:
+        return O_WRONLY;
+    default:
+        return O_RDONLY;
+    }
 }
 
 static int64_t read_entries(struct host_call *call, int fd)
@@ -179,8 +194,10 @@ static int64_t call_on_open(struct host_call *call, int fd)
         return read_entries(call, fd);
     case HOST_SEEK:
         return lseek(fd, call->offset, call->number);
-    default:
+    case HOST_OPEN:
         return 0;
+    default:
+        return host_change_file(call, fd);
     }
 }
 
@@ -204,8 +221,19 @@ static int64_t dispatch(struct host_call *call, bool in_helper)
     case HOST_STATFS:
         result = fstatfs(call->fd, &call->fs);
         break;
+    case HOST_CREATE:
+    case HOST_NAMELESS:
+    case HOST_MKDIR:
+    case HOST_SYMLINK:
+    case HOST_LINK:
+    case HOST_REMOVE:
+    case HOST_RENAME:
+    case HOST_CHMOD:
+    case HOST_TIMES:
+        result = host_change(call, in_helper);
+        break;
     default:
-        fd = in_helper || call->op == HOST_OPEN ? open_anew(call) : call->fd;
+        fd = in_helper || call->op == HOST_OPEN ? host_open_anew(call, open_flags(call)) : call->fd;
         if (fd >= 0)
             result = call->op == HOST_OPEN && !in_helper ? fd : call_on_open(call, fd);
     }
@@ -246,7 +274,15 @@ static void helper_free(struct helper *helper)
     close(helper->ends[0]);
     close(helper->ends[1]);
     close(helper->call.fd);
+    if (helper->call.path2)
+        close(helper->call.fd2);
     free(helper);
+}
+
+/* Whether the result of the call is a descriptor. */
+static bool gives_descriptor(const struct host_call *call)
+{
+    return (call->op == HOST_LOOK_UP || call->op == HOST_CREATE) && call->result >= 0;
 }
 
 union descriptor_space {
@@ -284,21 +320,34 @@ static int receive_descriptor(int socket)
     return fd;
 }
 
+/* Closes all descriptors but these; -1 stands for none. */
+static void close_others(const int *keep, size_t count)
+{
+    unsigned from = 0;
+
+    while (from != UINT_MAX) {
+        unsigned next = UINT_MAX; /* the lowest one to keep from there on */
+
+        for (size_t i = 0; i < count; i++) {
+            if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+                next = (unsigned)keep[i];
+        }
+        if (next > from)
+            syscall(SYS_close_range, from, next == UINT_MAX ? next : next - 1, 0);
+        from = next == UINT_MAX ? next : next + 1;
+    }
+}
+
 /* The helper process. If its call is never answered it stays behind, so it must hold none of our
  * pipes or VMs. */
 static int helper_main(void *arg)
 {
     struct helper *helper = arg;
-    unsigned fd = (unsigned)helper->call.fd, end = (unsigned)helper->ends[1];
-    unsigned first = fd < end ? fd : end, second = fd < end ? end : fd;
+    int keep[] = {helper->call.fd, helper->ends[1], helper->call.path2 ? helper->call.fd2 : -1};
 
-    if (first)
-        syscall(SYS_close_range, 0, first - 1, 0);
-    if (first + 1 < second)
-        syscall(SYS_close_range, first + 1, second - 1, 0);
-    syscall(SYS_close_range, second + 1, ~0u, 0);
+    close_others(keep, sizeof(keep) / sizeof(keep[0]));
     make_call(&helper->call, true);
-    if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+    if (gives_descriptor(&helper->call))
         send_descriptor(helper->ends[1], (int)helper->call.result);
     _exit(0);
 }
@@ -316,7 +365,7 @@ static void run_helper(struct helper *helper)
     }
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         ;
-    if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+    if (gives_descriptor(&helper->call))
         helper->call.result = receive_descriptor(helper->ends[0]);
 }
 
@@ -333,20 +382,37 @@ static void *helper_thread(void *arg)
     }
     lock_drop(&helper->lock);
     if (abandoned) {
-        if (helper->call.op == HOST_LOOK_UP && helper->call.result >= 0)
+        if (gives_descriptor(&helper->call))
             close((int)helper->call.result);
         helper_free(helper);
     }
     return NULL;
 }
 
-/* The helper gets a descriptor of its own: the program may close the file before the thread gets
- * to it. */
+/* Duplicates the descriptors: the program may close the file before the thread gets to it. */
+static bool helper_descriptors(struct helper *helper, const struct host_call *call)
+{
+    helper->call.fd = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
+    if (call->path2)
+        helper->call.fd2 = fcntl(call->fd2, F_DUPFD_CLOEXEC, 0);
+    if (helper->call.fd >= 0 && (!call->path2 || helper->call.fd2 >= 0) &&
+        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, helper->ends) == 0)
+        return true;
+    if (helper->call.fd >= 0)
+        close(helper->call.fd);
+    if (call->path2 && helper->call.fd2 >= 0)
+        close(helper->call.fd2);
+    return false;
+}
+
 static struct helper *helper_new(struct ferry_vm *vm, const struct host_call *call)
 {
     size_t path_bytes = call->path ? strlen(call->path) + 1 : 0;
-    size_t bytes = call->bytes < HELPER_BYTES ? call->bytes : HELPER_BYTES;
-    struct helper *helper = malloc(sizeof(*helper) + path_bytes + bytes);
+    size_t path2_bytes = call->path2 ? strlen(call->path2) + 1 : 0;
+    size_t bytes =
+        call->bytes < HELPER_BYTES || call->op == HOST_ALLOCATE ? call->bytes : HELPER_BYTES;
+    size_t buffer_bytes = call->to || call->from ? bytes : 0;
+    struct helper *helper = malloc(sizeof(*helper) + path_bytes + path2_bytes + buffer_bytes);
 
     if (!helper)
         return NULL;
@@ -354,17 +420,17 @@ static struct helper *helper_new(struct ferry_vm *vm, const struct host_call *ca
     helper->vm = vm;
     helper->abandoned = false;
     atomic_init(&helper->done, false);
-    helper->call.fd = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
-    if (helper->call.fd < 0 ||
-        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, helper->ends) < 0) {
-        if (helper->call.fd >= 0)
-            close(helper->call.fd);
+    if (!helper_descriptors(helper, call)) {
         free(helper);
         return NULL;
     }
     if (path_bytes)
         helper->call.path = memcpy(helper->memory, call->path, path_bytes);
-    helper->call.to = helper->memory + path_bytes;
+    if (path2_bytes)
+        helper->call.path2 = memcpy(helper->memory + path_bytes, call->path2, path2_bytes);
+    helper->call.to = helper->memory + path_bytes + path2_bytes;
+    if (call->from)
+        helper->call.from = memcpy(helper->call.to, call->from, bytes);
     helper->call.bytes = bytes;
     lock_init(&helper->lock, LOCK_LEAF);
     return helper;
@@ -378,6 +444,7 @@ static void take_result(struct host_call *call, const struct helper *helper)
     call->offset = helper->call.offset;
     call->stat = helper->call.stat;
     call->fs = helper->call.fs;
+    call->grown = helper->call.grown;
     /* Within call->bytes, which the helper's are at most. */
     if (call->to && call->result > 0)
         memcpy(call->to, helper->call.to, (size_t)call->result);

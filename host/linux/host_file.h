@@ -17,13 +17,14 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 struct linux_state;
 
 enum host_op {
     HOST_LOOK_UP, /* of `path` below fd, -ELOOP if a link is on the way; the result is an O_PATH
                      descriptor; fills in stat and local. -EACCES: of no kind that programs see */
-    HOST_OPEN,    /* for reading; the result is a descriptor, or 0 if the file is not local */
+    HOST_OPEN,    /* flags: number; the result is a descriptor, or 0 if the file is not local */
     HOST_ACCESS,  /* mode: number */
     HOST_READLINK,
     HOST_READ,    /* at offset */
@@ -31,6 +32,29 @@ enum host_op {
     HOST_SEEK,    /* offset, whence: number */
     HOST_STAT,
     HOST_STATFS,
+    /* host_change.c */
+    HOST_CREATE, /* a new file `path` in the directory fd, flags: number; fills in stat; the result
+                      is a descriptor, O_PATH if it is not local */
+    HOST_NAMELESS, /* as HOST_CREATE, without a name; only if local */
+    HOST_MKDIR,    /* fills in stat */
+    HOST_SYMLINK,  /* `path` in fd leads to path2; fd2: fd; fills in stat */
+    HOST_LINK,   /* path2 in fd2 is one more name of the file fd; of `path` in fd if there is one */
+    HOST_REMOVE, /* flags: number; stat: what was removed */
+    HOST_RENAME, /* to path2 in fd2, flags: number; stat: what was there before, with st_nlink 0 if
+                    that was nothing */
+    HOST_CHMOD,
+    HOST_TIMES,
+    HOST_WRITE,    /* at offset, or at the end if it is -1; offset: where it ended */
+    HOST_TRUNCATE, /* to offset */
+    HOST_ALLOCATE, /* `bytes` from offset on, as number says */
+    HOST_SYNC,     /* number: data only */
+};
+
+/* How much a file may grow. */
+struct host_room {
+    uint64_t bytes;
+    bool pages;      /* count the pages it takes, not its length */
+    uint64_t length; /* that it may have at most */
 };
 
 struct host_call {
@@ -39,6 +63,12 @@ struct host_call {
     int number;
     off_t offset; /* HOST_ENTRIES: and where it is then */
     const char *path;
+    int fd2;
+    const char *path2; /* not NULL: fd2 is one, too */
+    uint32_t mode;
+    struct timespec times[2];
+    const void *from; /* HOST_WRITE */
+    struct host_room room;
     bool here; /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */
     void *to;  /* what was read */
     size_t bytes;
@@ -46,6 +76,7 @@ struct host_call {
     bool local;
     struct stat stat;
     struct statfs fs;
+    int64_t grown;  /* by so much the file is longer, or takes more */
     int64_t result; /* or a negative errno, -EINTR only when the VM is to stop */
 };
 
@@ -54,5 +85,13 @@ bool host_file_local(int fd);
 
 /* Makes the call and returns its result. `local`: the file is on a file system that answers. */
 int64_t host_file_call(struct linux_state *state, bool local, struct host_call *call);
+
+/* Opens anew the file that the O_PATH descriptor call->fd stands for; -1 with errno. */
+int host_open_anew(const struct host_call *call, int flags);
+
+/* host_change.c: make the call. fd: the file, open for writing, where the call needs one. -1 with
+ * errno. */
+int64_t host_change(struct host_call *call, bool in_helper);
+int64_t host_change_file(struct host_call *call, int fd);
 
 #endif

@@ -147,10 +147,12 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
     return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
 }
 
-/* Nothing that can be written to has positions, devices aside. */
+/* The file's own position stays as it is. */
 int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t result;
+    off_t position;
 
     if ((int64_t)arg[3] < 0)
         return -EINVAL;
@@ -161,7 +163,11 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
     if (file_can_write(file) &&
         !has_positions_for(arg[3], arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX))
         return -EINVAL;
-    return sys_write(state, arg);
+    position = file->position;
+    file->position = (off_t)arg[3];
+    result = sys_write(state, arg);
+    file->position = position;
+    return result;
 }
 
 static int64_t seek_file(struct linux_state *state, struct open_file *file, off_t offset,

@@ -23,6 +23,10 @@ struct linux_config {
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
     bool ignore_sigpipe;
     const char *const *read_only_dirs;
+    const char *const *read_write_dirs; /* or NULL */
+    uint64_t write_limit_bytes;         /* what the program may add there, in all */
+    /* Absolute paths that are directories in memory, unless one of the others holds them; or NULL */
+    const char *const *private_dirs;
     const char *program; /* a file of the host that it sees whatever the view is; or NULL */
     enum ferry_view view;
     const char *root_dir; /* a system's tree in place of the host's; NULL: the host's */

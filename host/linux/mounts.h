@@ -17,26 +17,32 @@
 
 struct linux_config;
 struct linux_state;
+struct writable;
 
 enum mount_kind {
-    MOUNT_GIVEN,  /* of the host, named by the user, read-only: all that this process may read */
-    MOUNT_SYSTEM, /* of the host, read-only: what its "others" may read */
+    MOUNT_GIVEN,   /* of the host, named by the user: all that this process may read */
+    MOUNT_SYSTEM,  /* of the host, read-only: what its "others" may read */
+    MOUNT_PRIVATE, /* a directory in memory */
 };
 
 struct mount {
     enum mount_kind kind;
-    char *path;               /* absolute, normalised; of what a link led to there are two mounts */
-    int fd;                   /* O_PATH; of a directory, or of one regular file */
-    bool file;                /* of a file */
-    bool known, local;        /* as in struct open_file; asked for once */
-    const char *const *shown; /* what of it; NULL: all. Only of a mount at "/" */
-    bool libraries;           /* and of the files only those that are libraries by their names */
+    char *path; /* absolute, normalised; of what a link led to there are two mounts */
+    int fd;    /* O_PATH; of a directory, or of one regular file; -1: in memory, and not made yet */
+    bool file; /* of a file */
+    bool known, local;         /* as in struct open_file; asked for once */
+    const char *const *shown;  /* what of it; NULL: all. Only of a mount at "/" */
+    bool libraries;            /* and of the files only those that are libraries by their names */
+    struct writable *writable; /* NULL: read-only */
 };
 
 struct view {
     struct mount *mounts;
     size_t count;
-    char *root; /* the real path of the tree that is given as "/", or NULL */
+    char *root;                     /* the real path of the tree that is given as "/", or NULL */
+    struct writable *host, *memory; /* all that the program may write on the host, and in memory */
+    int memory_top;                 /* the directory that has those in memory, or -1 */
+    unsigned private_files;         /* descriptors of the host that these take */
 };
 
 enum place {
@@ -64,8 +70,9 @@ struct found {
 };
 
 enum {
-    FIND_FOLLOW = 1, /* also a link that the name ends with */
-    FIND_NEW = 2,    /* the last component need not exist */
+    FIND_FOLLOW = 1,        /* also a link that the name ends with */
+    FIND_NEW = 2,           /* the last component need not exist */
+    FIND_NEW_DIRECTORY = 4, /* with FIND_NEW: it is to be a directory, so a slash may follow it */
 };
 
 /* Fetches the string at `addr` and walks it from `dirfd` on. -ENOENT if it is empty. PLACE_OUTSIDE
@@ -89,6 +96,8 @@ void view_fini(struct linux_state *state);
 struct mount *view_mount_of(const struct view *view, const char *path);
 /* Whether a mount has this path, and more of it than what leads to something shown. */
 bool view_shows(const struct view *view, const char *path);
+/* Makes the directory in memory, if that was not done. */
+int view_make_private(struct linux_state *state, struct mount *mount);
 /* Whether the path is of a directory on the way to a mount. */
 bool view_above(const struct view *view, const char *path);
 

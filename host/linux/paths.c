@@ -117,8 +117,10 @@ static int learn(struct linux_state *state, struct mount *mount)
 
 static int go_to_mount(struct walk *walk, struct mount *mount)
 {
-    int result = learn(walk->state, mount);
+    int result = view_make_private(walk->state, mount);
 
+    if (!result)
+        result = learn(walk->state, mount);
     go_nowhere(walk, PLACE_INSIDE);
     walk->at->mount = mount;
     walk->at->fd = mount->fd;
@@ -415,6 +417,8 @@ static int arrive(struct walk *walk)
 
     if (!at->text[0])
         memcpy(at->text, "/", 2);
+    if (at->place == PLACE_MISSING && walk->flags & FIND_NEW_DIRECTORY)
+        at->directory = false;
     if (at->directory && at->place != PLACE_OUTSIDE && !is_directory(at))
         return at->place == PLACE_MISSING ? -ENOENT : -ENOTDIR;
     if (walk->own || (at->place != PLACE_INSIDE && at->place != PLACE_MISSING))

@@ -17,6 +17,7 @@
 
 #include "lib/rlimits.h"
 #include "linux/linux.h"
+#include "linux/writable.h"
 
 static void keep(struct linux_state *state, bool probe, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -121,7 +122,9 @@ static bool keep_usual(struct linux_state *state)
     return true;
 }
 
-static void keep_outside(struct linux_state *state, bool file)
+/* `option` of the directory that holds it allows what was asked for. */
+static void keep_directory(struct linux_state *state, bool probe, const char *wanted,
+                           const char *option, bool file)
 {
     const struct current_call *given = state->thread->call;
     char directory[GIVEN_NAME_BYTES];
@@ -130,9 +133,10 @@ static void keep_outside(struct linux_state *state, bool file)
     const char *quote = directory[strcspn(directory, " \"$&();<>*?[\\`|~#")] ? "'" : "";
 
     if (strlen(given->name) == sizeof(given->name) - 1)
-        keep(state, false, "'%s...': --ro of its directory allows it", given->name);
+        keep(state, probe, "%s'%s...': %s of its directory allows it", wanted, given->name, option);
     else
-        keep(state, false, "'%s': --ro %s%s%s allows it", given->name, quote, directory, quote);
+        keep(state, probe, "%s'%s': %s %s%s%s allows it", wanted, given->name, option, quote,
+             directory, quote);
 }
 
 /* The flags of a call that opens a file; O_PATH stands for none. */
@@ -150,23 +154,61 @@ static uint64_t open_flags(const struct linux_call *call)
     }
 }
 
+/* Whether it is a call that changes names or attributes of files. */
+static bool changes_files(const struct linux_call *call)
+{
+    static const uint16_t numbers[] = {
+        SYS_mkdir,    SYS_mkdirat,   SYS_mknod,     SYS_mknodat,   SYS_rmdir,     SYS_unlink,
+        SYS_unlinkat, SYS_rename,    SYS_renameat,  SYS_renameat2, SYS_link,      SYS_linkat,
+        SYS_symlink,  SYS_symlinkat, SYS_truncate,  SYS_chmod,     SYS_fchmodat,  SYS_chown,
+        SYS_lchown,   SYS_fchownat,  SYS_utimensat, SYS_utimes,    SYS_futimesat, SYS_utime,
+    };
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (call->number == numbers[i])
+            return true;
+    }
+    return false;
+}
+
+static void look_at_change(struct linux_state *state, const struct linux_call *call)
+{
+    /* Programs use these to clean up after they failed, so they are not the reason. */
+    bool probe = call->number == SYS_unlink || call->number == SYS_unlinkat;
+
+    if (call->result != -EROFS && call->result != -EACCES)
+        return;
+    if (!keep_usual(state))
+        keep_directory(state, probe, "to write ", "--rw", true);
+}
+
 static void look_at_file(struct linux_state *state, const struct linux_call *call)
 {
     const struct current_call *given = state->thread->call;
     uint64_t flags = open_flags(call);
     bool file = !(flags & (O_PATH | O_DIRECTORY));
 
-    if (file && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC)))
-        keep(state, false, "to write '%s': a VM has no files to write, only standard output",
-             given->name);
+    if (changes_files(call) ||
+        (file && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC))))
+        look_at_change(state, call);
     else if (call->result != -EACCES && !(given->outside && call->result == -ENOENT))
         return;
     else if (keep_usual(state))
         return;
     else if (given->outside)
-        keep_outside(state, file);
+        keep_directory(state, false, "", "--ro", file);
     else
         keep(state, false, "'%s': no regular file, or none that you may read", given->name);
+}
+
+void refused_room(struct linux_state *state, const struct writable *writable)
+{
+    if (writable->memory)
+        keep(state, false, "room for files in memory: a --mem larger than %llu MiB allows it",
+             (unsigned long long)vm_space(state->vm)->limit_bytes >> 20);
+    else
+        keep(state, false, "to write more: a --rw-limit larger than %llu KiB allows it",
+             (unsigned long long)writable->limit_bytes >> 10);
 }
 
 /* ---- memory -------------------------------------------------------------- */
@@ -224,18 +266,9 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
         keep(state, (uint32_t)call->arg[0] == AF_UNIX,
              "a socket: a VM has no network, and no option gives it one");
         break;
-    case SYS_unlink:
-    case SYS_unlinkat:
-        /* Programs use this call to clean up after they failed, so it is not the reason. */
-        keep(state, true, "to remove a file: a VM has no files to write");
-        break;
     default:
-        if (call->result == -ENOSYS)
-            keep(state, false, "the system call %s, which a VM does not have",
-                 linux_call_name(call->number));
-        else
-            keep(state, false, "the system call %s: a VM has no files to write",
-                 linux_call_name(call->number));
+        keep(state, false, "the system call %s, which a VM does not have",
+             linux_call_name(call->number));
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "linux/calls.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 /* A directory on the way to one that can be read. */
 static void stat_above(struct stat *out)
@@ -32,6 +33,8 @@ static int stat_found(struct linux_state *state, const struct found *found, bool
     switch (found->place) {
     case PLACE_INSIDE:
         *out = found->stat;
+        if (found->mount->writable)
+            writable_owner(out);
         return 0;
     case PLACE_ABOVE:
         stat_above(out);

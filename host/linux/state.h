@@ -39,7 +39,7 @@ enum file_kind {
     FILE_OUTPUT,    /* its output stream */
     FILE_ERROR,     /* the host's descriptor for standard error */
     FILE_DEVICE,    /* /dev/null and its like: enum device */
-    FILE_REGULAR,   /* a file below a read-only directory, or one that is made up */
+    FILE_REGULAR,   /* a file below a mount, or one that is made up */
     FILE_DIRECTORY, /* a directory there */
     FILE_LIST,      /* /proc/self/fd */
     FILE_PIPE,      /* pipe.c */
@@ -64,10 +64,13 @@ struct open_file {
     off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;
-    void *object;        /* what it works on; of the kinds that have one */
-    unsigned watches;    /* sets of epoll that it is in */
-    uint32_t pipe_bytes; /* what F_SETPIPE_SZ said; 0: nothing */
-    uint32_t stalls;     /* of a stream: how often it was read, or had no room */
+    void *object;              /* what it works on; of the kinds that have one */
+    unsigned watches;          /* sets of epoll that it is in */
+    uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
+    uint32_t stalls;           /* of a stream: how often it was read, or had no room */
+    struct writable *writable; /* it is where the program may write; or NULL */
+    dev_t dev;                 /* of a file there */
+    ino_t ino;
 };
 
 struct descriptor {
@@ -209,6 +212,14 @@ int file_poll(struct linux_state *state, struct open_file *file, int events,
 /* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The caller has a reference. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
 
+/* ---- files.c ------------------------------------------------------------- */
+
+/* The flags that F_GETFL reports for a file that was opened so. */
+int file_status(uint64_t flags);
+/* Opens the file of an O_PATH descriptor with these flags: a descriptor, or 0 if the file is not
+ * local. */
+int64_t host_open(struct linux_state *state, bool local, int fd, int flags);
+
 /* ---- io.c ---------------------------------------------------------------- */
 
 /* As read(2) and write(2), with memory of ours or of the program's that was looked at. -EPIPE
@@ -281,6 +292,9 @@ int special_open_made(struct linux_state *state, uint64_t which);
 void refused_name(struct linux_state *state, const char *name, bool relative);
 /* It means this path. `rooted`: the working directory is below a read-only one. */
 void refused_path(struct linux_state *state, const char *path, bool outside, bool rooted);
+/* There is not enough room where it wants to write. */
+struct writable;
+void refused_room(struct linux_state *state, const struct writable *writable);
 /* The call was served. `never`: its handler, if it has one, gives nothing to anybody. */
 void refused_look(struct linux_state *state, const struct linux_call *call, bool never);
 

@@ -223,12 +223,20 @@ int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])
 {
-    int result = check_offset(descriptor_file(state, arg[0]), (int64_t)arg[3]);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t result = check_offset(file, (int64_t)arg[3]);
+    off_t position;
 
-    return result ? result : sys_writev(state, arg);
+    if (result)
+        return result;
+    position = file->position;
+    file->position = (off_t)arg[3];
+    result = sys_writev(state, arg);
+    file->position = position;
+    return result;
 }
 
-/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT means something here. */
+/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT and RWF_APPEND mean something here. */
 static int64_t with_flags(struct linux_state *state, const uint64_t arg[6],
                           int64_t (*at)(struct linux_state *, const uint64_t *),
                           int64_t (*on)(struct linux_state *, const uint64_t *))
@@ -244,6 +252,8 @@ static int64_t with_flags(struct linux_state *state, const uint64_t arg[6],
     status = file->status;
     if (arg[5] & RWF_NOWAIT)
         file->status |= O_NONBLOCK;
+    if (arg[5] & RWF_APPEND)
+        file->status |= O_APPEND;
     result = (int64_t)arg[3] == -1 ? on(state, arg) : at(state, arg);
     file->status = status;
     return result;

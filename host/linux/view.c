@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "linux/host_file.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 /* Whether `path` is at or below `top`. */
 static bool is_below(const char *top, const char *path)
@@ -56,7 +59,8 @@ static int add_mount(struct view *view, const char *path, const struct mount *li
     char *copy = strdup(path);
 
     if (!copy) {
-        close(like->fd);
+        if (like->fd >= 0)
+            close(like->fd);
         return -ENOMEM;
     }
     view->mounts[view->count] = *like;
@@ -110,9 +114,10 @@ static int absolute(const char *host_cwd, const char *given, char text[PATH_MAX]
 
 /* A directory is known by its real path, and by the one it was given as if that
  * leads there through a link. */
-static int add_given(struct view *view, const char *host_cwd, const char *given)
+static int add_given(struct view *view, const char *host_cwd, const char *given,
+                     struct writable *writable)
 {
-    static const struct mount like = {.kind = MOUNT_GIVEN};
+    const struct mount like = {.kind = MOUNT_GIVEN, .writable = writable};
     char text[PATH_MAX];
     char *real = realpath(given, NULL);
     int result;
@@ -162,6 +167,8 @@ static bool sees(struct linux_state *state, const char *path, const struct stat 
 
     if (!mount || (mount->kind == MOUNT_GIVEN && !mount->shown))
         return mount;
+    if (mount->kind == MOUNT_PRIVATE)
+        return false; /* it is empty */
     if (path_find_text(state, path, FIND_FOLLOW, &found))
         return false;
     same = found.place == PLACE_INSIDE && found.stat.st_ino == stat->st_ino &&
@@ -212,6 +219,8 @@ static const char *first_cwd(struct linux_state *state, const char *host_cwd)
         return host_cwd;
     if (!mount || (mount->kind == MOUNT_GIVEN && !mount->shown))
         return mount && mount->path[1] ? host_cwd : "/";
+    if (mount->kind == MOUNT_PRIVATE)
+        return "/";
     if (path_find_text(state, host_cwd, FIND_FOLLOW, &found))
         return "/";
     seen =
@@ -240,24 +249,61 @@ char *linux_name_of(struct linux_state *state, const char *file)
     return strdup(name);
 }
 
+static int add_all_given(struct view *view, const char *host_cwd, const char *const *directories,
+                         struct writable *writable)
+{
+    int result = 0;
+
+    for (size_t i = 0; directories && directories[i] && !result; i++)
+        result = add_given(view, host_cwd, directories[i], writable);
+    return result;
+}
+
+/* One that the user named a directory for is that directory. */
+static int add_private(struct view *view, const char *const *directories)
+{
+    const struct mount like = {
+        .kind = MOUNT_PRIVATE, .fd = -1, .known = true, .local = true, .writable = view->memory};
+    int result = 0;
+
+    for (size_t i = 0; directories && directories[i] && !result; i++) {
+        if (!view_mount_of(view, directories[i]))
+            result = add_mount(view, directories[i], &like);
+    }
+    return result;
+}
+
+static size_t count_of(const char *const *list)
+{
+    size_t count = 0;
+
+    while (list && list[count])
+        count++;
+    return count;
+}
+
 int view_init(struct linux_state *state, const struct linux_config *config)
 {
     struct view *view = &state->view;
-    const char *const *directories = config->read_only_dirs;
     char host_cwd[PATH_MAX];
-    size_t count = 0;
-    int result = 0;
+    size_t given = count_of(config->read_only_dirs) + count_of(config->read_write_dirs);
+    int result;
 
+    view->memory_top = -1;
     /* A working directory that is gone, or has no absolute path, is as good as none. */
     if (!getcwd(host_cwd, sizeof(host_cwd)) || host_cwd[0] != '/')
         memcpy(host_cwd, "/", 2);
-    while (directories && directories[count])
-        count++;
-    view->mounts = calloc(2 * count + LINUX_OWN_FILES, sizeof(*view->mounts));
-    if (!view->mounts)
+    view->mounts =
+        calloc(2 * given + count_of(config->private_dirs) + LINUX_OWN_FILES, sizeof(*view->mounts));
+    view->memory = writable_create(config->memory_bytes);
+    view->host = writable_create(config->write_limit_bytes);
+    if (!view->mounts || !view->memory || !view->host)
         return -ENOMEM;
-    for (size_t i = 0; i < count && !result; i++)
-        result = add_given(view, host_cwd, directories[i]);
+    result = add_all_given(view, host_cwd, config->read_only_dirs, NULL);
+    if (!result)
+        result = add_all_given(view, host_cwd, config->read_write_dirs, view->host);
+    if (!result)
+        result = add_private(view, config->private_dirs);
     if (!result)
         result = add_system(view, config);
     if (!result && config->root_dir) {
@@ -272,15 +318,58 @@ int view_init(struct linux_state *state, const struct linux_config *config)
     return state->cwd ? 0 : -ENOMEM;
 }
 
+static bool take_files(struct linux_state *state, unsigned count)
+{
+    for (; count; count--) {
+        if (!vm_file_take(state->vm))
+            return false;
+        state->view.private_files++;
+    }
+    return true;
+}
+
+/* It holds two descriptors of the directory that has them all, and one of each. */
+int view_make_private(struct linux_state *state, struct mount *mount)
+{
+    struct view *view = &state->view;
+    char name[24];
+
+    if (mount->kind != MOUNT_PRIVATE || mount->fd >= 0)
+        return 0;
+    if (!take_files(state, view->memory_top < 0 ? 3 : 1))
+        return -EMFILE;
+    if (view->memory_top < 0) {
+        int top = private_make(state, view->memory);
+
+        if (top < 0)
+            return top;
+        view->memory_top = top;
+    }
+    snprintf(name, sizeof(name), "%zu", (size_t)(mount - view->mounts));
+    if (mkdirat(view->memory_top, name, 0700) && errno != EEXIST)
+        return -errno;
+    mount->fd = openat(view->memory_top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (mount->fd < 0)
+        return -errno;
+    return fchmodat(view->memory_top, name, 01777, 0) ? -errno : 0;
+}
+
 void view_fini(struct linux_state *state)
 {
     struct view *view = &state->view;
 
     for (size_t i = 0; i < view->count; i++) {
         free(view->mounts[i].path);
-        close(view->mounts[i].fd);
+        if (view->mounts[i].fd >= 0)
+            close(view->mounts[i].fd);
     }
     free(view->mounts);
     free(view->root);
+    if (view->mounts && view->memory_top >= 0)
+        close(view->memory_top);
+    for (; view->private_files; view->private_files--)
+        vm_file_give_back(state->vm);
+    writable_destroy(state, view->memory);
+    writable_destroy(state, view->host);
     free(state->cwd);
 }

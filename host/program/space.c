@@ -345,6 +345,11 @@ int space_charge(struct space *space, uint64_t bytes)
     return 0;
 }
 
+void space_recharge(struct space *space, uint64_t before, uint64_t now)
+{
+    space->used_bytes = space->used_bytes - before + now;
+}
+
 /* The first multiple of `align` from `at` on that has `bytes` free, or 0. */
 static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes, uint64_t align)
 {

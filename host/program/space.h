@@ -80,6 +80,9 @@ int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, 
 
 /* Counts `bytes` against the limit for good: host memory that stands behind the mappings. */
 int space_charge(struct space *space, uint64_t bytes);
+/* Memory that stands elsewhere was counted as `before` bytes and is `now`, which may be above the
+ * limit. */
+void space_recharge(struct space *space, uint64_t before, uint64_t now);
 
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
  * area for mappings; 0: none. */

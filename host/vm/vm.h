@@ -73,7 +73,9 @@ struct ferry_vm {
     struct ferry_vm_exit exit;      /* until the VM's end under runner.serving instead */
 };
 
-#define VM_STACK_MOST_BYTES (8ull << 20)
+/* What a program may add below its directories of the host, if nobody says otherwise. */
+#define VM_WRITE_LIMIT_BYTES (4ull << 30)
+#define VM_STACK_MOST_BYTES  (8ull << 20)
 
 #define STOP_TIMEOUT   (-1)
 #define STATUS_TIMEOUT 124

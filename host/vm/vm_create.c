@@ -109,9 +109,20 @@ static uint64_t stack_size(uint64_t limit_bytes)
     return page_down(bytes);
 }
 
+/* The value of HOME, if it is a directory's name that a program can have for itself. */
+static const char *home_of(const struct ferry_vm_config *config)
+{
+    for (char *const *variable = config->envp; variable && *variable; variable++) {
+        if (strncmp(*variable, "HOME=/", 6) == 0 && (*variable)[6])
+            return *variable + 5;
+    }
+    return NULL;
+}
+
 static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,
                               uint64_t limit_bytes, struct ferry_error *err)
 {
+    const char *private_dirs[] = {"/tmp", "/var/tmp", "/dev/shm", "/run", home_of(config), NULL};
     struct linux_config linux_config = {
         .stack_bytes = vm->stack_bytes,
         .memory_bytes = limit_bytes,
@@ -120,15 +131,19 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .program = config->program,
         .view = config->view,
         .root_dir = config->root_dir,
+        .read_write_dirs = config->read_write_dirs,
+        .write_limit_bytes =
+            config->write_limit_bytes ? config->write_limit_bytes : VM_WRITE_LIMIT_BYTES,
+        .private_dirs = config->view == FERRY_VIEW_SYSTEM ? private_dirs : NULL,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
     };
     int result = linux_create(vm, &linux_config, &vm->personality);
 
-    return result < 0 ? error_set(err, result,
-                                  "cannot prepare '%s': a read-only directory cannot be opened: %s",
-                                  vm->endpoint->name, strerror(-result))
-                      : 0;
+    return result < 0
+               ? error_set(err, result, "cannot prepare '%s': a directory cannot be opened: %s",
+                           vm->endpoint->name, strerror(-result))
+               : 0;
 }
 
 static int open_for_program(void *arg, const char *name, struct image_source *out)

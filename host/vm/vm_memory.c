@@ -192,6 +192,8 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
 
     for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
         files++;
+    for (const char *const *dir = config->read_write_dirs; dir && *dir; dir++)
+        files++;
     if (!budget_join(&vm->engine->files, &vm->files, files))
         return error_set(
             err, -EMFILE,

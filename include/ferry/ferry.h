@@ -186,7 +186,8 @@ struct ferry_vm_config {
     const char *program;
     char *const *argv;     /* NULL-terminated; NULL: { program } */
     char *const *envp;     /* NULL-terminated; NULL: empty */
-    uint64_t memory_bytes; /* most that image, heap, mappings and stack may take; 0: 256 MiB */
+    uint64_t memory_bytes; /* most that image, heap, mappings, stack and its files in memory (/tmp,
+                              /var/tmp, /dev/shm, /run, HOME) may take; 0: 256 MiB */
     uint32_t pool_extents; /* most it may own of the pool; 0: 8 */
     uint32_t pool_pages;   /* likewise of 4 KiB pages; 0: 64 */
     const char *const
@@ -203,6 +204,10 @@ struct ferry_vm_config {
      * program, read-only, whatever the modes say; with FERRY_VIEW_BARE only its libraries are.
      * NULL: this system's tree, as `view` says. `program` stays a path of the host. */
     const char *root_dir;
+    const char *const *read_write_dirs; /* NULL-terminated: what it may read and change,
+                                           under the same path */
+    uint64_t write_limit_bytes; /* most it may add below them, in all; 0: 4 GiB. A file counts for
+                                   its length and 4 KiB; what is removed counts no more */
 };
 
 /* Makes the VM and loads the program; runs nothing yet.
@@ -213,7 +218,7 @@ struct ferry_vm_config {
  *  too long
  * -EEXIST: the name is taken
  * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: the program, its interpreter or loader, or a directory
- *  of read_only_dirs, is not there; -ELOOP also: more than 5 scripts interpret each other
+ *  of read_only_dirs or read_write_dirs, is not there; -ELOOP also: more than 5 scripts interpret each other
  * -EACCES: no right to run the program, or to read a directory
  * -ENOEXEC: no ELF file and no script, malformed, for another machine, or linked where Ferry cannot
  *  place it

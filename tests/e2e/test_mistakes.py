@@ -248,7 +248,7 @@ class Refused(Typed):
         self.assertEqual(result.output, b"the one\n")
 
     def test_file_to_write(self):
-        self.check_refused("to write '/x': a VM has no files to write", "busybox", "dd", "of=/x")
+        self.check_refused("to write '/x': --rw / allows it", "busybox", "dd", "of=/x")
 
     def test_process_thread_and_network(self):
         self.check_refused("another process: a VM runs one", "busybox", "xargs", "ls")

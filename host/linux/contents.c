@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns changing the contents of files, and keeping what was changed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
+#include "linux/writable.h"
+
+/* A long write is made in parts of this size, and the VM may be stopped between two. */
+#define WRITE_PART (16u << 20)
+
+/* Makes a call that may let the file grow, and counts what it did. */
+static int64_t change(struct linux_state *state, const struct open_file *file,
+                      struct host_call *call)
+{
+    int64_t result;
+
+    call->fd = file->fd;
+    call->room = writable_room(state, file->writable);
+    result = host_file_call(state, file->local, call);
+    writable_changed(state, file->writable, call);
+    if (result == -EFBIG && call->room.length < INT64_MAX)
+        signal_send(state, SIGXFSZ);
+    return writable_error(state, file->writable, result);
+}
+
+/* From *offset on, or at the end of the file; *offset: where it ended. */
+static int64_t write_at(struct linux_state *state, const struct open_file *file, const char *from,
+                        size_t bytes, bool append, off_t *offset)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        size_t part = bytes - done < WRITE_PART ? bytes - done : WRITE_PART;
+        struct host_call call = {.op = HOST_WRITE, .from = from + done, .bytes = part};
+        int64_t put;
+
+        if (vm_stopping(state->vm))
+            return -EINTR;
+        call.offset = append ? -1 : *offset;
+        put = change(state, file, &call);
+        if (put == -EINTR || (put <= 0 && !done))
+            return put;
+        if (put <= 0)
+            break;
+        *offset = call.offset;
+        done += (size_t)put;
+    }
+    return (int64_t)done;
+}
+
+int64_t regular_put(struct linux_state *state, struct open_file *file, const void *from,
+                    size_t bytes)
+{
+    off_t offset = file->position;
+    int64_t put = write_at(state, file, from, bytes, file->status & O_APPEND, &offset);
+
+    if (put > 0)
+        file->position = offset;
+    return put;
+}
+
+/* ---- length -------------------------------------------------------------- */
+
+int64_t file_truncate(struct linux_state *state, const struct open_file *file, off_t length)
+{
+    struct host_call call = {.op = HOST_TRUNCATE, .offset = length};
+
+    return change(state, file, &call);
+}
+
+int64_t sys_ftruncate(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    if ((int64_t)arg[1] < 0 || file->kind != FILE_REGULAR || !file_can_write(file))
+        return -EINVAL;
+    return file_truncate(state, file, (off_t)arg[1]);
+}
+
+int64_t sys_truncate(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int64_t result;
+
+    if ((int64_t)arg[1] < 0)
+        return -EINVAL;
+    result = file_open_to_write(state, arg[0], &file);
+    if (result)
+        return result;
+    result = file_truncate(state, file, (off_t)arg[1]);
+    file_release(state, file);
+    return result;
+}
+
+#define ALLOCATE_MODES (uint64_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
+
+int64_t sys_fallocate(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct host_call call = {.op = HOST_ALLOCATE, .number = (int)arg[1]};
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    if ((int64_t)arg[2] < 0 || (int64_t)arg[3] <= 0)
+        return -EINVAL;
+    if (arg[1] & ~ALLOCATE_MODES)
+        return -EOPNOTSUPP;
+    if (!file_can_write(file))
+        return -EBADF;
+    if (file_is_stream(file))
+        return -ESPIPE;
+    if (file->kind != FILE_REGULAR)
+        return -ENODEV;
+    if (!has_positions_for(arg[2], arg[3]))
+        return -EFBIG;
+    call.offset = (off_t)arg[2];
+    call.bytes = arg[3];
+    return change(state, file, &call);
+}
+
+/* ---- to the disk --------------------------------------------------------- */
+
+static int64_t sync_file(struct linux_state *state, uint64_t fd, bool data_only)
+{
+    const struct open_file *file = descriptor_file(state, fd);
+    struct host_call call = {.op = HOST_SYNC, .number = data_only};
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    if (file_is_stream(file) || file->kind == FILE_DEVICE)
+        return -EINVAL;
+    if (!file->writable)
+        return 0;
+    call.fd = file->fd;
+    return host_file_call(state, file->local, &call);
+}
+
+int64_t sys_fsync(struct linux_state *state, const uint64_t arg[6])
+{
+    return sync_file(state, arg[0], false);
+}
+
+int64_t sys_fdatasync(struct linux_state *state, const uint64_t arg[6])
+{
+    return sync_file(state, arg[0], true);
+}
+
+int64_t sys_sync_file_range(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    if (file->kind != FILE_REGULAR && file->kind != FILE_DIRECTORY)
+        return -ESPIPE;
+    return file->kind == FILE_REGULAR ? sync_file(state, arg[0], true) : 0;
+}

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: files that a program may write, of the host and in memory, and that nothing else
+ * is changed. Most cases are tried in both. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "linux/state.h"
+
+#define LIMIT (MIB)
+
+/*
+ * T/rw/            --rw, with a limit of 1 MiB
+ *   setuid         a file that lends its owner's rights
+ *   way-out        -> ..
+ *   shadow         -> ../secret
+ *   sub/ro/        --ro, below --rw
+ * T/ro/file        --ro
+ * T/secret         "secret"
+ */
+struct tree {
+    struct ferry_vm *vm;
+    char top[PATH_MAX];
+    char text[2 * PATH_MAX];
+};
+
+static const char *at(struct tree *tree, const char *name)
+{
+    snprintf(tree->text, sizeof(tree->text), "%s%s%s", *name == '/' ? "" : tree->top,
+             *name == '/' ? "" : "/", name);
+    return tree->text;
+}
+
+static void put_file(struct tree *tree, const char *name, const char *text)
+{
+    FILE *file = fopen(at(tree, name), "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void check_host(struct tree *tree, const char *name, const char *text)
+{
+    char got[64] = "";
+    FILE *file = fopen(at(tree, name), "r");
+
+    assert_non_null(file);
+    got[fread(got, 1, sizeof(got) - 1, file)] = 0;
+    assert_string_equal(got, text);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int setup(void **state)
+{
+    static const char *const private_dirs[] = {"/private", NULL};
+    struct tree *tree = calloc(1, sizeof(*tree));
+    char scratch[] = "/tmp/ferry-test-XXXXXX", ro[2][PATH_MAX + 16], rw[PATH_MAX + 16];
+    const char *const read_only[] = {ro[0], ro[1], NULL}, *const read_write[] = {rw, NULL};
+
+    assert_non_null(mkdtemp(scratch));
+    assert_non_null(realpath(scratch, tree->top));
+    snprintf(rw, sizeof(rw), "%s/rw", tree->top);
+    snprintf(ro[0], sizeof(ro[0]), "%s/ro", tree->top);
+    snprintf(ro[1], sizeof(ro[1]), "%s/rw/sub/ro", tree->top);
+    assert_int_equal(mkdir(rw, 0755) | mkdir(ro[0], 0755), 0);
+    assert_int_equal(mkdir(at(tree, "rw/sub"), 0755) | mkdir(ro[1], 0755), 0);
+    put_file(tree, "secret", "secret");
+    put_file(tree, "ro/file", "read");
+    put_file(tree, "rw/sub/ro/file", "read");
+    put_file(tree, "rw/setuid", "setuid");
+    assert_int_equal(chmod(at(tree, "rw/setuid"), 04755), 0);
+    assert_int_equal(symlink("..", at(tree, "rw/way-out")), 0);
+    assert_int_equal(symlink("../secret", at(tree, "rw/shadow")), 0);
+    tree->vm = linux_vm_create_as((struct linux_config){.read_only_dirs = read_only,
+                                                        .read_write_dirs = read_write,
+                                                        .write_limit_bytes = LIMIT,
+                                                        .private_dirs = private_dirs,
+                                                        .view = FERRY_VIEW_NONE,
+                                                        .stderr_fd = -1});
+    *state = tree;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+    (void)stat;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    struct tree *tree = *state;
+
+    linux_vm_destroy(tree->vm);
+    assert_int_equal(nftw(tree->top, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    free(tree);
+    return 0;
+}
+
+/* Where names are put in program memory; two are needed at once. */
+#define NAME   SCRATCH
+#define OTHER  (SCRATCH + 2 * PAGE)
+#define BUFFER (SCRATCH + 4 * PAGE)
+
+static uint64_t name(struct tree *tree, const char *text)
+{
+    return guest_string(tree->vm, NAME, at(tree, text));
+}
+
+static uint64_t other(struct tree *tree, const char *text)
+{
+    return guest_string(tree->vm, OTHER, at(tree, text));
+}
+
+static int64_t open_name(struct tree *tree, const char *text, int flags)
+{
+    return CALL(tree->vm, open, name(tree, text), (uint64_t)flags, 0644);
+}
+
+static int64_t write_text(struct tree *tree, int64_t fd, const char *text)
+{
+    return CALL(tree->vm, write, (uint64_t)fd, guest_string(tree->vm, BUFFER, text), strlen(text));
+}
+
+static void make(struct tree *tree, const char *text, const char *content)
+{
+    int64_t fd = open_name(tree, text, O_CREAT | O_EXCL | O_WRONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write_text(tree, fd, content), strlen(content));
+    assert_int_equal(CALL(tree->vm, close, (uint64_t)fd), 0);
+}
+
+static void check(struct tree *tree, const char *text, const char *content)
+{
+    int64_t fd = open_name(tree, text, O_RDONLY), got;
+
+    assert_true(fd >= 0);
+    got = CALL(tree->vm, read, (uint64_t)fd, BUFFER, PAGE);
+    assert_int_equal(got, strlen(content));
+    assert_memory_equal(guest(tree->vm, BUFFER), content, strlen(content));
+    assert_int_equal(CALL(tree->vm, close, (uint64_t)fd), 0);
+}
+
+static int64_t rename_to(struct tree *tree, const char *from, const char *to, uint64_t flags)
+{
+    return CALL(tree->vm, renameat2, (uint64_t)AT_FDCWD, name(tree, from), (uint64_t)AT_FDCWD,
+                other(tree, to), flags);
+}
+
+static int64_t link_to(struct tree *tree, const char *from, const char *to)
+{
+    return CALL(tree->vm, link, name(tree, from), other(tree, to));
+}
+
+static int64_t symlink_to(struct tree *tree, const char *target, const char *from)
+{
+    uint64_t text = guest_string(tree->vm, OTHER, target);
+
+    return CALL(tree->vm, symlink, text, name(tree, from));
+}
+
+static mode_t mode_of(struct tree *tree, const char *text)
+{
+    struct stat stat;
+
+    assert_int_equal(CALL(tree->vm, lstat, name(tree, text), BUFFER), 0);
+    memcpy(&stat, guest(tree->vm, BUFFER), sizeof(stat));
+    assert_int_equal(stat.st_uid, LINUX_USER);
+    return stat.st_mode;
+}
+
+/* ---- what works in both kinds of directories ------------------------------ */
+
+static void in(struct tree *tree, const char *directory, const char *leaf, char out[64])
+{
+    (void)tree;
+    snprintf(out, 64, "%s/%s", directory, leaf);
+}
+
+static void try_contents(struct tree *tree, const char *directory)
+{
+    struct ferry_vm *vm = tree->vm;
+    char file[64];
+    uint64_t fd;
+
+    in(tree, directory, "file", file);
+    make(tree, file, "one");
+    assert_int_equal(open_name(tree, file, O_CREAT | O_EXCL | O_WRONLY), -EEXIST);
+    fd = (uint64_t)open_name(tree, file, O_RDWR | O_APPEND);
+    assert_int_equal(write_text(tree, (int64_t)fd, "two"), 3);
+    assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_CUR), 6);
+    check(tree, file, "onetwo");
+    /* As on Linux: with O_APPEND the offset is not looked at. */
+    guest_string(vm, BUFFER, "!");
+    assert_int_equal(CALL(vm, pwrite64, fd, BUFFER, 1, 0), 1);
+    check(tree, file, "onetwo!");
+    assert_int_equal(CALL(vm, fcntl, fd, F_SETFL, 0), 0);
+    guest_string(vm, BUFFER, "!");
+    assert_int_equal(CALL(vm, pwrite64, fd, BUFFER, 1, 0), 1);
+    assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_CUR), 6);
+    check(tree, file, "!netwo!");
+    assert_int_equal(CALL(vm, ftruncate, fd, 2), 0);
+    check(tree, file, "!n");
+    assert_int_equal(CALL(vm, fallocate, fd, 0, 0, 4), 0);
+    assert_int_equal(CALL(vm, fsync, fd), 0);
+    assert_int_equal(CALL(vm, fdatasync, fd), 0);
+    assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_END), 4);
+    assert_int_equal(CALL(vm, truncate, name(tree, file), 1), 0);
+    check(tree, file, "!");
+    assert_int_equal(CALL(vm, close, fd), 0);
+    fd = (uint64_t)open_name(tree, file, O_WRONLY | O_TRUNC);
+    assert_int_equal(CALL(vm, read, fd, BUFFER, 1), -EBADF);
+    assert_int_equal(CALL(vm, close, fd), 0);
+    check(tree, file, "");
+}
+
+static void try_names(struct tree *tree, const char *directory)
+{
+    struct ferry_vm *vm = tree->vm;
+    char a[64], b[64], sub[64], inner[64];
+
+    in(tree, directory, "a", a);
+    in(tree, directory, "b", b);
+    in(tree, directory, "d/", sub);
+    in(tree, directory, "d/inner", inner);
+    make(tree, a, "a");
+    assert_int_equal(CALL(vm, mkdir, name(tree, sub), 0755), 0);
+    assert_int_equal(CALL(vm, mkdir, name(tree, sub), 0755), -EEXIST);
+    assert_int_equal(rename_to(tree, a, inner, 0), 0);
+    check(tree, inner, "a");
+    assert_int_equal(open_name(tree, a, O_RDONLY), -ENOENT);
+    assert_int_equal(CALL(vm, rmdir, name(tree, sub)), -ENOTEMPTY);
+    assert_int_equal(CALL(vm, unlink, name(tree, sub)), -EISDIR);
+    make(tree, a, "new");
+    assert_int_equal(rename_to(tree, a, inner, RENAME_NOREPLACE), -EEXIST);
+    assert_int_equal(rename_to(tree, a, inner, RENAME_EXCHANGE), 0);
+    check(tree, a, "a");
+    check(tree, inner, "new");
+    assert_int_equal(link_to(tree, inner, b), 0);
+    assert_int_equal(CALL(vm, unlink, name(tree, inner)), 0);
+    check(tree, b, "new");
+    assert_int_equal(symlink_to(tree, "../b", inner), 0);
+    check(tree, inner, "new");
+    assert_int_equal(CALL(vm, unlink, name(tree, inner)), 0);
+    assert_int_equal(CALL(vm, rmdir, name(tree, sub)), 0);
+    assert_int_equal(CALL(vm, unlink, name(tree, sub)), -ENOENT);
+    assert_int_equal(CALL(vm, unlink, name(tree, a)), 0);
+    assert_int_equal(CALL(vm, unlink, name(tree, b)), 0);
+}
+
+/* A link to nothing leads to the file that is made; a file without a name gets one. */
+static void try_creation(struct tree *tree, const char *directory)
+{
+    struct ferry_vm *vm = tree->vm;
+    char link[64], target[64], named[64];
+    char proc[32];
+    int64_t fd;
+
+    in(tree, directory, "dangling", link);
+    in(tree, directory, "target", target);
+    in(tree, directory, "named", named);
+    assert_int_equal(symlink_to(tree, "target", link), 0);
+    assert_int_equal(open_name(tree, link, O_CREAT | O_EXCL | O_WRONLY), -EEXIST);
+    assert_int_equal(open_name(tree, link, O_CREAT | O_NOFOLLOW | O_WRONLY), -ELOOP);
+    fd = open_name(tree, link, O_CREAT | O_WRONLY);
+    assert_int_equal(write_text(tree, fd, "through"), 7);
+    check(tree, target, "through");
+    fd = open_name(tree, directory, O_TMPFILE | O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(write_text(tree, fd, "nameless"), 8);
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", (int)fd);
+    guest_string(vm, NAME, proc);
+    assert_int_equal(CALL(vm, linkat, (uint64_t)AT_FDCWD, NAME, (uint64_t)AT_FDCWD,
+                          other(tree, named), AT_SYMLINK_FOLLOW),
+                     0);
+    check(tree, named, "nameless");
+    /* No devices, pipes or sockets. */
+    in(tree, directory, "node", named);
+    assert_int_equal(CALL(vm, mknod, name(tree, named), S_IFCHR | 0666, 0x103), -EPERM);
+    assert_int_equal(CALL(vm, mknod, name(tree, named), S_IFIFO | 0666, 0), -EPERM);
+    assert_int_equal(CALL(vm, mknod, name(tree, named), S_IFREG | 0666, 0), 0);
+    check(tree, named, "");
+}
+
+static void try_attributes(struct tree *tree, const char *directory)
+{
+    struct ferry_vm *vm = tree->vm;
+    const struct timespec times[2] = {{1, 2}, {3, 4}};
+    char file[64], sub[64];
+    struct stat stat;
+    mode_t ours = umask(077); /* whatever it is, that of the program holds */
+    uint64_t fd;
+
+    in(tree, directory, "mode", file);
+    in(tree, directory, "modes", sub);
+    assert_int_equal(CALL(vm, umask, 02), 022);
+    fd = (uint64_t)CALL(vm, open, name(tree, file), O_CREAT | O_RDWR, 06666);
+    assert_int_equal(CALL(vm, mkdir, name(tree, sub), 0777), 0);
+    umask(ours);
+    assert_int_equal(mode_of(tree, file), S_IFREG | 0664);
+    assert_int_equal(mode_of(tree, sub), S_IFDIR | 0775);
+    assert_int_equal(CALL(vm, chmod, name(tree, file), 0700), 0);
+    assert_int_equal(mode_of(tree, file), S_IFREG | 0700);
+    assert_int_equal(CALL(vm, fchmod, fd, 04755), -EPERM);
+    assert_int_equal(CALL(vm, chmod, name(tree, file), 02755), -EPERM);
+    assert_int_equal(mode_of(tree, file), S_IFREG | 0700);
+    assert_int_equal(CALL(vm, fchown, fd, LINUX_USER, ~0u), 0);
+    assert_int_equal(CALL(vm, chown, name(tree, file), 0, 0), -EPERM);
+    memcpy(guest(vm, BUFFER), times, sizeof(times));
+    assert_int_equal(CALL(vm, utimensat, fd, 0, BUFFER, 0), 0);
+    assert_int_equal(CALL(vm, fstat, fd, BUFFER), 0);
+    memcpy(&stat, guest(vm, BUFFER), sizeof(stat));
+    assert_memory_equal(&stat.st_mtim, &times[1], sizeof(times[1]));
+    assert_int_equal(CALL(vm, access, name(tree, file), W_OK), 0);
+    assert_int_equal(CALL(vm, getxattr, name(tree, file), NAME, BUFFER, 10), -EOPNOTSUPP);
+}
+
+static void test_host(void **state)
+{
+    try_contents(*state, "rw");
+    check_host(*state, "rw/file", "");
+    try_names(*state, "rw");
+    try_creation(*state, "rw");
+    check_host(*state, "rw/target", "through");
+    try_attributes(*state, "rw");
+}
+
+static void test_memory(void **state)
+{
+    try_contents(*state, "/private");
+    try_names(*state, "/private");
+    try_creation(*state, "/private");
+    try_attributes(*state, "/private");
+}
+
+/* ---- what must not happen -------------------------------------------------- */
+
+static void test_nothing_else_changes(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+
+    assert_int_equal(open_name(tree, "ro/file", O_WRONLY), -EROFS);
+    assert_int_equal(open_name(tree, "ro/new", O_CREAT | O_WRONLY), -EROFS);
+    assert_int_equal(open_name(tree, "rw/sub/ro/file", O_WRONLY), -EROFS);
+    assert_int_equal(open_name(tree, "rw/way-out/secret", O_RDWR), -EACCES);
+    assert_int_equal(open_name(tree, "rw/way-out/new", O_CREAT | O_RDWR), -EACCES);
+    assert_int_equal(open_name(tree, "rw/shadow", O_WRONLY | O_TRUNC), -EACCES);
+    assert_int_equal(open_name(tree, "rw/../secret", O_WRONLY | O_TRUNC), -EACCES);
+    assert_int_equal(CALL(vm, truncate, name(tree, "rw/shadow"), 0), -ENOENT);
+    assert_int_equal(CALL(vm, chmod, name(tree, "rw/shadow"), 0777), -ENOENT);
+    assert_int_equal(CALL(vm, unlink, name(tree, "rw/sub/ro/file")), -EROFS);
+    assert_int_equal(CALL(vm, unlink, name(tree, "ro/file")), -EROFS);
+    assert_int_equal(CALL(vm, unlink, name(tree, "secret")), -ENOENT);
+    assert_int_equal(CALL(vm, mkdir, name(tree, "dir"), 0755), -EACCES);
+    /* A mount stays where it is. */
+    assert_int_equal(CALL(vm, rmdir, name(tree, "rw")), -EBUSY);
+    assert_int_equal(CALL(vm, rmdir, name(tree, "rw/sub")), -EBUSY);
+    assert_int_equal(rename_to(tree, "rw/sub", "rw/moved", 0), -EBUSY);
+    assert_int_equal(rename_to(tree, "rw/sub/ro", "rw/moved", 0), -EROFS);
+    /* What is read-only gets no name where it could be written. */
+    assert_int_equal(link_to(tree, "ro/file", "rw/linked"), -EXDEV);
+    assert_int_equal(link_to(tree, "rw/sub/ro/file", "rw/linked"), -EXDEV);
+    assert_int_equal(rename_to(tree, "ro/file", "rw/moved", 0), -EROFS);
+    /* What runs with its owner's rights keeps its contents. */
+    assert_int_equal(open_name(tree, "rw/setuid", O_WRONLY), -EPERM);
+    assert_int_equal(open_name(tree, "rw/setuid", O_RDONLY | O_TRUNC), -EPERM);
+    check_host(tree, "rw/setuid", "setuid");
+    check_host(tree, "secret", "secret");
+    check_host(tree, "ro/file", "read");
+    check_host(tree, "rw/sub/ro/file", "read");
+    assert_int_equal(access(at(tree, "new"), F_OK), -1);
+}
+
+/* Who follows a link later, on the host, is not led out of the directory. */
+static void test_links_stay_inside(void **state)
+{
+    struct tree *tree = *state;
+    char own[PATH_MAX + 16];
+    static const char *const out[] = {
+        "/etc/passwd", "..", "../secret", "sub/../../secret", "./../secret", "/", "",
+    };
+
+    for (size_t i = 0; i + 1 < sizeof(out) / sizeof(out[0]); i++)
+        assert_int_equal(symlink_to(tree, out[i], "rw/link"), -EPERM);
+    snprintf(own, sizeof(own), "%s/rw/sub", tree->top);
+    assert_int_equal(symlink_to(tree, own, "rw/link"), 0);
+    snprintf(own, sizeof(own), "%s/rw/../secret", tree->top);
+    assert_int_equal(symlink_to(tree, own, "rw/link2"), -EPERM);
+    /* Nor by moving it, or what it is in, up. */
+    assert_int_equal(CALL(tree->vm, mkdir, name(tree, "rw/a"), 0755), 0);
+    assert_int_equal(CALL(tree->vm, mkdir, name(tree, "rw/a/b"), 0755), 0);
+    assert_int_equal(symlink_to(tree, "../../secret", "rw/a/b/l"), 0);
+    assert_int_equal(symlink_to(tree, "../../../secret", "rw/a/b/l2"), -EPERM);
+    assert_int_equal(rename_to(tree, "rw/a/b/l", "rw/a/l", 0), -EPERM);
+    assert_int_equal(link_to(tree, "rw/a/b/l", "rw/a/l"), -EPERM);
+    assert_int_equal(rename_to(tree, "rw/a/b", "rw/b", 0), -EXDEV);
+    assert_int_equal(symlink_to(tree, "/etc/passwd", "/private/link"), 0);
+}
+
+/* ---- limits ---------------------------------------------------------------- */
+
+static int64_t fill(struct tree *tree, uint64_t fd, uint64_t bytes)
+{
+    int64_t done = 0;
+
+    while ((uint64_t)done < bytes) {
+        int64_t put = CALL(tree->vm, write, fd, BUFFER, 16 * PAGE);
+
+        if (put < 0)
+            return put;
+        done += put;
+    }
+    return done;
+}
+
+static void test_limit(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t fd = (uint64_t)open_name(tree, "rw/big", O_CREAT | O_RDWR);
+    struct stat stat;
+
+    assert_int_equal(fill(tree, fd, 2 * LIMIT), -EDQUOT);
+    assert_int_equal(lstat(at(tree, "rw/big"), &stat), 0);
+    assert_int_equal(stat.st_size, LIMIT - PAGE); /* the file itself costs a page */
+    assert_int_equal(open_name(tree, "rw/next", O_CREAT | O_RDWR), -EDQUOT);
+    assert_int_equal(CALL(vm, mkdir, name(tree, "rw/next"), 0755), -EDQUOT);
+    assert_int_equal(CALL(vm, ftruncate, fd, LIMIT), -EDQUOT);
+    assert_int_equal(CALL(vm, fallocate, fd, FALLOC_FL_KEEP_SIZE, 0, LIMIT), -EDQUOT);
+    /* What is there can be changed, and what is cut off is given back. */
+    assert_int_equal(CALL(vm, pwrite64, fd, BUFFER, PAGE, 0), PAGE);
+    assert_int_equal(CALL(vm, ftruncate, fd, LIMIT / 2), 0);
+    make(tree, "rw/next", "next");
+    assert_int_equal(CALL(vm, unlink, name(tree, "rw/next")), 0);
+    /* A file that is open has its bytes until it is closed. */
+    assert_int_equal(CALL(vm, unlink, name(tree, "rw/big")), 0);
+    uint64_t second = (uint64_t)open_name(tree, "rw/big", O_CREAT | O_RDWR);
+    assert_int_equal(CALL(vm, ftruncate, second, LIMIT - 2 * PAGE), -EDQUOT);
+    assert_int_equal(CALL(vm, close, fd), 0);
+    assert_int_equal(CALL(vm, ftruncate, second, LIMIT - 2 * PAGE), 0);
+    /* Nothing is gained by removing what others wrote. */
+    put_file(tree, "rw/theirs", "0123456789");
+    assert_int_equal(truncate(at(tree, "rw/theirs"), 4 * LIMIT), 0);
+    assert_int_equal(CALL(vm, unlink, name(tree, "rw/theirs")), 0);
+    assert_int_equal(CALL(vm, ftruncate, second, 2 * LIMIT), -EDQUOT);
+}
+
+/* Files in memory are memory of the program. */
+static void test_memory_limit(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t rw = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    uint64_t fd = (uint64_t)open_name(tree, "/private/big", O_CREAT | O_RDWR);
+    int64_t map = CALL(vm, mmap, 0, 16 * MIB, rw, flags, ~0ull, 0);
+    uint64_t before = vm->space.used_bytes;
+
+    assert_true(map > 0);
+    assert_int_equal(fill(tree, fd, MEMORY), -ENOSPC);
+    assert_true(vm->space.used_bytes <= MEMORY && vm->space.used_bytes > MEMORY - MIB);
+    assert_int_equal(CALL(vm, mmap, 0, MIB, rw, flags, ~0ull, 0), -ENOMEM);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)map, 16 * MIB), 0);
+    assert_true(fill(tree, fd, 8 * MIB) >= (int64_t)(8 * MIB));
+    assert_int_equal(CALL(vm, unlink, name(tree, "/private/big")), 0);
+    assert_int_equal(CALL(vm, close, fd), 0);
+    assert_in_range(vm->space.used_bytes, before - 16 * MIB - PAGE, before - 16 * MIB + PAGE);
+}
+
+static void test_file_size_limit(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    const struct rlimit limit = {10, 100};
+    uint64_t fd = (uint64_t)open_name(tree, "rw/short", O_CREAT | O_RDWR);
+
+    memcpy(guest(vm, BUFFER), &limit, sizeof(limit));
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_FSIZE, BUFFER), 0);
+    assert_int_equal(CALL(vm, write, fd, BUFFER, 16), 10);
+    assert_int_equal(CALL(vm, write, fd, BUFFER, 16), -EFBIG);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGXFSZ);
+}
+
+/* Open directories and the working directory go along. */
+static void test_directories_that_move(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t fd;
+
+    assert_int_equal(CALL(vm, mkdir, name(tree, "rw/old"), 0755), 0);
+    fd = (uint64_t)open_name(tree, "rw/old", O_RDONLY | O_DIRECTORY);
+    assert_int_equal(CALL(vm, chdir, name(tree, "rw/old")), 0);
+    assert_int_equal(rename_to(tree, "rw/old", "rw/now", 0), 0);
+    guest_string(vm, NAME, "file");
+    assert_true(CALL(vm, openat, fd, NAME, O_CREAT | O_WRONLY, 0644) >= 0);
+    check_host(tree, "rw/now/file", "");
+    assert_true(CALL(vm, open, NAME, O_RDONLY) >= 0);
+}
+
+/* Neither the top directory nor the file system is left when the VM ends. */
+static void test_memory_is_made_when_needed(void **state)
+{
+    struct tree *tree = *state;
+    const struct linux_state *personality = tree->vm->linux_state;
+
+    assert_int_equal(personality->view.memory_top, -1);
+    assert_int_equal(open_name(tree, "rw/x", O_CREAT | O_WRONLY) < 0, 0);
+    assert_int_equal(personality->view.memory_top, -1);
+    make(tree, "/private/x", "x");
+    assert_true(personality->view.memory_top >= 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_host, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_else_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_links_stay_inside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
