@@ -21,7 +21,7 @@ struct kvm_source {
     int vm_stats, vcpu_stats; /* -1: this KVM has no statistics */
 };
 
-/* Of the next VM of this process: one that is none of the `count` before it. */
+/* Finds the next VM of this process: one that is none of the `count` before it. */
 void kvm_source_open(struct kvm_source *sources, int count);
 void kvm_source_close(struct kvm_source *source);
 /* False: there are no such figures. */

@@ -119,7 +119,7 @@ static void add_round(struct cost *cost, const struct figures *before, const str
 
 /* ---- the host's word --------------------------------------------------------- */
 
-/* The sender stands. */
+/* The sender stands still. */
 static void await_sender(struct pair *pair)
 {
     struct ferry_message message;
@@ -283,7 +283,7 @@ static const struct exchange inline_immediate = {.mode = "inline",
 static const struct exchange inline_to_one_who_waits = {
     .mode = "inline", .when = "auto", .bytes = 32, .each = {{[IMMEDIATE] = 1}}, .fixed = {{STOPS}}};
 
-/* So also here: it does not wait for a direct message. */
+/* The sender rings here too, as the receiver does not wait for a direct message. */
 static const struct exchange inline_direct = {
     .mode = "inline", .when = "auto", .count = 8, .bytes = 32, .direct = true, .fixed = {{STOPS}}};
 
@@ -315,7 +315,7 @@ static const struct exchange lend_pages_one_by_one = {.mode = "lend",
                                                       .each = LOAN_ALONE,
                                                       .fixed = {{STOPS}}};
 
-/* The same calls whatever their number. */
+/* The calls are the same whatever the number of messages. */
 #define LOANS_TOGETHER                                           \
     {                                                            \
         {                                                        \
@@ -390,8 +390,8 @@ static const struct exchange move_pages_together = {
 static const struct exchange stream_of_little = {
     .mode = "stream", .when = "deferred", .count = 8, .bytes = 100, .fixed = {{STOPS}}};
 
-/* Two calls there; the last extent comes home a round later and so apart from the others, two
- * calls for each. */
+/* There are two calls on the way there. The last extent comes home a round later, apart from the
+ * others: two calls for each of these. */
 static const struct exchange stream_of_extents = {
     .mode = "stream",
     .when = "deferred",
@@ -405,7 +405,8 @@ static const struct exchange stream_of_extents = {
 static int setup(void **state)
 {
     exchange = *state;
-    /* Those that are got and freed in each round are all used once in the first ones. */
+    /* The units that are got and freed in each round have all been used once after the first
+     * rounds. */
     bool move = strcmp(exchange->mode, "move") == 0;
     const struct ferry_engine_config config = {.pool_extents = move ? 8 : 64,
                                                .pool_pages = 512,

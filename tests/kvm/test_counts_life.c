@@ -77,7 +77,7 @@ static int setup(void **state)
  * private memory of one page size faults once. */
 #define FAULTS_OF_NOTHING 8
 
-/* One system call, nothing else: no exit for the start of a VM. */
+/* The program makes one system call and nothing else, so the start of a VM takes no exit. */
 static void empty_program(void **state)
 {
     struct world *world = *state;

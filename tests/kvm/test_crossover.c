@@ -50,7 +50,7 @@ static void write_file(const char *text, size_t bytes)
     assert_int_equal(fclose(file), 0);
 }
 
-/* A file as if these had been measured here. */
+/* Writes the file as if these costs had been measured on this machine. */
 static void plant(struct world *world, uint64_t exit_ns, uint64_t handover_ns, uint64_t touch_ns,
                   uint64_t copy_ns)
 {
@@ -179,7 +179,7 @@ static void auto_copies_below_and_maps_above(void **state)
 {
     struct world *world = *state;
 
-    /* Some 300 KiB: five copies. */
+    /* The 300 KiB or so go as five copies. */
     plant(world, 1600, 10000, 10000, 200000);
     engine_new(world);
     struct ferry_engine_info info = info_of(world);

@@ -12,7 +12,7 @@
 
 static struct ferry_link *links[2];
 
-/* Links both ways; runs both and expects them to be content. */
+/* Links the two both ways, runs both and expects both to exit with 0. */
 static void run_pair(struct world *world, int a, int b)
 {
     links[0] = world_direct(world, a, b);
@@ -20,7 +20,7 @@ static void run_pair(struct world *world, int a, int b)
     world_run_ok(world);
 }
 
-/* Returns how many each sent. */
+/* Returns how many messages each of them sent. */
 static unsigned exchange(struct world *world, unsigned many, const char *window, const char *how_a,
                          const char *how_b, const char *mixed)
 {
@@ -88,7 +88,7 @@ static void polled_by_the_vmm(void **state)
     assert_int_equal(world_stats(*state, 1).exits_immediate, 0);
 }
 
-/* Both go to sleep and are woken by nothing but the other's doorbell. */
+/* Both go to sleep, and only the other's doorbell wakes them. */
 static void no_wake_is_lost(void **state)
 {
     exchange(*state, 3000, "1", "wait", "wait", NULL);
@@ -121,7 +121,7 @@ static void mixed_in_turn(void **state)
     exchange(*state, 1000, "1", "wait", "wait", "mixed");
 }
 
-/* Faster than the receiver: the ring is full again and again. */
+/* The sender is faster than the receiver, so the ring is full again and again. */
 static void one_way(void **state)
 {
     struct world *world = *state;
@@ -134,7 +134,7 @@ static void one_way(void **state)
     run_pair(world, a, b);
 }
 
-/* A ring from each of two, and routed messages of a third. */
+/* Two VMs send by a ring each, and a third sends routed messages. */
 static void three_senders(void **state)
 {
     struct world *world = *state;

@@ -198,7 +198,7 @@ static void send_modes(void **state)
                 fail_msg("%s: guest said: %s", cases[i].mode, world_said(world));
             if (message.mode != FERRY_LEND)
                 continue;
-            /* It is lent: it cannot be sent or freed until it is home. */
+            /* The extent is lent: it cannot be sent or freed until it is home. */
             assert_int_equal(ferry_link_reclaim(link, PATIENCE, &home, &bytes), 0);
             assert_ptr_equal(home, data);
         }
@@ -238,7 +238,7 @@ static void refusals(void **state)
     assert_int_equal(ferry_link_alloc(link, 0, false, &data), -EINVAL);
 }
 
-/* Nobody takes: when the queue is full the sender waits, and nothing is lost. */
+/* Nobody takes messages: when the queue is full the sender waits, and nothing is lost. */
 static void back_pressure(void **state)
 {
     struct world *world = *state;
@@ -261,7 +261,7 @@ static void back_pressure(void **state)
     assert_int_equal(world_stats(world, b).messages_received, FERRY_RING_ENTRIES - 1 + 1000);
 }
 
-/* The receiver dies with loans in hand: they come home. */
+/* The receiver dies while it holds loans, and they come home. */
 static void loans_of_the_dead(void **state)
 {
     struct world *world = *state;

@@ -20,7 +20,7 @@
  * bytes, and the thread sanitizer leaves a process few: of 1 TiB they sometimes are no hole. */
 #define HUGE_FILE (1ull << 36)
 
-/* By another program's reckoning. */
+/* The digest as another program computes it. */
 static void digest_of(const char *path, char hex[65])
 {
     char command[600];
@@ -105,7 +105,8 @@ static void run_others(struct world *world)
     }
 }
 
-/* Also when the peer is gone before it looks, and many after it. */
+/* The guest is shown the digest even if the peer is gone before it looks, and many other VMs
+ * too. */
 static void a_dead_peer_keeps_its_digest(void **state)
 {
     struct world *world = *state;
@@ -218,7 +219,7 @@ static void *ask(void *link)
     return &identity;
 }
 
-/* The same for the host: cancelling the link, or destroying the VM, does not wait for it. */
+/* The host is the same: neither cancelling the link nor destroying the VM waits for the digest. */
 static void a_question_of_the_host_can_be_called_off(void **state)
 {
     static const uint8_t none[32];

@@ -69,7 +69,7 @@ static void neighbours_come_home_in_one_call(void **state)
     drain_ring(a);
     for (uint32_t i = 0; i < ENTRIES; i++)
         tokens[i] = core_take(b).payload.token;
-    /* Released in another order than they were sent in. */
+    /* The loans are released in another order than they were sent in. */
     for (uint32_t i = 0; i < ENTRIES; i++)
         core_release(b, tokens[(i * 5 + 2) % ENTRIES]);
     uint64_t calls = a_to_b->table_calls;
@@ -86,7 +86,7 @@ static void neighbours_come_home_in_one_call(void **state)
     }
 }
 
-/* Side by side at one holder, but of two owners. */
+/* The loans lie side by side at one holder, but belong to two owners. */
 static void neighbours_of_two_owners_part(void **state)
 {
     struct ferry_link *c_to_b = core_link(vm_c, vm_b, 8);
@@ -124,7 +124,7 @@ static void strangers_go_apart(void **state)
     assert_int_equal(core_rights(b, all.first + 1), WINDOW_CLOSED);
 }
 
-/* Pages end where extents begin: neighbours in number, not in kind. */
+/* The last page and the first extent have neighbouring numbers, but are of different sizes. */
 static void pages_and_extents_go_apart(void **state)
 {
     struct units pages = core_alloc(a, engine->exchange.pool.pages, true);
@@ -204,7 +204,7 @@ static void own_and_passed_on_go_apart(void **state)
     assert_int_equal(a_to_b->in_flight, 0);
 }
 
-/* No page-table update is possible: nothing of the run changes hands. */
+/* If the page tables cannot be updated, no unit of the run changes hands. */
 static void a_run_that_cannot_be_mapped_stays(void **state)
 {
     struct units all = core_alloc(a, 4, true);
@@ -228,8 +228,8 @@ static void a_run_that_cannot_be_mapped_stays(void **state)
     assert_int_equal(core_waiting(b), 0);
 }
 
-/* While a message is prepared it has room that another sender may want. If it then is not sent,
- * nothing else tells that one. */
+/* A message that is being prepared has room that another sender may want. If the message is not
+ * sent after all, nothing else wakes that sender. */
 static void room_that_is_not_used_wakes_others(void **state)
 {
     struct ferry_link *c_to_b = core_link(vm_c, vm_b, 8);

@@ -22,7 +22,7 @@ static int teardown(void **state)
     return trio_teardown(state);
 }
 
-/* As the VM's thread does before KVM_RUN. */
+/* The VM's thread does this before KVM_RUN. */
 static void enter(struct ferry_vm *vm)
 {
     atomic_store(&vm->runner.in_guest, true);
@@ -68,7 +68,8 @@ static void a_release_is_seen(void **state)
     assert_int_equal(core_rights(a, page.first), WINDOW_WRITE);
 }
 
-/* What waited for room goes when there is some, though its sender did nothing since. */
+/* A message that waited for room is sent when there is some, though its sender has done nothing
+ * since. */
 static void a_parked_message_goes_on(void **state)
 {
     (void)state;
@@ -96,7 +97,7 @@ static void who_serves_himself_is_left_alone(void **state)
     enter(vm_c);
     core_queue(a, &desc);
     core_queue(c, &other);
-    /* The other's message was taken in a later pass over both. */
+    /* The message of the other guest was taken when the poller looked at both again. */
     until(__atomic_load_n(&c->control->vmm.out_tail, __ATOMIC_ACQUIRE) != 0);
     assert_int_equal(a->control->vmm.out_tail, 0);
     lock_drop(&vm_a->runner.serving);

@@ -119,7 +119,7 @@ static void window_shows_the_pool_and_obeys(void **state)
     assert_int_equal(core_rights(&endpoint, 1), WINDOW_CLOSED);
     window_destroy(window);
     assert_null(window->base);
-    /* The host's window: nothing to change. */
+    /* In the host's window there is nothing to change. */
     assert_int_equal(window_set(window, (struct pool_offset){0}, 4096, WINDOW_CLOSED, WINDOW_READ),
                      0);
     core_end(engine);

@@ -66,8 +66,8 @@ static void credits_park_the_sender(void **state)
     assert_int_equal(a_to_b->messages, 3);
 }
 
-/* What is moved counts for the receiver: past its share the sender waits, until
- * the receiver gives something back. */
+/* Units that are moved count for the receiver's share. Once that is used up the sender waits
+ * until the receiver gives something back. */
 static void moves_wait_for_the_receivers_share(void **state)
 {
     struct units first = core_alloc(a, 1, false), second = core_alloc(a, 1, false);
@@ -138,7 +138,7 @@ static void a_page_left_closed_is_opened_again(void **state)
     units_reopen(b, page); /* not its own */
     assert_int_equal(core_rights(b, page.first), WINDOW_CLOSED);
 
-    /* An extent that plain output is gathered in is not the program's to touch. */
+    /* The program may not touch an extent in which plain output is gathered. */
     core_stream_link(vm_a, NULL);
     assert_int_equal(stream_write(vm_stream(vm_a), "gathered", 8), 8);
     struct units buffer = {engine->exchange.ledger.hint_extent - 1, 1};
@@ -201,13 +201,13 @@ static void a_full_queue_parks_and_keeps_room_for_hangups(void **state)
         assert_int_equal(core_take(b).src, c->id);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
     assert_int_equal(core_take(b).mode, FERRY_HANGUP);
-    /* What was parked finds the link hung up. */
+    /* The sender that was parked finds the link hung up. */
     drain_ring(a);
     assert_false(a->out_parked);
     assert_int_equal(a->control->out_status[half], -EPIPE);
 }
 
-/* The VMM takes for a plain reader, and knows at once that there is room. */
+/* The VMM takes messages for a plain reader, so it knows at once that there is room. */
 static void a_plain_read_wakes_the_sender(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0), taken;
@@ -225,7 +225,8 @@ static void a_plain_read_wakes_the_sender(void **state)
     assert_false(a->out_parked);
 }
 
-/* Not for each message that is taken: for half a share, or when the receiver waits. */
+/* A sender is not woken for each message that is taken, but when half of its share is free, or
+ * when the receiver waits. */
 static void who_is_woken_when(void **state)
 {
     struct ferry_desc desc = core_inline(b->id, 0);
@@ -245,7 +246,7 @@ static void who_is_woken_when(void **state)
     assert_int_equal(c->events, seen_c);
     assert_true(c_to_b->parked);
 
-    /* A receiver that waits may be waiting for just the one. */
+    /* A receiver that waits may wait for this one message. */
     for (uint32_t taken = 0; taken < share / 2 + 1; taken++)
         core_take(b);
     loan_collect(b);
@@ -256,7 +257,7 @@ static void who_is_woken_when(void **state)
     endpoint_finish(b);
 }
 
-/* Plain output of the same VM waits for another kind of room on the link: both are told. */
+/* Plain output of the same VM waits for another kind of room on the link, and both are woken. */
 static void both_kinds_of_waiting_are_told(void **state)
 {
     struct ferry_desc small = core_inline(b->id, 0);
@@ -278,7 +279,7 @@ static void both_kinds_of_waiting_are_told(void **state)
     assert_true(a->events > seen);
 }
 
-/* Another thread makes room while the receiver is waiting already. */
+/* Another thread makes room while the receiver already waits. */
 static void room_made_for_a_waiting_receiver(void **state)
 {
     struct ferry_desc desc = copy_to_b();
@@ -364,7 +365,7 @@ static void an_out_index_that_cannot_be_is_no_message(void **state)
         assert_int_equal(a->control->vmm.out_tail, 0);
     }
     assert_int_equal(core_waiting(b), 0);
-    /* Its own traffic alone: a right index goes on. */
+    /* A wrong index stops only the guest's own traffic, which goes on when the index is right. */
     a->control->guest.out_head = 0;
     struct ferry_desc desc = core_inline(b->id, 0);
     assert_int_equal(core_send(a, &desc), 0);
@@ -431,7 +432,7 @@ static void assert_untouched(struct units units)
         assert_int_equal(b->held[i].state, HELD_FREE);
 }
 
-/* Closing the middle of what A has open needs two more mappings, which there are not. */
+/* To close the middle of what A has open takes two more mappings, and there are none. */
 static void a_sender_that_cannot_be_closed_sends_nothing(void **state)
 {
     struct units units = core_alloc(a, 4, true), middle = {units.first + 1, 2};
@@ -451,8 +452,8 @@ static void a_sender_that_cannot_be_closed_sends_nothing(void **state)
     assert_int_equal(core_rights(b, middle.first), WINDOW_READ);
 }
 
-/* Closing the end of what A has open needs no mapping; opening it at B, all of which is
- * closed, does: the first half must be taken back. */
+/* To close the end of what A has open takes no mapping, but to open it at B takes one, as all of
+ * B is closed. So the first half must be undone. */
 static void a_receiver_that_cannot_be_opened_gets_nothing(void **state)
 {
     struct units units = core_alloc(a, 4, true), end = {units.first + 2, 2};

@@ -34,7 +34,7 @@ static void in_pool(void **state)
     shares_destroy(&shares);
 }
 
-/* Hands change, sums do not. */
+/* Units change hands, and the sums stay the same. */
 static void moved(void **state)
 {
     (void)state;
@@ -63,7 +63,7 @@ static void moved(void **state)
     shares_destroy(&shares);
 }
 
-/* What a dead owner lent is not free yet. */
+/* Units that an owner lent before it died are not free yet. */
 static void orphans(void **state)
 {
     const uint16_t owners[] = {A, H};
@@ -123,7 +123,8 @@ static void guests_leave_the_host_some(void **state)
     assert_int_equal(ferry_link_free(from_host, extents, 64 * FERRY_PAGE_BYTES), 0);
 }
 
-/* Nor do they when they die and others hold what they lent. */
+/* VMs that died while others hold what they lent do not use up what is kept for the host,
+ * either. */
 static void loans_of_the_dead_are_counted(void **state)
 {
     struct units lent = core_alloc(b, 14, false), units;
@@ -142,7 +143,8 @@ static void loans_of_the_dead_are_counted(void **state)
     core_alloc(c, 14, false);
 }
 
-/* What is moved to the host beyond what the sender may own waits until the host frees some. */
+/* A sender may move to the host as much as it may own itself. What is more waits until the host
+ * frees some. */
 static void the_host_takes_a_share(void **state)
 {
     struct ferry_message message;

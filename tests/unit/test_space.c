@@ -114,7 +114,7 @@ static void test_unmap_splits_and_closes(void **state)
     assert_false(host_can(space, AREA + PAGE, false));
     assert_true(host_can(space, AREA, true));
     assert_true(host_can(space, AREA + 2 * PAGE, true));
-    /* What comes back is fresh. */
+    /* A page that is mapped again is zero. */
     assert_int_equal(space_map(space, guest_addr(AREA + PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(*(char *)space_at(space, guest_addr(AREA + PAGE), 1, SPACE_READ), 0);
     assert_int_equal(*(char *)space_at(space, guest_addr(AREA), 1, SPACE_READ), 7);
@@ -154,7 +154,7 @@ static void test_limit(void **state)
     assert_int_equal(space_map(space, guest_addr(other), 2 * PAGE, READ_WRITE), -ENOMEM);
     assert_int_equal(space_prot(space, guest_addr(other)), 0);
     assert_false(host_can(space, other, false));
-    /* Replacing counts once. */
+    /* A range that replaces another is counted once. */
     assert_int_equal(space_map(space, guest_addr(AREA), LIMIT, READ_WRITE), 0);
     assert_int_equal(space->used_bytes, LIMIT);
     /* A reservation is free of charge until it gets rights. */
@@ -227,7 +227,7 @@ static void test_file_is_private(void **state)
     assert_string_equal(host + PAGE, "new"); /* a refusal changes nothing ... */
     assert_int_equal(space_map_file(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ, -1, 0),
                      -EBADF);
-    /* ... but the host's may: nothing is left, and only there. */
+    /* ... but a refusal by the host may: then nothing is left in that place, and all else stays. */
     assert_null(space_at(space, guest_addr(AREA + PAGE), 1, SPACE_READ));
     assert_false(host_can(space, AREA + PAGE, false));
     assert_int_equal(host[PAGE - 1], 7);
@@ -353,9 +353,9 @@ static void test_find(void **state)
     assert_int_equal(space_find(space, guest_addr(AREA), PAGE).value, AREA + PAGE);
     assert_int_equal(space_find(space, guest_addr(0), 2 * PAGE).value, AREA + 3 * PAGE);
     assert_int_equal(space_find(space, guest_addr(AREA + PAGE), 2 * PAGE).value, AREA + 3 * PAGE);
-    /* Large ones lie so that huge pages fit. */
+    /* Large ranges begin where a huge page may begin. */
     assert_int_equal(space_find(space, guest_addr(0), 2 * MIB + PAGE).value, AREA + 2 * MIB);
-    /* ... unless only that is left. */
+    /* ... unless there is no such place left. */
     assert_int_equal(space_find(space, guest_addr(0), all - 3 * PAGE).value, AREA + 3 * PAGE);
     assert_int_equal(space_find(space, guest_addr(0), all - 2 * PAGE).value, 0);
     /* The end of the area, with something mapped there. */

@@ -22,13 +22,13 @@ static void test_slots_cover_and_grow(void **state)
     assert_int_equal(slot_bytes(space, 0), 4 * MIB);
     assert_int_equal(space_map(space, guest_addr(AREA + 4 * MIB - PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(f->slots_added, 1);
-    /* Reservations need none before they get rights. */
+    /* A reservation needs no slot before it gets rights. */
     assert_int_equal(space_map(space, guest_addr(AREA + 4 * MIB), PAGE, 0), 0);
     assert_int_equal(f->slots_added, 1);
     assert_int_equal(space_protect(space, guest_addr(AREA + 4 * MIB), PAGE, SPACE_READ), 0);
     assert_int_equal(f->slots_added, 2);
     assert_int_equal(slot_bytes(space, 1), 8 * MIB);
-    /* One mapping that needs more than that. */
+    /* One mapping is longer than the next slot would be. */
     assert_int_equal(space_map(space, guest_addr(AREA + 12 * MIB), 40 * MIB, READ_WRITE), 0);
     assert_int_equal(f->slots_added, 3);
     assert_int_equal(slot_bytes(space, 2), 40 * MIB);
@@ -116,7 +116,7 @@ static void test_leaves(void **state)
     struct space *space = &f->space;
     bool large;
 
-    /* Small pages at the edges, large ones between. */
+    /* The leaves at the edges are small, those between are large. */
     assert_int_equal(space_map(space, guest_addr(AREA + PAGE), 6 * MIB, READ_WRITE), 0);
     assert_int_equal(leaf_of(f, AREA, &large), 0);
     assert_true(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC);
@@ -130,12 +130,12 @@ static void test_leaves(void **state)
     /* Write rights are in every leaf: the host's mapping decides. */
     assert_int_equal(space_map(space, guest_addr(AREA + 16 * MIB), PAGE, SPACE_READ), 0);
     assert_int_equal(leaf_of(f, AREA + 16 * MIB, &large) & 7, 7);
-    /* Code is in small pages. */
+    /* Code has small leaves. */
     assert_int_equal(
         space_map(space, guest_addr(AREA + 32 * MIB), 4 * MIB, SPACE_READ | SPACE_EXEC), 0);
     assert_int_equal(leaf_of(f, AREA + 32 * MIB, &large) & LEAF_NO_EXEC, 0);
     assert_false(large);
-    /* A right gained later. */
+    /* A right may be gained later. */
     assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ | SPACE_EXEC),
                      0);
     assert_int_equal(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC, 0);
@@ -198,7 +198,7 @@ static void test_fresh_neighbours_merge(void **state)
     for (uint64_t i = 0; i < 4096; i++)
         assert_int_equal(space_map(space, guest_addr(AREA + i * PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->count, 1);
-    /* As an allocator does that opens a reservation bit by bit. */
+    /* An allocator opens a reservation bit by bit in this way. */
     assert_int_equal(space_map(space, guest_addr(AREA + 32 * MIB), 16 * MIB, 0), 0);
     for (uint64_t i = 0; i < 4096; i++)
         assert_int_equal(
@@ -206,8 +206,8 @@ static void test_fresh_neighbours_merge(void **state)
     assert_int_equal(space->count, 2);
 }
 
-/* Of a program that has used up its regions: what needs no further one still works, and the
- * heap. */
+/* When a program has used up its regions, whatever needs no further region still works, and so
+ * does the heap. */
 static void test_full_list(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
@@ -218,12 +218,12 @@ static void test_full_list(void **state)
         at += 2 * PAGE;
     assert_true(at > AREA + 1000 * PAGE);
     at -= 2 * PAGE; /* the last one */
-    /* Beside one that is there, of its kind and of another. */
+    /* A range is mapped beside a region, of the same kind and of another. */
     assert_int_equal(space_map(space, guest_addr(at + PAGE), PAGE, READ_WRITE), -ENOMEM);
     assert_int_equal(space_map(space, guest_addr(at + PAGE), 2 * PAGE, SPACE_READ), 0);
     assert_int_equal(space_protect(space, guest_addr(at + PAGE), PAGE, READ_WRITE), -ENOMEM);
     assert_int_equal(space_protect(space, guest_addr(at), 3 * PAGE, READ_WRITE), 0);
-    /* A hole makes two of one; an end does not. */
+    /* A hole makes two regions of one. To unmap an end does not. */
     assert_int_equal(space_unmap(space, guest_addr(at + PAGE), PAGE), -ENOMEM);
     assert_int_equal(space_unmap(space, guest_addr(at + 2 * PAGE), PAGE), 0);
     assert_int_equal(space_map(space, guest_addr(at + PAGE), PAGE, SPACE_READ), -ENOMEM);
@@ -232,7 +232,7 @@ static void test_full_list(void **state)
         assert_int_equal(
             space_map_heap(space, guest_addr(end), end < heap + 4 * MIB ? PAGE : 4 * MIB), 0);
     assert_int_equal(space_map(space, guest_addr(heap + 64 * MIB), PAGE, SPACE_READ), -ENOMEM);
-    /* Taken away whole, one leaves a place for another. */
+    /* A region that is unmapped as a whole leaves room for another. */
     assert_int_equal(space_unmap(space, guest_addr(AREA), 5 * PAGE), 0);
     assert_int_equal(space_map(space, guest_addr(heap + 64 * MIB), PAGE, SPACE_READ), 0);
     assert_non_null(space_at(space, guest_addr(heap), 12 * MIB, READ_WRITE));

@@ -33,13 +33,13 @@ static void output_gathers_until_it_is_pulled(void **state)
         assert_int_equal(stream_write(vm_stream(vm_a), sent + 100 * i, 100), 100);
     assert_int_equal(link_ab->messages, 0);
     assert_int_equal(stream_available(vm_stream(vm_b)), 0);
-    /* The receiver is about to wait: one message of all of it. */
+    /* The receiver is about to wait, so all of it is sent as one message. */
     assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), 10000);
     assert_memory_equal(got, sent, 10000);
     assert_int_equal(link_ab->messages, 1);
     assert_int_equal(link_ab->extents_2m, 1); /* longer than the crossover */
     assert_int_equal(link_ab->bytes_handed_over, 10000);
-    /* In and out again: two copies of each byte. */
+    /* Each byte is copied twice, in and out again. */
     assert_int_equal(link_ab->bytes_copied, 20000);
 }
 
@@ -58,7 +58,8 @@ static void a_full_extent_leaves_by_itself(void **state)
     assert_memory_equal(got, sent, 2 * EXTENT + 5);
 }
 
-/* What others moved to a program, or it took itself, does not keep it from writing. */
+/* A program may write even if its share is used up by units that others moved to it or that it
+ * got itself. */
 static void a_full_share_does_not_stop_output(void **state)
 {
     struct ferry_vm *vm_c = core_vm(engine, "c");
@@ -73,7 +74,7 @@ static void a_full_share_does_not_stop_output(void **state)
     assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
     assert_int_equal(stream_write(vm_stream(vm_b), sent, 1000), 1000);
     assert_int_equal(stream_write(vm_stream(vm_b), sent, EXTENT - 1000), EXTENT - 1000);
-    /* That one only. */
+    /* One extent is given beyond the share, and no second one. */
     assert_int_equal(stream_poll(vm_stream(vm_b), POLLOUT, 0), 0);
     assert_int_equal(units_free(b, units), 0);
     assert_int_equal(units_alloc(b, 1, false, &more), -EDQUOT);
@@ -242,7 +243,7 @@ static void without_any_extent_there_is_an_error(void **state)
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 5), -ENOMEM);
 }
 
-/* It was gathered while somebody read, and nobody does when it is to be sent. */
+/* The output was gathered while somebody read, but nobody reads any more when it is to be sent. */
 static void the_exit_report_knows_of_output_that_is_not_read(void **state)
 {
     (void)state;
@@ -274,7 +275,7 @@ static void queued_messages_go_before_later_output(void **state)
     assert_memory_equal(got, "first second third", 18);
 }
 
-/* The memory it writes from left with a message that had waited: it is another's now. */
+/* The memory that is written left with a message that had waited, so it is another VM's now. */
 static void output_of_memory_that_was_sent_away(void **state)
 {
     struct units units = core_alloc(a, 1, true);

@@ -61,12 +61,12 @@ static void every_mode_can_be_read(void **state)
     assert_memory_equal(got, "inlined\0abcl", 12);
     assert_int_equal(got[11 + 4095], 'l');
     assert_int_equal(got[11 + 4096], 'm');
-    /* The loan is home; what was moved is given back to the pool. */
+    /* The loan is home, and the units that were moved are back in the pool. */
     core_assert_books(engine, 517, 1, 0);
     assert_int_equal(core_home(a), 1);
 }
 
-/* What is being read cannot be given away meanwhile. */
+/* The guest cannot give away units that the VMM is reading for it. */
 static void input_being_read_is_not_the_guests(void **state)
 {
     struct units units = core_alloc(a, 1, true);
@@ -116,7 +116,7 @@ static void input_that_was_given_away_is_not_read(void **state)
     core_assert_books(engine, 518, 0, 0);
 }
 
-/* It may even come back as the extent that the stream gathers output in. */
+/* The extent may even come back as the one in which the stream gathers output. */
 static void input_that_became_output_is_not_given_back(void **state)
 {
     struct units units = core_alloc(a, 1, false);
@@ -163,7 +163,7 @@ static void an_empty_message_is_no_input(void **state)
     assert_int_equal(stream_poll(vm_stream(vm_b), POLLIN, 0), 0);
 }
 
-/* Read to its end, a page that was moved is nobody's: no more may be put there. */
+/* A page that was moved is free once it has been read to its end: nothing may be put there. */
 static void a_page_read_into_itself_is_let_go(void **state)
 {
     struct units units = core_alloc(a, 1, true);
@@ -262,7 +262,7 @@ static void a_receiver_that_closes_breaks_the_pipe(void **state)
     stream_close_input(vm_stream(vm_b));
 }
 
-/* What the program read counts; what it left does not, though it goes home as well. */
+/* Only bytes that the program read are counted. The rest goes home as well, but is not counted. */
 static void what_was_read_is_counted(void **state)
 {
     (void)state;
@@ -275,7 +275,8 @@ static void what_was_read_is_counted(void **state)
     assert_int_equal(link_ab->bytes_taken, 10 + EXTENT);
 }
 
-/* Each kind of look, once; and its sender hears of the first. */
+/* The program looks for input once in each of three ways; the sender learns of the first look
+ * only. */
 static void the_first_look_is_told(void **state)
 {
     (void)state;
@@ -325,7 +326,7 @@ static void poll_output(void **state)
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 1000000), 0);
     assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), EXTENT);
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, UINT64_MAX), POLLOUT);
-    /* What wants no room waits for the reader's end alone. */
+    /* A poll that does not ask for room waits only for the end of the reader. */
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLERR, 1000000), 0);
     endpoint_shutdown(b);
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLERR, UINT64_MAX), POLLERR);

@@ -79,7 +79,7 @@ static void lend_and_release(void)
     core_release(b->endpoint, desc.payload.token);
 }
 
-/* Only the ticker can bring it. */
+/* The loan comes home, which only the ticker can do. */
 static void assert_comes_home(void)
 {
     uint64_t deadline = clock_deadline(TOO_LONG_NS);
@@ -124,7 +124,7 @@ static void leaves_idle_ones_alone(void **state)
     leave_guest(b);
 }
 
-/* The moment at which it is given up is the one to enter at. */
+/* The guest is entered at the very moment at which the ticker gives it up. */
 static void misses_no_entry(void **state)
 {
     (void)state;
@@ -139,7 +139,7 @@ static void misses_no_entry(void **state)
     }
 }
 
-/* As long as one is there, others do not wait for a wake-up of the ticker. */
+/* While the ticker looks after one VM, it need not be woken for others. */
 static void watches_several(void **state)
 {
     struct ferry_vm *other = core_vm(engine, "other");

@@ -35,11 +35,12 @@ static struct endpoint *a, *b;
 static struct ferry_link *link_ab;
 static struct kvm_run *run;
 
-/* One stay in the guest: what it does, then the exit, 0 or a positive errno. */
+/* One stay in the guest: what the guest does, and then the exit, or the errno with which KVM_RUN
+ * fails. */
 typedef int (*stay)(void);
 static const stay *stays;
 
-/* A KVM that makes a virtual CPU and sets one model-specific register. */
+/* This KVM makes a virtual CPU and sets one model-specific register. */
 static bool made_up;
 
 static int made_up_ioctl(unsigned long request)

@@ -21,7 +21,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* Queues it and drains: it must find no room. */
+/* Queues the message and drains; it must find no room. */
 static void park(struct endpoint *from, const struct ferry_desc *desc)
 {
     core_queue(from, desc);
@@ -47,7 +47,7 @@ static void assert_sleep(struct endpoint *first, struct endpoint *second)
     endpoint_finish(second);
 }
 
-/* Until the queue of the receiver is full. */
+/* Sends until the queue of the receiver is full. */
 static void fill_queue(struct endpoint *from, struct endpoint *to, uint32_t count)
 {
     struct ferry_desc desc = core_inline(to->id, 0);
@@ -172,7 +172,7 @@ static void a_move_waits_for_the_receivers_share(void **state)
     assert_true(b->events > seen);
     drain_ring(b);
     assert_false(b->out_parked);
-    /* And b, which gave its own units away, may own those of a: the move woke it. */
+    /* b gave its own units away, so it may own those of a now: the move woke it. */
     drain_ring(a);
     assert_false(a->out_parked);
 }

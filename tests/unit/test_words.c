@@ -53,7 +53,7 @@ static void test_split(void **state)
     }
 }
 
-/* A pipeline as one pastes it, cut at its bars. */
+/* A pipeline is pasted as one word, and is cut at its bars. */
 static void test_stages(void **state)
 {
     static const struct {
@@ -370,7 +370,7 @@ static char *make_file(const char *folder, const char *name, mode_t mode)
     return path;
 }
 
-/* a and d: not executable; b and e: executable; c: a directory of that name; and a FIFO. */
+/* Files a and d are not executable, b and e are; c is a directory; and there is a FIFO. */
 static int make_files(void **state)
 {
     GError *error = NULL;
