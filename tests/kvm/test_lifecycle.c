@@ -192,7 +192,7 @@ static void *start_one(void *arg)
     return NULL;
 }
 
-/* Of several threads that start a VM at once, one does. */
+/* If several threads start a VM at once, one succeeds. */
 static void starts_once(void **state)
 {
     struct world *world = *state;
@@ -288,7 +288,7 @@ static void stops_while_standard_error_is_full(void **state)
     close(ends[1]);
 }
 
-/* Destroyed while it runs, before it ran, and while it waits for input. */
+/* A VM may be destroyed while it runs, before it ran, and while it waits for input. */
 static void destroy_at_any_time(void **state)
 {
     struct world *world = *state;

@@ -71,7 +71,8 @@ static void lend_extent(void **state)
     assert_int_equal(link_stats(link).bytes_copied, 0);
     assert_int_equal(link_stats(link).extents_2m, 40);
     assert_int_equal(link_stats(link).pages_4k, 0);
-    /* Away and home again: at most two updates each; loans that go or come together share them. */
+    /* A loan takes at most two updates on the way there and two on the way home. Loans that go
+     * or come home together share them. */
     assert_true(link_stats(link).table_calls <= 40 * 4);
 }
 

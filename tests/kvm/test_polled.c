@@ -39,11 +39,11 @@ static void inline_without_an_exit(void **state)
     struct ferry_link *link = exchange(*state, "no_exit", "inline", 2000, "8");
 
     assert_int_equal(link_stats(link).messages, 2000);
-    /* Those of the C library's start and end are all there are. */
+    /* The only exits are those of the C library when it starts and ends. */
     assert_true(world_stats(*state, 0).exits_natural < 200);
 }
 
-/* Out of the program's own memory, while the program runs. */
+/* Payloads are copied out of the program's memory while the program runs. */
 static void copied_without_an_exit(void **state)
 {
     struct ferry_link *link = exchange(*state, "no_exit", "copy", 1000, "3000");
@@ -52,7 +52,7 @@ static void copied_without_an_exit(void **state)
     assert_true(world_stats(*state, 0).exits_natural < 200);
 }
 
-/* Lent, released and home again. */
+/* Extents are lent, released and come home. */
 static void lent_without_an_exit(void **state)
 {
     struct ferry_link *link = exchange(*state, "no_exit", "lend", 400, "5000");

@@ -31,7 +31,7 @@ static void syscalls_musl(void **state)
     run_ok(*state, "syscalls_musl");
 }
 
-/* Two programs with other register contents, on the same CPUs, at once. */
+/* Two programs with different register contents run at once on the same CPUs. */
 static void vector_registers(void **state)
 {
     struct world *world = *state;
@@ -162,7 +162,7 @@ static void passed_on_without_a_copy(void **state)
     assert_int_equal(link_stats(between).bytes_handed_over, 20 * (EXTENT - 5));
 }
 
-/* More than one call may move: it ends between two messages, and splits none. */
+/* There is more than one call may move, so the call ends between two messages and splits none. */
 static void a_call_splits_no_message(void **state)
 {
     enum { EXTENT = 2 << 20, COUNT = 12 };

@@ -237,8 +237,8 @@ void core_exhaust_mappings(void)
         full = mprotect(wall + i * FERRY_PAGE_BYTES, FERRY_PAGE_BYTES, PROT_READ) < 0;
     if (!full)
         fail_msg("vm.max_map_count is too large for this test");
-    /* Each split made two; what is left is for single ones, which stand alone by
-     * their rights. */
+    /* Each split made two mappings. What is left is used up by single ones, which do not merge
+     * since their rights differ. */
     for (int i = 0; i < ODD_ENDS; i++)
         odd_ends[i] = mmap(NULL, FERRY_PAGE_BYTES, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -44,7 +44,7 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name);
 struct ferry_link *core_link(struct ferry_vm *from, struct ferry_vm *to, uint32_t max_messages);
 struct ferry_link *core_stream_link(struct ferry_vm *from, struct ferry_vm *to);
 
-/* Units the endpoint owns, open in its window. */
+/* Gets units that the endpoint owns, open in its window. */
 struct units core_alloc(struct endpoint *endpoint, uint32_t count, bool page);
 /* Host address of a unit in the VMM's view. */
 char *core_bytes(struct ferry_engine *engine, uint32_t unit);
@@ -66,9 +66,9 @@ struct ferry_desc core_payload(enum ferry_mode mode, uint16_t dst, uint64_t addr
 /* LEND or MOVE of whole units. */
 struct ferry_desc core_units(enum ferry_mode mode, const struct endpoint *from, uint16_t dst,
                              struct units units);
-/* Puts it into the out ring. */
+/* Puts the message into the out ring. */
 void core_queue(struct endpoint *endpoint, const struct ferry_desc *desc);
-/* Puts it there and drains; its status. It must have been taken. */
+/* Puts the message into the out ring, drains, and returns its status. It must have been taken. */
 int core_send(struct endpoint *endpoint, const struct ferry_desc *desc);
 /* Takes the next message as a guest does, from the ring it sees; it must be there. */
 struct ferry_desc core_take(struct endpoint *endpoint);

@@ -33,7 +33,7 @@ static int end(void **state)
     return 0;
 }
 
-/* As much as it gets, one by one. */
+/* Takes as much as it gets, one by one. */
 static uint32_t take_all(struct budget_share *share)
 {
     while (budget_set(&budget, share, share->used + 1))
@@ -60,7 +60,7 @@ static void one_takes_what_is_not_sure_to_others(void **state)
     assert_true(budget_set(&budget, &shares[0], 1926));
 }
 
-/* Those that came first and took all they could do not keep others away. */
+/* VMs that came first and took all they could do not keep others out. */
 static void who_comes_late_has_a_floor(void **state)
 {
     (void)state;
@@ -76,7 +76,7 @@ static void who_comes_late_has_a_floor(void **state)
         assert_int_equal(take_all(&shares[i]), 47);
 }
 
-/* Also where the VMs' own parts are more than a quarter of the whole. */
+/* This holds even if the VMs' own parts are more than a quarter of the whole. */
 static void a_floor_is_beside_what_a_vm_has_anyway(void **state)
 {
     (void)state;

@@ -93,13 +93,13 @@ static void part_of_units(void **state)
         loan_collect(b);
         a->control->guest.home_tail++;
 
-        /* The owner fills it again: what was clear once is not for good. */
+        /* The owner fills the units again: they were clear once, and are not any more. */
         fill_units(a, units, 'y');
         assert_int_equal(send_part(FERRY_MOVE, a, b, units, parts[i].start, parts[i].bytes), 0);
         core_take(b);
         assert_only(b, units, parts[i].start, parts[i].bytes, 'y');
 
-        /* So does the new one. */
+        /* The new owner fills them, too. */
         fill_units(b, units, 'z');
         assert_int_equal(send_part(FERRY_LEND, b, c, units, parts[i].start, parts[i].bytes), 0);
         assert_only(c, units, parts[i].start, parts[i].bytes, 'z');
@@ -110,7 +110,7 @@ static void part_of_units(void **state)
     }
 }
 
-/* Neighbours that go in one call. */
+/* Neighbours are handed over in one call. */
 static void parts_in_a_run(void **state)
 {
     struct units units = core_alloc(a, 6, true);
@@ -154,7 +154,7 @@ static void nothing_is_cleared_for_a_refused_one(void **state)
     assert_int_equal(a_to_b->bytes_cleared, 0);
 }
 
-/* The receiver's window cannot be opened: the sender has its payload still, and may fill the rest
+/* If the receiver's window cannot be opened, the sender keeps its payload and may fill the rest
  * again. */
 static void after_a_failed_opening(void **state)
 {
@@ -231,7 +231,7 @@ static void a_slot_holds_one_message(void **state)
 
 /* --- loans that pass on ------------------------------------------------------------- */
 
-/* Only as they came: their owner gets them back as they were. */
+/* A loan is forwarded only as it came, since its owner gets it back as it was. */
 static void a_loan_passes_on_as_it_came(void **state)
 {
     struct units units = core_alloc(a, 2, true);
@@ -298,7 +298,7 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
     core_release(b, desc.payload.token);
     loan_collect(b);
-    /* Nor is it the program's between two messages: so what it holds is known. */
+    /* Between two messages the extent is not the program's, either: so what it holds is known. */
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
     assert_null(vm_memory(vm_a, guest_addr(desc.payload.addr), 1, false));
 }
@@ -319,8 +319,8 @@ static void plain_output_clears_what_was_longer_before(void **state)
     assert_int_equal(a_to_b->table_calls, 2 * 8); /* its owner's window is never changed */
 }
 
-/* The extent that it gathers in is not the program's to write from: no copy has two sides that
- * overlap. */
+/* A program cannot write from the extent in which its output is gathered, so no copy overlaps
+ * itself. */
 static void output_is_not_made_of_itself(void **state)
 {
     char some[1000] = {0};
@@ -371,7 +371,7 @@ static void the_host_sends_part(void **state)
     loan_collect(vm->endpoint);
     assert_int_equal(loan_release(vm->endpoint, 0), 0);
 
-    /* It need not be done twice. */
+    /* What is zero need not be zeroed again. */
     message.rest_is_zero = true;
     assert_int_equal(ferry_link_send(link, &message, 0), 0);
     core_take(vm->endpoint);

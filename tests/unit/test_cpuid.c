@@ -21,7 +21,7 @@
 
 #define ENTRIES 3
 
-/* As it is in the file. */
+/* The head of the file, as it is written. */
 struct file {
     char what[8];
     uint32_t format, entries;

@@ -196,7 +196,7 @@ static void the_host_is_peer_0(void **state)
     assert_int_equal(transfer.mode, FERRY_HANGUP);
 }
 
-/* What the table of modes says agrees in itself, and there are no others. */
+/* The traits in the table of modes agree with each other, and there are no other modes. */
 static void each_mode_has_its_traits(void **state)
 {
     static const int none[] = {INT_MIN, -1, 0, FERRY_HANGUP + 1, 255, 256 + FERRY_COPY, INT_MAX};

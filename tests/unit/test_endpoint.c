@@ -92,7 +92,7 @@ static void a_release_index_that_cannot_be_releases_nothing(void **state)
         assert_int_equal(core_rights(b, units.first), WINDOW_READ);
         assert_int_equal(b->release_tail, 0);
     }
-    /* The same token 64 times is one release. */
+    /* A token that is given back 64 times is released once. */
     b->control->guest.release_head = 64;
     loan_collect(b);
     assert_int_equal(b->release_tail, 64);
@@ -182,7 +182,7 @@ static void spin(unsigned *turns)
         sched_yield();
 }
 
-/* The guest: takes and releases by stores alone. */
+/* The guest takes and releases by stores alone. */
 static void *take_and_release(void *arg)
 {
     unsigned turns = 0;
@@ -231,7 +231,7 @@ static void released_and_passed_on_at_once(void **state)
     uint32_t token = core_take(b).payload.token;
 
     (void)state;
-    /* Releases come first: nothing is left to pass on. */
+    /* The release is served first, so nothing is left to forward. */
     core_release(b, token);
     assert_int_equal(send_units(FERRY_LEND, b, c, units), -EPERM);
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
@@ -267,7 +267,7 @@ static void claimed_while_another_thread_looks(void **state)
     assert_int_equal(core_rights(a, units.first), WINDOW_WRITE);
 }
 
-/* The VMM reads a message for the program: the guest cannot let it go under its hands. */
+/* The guest cannot release a message while the VMM reads it for the program. */
 static void what_the_vmm_reads_is_not_the_guests_to_release(void **state)
 {
     struct units units = lend();
@@ -304,7 +304,7 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     assert_int_equal(a_to_b->in_flight, 3);
     assert_int_equal(core_home(a), 0);
     core_assert_books(engine, 513, 0, 3);
-    /* It may leave at any moment, so no system call may be at work on it. */
+    /* The unit may go home at any moment, so no system call may use it. */
     struct guest_addr addr = endpoint_addr(b, pool_offset(&engine->exchange.pool, middle));
     assert_null(vm_memory(vm_b, addr, 1, false));
     assert_non_null(vm_memory(vm_b, guest_addr(addr.value - 1), 1, false));
@@ -407,7 +407,7 @@ static bool takes_part(struct endpoint *endpoint)
     return live;
 }
 
-/* In the middle of its end it still owns and holds what it had. */
+/* While an endpoint ends it still owns and holds what it had. */
 static void the_end_is_no_leak(void **state)
 {
     pthread_t thread;
@@ -596,7 +596,7 @@ static void a_link_that_finds_no_room_is_shown_to_nobody(void **state)
     ferry_vm_destroy(hub);
 }
 
-/* A sender may be waiting for just that. */
+/* A sender may wait for just that. */
 static void taking_a_completion_wakes_the_host(void **state)
 {
     struct ferry_link *link = core_link(NULL, vm_c, 0);

@@ -105,7 +105,7 @@ static void a_length_that_grows_is_refused_or_not_seen(void **state)
     assert_true(refused > 0 && arrived > 0);
 }
 
-/* It turns from a page of its own into one of another. */
+/* The address changes from a page of the sender to one of another VM. */
 static void an_address_that_changes_hands_over_only_what_is_its_own(void **state)
 {
     uint32_t refused = 0, arrived = 0;
@@ -203,7 +203,7 @@ static void a_release_between_two_looks_is_not_lost(void **state)
     take_and_release_between(loan_collect);
 }
 
-/* The same of the look that is spared if nothing is new. */
+/* The same holds for the look that is left out when nothing is new. */
 static void what_is_new_is_not_lost(void **state)
 {
     (void)state;

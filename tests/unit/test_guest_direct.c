@@ -383,7 +383,7 @@ static void hostile_slots_are_skipped(void **context)
     assert_int_equal(taken_next(), UINT64_MAX);
 }
 
-/* A ring full of bad slots: the call comes to an end, and the messages of others arrive. */
+/* The ring is full of bad slots: the call returns, and the messages of others arrive. */
 static void nothing_but_bad_slots(void **context)
 {
     (void)context;
@@ -404,7 +404,7 @@ static void put_bad(void)
     bad_count++;
 }
 
-/* Nor does it go on beyond its time because bad slots keep coming. */
+/* A call does not wait longer than it may because bad slots keep coming. */
 static void bad_slots_do_not_stretch_a_wait(void **context)
 {
     struct ferry_msg msg;

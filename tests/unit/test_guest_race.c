@@ -142,7 +142,7 @@ static atomic_uint begun, ended;
 static uint32_t head_before; /* of the out ring; written while the receiver waits for `begun` */
 static bool seen_by_receiver;
 
-/* Never for long: where both threads share a CPU, the other has to run. */
+/* It never waits for long: where both threads share a CPU, the other has to run. */
 static void wait_for(atomic_uint *word, unsigned value)
 {
     for (unsigned i = 1; atomic_load(word) != value; i++)

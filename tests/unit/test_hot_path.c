@@ -156,7 +156,8 @@ static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t
     return core_bytes(engine, units.first);
 }
 
-/* Neither of another mode nor apart from the one before it. */
+/* A message that does not join the run before it, because of its mode or its place, is checked
+ * once too. */
 static void each_message_is_checked_once(void **state)
 {
     struct ferry_desc small = core_inline(b->id, 1);
@@ -173,7 +174,7 @@ static void each_message_is_checked_once(void **state)
     assert_int_equal(decodes, 12);
 }
 
-/* One is refused amid those that would go together. */
+/* One message is refused amid others that would go together. */
 static void what_follows_a_refused_one_is_checked_once(void **state)
 {
     struct ferry_desc small = core_inline(b->id, 1);

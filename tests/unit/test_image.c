@@ -80,7 +80,7 @@ struct damage {
     const char *text; /* part of what the error must say */
 };
 
-/* One thing wrong each. */
+/* Each function damages one thing in a file. */
 #define DAMAGE(name_, statement_)               \
     static void damage_##name_(struct elf *elf) \
     {                                           \

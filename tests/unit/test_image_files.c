@@ -314,7 +314,7 @@ int __wrap_image_copy_begin(struct image *image, const struct image_headers *hea
 int __real_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
 int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset);
 
-/* The file was checked, and nothing of it was copied yet. */
+/* This is called when the file was checked and nothing of it was copied yet. */
 int __wrap_image_copy_begin(struct image *image, const struct image_headers *headers,
                             struct ferry_error *err)
 {
@@ -331,7 +331,7 @@ int __wrap_image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
     return __real_image_pread(fd, buffer, bytes, offset);
 }
 
-/* As an engine does. */
+/* Opens the file as an engine does. */
 static int open_image(struct images *images, const char *path, struct image **out,
                       struct ferry_error *err)
 {
@@ -399,7 +399,8 @@ static void test_digest(void **state)
     expect_digest(image, elf.byte, elf.bytes);
     image_close(image);
 
-    /* With a rest that is not copied: all of the file, each byte once. */
+    /* Of a file with a rest that is not copied, the digest is that of all, and each byte is read
+     * once. */
     assert_int_equal(ftruncate(file.fd, (off_t)bytes), 0);
     assert_int_equal(pwrite(file.fd, "debug", 5, 4 << 20), 5);
     assert_int_equal(pread(file.fd, whole, bytes, 0), bytes);
@@ -416,7 +417,7 @@ static void *take_digest(void *image)
     return NULL;
 }
 
-/* Several that want it at once do it together. */
+/* Several threads that want the digest at once compute it together. */
 static void test_digest_by_many(void **state)
 {
     struct elf elf = make_elf();
@@ -484,7 +485,7 @@ static void test_changed_rest_has_no_digest(void **state)
     assert_string_equal(text, "");
     image_close(image);
 
-    /* Or is not there any more. */
+    /* Bytes outside the copy are not there any more. */
     assert_int_equal(open_path(file.path, &image, NULL), 0);
     assert_int_equal(ftruncate(file.fd, 1 << 20), 0);
     assert_memory_equal(digest_of(image), none, sizeof(none));

@@ -136,7 +136,7 @@ static void test_read_only_bss(void **state)
     image_close(image);
 }
 
-/* All bss, no file part; its offset means nothing then. */
+/* A segment that is all bss has no part of the file, and its offset means nothing. */
 static void test_only_bss(void **state)
 {
     struct elf elf = make_elf();
@@ -312,7 +312,7 @@ static void test_stack_alignment(void **state)
     image_close(image);
 }
 
-/* Just what fits, and a little more; the latter changes nothing. */
+/* Arguments that just fit are taken; a little more is refused and changes nothing. */
 static void test_stack_limit(void **state)
 {
     struct elf elf = make_elf();

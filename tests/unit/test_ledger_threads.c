@@ -60,7 +60,7 @@ static void put(struct items *items, struct item item)
     items->list[items->count++] = item;
 }
 
-/* Any of them; false: none. */
+/* Takes any of the units that it has; false: it has none. */
 static bool draw(struct actor *actor, bool lent, struct item *out)
 {
     struct items *has = &actor->has;
@@ -87,7 +87,7 @@ static bool enter(struct actor *actor)
     return live;
 }
 
-/* With something for it, or NULL. */
+/* Leaves the actor, with a unit for it, or NULL. */
 static void leave(struct actor *actor, const struct item *item)
 {
     pthread_mutex_lock(&actor->lock);
@@ -163,7 +163,7 @@ static void release(struct actor *actor, const struct item *item)
         leave(owner, there ? &home : NULL);
 }
 
-/* To another, as a loan or for good; sometimes it changes its mind. */
+/* Sends units to another, as a loan or for good; sometimes the actor takes them back. */
 static void give(struct actor *actor, const struct item *item, bool move)
 {
     struct actor *to =
@@ -190,8 +190,8 @@ static void give(struct actor *actor, const struct item *item, bool move)
     leave(to, &given);
 }
 
-/* It cannot take units that are partly another's, and keeps its own; unless that was moved to it
- * since it looked. */
+/* It cannot take units that are partly another's, and keeps its own, unless those of the other
+ * were moved to it since it looked. */
 static void overreach(struct actor *actor, const struct item *item)
 {
     struct units more = {item->units.first, item->units.count + 1};

@@ -27,7 +27,7 @@ static uint32_t count_made(void)
     return count;
 }
 
-/* Messages of other links stay in order, and theirs. */
+/* Messages of other links stay, in their order, and belong to the same links as before. */
 static void an_unused_link_leaves_no_trace(void **state)
 {
     struct ferry_desc copy = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 7);
@@ -47,7 +47,7 @@ static void an_unused_link_leaves_no_trace(void **state)
     loan_collect(b);
     assert_int_equal(c_to_b->inline_in_flight, 0);
     assert_int_equal(c_to_b->in_flight, 1);
-    /* And its places are free. */
+    /* The places of the link are free, too. */
     a_to_b = core_link(vm_a, vm_b, 8);
     assert_int_equal(b->control->info.peer_count, 2);
     assert_int_equal(core_send(a, &small), 0);
@@ -68,7 +68,7 @@ static void what_was_sent_arrives(void **state)
     vm_a = core_vm(engine, "again");
 }
 
-/* More links than there are peers, one after another. */
+/* There are more links, one after another, than a VM may have peers. */
 static void places_in_the_table_are_used_again(void **state)
 {
     (void)state;

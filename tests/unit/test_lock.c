@@ -29,7 +29,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* Does it in a child, whose assert says so on standard error. */
+/* Calls the function in a child, and returns whether an assert ended the child. */
 static bool aborts(void (*what)(void))
 {
     const struct rlimit none = {0, 0};
@@ -106,7 +106,7 @@ static void twice(void)
     lock_take(&leaf);
 }
 
-/* What was tried counts as held. */
+/* A lock that was taken by lock_try counts as held. */
 static void below_one_that_was_tried(void)
 {
     lock_take(&vm);

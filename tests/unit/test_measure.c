@@ -77,7 +77,7 @@ static void what_is_stored_is_loaded(void **state)
     assert_int_equal(costs.touch_ns, sample.touch_ns);
     assert_int_equal(costs.copy_ns, sample.copy_ns);
     assert_false(costs.unsure);
-    /* And again, over what is there. */
+    /* The file is written again, in place of the one that is there. */
     costs.copy_ns = 90000;
     assert_int_equal(measure_cache_store(path, key, &costs), 0);
     assert_true(measure_cache_load(path, key, &costs));
@@ -107,7 +107,7 @@ static void the_key_names_the_machine(void **state)
     }
 }
 
-/* Cut off anywhere, or with one byte changed, it is not taken for another figure. */
+/* A file that is cut off anywhere, or has one byte changed, is not read as other figures. */
 static void damage_is_seen(void **state)
 {
     char good[FILE_BYTES], bad[FILE_BYTES];
@@ -166,7 +166,7 @@ static void figures_must_be_believed(void **state)
         if (loads())
             fail_msg("%s", figures[i]);
     }
-    /* Nor are such ones written. */
+    /* Figures that would not be read are not written, either. */
     unlink(path);
     assert_int_equal(measure_cache_store(path, key, &none), -ERANGE);
     assert_int_equal(access(path, F_OK), -1);
@@ -210,7 +210,7 @@ static void the_crossover_follows(void **state)
     assert_int_equal(costs_crossover(&touch_lost_in_noise, false), FERRY_EXTENT_BYTES);
 }
 
-/* As where KVM cannot be opened: the host touches, and the rest is measured. */
+/* KVM cannot be opened, as on some hosts: the host touches the memory, and the rest is measured. */
 static void without_a_vm(void **state)
 {
     const struct kvm none = {.fd = -1};

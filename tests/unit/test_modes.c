@@ -294,7 +294,7 @@ static void plain_output_is_not_the_guests_to_send(void **state)
     assert_int_equal(send_units(FERRY_LEND, a, b, buffer), -EPERM);
     assert_int_equal(
         units_at(a, pool_offset(&engine->exchange.pool, 512), FERRY_EXTENT_BYTES, &buffer), -EPERM);
-    /* Nor as part of more. */
+    /* The guest cannot give it away as part of a larger payload, either. */
     struct units own = core_alloc(a, 1, false), both = {512, 2};
     assert_int_equal(own.first, 513);
     assert_int_equal(send_units(FERRY_MOVE, a, b, both), -EPERM);

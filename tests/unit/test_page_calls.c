@@ -135,8 +135,8 @@ static int show(void *arg)
     return show_result;
 }
 
-/* By the first that opens something there, and before it; where that is refused, all is as it
- * was. */
+/* The window is shown before the first opening, by whoever opens; if that is refused, all is as
+ * it was. */
 static void a_hidden_window_is_shown_once(void **state)
 {
     struct units units[2] = {core_alloc(a, 1, true), core_alloc(a, 1, true)};
