@@ -268,6 +268,39 @@ void vcpu_set_gs(struct vcpu *vcpu, uint64_t base)
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
+/* All parts of the state that XSAVE knows are as after a reset, which the header says by naming only
+ * the first two; what these are by the legacy area at the front. */
+static int reset_vectors(const struct vcpu *vcpu)
+{
+    const uint16_t control = 0x37f;
+    const uint32_t mxcsr = 0x1f80;
+    const uint64_t present = 3; /* x87, SSE */
+    struct kvm_xsave area = {0};
+    struct kvm_fpu fpu = {.fcw = control, .mxcsr = mxcsr};
+    char *bytes = (char *)area.region;
+
+    memcpy(bytes, &control, sizeof control);
+    memcpy(bytes + 24, &mxcsr, sizeof mxcsr);
+    memcpy(bytes + 512, &present, sizeof present);
+    if (ioctl(vcpu->fd, KVM_SET_XSAVE, &area) == 0)
+        return 0;
+    return ioctl(vcpu->fd, KVM_SET_FPU, &fpu) < 0 ? -errno : 0; /* a processor without XSAVE */
+}
+
+int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr stack)
+{
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
+    int result = reset_vectors(vcpu);
+
+    if (result)
+        return result;
+    boot_regs(&vcpu->run->s.regs.regs, entry, stack);
+    boot_user_segments(sregs);
+    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss; /* with base 0 */
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    return 0;
+}
+
 void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
 {
     struct kvm_regs *regs = &vcpu->run->s.regs.regs;

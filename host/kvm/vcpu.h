@@ -92,6 +92,9 @@ void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
 void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);
 void vcpu_set_gs(struct vcpu *vcpu, uint64_t base);
+/* Begins anew at `entry` with stack `stack`: all registers are as at the start of a program. 0, or a
+ * negative errno: nothing changed. */
+int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr stack);
 /* Returns from a stub to the program, at `next`, whatever privilege level the CPU entered the stub
  * with. */
 void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next);

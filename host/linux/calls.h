@@ -234,6 +234,9 @@ struct linux_state;
     CALL(membarrier, sys_membarrier)               \
     CALL(set_robust_list, sys_set_robust_list)     \
     CALL(get_robust_list, sys_get_robust_list)     \
+    /* execve.c */                                 \
+    CALL(execve, sys_execve)                       \
+    CALL(execveat, sys_execveat)                   \
     /* process.c */                                \
     CALL(exit, sys_exit)                           \
     CALL(exit_group, sys_exit)                     \

@@ -2,11 +2,16 @@
 /* Owns the way from a name to a file that is run: a program, a script's interpreter, a loader. It
  * goes through what the program may see, as each name may come from an untrusted file. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "linux/mounts.h"
 #include "linux/state.h"
 #include "program/image.h"
+
+#define ANY_EXECUTE (S_IXUSR | S_IXGRP | S_IXOTH)
 
 /* A file that may not answer is read once, in a way that a stop ends, and run from memory. */
 static int copy_of(struct linux_state *state, const struct found *found)
@@ -19,8 +24,7 @@ static int copy_of(struct linux_state *state, const struct found *found)
     return file_copy(state, &file, (uint64_t)found->stat.st_size, 0, &got);
 }
 
-/* Opens a file that was found; the result is a descriptor that can be read. */
-static int open_found(struct linux_state *state, struct found *found)
+int found_source(struct linux_state *state, struct found *found)
 {
     int64_t result;
 
@@ -40,14 +44,51 @@ static int open_found(struct linux_state *state, struct found *found)
     return (int)result;
 }
 
+int file_source(struct linux_state *state, const struct open_file *file)
+{
+    struct stat stat;
+    uint64_t got;
+    int result;
+
+    if (file->kind != FILE_REGULAR)
+        return -EACCES;
+    result = file_stat(state, file, &stat);
+    if (result)
+        return result;
+    if (!(stat.st_mode & ANY_EXECUTE))
+        return -EACCES;
+    if (!file->local)
+        return file_copy(state, file, state->memory_bytes, 0, &got);
+    result = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    return result < 0 ? -EMFILE : result;
+}
+
+char *program_path(struct linux_state *state, const char *name)
+{
+    const struct open_file *file = NULL;
+    struct found found = {.fd = -1};
+    const char *path = NULL;
+
+    if (!path_find_name(state, (uint64_t)AT_FDCWD, name, FIND_FOLLOW, &found)) {
+        if (found.place == PLACE_DESCRIPTOR)
+            file = descriptor_file(state, found.which);
+        if (file)
+            path = file->path;
+        else if (strcmp(found.text, "/proc/self/exe") == 0)
+            path = state->program;
+        found_drop(&found);
+    }
+    return path ? strdup(path) : linux_name_of(state, name);
+}
+
 int linux_open_program(struct linux_state *state, const char *name, struct image_source *out)
 {
     struct found found;
-    int result = path_find_here(state, name, FIND_FOLLOW, &found);
+    int result = path_find_name(state, (uint64_t)AT_FDCWD, name, FIND_FOLLOW, &found);
 
     if (result)
         return result;
-    result = open_found(state, &found);
+    result = found_source(state, &found);
     found_drop(&found);
     return result < 0 ? result : image_source_take(result, name, out, NULL);
 }

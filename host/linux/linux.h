@@ -42,7 +42,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 void linux_destroy(struct linux_state *state);
 
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
- * for /proc/self/exe; the name it was started by, for that of its thread. */
+ * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread. */
 void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file,
                  const char *name);
 

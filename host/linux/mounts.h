@@ -79,8 +79,10 @@ enum {
  * is a result, not an error. After 0 the caller calls found_drop. */
 int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
               struct found *out);
-/* The same for a name that is no argument of the program; _here: from its working directory on. */
-int path_find_here(struct linux_state *state, const char *name, unsigned flags, struct found *out);
+/* The same for a name in memory of ours. */
+int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
+                   struct found *out);
+/* The same for an absolute name that no call gave. */
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out);
 void found_drop(struct found *found);
 

@@ -459,12 +459,18 @@ static int find(struct linux_state *state, const char *base, const char *name, u
 int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
               struct found *out)
 {
-    const char *base = state->cwd;
     char name[PATH_MAX];
     int result = guest_get_string(state, addr, name, sizeof(name));
 
-    if (result)
-        return result;
+    return result ? result : path_find_name(state, dirfd, name, flags, out);
+}
+
+int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
+                   struct found *out)
+{
+    const char *base = state->cwd;
+    int result;
+
     if (!name[0])
         return -ENOENT;
     if (name[0] != '/' && (int32_t)dirfd != AT_FDCWD) {
@@ -482,11 +488,6 @@ int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned
         refused_path(state, out->text, out->place < PLACE_INSIDE,
                      view_shows(&state->view, state->cwd));
     return result;
-}
-
-int path_find_here(struct linux_state *state, const char *name, unsigned flags, struct found *out)
-{
-    return name[0] ? find(state, state->cwd, name, flags, out) : -ENOENT;
 }
 
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out)

@@ -48,6 +48,8 @@ static void keep_name(struct current_call *given, const char *name)
 
 void refused_name(struct linux_state *state, const char *name, bool relative)
 {
+    if (!state->thread->call)
+        return; /* the program does not run yet */
     state->thread->call->relative = relative;
     if (relative)
         keep_name(state->thread->call, name);
@@ -256,10 +258,6 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
         else
             keep(state, false,
                  "another process: a VM runs one; make each program a stage of its own");
-        break;
-    case SYS_execve:
-    case SYS_execveat:
-        keep(state, false, "another program: a VM runs one; make each a stage of its own");
         break;
     case SYS_socket:
         /* Name services and agents are asked by sockets of AF_UNIX, and done without. */

@@ -56,10 +56,13 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 
 void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file, const char *name)
 {
+    char *real = program_path(state, file);
+    bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
+
     free(state->program);
-    state->program = linux_name_of(state, file);
+    state->program = real;
     memory_init(state, heap_start);
-    task_init(state, name);
+    task_name(state, by_descriptor ? real : name);
 }
 
 /* The streams are the VM's: it ends them itself, since a program may die without closing. */

@@ -268,6 +268,15 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
  * remains the O_PATH one. A negative errno: it still does. */
 int64_t found_open(struct linux_state *state, struct found *found);
 
+/* ---- exec.c -------------------------------------------------------------- */
+
+/* A descriptor of the host, for reading, of a file that is to run: of one that was found, or is
+ * open. -EACCES: it is no file that may run. */
+int found_source(struct linux_state *state, struct found *found);
+int file_source(struct linux_state *state, const struct open_file *file);
+/* The name of a file that runs, without links; NULL: none is known. */
+char *program_path(struct linux_state *state, const char *name);
+
 /* ---- special.c ----------------------------------------------------------- */
 
 /* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to
@@ -307,7 +316,9 @@ void threads_fini(struct linux_state *state);
 /* ---- task.c -------------------------------------------------------------- */
 
 /* Of the first thread. */
-void task_init(struct linux_state *state, const char *program);
+void task_init(struct linux_state *state);
+/* The name that a program's thread has at its start. */
+void task_name(struct linux_state *state, const char *program);
 
 /* ---- limits.c ------------------------------------------------------------ */
 

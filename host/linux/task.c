@@ -24,14 +24,19 @@
 #define CPU_SET_BYTES_MAX   1024
 #define CAPABILITY_VERSION3 _LINUX_CAPABILITY_VERSION_3
 
-void task_init(struct linux_state *state, const char *program)
+void task_init(struct linux_state *state)
 {
-    const char *slash = program ? strrchr(program, '/') : NULL;
-    const char *name = slash ? slash + 1 : program ? program : "";
-
     state->thread->task = (struct task){.timer_slack_ns = TIMER_SLACK_NS};
     state->dumpable = 1;
-    strncpy(state->thread->task.name, name, TASK_NAME_BYTES - 1);
+}
+
+void task_name(struct linux_state *state, const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    char *name = state->thread->task.name;
+
+    memset(name, 0, TASK_NAME_BYTES);
+    strncpy(name, slash ? slash + 1 : program, TASK_NAME_BYTES - 1);
 }
 
 /* Whose thread a call is about; 0 or -ESRCH. */

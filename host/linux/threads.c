@@ -14,6 +14,7 @@ int threads_init(struct linux_state *state)
         return -ENOMEM;
     thread->id = LINUX_PID;
     state->threads = state->thread = thread;
+    task_init(state);
     return 0;
 }
 

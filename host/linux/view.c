@@ -237,7 +237,7 @@ char *linux_name_of(struct linux_state *state, const char *file)
     char real[PATH_MAX];
     const char *name = file;
 
-    if (!path_find_here(state, file, FIND_FOLLOW, &found)) {
+    if (!path_find_name(state, (uint64_t)AT_FDCWD, file, FIND_FOLLOW, &found)) {
         bool inside = found.place == PLACE_INSIDE;
 
         found_drop(&found);

@@ -11,6 +11,7 @@
 #include "lib/address.h"
 
 struct ferry_vm;
+struct image_source;
 struct kvm_regs;
 struct space;
 struct stream;
@@ -73,6 +74,21 @@ int vm_set_vectors(struct vcpu *cpu, const void *area);
 
 /* Tells that the stack has another size now; for reports. */
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes);
+
+/* What execve asks for. */
+struct vm_exec {
+    const char *name; /* for messages, scripts and AT_EXECFN */
+    const struct image_source *source;
+    bool name_is_lost; /* it stands for a descriptor that is closed then: no script can be run */
+    char *const *argv, *const *envp;
+    uint64_t stack_bytes;
+};
+/* Puts another program in the place of this one, on its only thread and the CPU that runs it: memory
+ * and registers, of which RAX is 0; calls linux_begin. Takes over the source, also on an error. 0; a negative errno:
+ * nothing changed; 1: the old program is gone and the new one could not be loaded. */
+int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec);
+/* A new descriptor of the file that the program runs from, for reading, or a negative errno. */
+int vm_program_fd(struct ferry_vm *vm);
 
 /* Processor time that the VM's thread took, the work for the program included. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);

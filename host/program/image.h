@@ -89,6 +89,10 @@ void image_close(struct image *image);
  * thread. */
 int image_copy_wait(struct image *image, struct ferry_error *err);
 
+/* A new descriptor of the file as it was opened, for reading, or a negative errno: -ESTALE: it was
+ * changed since. The copy is complete. */
+int image_file(const struct image *image);
+
 /* Goes on with the digest of an image that was loaded, by one piece of the file, so that the caller
  * can look between two pieces whether to stop. True: the digest is there. Any thread. It is the
  * SHA-256 of the file as it was opened: the parts that run are read from the copy, the rest from

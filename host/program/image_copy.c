@@ -358,6 +358,16 @@ int image_copy_wait(struct image *image, struct ferry_error *err)
     return result;
 }
 
+int image_file(const struct image *image)
+{
+    int fd;
+
+    if (!image_is_whole(image))
+        return -ESTALE;
+    fd = fcntl(image->source.fd < 0 ? image->fd : image->source.fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
 /* ---- reading the file as it was opened ------------------------------------------ */
 
 /* Whether `at` lies in the copy, and where that changes. */

@@ -276,6 +276,13 @@ uint64_t program_memory_bytes(const struct program *program)
     return memory_of(program->image) + memory_of(program->loader);
 }
 
+int program_wait(struct program *program, struct ferry_error *err)
+{
+    int result = image_copy_wait(program->image, err);
+
+    return result || !program->loader ? result : image_copy_wait(program->loader, err);
+}
+
 int program_load(struct program *program, struct space *space, struct ferry_error *err)
 {
     int result = image_load(program->image, 0, space, err);

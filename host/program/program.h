@@ -48,6 +48,9 @@ uint64_t program_end(const struct program *program);
 /* The memory that its images take at the start. */
 uint64_t program_memory_bytes(const struct program *program);
 
+/* Waits until its images are read, so that program_load will not have to: 0, or the negative errno of
+ * a failure. */
+int program_wait(struct program *program, struct ferry_error *err);
 /* Maps the images into a space that is free there. */
 int program_load(struct program *program, struct space *space, struct ferry_error *err);
 
@@ -59,6 +62,9 @@ int program_load(struct program *program, struct space *space, struct ferry_erro
  * -E2BIG: arguments and environment do not fit. */
 int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
                   char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err);
+
+/* Whether arguments and environment fit into a stack of stack_bytes. */
+bool program_stack_fits(const struct program *program, uint64_t stack_bytes, char *const *envp);
 
 /* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
  * symbols. See image_symbolize. */

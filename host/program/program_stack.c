@@ -111,21 +111,49 @@ static void put_aux(const struct program *program, struct writer *writer, uint64
     memcpy(words, all, sizeof(all));
 }
 
+/* The bytes at the top of the stack that are in use at the start; `all` in whole pages. */
+struct start_size {
+    uint64_t words, strings, all, args;
+};
+
+static struct start_size measure_start(const struct program *program, char *const *envp)
+{
+    struct vector_size args = measure(program->argv), env = measure(envp);
+    struct start_size size = {
+        .words = (1 + args.words + env.words + AUX_WORDS) * sizeof(uint64_t),
+        .strings =
+            args.bytes + env.bytes + strlen(program->name) + 1 + sizeof(platform) + RANDOM_BYTES,
+        .args = args.words - 1,
+    };
+
+    size.all = page_up(size.words + size.strings + STACK_ALIGN);
+    return size;
+}
+
+static bool fits(const struct start_size *size, uint64_t stack_bytes)
+{
+    return size->all <= stack_bytes / 4;
+}
+
+bool program_stack_fits(const struct program *program, uint64_t stack_bytes, char *const *envp)
+{
+    const struct start_size size = measure_start(program, envp);
+
+    return fits(&size, stack_bytes);
+}
+
 int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
                   char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err)
 {
-    struct vector_size args = measure(program->argv), env = measure(envp);
-    uint64_t words_bytes = (1 + args.words + env.words + AUX_WORDS) * sizeof(uint64_t);
-    uint64_t strings_bytes =
-        args.bytes + env.bytes + strlen(program->name) + 1 + sizeof(platform) + RANDOM_BYTES;
-    uint64_t total = page_up(words_bytes + strings_bytes + STACK_ALIGN);
+    const struct start_size size = measure_start(program, envp);
+    uint64_t total = size.all;
     struct writer writer = {.addr = FERRY_PROGRAM_HIGH - total, .next = FERRY_PROGRAM_HIGH};
     unsigned prot = SPACE_READ | SPACE_WRITE;
     uint8_t random[RANDOM_BYTES];
     uint64_t *words;
     int result;
 
-    if (total > stack_bytes / 4)
+    if (!fits(&size, stack_bytes))
         return image_fail(err, -E2BIG, program->name,
                           "its arguments and environment take %llu KiB, of %llu KiB at most; pass "
                           "fewer or shorter ones",
@@ -144,9 +172,9 @@ int program_stack(const struct program *program, struct space *space, uint64_t s
         return image_fail(err, -EFAULT, program->name, "its stack cannot be written");
 
     /* The words lie below all strings: total has room for both and the alignment. */
-    *rsp = (FERRY_PROGRAM_HIGH - strings_bytes - words_bytes) & ~(uint64_t)(STACK_ALIGN - 1);
+    *rsp = (FERRY_PROGRAM_HIGH - size.strings - size.words) & ~(uint64_t)(STACK_ALIGN - 1);
     words = (uint64_t *)(void *)(writer.host + (*rsp - writer.addr));
-    *words++ = args.words - 1;
+    *words++ = size.args;
     words = put_vector(&writer, words, program->argv);
     words = put_vector(&writer, words, envp);
     put_aux(program, &writer, control_addr, random, words);

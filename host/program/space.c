@@ -259,6 +259,19 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
     return 0;
 }
 
+int space_clear(struct space *space)
+{
+    int result =
+        space_host_reserve(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH - FERRY_PROGRAM_LOW);
+
+    if (result)
+        return result;
+    space->count = 0;
+    space->used_bytes = 0;
+    space_settle(space);
+    return 0;
+}
+
 /* Host rights of [start, end) as the list of regions says. */
 static void restore_host(struct space *space, uint64_t start, uint64_t end)
 {

@@ -75,6 +75,8 @@ int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes,
 bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
                     unsigned prot);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
+/* Unmaps all, and nothing is charged any more. -ENOMEM: nothing changed. */
+int space_clear(struct space *space);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 

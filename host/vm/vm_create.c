@@ -20,6 +20,7 @@
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
 #include "vm/vm_direct.h"
+#include "vm/vm_exec.h"
 #include "vm/vm_memory.h"
 
 /* A stream gathers for at most so many times the cost of an exit: then exits are a small part of
@@ -146,19 +147,11 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
                : 0;
 }
 
-static int open_for_program(void *arg, const char *name, struct image_source *out)
-{
-    struct ferry_vm *vm = arg;
-
-    return linux_open_program(vm->personality, name, out);
-}
-
 /* The embedder names the program, so it is opened as any file of this process; what else it needs
  * is named by the program, and opened as such. */
 static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
                         uint64_t limit_bytes, struct ferry_error *err)
 {
-    const struct program_opener opener = {open_for_program, vm};
     char *default_argv[] = {(char *)config->program, NULL};
     struct image_source source;
     char *seen = NULL;
@@ -168,12 +161,14 @@ static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         return result;
     if (config->root_dir)
         seen = linux_name_of(vm->personality, config->program);
-    result = program_open(&vm->program, &vm->engine->images, &opener, seen ? seen : config->program,
-                          &source, config->argv ? config->argv : default_argv, limit_bytes, err);
+    result =
+        vm_open_program(vm, seen ? seen : config->program, &source,
+                        config->argv ? config->argv : default_argv, limit_bytes, &vm->program, err);
     free(seen);
     if (result < 0)
         return result;
-    vm->endpoint->image = vm->program.image;
+    vm->image = vm->endpoint->image = vm->program.image;
+    images_hold(&vm->engine->images, vm->image);
     linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name);
     return 0;
 }
@@ -310,6 +305,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
     program_close(&vm->program);
+    images_release(&vm->engine->images, vm->image);
     if (vm->system)
         munmap(vm->system, SYSTEM_BYTES);
     vm_fini(vm);

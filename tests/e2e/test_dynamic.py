@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import FerryTest, ferry, main, pipe
+from harness import FerryTest, ferry, guest, main, pipe
 
 # What a program finds at its start; nothing of it depends on where things are.
 START = r"""
@@ -148,6 +148,64 @@ class Scripts(Compared):
         result = pipe([script, script], *SEEN, data=b"a\nb\n")
         self.assert_clean(result)
         self.assertEqual(result.output, b"aaaabbbb".replace(b"a", b"a\n").replace(b"b", b"b\n"))
+
+
+class Exec(Compared):
+    """execve: another program in the same place."""
+
+    def test_what_stays(self):
+        source = os.path.join(os.path.dirname(__file__), "../guest/exec_again.c")
+        dynamic = self.path("dynamic")
+        subprocess.run(["gcc", "-D_GNU_SOURCE", source, "-o", dynamic], check=True)
+        for program in (guest("exec_again"), dynamic):
+            with self.subTest(program):
+                result = self.assert_same(program)
+                self.assertEqual(result.status, 5, result.errors)
+                result = self.assert_same(program, "fd")
+                self.assertEqual(result.status, 5, result.errors)
+
+    def test_commands(self):
+        for command in (
+            ["env", "-i", "A=b", "printenv"],
+            ["sh", "-c", 'exec /bin/echo "$0" "$@"', "x", "1", "2 3"],
+            ["sh", "-c", "exec 5</etc/os-release; exec cat <&5"],
+            ["sh", "-c", "exec /no/such"],
+            ["sh", "-c", "exec /etc/passwd"],
+            ["sh", "-c", "exec busybox readlink /proc/self/exe"],
+        ):
+            with self.subTest(command):
+                self.assert_same(*command)
+
+    def test_input_goes_on(self):
+        data = b"first\n" + b"x" * 300_000
+        self.assert_same("sh", "-c", "read first; exec wc -c", data=data)
+
+    def test_scripts(self):
+        inner = self.file("inner", "#!/bin/sh\necho inner \"$@\"\nexec cat\n")
+        outer = self.file("outer", f"#!/bin/sh\nexec {inner} one\n")
+        self.assert_same(outer, data=b"input\n")
+
+    def test_many_times(self):
+        """Each time all memory goes: a program that starts itself without end needs no more of it."""
+        script = self.file("again", '#!/bin/sh\n[ "$1" = x$2 ] || exec "$0" "${1}i" "$2"\necho "$1"\n')
+        count = 60
+        self.assert_same(script, "x", "i" * count)
+
+    def test_symbols_are_those_of_the_new_program(self):
+        result = ferry("run", *SEEN, "sh", "-c", f"exec {guest('null_read')}")
+        self.assertEqual(result.status, 139)
+        self.assertRegex(result.errors, r"SIGSEGV at rip 0x[0-9a-f]+ \(\w+\+0x")
+
+    def test_too_large(self):
+        """Refused before the old program is gone."""
+        big = self.path("big")
+        subprocess.run(
+            ["gcc", "-x", "c", "-", "-o", big, "-static"],
+            input=b"char memory[100 << 20] = {0}; int main(void) { return memory[1 << 20]; }", check=True,
+        )  # fmt: skip
+        result = ferry("run", "--mem", "64M", *SEEN, "sh", "-c", f"exec {big}")
+        self.assertEqual(result.status, 126, result.errors)
+        self.assertIn("memory", result.errors)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,9 @@ struct ferry_vm {
     struct linux_state *linux_state;
     struct vcpu cpu;
     uint64_t stack_bytes;
+    /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
+    int execs, exec_result;
+    char exec_text[256];
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;

@@ -126,8 +126,8 @@ static void test_calls(void **state)
     check(vm, "another thread: a VM runs one, and no option allows more");
     assert_int_equal(CALL(vm, clone3, NOWHERE, 88), -ENOSYS);
     check(vm, "another process: a VM runs one; make each program a stage of its own");
-    assert_int_equal(CALL(vm, execve, SCRATCH, 0, 0), -ENOSYS);
-    check(vm, "another program: a VM runs one; make each a stage of its own");
+    assert_int_equal(CALL(vm, execve, guest_string(vm, SCRATCH, "/opt/tool"), 0, 0), -ENOENT);
+    check(vm, "'/opt/tool': --ro /opt allows it");
     assert_int_equal(CALL(vm, socket, 2, 1, 0), -EAFNOSUPPORT);
     check(vm, "a socket: a VM has no network, and no option gives it one");
     assert_int_equal(CALL(vm, mkdir, guest_string(vm, SCRATCH, "/a/b"), 0755), -EACCES);

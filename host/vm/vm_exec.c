@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening the program of a VM, and putting another one in its place. */
+#include "vm/vm_exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "linux/vm_linux.h"
+#include "vm/vm.h"
+
+static int open_for_program(void *arg, const char *name, struct image_source *out)
+{
+    struct ferry_vm *vm = arg;
+
+    return linux_open_program(vm->personality, name, out);
+}
+
+int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_source *source,
+                    char *const *argv, uint64_t limit_bytes, struct program *out,
+                    struct ferry_error *err)
+{
+    const struct program_opener opener = {open_for_program, vm};
+
+    return program_open(out, &vm->engine->images, &opener, name, source, argv, limit_bytes, err);
+}
+
+int vm_program_fd(struct ferry_vm *vm)
+{
+    return image_file(vm->program.image);
+}
+
+/* Whatever can fail and needs none of the memory that is about to go. */
+static int prepare(const struct ferry_vm *vm, const struct vm_exec *exec, struct program *program)
+{
+    uint64_t bytes = program_memory_bytes(program) + exec->stack_bytes;
+    int result = program_wait(program, NULL);
+
+    if (result)
+        return result;
+    if (exec->name_is_lost && strcmp(program->file, program->name) != 0)
+        return -ENOENT; /* a script that its interpreter could not open */
+    if (bytes > vm->space.limit_bytes)
+        return -ENOMEM;
+    return program_stack_fits(program, exec->stack_bytes, exec->envp) ? 0 : -E2BIG;
+}
+
+/* The address of the control structure for the new program; 0: it must do without. What the program
+ * before sent, received or owns by it, only that one knew. */
+static uint64_t control_for_next(const struct ferry_vm *vm)
+{
+    const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
+    bool used = guest->out_head || guest->in_tail || guest->home_tail || guest->release_head ||
+                vm->direct_count;
+
+    return used ? 0 : FERRY_SYSTEM_BASE;
+}
+
+static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
+{
+    uint64_t rsp = 0;
+    int result = program_stack(&vm->program, &vm->space, exec->stack_bytes, exec->envp,
+                               control_for_next(vm), &rsp, NULL);
+
+    if (!result)
+        result = program_load(&vm->program, &vm->space, NULL);
+    if (!result)
+        result = vcpu_restart(cpu, guest_addr(program_entry(&vm->program)), guest_addr(rsp));
+    return result;
+}
+
+int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
+{
+    struct program next;
+    int result = vm_open_program(vm, exec->name, exec->source, exec->argv, vm->space.limit_bytes,
+                                 &next, NULL);
+
+    if (result)
+        return result;
+    result = prepare(vm, exec, &next);
+    if (!result)
+        result = space_clear(&vm->space);
+    if (result) {
+        program_close(&next);
+        return result;
+    }
+    program_close(&vm->program);
+    vm->program = next;
+    vm->stack_bytes = exec->stack_bytes;
+    linux_begin(vm->personality, program_end(&next), next.file, next.name);
+    return load(vm, cpu, exec) ? 1 : 0;
+}

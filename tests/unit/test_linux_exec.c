@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the tests of execve: what it fetches, what it refuses, and what is different afterwards. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "linux/state.h"
+
+#define PROGRAM "/usr/bin/env"
+#define NAME    SCRATCH
+#define VECTOR  (SCRATCH + PAGE)
+#define WORDS   (SCRATCH + 2 * PAGE)
+
+static int setup(void **state)
+{
+    *state = linux_vm_create((const char *const[]){"/usr", NULL}, -1);
+    return 0;
+}
+
+/* Puts pointers into program memory, NULL-terminated; returns their address. */
+static uint64_t vector(struct ferry_vm *vm, uint64_t at, const uint64_t *words, size_t count)
+{
+    memcpy(guest(vm, at), words, count * sizeof(*words));
+    memset((char *)guest(vm, at) + count * sizeof(*words), 0, sizeof(*words));
+    return at;
+}
+
+static int64_t run(struct ferry_vm *vm, uint64_t argv, uint64_t envp)
+{
+    return CALL(vm, execve, guest_string(vm, NAME, PROGRAM), argv, envp);
+}
+
+static void test_arguments(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t words[] = {guest_string(vm, WORDS, "zero"), guest_string(vm, WORDS + 8, ""),
+                              guest_string(vm, WORDS + 16, "two"),
+                              guest_string(vm, WORDS + 24, "3"), guest_string(vm, WORDS + 32, "4")};
+
+    assert_int_equal(run(vm, vector(vm, VECTOR, words, 5), vector(vm, VECTOR + 64, words, 1)), 0);
+    assert_string_equal(vm->exec_text, PROGRAM "|zero  two 3 4 |zero ");
+    assert_int_equal(vm->next, LINUX_RESUME);
+    /* A program that is given no words has its empty name; and it may have no variables. */
+    assert_int_equal(run(vm, 0, 0), 0);
+    assert_string_equal(vm->exec_text, PROGRAM "| |");
+    assert_int_equal(run(vm, vector(vm, VECTOR, words, 0), 0), 0);
+    assert_string_equal(vm->exec_text, PROGRAM "| |");
+}
+
+/* Whatever its memory says, the work for one call is bounded. */
+static void test_too_much(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t at = 0x20000000;
+    uint64_t *words;
+
+    assert_int_equal(
+        space_map(&vm->space, guest_addr(0x20000000), 8 * MIB, SPACE_READ | SPACE_WRITE), 0);
+    memset(guest(vm, 0x20000000), 'a', 8 * MIB);
+    assert_int_equal(run(vm, vector(vm, VECTOR, &at, 1), 0), -E2BIG); /* one word without end */
+    words = guest(vm, 0x20400000);
+    ((char *)guest(vm, 0x20000000))[4096] = 0;
+    for (uint64_t i = 0; i < MIB / 2; i++)
+        words[i] = 0x20000000;
+    vm->fetched = 0;
+    assert_int_equal(run(vm, 0x20400000, 0), -E2BIG); /* many */
+    assert_true(vm->fetched < 4 * STACK_BYTES);
+    assert_int_equal(vm->execs, 0);
+}
+
+static void test_refused(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t wild = NOWHERE;
+
+    assert_int_equal(CALL(vm, execve, NOWHERE, 0, 0), -EFAULT);
+    assert_int_equal(run(vm, NOWHERE, 0), -EFAULT);
+    assert_int_equal(run(vm, 0, NOWHERE), -EFAULT);
+    assert_int_equal(run(vm, vector(vm, VECTOR, &wild, 1), 0), -EFAULT);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, ""), 0, 0), -ENOENT);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/usr"), 0, 0), -EACCES);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/dev/null"), 0, 0), -EACCES);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/home/x"), 0, 0), -ENOENT);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/dev/stdin"), 0, 0), -EACCES);
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/dev/fd/77"), 0, 0), -EBADF);
+    assert_int_equal(CALL(vm, execveat, 77, guest_string(vm, NAME, "x"), 0, 0, 0), -EBADF);
+    assert_int_equal(CALL(vm, execveat, 0, guest_string(vm, NAME, "x"), 0, 0, 0), -ENOTDIR);
+    assert_int_equal(CALL(vm, execveat, 0, guest_string(vm, NAME, ""), 0, 0, 0), -ENOENT);
+    assert_int_equal(CALL(vm, execveat, 0, guest_string(vm, NAME, ""), 0, 0, AT_EMPTY_PATH),
+                     -EACCES);
+    assert_int_equal(CALL(vm, execveat, 0, guest_string(vm, NAME, PROGRAM), 0, 0, 1u << 30),
+                     -EINVAL);
+    assert_int_equal(vm->execs, 0);
+}
+
+static void test_descriptors(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, "/usr/bin"), O_RDONLY), 3);
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, PROGRAM), O_RDONLY), 4);
+    assert_int_equal(CALL(vm, execveat, 3, guest_string(vm, NAME, "env"), 0, 0, 0), 0);
+    assert_string_equal(vm->exec_text, "/dev/fd/3/env| |");
+    assert_int_equal(CALL(vm, execveat, 4, guest_string(vm, NAME, ""), 0, 0, AT_EMPTY_PATH), 0);
+    assert_string_equal(vm->exec_text, "/dev/fd/4| |");
+    assert_int_equal(CALL(vm, execve, guest_string(vm, NAME, "/proc/self/fd/4"), 0, 0), 0);
+    assert_string_equal(vm->exec_text, "/proc/self/fd/4| |");
+}
+
+static uint64_t handler_of(struct ferry_vm *vm, int signo)
+{
+    assert_int_equal(CALL(vm, rt_sigaction, (uint64_t)signo, 0, WORDS, 8), 0);
+    return *(uint64_t *)guest(vm, WORDS);
+}
+
+static void set_handler(struct ferry_vm *vm, int signo, uint64_t handler)
+{
+    memset(guest(vm, WORDS), 0, 32);
+    memcpy(guest(vm, WORDS), &handler, sizeof(handler));
+    assert_int_equal(CALL(vm, rt_sigaction, (uint64_t)signo, WORDS, 0, 8), 0);
+}
+
+/* A failure leaves all as it was. */
+static void test_what_changes(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, PROGRAM), O_RDONLY), 3);
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, PROGRAM), O_RDONLY | O_CLOEXEC), 4);
+    assert_int_equal(CALL(vm, fcntl, 0, F_SETFD, FD_CLOEXEC), 0);
+    set_handler(vm, SIGUSR1, 0x400000);
+    set_handler(vm, SIGUSR2, 1);
+    assert_int_equal(CALL(vm, prctl, PR_SET_DUMPABLE, 0), 0);
+    vm->exec_result = -ENOEXEC;
+    assert_int_equal(run(vm, 0, 0), -ENOEXEC);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(CALL(vm, fcntl, 4, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(handler_of(vm, SIGUSR1), 0x400000);
+    vm->exec_result = 0;
+    assert_int_equal(run(vm, 0, 0), 0);
+    assert_int_equal(CALL(vm, fcntl, 3, F_GETFD), 0);
+    assert_int_equal(CALL(vm, fcntl, 4, F_GETFD), -EBADF);
+    assert_true(vm->input_closed);
+    assert_int_equal(handler_of(vm, SIGUSR1), 0);
+    assert_int_equal(handler_of(vm, SIGUSR2), 1);
+    assert_int_equal(CALL(vm, prctl, PR_GET_DUMPABLE), 1);
+    vm->exec_result = 1; /* too late to go back */
+    run(vm, 0, 0);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGKILL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, linux_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_arguments),   TEST(test_too_much),     TEST(test_refused),
+        TEST(test_descriptors), TEST(test_what_changes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
