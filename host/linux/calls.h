@@ -50,7 +50,6 @@ struct linux_state;
     /* fcntl.c */                                  \
     CALL(fcntl, sys_fcntl)                         \
     CALL(ioctl, sys_ioctl)                         \
-    CALL(flock, sys_flock)                         \
     CALL(statfs, sys_statfs)                       \
     CALL(fstatfs, sys_fstatfs)                     \
     CALL(syncfs, sys_syncfs)                       \
@@ -142,6 +141,8 @@ struct linux_state;
     CALL(fsync, sys_fsync)                         \
     CALL(fdatasync, sys_fdatasync)                 \
     CALL(sync_file_range, sys_sync_file_range)     \
+    /* locks.c */                                  \
+    CALL(flock, sys_flock)                         \
     /* attributes.c */                             \
     CALL(chmod, sys_chmod)                         \
     CALL(fchmod, sys_fchmod)                       \

@@ -167,6 +167,7 @@ int64_t sys_close(struct linux_state *state, const uint64_t arg[6])
     if (!file)
         return -EBADF;
     state->descriptors[(uint32_t)arg[0]].file = NULL;
+    locks_drop(state, file);
     file_release(state, file);
     return 0;
 }
@@ -189,8 +190,10 @@ static int64_t replace_descriptor(struct linux_state *state, uint64_t from, uint
     old = state->descriptors[(uint32_t)to].file;
     file->references++;
     state->descriptors[(uint32_t)to] = (struct descriptor){file, close_on_exec};
-    if (old)
+    if (old) {
+        locks_drop(state, old);
         file_release(state, old);
+    }
     return (int64_t)(uint32_t)to;
 }
 

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -24,50 +23,6 @@ static bool allowed_by_path(uint64_t command)
 {
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD ||
            command == F_SETFD || command == F_GETFL;
-}
-
-/* Whether the range is one that Linux takes. From the end of a file on anything may be. */
-static int check_range(const struct open_file *file, const struct flock *lock)
-{
-    int64_t start = lock->l_whence == SEEK_CUR && file->kind == FILE_REGULAR ? file->position : 0;
-    int64_t end;
-
-    if (lock->l_whence == SEEK_END)
-        return 0;
-    if (__builtin_add_overflow(start, lock->l_start, &start))
-        return -EOVERFLOW;
-    if (start < 0)
-        return -EINVAL;
-    if (lock->l_len > 0)
-        return __builtin_add_overflow(start, lock->l_len - 1, &end) ? -EOVERFLOW : 0;
-    return start + lock->l_len < 0 ? -EINVAL : 0;
-}
-
-/* Nobody else is there to hold a lock: each is granted, and none is in the way. */
-static int64_t record_lock(struct linux_state *state, const struct open_file *file,
-                           uint64_t command, uint64_t addr)
-{
-    struct flock lock;
-    int result;
-
-    if (guest_get(state, addr, &lock, sizeof(lock)))
-        return -EFAULT;
-    if ((lock.l_type != F_RDLCK && lock.l_type != F_WRLCK && lock.l_type != F_UNLCK) ||
-        (lock.l_whence != SEEK_SET && lock.l_whence != SEEK_CUR && lock.l_whence != SEEK_END))
-        return -EINVAL;
-    result = check_range(file, &lock);
-    if (result)
-        return result;
-    if (command == F_GETLK || command == F_OFD_GETLK) {
-        if (lock.l_type == F_UNLCK || (lock.l_pid && command == F_OFD_GETLK))
-            return -EINVAL;
-        lock.l_type = F_UNLCK;
-        return guest_put(state, addr, &lock, sizeof(lock));
-    }
-    if ((lock.l_type == F_RDLCK && !file_can_read(file)) ||
-        (lock.l_type == F_WRLCK && !file_can_write(file)))
-        return -EBADF;
-    return lock.l_pid && (command == F_OFD_SETLK || command == F_OFD_SETLKW) ? -EINVAL : 0;
 }
 
 static int64_t pipe_size(struct linux_state *state, struct open_file *file, uint64_t command,
@@ -168,17 +123,6 @@ int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
     default:
         return -ENOTTY;
     }
-}
-
-/* As with records, there is nobody to wait for. */
-int64_t sys_flock(struct linux_state *state, const uint64_t arg[6])
-{
-    uint64_t what = arg[1] & ~(uint64_t)LOCK_NB;
-    const struct open_file *file = descriptor_file(state, arg[0]);
-
-    if (what != LOCK_SH && what != LOCK_EX && what != LOCK_UN)
-        return -EINVAL;
-    return file && !(file->status & O_PATH) ? 0 : -EBADF;
 }
 
 /* ---- its file system ----------------------------------------------------- */

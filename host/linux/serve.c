@@ -70,6 +70,7 @@ void linux_destroy(struct linux_state *state)
 {
     if (!state)
         return;
+    locks_fini(state);
     descriptors_fini(state);
     view_fini(state);
     threads_fini(state);

@@ -122,6 +122,35 @@ static int64_t from_offset(struct linux_state *state, struct open_file *in, stru
     return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
 }
 
+/* As `from_offset` of what is written: the offset at `addr`, if there is one, takes the place of the
+ * file's position. give_offset puts both back. */
+static int take_offset(struct linux_state *state, struct open_file *out, uint64_t addr,
+                       uint64_t bytes, off_t *own)
+{
+    off_t offset;
+
+    *own = out->position;
+    if (!addr)
+        return 0;
+    if (guest_get(state, addr, &offset, sizeof(offset)))
+        return -EFAULT;
+    if (!has_positions_for((uint64_t)offset, bytes))
+        return -EINVAL;
+    out->position = offset;
+    return 0;
+}
+
+static int64_t give_offset(struct linux_state *state, struct open_file *out, uint64_t addr,
+                           off_t own, int64_t result)
+{
+    off_t offset = out->position;
+
+    if (!addr)
+        return result;
+    out->position = own;
+    return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
+}
+
 /* From a pipe or a socket of the program. Bytes that are not taken stay in it: where the other side
  * may have no room and nobody waits, no more than is sure to fit is taken. */
 static int64_t from_object(struct linux_state *state, struct open_file *in, struct open_file *out,
@@ -156,6 +185,24 @@ static bool is_pipe(const struct open_file *file)
     return file_type(file)->resize;
 }
 
+/* Into a file, at an offset if there is one. */
+static int64_t into_file(struct linux_state *state, struct open_file *in, struct open_file *out,
+                         const uint64_t arg[6], bool waits)
+{
+    uint64_t bytes = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
+    off_t own;
+    int64_t result =
+        out->status & O_APPEND ? -EINVAL : take_offset(state, out, arg[3], bytes, &own);
+
+    if (result)
+        return result;
+    if (in->kind == FILE_INPUT)
+        result = from_input(state, in, out, bytes, waits);
+    else
+        result = is_pipe(in) ? from_object(state, in, out, bytes, waits) : -EINVAL;
+    return give_offset(state, out, arg[3], own, result);
+}
+
 static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[2]);
@@ -170,6 +217,8 @@ static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
         return -EBADF;
     if ((file_is_stream(in) && arg[1]) || (file_is_stream(out) && arg[3]))
         return -ESPIPE;
+    if (out->kind == FILE_REGULAR)
+        return into_file(state, in, out, arg, waits);
     if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT)
         return pass_on(state, bytes, waits && !((in->status | out->status) & O_NONBLOCK));
     if (in->kind == FILE_INPUT)
@@ -260,11 +309,20 @@ int64_t sys_vmsplice(struct linux_state *state, const uint64_t arg[6])
     return file_can_write(file) ? sys_writev(state, arg) : sys_readv(state, arg);
 }
 
-/* Both must be files, and none can be written. */
+static bool overlaps(const struct open_file *in, const struct open_file *out, off_t from, off_t to,
+                     uint64_t bytes)
+{
+    return out->writable && in->writable == out->writable && in->ino == out->ino &&
+           in->dev == out->dev && (uint64_t)(from > to ? from - to : to - from) < bytes;
+}
+
+/* The bytes pass through our memory: what a file system would share by itself is written. */
 int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *in = descriptor_file(state, arg[0]);
-    const struct open_file *out = descriptor_file(state, arg[2]);
+    struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[2]);
+    uint64_t bytes = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
+    off_t own, from;
+    int64_t result;
 
     if (arg[5])
         return -EINVAL;
@@ -274,5 +332,17 @@ int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
         return -EISDIR;
     if (in->kind != FILE_REGULAR || out->kind != FILE_REGULAR)
         return -EINVAL;
-    return -EBADF;
+    if (!file_can_read(in) || !file_can_write(out) || out->status & O_APPEND)
+        return -EBADF;
+    from = in->position;
+    if (arg[1] && guest_get(state, arg[1], &from, sizeof(from)))
+        return -EFAULT;
+    result = take_offset(state, out, arg[3], bytes, &own);
+    if (result)
+        return result;
+    if (overlaps(in, out, from, out->position, bytes))
+        result = -EINVAL;
+    else
+        result = from_offset(state, in, out, arg[1], bytes, true);
+    return give_offset(state, out, arg[3], own, result);
 }

@@ -138,7 +138,8 @@ struct linux_state {
     int error_fd;     /* standard error opened anew, or -1 */
     unsigned refused; /* files that were refused and mentioned */
     struct view view;
-    char *cwd; /* absolute, normalised */
+    struct record_owner *record_owners; /* locks.c */
+    char *cwd;                          /* absolute, normalised */
     uint32_t umask;
     uint64_t memory_bytes;
     uint64_t stack_start; /* the stack reaches from here to FERRY_PROGRAM_HIGH */
@@ -219,6 +220,15 @@ int file_status(uint64_t flags);
 /* Opens the file of an O_PATH descriptor with these flags: a descriptor, or 0 if the file is not
  * local. */
 int64_t host_open(struct linux_state *state, bool local, int fd, int flags);
+
+/* ---- locks.c ------------------------------------------------------------- */
+
+/* The commands of fcntl that lock records, or ask for a lock. */
+int64_t record_lock(struct linux_state *state, struct open_file *file, uint64_t command,
+                    uint64_t addr);
+/* A descriptor of the file is closed: the process has no record of it locked any more. */
+void locks_drop(struct linux_state *state, const struct open_file *file);
+void locks_fini(struct linux_state *state);
 
 /* ---- io.c ---------------------------------------------------------------- */
 

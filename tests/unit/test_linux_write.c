@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -497,6 +498,130 @@ static void test_file_size_limit(void **state)
     assert_int_equal(vm->status, SIGXFSZ);
 }
 
+/* ---- locks ------------------------------------------------------------------ */
+
+static int64_t lock(struct tree *tree, uint64_t fd, uint64_t command, short type, off_t start)
+{
+    const struct flock lock = {.l_type = type, .l_start = start, .l_len = 10};
+
+    memcpy(guest(tree->vm, BUFFER), &lock, sizeof(lock));
+    return CALL(tree->vm, fcntl, fd, command, BUFFER);
+}
+
+/* What F_GETLK tells is in the way. */
+static short in_the_way(struct tree *tree, uint64_t fd, off_t start)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_start = start, .l_len = 10};
+
+    memcpy(guest(tree->vm, BUFFER), &lock, sizeof(lock));
+    assert_int_equal(CALL(tree->vm, fcntl, fd, F_GETLK, BUFFER), 0);
+    memcpy(&lock, guest(tree->vm, BUFFER), sizeof(lock));
+    return lock.l_type;
+}
+
+static int host_lock(int fd, short type, off_t start)
+{
+    struct flock lock = {.l_type = type, .l_start = start, .l_len = 10};
+
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+/* Against others they hold; among the descriptors of one process they do not; closing one of these
+ * takes all away. */
+static void test_records(void **state)
+{
+    struct tree *tree = *state;
+    uint64_t first, second;
+    int host;
+
+    make(tree, "rw/db", "0123456789");
+    first = (uint64_t)open_name(tree, "rw/db", O_RDWR);
+    second = (uint64_t)open_name(tree, "rw/db", O_RDWR);
+    host = open(at(tree, "rw/db"), O_RDWR);
+    assert_int_equal(host_lock(host, F_WRLCK, 0), 0);
+    assert_int_equal(in_the_way(tree, first, 0), F_WRLCK);
+    assert_int_equal(lock(tree, first, F_SETLK, F_RDLCK, 0), -EAGAIN);
+    assert_int_equal(lock(tree, first, F_SETLK, F_WRLCK, 20), 0);
+    assert_int_equal(lock(tree, second, F_SETLK, F_WRLCK, 20), 0);
+    assert_int_equal(host_lock(host, F_WRLCK, 20), -1);
+    assert_int_equal(in_the_way(tree, first, 20), F_UNLCK);
+    assert_int_equal(CALL(tree->vm, close, second), 0);
+    assert_int_equal(host_lock(host, F_WRLCK, 20), 0);
+    assert_int_equal(host_lock(host, F_UNLCK, 0), 0);
+    /* Those of open files are of each one alone. */
+    second = (uint64_t)open_name(tree, "rw/db", O_RDWR);
+    assert_int_equal(lock(tree, first, F_OFD_SETLK, F_WRLCK, 0), 0);
+    assert_int_equal(lock(tree, second, F_OFD_SETLK, F_WRLCK, 0), -EAGAIN);
+    assert_int_equal(lock(tree, second, F_SETLK, F_WRLCK, 0), -EAGAIN);
+    assert_int_equal(CALL(tree->vm, close, first), 0);
+    assert_int_equal(lock(tree, second, F_OFD_SETLK, F_WRLCK, 0), 0);
+    /* A wait ends with the VM. */
+    assert_int_equal(host_lock(host, F_WRLCK, 40), 0);
+    tree->vm->stop = true;
+    assert_int_equal(lock(tree, second, F_SETLKW, F_WRLCK, 40), -EINTR);
+    tree->vm->stop = false;
+    assert_int_equal(close(host), 0);
+    assert_int_equal(lock(tree, second, F_SETLKW, F_WRLCK, 40), 0);
+}
+
+static void test_flock(void **state)
+{
+    struct tree *tree = *state;
+    uint64_t first, second, read_only;
+    int host;
+
+    make(tree, "rw/lock", "");
+    first = (uint64_t)open_name(tree, "rw/lock", O_RDONLY);
+    second = (uint64_t)open_name(tree, "rw/lock", O_RDONLY);
+    host = open(at(tree, "rw/lock"), O_RDONLY);
+    assert_int_equal(CALL(tree->vm, flock, first, LOCK_EX), 0);
+    assert_int_equal(CALL(tree->vm, flock, second, LOCK_SH | LOCK_NB), -EAGAIN);
+    assert_int_equal(flock(host, LOCK_SH | LOCK_NB), -1);
+    assert_int_equal(CALL(tree->vm, flock, first, LOCK_UN), 0);
+    assert_int_equal(flock(host, LOCK_SH | LOCK_NB), 0);
+    assert_int_equal(CALL(tree->vm, flock, second, LOCK_SH), 0);
+    assert_int_equal(CALL(tree->vm, flock, first, LOCK_EX | LOCK_NB), -EAGAIN);
+    assert_int_equal(close(host), 0);
+    /* Who only reads a file locks nobody out. */
+    read_only = (uint64_t)open_name(tree, "ro/file", O_RDONLY);
+    assert_int_equal(CALL(tree->vm, flock, read_only, LOCK_EX), 0);
+    host = open(at(tree, "ro/file"), O_RDONLY);
+    assert_int_equal(flock(host, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(close(host), 0);
+}
+
+/* ---- from file to file ------------------------------------------------------ */
+
+static void test_copies(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    const off_t offsets[2] = {2, 1};
+    uint64_t from, to;
+
+    make(tree, "rw/from", "0123456789");
+    make(tree, "/private/to", "abcdef");
+    from = (uint64_t)open_name(tree, "rw/from", O_RDWR);
+    to = (uint64_t)open_name(tree, "/private/to", O_RDWR);
+    memcpy(guest(vm, OTHER), offsets, sizeof(offsets));
+    assert_int_equal(CALL(vm, copy_file_range, from, OTHER, to, OTHER + 8, 3, 0), 3);
+    assert_int_equal(*(off_t *)guest(vm, OTHER), 5);
+    assert_int_equal(*(off_t *)guest(vm, OTHER + 8), 4);
+    check(tree, "/private/to", "a234ef");
+    assert_int_equal(CALL(vm, lseek, to, 0, SEEK_CUR), 0);
+    assert_int_equal(CALL(vm, copy_file_range, from, 0, to, 0, 100, 0), 10);
+    check(tree, "/private/to", "0123456789");
+    assert_int_equal(CALL(vm, copy_file_range, from, 0, from, 0, 100, 0), -EINVAL);
+    memcpy(guest(vm, OTHER), offsets, sizeof(offsets));
+    assert_int_equal(CALL(vm, sendfile, to, from, OTHER, 4), 4);
+    check(tree, "/private/to", "01234567892345");
+    vm->input = "input";
+    memcpy(guest(vm, OTHER), offsets, sizeof(offsets));
+    assert_int_equal(CALL(vm, splice, 0, 0, to, OTHER, 5, 0), 5);
+    check(tree, "/private/to", "01input7892345");
+    assert_int_equal(CALL(vm, lseek, to, 0, SEEK_CUR), 14);
+}
+
 /* Open directories and the working directory go along. */
 static void test_directories_that_move(void **state)
 {
@@ -537,6 +662,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
     };

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns locks on files: flock(2), and records by fcntl(2). Where the program may write they are the
+ * host's, so that they hold against other VMs and processes. The locks of an open file are those of
+ * our descriptor of it. Records that belong to a process cannot be those of our process, which has
+ * several VMs: each VM has one more descriptor of such a file, and they belong to that. Elsewhere
+ * each lock is granted, as nobody writes there: a program that only reads keeps nobody waiting.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "linux/calls.h"
+#include "linux/host_file.h"
+#include "linux/state.h"
+
+/* How often a program that waits for a lock asks for it. */
+#define LOCK_TURN_NS 10000000ull
+
+/* The descriptor that has the records of a file. */
+struct record_owner {
+    struct record_owner *next;
+    dev_t dev;
+    ino_t ino;
+    int fd;
+};
+
+static struct record_owner **find_owner(struct linux_state *state, const struct open_file *file)
+{
+    struct record_owner **at = &state->record_owners;
+
+    while (*at && ((*at)->ino != file->ino || (*at)->dev != file->dev))
+        at = &(*at)->next;
+    return at;
+}
+
+static void free_owner(struct linux_state *state, struct record_owner **at)
+{
+    struct record_owner *owner = *at;
+
+    *at = owner->next;
+    close(owner->fd);
+    vm_file_give_back(state->vm);
+    free(owner);
+}
+
+/* As wide as can be: records to read and to write are locked by it. */
+static int open_owner(const struct open_file *file)
+{
+    static const int modes[] = {O_RDWR, O_RDONLY, O_WRONLY};
+    const struct host_call call = {.fd = file->fd};
+    int fd = -1;
+
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]) && fd < 0; i++)
+        fd = host_open_anew(&call, modes[i] | O_NONBLOCK);
+    return fd;
+}
+
+/* The descriptor for the records of the file, or -ENOLCK. */
+static int owner_of(struct linux_state *state, const struct open_file *file)
+{
+    struct record_owner **at = find_owner(state, file), *owner = *at;
+
+    if (owner)
+        return owner->fd;
+    owner = vm_file_take(state->vm) ? malloc(sizeof(*owner)) : NULL;
+    if (!owner)
+        return -ENOLCK;
+    *owner = (struct record_owner){.dev = file->dev, .ino = file->ino, .fd = open_owner(file)};
+    if (owner->fd < 0) {
+        vm_file_give_back(state->vm);
+        free(owner);
+        return -ENOLCK;
+    }
+    *at = owner;
+    return owner->fd;
+}
+
+void locks_drop(struct linux_state *state, const struct open_file *file)
+{
+    struct record_owner **at = file->writable ? find_owner(state, file) : NULL;
+
+    if (at && *at)
+        free_owner(state, at);
+}
+
+void locks_fini(struct linux_state *state)
+{
+    while (state->record_owners)
+        free_owner(state, &state->record_owners);
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+/* A lock that is asked for: a record, or (command 0) the whole file. */
+struct request {
+    int fd, command, operation;
+    struct flock lock;
+    int64_t result;
+};
+
+static bool ask(void *arg, uint64_t *again_ns)
+{
+    struct request *request = arg;
+    int result = request->command ? fcntl(request->fd, request->command, &request->lock)
+                                  : flock(request->fd, request->operation | LOCK_NB);
+
+    request->result = result ? -errno : 0;
+    *again_ns = clock_deadline(LOCK_TURN_NS);
+    return request->result != -EAGAIN && request->result != -EACCES;
+}
+
+/* The host's lock must not block the thread of a VM, so it is asked for again and again. */
+static int64_t get_lock(struct linux_state *state, struct open_file *file, struct request *request,
+                        bool waits)
+{
+    uint64_t again;
+    int result = 0;
+
+    if (ask(request, &again) || !waits)
+        return request->result;
+    file->references++; /* another thread may close it meanwhile */
+    result = vm_wait(state->vm, ask, request, UINT64_MAX);
+    file_release(state, file);
+    return result ? result : request->result;
+}
+
+/* ---- the calls ----------------------------------------------------------- */
+
+/* Whether its locks are the host's. -ENOLCK: they would be, but each call opens it anew. */
+static int has_locks(const struct open_file *file)
+{
+    if (!file->writable || file->kind != FILE_REGULAR)
+        return 0;
+    return file->local ? 1 : -ENOLCK;
+}
+
+int64_t sys_flock(struct linux_state *state, const uint64_t arg[6])
+{
+    struct request request = {.operation = (int)(arg[1] & ~(uint64_t)LOCK_NB)};
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int locks;
+
+    if (request.operation != LOCK_SH && request.operation != LOCK_EX &&
+        request.operation != LOCK_UN)
+        return -EINVAL;
+    if (!file || file->status & O_PATH)
+        return -EBADF;
+    locks = has_locks(file);
+    request.fd = file->fd;
+    return locks > 0 ? get_lock(state, file, &request, !(arg[1] & LOCK_NB)) : locks;
+}
+
+/* Whether the range is one that Linux takes. From the end of a file on anything may be. */
+static int check_range(const struct open_file *file, const struct flock *lock)
+{
+    int64_t start = lock->l_whence == SEEK_CUR && file->kind == FILE_REGULAR ? file->position : 0;
+    int64_t end;
+
+    if (lock->l_whence == SEEK_END)
+        return 0;
+    if (__builtin_add_overflow(start, lock->l_start, &start))
+        return -EOVERFLOW;
+    if (start < 0)
+        return -EINVAL;
+    if (lock->l_len > 0)
+        return __builtin_add_overflow(start, lock->l_len - 1, &end) ? -EOVERFLOW : 0;
+    return start + lock->l_len < 0 ? -EINVAL : 0;
+}
+
+static int check_record(const struct open_file *file, uint64_t command, const struct flock *lock)
+{
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    bool of_file = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+
+    if ((lock->l_type != F_RDLCK && lock->l_type != F_WRLCK && lock->l_type != F_UNLCK) ||
+        (lock->l_whence != SEEK_SET && lock->l_whence != SEEK_CUR && lock->l_whence != SEEK_END))
+        return -EINVAL;
+    if (asks && lock->l_type == F_UNLCK)
+        return -EINVAL;
+    if (!asks && ((lock->l_type == F_RDLCK && !file_can_read(file)) ||
+                  (lock->l_type == F_WRLCK && !file_can_write(file))))
+        return -EBADF;
+    return of_file && lock->l_pid ? -EINVAL : check_range(file, lock);
+}
+
+/* Of the host's locks the program learns no process. */
+static int64_t get_record(struct linux_state *state, struct open_file *file,
+                          struct request *request)
+{
+    int64_t result = get_lock(state, file, request, false);
+
+    if (!result && request->lock.l_type != F_UNLCK && request->lock.l_pid > 0)
+        request->lock.l_pid = 0;
+    return result;
+}
+
+int64_t record_lock(struct linux_state *state, struct open_file *file, uint64_t command,
+                    uint64_t addr)
+{
+    bool of_file = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    struct request request = {.command = asks ? F_OFD_GETLK : F_OFD_SETLK};
+    int64_t result;
+
+    if (guest_get(state, addr, &request.lock, sizeof(request.lock)))
+        return -EFAULT;
+    result = check_record(file, command, &request.lock);
+    if (!result)
+        result = has_locks(file);
+    if (result < 0)
+        return result;
+    if (!result) {
+        request.lock.l_type = F_UNLCK;
+        return asks ? guest_put(state, addr, &request.lock, sizeof(request.lock)) : 0;
+    }
+    if (request.lock.l_whence == SEEK_CUR) {
+        request.lock.l_start += file->position; /* it was checked */
+        request.lock.l_whence = SEEK_SET;
+    }
+    request.lock.l_pid = 0;
+    request.fd = of_file ? file->fd : owner_of(state, file);
+    if (request.fd < 0)
+        return request.fd;
+    if (!asks)
+        return get_lock(state, file, &request, command == F_SETLKW || command == F_OFD_SETLKW);
+    result = get_record(state, file, &request);
+    return result ? result : guest_put(state, addr, &request.lock, sizeof(request.lock));
+}
