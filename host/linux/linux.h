@@ -12,6 +12,8 @@
 
 #include <ferry/ferry.h>
 
+#include "lib/address.h"
+
 struct ferry_vm;
 struct image_source;
 struct linux_state;
@@ -43,7 +45,7 @@ void linux_destroy(struct linux_state *state);
 
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
  * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread. */
-void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file,
+void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
                  const char *name);
 
 /* The name by which the program sees a file of the host that is to run, by malloc; NULL: there is

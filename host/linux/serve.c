@@ -54,14 +54,15 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     return 0;
 }
 
-void linux_begin(struct linux_state *state, uint64_t heap_start, const char *file, const char *name)
+void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
+                 const char *name)
 {
     char *real = program_path(state, file);
     bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
 
     free(state->program);
     state->program = real;
-    memory_init(state, heap_start);
+    memory_init(state, heap_start.value);
     task_name(state, by_descriptor ? real : name);
 }
 

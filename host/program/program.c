@@ -256,14 +256,16 @@ void program_close(struct program *program)
 
 /* ---- running ------------------------------------------------------------- */
 
-uint64_t program_entry(const struct program *program)
+struct guest_addr program_entry(const struct program *program)
 {
-    return program->loader ? program->loader->entry + program->loader_shift : program->image->entry;
+    const struct image *loader = program->loader;
+
+    return guest_addr(loader ? loader->entry + program->loader_shift : program->image->entry);
 }
 
-uint64_t program_end(const struct program *program)
+struct guest_addr program_end(const struct program *program)
 {
-    return program->image->end;
+    return guest_addr(program->image->end);
 }
 
 static uint64_t memory_of(const struct image *image)
@@ -292,9 +294,10 @@ int program_load(struct program *program, struct space *space, struct ferry_erro
                : image_load(program->loader, program->loader_shift, space, err);
 }
 
-void program_symbolize(const struct program *program, uint64_t addr, char *text, size_t bytes)
+void program_symbolize(const struct program *program, struct guest_addr addr, char *text,
+                       size_t bytes)
 {
-    image_symbolize(program->image, addr, text, bytes);
-    if (!text[0] && program->loader && addr >= program->loader_shift)
-        image_symbolize(program->loader, addr - program->loader_shift, text, bytes);
+    image_symbolize(program->image, addr.value, text, bytes);
+    if (!text[0] && program->loader && addr.value >= program->loader_shift)
+        image_symbolize(program->loader, addr.value - program->loader_shift, text, bytes);
 }

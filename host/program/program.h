@@ -43,8 +43,8 @@ int program_open(struct program *out, struct images *images, const struct progra
 void program_close(struct program *program);
 
 /* Where it begins to run, and where its heap may begin. */
-uint64_t program_entry(const struct program *program);
-uint64_t program_end(const struct program *program);
+struct guest_addr program_entry(const struct program *program);
+struct guest_addr program_end(const struct program *program);
 /* The memory that its images take at the start. */
 uint64_t program_memory_bytes(const struct program *program);
 
@@ -58,16 +58,18 @@ int program_load(struct program *program, struct space *space, struct ferry_erro
  * auxiliary vector with AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY, AT_UID..,
  * AT_SECURE, AT_RANDOM from getrandom, AT_HWCAP, AT_CLKTCK, AT_EXECFN, AT_PLATFORM,
  * FERRY_AT_CONTROL) in a stack of stack_bytes (at most limited by the space) below
- * FERRY_PROGRAM_HIGH. Returns the initial RSP.
+ * FERRY_PROGRAM_HIGH. *stack: the stack pointer to begin with.
  * -E2BIG: arguments and environment do not fit. */
 int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
-                  char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err);
+                  char *const *envp, struct guest_addr control, struct guest_addr *stack,
+                  struct ferry_error *err);
 
 /* Whether arguments and environment fit into a stack of stack_bytes. */
 bool program_stack_fits(const struct program *program, uint64_t stack_bytes, char *const *envp);
 
 /* Writes the function at a guest address into text, as "name+0x1f", or "" where there are no
  * symbols. See image_symbolize. */
-void program_symbolize(const struct program *program, uint64_t addr, char *text, size_t bytes);
+void program_symbolize(const struct program *program, struct guest_addr addr, char *text,
+                       size_t bytes);
 
 #endif

@@ -79,7 +79,7 @@ static uint64_t minimal_signal_stack(void)
 
 /* There is no AT_SYSINFO_EHDR, so C libraries ask for the time by system calls, and
  * AT_HWCAP2 is 0, so that they leave FSGSBASE alone. */
-static void put_aux(const struct program *program, struct writer *writer, uint64_t control_addr,
+static void put_aux(const struct program *program, struct writer *writer, struct guest_addr control,
                     const uint8_t random[RANDOM_BYTES], uint64_t *words)
 {
     const struct image *image = program->image, *loader = program->loader;
@@ -103,7 +103,7 @@ static void put_aux(const struct program *program, struct writer *writer, uint64
         {AT_PLATFORM, put(writer, platform, sizeof(platform))},
         {AT_RANDOM, put(writer, random, RANDOM_BYTES)},
         {AT_EXECFN, put(writer, program->name, strlen(program->name) + 1)},
-        {FERRY_AT_CONTROL, control_addr},
+        {FERRY_AT_CONTROL, control.value},
         {AT_NULL, 0},
     };
 
@@ -143,7 +143,8 @@ bool program_stack_fits(const struct program *program, uint64_t stack_bytes, cha
 }
 
 int program_stack(const struct program *program, struct space *space, uint64_t stack_bytes,
-                  char *const *envp, uint64_t control_addr, uint64_t *rsp, struct ferry_error *err)
+                  char *const *envp, struct guest_addr control, struct guest_addr *stack,
+                  struct ferry_error *err)
 {
     const struct start_size size = measure_start(program, envp);
     uint64_t total = size.all;
@@ -172,11 +173,12 @@ int program_stack(const struct program *program, struct space *space, uint64_t s
         return image_fail(err, -EFAULT, program->name, "its stack cannot be written");
 
     /* The words lie below all strings: total has room for both and the alignment. */
-    *rsp = (FERRY_PROGRAM_HIGH - size.strings - size.words) & ~(uint64_t)(STACK_ALIGN - 1);
-    words = (uint64_t *)(void *)(writer.host + (*rsp - writer.addr));
+    *stack =
+        guest_addr((FERRY_PROGRAM_HIGH - size.strings - size.words) & ~(uint64_t)(STACK_ALIGN - 1));
+    words = (uint64_t *)(void *)(writer.host + (stack->value - writer.addr));
     *words++ = size.args;
     words = put_vector(&writer, words, program->argv);
     words = put_vector(&writer, words, envp);
-    put_aux(program, &writer, control_addr, random, words);
+    put_aux(program, &writer, control, random, words);
     return 0;
 }

@@ -18,7 +18,7 @@ static void describe_rip(struct ferry_vm *vm, char *text, size_t bytes)
 {
     char symbol[200] = "";
 
-    program_symbolize(&vm->program, vm->exit.rip, symbol, sizeof symbol);
+    program_symbolize(&vm->program, guest_addr(vm->exit.rip), symbol, sizeof symbol);
     if (symbol[0])
         snprintf(text, bytes, "rip 0x%" PRIx64 " (%s)", vm->exit.rip, symbol);
     else

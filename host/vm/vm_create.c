@@ -177,16 +177,16 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                         struct ferry_error *err)
 {
     char *default_envp[] = {NULL};
-    uint64_t rsp = 0;
+    struct guest_addr stack = guest_addr(0);
 
-    int result =
-        program_stack(&vm->program, &vm->space, vm->stack_bytes,
-                      config->envp ? config->envp : default_envp, FERRY_SYSTEM_BASE, &rsp, err);
+    int result = program_stack(&vm->program, &vm->space, vm->stack_bytes,
+                               config->envp ? config->envp : default_envp,
+                               guest_addr(FERRY_SYSTEM_BASE), &stack, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
     /* A program begins with one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm,
-                         guest_addr(program_entry(&vm->program)), guest_addr(rsp), err);
+    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm, program_entry(&vm->program),
+                         stack, err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =

@@ -47,25 +47,25 @@ static int prepare(const struct ferry_vm *vm, const struct vm_exec *exec, struct
 
 /* The address of the control structure for the new program; 0: it must do without. What the program
  * before sent, received or owns by it, only that one knew. */
-static uint64_t control_for_next(const struct ferry_vm *vm)
+static struct guest_addr control_for_next(const struct ferry_vm *vm)
 {
     const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
     bool used = guest->out_head || guest->in_tail || guest->home_tail || guest->release_head ||
                 vm->direct_count;
 
-    return used ? 0 : FERRY_SYSTEM_BASE;
+    return guest_addr(used ? 0 : FERRY_SYSTEM_BASE);
 }
 
 static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
-    uint64_t rsp = 0;
+    struct guest_addr stack = guest_addr(0);
     int result = program_stack(&vm->program, &vm->space, exec->stack_bytes, exec->envp,
-                               control_for_next(vm), &rsp, NULL);
+                               control_for_next(vm), &stack, NULL);
 
     if (!result)
         result = program_load(&vm->program, &vm->space, NULL);
     if (!result)
-        result = vcpu_restart(cpu, guest_addr(program_entry(&vm->program)), guest_addr(rsp));
+        result = vcpu_restart(cpu, program_entry(&vm->program), stack);
     return result;
 }
 

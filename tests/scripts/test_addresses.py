@@ -24,11 +24,12 @@ BEFORE = """
 #include "kvm/guest_tables.h"
 #include "kvm/vcpu.h"
 #include "linux/vm_linux.h"
-#include "program/space.h"
+#include "program/program.h"
 void lines(struct endpoint *endpoint, struct pool *pool, struct transfer *transfer,
            struct ferry_payload *payload, struct units *units, struct kvm_vm *kvm,
            struct guest_tables *tables, struct vcpu *vcpu, struct space *space,
-           struct ferry_vm *vm, void *host)
+           struct ferry_vm *vm, void *host, struct program *program,
+           struct guest_addr *addr)
 {
 """
 
@@ -66,6 +67,10 @@ LINES = [
      "transfer->source = space_at(space, payload->addr, 1, SPACE_READ);"),
     ("space_move(space, endpoint->window_addr, 1, endpoint->receive_buffers_addr);",
      "space_move(space, endpoint->window.base, 1, endpoint->receive_buffers);"),
+    ("vcpu_create(vcpu, NULL, kvm, program_entry(program), *addr, NULL);",
+     "vcpu_create(vcpu, NULL, kvm, transfer->offset, *addr, NULL);"),
+    ("*addr = program_end(program);",
+     "transfer->offset = program_end(program);"),
     ("vm_copy_in(vm, host, guest_addr(payload->addr), 1);",
      "vm_copy_in(vm, host, payload->addr, 1);"),
     ("vm_copy_out(vm, endpoint_addr(endpoint, transfer->offset), host, 1);",

@@ -236,12 +236,13 @@ static const uint64_t *check_vectors(const struct fixture *fixture, uint64_t rsp
 
 /* The stack of a program that needs no loader. */
 static int stack(struct image *image, struct fixture *fixture, const char *const *argv,
-                 char *const *envp, uint64_t control, uint64_t *rsp, struct ferry_error *err)
+                 char *const *envp, uint64_t control, struct guest_addr *rsp,
+                 struct ferry_error *err)
 {
     const struct program program = {
         .image = image, .name = "/a/name", .argv = (char **)(uintptr_t)argv};
 
-    return program_stack(&program, &fixture->space, STACK, envp, control, rsp, err);
+    return program_stack(&program, &fixture->space, STACK, envp, guest_addr(control), rsp, err);
 }
 
 static void test_stack(void **state)
@@ -252,13 +253,13 @@ static void test_stack(void **state)
     struct image *image = must_open(&elf);
     struct fixture fixture;
     const uint64_t *aux;
-    uint64_t rsp;
+    struct guest_addr rsp;
 
     (void)state;
     load(&fixture, image);
     assert_int_equal(
         stack(image, &fixture, argv, (char *const *)envp, FERRY_SYSTEM_BASE, &rsp, NULL), 0);
-    aux = check_vectors(&fixture, rsp, argv, envp);
+    aux = check_vectors(&fixture, rsp.value, argv, envp);
     assert_int_equal(aux_value(aux, AT_PHDR), TEXT + 64);
     assert_int_equal(aux_value(aux, AT_PHENT), 56);
     assert_int_equal(aux_value(aux, AT_PHNUM), 3);
@@ -278,7 +279,7 @@ static void test_stack(void **state)
     assert_false(has_aux(aux, AT_SYSINFO_EHDR));
     assert_non_null(
         space_at(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - STACK), STACK, SPACE_WRITE));
-    assert_int_equal(space_prot(&fixture.space, guest_addr(rsp)), SPACE_READ | SPACE_WRITE);
+    assert_int_equal(space_prot(&fixture.space, rsp), SPACE_READ | SPACE_WRITE);
     assert_int_equal(space_prot(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - STACK - 1)), 0);
     fixture_fini(&fixture);
     image_close(image);
@@ -298,12 +299,12 @@ static void test_stack_alignment(void **state)
         struct fixture fixture;
         const uint64_t *aux;
         const uint8_t *random;
-        uint64_t rsp;
+        struct guest_addr rsp;
 
         memset(text, 'a', n);
         load(&fixture, image);
         assert_int_equal(stack(image, &fixture, argv, NULL, 0, &rsp, NULL), 0);
-        aux = check_vectors(&fixture, rsp, argv, (const char *const[]){NULL});
+        aux = check_vectors(&fixture, rsp.value, argv, (const char *const[]){NULL});
         random = look(&fixture, aux_value(aux, AT_RANDOM), sizeof(before));
         assert_memory_not_equal(random, before, sizeof(before));
         memcpy(before, random, sizeof(before));
@@ -321,7 +322,7 @@ static void test_stack_limit(void **state)
     char *argv[] = {big, NULL};
     struct fixture fixture;
     struct ferry_error err = {0};
-    uint64_t rsp = 1;
+    struct guest_addr rsp = guest_addr(1);
 
     (void)state;
     assert_non_null(big);
@@ -331,11 +332,11 @@ static void test_stack_limit(void **state)
     assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err),
                      -E2BIG);
     assert_non_null(strstr(err.text, "of 256 KiB at most"));
-    assert_int_equal(rsp, 1);
+    assert_int_equal(rsp.value, 1);
     assert_int_equal(space_prot(&fixture.space, guest_addr(FERRY_PROGRAM_HIGH - 1)), 0);
     big[STACK / 4 - PAGE] = '\0';
     assert_int_equal(stack(image, &fixture, (const char *const *)argv, NULL, 0, &rsp, &err), 0);
-    check_vectors(&fixture, rsp, (const char *const *)argv, (const char *const[]){NULL});
+    check_vectors(&fixture, rsp.value, (const char *const *)argv, (const char *const[]){NULL});
     fixture_fini(&fixture);
 
     fixture_init(&fixture, STACK - PAGE);

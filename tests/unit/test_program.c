@@ -176,7 +176,7 @@ static void test_script(void **state)
                                                      "two words", NULL});
     assert_string_equal(program.name, "/outer");
     assert_string_equal(program.file, "/elf");
-    assert_int_equal(program_entry(&program), TEXT + 0x1000);
+    assert_int_equal(program_entry(&program).value, TEXT + 0x1000);
     program_close(&program);
     /* A program that was given no argument at all, not even its name. */
     assert_int_equal(run(&disk, "/inner", argv + 3, &program, NULL), 0);
@@ -262,7 +262,7 @@ static void test_loader(void **state)
     struct disk disk;
     struct elf pie = make_elf();
     char text[64];
-    uint64_t rsp;
+    struct guest_addr rsp;
 
     (void)state;
     disk_init(&disk);
@@ -270,12 +270,13 @@ static void test_loader(void **state)
     add(&disk, "/ld.so", pie.byte, pie.bytes);
     make_dynamic(&pie, "/ld.so");
     assert_int_equal(run(&disk, "/ld.so", argv, &program, NULL), 0); /* names itself */
-    assert_int_equal(program_entry(&program), loader_at + 0x1000);
-    assert_int_equal(program_end(&program), program_at + 0x5000);
+    assert_int_equal(program_entry(&program).value, loader_at + 0x1000);
+    assert_int_equal(program_end(&program).value, program_at + 0x5000);
     fixture_init(&fixture, LIMIT);
-    assert_int_equal(program_stack(&program, &fixture.space, 1 << 20, NULL, 0, &rsp, NULL), 0);
+    assert_int_equal(
+        program_stack(&program, &fixture.space, 1 << 20, NULL, guest_addr(0), &rsp, NULL), 0);
     assert_int_equal(program_load(&program, &fixture.space, NULL), 0);
-    const uint64_t *words = (const uint64_t *)(const void *)look(&fixture, rsp, 400);
+    const uint64_t *words = (const uint64_t *)(const void *)look(&fixture, rsp.value, 400);
     assert_int_equal(aux_value(words, AT_BASE), loader_at);
     assert_int_equal(aux_value(words, AT_ENTRY), program_at + 0x1000);
     assert_int_equal(aux_value(words, AT_PHDR), program_at + sizeof(Elf64_Ehdr));
@@ -283,7 +284,7 @@ static void test_loader(void **state)
     assert_memory_equal(look(&fixture, loader_at, 0x1800), pie.byte, 0x1800);
     assert_int_equal(space_prot(&fixture.space, guest_addr(loader_at + 0x3000)),
                      SPACE_READ | SPACE_WRITE);
-    program_symbolize(&program, loader_at + 0x1101, text, sizeof(text));
+    program_symbolize(&program, guest_addr(loader_at + 0x1101), text, sizeof(text));
     assert_string_equal(text, "alpha+0x1");
     fixture_fini(&fixture);
     program_close(&program);
