@@ -102,6 +102,8 @@ struct linux_state;
     CALL(inotify_init1, sys_inotify_init1)         \
     CALL(inotify_add_watch, sys_inotify_add_watch) \
     CALL(inotify_rm_watch, sys_inotify_rm_watch)   \
+    /* memfd.c */                                  \
+    CALL(memfd_create, sys_memfd_create)           \
     /* poll.c */                                   \
     CALL(poll, sys_poll)                           \
     CALL(ppoll, sys_ppoll)                         \

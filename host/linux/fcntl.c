@@ -11,6 +11,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/shared.h"
 #include "linux/state.h"
 
 /* The flags that F_SETFL may change. */
@@ -75,6 +76,9 @@ int64_t sys_fcntl(struct linux_state *state, const uint64_t arg[6])
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
         return record_lock(state, file, arg[1], arg[2]);
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+        return file_seals(state, file, arg[1], arg[2]);
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_size(state, file, arg[1], (uint32_t)arg[2]);

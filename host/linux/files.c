@@ -11,6 +11,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/shared.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -174,14 +175,17 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return open_device(state, file->device, flags);
     if (file->kind == FILE_LIST)
         return open_list(state, flags);
-    if (!file_is_stream(file))
+    if (!file_is_stream(file) && !file_is_memfd(state, file))
         return reopen_path(state, file->path, flags);
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (!file_type(file)->reopen)
-        return -ENXIO;
     like = (struct open_file){.kind = file->kind, .status = file_status(flags), .fd = -1};
-    result = file_type(file)->reopen(state, file, &like);
+    if (file_is_memfd(state, file))
+        result = memfd_reopen(state, file, &like);
+    else if (file_type(file)->reopen)
+        result = file_type(file)->reopen(state, file, &like);
+    else
+        result = -ENXIO;
     return result ? result : open_kind(state, &like, flags);
 }
 

@@ -10,6 +10,7 @@
 #include <ferry/abi/layout.h>
 
 #include "linux/calls.h"
+#include "linux/shared.h"
 #include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
@@ -236,7 +237,8 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -ENODEV;
     if (type == MAP_SHARED_VALIDATE && flags & ~FLAGS_OF_OLD)
         return -EOPNOTSUPP;
-    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE)
+    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE &&
+        !(file_can_write(*file) && file_is_shareable(state, *file)))
         return -EACCES;
     return __builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX ? -EOVERFLOW : 0;
 }
@@ -259,7 +261,9 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
         prot |= SPACE_SHARED;
     if (!limits_allow(state, (uint64_t)addr, bytes, prot))
         return -ENOMEM;
-    if (file)
+    if (file && prot & SPACE_SHARED && file_is_shareable(state, file))
+        result = file_map_shared(state, file, (uint64_t)addr, bytes, prot, arg[5]);
+    else if (file)
         result = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
     else
         result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);

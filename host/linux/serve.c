@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/shared.h"
 #include "linux/state.h"
 #include "syscall_names.h"
 
@@ -74,6 +75,7 @@ void linux_destroy(struct linux_state *state)
     locks_fini(state);
     descriptors_fini(state);
     view_fini(state);
+    shared_fini(state);
     threads_fini(state);
     free(state->program);
     for (unsigned i = 0; i < MADE_FILES; i++) {

@@ -157,9 +157,12 @@ struct linux_state {
     struct refused refused_last;
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
-    struct epoll *epolls; /* all of them */
-    unsigned epoll_items; /* in all of them */
-    bool said_int80;      /* a 32-bit call was already said not to be offered */
+    struct shared_file *shared; /* shared.c */
+    size_t shared_count;
+    struct writable *memfds; /* what counts the contents of all of them; or NULL */
+    struct epoll *epolls;    /* all of them */
+    unsigned epoll_items;    /* in all of them */
+    bool said_int80;         /* a 32-bit call was already said not to be offered */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */

@@ -156,8 +156,8 @@ int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes)
 }
 
 /* Maps the file; the list is the caller's to change, in three reserved places. */
-static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int fd,
-                  uint64_t offset)
+static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int how,
+                  int fd, uint64_t offset)
 {
     uint64_t end = start + bytes;
     void *got;
@@ -167,8 +167,8 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
         return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
-    got = mmap(space->base + start, bytes, host_prot(rights(prot)),
-               MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
+    got = mmap(space->base + start, bytes, host_prot(rights(prot)), how | MAP_NORESERVE | MAP_FIXED,
+               fd, (off_t)offset);
     if (got == MAP_FAILED) {
         /* The old mapping may be gone by now, if the file system refused late. Never leave a hole
          * into which the kernel could put other memory of this process. */
@@ -193,7 +193,7 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
         return -ENOMEM;
     result = space_reserve_fresh(space, start, end, ALONE, 0);
     if (!result)
-        result = map_fd(space, start, bytes, prot, fd, offset);
+        result = map_fd(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
     if (!result)
         space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
     return result;
@@ -214,6 +214,16 @@ bool space_has_room(const struct space *space, struct guest_addr at, uint64_t by
            space_within_limit(space, space_charged_bytes(space, start, start + bytes), wanted);
 }
 
+/* Four reserved places, of which a cut takes two. */
+static void set_file_regions(struct space *space, uint64_t start, uint64_t file_end, uint64_t end,
+                             unsigned kind)
+{
+    if (start < file_end)
+        space_set_region(space, start, file_end, kind);
+    if (file_end < end)
+        space_set_region(space, file_end, end, kind | BEYOND);
+}
+
 int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
                    uint64_t file_bytes)
 {
@@ -229,14 +239,31 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
         return -ENOMEM;
     result = space_reserve_regions(space, 4);
     if (!result)
-        result = map_fd(space, start, bytes, prot & RIGHTS, fd, 0);
-    if (result)
-        return result;
-    if (start < file_end)
-        space_set_region(space, start, file_end, kind);
-    if (file_end < end)
-        space_set_region(space, file_end, end, kind | BEYOND);
-    return 0;
+        result = map_fd(space, start, bytes, prot & RIGHTS, MAP_PRIVATE, fd, 0);
+    if (!result)
+        set_file_regions(space, start, file_end, end, kind);
+    return result;
+}
+
+int space_map_shared(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
+                     int fd, uint64_t offset, uint64_t file_bytes)
+{
+    uint64_t start = at.value, end = start + bytes;
+    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
+    int result;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED) ||
+        offset & (PAGE - 1) || offset > INT64_MAX)
+        return -EINVAL;
+    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    result = space_reserve_regions(space, 4);
+    if (!result)
+        result = map_fd(space, start, bytes, prot & RIGHTS, MAP_SHARED, fd, offset);
+    if (!result)
+        set_file_regions(space, start, file_end, end,
+                         rights(prot & RIGHTS) | SHARED | CHARGED | ALONE);
+    return result;
 }
 
 int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
@@ -297,13 +324,13 @@ static unsigned with_rights(unsigned kind, unsigned prot)
 /* Whether the rights go beyond those that the mapping allows the program. */
 static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
 {
-    const unsigned shared_file = SHARED | ALONE;
+    const unsigned shared_file = SHARED | COPIED;
 
     for (size_t i = space_first_after(space, start); i < space->count; i++) {
         if (space->regions[i].start >= end)
             break;
         if (prot & SPACE_WRITE && (space->regions[i].prot & shared_file) == shared_file)
-            return true; /* files are read-only, and a shared mapping would write to one */
+            return true; /* the file is read-only, and a shared mapping would write to it */
     }
     return false;
 }

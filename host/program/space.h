@@ -71,6 +71,12 @@ int space_map_file(struct space *space, struct guest_addr start, uint64_t bytes,
  * touched. What was written is charged beside the copy. */
 int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
                    int fd, uint64_t file_bytes);
+/* Shared mapping of a memfd, file_bytes long from `offset` on, that is never cut short from now on
+ * (F_SEAL_SHRINK): the program's stores are the file's contents. Pages wholly beyond its end are
+ * mapped and cannot be touched. The charge is for what the stores make the file hold. -EPERM: the
+ * file may not be written. */
+int space_map_shared(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
+                     int fd, uint64_t offset, uint64_t file_bytes);
 /* Whether the limit allows space_map_copy. */
 bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
                     unsigned prot);

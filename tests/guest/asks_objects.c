@@ -567,6 +567,90 @@ static void wait_for_ever(const char *how)
         say(how, epoll_wait(set, &event, 1, -1));
 }
 
+static void *map(int fd, size_t bytes, int prot, long offset)
+{
+    void *at = mmap(NULL, bytes, prot, MAP_SHARED, fd, offset);
+
+    say("map", at == MAP_FAILED ? -1 : 0);
+    return at;
+}
+
+static void memory_files(void)
+{
+    int fd = memfd_create("name", MFD_CLOEXEC | MFD_ALLOW_SEALING), other;
+    char text[16] = "", *first, *second;
+    struct stat stat;
+
+    say("memfd", fd);
+    say_kind("it", fd);
+    say("flags", memfd_create("", 0x100));
+    say("nowhere", syscall(SYS_memfd_create, 1, 0));
+    say("write", write(fd, "hello", 5));
+    say("at", pread(fd, text, 5, 0));
+    say("seek", lseek(fd, 1, SEEK_SET));
+    say("longer", ftruncate(fd, 10000));
+    say("seals", fcntl(fd, F_GET_SEALS));
+    first = map(fd, 12288, PROT_READ | PROT_WRITE, 0);
+    second = map(fd, 4096, PROT_READ, 0);
+    first[1] = 'a';
+    first[9999] = 'z';
+    printf("%.5s\n", second);
+    say("read", read(fd, text, 4));
+    say("at", pread(fd, text + 4, 4, 9996));
+    printf("%.4s %d\n", text, text[7]);
+    say("write", pwrite(fd, "b", 1, 2));
+    printf("%.5s\n", first);
+    say("into itself", pread(fd, first + 4096, 5, 0));
+    printf("%.5s\n", first + 4096);
+    say("read-only", mprotect(first, 4096, PROT_READ));
+    say("writable", mprotect(first, 4096, PROT_READ | PROT_WRITE));
+    first[3] = 'c';
+    say("unmap", munmap(first, 12288));
+    printf("%.5s\n", second);
+    say("another", other = open("/proc/self/fd/3", O_RDONLY));
+    say("its position", read(other, text, 5));
+    printf("%.5s\n", text);
+    say("read only", write(other, "x", 1));
+    say("map to write", mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, other, 0) == MAP_FAILED ? -1 : 0);
+    say("seal writing", fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+    say("grow", ftruncate(fd, 20000));
+    munmap(second, 4096);
+    say("seal writing", fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL));
+    say("write", write(fd, "x", 1));
+    say("seals", fcntl(fd, F_GET_SEALS));
+    say("no more seals", fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
+    say("size", fstat(fd, &stat));
+    printf("size %ld, links %d\n", (long)stat.st_size, (int)stat.st_nlink);
+    close(other);
+    close(fd);
+    say("no seals", fd = memfd_create("", 0));
+    say("seals", fcntl(fd, F_GET_SEALS));
+    say("seal", fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+    close(fd);
+}
+
+/* A file in /tmp, which is in memory in a VM. */
+static void temporary_file(void)
+{
+    char name[] = "/tmp/asks_objects.XXXXXX", text[8] = "", *first, *second;
+    int fd = mkstemp(name);
+
+    say("file", fd);
+    say("unlink", unlink(name));
+    say("longer", ftruncate(fd, 8192));
+    first = map(fd, 8192, PROT_READ | PROT_WRITE, 0);
+    second = map(fd, 4096, PROT_READ, 4096);
+    memcpy(first + 4096, "stored", 7);
+    printf("%s\n", second);
+    say("read", pread(fd, text, 7, 4096));
+    printf("%s\n", text);
+    say("sync", msync(first, 8192, MS_SYNC));
+    say("longer still", ftruncate(fd, 12288));
+    munmap(first, 8192);
+    munmap(second, 4096);
+    say("close", close(fd));
+}
+
 /* Calls that are no objects, and that programs try. */
 static void odds(void)
 {
@@ -644,6 +728,8 @@ int main(int argc, char **argv)
     nested_sets();
     timers();
     sockets();
+    memory_files();
+    temporary_file();
     odds();
     waits();
     return 0;

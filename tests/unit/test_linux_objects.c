@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define EVENT (SCRATCH + PAGE)
@@ -111,6 +112,45 @@ static void test_closed_files_leave_their_sets(void **state)
     CALL(vm, close, (uint64_t)fds[1]);
 }
 
+/* A file in memory counts, and what was mapped for all to see is never cut short: we use the program's
+ * memory too. */
+static void test_memory_files(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t before = vm->space.used_bytes;
+    int64_t fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, "name"), MFD_ALLOW_SEALING), at;
+
+    assert_true(fd >= 0);
+    assert_int_equal(CALL(vm, pwrite64, (uint64_t)fd, DATA, 4 * PAGE, PAGE), 4 * PAGE);
+    assert_in_range(vm->space.used_bytes - before, 4 * PAGE, 6 * PAGE);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, 2 * PAGE), 0);
+    at = CALL(vm, mmap, 0, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, (uint64_t)fd, 0);
+    assert_true(at > 0);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, PAGE), -EBUSY);
+    assert_int_equal(
+        CALL(vm, fallocate, (uint64_t)fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE),
+        -EBUSY);
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc/self/fd/3"), O_RDWR), fd + 1);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd + 1, 0), -EBUSY);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, 8 * PAGE), 0);
+    /* What lay beyond its end when it was mapped cannot be reached, by us neither. */
+    assert_int_equal(CALL(vm, pread64, (uint64_t)fd, (uint64_t)at + PAGE, PAGE, 0), PAGE);
+    assert_int_equal(CALL(vm, pread64, (uint64_t)fd, (uint64_t)at + 2 * PAGE, PAGE, 0), -EFAULT);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)at, 4 * PAGE), 0);
+    CALL(vm, close, (uint64_t)fd);
+    CALL(vm, close, (uint64_t)fd + 1);
+    assert_in_range(vm->space.used_bytes - before, 0, PAGE);
+    fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, ""), 0);
+    assert_int_equal(CALL(vm, fallocate, (uint64_t)fd, 0, 0, 2 * MEMORY), -ENOSPC);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, 2 * MEMORY), -ENOSPC);
+    /* A mapping that outlives its descriptor counts on. */
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, MEMORY / 4), 0);
+    assert_true(CALL(vm, mmap, 0, MEMORY / 4, PROT_READ | PROT_WRITE, MAP_SHARED, (uint64_t)fd, 0) >
+                0);
+    CALL(vm, close, (uint64_t)fd);
+    assert_true(vm->space.used_bytes - before >= MEMORY / 4);
+}
+
 /* What cannot be handed to the program is not left open. */
 static void test_pairs_are_made_whole_or_not(void **state)
 {
@@ -142,8 +182,11 @@ static void test_stop_ends_waits_for_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_pipes_count_as_memory),         TEST(test_sets_within_sets_are_bounded),
-        TEST(test_closed_files_leave_their_sets), TEST(test_pairs_are_made_whole_or_not),
+        TEST(test_pipes_count_as_memory),
+        TEST(test_sets_within_sets_are_bounded),
+        TEST(test_closed_files_leave_their_sets),
+        TEST(test_pairs_are_made_whole_or_not),
+        TEST(test_memory_files),
         TEST(test_stop_ends_waits_for_objects),
     };
 
