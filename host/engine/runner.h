@@ -24,6 +24,9 @@ struct runner {
     uint64_t deadline_ns; /* when its time limit is reached; 0: never */
     /* Hook: the time limit is reached. Under the ticker's lock, perhaps repeatedly. */
     void (*time_over)(struct runner *runner);
+    uint64_t alarm_ns; /* when its alarm rings, once; 0: never. Under the ticker's lock */
+    /* Hook: the alarm rings. Under the ticker's lock. */
+    void (*alarm)(struct runner *runner);
     /* Hook: makes the guest exit. Only while the VM is among the running ones. */
     void (*kick)(struct runner *runner);
 

@@ -70,6 +70,17 @@ void ticker_add(struct ticker *ticker, struct runner *runner)
     lock_drop(&ticker->lock);
 }
 
+void ticker_alarm(struct ticker *ticker, struct runner *runner, uint64_t moment_ns)
+{
+    lock_take(&ticker->lock);
+    runner->alarm_ns = moment_ns == CLOCK_NEVER ? 0 : moment_ns;
+    if (moment_ns < ticker->next_limit_ns) {
+        ticker->next_limit_ns = moment_ns;
+        end_wait(ticker);
+    }
+    lock_drop(&ticker->lock);
+}
+
 void ticker_remove(struct ticker *ticker, struct runner *runner)
 {
     lock_take(&ticker->lock);
@@ -174,7 +185,13 @@ static uint64_t look_at_watched(struct ticker *ticker)
     return next;
 }
 
-/* Ends VMs whose time is over. */
+static void look_again(struct ticker *ticker, uint64_t moment_ns)
+{
+    if (moment_ns && moment_ns < ticker->next_limit_ns)
+        ticker->next_limit_ns = moment_ns;
+}
+
+/* Ends VMs whose time is over, and rings the alarms that are due. */
 static void enforce_limits(struct ticker *ticker, uint64_t now)
 {
     lock_assert_held(&ticker->lock);
@@ -182,12 +199,15 @@ static void enforce_limits(struct ticker *ticker, uint64_t now)
         return;
     ticker->next_limit_ns = CLOCK_NEVER;
     for (struct runner *runner = ticker->running; runner; runner = runner->next_running) {
-        if (!runner->deadline_ns)
-            continue;
-        if (now >= runner->deadline_ns)
+        if (runner->alarm_ns && now >= runner->alarm_ns) {
+            runner->alarm_ns = 0;
+            runner->alarm(runner);
+        }
+        look_again(ticker, runner->alarm_ns);
+        if (runner->deadline_ns && now >= runner->deadline_ns)
             runner->time_over(runner);
-        else if (runner->deadline_ns < ticker->next_limit_ns)
-            ticker->next_limit_ns = runner->deadline_ns;
+        else
+            look_again(ticker, runner->deadline_ns);
     }
 }
 

@@ -38,7 +38,7 @@ struct ticker {
     bool stopping;
     struct runner *running;
     struct runner *watched;
-    uint64_t next_limit_ns; /* the earliest time limit, or one that is over */
+    uint64_t next_limit_ns; /* the earliest time limit or alarm, or one that is over */
 
     char pad[64];
     atomic_uint events;              /* a futex: counts up to end a wait, under any lock or none */
@@ -66,6 +66,10 @@ void ticker_report(struct ticker *ticker, struct runner *runner);
  * it had done before was processed then), or after the last look. So a VM that exits more often
  * than that by itself is never disturbed, and its batches stay whole. */
 uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns);
+
+/* The VM's alarm rings at that moment, in place of the one that was set before; CLOCK_NEVER: it does
+ * not. Any thread. */
+void ticker_alarm(struct ticker *ticker, struct runner *runner, uint64_t moment_ns);
 
 /* A loan that was released could not be closed: the next tick tries again. Any thread. */
 void ticker_stuck(struct ticker *ticker);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Private to the personality: the system calls that are offered, and their functions. A handler
- * returns the call's result or a negative errno; -EINTR from a call that blocks means that the VM
- * is being stopped.
+ * returns the call's result or a negative errno; -EINTR from a call that blocks means that a signal
+ * waits or that the VM is being stopped.
  */
 #ifndef FERRY_HOST_LINUX_CALLS_H
 #define FERRY_HOST_LINUX_CALLS_H
@@ -200,12 +200,18 @@ struct linux_state;
     /* signal_send.c */                            \
     CALL(rt_sigqueueinfo, sys_rt_sigqueueinfo)     \
     CALL(rt_tgsigqueueinfo, sys_rt_tgsigqueueinfo) \
-    CALL(alarm, sys_alarm)                         \
-    CALL(getitimer, sys_getitimer)                 \
-    CALL(setitimer, sys_setitimer)                 \
     CALL(kill, sys_kill)                           \
     CALL(tkill, sys_tkill)                         \
     CALL(tgkill, sys_tgkill)                       \
+    /* alarm.c */                                  \
+    CALL(alarm, sys_alarm)                         \
+    CALL(getitimer, sys_getitimer)                 \
+    CALL(setitimer, sys_setitimer)                 \
+    CALL(timer_create, sys_timer_create)           \
+    CALL(timer_settime, sys_timer_settime)         \
+    CALL(timer_gettime, sys_timer_gettime)         \
+    CALL(timer_getoverrun, sys_timer_getoverrun)   \
+    CALL(timer_delete, sys_timer_delete)           \
     /* limits.c */                                 \
     CALL(getrlimit, sys_getrlimit)                 \
     CALL(setrlimit, sys_setrlimit)                 \

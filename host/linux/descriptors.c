@@ -67,8 +67,11 @@ void file_release(struct linux_state *state, struct open_file *file)
     /* A stream ends with the last open file of it: opening /dev/stdin makes another one. */
     if (file->kind == FILE_INPUT && state->files[FILE_INPUT] == 1)
         stream_close_input(vm_stream(state->vm));
-    else if (file->kind == FILE_OUTPUT && state->files[FILE_OUTPUT] == 1)
+    else if (file->kind == FILE_OUTPUT && state->files[FILE_OUTPUT] == 1) {
+        state->thread->signals.patient = true; /* what was written is not lost */
         stream_close_output(vm_stream(state->vm));
+        state->thread->signals.patient = false;
+    }
     file_free(state, file);
 }
 

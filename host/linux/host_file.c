@@ -462,7 +462,9 @@ static int64_t call_by_helper(struct linux_state *state, struct host_call *call)
         return -ENOMEM;
     }
     pthread_detach(thread);
+    state->thread->signals.patient = true; /* as Linux waits for a disk */
     vm_await(state->vm, &helper->done);
+    state->thread->signals.patient = false;
     lock_take(&helper->lock);
     helper->abandoned = !atomic_load(&helper->done);
     bool abandoned = helper->abandoned;

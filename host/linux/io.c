@@ -86,7 +86,7 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
             put = -EAGAIN; /* there is no room for the rest */
     } while (file_waited(state, file, POLLOUT, &put));
     file_release(state, file);
-    return done && put != -EINTR ? (int64_t)done : put;
+    return done ? (int64_t)done : put;
 }
 
 int64_t file_write_from(struct linux_state *state, struct open_file *file, uint64_t addr,

@@ -112,9 +112,21 @@ static uint64_t due_ns(const struct rlimit *limit)
     return due ? due : NS_PER_S; /* Linux takes 0 for a second */
 }
 
+static int watch(struct linux_state *state, const struct rlimit *limit)
+{
+    uint64_t due = due_ns(limit), alarm = alarms_cpu_due(state);
+
+    return vm_watch_cpu(state->vm, alarm < due ? alarm : due);
+}
+
 static int set_cpu(struct linux_state *state, const struct rlimit *limit)
 {
-    return vm_watch_cpu(state->vm, due_ns(limit)) ? -EPERM : 0;
+    return watch(state, limit) ? -EPERM : 0;
+}
+
+int limits_watch_cpu(struct linux_state *state)
+{
+    return watch(state, &state->limits[RLIMIT_CPU]);
 }
 
 enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
@@ -133,6 +145,7 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
         set_cpu(state, limit);
     }
+    alarms_look_cpu(state);
     return LINUX_RESUME;
 }
 

@@ -107,6 +107,8 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
 /* Whether a signal waits for linux_deliver, which needs the registers of the program and may change
  * them. */
 bool linux_has_signal(struct linux_state *state, struct linux_thread *thread);
+/* Whether a signal ends the wait of the call that this thread makes. */
+bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread);
 enum linux_next linux_deliver(struct linux_state *state, struct linux_thread *thread,
                               struct vcpu *cpu, int *status);
 

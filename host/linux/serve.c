@@ -141,7 +141,7 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     call->status = current.status;
     if (current.next != LINUX_RESUME)
         return current.next;
-    if (call->result == -EINTR && vm_stopping(state->vm))
+    if (vm_stopping(state->vm))
         return LINUX_STOPPED;
     vm_set_result(call->cpu, (uint64_t)call->result);
     return signals_deliver(state, call->cpu, call, &call->status);

@@ -18,6 +18,7 @@ bool signal_interrupts(struct linux_state *state)
 {
     const struct linux_thread *self = state->thread;
 
+    alarms_look(state);
     return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
 }
 
@@ -152,4 +153,10 @@ enum linux_next linux_deliver(struct linux_state *state, struct linux_thread *th
 {
     state->thread = thread;
     return signals_deliver(state, cpu, NULL, status);
+}
+
+bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
+{
+    state->thread = thread;
+    return thread->call && !thread->signals.patient && signal_interrupts(state);
 }

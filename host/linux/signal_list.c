@@ -54,6 +54,8 @@ int signal_post(struct linux_state *state, struct linux_thread *thread,
     if (!(taker->signals.blocked & signal_bit(info->signo)) &&
         signal_is_ignored(state, info->signo))
         return 0;
+    if (taker != state->thread || taker->signals.blocked & signal_bit(info->signo))
+        vm_interrupt(state->vm); /* another thread may take it, or wait for it */
     return enqueue(state, thread ? &thread->signals.list : &state->signals.list, info);
 }
 
@@ -100,6 +102,8 @@ int signal_take(struct linux_state *state, struct linux_thread *thread, uint64_t
     if (!pending)
         return 0;
     *info = dequeue(state, list, lowest(pending));
+    if (info->code == SI_TIMER)
+        alarms_taken(state, info);
     return info->signo;
 }
 
@@ -109,12 +113,38 @@ uint64_t signal_pending(const struct linux_state *state, const struct linux_thre
     return (thread->signals.list.pending | state->signals.list.pending) & set;
 }
 
+static bool add_overrun(struct signal_list *list, int32_t timer, uint64_t times)
+{
+    for (unsigned i = 0; i < list->queued; i++) {
+        struct signal_info *info = &list->queue[i];
+        uint64_t room = (uint64_t)(INT32_MAX - info->overrun);
+
+        if (info->code != SI_TIMER || info->timer != timer)
+            continue;
+        info->overrun += (int32_t)(times < room ? times : room);
+        return true;
+    }
+    return false;
+}
+
+bool signal_add_overrun(struct linux_state *state, int32_t timer, uint64_t times)
+{
+    bool found = add_overrun(&state->signals.list, timer, times);
+
+    for (struct linux_thread *thread = state->threads; thread && !found; thread = thread->next)
+        found = add_overrun(&thread->signals.list, timer, times);
+    return found;
+}
+
+static void drop(struct linux_state *state, struct signal_list *list, int signo)
+{
+    while (list->pending & signal_bit(signo))
+        dequeue(state, list, signo);
+}
+
 void signal_drop(struct linux_state *state, int signo)
 {
-    struct signal_list *lists[] = {&state->signals.list, &state->thread->signals.list};
-
-    for (unsigned i = 0; i < 2; i++) {
-        while (lists[i]->pending & signal_bit(signo))
-            dequeue(state, lists[i], signo);
-    }
+    drop(state, &state->signals.list, signo);
+    for (struct linux_thread *thread = state->threads; thread; thread = thread->next)
+        drop(state, &thread->signals.list, signo);
 }

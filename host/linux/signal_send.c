@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "linux/calls.h"
 #include "linux/signal_state.h"
@@ -105,34 +104,4 @@ int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     return queue_to(state, state->thread,
                     (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2], arg[3]);
-}
-
-/* ---- timers -------------------------------------------------------------- */
-
-/* A timer that is not running can be asked for and stopped. To start one would be to promise a
- * signal whose handler does not run. */
-int64_t sys_getitimer(struct linux_state *state, const uint64_t arg[6])
-{
-    const struct itimerval none = {0};
-
-    return (uint32_t)arg[0] > ITIMER_PROF ? -EINVAL : guest_put(state, arg[1], &none, sizeof(none));
-}
-
-int64_t sys_setitimer(struct linux_state *state, const uint64_t arg[6])
-{
-    struct itimerval timer = {0};
-
-    if ((uint32_t)arg[0] > ITIMER_PROF)
-        return -EINVAL;
-    if (arg[1] && guest_get(state, arg[1], &timer, sizeof(timer)))
-        return -EFAULT;
-    if (timer.it_value.tv_sec || timer.it_value.tv_usec)
-        return -ENOSYS;
-    return arg[2] ? sys_getitimer(state, (const uint64_t[6]){arg[0], arg[2]}) : 0;
-}
-
-int64_t sys_alarm(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    return (uint32_t)arg[0] ? -ENOSYS : 0;
 }

@@ -21,6 +21,9 @@
 #define HANDLER_DEFAULT 0
 #define HANDLER_IGNORE  1
 
+struct linux_state;
+struct linux_thread;
+
 /* As the kernel's struct sigaction on x86-64. */
 struct signal_action {
     uint64_t handler, flags, restorer, mask;
@@ -65,6 +68,7 @@ struct thread_signals {
     /* While a wait has a mask of its own: the mask before, which the frame of a handler keeps. */
     uint64_t blocked_before;
     bool has_before;
+    bool patient;     /* no signal ends a wait of the call being served */
     uint64_t awaited; /* the call being served returns when one of these is sent */
     struct signal_stack stack;
     struct signal_list list; /* sent to this thread alone */
@@ -79,15 +83,30 @@ struct process_signals {
     unsigned queued; /* on all lists */
 };
 
+#define ALARMS_MAX 64
+
+/* A timer that sends a signal. */
+struct alarm {
+    bool used;
+    bool of_cpu; /* it counts processor time */
+    int clock, signo, notify;
+    struct linux_thread *thread; /* NULL: the signal is for the process */
+    uint64_t value;
+    uint64_t due_ns, interval_ns; /* UINT64_MAX: it does not run; 0: once */
+    int32_t overrun;              /* of the signal that was taken last */
+};
+
+struct alarms {
+    struct alarm table[ALARMS_MAX]; /* those of setitimer first */
+    uint64_t next_ns; /* when the first that counts real time is due; 0 or UINT64_MAX */
+};
+
 static inline uint64_t signal_bit(int signo)
 {
     return 1ull << (signo - 1);
 }
 
 #define SIGNALS_NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
-
-struct linux_state;
-struct linux_thread;
 
 /* ---- signal_list.c ------------------------------------------------------- */
 
@@ -101,10 +120,22 @@ int signal_take(struct linux_state *state, struct linux_thread *thread, uint64_t
 /* Of these, the ones that are pending for the thread. */
 uint64_t signal_pending(const struct linux_state *state, const struct linux_thread *thread,
                         uint64_t set);
+/* Counts further expirations of a timer whose signal is pending. False: none is. */
+bool signal_add_overrun(struct linux_state *state, int32_t timer, uint64_t times);
 /* Drops all that are pending of that number. */
 void signal_drop(struct linux_state *state, int signo);
 /* Whether it does nothing when it is delivered. */
 bool signal_is_ignored(const struct linux_state *state, int signo);
+
+/* ---- alarm.c ------------------------------------------------------------- */
+
+/* Sends the signals of timers that are due: those of real time; those of processor time. */
+void alarms_look(struct linux_state *state);
+void alarms_look_cpu(struct linux_state *state);
+/* The processor time at which the first is due; UINT64_MAX: none. */
+uint64_t alarms_cpu_due(const struct linux_state *state);
+/* A signal of a timer was taken. */
+void alarms_taken(struct linux_state *state, const struct signal_info *info);
 
 /* ---- signals.c ----------------------------------------------------------- */
 

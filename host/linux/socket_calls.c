@@ -59,7 +59,7 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
     } while (put > 0 && done < bytes);
     file_release(state, file);
     free(memory);
-    return done && put != -EINTR ? (int64_t)done : put;
+    return done ? (int64_t)done : put;
 }
 
 static int64_t send_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
@@ -161,7 +161,7 @@ int64_t socket_receive(struct linux_state *state, struct open_file *file,
         if (all && got > 0 && done < bytes)
             got = -EAGAIN;
     } while (waits && file_waited(state, file, POLLIN, &got));
-    if (done && got != -EINTR)
+    if (done)
         got = pieces_copy(state, pieces, count, 0, memory, done, true) ? -EFAULT : (int64_t)done;
     file_release(state, file);
     free(memory);
@@ -263,7 +263,7 @@ static int64_t several(struct linux_state *state, const uint64_t arg[6], bool on
         done += result >= 0;
         flags |= only_first_waits ? MSG_DONTWAIT : 0;
     }
-    return done && result != -EINTR ? done : result;
+    return done ? done : result;
 }
 
 int64_t sys_sendmmsg(struct linux_state *state, const uint64_t arg[6])

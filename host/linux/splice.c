@@ -94,7 +94,7 @@ static int64_t from_file(struct linux_state *state, struct open_file *in, struct
         if (in->kind == FILE_REGULAR && got > 0)
             in->position = position + (put > 0 ? put : 0);
         if (put <= 0)
-            return done && put != -EINTR ? (int64_t)done : put;
+            return done ? (int64_t)done : put;
         done += (uint64_t)put;
         if (put < got || got < THROUGH_BYTES)
             break;

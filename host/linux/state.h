@@ -146,6 +146,7 @@ struct linux_state {
     uint64_t heap_start, heap_break,
         heap_mapped; /* heap_mapped: page boundary at or after the break */
     struct process_signals signals;
+    struct alarms alarms;
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
@@ -339,6 +340,9 @@ void limits_init(struct linux_state *state);
 /* Whether RLIMIT_AS and RLIMIT_DATA allow to map the range with these rights (and SPACE_SHARED) in
  * place of what is mapped there. */
 bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot);
+
+/* Watches the processor time for the next limit or timer. 0 or a negative errno. */
+int limits_watch_cpu(struct linux_state *state);
 
 /* ---- serve.c ------------------------------------------------------------- */
 

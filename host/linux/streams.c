@@ -155,8 +155,8 @@ static int64_t error_put(struct linux_state *state, struct open_file *file, cons
             if (file->status & O_NONBLOCK)
                 return done ? (int64_t)done : -EAGAIN;
             /* Before it blocks, as before any wait, others get the messages they wait for. */
-            if (vm_sleep(state->vm, 0) == -EINTR)
-                return -EINTR;
+            if (vm_sleep(state->vm, 0) == -EINTR || signal_interrupts(state))
+                return done ? (int64_t)done : -EINTR;
             poll(&ready, 1, ERROR_POLL_MS);
             continue;
         }

@@ -6,6 +6,7 @@
 #include <sys/times.h>
 #include <time.h>
 
+#include "lib/clock.h"
 #include "linux/calls.h"
 #include "linux/state.h"
 
@@ -147,12 +148,27 @@ int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)(clock_ns(CLOCK_BOOTTIME) / NS_PER_TICK);
 }
 
+/* Sleeps; if a signal ends that, the rest is told at `left`, unless it is 0. */
+static int64_t sleep_for(struct linux_state *state, uint64_t nanoseconds, uint64_t left)
+{
+    uint64_t deadline = clock_deadline(nanoseconds), now;
+    int64_t result = vm_sleep(state->vm, nanoseconds);
+    struct timespec rest;
+
+    if (result != -EINTR || !left)
+        return result;
+    now = clock_now();
+    now = deadline > now ? deadline - now : 0;
+    rest = (struct timespec){.tv_sec = (time_t)(now / NS_PER_S), .tv_nsec = (long)(now % NS_PER_S)};
+    return guest_put(state, left, &rest, sizeof(rest)) ? -EFAULT : result;
+}
+
 int64_t sys_nanosleep(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t nanoseconds;
     int result = arg[0] ? time_get(state, arg[0], &nanoseconds) : -EFAULT;
 
-    return result ? result : vm_sleep(state->vm, nanoseconds);
+    return result ? result : sleep_for(state, nanoseconds, arg[1]);
 }
 
 int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
@@ -171,7 +187,7 @@ int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
         return result;
     if (arg[1] & TIMER_ABSTIME)
         nanoseconds = time_until(clock, nanoseconds);
-    return nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
+    return nanoseconds ? sleep_for(state, nanoseconds, arg[1] & TIMER_ABSTIME ? 0 : arg[3]) : 0;
 }
 
 /* Nobody else is there to wake the program. */

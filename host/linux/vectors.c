@@ -91,7 +91,7 @@ static int64_t read_pieces(struct linux_state *state, struct open_file *file,
             return -EINTR;
         got = file_read_to(state, file, (uintptr_t)pieces[i].iov_base, pieces[i].iov_len);
         if (got < 0)
-            return done && got != -EINTR ? done : got;
+            return done ? done : got;
         done += got;
         if ((uint64_t)got < pieces[i].iov_len)
             break;
@@ -157,7 +157,7 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
             return -EINTR;
         put = file_write_from(state, file, (uintptr_t)pieces[i].iov_base, part);
         if (put < 0)
-            return done && put != -EINTR ? done : put;
+            return done ? done : put;
         done += put;
         if ((uint64_t)put < part)
             break;

@@ -96,8 +96,13 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm);
  * UINT64_MAX: never. On the VM's thread. */
 int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 
-/* Sleeps; -EINTR when the VM is told to stop. UINT64_MAX: for ever. */
+/* Sleeps; -EINTR when a signal waits or the VM is told to stop. UINT64_MAX: for ever. */
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);
+
+/* Interrupts all threads of the program, in the guest and in waits, so that each looks whether a
+ * signal waits for it; and does so at a moment of CLOCK_MONOTONIC, UINT64_MAX: never. */
+void vm_interrupt(struct ferry_vm *vm);
+void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns);
 
 /* Whether the VM was told to stop: for work that is long and never waits. */
 bool vm_stopping(struct ferry_vm *vm);

@@ -270,7 +270,7 @@ static ssize_t write_all(struct stream *stream, const char *src, size_t bytes)
         else if (taken != -EAGAIN)
             result = (int)taken;
     }
-    return done == bytes || (done && result != -EINTR) ? (ssize_t)done : result;
+    return done ? (ssize_t)done : result;
 }
 
 ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)

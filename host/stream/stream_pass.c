@@ -127,5 +127,5 @@ ssize_t stream_pass(struct stream *stream, size_t bytes)
         else
             done += (size_t)passed; /* 0: another thread took it */
     }
-    return done && result != -EINTR ? (ssize_t)done : result;
+    return done ? (ssize_t)done : result;
 }

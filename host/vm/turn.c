@@ -20,6 +20,11 @@ void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu)
     lock_drop(&vm->runner.serving);
 }
 
+static bool signal_ends_wait(struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    return vcpu->runs && linux_ends_wait(vm->personality, vcpu->runs);
+}
+
 /* While the VM is made nobody serves it, and nobody else could have a turn: opening its loader may
  * wait for a file system. */
 static bool begin_wait(struct ferry_vm *vm, void **who)
@@ -28,7 +33,7 @@ static bool begin_wait(struct ferry_vm *vm, void **who)
     if (!vm->served)
         return true;
     lock_assert_held(&vm->runner.serving);
-    if (vm->ending)
+    if (vm->ending || signal_ends_wait(vm, vm->served))
         return false;
     vm_give_way(vm, vm->served);
     return true;
@@ -38,7 +43,7 @@ static bool end_wait(struct ferry_vm *vm, void *who)
 {
     if (who)
         vm_serve(vm, who);
-    return !vm->ending;
+    return !vm->ending && !(who && signal_ends_wait(vm, who));
 }
 
 const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "lib/clock.h"
+#include "linux/vm_linux.h"
 
 static struct ferry_vm *vm_of(struct runner *runner)
 {
@@ -17,6 +18,11 @@ static void time_over(struct runner *runner)
 }
 
 /* All messages are taken at an exit of any CPU. One that is about to leave the guest makes one. */
+static void alarm_rings(struct runner *runner)
+{
+    vm_interrupt(vm_of(runner));
+}
+
 static void kick(struct runner *runner)
 {
     struct ferry_vm *vm = vm_of(runner);
@@ -40,6 +46,7 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->vcpu_count = 1;
     vm->first_cpu.fd = -1;
     vm->runner.time_over = time_over;
+    vm->runner.alarm = alarm_rings;
     vm->runner.kick = kick;
     lock_init(&vm->lock, LOCK_VM);
     lock_init(&vm->runner.serving, LOCK_SERVING);

@@ -63,6 +63,17 @@ void vm_wake(struct ferry_vm *vm)
     endpoint_wake(vm->endpoint);
 }
 
+void vm_interrupt(struct ferry_vm *vm)
+{
+    vm_kick(vm);
+    endpoint_wake(vm->endpoint);
+}
+
+void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns)
+{
+    ticker_alarm(&vm->engine->ticker, &vm->runner, moment_ns);
+}
+
 int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
 {
     uint64_t deadline = clock_deadline(timeout_ns), again = UINT64_MAX;

@@ -11,13 +11,13 @@ from subprocess import PIPE
 from harness import FERRY, PATIENCE, FerryTest, Result, box, guest, main, pipe_command
 
 
-def both(program, *arguments, options=()):
+def both(program, *arguments, options=(), stdin=subprocess.DEVNULL):
     """(status, output, errors) of a guest program as a process, and in a VM."""
     command = [guest(program), *arguments]
     runs = []
     for words in (command, [FERRY, "run", *options, *command]):
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, env={}, check=False,
+            words, stdin=stdin, capture_output=True, env={}, check=False,
             timeout=PATIENCE,
         )  # fmt: skip
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode
@@ -69,6 +69,22 @@ class Process(FerryTest):
         self.assertGreater(len(host[1].splitlines()), 70)
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_timers_interrupt_as_on_the_host(self):
+        silent, held = os.pipe()
+        try:
+            host, vm = both("alarms", stdin=silent)
+        finally:
+            os.close(silent)
+            os.close(held)
+        self.assertGreater(len(host[1].splitlines()), 25)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_a_timer_without_a_handler_ends_the_program(self):
+        host, vm = both("alarms", "alarm")
+        self.assertEqual((vm[0], vm[1]), (host[0], host[1]), vm[2])
+        self.assertEqual(vm[0], 128 + signal.SIGALRM)
 
     def test_a_fault_that_no_handler_can_take_ends_the_program(self):
         for how in ("blocked", "nowhere"):

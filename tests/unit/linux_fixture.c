@@ -168,6 +168,16 @@ int vm_set_vectors(struct vcpu *cpu, const void *area)
     return 0;
 }
 
+void vm_interrupt(struct ferry_vm *vm)
+{
+    vm->interrupts++;
+}
+
+void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns)
+{
+    vm->alarm_ns = moment_ns;
+}
+
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 {
     vm->stack_bytes = bytes;

@@ -73,6 +73,8 @@ struct ferry_vm {
     bool stop;             /* what blocks returns -EINTR */
     bool stop_after_write; /* the next write is the last that works */
     uint64_t slept_ns;
+    unsigned interrupts; /* of its threads */
+    uint64_t alarm_ns;
     unsigned sleeps;
     char line[256]; /* the last of the log */
     unsigned lines;
