@@ -14,6 +14,8 @@
 #include "options.h"
 #include "words.h"
 
+#define MOST_THREADS 1024 /* the library's */
+
 /* Above every character, so that optopt tells long options from short ones. */
 enum {
     OPT_MEM = 256,
@@ -24,6 +26,7 @@ enum {
     OPT_RW_LIMIT,
     OPT_ENV,
     OPT_TIMEOUT,
+    OPT_THREADS,
     OPT_MODE,
     OPT_IMMEDIATE,
     OPT_DEFERRED,
@@ -42,6 +45,7 @@ static const struct option long_options[] = {
     {"rw-limit", required_argument, NULL, OPT_RW_LIMIT},
     {"env", required_argument, NULL, OPT_ENV},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"threads", required_argument, NULL, OPT_THREADS},
     {"mode", required_argument, NULL, OPT_MODE},
     {"immediate", no_argument, NULL, OPT_IMMEDIATE},
     {"deferred", no_argument, NULL, OPT_DEFERRED},
@@ -225,6 +229,19 @@ static int set_memory(struct options *options, const char *word)
     return 0;
 }
 
+static int set_threads(struct options *options, const char *word)
+{
+    char *end;
+    unsigned long count = strtoul(word, &end, 10);
+
+    if (*word < '1' || *word > '9' || *end || count > MOST_THREADS) {
+        say("--threads '%s': not a number of threads; write one from 1 to %d", word, MOST_THREADS);
+        return STATUS_USAGE;
+    }
+    options->threads = (uint32_t)count;
+    return 0;
+}
+
 static int set_option(struct options *options, int option, const char *word)
 {
     switch (option) {
@@ -236,6 +253,8 @@ static int set_option(struct options *options, int option, const char *word)
             return STATUS_USAGE;
         }
         return 0;
+    case OPT_THREADS:
+        return set_threads(options, word);
     case OPT_RO:
         return add_directory(options->read_only, "--ro", word);
     case OPT_ROOT:

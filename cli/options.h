@@ -14,6 +14,7 @@ enum stats_format { STATS_NONE, STATS_TABLE, STATS_JSON };
 
 struct options {
     uint64_t memory_bytes;      /* 0: the library's default */
+    uint32_t threads;           /* likewise */
     uint64_t timeout_ns;        /* 0: none */
     GPtrArray *env;             /* of char *, NULL-terminated once parsed */
     GPtrArray *read_only;       /* likewise: absolute paths of directories */

@@ -64,6 +64,7 @@ static int set_state(struct vcpu *vcpu, const struct kvm *kvm, struct guest_addr
     boot_sregs(&sregs, vcpu->number);
     if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
         return -errno;
+    vcpu->run->s.regs.sregs = sregs;
     int result = set_msrs(vcpu, err);
     if (result < 0)
         return result;
@@ -314,6 +315,32 @@ void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
         boot_user_segments(&vcpu->run->s.regs.sregs);
         vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
     }
+}
+
+int vcpu_copy_vectors(const struct vcpu *to, const struct vcpu *from)
+{
+    struct kvm_xsave state;
+
+    if (ioctl(from->fd, KVM_GET_XSAVE, &state) < 0 || ioctl(to->fd, KVM_SET_XSAVE, &state) < 0)
+        return -errno;
+    return 0;
+}
+
+void vcpu_go_on_as(struct vcpu *to, const struct vcpu *from, uint64_t stack)
+{
+    const struct kvm_sregs *source = &from->run->s.regs.sregs;
+    struct kvm_sregs *sregs = &to->run->s.regs.sregs;
+
+    to->run->s.regs.regs = from->run->s.regs.regs;
+    to->run->s.regs.regs.rax = 0;
+    if (stack)
+        to->run->s.regs.regs.rsp = stack;
+    boot_user_segments(sregs);
+    sregs->ds = source->ds;
+    sregs->es = source->es;
+    sregs->fs = source->fs;
+    sregs->gs = source->gs;
+    to->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 
 /* --- its clock ------------------------------------------------------------------ */

@@ -18,14 +18,18 @@
 #include "kvm/kvm.h"
 #include "kvm/kvm_vm.h"
 
+#define VCPU_ROUSED 8
+
 struct vcpu {
     int fd;           /* -1: it was not made */
     uint32_t number;  /* from 0 on */
     pthread_t thread; /* of the host, that runs it; valid once the thread is started */
     void *runs;       /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
-    atomic_bool in_guest; /* it is in KVM_RUN, or about to be */
-    atomic_uint wakes;    /* counts up to end a sleep of its thread: a futex */
+    atomic_bool in_guest;             /* it is in KVM_RUN, or about to be */
+    atomic_uint wakes;                /* counts up to end a sleep of its thread: a futex */
+    struct vcpu *roused[VCPU_ROUSED]; /* whose sleep this thread ends when it gives way */
+    unsigned roused_count;
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;
@@ -98,6 +102,12 @@ int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr s
 /* Returns from a stub to the program, at `next`, whatever privilege level the CPU entered the stub
  * with. */
 void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next);
+
+/* Gives `to` the floating-point and vector state of `from`, and then all else: `to` goes on as `from`
+ * does, with result 0, on another stack (0: the same). The second is done after the last change of
+ * `from`. Both CPUs are out of the guest. */
+int vcpu_copy_vectors(const struct vcpu *to, const struct vcpu *from);
+void vcpu_go_on_as(struct vcpu *to, const struct vcpu *from, uint64_t stack);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
 uint64_t vcpu_ticks(const struct vcpu *vcpu, uint64_t nanoseconds);

@@ -186,7 +186,15 @@ struct linux_state;
     CALL(times, sys_times)                         \
     CALL(nanosleep, sys_nanosleep)                 \
     CALL(clock_nanosleep, sys_clock_nanosleep)     \
+    /* futexes.c */                                \
     CALL(futex, sys_futex)                         \
+    CALL(futex_waitv, sys_futex_waitv)             \
+    /* threads.c */                                \
+    CALL(clone, sys_clone)                         \
+    CALL(clone3, sys_clone3)                       \
+    CALL(exit, sys_exit)                           \
+    CALL(gettid, sys_gettid)                       \
+    CALL(set_tid_address, sys_set_tid_address)     \
     /* signals.c */                                \
     CALL(rt_sigaction, sys_rt_sigaction)           \
     CALL(rt_sigprocmask, sys_rt_sigprocmask)       \
@@ -247,12 +255,9 @@ struct linux_state;
     CALL(execve, sys_execve)                       \
     CALL(execveat, sys_execveat)                   \
     /* process.c */                                \
-    CALL(exit, sys_exit)                           \
-    CALL(exit_group, sys_exit)                     \
+    CALL(exit_group, sys_exit_group)               \
     CALL(getpid, sys_pid)                          \
-    CALL(gettid, sys_pid)                          \
     CALL(getpgrp, sys_pid)                         \
-    CALL(set_tid_address, sys_pid)                 \
     CALL(getpgid, sys_pid_of)                      \
     CALL(getsid, sys_pid_of)                       \
     CALL(getppid, sys_ppid)                        \

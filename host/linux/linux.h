@@ -61,6 +61,7 @@ enum linux_next {
     LINUX_EXIT,    /* the program ends with exit code `status` */
     LINUX_SIGNAL,  /* the program ends by signal `status` (abort, SIGPIPE) */
     LINUX_STOPPED, /* the VM is being stopped: do not resume */
+    LINUX_ENDED,   /* only the thread ends */
 };
 
 struct linux_call {
@@ -81,6 +82,9 @@ const char *linux_refused(const struct linux_state *state);
 
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
+
+/* This thread ends, and nothing is done for it in the program's memory. */
+void linux_drop_thread(struct linux_state *state, struct linux_thread *thread);
 
 /* The thread that a program begins with. */
 struct linux_thread *linux_first_thread(struct linux_state *state);

@@ -14,7 +14,7 @@
 /* getrandom gives at most so much in one call. */
 #define RANDOM_MAX ((32ull << 20) - 1)
 
-int64_t sys_exit(struct linux_state *state, const uint64_t arg[6])
+int64_t sys_exit_group(struct linux_state *state, const uint64_t arg[6])
 {
     state->thread->call->next = LINUX_EXIT;
     state->thread->call->status = (int)(arg[0] & 0xff);

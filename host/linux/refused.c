@@ -235,15 +235,9 @@ static void look_at_memory(struct linux_state *state, uint64_t bytes)
 
 /* ---- calls --------------------------------------------------------------- */
 
-static bool wants_thread(struct linux_state *state, const struct linux_call *call)
+static bool wants_thread(const struct linux_call *call)
 {
-    uint64_t flags = 0;
-
-    if (call->number == SYS_clone)
-        flags = call->arg[0];
-    else if (call->number == SYS_clone3 && guest_get(state, call->arg[0], &flags, sizeof(flags)))
-        flags = 0;
-    return flags & CLONE_THREAD;
+    return (call->number == SYS_clone || call->number == SYS_clone3) && call->result == -EAGAIN;
 }
 
 static void look_at_call(struct linux_state *state, const struct linux_call *call)
@@ -253,11 +247,7 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
     case SYS_clone3:
     case SYS_fork:
     case SYS_vfork:
-        if (wants_thread(state, call))
-            keep(state, false, "another thread: a VM runs one, and no option allows more");
-        else
-            keep(state, false,
-                 "another process: a VM runs one; make each program a stage of its own");
+        keep(state, false, "another process: a VM runs one; make each program a stage of its own");
         break;
     case SYS_socket:
         /* Name services and agents are asked by sockets of AF_UNIX, and done without. */
@@ -278,7 +268,10 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
         look_at_memory(state, call->arg[1]);
     else if (call->number == SYS_mremap && call->result == -ENOMEM)
         look_at_memory(state, call->arg[2]);
-    else if (never)
+    else if (wants_thread(call))
+        keep(state, false, "another thread: it has as many as --threads allows, or the host");
+    else if (never ||
+             ((call->number == SYS_clone || call->number == SYS_clone3) && call->result == -ENOSYS))
         look_at_call(state, call);
     else if (state->thread->call->named && call->result < 0)
         look_at_file(state, call);

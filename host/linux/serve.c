@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/futexes.h"
 #include "linux/shared.h"
 #include "linux/state.h"
 #include "syscall_names.h"
@@ -40,6 +41,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     clock_gettime(CLOCK_REALTIME, &state->started);
     for (unsigned i = 0; i < MADE_FILES; i++)
         state->made[i] = -1;
+    futex_init(state);
     signals_init(state, config->ignore_sigpipe);
     limits_init(state);
     result = threads_init(state);
@@ -64,6 +66,7 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     free(state->program);
     state->program = real;
     memory_init(state, heap_start.value);
+    threads_begin(state);
     task_name(state, by_descriptor ? real : name);
 }
 
@@ -137,6 +140,8 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     call->thread->call = &current;
     call->given = call->number;
     serve(state, call);
+    if (current.next == LINUX_ENDED)
+        return LINUX_ENDED; /* the thread is gone */
     call->thread->call = NULL;
     call->status = current.status;
     if (current.next != LINUX_RESUME)

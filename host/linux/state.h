@@ -80,6 +80,17 @@ struct descriptor {
 
 /* ---- threads (threads.c, task.c, signals.c) ------------------------------ */
 
+#define FUTEX_QUEUES 64
+
+/* A thread that waits for a word. It lies on the stack of the call that waits. */
+struct futex_wait {
+    struct futex_wait *next, *previous; /* of its queue; NULL: it was woken */
+    struct linux_thread *thread;
+    uint64_t addr;
+    uint32_t bitset;
+    bool pi; /* for a lock with priority inheritance, which it is given by its holder */
+};
+
 #define TASK_NAME_BYTES 16
 
 /* Values that can be set and asked for, and change nothing in a VM. */
@@ -110,6 +121,8 @@ struct current_call {
 struct linux_thread {
     struct linux_thread *next; /* of the process */
     int32_t id;
+    bool ended;        /* the first one, which stays until the program ends */
+    uint64_t clear_id; /* the word that is zeroed and woken at its end; 0: none */
     struct thread_signals signals;
     struct task task;
     struct current_call *call; /* NULL: it is in no call */
@@ -154,6 +167,10 @@ struct linux_state {
     /* The one whose call is being served; while a call waits, others have this place. All else is
      * the process's. */
     struct linux_thread *thread;
+    unsigned thread_count; /* that have not ended */
+    int32_t last_id;
+    int first_status; /* what the first one exited with */
+    struct futex_wait futexes[FUTEX_QUEUES];
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
     uint64_t objects; /* that were ever made: objects.c */
@@ -323,9 +340,13 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
 
 /* ---- threads.c ----------------------------------------------------------- */
 
+/* NULL: there is none. */
+struct linux_thread *thread_find(struct linux_state *state, int32_t id);
 /* The program's first thread; -ENOMEM. */
 int threads_init(struct linux_state *state);
 void threads_fini(struct linux_state *state);
+/* Another program begins; the calling thread is the only one, and the first from here on. */
+void threads_begin(struct linux_state *state);
 
 /* ---- task.c -------------------------------------------------------------- */
 
@@ -358,5 +379,7 @@ int int80_translate(struct linux_call *call);
 
 /* The timespec at `addr` in nanoseconds, UINT64_MAX if there is none (addr 0). */
 int time_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds);
+/* The time left until a moment of that clock of the host; 0: it is past. */
+uint64_t time_until(int clock, uint64_t nanoseconds);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns clocks, sleeping, and waiting on a futex, which for one thread is sleeping. */
+/* Owns clocks and sleeping. */
 #include <errno.h>
-#include <linux/futex.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <time.h>
@@ -14,8 +13,6 @@
 #define TICKS_PER_S  100
 #define NS_PER_TICK  (NS_PER_S / TICKS_PER_S)
 #define CLOCK_ABSENT (-1)
-
-#define LOCK_PI2 13 /* which headers of Linux before 5.14 do not name */
 
 /* The clock id that clock_getcpuclockid and pthread_getcpuclockid make of a process or thread: its
  * number inverted, above three bits that choose one of its times. There is only one thread to ask
@@ -75,8 +72,7 @@ int time_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds)
     return 0;
 }
 
-/* The time left until a moment of that clock; 0: it is past. */
-static uint64_t time_until(int clock, uint64_t nanoseconds)
+uint64_t time_until(int clock, uint64_t nanoseconds)
 {
     uint64_t now = clock_ns(clock);
 
@@ -188,103 +184,4 @@ int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
     if (arg[1] & TIMER_ABSTIME)
         nanoseconds = time_until(clock, nanoseconds);
     return nanoseconds ? sleep_for(state, nanoseconds, arg[1] & TIMER_ABSTIME ? 0 : arg[3]) : 0;
-}
-
-/* Nobody else is there to wake the program. */
-static int64_t futex_wait(struct linux_state *state, const uint64_t arg[6], bool absolute)
-{
-    int clock = arg[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
-    uint64_t nanoseconds;
-    uint32_t value;
-    int result = time_get(state, arg[3], &nanoseconds);
-
-    if (result)
-        return result;
-    if (arg[0] & 3)
-        return -EINVAL;
-    if (guest_get(state, arg[0], &value, sizeof(value)))
-        return -EFAULT;
-    if (value != (uint32_t)arg[2])
-        return -EAGAIN;
-    if (absolute)
-        nanoseconds = time_until(clock, nanoseconds);
-    result = nanoseconds ? vm_sleep(state->vm, nanoseconds) : 0;
-    return result ? result : -ETIMEDOUT;
-}
-
-/* A lock with priority inheritance, whose word names its holder. There is no other thread that
- * could hold it, so this never waits. */
-static int64_t futex_lock(struct linux_state *state, const uint64_t arg[6])
-{
-    const uint32_t self = LINUX_PID;
-    uint32_t word;
-
-    if (arg[0] & 3)
-        return -EINVAL;
-    if (guest_get(state, arg[0], &word, sizeof(word)))
-        return -EFAULT;
-    if (word & FUTEX_TID_MASK)
-        return (word & FUTEX_TID_MASK) == self ? -EDEADLK : -ESRCH;
-    return guest_put(state, arg[0], &self, sizeof(self));
-}
-
-static int64_t futex_unlock(struct linux_state *state, const uint64_t arg[6])
-{
-    const uint32_t nobody = 0;
-    uint32_t word;
-
-    if (arg[0] & 3)
-        return -EINVAL;
-    if (guest_get(state, arg[0], &word, sizeof(word)))
-        return -EFAULT;
-    if ((word & FUTEX_TID_MASK) != LINUX_PID)
-        return -EPERM;
-    return guest_put(state, arg[0], &nobody, sizeof(nobody));
-}
-
-/* The part that the waking calls have in common: no thread waits. */
-static int64_t futex_wake(struct linux_state *state, const uint64_t arg[6])
-{
-    uint32_t value;
-
-    if (arg[0] & 3)
-        return -EINVAL;
-    /* One that threads alone share is known by its address and not looked at. */
-    if (!(arg[1] & FUTEX_PRIVATE_FLAG) && guest_get(state, arg[0], &value, sizeof(value)))
-        return -EFAULT;
-    if ((arg[1] & FUTEX_CMD_MASK) != FUTEX_CMP_REQUEUE)
-        return 0;
-    if (guest_get(state, arg[0], &value, sizeof(value)))
-        return -EFAULT;
-    return value == (uint32_t)arg[5] ? 0 : -EAGAIN;
-}
-
-int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
-{
-    uint32_t command = (uint32_t)(arg[1] & FUTEX_CMD_MASK);
-    bool timed = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == LOCK_PI2;
-
-    if (arg[1] & FUTEX_CLOCK_REALTIME && !timed)
-        return -ENOSYS;
-    switch (command) {
-    case FUTEX_WAIT:
-        return futex_wait(state, arg, false);
-    case FUTEX_WAIT_BITSET:
-        return (uint32_t)arg[5] ? futex_wait(state, arg, true) : -EINVAL;
-    case FUTEX_WAKE_BITSET:
-        return (uint32_t)arg[5] ? futex_wake(state, arg) : -EINVAL;
-    case FUTEX_WAKE:
-    case FUTEX_WAKE_OP:
-    case FUTEX_REQUEUE:
-    case FUTEX_CMP_REQUEUE:
-        return futex_wake(state, arg);
-    case FUTEX_LOCK_PI:
-    case LOCK_PI2:
-    case FUTEX_TRYLOCK_PI:
-        return futex_lock(state, arg);
-    case FUTEX_UNLOCK_PI:
-        return futex_unlock(state, arg);
-    default:
-        return -ENOSYS;
-    }
 }

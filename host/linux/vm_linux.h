@@ -13,6 +13,7 @@
 struct ferry_vm;
 struct image_source;
 struct kvm_regs;
+struct linux_thread;
 struct space;
 struct stream;
 struct vcpu;
@@ -119,6 +120,18 @@ typedef bool (*vm_ready_fn)(void *arg, uint64_t *again_ns);
  * arrived, vm_wake was called), at most timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or
  * -EINTR when the VM is told to stop. */
 int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns);
+
+/* A CPU for another thread of the program. -EAGAIN: there may be no more threads. */
+int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out);
+/* That CPU runs the thread from where the caller goes on, with result 0 and another stack (0: the
+ * same) and segment base of FS. */
+void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
+                  struct linux_thread *thread, uint64_t stack, uint64_t fs);
+/* The thread on that CPU, which is the caller's own, waits until vm_rouse, at most until the
+ * deadline: 0, also for no reason; -ETIMEDOUT; -EINTR when the VM is told to stop. It begins to wait
+ * before another thread is served, so a vm_rouse that comes later is never lost. */
+int vm_suspend(struct ferry_vm *vm, struct vcpu *cpu, uint64_t deadline);
+void vm_rouse(struct ferry_vm *vm, struct vcpu *cpu);
 
 /* A line for the log at debug level (the command's --verbose). */
 void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));

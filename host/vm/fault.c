@@ -263,7 +263,7 @@ bool fault_serve(struct ferry_vm *vm, struct vcpu *vcpu, const struct fault *fau
     enum linux_next next = linux_fault(vm->personality, vcpu->runs, vcpu, &fault->info, &status);
 
     if (next != LINUX_SIGNAL || status != fault->info.signo)
-        return syscall_goes_on(vm, next, status);
+        return syscall_goes_on(vm, vcpu, next, status);
     report_fault(vm, fault);
     return false;
 }

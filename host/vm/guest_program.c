@@ -71,7 +71,7 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
     if (next == LINUX_RESUME && vcpu->runs && linux_has_signal(vm->personality, vcpu->runs) &&
         vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu))
         next = linux_deliver(vm->personality, vcpu->runs, vcpu, &status);
-    return syscall_goes_on(vm, next, status);
+    return syscall_goes_on(vm, vcpu, next, status);
 }
 
 static const struct guest_exit exits[] = {

@@ -116,9 +116,9 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
     unsigned refused = 0;
     bool on = true;
 
-    while (on && !vm->stop && !vm->ending) {
+    while (on && !vm->stop && !vm_must_leave(vm, vcpu)) {
         int result = stay(vm, vcpu);
-        if (vm->ending)
+        if (vm_must_leave(vm, vcpu))
             break;
         if (result < 0) {
             on = serve_error(vm, vcpu, result, &refused);

@@ -4,6 +4,7 @@
 
 #include "linux/vm_linux.h"
 #include "vm/report.h"
+#include "vm/turn.h"
 
 uint64_t vm_fs(struct vcpu *cpu)
 {
@@ -70,9 +71,9 @@ void vm_set_gs(struct vcpu *cpu, uint64_t base)
     vcpu_set_gs(cpu, base);
 }
 
-bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
+bool syscall_goes_on(struct ferry_vm *vm, struct vcpu *vcpu, enum linux_next next, int status)
 {
-    if (vm->ending)
+    if (vm_must_leave(vm, vcpu))
         return false; /* another thread ended the program during a wait of this one */
     switch (next) {
     case LINUX_RESUME:
@@ -82,6 +83,9 @@ bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status)
         return false;
     case LINUX_SIGNAL:
         report_signal(vm, status);
+        return false;
+    case LINUX_ENDED:
+        vcpu->runs = NULL;
         return false;
     case LINUX_STOPPED:
     default:
@@ -98,7 +102,7 @@ bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_cal
     vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, next);
     enum linux_next how = linux_serve(vm->personality, call);
 
-    return syscall_goes_on(vm, how, call->status);
+    return syscall_goes_on(vm, vcpu, how, call->status);
 }
 
 bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu)

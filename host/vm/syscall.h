@@ -19,6 +19,6 @@ bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_cal
                         const struct boot_frame *next);
 
 /* Does to the program what the personality decided. True: the program goes on. */
-bool syscall_goes_on(struct ferry_vm *vm, enum linux_next next, int status);
+bool syscall_goes_on(struct ferry_vm *vm, struct vcpu *vcpu, enum linux_next next, int status);
 
 #endif

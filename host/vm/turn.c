@@ -2,8 +2,11 @@
 /* The turns of a VM's threads in the VMM, and waits, during which others have theirs. */
 #include "vm/turn.h"
 
+#include <errno.h>
+
 #include "lib/clock.h"
 #include "linux/linux.h"
+#include "linux/vm_linux.h"
 #include "vm/vm_memory.h"
 
 void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu)
@@ -14,15 +17,43 @@ void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu)
         linux_now_serves(vm->personality, vcpu->runs);
 }
 
+/* Those that were roused are woken only now: they would find that it is not their turn. */
 void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    (void)vcpu;
     lock_drop(&vm->runner.serving);
+    for (unsigned i = 0; i < vcpu->roused_count; i++)
+        clock_futex_wake(&vcpu->roused[i]->wakes);
+    vcpu->roused_count = 0;
+}
+
+void vm_rouse(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    lock_assert_held(&vm->runner.serving);
+    struct vcpu *served = vm->served;
+
+    atomic_fetch_add(&vcpu->wakes, 1);
+    if (served->roused_count < VCPU_ROUSED)
+        served->roused[served->roused_count++] = vcpu;
+    else
+        clock_futex_wake(&vcpu->wakes);
 }
 
 static bool signal_ends_wait(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     return vcpu->runs && linux_ends_wait(vm->personality, vcpu->runs);
+}
+
+/* It may have written what the receiver waits for, and now waits for something else. */
+int vm_suspend(struct ferry_vm *vm, struct vcpu *vcpu, uint64_t deadline)
+{
+    uint32_t seen = atomic_load(&vcpu->wakes);
+
+    if (vm_must_leave(vm, vcpu) || vm->stop || signal_ends_wait(vm, vcpu))
+        return -EINTR;
+    runner_send_gathered(&vm->runner);
+    int result = vm_doze(vm, vcpu, seen, deadline);
+    bool ends = vm_must_leave(vm, vcpu) || vm->stop || signal_ends_wait(vm, vcpu);
+    return ends ? -EINTR : result;
 }
 
 /* While the VM is made nobody serves it, and nobody else could have a turn: opening its loader may
@@ -33,7 +64,7 @@ static bool begin_wait(struct ferry_vm *vm, void **who)
     if (!vm->served)
         return true;
     lock_assert_held(&vm->runner.serving);
-    if (vm->ending || signal_ends_wait(vm, vm->served))
+    if (vm_must_leave(vm, vm->served) || signal_ends_wait(vm, vm->served))
         return false;
     vm_give_way(vm, vm->served);
     return true;
@@ -43,7 +74,7 @@ static bool end_wait(struct ferry_vm *vm, void *who)
 {
     if (who)
         vm_serve(vm, who);
-    return !vm->ending && !(who && signal_ends_wait(vm, who));
+    return !vm_must_leave(vm, who) && !(who && signal_ends_wait(vm, who));
 }
 
 const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};

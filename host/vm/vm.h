@@ -54,14 +54,16 @@ struct ferry_vm {
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
 
-    struct budget_share mappings, files; /* of this process; each counts how much it may take */
+    struct budget_share mappings, files;   /* of this process; each counts how much it may take */
+    uint32_t space_mappings, cpu_mappings; /* parts of what it uses of the first */
 
     void *user; /* the embedder's */
     uint64_t timeout_ns;
     struct runner runner; /* as ticker and poller know it; its deadline is set at start */
-    /* Both under runner.serving: */
+    /* Under runner.serving: */
     struct vcpu *served; /* whose exit is being served */
     bool ending;         /* a thread ended the program: the others leave it */
+    struct vcpu *only;   /* its thread begins another program: the others end; NULL: none does */
     timer_t cpu_timer;   /* of cpu_time.c, if cpu_watched */
     bool cpu_watched;
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */

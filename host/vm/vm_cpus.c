@@ -7,10 +7,18 @@
 
 #include "lib/clock.h"
 #include "lib/thread.h"
+#include "linux/vm_linux.h"
 #include "vm/guest_run.h"
 #include "vm/turn.h"
+#include "vm/vm_memory.h"
 
 /* --- threads of the host ---------------------------------------------------------- */
+
+/* What the thread of a further CPU is given. */
+struct cpu_start {
+    struct ferry_vm *vm;
+    struct vcpu *vcpu;
+};
 
 /* Tells the others that the program ends. The first who calls it has filled in vm->exit. */
 static void end_all(struct ferry_vm *vm)
@@ -31,13 +39,137 @@ static bool await_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     return !vm->ending;
 }
 
+/* The thread of this CPU ends, as another begins a new program. */
+static void leave_alone(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    if (vcpu->runs)
+        linux_drop_thread(vm->personality, vcpu->runs);
+    vcpu->runs = NULL;
+    vm_rouse(vm, vm->only);
+}
+
 void vm_run_threads(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     while (await_thread(vm, vcpu)) {
         guest_run(vm, vcpu);
-        if (vcpu->runs || vm->stop) /* else only this thread has ended */
+        if (!vm->stop && !vm->ending && vm->only && vm->only != vcpu)
+            leave_alone(vm, vcpu);
+        else if (vcpu->runs || vm->stop) /* else only this thread has ended */
             end_all(vm);
     }
+}
+
+static bool is_alone(const struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i] != vcpu && vm->vcpus[i]->runs)
+            return false;
+    return true;
+}
+
+int vm_end_others(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    lock_assert_held(&vm->runner.serving);
+    if (vm_must_leave(vm, vcpu) || vm->stop)
+        return -EINTR;
+    if (is_alone(vm, vcpu))
+        return 0;
+    vm->only = vcpu;
+    endpoint_wake(vm->endpoint);
+    vm_kick(vm);
+    while (!vm->ending && !is_alone(vm, vcpu))
+        vm_doze(vm, vcpu, atomic_load(&vcpu->wakes), CLOCK_NEVER);
+    vm->only = NULL;
+    return vm->ending ? -EINTR : 0;
+}
+
+static void *cpu_thread(void *arg)
+{
+    struct cpu_start *start = arg;
+    struct ferry_vm *vm = start->vm;
+    struct vcpu *vcpu = start->vcpu;
+
+    free(start);
+    vm_serve(vm, vcpu);
+    vm_run_threads(vm, vcpu);
+    vm_give_way(vm, vcpu);
+    return NULL;
+}
+
+/* From here on it is one of the VM's. The lock is held, so that a thread that kicks a CPU finds the
+ * CPU's thread. */
+static int start_thread(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    struct cpu_start *start = malloc(sizeof *start);
+
+    if (!start)
+        return -ENOMEM;
+    *start = (struct cpu_start){vm, vcpu};
+    lock_take(&vm->lock);
+    int result = thread_start(&vcpu->thread, NULL, cpu_thread, start);
+    if (result == 0)
+        vm->vcpus[vm->vcpu_count++] = vcpu;
+    lock_drop(&vm->lock);
+    if (result < 0)
+        free(start);
+    return result;
+}
+
+static int make_cpu(struct ferry_vm *vm, struct vcpu **out)
+{
+    const struct guest_addr none = {0};
+    struct vcpu *vcpu = calloc(1, sizeof *vcpu);
+
+    if (!vcpu)
+        return -ENOMEM;
+    vcpu->fd = -1;
+    int result = boot_cpu(vm->system, &vm->tables, vm->kvm.vcpus);
+    if (result == 0)
+        result = vcpu_create(vcpu, &vm->engine->kvm, &vm->kvm, none, none, NULL);
+    if (result == 0)
+        result = start_thread(vm, vcpu);
+    if (result < 0) {
+        vcpu_destroy(vcpu);
+        free(vcpu);
+        return result;
+    }
+    *out = vcpu;
+    return 0;
+}
+
+/* A CPU whose thread has ended, or a new one. */
+static int find_cpu(struct ferry_vm *vm, struct vcpu **out)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (!vm->vcpus[i]->runs) {
+            *out = vm->vcpus[i];
+            return 0;
+        }
+    if (vm->vcpu_count >= vm->most_threads || !vm_cpu_take(vm))
+        return -EAGAIN;
+    int result = make_cpu(vm, out);
+    if (result < 0)
+        vm_cpu_give_back(vm);
+    return result;
+}
+
+int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
+{
+    lock_assert_held(&vm->runner.serving);
+    if (vm->ending || vm->stop)
+        return -EINTR;
+    if (find_cpu(vm, out) < 0 || vcpu_copy_vectors(*out, caller) < 0)
+        return -EAGAIN;
+    return 0;
+}
+
+void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
+                  struct linux_thread *thread, uint64_t stack, uint64_t fs)
+{
+    vcpu_go_on_as(cpu, caller, stack);
+    vcpu_set_fs(cpu, fs);
+    cpu->runs = thread;
+    vm_rouse(vm, cpu);
 }
 
 void vm_join_others(struct ferry_vm *vm)

@@ -224,6 +224,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
                          strerror(-result));
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
+    vm->most_threads = config->threads ? config->threads : VM_THREADS;
     vm->user = config->user;
     return load_program(vm, config, err);
 }
@@ -241,6 +242,9 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
                          (int)config->transfer);
     if ((unsigned)config->view > FERRY_VIEW_NONE)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.view", (int)config->view);
+    if (config->threads > BOOT_CPUS_MAX)
+        return error_set(err, -EINVAL, "%u threads are too many: a VM can have %u", config->threads,
+                         BOOT_CPUS_MAX);
     if (config->closed_fds > 7)
         return error_set(err, -EINVAL,
                          "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "

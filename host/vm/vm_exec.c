@@ -8,6 +8,7 @@
 
 #include "linux/vm_linux.h"
 #include "vm/vm.h"
+#include "vm/vm_cpus.h"
 
 static int open_for_program(void *arg, const char *name, struct image_source *out)
 {
@@ -78,6 +79,8 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     if (result)
         return result;
     result = prepare(vm, exec, &next);
+    if (!result)
+        result = vm_end_others(vm, cpu);
     if (!result)
         result = space_clear(&vm->space);
     if (result) {

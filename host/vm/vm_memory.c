@@ -168,11 +168,39 @@ void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 /* Descriptors: the VM, its virtual CPU and standard error. */
 #define OWN_FILES 3
 
+/* Mappings of each CPU but the first: what it shares with KVM, and its thread's stack. */
+#define CPU_MAPPINGS 3
+
+static bool set_mappings(struct ferry_vm *vm, uint32_t of_space, uint32_t of_cpus)
+{
+    if (!budget_set(&vm->engine->mappings, &vm->mappings, of_space + of_cpus))
+        return false;
+    vm->space_mappings = of_space;
+    vm->cpu_mappings = of_cpus;
+    return true;
+}
+
 static bool allow_mappings(void *arg, uint64_t mappings)
 {
     struct ferry_vm *vm = arg;
 
-    return budget_set(&vm->engine->mappings, &vm->mappings, (uint32_t)mappings);
+    return set_mappings(vm, (uint32_t)mappings, vm->cpu_mappings);
+}
+
+bool vm_cpu_take(struct ferry_vm *vm)
+{
+    if (!vm_file_take(vm))
+        return false;
+    if (set_mappings(vm, vm->space_mappings, vm->cpu_mappings + CPU_MAPPINGS))
+        return true;
+    vm_file_give_back(vm);
+    return false;
+}
+
+void vm_cpu_give_back(struct ferry_vm *vm)
+{
+    set_mappings(vm, vm->space_mappings, vm->cpu_mappings - CPU_MAPPINGS);
+    vm_file_give_back(vm);
 }
 
 bool vm_file_take(struct ferry_vm *vm)

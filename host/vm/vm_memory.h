@@ -23,4 +23,8 @@ void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, boo
  * True for memory of the VMM's own. */
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);
 
+/* Takes what one more CPU needs of this process's descriptors and mappings; and gives it back. */
+bool vm_cpu_take(struct ferry_vm *vm);
+void vm_cpu_give_back(struct ferry_vm *vm);
+
 #endif

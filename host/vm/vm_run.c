@@ -42,7 +42,7 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
 
 bool vm_stopping(struct ferry_vm *vm)
 {
-    return vm->endpoint->stopping || vm->ending;
+    return vm->endpoint->stopping || (vm->served && vm_must_leave(vm, vm->served));
 }
 
 int vm_await(struct ferry_vm *vm, const atomic_bool *done)

@@ -208,6 +208,7 @@ struct ferry_vm_config {
                                            under the same path */
     uint64_t write_limit_bytes; /* most it may add below them, in all; 0: 4 GiB. A file counts for
                                    its length and 4 KiB; what is removed counts no more */
+    uint32_t threads;           /* most that the program may have at a time; 0: 64; at most 1024 */
 };
 
 /* Makes the VM and loads the program; runs nothing yet.

@@ -253,7 +253,8 @@ class Refused(Typed):
     def test_process_thread_and_network(self):
         self.check_refused("another process: a VM runs one", "busybox", "xargs", "ls")
         self.check_refused("a socket: a VM has no network", "busybox", "ping", "127.0.0.1")
-        self.check_refused("another thread: a VM runs one", guest("thread"))
+        self.check_refused("another thread: it has as many as --threads allows", "--threads=1",
+                           guest("thread"))
 
     def test_memory(self):
         self.check_refused("--mem larger than 16 MiB", "--mem=16M", "busybox", "dd", "bs=64M", "count=1")

@@ -82,6 +82,8 @@ int world_add(struct world *world, const char *name, const char *program, ...)
                                      .stderr_fd = world->stderr_fd,
                                      .delivery = world->delivery,
                                      .transfer = world->transfer,
+                                     .memory_bytes = world->memory_bytes,
+                                     .threads = world->threads,
                                      .timeout_ns = world->timeout_ns};
     assert_true(world->count < VMS_MAX);
     if (ferry_vm_create(world->engine, &config, &world->vm[world->count], &err) < 0)

@@ -29,7 +29,8 @@ struct world {
     int stderr_fd; /* what guests print on fd 2 is kept here */
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
-    uint64_t timeout_ns;
+    uint64_t timeout_ns, memory_bytes;
+    uint32_t threads;
     char said[4096];
 };
 

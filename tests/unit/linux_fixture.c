@@ -201,6 +201,40 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
     return vm->stop ? -EINTR : 0;
 }
 
+/* The program of these tests has one thread. */
+int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
+{
+    (void)vm;
+    (void)caller;
+    (void)out;
+    return -EAGAIN;
+}
+
+void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
+                  struct linux_thread *thread, uint64_t stack, uint64_t fs)
+{
+    (void)vm;
+    (void)cpu;
+    (void)caller;
+    (void)thread;
+    (void)stack;
+    (void)fs;
+}
+
+int vm_suspend(struct ferry_vm *vm, struct vcpu *cpu, uint64_t deadline)
+{
+    (void)cpu;
+    vm->suspended_until = deadline;
+    vm->sleeps++;
+    return vm->stop ? -EINTR : -ETIMEDOUT;
+}
+
+void vm_rouse(struct ferry_vm *vm, struct vcpu *cpu)
+{
+    (void)vm;
+    (void)cpu;
+}
+
 bool vm_stopping(struct ferry_vm *vm)
 {
     return vm->stop;

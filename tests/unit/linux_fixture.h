@@ -76,6 +76,7 @@ struct ferry_vm {
     unsigned interrupts; /* of its threads */
     uint64_t alarm_ns;
     unsigned sleeps;
+    uint64_t suspended_until;
     char line[256]; /* the last of the log */
     unsigned lines;
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once

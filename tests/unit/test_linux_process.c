@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The personality: time, signals and what else makes a process. */
+#include "lib/clock.h"
 #include "linux_fixture.h"
 
 #include <asm/prctl.h>
@@ -82,16 +83,22 @@ static void test_sleep(void **state)
 static void test_futex(void **state)
 {
     struct ferry_vm *vm = *state;
-    uint64_t word = SCRATCH + PAGE;
+    uint64_t word = SCRATCH + PAGE, before;
 
     *(uint32_t *)guest(vm, word) = 7;
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1), 0);
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT, 8, 0), -EAGAIN);
+    before = clock_now();
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT, 7, put_time(vm, 1, 0)), -ETIMEDOUT);
-    assert_int_equal(vm->slept_ns, 1000000000);
+    assert_true(vm->suspended_until >= before + 1000000000);
+    assert_true(vm->suspended_until <= clock_now() + 1000000000);
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_BITSET_PRIVATE, 7, put_time(vm, 1, 0), 0, 1),
                      -ETIMEDOUT);
-    assert_int_equal(vm->sleeps, 1); /* that moment is past */
+    assert_true(vm->suspended_until <= clock_now()); /* that moment is past */
+    assert_int_equal(
+        CALL(vm, futex, word, FUTEX_WAIT_BITSET_PRIVATE, 7, put_time(vm, 1LL << 40, 0), 0, 1),
+        -ETIMEDOUT);
+    assert_true(vm->suspended_until > clock_now());
     assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAIT, 7, 0), -EINVAL);
     assert_int_equal(CALL(vm, futex, word + 1, FUTEX_WAKE_PRIVATE, 1), -EINVAL);
     assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAKE, 1), -EFAULT);
@@ -105,7 +112,65 @@ static void test_futex(void **state)
     vm->stop = true;
     CALL(vm, futex, word, FUTEX_WAIT, 7, 0);
     assert_int_equal(vm->next, LINUX_STOPPED);
-    assert_true(vm->slept_ns == UINT64_MAX);
+    assert_true(vm->suspended_until == UINT64_MAX);
+}
+
+/* The second word is changed, and what it was before decides whether its threads are woken. */
+static void test_futex_wake_op(void **state)
+{
+    static const struct {
+        int operation;
+        uint32_t operand, before, after;
+    } cases[] = {
+        {FUTEX_OP_SET, 0xfff, 5, UINT32_MAX},
+        {FUTEX_OP_ADD, 3, 5, 8},
+        {FUTEX_OP_OR, 6, 5, 7},
+        {FUTEX_OP_ANDN, 4, 5, 1},
+        {FUTEX_OP_XOR, 1, 5, 4},
+        {FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 31, 1, 1u << 31 | 1},
+    };
+    struct ferry_vm *vm = *state;
+    uint64_t word = SCRATCH + PAGE;
+    uint32_t *second = guest(vm, word + 4);
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t code = (uint32_t)cases[i].operation << 28 | cases[i].operand << 12;
+
+        *second = cases[i].before;
+        assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE_OP, 1, 1, word + 4, code), 0);
+        assert_int_equal(*second, cases[i].after);
+    }
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE_OP, 1, 1, word + 4, 5u << 28), -ENOSYS);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE_OP, 1, 1, word + 5, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE_OP, 1, 1, READ_ONLY, 0), -EFAULT);
+}
+
+/* As the kernel's struct futex_waitv. */
+struct waitv {
+    uint64_t value, addr;
+    uint32_t flags, reserved;
+};
+
+static void test_futex_waitv(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t word = SCRATCH + PAGE, list = SCRATCH;
+    struct waitv *words = guest(vm, list);
+
+    *(uint32_t *)guest(vm, word) = 7;
+    words[0] = (struct waitv){7, word, 2, 0};
+    words[1] = (struct waitv){0, word + 4, 2 | FUTEX_PRIVATE_FLAG, 0};
+    assert_int_equal(CALL(vm, futex_waitv, list, 2, 0, 0, 0), -ETIMEDOUT);
+    /* None of the words has a thread any more that waits for it. */
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE, 1), 0);
+    words[1].value = 1;
+    assert_int_equal(CALL(vm, futex_waitv, list, 2, 0, 0, 0), -EAGAIN);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE, 1), 0);
+    words[1].flags = 3;
+    assert_int_equal(CALL(vm, futex_waitv, list, 2, 0, 0, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex_waitv, list, 0, 0, 0, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex_waitv, list, 129, 0, 0, 0), -EINVAL);
+    assert_int_equal(CALL(vm, futex_waitv, NOWHERE, 1, 0, 0, 0), -EFAULT);
 }
 
 /* Locks with priority inheritance, of the only thread there is. */
@@ -496,6 +561,8 @@ int main(void)
         TEST(test_clocks),
         TEST(test_sleep),
         TEST(test_futex),
+        TEST(test_futex_wake_op),
+        TEST(test_futex_waitv),
         TEST(test_futex_lock),
         TEST(test_broken_pipe),
         TEST(test_dispositions_are_kept),

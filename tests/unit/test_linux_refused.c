@@ -115,16 +115,18 @@ static void test_probes(void **state)
 static void test_calls(void **state)
 {
     struct ferry_vm *vm = *state;
-    uint64_t flags = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND;
+    const char *thread = "another thread: it has as many as --threads allows, or the host";
+    uint64_t flags = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES;
 
-    assert_int_equal(CALL(vm, clone, flags), -ENOSYS);
-    check(vm, "another thread: a VM runs one, and no option allows more");
+    assert_int_equal(CALL(vm, clone, flags), -EAGAIN);
+    check(vm, thread);
     assert_int_equal(CALL(vm, fork), -ENOSYS);
     check(vm, "another process: a VM runs one; make each program a stage of its own");
     memcpy(guest(vm, SCRATCH), &flags, sizeof(flags));
-    assert_int_equal(CALL(vm, clone3, SCRATCH, 88), -ENOSYS);
-    check(vm, "another thread: a VM runs one, and no option allows more");
-    assert_int_equal(CALL(vm, clone3, NOWHERE, 88), -ENOSYS);
+    memset(guest(vm, SCRATCH + sizeof(flags)), 0, 80);
+    assert_int_equal(CALL(vm, clone3, SCRATCH, 88), -EAGAIN);
+    check(vm, thread);
+    assert_int_equal(CALL(vm, clone, 0), -ENOSYS);
     check(vm, "another process: a VM runs one; make each program a stage of its own");
     assert_int_equal(CALL(vm, execve, guest_string(vm, SCRATCH, "/opt/tool"), 0, 0), -ENOENT);
     check(vm, "'/opt/tool': --ro /opt allows it");

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Private to the personality: waiting on words of the program. A word is known by its address in
+ * the program, as no other VM shares it. The queues are changed by the thread that is served, and
+ * so are looking at a word and beginning to wait for it one step: no wake falls between.
+ */
+#ifndef FERRY_HOST_LINUX_FUTEXES_H
+#define FERRY_HOST_LINUX_FUTEXES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct futex_wait;
+struct linux_state;
+struct linux_thread;
+
+void futex_init(struct linux_state *state);
+
+/* The word of the program, to be read (write: false) or changed at once. -EINVAL, -EFAULT. */
+int futex_word(struct linux_state *state, uint64_t addr, bool write, uint32_t **word);
+
+/* A thread begins to wait, behind the others of that word. */
+void futex_queue(struct linux_state *state, struct futex_wait *wait);
+/* It is not in a queue any more. */
+void futex_unqueue(struct futex_wait *wait);
+/* Waits until one of the queued is woken, or the deadline: its index, -ETIMEDOUT or -EINTR. None is
+ * in a queue afterwards. */
+int64_t futex_sleep(struct linux_state *state, struct futex_wait *waits, unsigned count,
+                    uint64_t deadline);
+/* The first that waits for the word from `after` on (NULL: of all). NULL: none. */
+struct futex_wait *futex_waiter(struct linux_state *state, uint64_t addr, struct futex_wait *after);
+/* Takes it out of its queue and lets its thread go on. */
+void futex_rouse(struct linux_state *state, struct futex_wait *wait);
+/* Wakes as many as that of those that share a bit: how many, or -EINVAL. */
+int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint32_t bitset);
+
+/* ---- futexes_pi.c ---------------------------------------------------------  */
+
+int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits);
+int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr);
+/* A thread ends: locks that it holds and that others wait for, and those of its robust list, are
+ * marked and passed on. */
+void futex_thread_ends(struct linux_state *state, struct linux_thread *thread);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns locks whose word names their holder: those with priority inheritance, and robust ones at the
+ * end of a thread. All threads of a VM have the same priority, so none is inherited; what is left
+ * is that a lock passes from its holder to the thread that waits longest.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "linux/futexes.h"
+#include "linux/state.h"
+
+/* How often a change of a word is tried that other threads change meanwhile. */
+#define CHANGES_MAX 64
+/* The kernel looks at as many entries of a robust list. */
+#define ROBUST_MOST 2048
+
+static bool change(uint32_t *word, uint32_t *old, uint32_t value)
+{
+    return __atomic_compare_exchange_n(word, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* ---- locking ------------------------------------------------------------- */
+
+/* Takes the lock if nobody holds it: 0. 1: it is held, and marked as waited for. */
+static int64_t take(struct linux_state *state, uint64_t addr, bool waits)
+{
+    uint32_t self = (uint32_t)state->thread->id, old, *word;
+    uint32_t others = futex_waiter(state, addr, NULL) ? FUTEX_WAITERS : 0;
+    int result = futex_word(state, addr, true, &word);
+
+    if (result)
+        return result;
+    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < CHANGES_MAX; i++) {
+        uint32_t holder = old & FUTEX_TID_MASK;
+
+        if (holder == self)
+            return -EDEADLK;
+        if (!holder) {
+            if (change(word, &old, self | others | (old & FUTEX_OWNER_DIED)))
+                return 0;
+        } else if (!thread_find(state, (int32_t)holder)) {
+            return -ESRCH;
+        } else if (!waits) {
+            return -EAGAIN;
+        } else if (old & FUTEX_WAITERS || change(word, &old, old | FUTEX_WAITERS)) {
+            return 1;
+        }
+    }
+    return -EAGAIN;
+}
+
+int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits)
+{
+    struct futex_wait wait = {.thread = state->thread, .addr = addr, .pi = true};
+    int64_t result = take(state, addr, waits);
+
+    if (result != 1)
+        return result;
+    for (struct futex_wait *other = futex_waiter(state, addr, NULL); other;
+         other = futex_waiter(state, addr, other)) {
+        if (!other->pi)
+            return -EINVAL;
+    }
+    futex_queue(state, &wait);
+    return futex_sleep(state, &wait, 1, deadline);
+}
+
+/* The lock becomes that of the thread that waits longest, or nobody's. `died`: FUTEX_OWNER_DIED, if
+ * its holder ends with it. */
+static int64_t pass_on(struct linux_state *state, uint64_t addr, uint32_t holder, uint32_t died)
+{
+    struct futex_wait *heir = futex_waiter(state, addr, NULL);
+    uint32_t value = 0, old, *word;
+    int result = futex_word(state, addr, true, &word);
+
+    if (result)
+        return result;
+    if (heir && !heir->pi)
+        return -EINVAL;
+    if (heir)
+        value = (uint32_t)heir->thread->id | (futex_waiter(state, addr, heir) ? FUTEX_WAITERS : 0);
+    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < CHANGES_MAX; i++) {
+        if ((old & FUTEX_TID_MASK) != holder)
+            return -EPERM;
+        if (!change(word, &old, value | died))
+            continue;
+        if (heir)
+            futex_rouse(state, heir);
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr)
+{
+    return pass_on(state, addr, (uint32_t)state->thread->id, 0);
+}
+
+/* ---- the end of a thread ------------------------------------------------- */
+
+static void pass_on_all(struct linux_state *state, struct linux_thread *thread)
+{
+    for (unsigned i = 0; i < FUTEX_QUEUES; i++) {
+        struct futex_wait *queue = &state->futexes[i], *wait = queue->next;
+
+        while (wait != queue) {
+            /* If it was passed on, the queue has changed, and this word is another's now. */
+            if (wait->pi && pass_on(state, wait->addr, (uint32_t)thread->id, FUTEX_OWNER_DIED) == 0)
+                wait = queue->next;
+            else
+                wait = wait->next;
+        }
+    }
+}
+
+/* `pending`: the thread was in the middle of locking or unlocking it. */
+static void mark(struct linux_state *state, struct linux_thread *thread, uint64_t addr, bool pi,
+                 bool pending)
+{
+    uint32_t old, *word;
+
+    if (futex_word(state, addr, true, &word))
+        return;
+    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    if (pending && !pi && !old) /* it had unlocked it, and was about to wake the next */
+        futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
+    for (int i = 0; i < CHANGES_MAX && (old & FUTEX_TID_MASK) == (uint32_t)thread->id; i++) {
+        if (!change(word, &old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
+            continue;
+        if (!pi && old & FUTEX_WAITERS)
+            futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
+        return;
+    }
+}
+
+/* As the kernel's struct robust_list_head. Bit 0 of an address says that the lock is one with
+ * priority inheritance. */
+struct robust_head {
+    uint64_t first, offset, pending;
+};
+
+static void walk_robust_list(struct linux_state *state, struct linux_thread *thread)
+{
+    uint64_t head = thread->task.robust_list, at;
+    struct robust_head list;
+
+    if (!head || guest_get(state, head, &list, sizeof(list)))
+        return;
+    at = list.first;
+    for (unsigned i = 0; (at & ~1ull) != head && i < ROBUST_MOST; i++) {
+        uint64_t entry = at & ~1ull, next;
+        bool there = !guest_get(state, entry, &next, sizeof(next));
+
+        if (entry != (list.pending & ~1ull))
+            mark(state, thread, entry + list.offset, at & 1, false);
+        if (!there)
+            break;
+        at = next;
+    }
+    if (list.pending & ~1ull)
+        mark(state, thread, (list.pending & ~1ull) + list.offset, list.pending & 1, true);
+}
+
+void futex_thread_ends(struct linux_state *state, struct linux_thread *thread)
+{
+    pass_on_all(state, thread);
+    walk_robust_list(state, thread);
+}

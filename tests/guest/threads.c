@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What programs do with threads; the first argument says which of it. Ends with 0 if all was
+ * right. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+#define MANY 8
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t barrier;
+static long total;
+static bool go;
+static _Thread_local long own = 7;
+
+static pthread_t start(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+
+    expect_ok("pthread_create", -pthread_create(&thread, NULL, run, arg));
+    return thread;
+}
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static void run_many(void *(*run)(void *), void *arg)
+{
+    pthread_t threads[MANY];
+
+    for (int i = 0; i < MANY; i++)
+        threads[i] = start(run, arg);
+    for (int i = 0; i < MANY; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void init_lock(int protocol, int robust)
+{
+    pthread_mutexattr_t attributes;
+
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setprotocol(&attributes, protocol);
+    pthread_mutexattr_setrobust(&attributes, robust);
+    pthread_mutex_init(&lock, &attributes);
+}
+
+/* ---- locks, conditions, memory of one's own -------------------------------- */
+
+static void *add(void *arg)
+{
+    (void)arg;
+    own++;
+    pthread_mutex_lock(&lock);
+    while (!go)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < 500; i++) {
+        pthread_mutex_lock(&lock);
+        total++;
+        pthread_mutex_unlock(&lock);
+    }
+    if (own != 8)
+        fail("a thread has another's memory");
+    return NULL;
+}
+
+static void *let_go(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&lock);
+    go = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static void locks(void)
+{
+    pthread_t last = start(let_go, NULL);
+
+    run_many(add, NULL);
+    pthread_join(last, NULL);
+    if (total != MANY * 500L || own != 7)
+        fail("%ld additions", total);
+}
+
+static void *meet(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        pthread_barrier_wait(&barrier);
+        if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+            total++;
+    }
+    return NULL;
+}
+
+static void barriers(void)
+{
+    pthread_barrier_init(&barrier, NULL, MANY);
+    run_many(meet, NULL);
+    if (total != 50)
+        fail("%ld rounds", total);
+}
+
+static void *time_out(void *arg)
+{
+    struct timespec past = {.tv_sec = 1};
+
+    (void)arg;
+    if (pthread_mutex_timedlock(&lock, &past) != ETIMEDOUT)
+        fail("a lock that is held was had");
+    return NULL;
+}
+
+/* A lock that goes from its holder to the thread that waits longest. */
+static void inheritance(void)
+{
+    go = true;
+    init_lock(PTHREAD_PRIO_INHERIT, PTHREAD_MUTEX_STALLED);
+    run_many(add, NULL);
+    if (total != MANY * 500L)
+        fail("%ld additions", total);
+    pthread_mutex_lock(&lock);
+    pthread_join(start(time_out, NULL), NULL);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- a thread that ends with a lock ----------------------------------------- */
+
+/* Each of them finds that the one before it has died; `total` counts. */
+static void *die_with_lock(void *arg)
+{
+    int result = pthread_mutex_lock(&lock);
+
+    (void)arg;
+    if (result == EOWNERDEAD) {
+        pthread_mutex_consistent(&lock);
+        total++;
+    } else if (result) {
+        fail("robust lock: %s", strerror(result));
+    }
+    sched_yield();
+    return NULL;
+}
+
+static void robust(int protocol)
+{
+    init_lock(protocol, PTHREAD_MUTEX_ROBUST);
+    run_many(die_with_lock, NULL);
+    if (total != MANY - 1)
+        fail("%ld of %d found that another had died", total, MANY - 1);
+    if (pthread_mutex_lock(&lock) != EOWNERDEAD)
+        fail("nobody had died");
+}
+
+/* ---- ends -------------------------------------------------------------------- */
+
+static void *end_later(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++)
+        sched_yield();
+    puts("the last thread");
+    return NULL;
+}
+
+static void *read_on(void *arg)
+{
+    char byte;
+
+    return read(0, &byte, 1) ? NULL : arg;
+}
+
+static void *wait_for_lock(void *arg)
+{
+    pthread_mutex_lock(&lock);
+    return arg;
+}
+
+static void *pass_through(void *arg)
+{
+    pthread_mutex_lock(&lock);
+    pthread_mutex_unlock(&lock);
+    return arg;
+}
+
+static void *sleep_on(void *arg)
+{
+    pause();
+    return arg;
+}
+
+static void *compute(void *arg)
+{
+    for (;;)
+        atomic_fetch_add((atomic_long *)arg, 1);
+    return NULL;
+}
+
+/* One thread in each kind of wait, and one that computes. */
+static void occupy(void)
+{
+    static atomic_long counter;
+
+    pthread_mutex_lock(&lock);
+    start(read_on, NULL);
+    start(wait_for_lock, NULL);
+    start(sleep_on, NULL);
+    start(compute, &counter);
+    while (!atomic_load(&counter))
+        sched_yield();
+}
+
+static void *exit_all(void *arg)
+{
+    (void)arg;
+    exit(9);
+}
+
+/* A thread that is not the first begins another program, which finds itself alone. */
+static void *execute(void *program)
+{
+    char *const args[] = {program, (char *)"alone", NULL};
+
+    execv(program, args);
+    fail("execv: %s", strerror(errno));
+}
+
+static void alone(void)
+{
+    if (getpid() != gettid())
+        fail("the new program is not the first thread");
+    run_many(nothing, NULL);
+}
+
+/* ---- many ---------------------------------------------------------------------- */
+
+static void churn(int count)
+{
+    for (int i = 0; i < count; i++)
+        pthread_join(start(nothing, NULL), NULL);
+}
+
+/* As many as there may be, and one too many. */
+static void limit(int most)
+{
+    pthread_t threads[64], other;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < most - 1; i++)
+        threads[i] = start(pass_through, NULL);
+    if (pthread_create(&other, NULL, nothing, NULL) != EAGAIN)
+        fail("there was no limit");
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < most - 1; i++)
+        pthread_join(threads[i], NULL);
+    pthread_join(start(nothing, NULL), NULL);
+}
+
+/* Both run at once: each waits for the other's step and makes no call. */
+static void *step(void *arg)
+{
+    static atomic_long turn;
+    long me = (long)arg;
+
+    for (long i = 0; i < 1000; i++) {
+        while (atomic_load(&turn) != 2 * i + me)
+            ;
+        atomic_fetch_add(&turn, 1);
+    }
+    return NULL;
+}
+
+static void parallel(void)
+{
+    pthread_t other = start(step, (void *)1);
+
+    step((void *)0);
+    pthread_join(other, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    expect_arguments(argc, 1, "threads WHAT [COUNT]");
+    const char *what = argv[1];
+    int count = argc > 2 ? atoi(argv[2]) : 0;
+
+    if (strcmp(what, "locks") == 0) {
+        locks();
+    } else if (strcmp(what, "barriers") == 0) {
+        barriers();
+    } else if (strcmp(what, "inheritance") == 0) {
+        inheritance();
+    } else if (strcmp(what, "robust") == 0) {
+        robust(PTHREAD_PRIO_NONE);
+    } else if (strcmp(what, "robust-pi") == 0) {
+        robust(PTHREAD_PRIO_INHERIT);
+    } else if (strcmp(what, "main-ends") == 0) {
+        start(end_later, NULL);
+        pthread_exit(NULL);
+    } else if (strcmp(what, "exit-group") == 0) {
+        occupy();
+        pthread_join(start(exit_all, NULL), NULL);
+    } else if (strcmp(what, "crash") == 0) {
+        occupy();
+        *(volatile int *)NULL = 1;
+    } else if (strcmp(what, "stop") == 0) {
+        occupy();
+        write(1, "!", 1);
+        pause();
+    } else if (strcmp(what, "exec") == 0) {
+        occupy();
+        pthread_join(start(execute, (void *)"/proc/self/exe"), NULL);
+    } else if (strcmp(what, "alone") == 0) {
+        alone();
+    } else if (strcmp(what, "churn") == 0) {
+        churn(count);
+    } else if (strcmp(what, "limit") == 0) {
+        limit(count);
+    } else if (strcmp(what, "parallel") == 0) {
+        parallel();
+    } else {
+        fail("unknown: %s", what);
+    }
+    return 0;
+}

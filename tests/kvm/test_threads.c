@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Programs with threads: each has a virtual processor, and they run in parallel. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm_fixture.h"
+
+static void run_ok(struct world *world, const char *what, const char *count)
+{
+    int a = world_add(world, "a", "threads", what, count, NULL);
+
+    world_start(world);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
+static void locks_and_conditions(void **state)
+{
+    run_ok(*state, "locks", NULL);
+}
+
+static void barriers(void **state)
+{
+    run_ok(*state, "barriers", NULL);
+}
+
+static void locks_with_inheritance(void **state)
+{
+    run_ok(*state, "inheritance", NULL);
+}
+
+static void robust_locks(void **state)
+{
+    run_ok(*state, "robust", NULL);
+}
+
+static void robust_locks_with_inheritance(void **state)
+{
+    run_ok(*state, "robust-pi", NULL);
+}
+
+static void threads_run_in_parallel(void **state)
+{
+    run_ok(*state, "parallel", NULL);
+}
+
+static void processors_are_used_again(void **state)
+{
+    struct world *world = *state;
+
+    world->threads = 2;
+    run_ok(world, "churn", "300");
+}
+
+static void one_thread_too_many(void **state)
+{
+    struct world *world = *state;
+
+    world->threads = 10; /* more than the blocks of the first page */
+    run_ok(world, "limit", "10");
+}
+
+static void the_last_thread_ends_the_program(void **state)
+{
+    struct world *world = *state;
+    char text[64] = "";
+    int a = world_add(world, "a", "threads", "main-ends", NULL);
+    struct ferry_link *out = world_stream(world, a, -1);
+
+    world_start(world);
+    text[world_read_all(out, text, sizeof text - 1)] = '\0';
+    world_wait(world);
+    world_expect_ok(world, a);
+    assert_string_equal(text, "the last thread\n");
+}
+
+/* Other threads wait for input, for a lock, for a signal, and compute. */
+static void end_of_all(struct world *world, const char *what)
+{
+    int a = world_add(world, "a", "threads", what, NULL);
+
+    world_stream(world, -1, a);
+    world_start(world);
+    world_wait(world);
+}
+
+static void exit_of_one_is_the_end_of_all(void **state)
+{
+    struct world *world = *state;
+
+    end_of_all(world, "exit-group");
+    assert_int_equal(world->exit[0].how, FERRY_ENDED_EXIT);
+    assert_int_equal(world->exit[0].status, 9);
+}
+
+static void crash_of_one_is_the_end_of_all(void **state)
+{
+    struct world *world = *state;
+
+    end_of_all(world, "crash");
+    assert_int_equal(world->exit[0].how, FERRY_ENDED_CRASH);
+    assert_int_equal(world->exit[0].signo, SIGSEGV);
+    assert_true(world->exit[0].address_known);
+}
+
+static void a_new_program_begins_with_one_thread(void **state)
+{
+    struct world *world = *state;
+
+    end_of_all(world, "exec");
+    world_expect_ok(world, 0);
+}
+
+static void a_stop_ends_all(void **state)
+{
+    struct world *world = *state;
+    char byte;
+    int a = world_add(world, "a", "threads", "stop", NULL);
+    struct ferry_link *out = world_stream(world, a, -1);
+    struct ferry_message message;
+
+    world_stream(world, -1, a);
+    world_start(world);
+    assert_int_equal(ferry_link_recv(out, PATIENCE, &message), 0);
+    memcpy(&byte, ferry_message_data(&message), 1);
+    assert_int_equal(byte, '!');
+    ferry_link_release(out, message.token);
+    ferry_vm_stop(world->vm[a], SIGTERM);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_STOPPED);
+    assert_int_equal(world->exit[a].signo, SIGTERM);
+}
+
+static void a_time_limit_ends_all(void **state)
+{
+    struct world *world = *state;
+
+    world->timeout_ns = SECOND / 2;
+    end_of_all(world, "stop");
+    assert_int_equal(world->exit[0].how, FERRY_ENDED_TIMEOUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kvm_test(locks_and_conditions),
+        kvm_test(barriers),
+        kvm_test(locks_with_inheritance),
+        kvm_test(robust_locks),
+        kvm_test(robust_locks_with_inheritance),
+        kvm_test(threads_run_in_parallel),
+        kvm_test(processors_are_used_again),
+        kvm_test(one_thread_too_many),
+        kvm_test(the_last_thread_ends_the_program),
+        kvm_test(exit_of_one_is_the_end_of_all),
+        kvm_test(crash_of_one_is_the_end_of_all),
+        kvm_test(a_new_program_begins_with_one_thread),
+        kvm_test(a_stop_ends_all),
+        kvm_test(a_time_limit_ends_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
