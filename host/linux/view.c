@@ -299,6 +299,8 @@ int view_init(struct linux_state *state, const struct linux_config *config)
     view->host = writable_create(config->write_limit_bytes);
     if (!view->mounts || !view->memory || !view->host)
         return -ENOMEM;
+    if (config->read_write_dirs && *config->read_write_dirs)
+        state->umask = writable_umask();
     result = add_all_given(view, host_cwd, config->read_only_dirs, NULL);
     if (!result)
         result = add_all_given(view, host_cwd, config->read_write_dirs, view->host);

@@ -8,7 +8,9 @@
 #include "linux/writable.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -26,6 +28,20 @@ struct writable *writable_create(uint64_t limit_bytes)
     if (writable)
         *writable = (struct writable){.kernel = -1, .lifeline = -1, .limit_bytes = limit_bytes};
     return writable;
+}
+
+uint32_t writable_umask(void)
+{
+    char status[4096];
+    const char *line;
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    status[got > 0 ? got : 0] = 0;
+    line = strstr(status, "\nUmask:");
+    return line ? (uint32_t)strtoul(line + sizeof("\nUmask:") - 1, NULL, 8) & 0777 : 022;
 }
 
 /* ---- what is used -------------------------------------------------------- */

@@ -37,6 +37,8 @@ struct writable {
 struct writable *writable_create(uint64_t limit_bytes);
 void writable_destroy(struct linux_state *state, struct writable *writable);
 
+/* The umask of our process. The C library only tells it by setting another one, for all threads. */
+uint32_t writable_umask(void);
 /* How much a file there may grow. */
 struct host_room writable_room(struct linux_state *state, const struct writable *writable);
 /* -EDQUOT or -ENOSPC: there may be no further file. */

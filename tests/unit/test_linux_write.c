@@ -8,16 +8,20 @@
 #include <ftw.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "linux/state.h"
+#include "linux/writable.h"
 
 #define LIMIT (MIB)
 
@@ -652,6 +656,79 @@ static void test_memory_is_made_when_needed(void **state)
     assert_true(personality->view.memory_top >= 0);
 }
 
+/* ---- ways to make directories in memory -------------------------------------- */
+
+#define NOBODY 65534
+
+static bool write_to(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* A user who may make no file system, in a name space in which nobody may make another. */
+static bool become_powerless(void)
+{
+    char map[32];
+
+    snprintf(map, sizeof(map), "0 %u 1", geteuid());
+    return !unshare(CLONE_NEWUSER) && write_to("/proc/self/uid_map", map) &&
+           write_to("/proc/sys/user/max_user_namespaces", "0");
+}
+
+static void test_in_shm(void **state)
+{
+    struct tree *tree = *state;
+
+    make(tree, "/private/x", "x");
+    assert_true(tree->vm->linux_state->view.memory->lifeline >= 0);
+    test_memory(state);
+}
+
+/* In a child, whose exit status is the number of failures. */
+static void run_as(bool (*become)(void), CMUnitTestFunction test)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test, setup, teardown)};
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (!pid && dup2(STDERR_FILENO, STDOUT_FILENO) < 0) /* a list of tests of its own */
+        _exit(1);
+    if (!pid)
+        _exit(become() ? cmocka_run_group_tests(tests, NULL, NULL) : 77);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_without_rights(void **state)
+{
+    (void)state;
+    run_as(become_powerless, test_in_shm);
+}
+
+static bool become_nobody(void)
+{
+    return !geteuid() && !setresgid(NOBODY, NOBODY, NOBODY) && !setresuid(NOBODY, NOBODY, NOBODY) &&
+           /* It must be able to read its own /proc, as any user's process is. */
+           !prctl(PR_SET_DUMPABLE, 1);
+}
+
+static void test_as_nobody(void **state)
+{
+    (void)state;
+    run_as(become_nobody, test_host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -667,6 +744,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
+        cmocka_unit_test(test_without_rights),
+        cmocka_unit_test(test_as_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
