@@ -48,7 +48,7 @@ static int device_stat(struct linux_state *state, const struct open_file *file, 
 {
     (void)state;
     out->st_ino = 16 + (ino_t)file->device;
-    out->st_rdev = makedev(1, file->device);
+    out->st_rdev = file->device == DEVICE_TTY ? makedev(5, 0) : makedev(1, file->device);
     return 0;
 }
 

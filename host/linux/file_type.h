@@ -51,6 +51,8 @@ const struct file_type *file_type(const struct open_file *file);
 extern const struct file_type input_type, output_type, error_type;
 /* devices.c */
 extern const struct file_type device_type;
+/* listing.c */
+extern const struct file_type list_type;
 /* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c */
 extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type,
     inotify_type;

@@ -79,22 +79,6 @@ static const struct file_type directory_type = {
     .release = host_release,
 };
 
-/* ---- /proc/self/fd ------------------------------------------------------- */
-
-static int list_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
-{
-    (void)state;
-    (void)file;
-    out->st_nlink = 2;
-    return 0;
-}
-
-static const struct file_type list_type = {
-    .mode = S_IFDIR | 0500,
-    .get = is_directory,
-    .stat = list_stat,
-};
-
 /* ---- all ----------------------------------------------------------------- */
 
 const struct file_type *file_type(const struct open_file *file)

@@ -11,6 +11,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/made.h"
 #include "linux/shared.h"
 #include "linux/state.h"
 #include "linux/writable.h"
@@ -50,7 +51,21 @@ static int64_t open_device(struct linux_state *state, enum device device, uint64
     const struct open_file like = {
         .kind = FILE_DEVICE, .status = file_status(flags), .fd = -1, .device = device};
 
-    return flags & O_DIRECTORY ? -ENOTDIR : open_kind(state, &like, flags);
+    if (flags & O_DIRECTORY)
+        return -ENOTDIR;
+    return device == DEVICE_TTY && !(flags & O_PATH) ? -ENXIO : open_kind(state, &like, flags);
+}
+
+/* A directory of which Ferry makes the list. */
+static int64_t open_listing(struct linux_state *state, const struct found *found, uint64_t flags)
+{
+    struct open_file like = {.status = file_status(flags)};
+    int result;
+
+    if ((flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT)
+        return -EISDIR;
+    result = listing_open(state, found, &like);
+    return result ? result : open_kind(state, &like, flags);
 }
 
 static int64_t open_list(struct linux_state *state, uint64_t flags)
@@ -72,7 +87,7 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
         return -EACCES;
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    like.fd = special_open_made(state, which);
+    like.fd = made_open(state, (unsigned)which);
     if (like.fd < 0)
         return like.fd;
     like.path = strdup(path);
@@ -128,6 +143,8 @@ static int64_t open_inside(struct linux_state *state, struct found *found, uint6
         return -ENOTDIR;
     if (!(flags & O_PATH) && !found_is_public(found, S_IROTH))
         return -EACCES;
+    if (found->partly)
+        return open_listing(state, found, flags);
     opened = found_open(state, found);
     if (opened < 0)
         return opened;
@@ -153,6 +170,8 @@ static int64_t reopen_path(struct linux_state *state, const char *path, uint64_t
         result = open_made(state, found.which, found.text, flags);
     else if (found.place == PLACE_INSIDE)
         result = open_inside(state, &found, flags);
+    else if (found.place == PLACE_ABOVE)
+        result = open_listing(state, &found, flags);
     else
         result = -EACCES;
     found_drop(&found);
@@ -173,7 +192,7 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return -ELOOP;
     if (file->kind == FILE_DEVICE)
         return open_device(state, file->device, flags);
-    if (file->kind == FILE_LIST)
+    if (file->kind == FILE_LIST && !file->object)
         return open_list(state, flags);
     if (!file_is_stream(file) && !file_is_memfd(state, file))
         return reopen_path(state, file->path, flags);
@@ -237,8 +256,9 @@ static int64_t open_place(struct linux_state *state, struct found *found, uint64
     case PLACE_MISSING:
         return open_new(state, found, flags, mode);
     case PLACE_ABOVE:
-        mention_refused(state, found->text);
-        return -EACCES;
+        return open_listing(state, found, flags);
+    case PLACE_LINK:
+        return -ELOOP;
     default:
         mention_refused(state, found->text);
         return writes ? -EACCES : -ENOENT;
@@ -300,7 +320,8 @@ static int64_t access_place(struct linux_state *state, const struct found *found
             return -ENOENT;
         return mode & X_OK ? -EACCES : 0;
     case PLACE_ABOVE:
-        return mode & (R_OK | W_OK) ? -EACCES : 0;
+    case PLACE_LINK:
+        return mode & W_OK ? -EACCES : 0;
     default:
         return -ENOENT;
     }
@@ -347,8 +368,8 @@ static int64_t link_text(struct linux_state *state, const struct found *found, c
         return S_ISLNK(found->stat.st_mode) ? host_file_call(state, found->local, &call) : -EINVAL;
     if (found->place == PLACE_DESCRIPTOR || found->place == PLACE_LIST)
         return special_link(state, found->text, found->place, found->which, text, bytes);
-    if (strcmp(found->text, "/proc/self/exe") == 0 && state->program)
-        return snprintf(text, bytes, "%s", state->program);
+    if (found->place == PLACE_LINK)
+        return made_link(state, found->text, text, bytes);
     return found->place == PLACE_OUTSIDE ? -ENOENT : -EINVAL; /* there, but not a link */
 }
 

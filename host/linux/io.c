@@ -226,7 +226,7 @@ int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
     if (!file || file->status & O_PATH)
         return -EBADF;
     if (file->kind == FILE_LIST)
-        return special_entries(state, file, arg[1], (uint32_t)arg[2]);
+        return listing_entries(state, file, arg[1], (uint32_t)arg[2]);
     if (file->kind != FILE_DIRECTORY)
         return -ENOTDIR;
     call.fd = file->fd;

@@ -44,9 +44,10 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 void linux_destroy(struct linux_state *state);
 
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
- * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread. */
+ * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread; its
+ * arguments. */
 void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
-                 const char *name);
+                 const char *name, char *const *argv);
 
 /* The name by which the program sees a file of the host that is to run, by malloc; NULL: there is
  * no memory. */

@@ -54,6 +54,7 @@ enum place {
     PLACE_DESCRIPTOR, /* /dev/stdin, /proc/self/fd/1, ...: an open descriptor */
     PLACE_LIST,       /* /proc/self/fd, /dev/fd */
     PLACE_MADE,       /* /etc/passwd and its like, where no real one can be seen */
+    PLACE_LINK,       /* a link that is made up and not followed */
 };
 
 /* What a name led to. */

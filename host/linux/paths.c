@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "linux/host_file.h"
+#include "linux/made.h"
 #include "linux/mounts.h"
 #include "linux/state.h"
 
@@ -227,7 +228,8 @@ static int jump(struct walk *walk)
         view_above(&walk->state->view, full))
         return 1;
     fd = look_up(walk, walk->left, &call);
-    if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW))
+    if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW) ||
+        (fd < 0 && fd != -EINTR && special_own(full)))
         return 1;
     walk->left[0] = 0;
     if (fd < 0) {
@@ -337,10 +339,9 @@ static int go_down(struct walk *walk, const char *name, const char *parent)
         close(fd);
         return go_above(walk);
     }
-    if (fd < 0 && view_above(&walk->state->view, at->text)) {
-        go_nowhere(walk, PLACE_ABOVE);
-        return 0;
-    }
+    if (fd < 0 && fd != -EINTR &&
+        (view_above(&walk->state->view, at->text) || special_above(at->text)))
+        return go_above(walk);
     if (fd == -ENOENT && !walk->left[0] && walk->flags & FIND_NEW) {
         at->place = PLACE_MISSING;
         return 0;
@@ -360,10 +361,23 @@ static bool shows_below(const struct found *at)
     return at->place == PLACE_INSIDE && shown(at->mount->shown, at->text) != HIDDEN;
 }
 
+/* The walk is at a link that is made up. */
+static int follow_made(struct walk *walk, const char *target)
+{
+    if (!walk->left[0] && !(walk->flags & FIND_FOLLOW) && !walk->at->directory) {
+        go_nowhere(walk, PLACE_LINK);
+        return 0;
+    }
+    if (++walk->links > LINKS_MAX)
+        return -ELOOP;
+    walk->anew = true;
+    return set_left(walk, "", target, walk->left);
+}
+
 static int step(struct walk *walk)
 {
     struct found *at = walk->at;
-    char name[NAME_MAX + 1], parent[PATH_MAX];
+    char name[NAME_MAX + 1], parent[PATH_MAX], target[PATH_MAX];
     struct mount *mount;
     enum place place;
 
@@ -382,6 +396,8 @@ static int step(struct walk *walk)
     mount = view_mount_of(&walk->state->view, at->text);
     if (mount && strcmp(mount->path, at->text) == 0)
         return go_to_mount(walk, mount);
+    if (made_link(walk->state, at->text, target, sizeof(target)) >= 0)
+        return follow_made(walk, target);
     if (special_place(at->text, shows_below(at), &place, &at->which)) {
         go_nowhere(walk, place);
         return 0;

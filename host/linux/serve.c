@@ -12,6 +12,7 @@
 
 #include "linux/calls.h"
 #include "linux/futexes.h"
+#include "linux/made.h"
 #include "linux/shared.h"
 #include "linux/state.h"
 #include "syscall_names.h"
@@ -39,8 +40,6 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->umask = 022;
     state->error_fd = -1;
     clock_gettime(CLOCK_REALTIME, &state->started);
-    for (unsigned i = 0; i < MADE_FILES; i++)
-        state->made[i] = -1;
     futex_init(state);
     signals_init(state, config->ignore_sigpipe);
     limits_init(state);
@@ -57,12 +56,31 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     return 0;
 }
 
+/* Without memory for them there are none: only /proc/self/cmdline tells them. */
+static void keep_arguments(struct linux_state *state, char *const *argv)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; argv[i]; i++)
+        bytes += strlen(argv[i]) + 1;
+    free(state->arguments);
+    state->argument_bytes = 0;
+    state->arguments = malloc(bytes + 1);
+    for (size_t i = 0; state->arguments && argv[i]; i++) {
+        size_t part = strlen(argv[i]) + 1;
+
+        memcpy(state->arguments + state->argument_bytes, argv[i], part);
+        state->argument_bytes += part;
+    }
+}
+
 void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
-                 const char *name)
+                 const char *name, char *const *argv)
 {
     char *real = program_path(state, file);
     bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
 
+    keep_arguments(state, argv);
     free(state->program);
     state->program = real;
     memory_init(state, heap_start.value);
@@ -81,10 +99,8 @@ void linux_destroy(struct linux_state *state)
     shared_fini(state);
     threads_fini(state);
     free(state->program);
-    for (unsigned i = 0; i < MADE_FILES; i++) {
-        if (state->made[i] >= 0)
-            close(state->made[i]);
-    }
+    made_fini(state);
+    free(state->arguments);
     free(state);
 }
 

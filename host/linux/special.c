@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the names that mean something without any file of the host: devices, the program's own
- * descriptors, and the few files that describe the VM's user. */
+ * descriptors, and what made.c makes up. */
+#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "linux/calls.h"
 #include "linux/file_type.h"
+#include "linux/made.h"
 #include "linux/state.h"
 
 static const struct {
@@ -18,18 +16,9 @@ static const struct {
     enum device device;
 } devices[] = {
     {"/dev/null", DEVICE_NULL},     {"/dev/zero", DEVICE_ZERO},       {"/dev/full", DEVICE_FULL},
-    {"/dev/random", DEVICE_RANDOM}, {"/dev/urandom", DEVICE_URANDOM},
+    {"/dev/random", DEVICE_RANDOM}, {"/dev/urandom", DEVICE_URANDOM}, {"/dev/tty", DEVICE_TTY},
 };
 #define DEVICES (sizeof(devices) / sizeof(devices[0]))
-
-/* Programs look up their user and fail where there is none. */
-static const struct {
-    const char *name, *text;
-} made[MADE_FILES] = {
-    {"/etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"},
-    {"/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
-    {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
-};
 
 #define FD_DIRECTORY "/proc/self/fd"
 
@@ -60,6 +49,8 @@ static bool names_descriptor(const char *path, uint64_t *fd)
 
 bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which)
 {
+    int made;
+
     for (unsigned i = 0; i < DEVICES; i++) {
         if (strcmp(path, devices[i].name) == 0) {
             *which = devices[i].device;
@@ -67,12 +58,11 @@ bool special_place(const char *path, bool rooted, enum place *place, uint64_t *w
             return true;
         }
     }
-    for (unsigned i = 0; i < MADE_FILES && !rooted; i++) {
-        if (strcmp(path, made[i].name) == 0) {
-            *which = i;
-            *place = PLACE_MADE;
-            return true;
-        }
+    made = made_find(path);
+    if (made >= 0 && (!rooted || strncmp(path, "/etc/", 5) != 0)) {
+        *which = (uint64_t)made;
+        *place = PLACE_MADE;
+        return true;
     }
     *place = PLACE_LIST;
     if (strcmp(path, FD_DIRECTORY) == 0 || strcmp(path, "/dev/fd") == 0)
@@ -81,12 +71,36 @@ bool special_place(const char *path, bool rooted, enum place *place, uint64_t *w
     return names_descriptor(path, which);
 }
 
+const char *special_name(unsigned i, unsigned char *type)
+{
+    static const char *const descriptors[] = {"/dev/fd", "/dev/stdin", "/dev/stdout",
+                                              "/dev/stderr"};
+    const char *name;
+    bool is_link;
+
+    *type = DT_CHR;
+    if (i < DEVICES)
+        return devices[i].name;
+    i -= DEVICES;
+    *type = DT_LNK;
+    if (i < 4)
+        return descriptors[i];
+    *type = DT_DIR;
+    if (i == 4)
+        return FD_DIRECTORY;
+    name = made_name(i - 5, &is_link);
+    *type = is_link ? DT_LNK : DT_REG;
+    return name;
+}
+
 bool special_above(const char *path)
 {
-    static const char *const above[] = {"/", "/dev", "/etc", "/proc", "/proc/self"};
+    size_t bytes = strcmp(path, "/") != 0 ? strlen(path) : 0;
+    const char *name;
+    unsigned char unused;
 
-    for (unsigned i = 0; i < sizeof(above) / sizeof(above[0]); i++) {
-        if (strcmp(path, above[i]) == 0)
+    for (unsigned i = 0; (name = special_name(i, &unused)); i++) {
+        if (strncmp(name, path, bytes) == 0 && name[bytes] == '/')
             return true;
     }
     return false;
@@ -94,7 +108,7 @@ bool special_above(const char *path)
 
 bool special_own(const char *path)
 {
-    static const char *const own[] = {"/dev", "/proc"};
+    static const char *const own[] = {"/dev", "/proc", "/sys"};
 
     for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         size_t bytes = strlen(own[i]);
@@ -140,78 +154,4 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
                    : snprintf(text, bytes, "%s:[%lu]", name, (unsigned long)stat.st_ino);
     return snprintf(text, bytes, "%s",
                     file->kind == FILE_DEVICE ? device_name(file->device) : file->path);
-}
-
-static int make_file(const char *text)
-{
-    int fd = memfd_create("ferry-made", MFD_CLOEXEC);
-
-    if (fd < 0)
-        return -EMFILE;
-    if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, 0444)) {
-        close(fd);
-        return -ENOMEM;
-    }
-    return fd;
-}
-
-/* It is made when first asked for, and one file from then on, as programs see by its number. */
-int special_open_made(struct linux_state *state, uint64_t which)
-{
-    int fd;
-
-    if (state->made[which] < 0)
-        state->made[which] = make_file(made[which].text);
-    if (state->made[which] < 0)
-        return state->made[which];
-    fd = fcntl(state->made[which], F_DUPFD_CLOEXEC, 0);
-    return fd < 0 ? -EMFILE : fd;
-}
-
-/* ---- /proc/self/fd ------------------------------------------------------- */
-
-/* As getdents64 gives them: the 19 bytes before the name, the name, up to a multiple of 8. */
-struct entry {
-    uint64_t inode;
-    int64_t next;
-    uint16_t bytes;
-    uint8_t type;
-    char name[13];
-};
-#define ENTRY_NAME 19
-
-/* The entry at that place of the list or after it; false: there is none. */
-static bool next_entry(struct linux_state *state, off_t at, struct entry *entry)
-{
-    static const char *const dots[] = {".", ".."};
-
-    while (at >= 2 && at < 2 + DESCRIPTORS_MAX && !state->descriptors[at - 2].file)
-        at++;
-    if (at < 0 || at >= 2 + DESCRIPTORS_MAX)
-        return false;
-    *entry = (struct entry){.inode = 100 + (uint64_t)at, .next = at + 1};
-    entry->type = at < 2 ? 4 : 10; /* DT_DIR, DT_LNK */
-    if (at < 2)
-        snprintf(entry->name, sizeof(entry->name), "%s", dots[at]);
-    else
-        snprintf(entry->name, sizeof(entry->name), "%d", (int)at - 2);
-    entry->bytes = (uint16_t)((ENTRY_NAME + strlen(entry->name) + 1 + 7) & ~7ul);
-    return true;
-}
-
-int64_t special_entries(struct linux_state *state, struct open_file *file, uint64_t addr,
-                        uint64_t bytes)
-{
-    struct entry entry;
-    uint64_t done = 0;
-
-    while (next_entry(state, file->position, &entry)) {
-        if (entry.bytes > bytes - done)
-            return done ? (int64_t)done : -EINVAL;
-        if (guest_put(state, addr + done, &entry, entry.bytes))
-            return done ? (int64_t)done : -EFAULT;
-        done += entry.bytes;
-        file->position = entry.next;
-    }
-    return (int64_t)done;
 }

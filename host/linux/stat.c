@@ -7,14 +7,9 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/made.h"
 #include "linux/state.h"
 #include "linux/writable.h"
-
-/* A directory on the way to one that can be read. */
-static void stat_above(struct stat *out)
-{
-    *out = (struct stat){.st_ino = 1, .st_nlink = 2, .st_mode = S_IFDIR | 0555, .st_blksize = 4096};
-}
 
 static int stat_link(struct stat *out, off_t bytes)
 {
@@ -37,14 +32,14 @@ static int stat_found(struct linux_state *state, const struct found *found, bool
             writable_owner(out);
         return 0;
     case PLACE_ABOVE:
-        stat_above(out);
+        listing_stat(found->text, out);
         return 0;
     case PLACE_DEVICE:
         like.device = (enum device)found->which;
         return file_stat(state, &like, out);
     case PLACE_MADE:
         like = (struct open_file){.kind = FILE_REGULAR, .local = true};
-        like.fd = special_open_made(state, found->which);
+        like.fd = made_open(state, (unsigned)found->which);
         result = like.fd < 0 ? like.fd : file_stat(state, &like, out);
         if (like.fd >= 0)
             close(like.fd);
@@ -59,6 +54,8 @@ static int stat_found(struct linux_state *state, const struct found *found, bool
         if (file && !follow)
             return stat_link(out, 64); /* as Linux reports for all of them */
         return file ? file_stat(state, file, out) : -ENOENT;
+    case PLACE_LINK:
+        return stat_link(out, 64);
     default:
         return -ENOENT;
     }

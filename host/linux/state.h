@@ -41,7 +41,7 @@ enum file_kind {
     FILE_DEVICE,    /* /dev/null and its like: enum device */
     FILE_REGULAR,   /* a file below a mount, or one that is made up */
     FILE_DIRECTORY, /* a directory there */
-    FILE_LIST,      /* /proc/self/fd */
+    FILE_LIST,      /* a directory that the host has not so: listing.c */
     FILE_PIPE,      /* pipe.c */
     FILE_EVENT,     /* event.c */
     FILE_EPOLL,     /* epoll.c */
@@ -51,8 +51,15 @@ enum file_kind {
     FILE_KINDS,
 };
 
-/* By their minor numbers on Linux. */
-enum device { DEVICE_NULL = 3, DEVICE_ZERO = 5, DEVICE_FULL = 7, DEVICE_RANDOM, DEVICE_URANDOM };
+/* By their minor numbers on Linux; /dev/tty, which is no terminal, also by its major one. */
+enum device {
+    DEVICE_NULL = 3,
+    DEVICE_ZERO = 5,
+    DEVICE_FULL = 7,
+    DEVICE_RANDOM,
+    DEVICE_URANDOM,
+    DEVICE_TTY = 0x500
+};
 
 /* An open file description: shared by the descriptors that were duplicated from one. */
 struct open_file {
@@ -129,7 +136,7 @@ struct linux_thread {
 };
 
 /* /etc/passwd and its like. */
-#define MADE_FILES 3
+#define MADE_FILES 64 /* at most */
 
 /* ---- what was refused last (refused.c) ----------------------------------- */
 
@@ -145,9 +152,11 @@ struct linux_state {
     struct descriptor descriptors[DESCRIPTORS_MAX];
     unsigned host_files;
     unsigned files[FILE_KINDS]; /* open files of each kind */
-    int made[MADE_FILES];       /* memfds of the files that are made up, or -1 */
+    int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
     struct timespec started;
-    char *program;    /* its path, or NULL */
+    char *program;   /* its path, or NULL */
+    char *arguments; /* at its start, each with its NUL */
+    size_t argument_bytes;
     int error_fd;     /* standard error opened anew, or -1 */
     unsigned refused; /* files that were refused and mentioned */
     struct view view;
@@ -319,11 +328,19 @@ bool special_own(const char *path);
 /* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */
 int special_link(struct linux_state *state, const char *path, enum place place, uint64_t fd,
                  char *text, size_t bytes);
+/* The i-th of all special names, descriptors aside, and its type as in a directory; NULL: there are
+ * fewer. */
+const char *special_name(unsigned i, unsigned char *type);
+
+/* ---- listing.c ----------------------------------------------------------- */
+
+/* Makes *like a FILE_LIST of the directory: of PLACE_ABOVE, or of which not all is shown. */
+int listing_open(struct linux_state *state, const struct found *found, struct open_file *like);
+/* What is told of a directory that is on no file system. */
+void listing_stat(const char *path, struct stat *out);
 /* getdents64 of FILE_LIST. */
-int64_t special_entries(struct linux_state *state, struct open_file *file, uint64_t addr,
+int64_t listing_entries(struct linux_state *state, struct open_file *file, uint64_t addr,
                         uint64_t bytes);
-/* A descriptor of a file that is made up. */
-int special_open_made(struct linux_state *state, uint64_t which);
 
 /* ---- refused.c ----------------------------------------------------------- */
 

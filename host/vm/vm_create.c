@@ -169,7 +169,8 @@ static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         return result;
     vm->image = vm->endpoint->image = vm->program.image;
     images_hold(&vm->engine->images, vm->image);
-    linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name);
+    linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name,
+                vm->program.argv);
     return 0;
 }
 

@@ -90,6 +90,6 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     program_close(&vm->program);
     vm->program = next;
     vm->stack_bytes = exec->stack_bytes;
-    linux_begin(vm->personality, program_end(&next), next.file, next.name);
+    linux_begin(vm->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;
 }

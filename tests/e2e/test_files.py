@@ -65,7 +65,7 @@ class FilesOfTheKernel(FerryTest):
                 self.assert_ends(result, 1, "Permission denied")
 
     def test_sysfs_can_be_read(self):
-        name = "/sys/devices/system/cpu/online"
+        name = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
         result = ferry("run", "--ro=/sys", "--", *box(f"cat {name}").split())
         with open(name, "rb") as file:
             self.assertEqual(result.output, file.read())

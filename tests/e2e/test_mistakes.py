@@ -223,16 +223,16 @@ class Refused(Typed):
         self.assertIn(text, last)
 
     def test_file(self):
-        self.check_refused("'/etc/hosts': --ro /etc allows it", "busybox", "cat", "/etc/hosts")
+        self.check_refused("'/etc/fstab': --ro /etc allows it", "busybox", "cat", "/etc/fstab")
         self.check_refused("'words': --ro . allows it", "busybox", "cat", "words")
-        self.check_refused("'/etc': --ro /etc allows it", "busybox", "ls", "/etc")
+        self.check_refused("'/srv': --ro /srv allows it", "busybox", "ls", "/srv")
 
     def test_file_of_the_kernels_own_state(self):
         """No option shows it, so none is named; what each start looks for is no reason."""
         for options in ((), ("--ro=/proc",), ("--ro=/",)):
             with self.subTest(options):
-                self.check_refused("'/proc/version', which a VM does not have", *options,
-                                   "busybox", "cat", "/proc/version")  # fmt: skip
+                self.check_refused("'/proc/interrupts', which a VM does not have", *options,
+                                   "busybox", "cat", "/proc/interrupts")  # fmt: skip
         result = ferry("run", "--ro=/", "busybox", "ls", "/nonexistent", env=self.env)
         self.assertEqual(result.status, 1)
         self.assertNotIn("refused", result.errors)
@@ -282,9 +282,9 @@ class Refused(Typed):
         self.check_refused("'/a?[2J?b': --ro / allows it", "busybox", "cat", "/a\x1b[2J\nb")
 
     def test_of_a_crash_too(self):
-        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/hosts; kill -ABRT $$", env=self.env)
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/fstab; kill -ABRT $$", env=self.env)
         self.assertEqual(result.status, 134)
-        self.assertIn("ended by SIGABRT; it was refused '/etc/hosts': --ro", result.errors)
+        self.assertIn("ended by SIGABRT; it was refused '/etc/fstab': --ro", result.errors)
 
     def test_nothing_is_said_without_need(self):
         for command in (["grep", "none"], ["false"], ["cat", "--ro", ".", "none"]):
@@ -295,7 +295,7 @@ class Refused(Typed):
                 self.assertEqual(result.status, 1)
                 self.assertRegex(result.errors, r"exit status 1\n\Z")
         # It succeeded without the file.
-        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/hosts; echo on", env=self.env)
+        result = ferry("run", "busybox", "sh", "-c", "test -f /etc/fstab; echo on", env=self.env)
         self.assert_ends(result, 0)
         self.assertEqual(result.errors, "")
 

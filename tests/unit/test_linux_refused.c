@@ -46,8 +46,8 @@ static void test_files(void **state)
         int flags;
         const char *text;
     } rows[] = {
-        {"/etc/hosts", O_RDONLY, "'/etc/hosts': --ro /etc allows it"},
-        {"/etc//x/../hosts", O_RDONLY, "'/etc/hosts': --ro /etc allows it"},
+        {"/etc/fstab", O_RDONLY, "'/etc/fstab': --ro /etc allows it"},
+        {"/etc//x/../fstab", O_RDONLY, "'/etc/fstab': --ro /etc allows it"},
         {"/a b/c$d/e", O_RDONLY, "'/a b/c$d/e': --ro '/a b/c$d' allows it"},
         {"/a\x1b[2J'\n/b", O_RDONLY, "'/a?[2J?\?/b': --ro '/a?[2J?\?' allows it"},
         {"/\xc2\x9b/b", O_RDONLY, "'/?\?/b': --ro '/?\?' allows it"},
@@ -58,7 +58,6 @@ static void test_files(void **state)
         {".words", O_RDONLY, "'.words': --ro . allows it"},
         {"../words", O_RDONLY, "'../words': --ro .. allows it"},
         {"../../a/words", O_RDONLY, "'../../a/words': --ro ../.. allows it"},
-        {".", O_RDONLY | O_DIRECTORY, "'.': --ro . allows it"},
         {"/tmp/x", O_WRONLY | O_CREAT, "to write '/tmp/x': --rw /tmp allows it"},
         {"/tmp/x", O_RDONLY | O_CREAT, "to write '/tmp/x': --rw /tmp allows it"},
     };
@@ -104,11 +103,11 @@ static void test_probes(void **state)
     open_for(*state, "/etc/localtime", O_RDONLY);
     open_for(*state, "/usr/lib/locale/C.utf8/LC_CTYPE", O_RDONLY);
     check(*state, NULL);
-    open_for(*state, "/proc/cpuinfo", O_RDONLY);
-    check(*state, "'/proc/cpuinfo', which a VM does not have");
+    open_for(*state, "/proc/modules", O_RDONLY);
+    check(*state, "'/proc/modules', which a VM does not have");
     open_for(*state, "/procedure/x", O_RDONLY);
     check(*state, "'/procedure/x': --ro /procedure allows it");
-    open_for(*state, "/proc/cpuinfo", O_RDONLY);
+    open_for(*state, "/proc/modules", O_RDONLY);
     check(*state, "'/procedure/x': --ro /procedure allows it");
 }
 
@@ -167,7 +166,7 @@ static void test_below_read_only(void **state)
     (void)state;
     assert_non_null(mkdtemp(top));
     snprintf(name, sizeof(name), "%s/out", top);
-    assert_int_equal(symlink("/etc/hosts", name), 0);
+    assert_int_equal(symlink("/etc/fstab", name), 0);
     assert_int_equal(chdir(top), 0);
     assert_int_equal(mkfifo("fifo", 0644), 0);
     struct ferry_vm *vm = linux_vm_create(directories, -1);
@@ -175,7 +174,7 @@ static void test_below_read_only(void **state)
     open_for(vm, "missing", O_RDONLY);
     check(vm, NULL);
     open_for(vm, "out", O_RDONLY);
-    check(vm, "'/etc/hosts': --ro /etc allows it"); /* what it leads to */
+    check(vm, "'/etc/fstab': --ro /etc allows it"); /* what it leads to */
     open_for(vm, "fifo", O_RDONLY);
     snprintf(text, sizeof(text), "'%s/fifo': no regular file, or none that you may read", top);
     check(vm, text);

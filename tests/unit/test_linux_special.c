@@ -96,7 +96,7 @@ static void test_made_files(void **state)
     memset(got, 0, 1000);
     assert_true(CALL(vm, read, 5, OUT, 999) > 0);
     assert_non_null(strstr(got, ":65534:"));
-    assert_int_equal(open_it(vm, "/etc/hosts", O_RDONLY), -ENOENT);
+    assert_int_equal(open_it(vm, "/etc/fstab", O_RDONLY), -ENOENT);
     assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/etc"), OUT), 0);
 }
 

@@ -2,6 +2,7 @@
 /* The personality: which files a program sees that nobody gave to it, and which it never sees. */
 #include "linux_fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -170,6 +171,88 @@ static void test_bare(void **state)
     assert_int_equal(open_name(vm, "/bin/env"), -ENOENT);
     assert_int_equal(open_name(vm, "/usr/lib/os-release"), -ENOENT);
     assert_int_equal(open_name(vm, "/usr/share"), -ENOENT);
+    linux_vm_destroy(vm);
+}
+
+static bool lists(struct ferry_vm *vm, const char *directory, const char *name)
+{
+    int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, directory), O_RDONLY | O_DIRECTORY);
+    bool found = false;
+    int64_t bytes;
+
+    if (fd < 0)
+        fail_msg("%s: %ld", directory, (long)fd);
+    while ((bytes = CALL(vm, getdents64, (uint64_t)fd, SCRATCH + PAGE, 200)) > 0) {
+        for (int64_t at = 0; at < bytes;) {
+            const struct dirent64 *entry = guest(vm, SCRATCH + PAGE + (uint64_t)at);
+
+            found |= strcmp(entry->d_name, name) == 0;
+            at += entry->d_reclen;
+        }
+    }
+    assert_int_equal(bytes, 0);
+    assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    return found;
+}
+
+static void test_lists_of_names(void **state)
+{
+    struct ferry_vm *vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
+    struct stat *stat = guest(vm, SCRATCH + PAGE);
+    uint64_t inode;
+
+    (void)state;
+    assert_true(lists(vm, "/", "usr"));
+    assert_true(lists(vm, "/", "proc"));
+    assert_true(lists(vm, "/etc", "passwd"));
+    assert_true(lists(vm, "/etc/ssl", "certs"));
+    assert_true(lists(vm, "/proc", "cpuinfo"));
+    assert_true(lists(vm, "/proc/self", "fd"));
+    assert_true(lists(vm, "/dev", "null"));
+    /* All of them are there on the host. */
+    assert_false(lists(vm, "/", "root"));
+    assert_false(lists(vm, "/", "home"));
+    assert_false(lists(vm, "/etc", "shadow"));
+    assert_false(lists(vm, "/etc", "fstab"));
+    assert_false(lists(vm, "/etc/ssl", "private"));
+    assert_false(lists(vm, "/proc", "1"));
+    /* Programs tell directories apart by their numbers. */
+    assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/proc"), SCRATCH + PAGE), 0);
+    inode = stat->st_ino;
+    assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/sys"), SCRATCH + PAGE), 0);
+    assert_int_not_equal(stat->st_ino, inode);
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc"), O_RDONLY), 3);
+    assert_int_equal(CALL(vm, fstat, 3, SCRATCH + PAGE), 0);
+    assert_int_equal(stat->st_ino, inode);
+    assert_int_equal(CALL(vm, fchdir, 3), 0);
+    assert_memory_equal(content(vm, "self/comm"), "program-with-a-", 15);
+    linux_vm_destroy(vm);
+}
+
+static void test_what_the_vm_is(void **state)
+{
+    struct ferry_vm *vm = linux_vm_create(NULL, -1);
+    uint64_t out = SCRATCH + PAGE;
+    char text[100];
+
+    (void)state;
+    snprintf(text, sizeof(text), "MemTotal:       %8llu kB\n", (unsigned long long)MEMORY / 1024);
+    assert_memory_equal(content(vm, "/proc/meminfo"), text, strlen(text));
+    assert_memory_equal(content(vm, "/proc/cpuinfo"), "processor\t: 0\nvendor_id\t: ", 26);
+    assert_string_equal(content(vm, "/sys/devices/system/cpu/possible"), "0\n");
+    assert_string_equal(content(vm, "/proc/self/cgroup"), "0::/\n");
+    assert_memory_equal(content(vm, "/proc/self/cmdline"), "program\0an argument", 20);
+    assert_memory_equal(content(vm, "/proc/2/stat"), "2 (program-with-a-) R 1 2 2 ", 28);
+    assert_non_null(strstr(content(vm, "/proc/thread-self/status"), "Umask:\t0022\n"));
+    snprintf(text, sizeof(text), "%08llx-%08llx rw-p ", (unsigned long long)SCRATCH,
+             (unsigned long long)SCRATCH_END);
+    assert_non_null(strstr(content(vm, "/proc/self/maps"), text));
+    assert_string_equal(content(vm, "/proc/sys/kernel/osrelease"), "6.1.0\n");
+    assert_int_equal(open_name(vm, "/dev/tty"), -ENXIO);
+    assert_int_equal(CALL(vm, readlink, guest_string(vm, SCRATCH, "/proc/self/cwd"), out, 9), 1);
+    assert_int_equal(CALL(vm, chdir, guest_string(vm, SCRATCH, "/proc/self/root/proc")), 0);
+    assert_int_equal(CALL(vm, readlink, guest_string(vm, SCRATCH, "self/cwd"), out, 9), 5);
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc/stat"), O_WRONLY), -EACCES);
     linux_vm_destroy(vm);
 }
 
@@ -408,10 +491,16 @@ static void test_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lists), cmocka_unit_test(test_system),
-        cmocka_unit_test(test_bare),  TEST(test_other_system),
-        TEST(test_program),           TEST(test_links_are_bounded),
-        TEST(test_names_that_change), cmocka_unit_test(test_others),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_system),
+        cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_lists_of_names),
+        cmocka_unit_test(test_what_the_vm_is),
+        TEST(test_other_system),
+        TEST(test_program),
+        TEST(test_links_are_bounded),
+        TEST(test_names_that_change),
+        cmocka_unit_test(test_others),
     };
 
     return cmocka_run_group_tests_name("linux view", tests, NULL, NULL);

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the list of files and links that are made up. */
+#include "linux/made.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "linux/state.h"
+
+#define SELF "/proc/self/"
+
+static const struct {
+    const char *name, *text;
+    void (*write)(struct linux_state *state, FILE *out);
+} files[] = {
+    /* Programs look up their user and fail where there is none. */
+    {"/etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n", NULL},
+    {"/etc/group", "root:x:0:\nnogroup:x:65534:\n", NULL},
+    {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", NULL},
+    {"/etc/hosts", "127.0.0.1 localhost ferry\n::1 localhost ferry\n", NULL},
+    {"/etc/hostname", "ferry\n", NULL},
+    {"/etc/resolv.conf", "", NULL},
+    {"/proc/cpuinfo", NULL, proc_cpuinfo},
+    {"/proc/filesystems", "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\n\text4\n", NULL},
+    {"/proc/loadavg", "0.00 0.00 0.00 1/1 2\n", NULL},
+    {"/proc/meminfo", NULL, proc_meminfo},
+    {"/proc/stat", NULL, proc_stat},
+    {"/proc/uptime", NULL, proc_uptime},
+    {"/proc/version", "Linux version 6.1.0 (ferry) #1 Ferry\n", NULL},
+    {"/proc/sys/crypto/fips_enabled", "0\n", NULL},
+    {"/proc/sys/fs/file-max", "1024\n", NULL},
+    {"/proc/sys/fs/nr_open", "1024\n", NULL},
+    {"/proc/sys/fs/pipe-max-size", "1048576\n", NULL},
+    {"/proc/sys/kernel/cap_last_cap", "40\n", NULL},
+    {"/proc/sys/kernel/hostname", "ferry\n", NULL},
+    {"/proc/sys/kernel/ngroups_max", "65536\n", NULL},
+    {"/proc/sys/kernel/osrelease", "6.1.0\n", NULL},
+    {"/proc/sys/kernel/ostype", "Linux\n", NULL},
+    {"/proc/sys/kernel/pid_max", "32768\n", NULL},
+    {"/proc/sys/kernel/random/uuid", NULL, proc_uuid},
+    {"/proc/sys/kernel/threads-max", "32768\n", NULL},
+    {"/proc/sys/kernel/version", "#1 Ferry\n", NULL},
+    {"/proc/sys/vm/max_map_count", "65530\n", NULL},
+    {"/proc/sys/vm/mmap_min_addr", "65536\n", NULL},
+    {"/proc/sys/vm/overcommit_memory", "0\n", NULL},
+    {SELF "cgroup", "0::/\n", NULL},
+    {SELF "cmdline", NULL, proc_cmdline},
+    {SELF "comm", NULL, proc_comm},
+    {SELF "limits", NULL, proc_limits},
+    {SELF "maps", NULL, proc_maps},
+    {SELF "mountinfo", NULL, proc_mountinfo},
+    {SELF "mounts", NULL, proc_mounts},
+    {SELF "oom_score_adj", "0\n", NULL},
+    {SELF "stat", NULL, proc_self_stat},
+    {SELF "statm", NULL, proc_statm},
+    {SELF "status", NULL, proc_status},
+    {"/sys/devices/system/cpu/kernel_max", "8191\n", NULL},
+    {"/sys/devices/system/cpu/online", NULL, proc_processors},
+    {"/sys/devices/system/cpu/possible", NULL, proc_processors},
+    {"/sys/devices/system/cpu/present", NULL, proc_processors},
+    {"/sys/devices/system/node/node0/cpulist", NULL, proc_processors},
+    {"/sys/devices/system/node/node0/meminfo", NULL, proc_node_meminfo},
+    {"/sys/devices/system/node/online", "0\n", NULL},
+    {"/sys/devices/system/node/possible", "0\n", NULL},
+    {"/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", NULL},
+    {"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n", NULL},
+};
+#define FILES (sizeof(files) / sizeof(files[0]))
+_Static_assert(FILES <= MADE_FILES, "each has a place in linux_state");
+
+/* NULL: the program's file, its working directory. */
+static const struct {
+    const char *name, *target;
+} links[] = {
+    {"/proc/2", "/proc/self"}, /* LINUX_PID */
+    {"/proc/mounts", "/proc/self/mounts"},
+    {"/proc/thread-self", "/proc/self"},
+    {SELF "cwd", NULL},
+    {SELF "exe", NULL},
+    {SELF "root", "/"},
+    {SELF "task/2", "/proc/self"},
+};
+#define LINKS (sizeof(links) / sizeof(links[0]))
+
+int made_find(const char *path)
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        if (strcmp(files[i].name, path) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+int made_link(const struct linux_state *state, const char *path, char *target, size_t bytes)
+{
+    for (unsigned i = 0; i < LINKS; i++) {
+        const char *text = links[i].target;
+
+        if (strcmp(links[i].name, path) != 0)
+            continue;
+        if (!text)
+            text = strcmp(path, SELF "cwd") == 0 ? state->cwd : state->program;
+        return text ? snprintf(target, bytes, "%s", text) : -ENOENT;
+    }
+    return -ENOENT;
+}
+
+const char *made_name(unsigned i, bool *is_link)
+{
+    *is_link = i >= FILES;
+    if (i < FILES)
+        return files[i].name;
+    return i - FILES < LINKS ? links[i - FILES].name : NULL;
+}
+
+static int make_file(const char *text, size_t bytes)
+{
+    int fd = memfd_create("ferry-made", MFD_CLOEXEC);
+
+    if (fd < 0)
+        return -EMFILE;
+    if (write(fd, text, bytes) != (ssize_t)bytes || fchmod(fd, 0444)) {
+        close(fd);
+        return -ENOMEM;
+    }
+    return fd;
+}
+
+static int write_file(struct linux_state *state, unsigned which)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    int fd = -ENOMEM;
+
+    if (!out)
+        return -ENOMEM;
+    files[which].write(state, out);
+    if (fclose(out) == 0)
+        fd = make_file(text, bytes);
+    free(text);
+    return fd;
+}
+
+/* One that never changes is made when it is first asked for, and one file from then on, as programs
+ * see by its number. */
+int made_open(struct linux_state *state, unsigned which)
+{
+    int fd;
+
+    if (files[which].write)
+        return write_file(state, which);
+    if (!state->made[which]) {
+        fd = make_file(files[which].text, strlen(files[which].text));
+        if (fd < 0)
+            return fd;
+        state->made[which] = fd + 1;
+    }
+    fd = fcntl(state->made[which] - 1, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -EMFILE : fd;
+}
+
+void made_fini(struct linux_state *state)
+{
+    for (unsigned i = 0; i < MADE_FILES; i++) {
+        if (state->made[i])
+            close(state->made[i] - 1);
+    }
+}

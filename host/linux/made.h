@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to the personality: files and links that are made up, since programs look for them. They
+ * tell of the VM, never of the host. */
+#ifndef FERRY_HOST_LINUX_MADE_H
+#define FERRY_HOST_LINUX_MADE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct linux_state;
+
+/* A file's number, by which it is opened, or -1. */
+int made_find(const char *path);
+/* What it holds now, in a memfd: a descriptor, or a negative errno. */
+int made_open(struct linux_state *state, unsigned which);
+void made_fini(struct linux_state *state);
+
+/* The target of a link that is made up; its length, or -ENOENT. */
+int made_link(const struct linux_state *state, const char *path, char *target, size_t bytes);
+
+/* The path of the i-th of all files and links; NULL: there are fewer. */
+const char *made_name(unsigned i, bool *is_link);
+
+/* ---- proc.c: what they hold ---------------------------------------------- */
+
+void proc_cmdline(struct linux_state *state, FILE *out);
+void proc_comm(struct linux_state *state, FILE *out);
+void proc_cpuinfo(struct linux_state *state, FILE *out);
+void proc_limits(struct linux_state *state, FILE *out);
+void proc_maps(struct linux_state *state, FILE *out);
+void proc_meminfo(struct linux_state *state, FILE *out);
+void proc_mountinfo(struct linux_state *state, FILE *out);
+void proc_mounts(struct linux_state *state, FILE *out);
+void proc_node_meminfo(struct linux_state *state, FILE *out);
+void proc_processors(struct linux_state *state, FILE *out);
+void proc_self_stat(struct linux_state *state, FILE *out);
+void proc_stat(struct linux_state *state, FILE *out);
+void proc_statm(struct linux_state *state, FILE *out);
+void proc_status(struct linux_state *state, FILE *out);
+void proc_uptime(struct linux_state *state, FILE *out);
+void proc_uuid(struct linux_state *state, FILE *out);
+
+#endif
