@@ -49,13 +49,13 @@ class EarlyClose(FerryTest):
         self.assert_clean(result)
 
     def test_reader_that_fails(self):
-        """The writer did nothing wrong, and the reader is told of."""
+        """Only the reader's failure is reported: the writer did nothing wrong."""
         result = pipe([box("yes"), box("awk '{ exit 3 }'"), box("cat")])
         self.assert_ends(result, 3, "exit status 3")
         self.assertEqual(len(result.errors.splitlines()), 1, result.errors)
 
     def test_other_failures_of_a_writer(self):
-        """It is the signal that is excused: not a status, and not one that the program sent itself."""
+        """Only the signal of the pipe is excused: no status, and no signal that it sent itself."""
         for stage, status in (
             (box("""awk 'BEGIN { while (n++ < 1000) print "y"; exit 4 }'"""), 4),
             (box("sh -c 'kill -PIPE $$'"), SIGPIPE_STATUS),
@@ -91,7 +91,7 @@ class EarlyClose(FerryTest):
         self.assert_conserved(result)
 
     def test_last_stage_waits_for_its_reader_to_go(self):
-        """It is told, though it writes nothing, and ends as it likes; as `tail -f` and `tee -p`."""
+        """A program that writes nothing is told, too, and ends as it likes, as `tail -f` does."""
         with Running([guest("until_unread")]) as running:
             self.assertEqual(running.read(6), b"ready\n")
             running.process.stdout.close()

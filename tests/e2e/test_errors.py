@@ -250,13 +250,13 @@ class Usage(FerryTest):
             self.check(["pipe", f"--polled={word}", box("cat")], "processor")
 
     def test_immediate_and_deferred(self):
-        """Each is the opposite of the other, whatever stands between them."""
+        """The two options contradict each other, wherever they stand."""
         for options in (("--immediate", "--deferred"), ("--deferred", "--polled", "--immediate")):
             for command in ("pipe", "run"):
                 self.check([command, *options, box("cat")], "--immediate and --deferred")
 
     def test_immediate_or_deferred_twice(self):
-        """As with any option given twice."""
+        """Either option may be given twice, as any option may."""
         for option, immediate in (("--immediate", True), ("--deferred", False)):
             with self.subTest(option):
                 result = ferry("pipe", "--stats=json", option, option, box("cat"), data=b"x")

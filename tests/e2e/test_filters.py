@@ -164,7 +164,7 @@ def pool_pages(pid):
 
 
 class Short(FerryTest):
-    """What is not long costs no huge page, which takes milliseconds to make."""
+    """A short payload takes no huge page, which would take milliseconds to make."""
 
     def test_no_huge_page(self):
         # Where other work goes on, measuring may not be sure of itself, and tries an extent each

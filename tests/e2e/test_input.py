@@ -90,7 +90,7 @@ class PutBack(FerryTest):
         self.assertEqual((position, output), (5, b"input\n"))
 
     def test_messages_are_taken_whole(self):
-        """The one that the guest library received, but not those that were on their way."""
+        """A message that the guest library received is taken whole, later ones are not."""
         for mode, taken in (("copy", 65536), ("map", EXTENT)):
             with self.subTest(mode):
                 position, _ = self.position_after(
@@ -99,7 +99,7 @@ class PutBack(FerryTest):
                 self.assertEqual(position, 3 + taken)
 
     def test_one_after_the_other(self):
-        """Each run goes on where the one before it had enough."""
+        """Each run reads on from where the run before it stopped reading."""
         with tempfile.TemporaryFile() as file:
             file.write(b"onetwothree")
             file.seek(0)
@@ -129,7 +129,7 @@ class PutBack(FerryTest):
         self.assertIn(self.interrupted(lambda fd: None), range(10, MIB))
 
     def test_somebody_else_moved_it(self):
-        """Then it stays where they want it."""
+        """If somebody else moved the position in the file, it stays where they put it."""
         self.assertEqual(self.interrupted(lambda fd: os.lseek(fd, 3, os.SEEK_SET)), 3)
 
 

@@ -16,7 +16,7 @@ class Limits(FerryTest):
         return Result(done.returncode, done.stdout, done.stderr)
 
     def sweep(self, limit, values, option, prefix=()):
-        """Each value is enough, or the line names the option; both occur."""
+        """With each value the run succeeds or the line names the option, and both occur."""
         places = set()
         enough = 0
         for value in values:
@@ -61,7 +61,7 @@ class Limits(FerryTest):
         self.assertGreater(len(places), 2)
 
     def test_stack_of_any_size(self):
-        """No thread takes its stack from this limit."""
+        """The size of a thread's stack does not depend on this limit."""
         for value in (512 * KIB, 1 << 37):
             with self.subTest(value):
                 result = self.run_under(resource.RLIMIT_STACK, value, "pipe", box("true"))
@@ -74,7 +74,7 @@ class Limits(FerryTest):
         self.assertRegex(result.errors, "refused [0-9]+ KiB more of memory by the host: raise 'ulimit -d'")
 
     def test_option_is_named_where_the_option_is_too_small(self):
-        """Also under a limit that would do."""
+        """The line names the option even if the limit is large enough."""
         command = ["run", "--mem=1M", *box("true").split()]
         result = self.run_under(resource.RLIMIT_AS, 48 << 30, *command)
         self.assert_error(result, "--mem")

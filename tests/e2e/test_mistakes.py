@@ -43,7 +43,7 @@ class Quotes(Typed):
                 self.assertIn(f"{stage}\n", result.errors)
 
     def test_file_that_is_no_program_in_a_stage_that_is_not_quoted(self):
-        """It is there, but it cannot run: both are said."""
+        """The line says that the file is there and that it cannot run."""
         with open("text", "w", encoding="ascii") as file:
             file.write("only words\n")
         os.chmod("text", 0o755)
@@ -69,7 +69,7 @@ class Quotes(Typed):
 
 
 class Shell(Typed):
-    """No shell reads a stage."""
+    """A stage is not read by a shell."""
 
     def test_pipeline_pasted_whole(self):
         words = gzip.compress(b"the\na\nthe\n")
@@ -148,7 +148,7 @@ class Shell(Typed):
         self.check(127, ["pipe", "A=b busybox env"], "--env 'A=b'")
 
     def test_word_that_was_not_expanded(self):
-        """It is the program's, and said only where the stage fails."""
+        """Such a word is for the program to judge, so it is mentioned only if the stage fails."""
         for word in ("*.none", "$NONE", "~/none", '"$NONE"'):
             with self.subTest(word):
                 result = ferry("pipe", f"busybox cat {word}", env=self.env)
@@ -228,7 +228,7 @@ class Refused(Typed):
         self.check_refused("'/srv': --ro /srv allows it", "busybox", "ls", "/srv")
 
     def test_file_of_the_kernels_own_state(self):
-        """No option shows it, so none is named; what each start looks for is no reason."""
+        """No option shows the file, so none is named, nor are files that every start looks for."""
         for options in ((), ("--ro=/proc",), ("--ro=/",)):
             with self.subTest(options):
                 self.check_refused("'/proc/interrupts', which a VM does not have", *options,
@@ -267,7 +267,7 @@ class Refused(Typed):
                 self.assertEqual(result.status, 139)
 
     def test_refused_instructions(self):
-        """What it was is found by decoding it."""
+        """The instruction is decoded, so that the report can name it."""
         told = (
             (("8803", "0", "0x401000"), "wrote to 0x401000, which is read-only"),
             (("cd81",), "made an interrupt that programs must not make"),

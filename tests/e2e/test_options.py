@@ -113,7 +113,7 @@ class Modes(FerryTest):
     data = text(3 * EXTENT + 777)
 
     def run_aware(self, *options, data=None):
-        """From a file, so that what the first stage is given does not depend on time."""
+        """Input is a file, so that what the first stage gets does not depend on time."""
         with tempfile.TemporaryFile() as file:
             file.write(data or self.data)
             file.seek(0)
@@ -206,7 +206,7 @@ class Modes(FerryTest):
                 self.assertEqual(result.output, on_host_bytes(stages, self.data))
 
     def test_inline_messages_reach_a_plain_reader(self):
-        """It takes from no ring, so they must not go into one."""
+        """A plain reader takes nothing from a direct ring, so its messages must not go into one."""
         result = pipe([guest("direct - 500 0 poll 1"), box("wc -c")], "--direct")
         self.assert_clean(result)
         expected = sum(32 if i % 3 == 0 else i % 32 for i in range(500))
@@ -254,7 +254,7 @@ class Figures(FerryTest):
         self.assertEqual(stats["ledger"]["owned"] + stats["ledger"]["lent"], 0)
 
     def test_copied_counts_each_copy(self):
-        """Out of write, on to the receiver unless pages change hands, into read; as documented."""
+        """Bytes are copied out of write, to the receiver if no pages are, and into read."""
         stages = [box("tr a b"), box("tr b c"), box("cat")]
         for mode, data, copies in (
             ("copy", b"a" * 100, 3), ("copy", text(MIB), 3), ("map", text(MIB), 2),

@@ -95,7 +95,7 @@ MESSAGES = {"lend": [LENDS], "move": [MOVES], "copy": [COPIES]}
 
 
 def reader_leaves(stages, count):
-    """As `| head -c COUNT`."""
+    """Reads so many bytes and goes away, as `head -c COUNT` does."""
     with Stuck(["pipe", *stages]) as run:
         left = count
         while left > 0:
@@ -135,7 +135,7 @@ class ReaderLeaves(FerryTest):
                 self.assertEqual(reader_leaves(stages, 5 * MIB)[0], -signal.SIGPIPE)
 
     def test_program_that_ignores_it(self):
-        """Nothing is on its way when the reader leaves, and the program ends by itself."""
+        """No output is on its way when the reader leaves, and the program ends by itself."""
         for end in ("false", "true"):
             stage = box(f"sh -c 'trap \"\" PIPE; echo a; read x; echo b; {end}'")
             with self.subTest(end), Stuck(["pipe", stage], stdin=subprocess.PIPE) as run:
@@ -179,7 +179,7 @@ class NobodyReads(FerryTest):
             self.assertIn(b"still running after its time limit", os.read(run.err, 4096))
 
     def test_output_without_blocking(self):
-        """The same, where somebody made the pipe non-blocking."""
+        """The command does the same if somebody made the pipe non-blocking."""
         with contextlib.ExitStack() as stack:
             reader, writer = os.pipe()
             stack.callback(os.close, reader)
@@ -201,7 +201,7 @@ class NobodyReadsErrors(FerryTest):
                 self.assertEqual(nobody_reads_errors(stages, None, *options)[0], 124)
 
     def test_command_that_complains(self):
-        """Its own messages and figures find no room from the start."""
+        """The command's own messages and figures find no room from the start."""
         for signo, status in ((signal.SIGINT, -signal.SIGINT), (None, 124)):
             with self.subTest(signal=signo), contextlib.ExitStack() as stack:
                 run = stack.enter_context(
@@ -219,7 +219,7 @@ class NobodyReadsErrors(FerryTest):
                 self.assertEqual(run.ends(signo)[0], status)
 
     def test_failing_stage_with_a_second_signal(self):
-        """Nobody asked it to end: it waits to tell, until somebody asks."""
+        """The command waits to report the failure until somebody asks it to end."""
         with contextlib.ExitStack() as stack:
             reader, writer = os.pipe()
             stack.callback(os.close, reader)
@@ -255,7 +255,7 @@ class Input(FerryTest):
                             self.assertEqual(run.ends()[0], 124)
 
     def test_ends_with_its_stages(self):
-        """Input goes on for ever, and nobody wants it."""
+        """Input goes on for ever, and no stage reads it."""
         for stage in (box("true"), box("head -c 5"), box("head -c 3000000")):
             with self.subTest(stage), open(os.devnull, "wb") as null:
                 with Stuck(["pipe", stage], stdout=null) as run:
@@ -286,7 +286,7 @@ class NoRoom(FerryTest):
 
 class Making(FerryTest):
     def test_signal_while_a_vm_is_made(self):
-        """It has not begun to watch for signals yet, and nothing holds them up."""
+        """The command does not watch for signals yet, and does not block them either."""
         for signo in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=signo), contextlib.ExitStack() as stack:
                 reader, writer = os.pipe()
