@@ -68,8 +68,9 @@ char *program_path(struct linux_state *state, const char *name)
     const struct open_file *file = NULL;
     struct found found = {.fd = -1};
     const char *path = NULL;
+    bool special = strncmp(name, "/proc/", 6) == 0 || strncmp(name, "/dev/", 5) == 0;
 
-    if (!path_find_name(state, (uint64_t)AT_FDCWD, name, FIND_FOLLOW, &found)) {
+    if (special && !path_find_name(state, (uint64_t)AT_FDCWD, name, FIND_FOLLOW, &found)) {
         if (found.place == PLACE_DESCRIPTOR)
             file = descriptor_file(state, found.which);
         if (file)

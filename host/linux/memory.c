@@ -191,8 +191,22 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
     return result;
 }
 
-/* A mapping of a file is a copy of it: with the file itself, a process that truncates the file
- * could make the host fault on program memory. The copy is mapped, not read into other memory: so
+static int map_steady(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
+                      const struct open_file *file, uint64_t offset)
+{
+    struct stat stat;
+    int result = file_stat(state, file, &stat);
+    uint64_t end;
+
+    if (result)
+        return result;
+    end = (uint64_t)stat.st_size;
+    return space_map_steady(vm_space(state->vm), guest_addr(addr), bytes, prot, file->fd, offset,
+                            offset < end ? end - offset : 0);
+}
+
+/* A mapping of a file is a copy of it, unless it is one that nobody changes: with the file itself, a
+ * process that truncates the file could make the host fault on program memory. The copy is mapped, not read into other memory: so
  * the kernel shows its bytes again where the program's own pages were given back. */
 static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
                     const struct open_file *file, uint64_t offset)
@@ -201,6 +215,8 @@ static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, un
     uint64_t file_bytes;
     int copy, result;
 
+    if (file->steady)
+        return map_steady(state, addr, bytes, prot, file, offset);
     /* Before it is read: a program must not make the host hold more than it may have. */
     if (!space_has_room(space, guest_addr(addr), bytes, prot))
         return -ENOMEM;

@@ -278,6 +278,11 @@ uint64_t program_memory_bytes(const struct program *program)
     return memory_of(program->image) + memory_of(program->loader);
 }
 
+uint64_t program_unshared_bytes(const struct program *program)
+{
+    return program->image->unshared_bytes + (program->loader ? program->loader->unshared_bytes : 0);
+}
+
 int program_wait(struct program *program, struct ferry_error *err)
 {
     int result = image_copy_wait(program->image, err);

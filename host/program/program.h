@@ -45,8 +45,9 @@ void program_close(struct program *program);
 /* Where it begins to run, and where its heap may begin. */
 struct guest_addr program_entry(const struct program *program);
 struct guest_addr program_end(const struct program *program);
-/* The memory that its images take at the start. */
+/* The memory that its images take at the start; the part of it that program_load charges for good. */
 uint64_t program_memory_bytes(const struct program *program);
+uint64_t program_unshared_bytes(const struct program *program);
 
 /* Waits until its images are read, so that program_load will not have to: 0, or the negative errno of
  * a failure. */

@@ -266,6 +266,36 @@ int space_map_shared(struct space *space, struct guest_addr at, uint64_t bytes, 
     return result;
 }
 
+/* The new `prot` of a region with new rights. */
+static unsigned with_rights(unsigned kind, unsigned prot)
+{
+    bool charged = kind & STEADY ? prot & SPACE_WRITE : prot != 0;
+
+    kind = (kind & ~(unsigned)RIGHTS) | prot | (charged ? CHARGED : 0);
+    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
+}
+
+int space_map_steady(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
+                     int fd, uint64_t offset, uint64_t file_bytes)
+{
+    uint64_t start = at.value, end = start + bytes;
+    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
+    unsigned kind = with_rights((prot & SHARED) | ALONE | STEADY, rights(prot & RIGHTS));
+    int result;
+
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED) ||
+        offset & (PAGE - 1) || offset > INT64_MAX)
+        return -EINVAL;
+    if (kind & CHARGED && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    result = space_reserve_regions(space, 4);
+    if (!result)
+        result = map_fd(space, start, bytes, prot & RIGHTS, MAP_PRIVATE, fd, offset);
+    if (!result)
+        set_file_regions(space, start, file_end, end, kind);
+    return result;
+}
+
 int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
 {
     uint64_t start = at.value, end = start + bytes;
@@ -286,15 +316,15 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
     return 0;
 }
 
-int space_clear(struct space *space)
+int space_clear(struct space *space, uint64_t charged)
 {
-    int result =
-        space_host_reserve(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH - FERRY_PROGRAM_LOW);
+    uint64_t low = FERRY_PROGRAM_LOW, high = FERRY_PROGRAM_HIGH;
+    int result = space_host_reserve(space, low, high - low);
 
     if (result)
         return result;
+    space->used_bytes -= space_charged_bytes(space, low, high) + charged;
     space->count = 0;
-    space->used_bytes = 0;
     space_settle(space);
     return 0;
 }
@@ -312,13 +342,6 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         /* Takes rights away, or gives back earlier ones: the host has no reason to refuse. */
         mprotect(space->base + from, to - from, host_prot(region->prot));
     }
-}
-
-/* The new `prot` of a region with new rights. */
-static unsigned with_rights(unsigned kind, unsigned prot)
-{
-    kind = (kind & ~(unsigned)RIGHTS) | prot | (prot ? CHARGED : 0);
-    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
 }
 
 /* Whether the rights go beyond those that the mapping allows the program. */

@@ -77,12 +77,17 @@ int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes,
  * file may not be written. */
 int space_map_shared(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
                      int fd, uint64_t offset, uint64_t file_bytes);
+/* Maps the file itself, file_bytes of it from `offset` on, for one that nobody changes. Only pages
+ * that can be written are charged; what was written is private. Pages wholly beyond the end are as
+ * in space_map_copy. */
+int space_map_steady(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
+                     int fd, uint64_t offset, uint64_t file_bytes);
 /* Whether the limit allows space_map_copy. */
 bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
                     unsigned prot);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
-/* Unmaps all, and nothing is charged any more. -ENOMEM: nothing changed. */
-int space_clear(struct space *space);
+/* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed. */
+int space_clear(struct space *space, uint64_t charged);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 

@@ -17,7 +17,8 @@ enum {
      * when it can be written, since each page written is a page beside that of the memfd. */
     COPIED = 128,
     CHARGED_TWICE = 256,
-    BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
+    BEYOND = 512,  /* pages wholly beyond the end of the file: whatever the rights, no access */
+    STEADY = 4096, /* a file itself is mapped: charged only when it can be written */
     SHARED = SPACE_SHARED,
     MOVED = 2048, /* the kernel may not merge it with a later mapping beside it */
 };

@@ -102,7 +102,7 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
 
         if (region->start >= end)
             break;
-        if (!(region->prot & CHARGED))
+        if (!(region->prot & CHARGED) && (prot & SPACE_WRITE || !(region->prot & STEADY)))
             bytes += overlap(region, start, end);
         if (prot & SPACE_WRITE && (region->prot & (COPIED | CHARGED_TWICE)) == COPIED)
             bytes += overlap(region, start, end);

@@ -82,7 +82,7 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     if (!result)
         result = vm_end_others(vm, cpu);
     if (!result)
-        result = space_clear(&vm->space);
+        result = space_clear(&vm->space, program_unshared_bytes(&vm->program));
     if (result) {
         program_close(&next);
         return result;

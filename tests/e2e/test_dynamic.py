@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import FerryTest, ferry, guest, main, pipe
+from harness import FerryTest, Running, ferry, guest, main, pipe
 
 # What a program finds at its start; nothing of it depends on where things are.
 START = r"""
@@ -110,6 +110,33 @@ class Programs(Compared):
         ).stdout.strip()  # fmt: skip
         result = self.assert_same(loader, program, "one")
         self.assertIn("[one]", result.output.decode())
+
+
+class Libraries(Compared):
+    def mapped(self, *options):
+        """Files that the command has mapped while sed runs, which needs libraries that it does not."""
+        reader, writer = os.pipe()
+        with Running(["sed -u p"], *options, stdin=reader) as running, os.fdopen(writer, "wb") as sender:
+            os.close(reader)
+            sender.write(b"line\n")
+            sender.flush()
+            self.assertEqual(running.read(10), b"line\nline\n")
+            with open(f"/proc/{running.process.pid}/maps", encoding="ascii") as maps:
+                names = {line.split(maxsplit=5)[5].strip() for line in maps if line.count("/") > 0}
+            sender.close()
+            self.assert_clean(running.end())
+        return [name for name in names if "/libacl.so" in name]
+
+    def test_those_of_the_system_are_mapped_as_they_are(self):
+        self.assertEqual(len(self.mapped()), 1)
+
+    def test_others_are_copied(self):
+        """Whoever can change a file could shorten it under the VMM."""
+        listed = subprocess.run(["ldd", shutil.which("sed")], capture_output=True, check=True, text=True)
+        library = next(line.split()[2] for line in listed.stdout.splitlines() if "libacl.so" in line)
+        shutil.copy(library, self.directory.name)
+        options = ["--ro", self.directory.name, "--env", f"LD_LIBRARY_PATH={self.directory.name}"]
+        self.assertEqual(self.mapped(*options), [])
 
 
 class Scripts(Compared):

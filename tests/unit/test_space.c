@@ -246,6 +246,53 @@ static int copy_of(const char *text, off_t bytes)
     return fd;
 }
 
+/* A file itself: only what can be written is charged, and that before it is. */
+static void test_steady_file(void **state)
+{
+    struct space_fixture *f = *state;
+    struct space *space = &f->space;
+    struct guest_addr area = guest_addr(AREA), data = guest_addr(AREA + PAGE);
+    int fd = memfd_create("file", MFD_CLOEXEC);
+
+    assert_int_equal(pwrite(fd, "text", 4, PAGE), 4);
+    assert_int_equal(ftruncate(fd, 3 * PAGE + 1), 0);
+    assert_int_equal(
+        space_map_steady(space, area, 1024 * LIMIT, SPACE_READ, fd, PAGE, 2 * PAGE + 1),
+        -EINVAL); /* beyond the program's part */
+    assert_int_equal(space_map_steady(space, area, 2 * LIMIT, SPACE_READ, fd, PAGE, 2 * PAGE + 1),
+                     0);
+    assert_int_equal(space->used_bytes, 0);
+    assert_memory_equal(space->base + AREA, "text", 4);
+    assert_true(host_can(space, AREA + 2 * PAGE, false));
+    assert_false(space_beyond_file(space, guest_addr(AREA + 2 * PAGE)));
+    assert_true(space_beyond_file(space, guest_addr(AREA + 3 * PAGE)));
+    assert_null(space_at(space, guest_addr(AREA + 3 * PAGE), 1, SPACE_READ));
+    /* Rights to write are charged once, and for good. */
+    assert_int_equal(space_protect(space, area, 2 * LIMIT, READ_WRITE), -ENOMEM);
+    assert_int_equal(space_protect(space, data, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, PAGE);
+    space->base[AREA + PAGE] = 'x';
+    assert_int_equal(space_protect(space, data, PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, data, PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, PAGE);
+    assert_int_equal(space_discard(space, data, PAGE, false), 0);
+    assert_int_equal(space->base[AREA + PAGE], 0); /* as the file, which nobody wrote to */
+    assert_int_equal(space_unmap(space, area, 2 * LIMIT), 0);
+    assert_int_equal(space->used_bytes, 0);
+    /* Mapped to be written at once. */
+    assert_int_equal(space_map_steady(space, area, 2 * LIMIT, READ_WRITE, fd, 0, PAGE), -ENOMEM);
+    assert_int_equal(space_map_steady(space, area, 2 * PAGE, READ_WRITE, fd, 0, 2 * PAGE), 0);
+    assert_int_equal(space->used_bytes, 2 * PAGE);
+    close(fd);
+    /* All goes, but for what is charged otherwise. */
+    assert_int_equal(space_charge(space, 3 * PAGE), 0);
+    assert_int_equal(space_charge(space, 4 * PAGE), 0);
+    assert_int_equal(space_clear(space, 3 * PAGE), 0);
+    assert_int_equal(space->used_bytes, 4 * PAGE);
+    assert_int_equal(space_prot(space, area), 0);
+    assert_false(host_can(space, AREA, false));
+}
+
 /* Written pages lie beside the copy, so a copy that can be written is charged twice. */
 static void test_copy_is_charged(void **state)
 {
@@ -460,6 +507,7 @@ int main(void)
         TEST(test_protect_keeps_contents),
         TEST(test_file_is_private),
         TEST(test_copy_is_charged),
+        TEST(test_steady_file),
         TEST(test_move),
         TEST(test_moves_again),
         TEST(test_find),
