@@ -199,7 +199,7 @@ int64_t sys_recvfrom(struct linux_state *state, const uint64_t arg[6])
 {
     const struct iovec piece = {(void *)(uintptr_t)arg[1],
                                 arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
-    bool truncated;
+    bool truncated = false;
     int64_t got = receive_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &truncated);
 
     return got >= 0 && put_no_name(state, arg[4], arg[5]) ? -EFAULT : got;
@@ -210,7 +210,7 @@ int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
     struct iovec pieces[IOV_MAX];
     struct open_file *file;
     struct msghdr message;
-    bool truncated;
+    bool truncated = false;
     int64_t got;
     int result;
 

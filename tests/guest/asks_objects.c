@@ -651,6 +651,39 @@ static void temporary_file(void)
     say("close", close(fd));
 }
 
+/* Bytes from any kind of descriptor to any other. */
+static void moves_among_all(void)
+{
+    int memory = memfd_create("", 0), other = memfd_create("", 0), ends[2], pair[2];
+    loff_t offset = 6, back = 2;
+    char text[32] = "";
+
+    say("memory", write(memory, "0123456789", 10));
+    say("pipe", pipe(ends));
+    say("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    say("to a socket", sendfile(pair[0], memory, &offset, 3));
+    say("socket to pipe", splice(pair[1], NULL, ends[1], NULL, 100, 0));
+    say("pipe to memory", splice(ends[0], NULL, other, &back, 2, 0));
+    say("pipe to memory, on", splice(ends[0], NULL, other, NULL, 100, 0));
+    printf("offsets %d %d %d\n", (int)offset, (int)back, (int)lseek(other, 0, SEEK_CUR));
+    say("memory to memory", sendfile(other, memory, (back = 0, &back), 4));
+    say("memory to pipe", splice(memory, (offset = 1, &offset), ends[1], NULL, 4, 0));
+    say("pipe to socket", splice(ends[0], NULL, pair[0], NULL, 100, 0));
+    say("no pipe", splice(pair[1], NULL, other, NULL, 4, 0));
+    say("socket to memory", recv(pair[1], text, sizeof text, 0));
+    printf("%s\n", text);
+    say("memory", pread(other, text, sizeof text, 0));
+    printf("%d %s\n", text[0], text + 1);
+    say("at", copy_file_range(memory, (offset = 0, &offset), other, (back = 8, &back), 3, 0));
+    say("memory", pread(other, text, sizeof text, 0));
+    close(memory);
+    close(other);
+    for (int i = 0; i < 2; i++) {
+        close(ends[i]);
+        close(pair[i]);
+    }
+}
+
 /* Calls that are no objects, and that programs try. */
 static void odds(void)
 {
@@ -730,6 +763,7 @@ int main(int argc, char **argv)
     sockets();
     memory_files();
     temporary_file();
+    moves_among_all();
     odds();
     waits();
     return 0;
