@@ -127,10 +127,33 @@ void descriptors_fini(struct linux_state *state)
         close(state->error_fd);
 }
 
+static void use(struct current_call *call, struct open_file *file)
+{
+    for (unsigned i = 0; i < call->used_count; i++) {
+        if (call->used[i] == file)
+            return;
+    }
+    if (call->used_count == CALL_FILES)
+        return;
+    file->references++;
+    call->used[call->used_count++] = file;
+}
+
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
 {
     /* The kernel takes descriptors as 32-bit numbers and ignores higher bits. */
-    return (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
+    struct open_file *file =
+        (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
+
+    if (file && state->thread && state->thread->call)
+        use(state->thread->call, file);
+    return file;
+}
+
+void descriptors_unused(struct linux_state *state, struct current_call *call)
+{
+    while (call->used_count)
+        file_release(state, call->used[--call->used_count]);
 }
 
 unsigned descriptors_limit(const struct linux_state *state)

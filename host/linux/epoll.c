@@ -366,9 +366,7 @@ static int64_t wait_for_events(struct linux_state *state, const uint64_t arg[6],
     wait.events = malloc(wait.most * sizeof(wait.events[0]));
     if (!wait.events)
         return -ENOMEM;
-    file->references++;
     result = vm_wait(state->vm, collect, &wait, timeout_ns);
-    file_release(state, file);
     if (wait.count)
         result = guest_put(state, arg[1], wait.events, wait.count * sizeof(wait.events[0]))
                      ? -EFAULT

@@ -166,12 +166,10 @@ int64_t sys_inotify_add_watch(struct linux_state *state, const uint64_t arg[6])
     if (!(mask & (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED)) ||
         (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
         return -EINVAL;
-    file->references++;
     fd = sys_openat(state, (const uint64_t[6]){(uint64_t)AT_FDCWD, arg[1], flags});
     result = fd < 0 ? fd : add_watch(file, descriptor_file(state, (uint64_t)fd), mask);
     if (fd >= 0)
         sys_close(state, (const uint64_t[6]){(uint64_t)fd});
-    file_release(state, file);
     return result;
 }
 

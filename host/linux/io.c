@@ -58,13 +58,11 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
         bytes = TRANSFER_MAX;
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
-    file->references++; /* another thread may close it meanwhile */
     do {
         void *to = vm_reach_out(state->vm, guest_addr(addr), bytes);
 
         got = to ? file_get(state, file, to, bytes) : -EFAULT;
     } while (file_waited(state, file, POLLIN, &got));
-    file_release(state, file);
     return got;
 }
 
@@ -75,7 +73,6 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
     uint64_t done = 0;
     int64_t put;
 
-    file->references++;
     do {
         const void *from =
             memory ? memory + done : vm_reach_in(state->vm, guest_addr(addr + done), bytes - done);
@@ -85,7 +82,6 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
         if (put > 0 && done < bytes)
             put = -EAGAIN; /* there is no room for the rest */
     } while (file_waited(state, file, POLLOUT, &put));
-    file_release(state, file);
     return done ? (int64_t)done : put;
 }
 

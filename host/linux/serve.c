@@ -152,10 +152,12 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     current.next = LINUX_RESUME;
     current.status = 0;
     current.named = false;
+    current.used_count = 0;
     state->thread = call->thread;
     call->thread->call = &current;
     call->given = call->number;
     serve(state, call);
+    descriptors_unused(state, &current);
     if (current.next == LINUX_ENDED)
         return LINUX_ENDED; /* the thread is gone */
     call->thread->call = NULL;

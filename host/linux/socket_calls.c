@@ -48,7 +48,6 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
     memory = malloc(part + 1);
     if (!memory)
         return -ENOMEM;
-    file->references++;
     do {
         size_t now = bytes - done < part ? bytes - done : part;
 
@@ -57,7 +56,6 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
             put = put_part(state, file, memory, now, waits);
         done += put > 0 ? (uint64_t)put : 0;
     } while (put > 0 && done < bytes);
-    file_release(state, file);
     free(memory);
     return done ? (int64_t)done : put;
 }
@@ -154,7 +152,6 @@ int64_t socket_receive(struct linux_state *state, struct open_file *file,
     memory = malloc(bytes + 1);
     if (!memory)
         return -ENOMEM;
-    file->references++;
     do {
         got = socket_take(state, file->object, memory + done, bytes - done, &how);
         done += got > 0 ? (uint64_t)got : 0;
@@ -163,7 +160,6 @@ int64_t socket_receive(struct linux_state *state, struct open_file *file,
     } while (waits && file_waited(state, file, POLLIN, &got));
     if (done)
         got = pieces_copy(state, pieces, count, 0, memory, done, true) ? -EFAULT : (int64_t)done;
-    file_release(state, file);
     free(memory);
     *length = how.length;
     return got;

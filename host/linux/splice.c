@@ -168,15 +168,11 @@ static int64_t from_object(struct linux_state *state, struct open_file *in, stru
         if (!file_poll(state, out, POLLOUT, &readiness))
             return -EAGAIN;
     }
-    in->references++;
-    out->references++;
     do
         got = file_get(state, in, through, bytes);
     while (waits && file_waited(state, in, POLLIN, &got));
     if (got > 0)
         got = put_some(state, out, through, (size_t)got, waits);
-    file_release(state, out);
-    file_release(state, in);
     return got;
 }
 

@@ -112,12 +112,19 @@ struct task {
 
 #define GIVEN_NAME_BYTES 200
 
+/* No call works on more than two files across a wait; poll and select look theirs up anew. */
+#define CALL_FILES 4
+
 /* The call that is being served: what lasts only as long as it. */
 struct current_call {
     struct vcpu *cpu; /* that made it */
     /* How the program goes on after it. */
     enum linux_next next;
     int status;
+    /* Open files that it works on, each with a reference: another thread may close their descriptors
+     * while it waits. */
+    struct open_file *used[CALL_FILES];
+    unsigned used_count;
     /* The name it gave, if it gave one; for refused.c. */
     bool named;
     bool relative; /* to ferry's working directory, which no --ro holds */
@@ -215,8 +222,11 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 /* closed: bit n says that descriptor n is closed at the start. */
 int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed);
 void descriptors_fini(struct linux_state *state);
-/* NULL: not open. */
+/* NULL: not open. The first few that a call asks for remain until its end, as on Linux, also if they
+ * are closed meanwhile. */
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
+/* The call ends: it gives those back. */
+void descriptors_unused(struct linux_state *state, struct current_call *call);
 /* One more than the highest descriptor the program may have: RLIMIT_NOFILE, as it set it. */
 unsigned descriptors_limit(const struct linux_state *state);
 /* The lowest free descriptor from `from` on now refers to the file, which gains
@@ -241,7 +251,8 @@ struct readiness;
 /* The events of these that hold, and POLLERR and POLLHUP in any case. */
 int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness);
-/* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The caller has a reference. */
+/* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The file is one that the call
+ * asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
 
 /* ---- files.c ------------------------------------------------------------- */
@@ -276,8 +287,7 @@ int64_t file_write_from(struct linux_state *state, struct open_file *file, uint6
 /* The same from our memory. */
 int64_t file_write_bytes(struct linux_state *state, struct open_file *file, const void *from,
                          size_t bytes);
-/* Whether to try again what ended with *result: it was -EAGAIN, and since then something came. The
- * caller has a reference. Else *result stays, or is -EINTR. */
+/* Whether to try again what ended with *result: it was -EAGAIN, and since then something came. Else *result stays, or is -EINTR. */
 bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result);
 /* Linux moves at most so much in one call. */
 #define TRANSFER_MAX 0x7ffff000ull

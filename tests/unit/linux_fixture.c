@@ -13,6 +13,7 @@
 #include <ferry/abi/layout.h>
 
 #include "lib/clock.h"
+#include "linux/state.h"
 #include "linux/vm_linux.h"
 #include "program/image.h"
 #include "stream/stream.h"
@@ -252,6 +253,20 @@ void vm_wake(struct ferry_vm *vm)
     atomic_fetch_add(&vm->wakes, 1);
 }
 
+static void close_meanwhile(struct ferry_vm *vm)
+{
+    struct linux_thread other = {.id = 3};
+    struct linux_call call = {.thread = &other,
+                              .cpu = &vm->cpu,
+                              .number = SYS_close,
+                              .arg = {(uint64_t)vm->closed_meanwhile}};
+
+    vm->closed_meanwhile = 0;
+    linux_serve(vm->linux_state, &call);
+    assert_int_equal(call.result, 0);
+    linux_now_serves(vm->linux_state, linux_first_thread(vm->linux_state));
+}
+
 /* Time passes without anybody waiting; a wait for ever ends at once. */
 int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
 {
@@ -267,6 +282,8 @@ int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_
             turn_ns = left_ns;
         vm->slept_ns = timeout_ns;
         vm->sleeps++;
+        if (vm->closed_meanwhile)
+            close_meanwhile(vm);
         left_ns -= turn_ns;
         again = UINT64_MAX;
     }

@@ -79,6 +79,8 @@ struct ferry_vm {
     uint64_t suspended_until;
     char line[256]; /* the last of the log */
     unsigned lines;
+    /* A descriptor that another thread closes while a call waits; 0: none. */
+    int closed_meanwhile;
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once
      * and for good; 0: there is none. */
     int hostile;

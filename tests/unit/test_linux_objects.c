@@ -165,6 +165,24 @@ static void test_pairs_are_made_whole_or_not(void **state)
     assert_int_equal(CALL(vm, eventfd2, 0, 0), -EMFILE);
 }
 
+/* Another thread closes what a call waits for: that stays until the call ends, and no longer. */
+static void test_files_outlive_a_wait_for_them(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t set = CALL(vm, epoll_create1, 0);
+    int fds[2];
+
+    assert_int_equal(CALL(vm, pipe, FDS), 0);
+    memcpy(fds, guest(vm, FDS), sizeof fds);
+    vm->closed_meanwhile = fds[0];
+    assert_int_equal(CALL(vm, read, (uint64_t)fds[0], DATA, 8), -ETIMEDOUT);
+    assert_int_equal(vm->closed_meanwhile, 0);
+    assert_int_equal(CALL(vm, write, (uint64_t)fds[1], DATA, 8), -EPIPE);
+    vm->closed_meanwhile = (int)set;
+    assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, (uint32_t)-1), 0);
+    assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, 0), -EBADF);
+}
+
 static void test_stop_ends_waits_for_objects(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -187,6 +205,7 @@ int main(void)
         TEST(test_closed_files_leave_their_sets),
         TEST(test_pairs_are_made_whole_or_not),
         TEST(test_memory_files),
+        TEST(test_files_outlive_a_wait_for_them),
         TEST(test_stop_ends_waits_for_objects),
     };
 
