@@ -27,6 +27,7 @@ struct vcpu {
     void *runs;       /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
     atomic_bool in_guest;             /* it is in KVM_RUN, or about to be */
+    bool calls_again;                 /* a signal interrupted a call of the guest library */
     atomic_uint wakes;                /* counts up to end a sleep of its thread: a futex */
     struct vcpu *roused[VCPU_ROUSED]; /* whose sleep this thread ends when it gives way */
     unsigned roused_count;

@@ -69,6 +69,8 @@ static void send(struct linux_state *state, unsigned id, uint64_t times)
     struct alarm *alarm = &state->alarms.table[id];
     struct signal_info info = {.signo = alarm->signo, .code = SI_KERNEL};
 
+    struct linux_thread *thread;
+
     if (alarm->notify == SIGEV_NONE)
         return;
     if (id >= ITIMERS) {
@@ -79,7 +81,9 @@ static void send(struct linux_state *state, unsigned id, uint64_t times)
         info.overrun = times - 1 < OVERRUN_MOST ? (int32_t)(times - 1) : OVERRUN_MOST;
         info.value = alarm->value;
     }
-    signal_post(state, alarm->thread, &info);
+    thread = alarm->thread ? thread_find(state, alarm->thread) : NULL;
+    if (thread || !alarm->thread) /* else it has ended */
+        signal_post(state, thread, &info);
 }
 
 static void expire(struct linux_state *state, unsigned id, uint64_t now)
@@ -245,28 +249,21 @@ static int is_cpu_clock(uint64_t clock)
     }
 }
 
-/* Which thread the event is for, NULL: any. False: it is none that Linux takes. */
-static bool check_event(struct linux_state *state, const struct signal_event *event,
-                        struct linux_thread **thread)
+/* Whether Linux takes it. */
+static bool check_event(struct linux_state *state, const struct signal_event *event)
 {
-    *thread = NULL;
     if (event->notify == SIGEV_NONE)
         return true;
     if (event->signo < 1 || event->signo > SIGNALS)
         return false;
-    if (event->notify == SIGEV_SIGNAL || event->notify == SIGEV_THREAD)
-        return true;
-    *thread = state->threads;
-    while (*thread && (*thread)->id != event->thread)
-        *thread = (*thread)->next;
-    return event->notify == SIGEV_THREAD_ID && *thread;
+    return event->notify == SIGEV_SIGNAL || event->notify == SIGEV_THREAD ||
+           (event->notify == SIGEV_THREAD_ID && thread_find(state, event->thread));
 }
 
 int64_t sys_timer_create(struct linux_state *state, const uint64_t arg[6])
 {
     struct signal_event event = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
     int of_cpu = is_cpu_clock(arg[0]);
-    struct linux_thread *thread;
     int32_t id = 0;
 
     if (of_cpu < 0)
@@ -277,20 +274,21 @@ int64_t sys_timer_create(struct linux_state *state, const uint64_t arg[6])
         id++;
     if (!arg[1])
         event.value = (uint64_t)id;
-    if (!check_event(state, &event, &thread))
+    if (!check_event(state, &event))
         return -EINVAL;
     if (id == ALARMS_MAX - ITIMERS)
         return -EAGAIN;
     if (guest_put(state, arg[2], &id, sizeof(id)))
         return -EFAULT;
-    state->alarms.table[ITIMERS + id] = (struct alarm){.used = true,
-                                                       .of_cpu = of_cpu,
-                                                       .clock = (int)arg[0],
-                                                       .signo = event.signo,
-                                                       .notify = event.notify,
-                                                       .thread = thread,
-                                                       .value = event.value,
-                                                       .due_ns = NEVER};
+    state->alarms.table[ITIMERS + id] =
+        (struct alarm){.used = true,
+                       .of_cpu = of_cpu,
+                       .clock = (int)arg[0],
+                       .signo = event.signo,
+                       .notify = event.notify,
+                       .thread = event.notify == SIGEV_THREAD_ID ? event.thread : 0,
+                       .value = event.value,
+                       .due_ns = NEVER};
     return 0;
 }
 
@@ -389,4 +387,11 @@ void alarms_taken(struct linux_state *state, const struct signal_info *info)
 
     if (alarm)
         alarm->overrun = info->overrun;
+}
+
+void alarms_exec(struct linux_state *state)
+{
+    for (unsigned i = ITIMERS; i < ALARMS_MAX; i++)
+        state->alarms.table[i] = (struct alarm){0};
+    rearm(state);
 }

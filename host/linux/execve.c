@@ -183,6 +183,7 @@ static void reset_signals(struct linux_state *state)
         *action = (struct signal_action){.handler = ignored ? action->handler : 0};
     }
     state->thread->signals.stack = (struct signal_stack){.flags = SS_DISABLE};
+    alarms_exec(state);
 }
 
 /* What else does not outlive the program. */

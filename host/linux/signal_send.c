@@ -52,17 +52,21 @@ int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
 {
+    struct linux_thread *to;
+
     if ((int32_t)arg[0] <= 0)
         return -EINVAL;
-    return send_to(state, state->thread, (int32_t)arg[0] == LINUX_PID, arg[1], SI_TKILL);
+    to = thread_find(state, (int32_t)arg[0]);
+    return send_to(state, to, to, arg[1], SI_TKILL);
 }
 
 int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
 {
+    struct linux_thread *to = thread_find(state, (int32_t)arg[1]);
+
     if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
         return -EINVAL;
-    return send_to(state, state->thread,
-                   (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2], SI_TKILL);
+    return send_to(state, to, to && (int32_t)arg[0] == LINUX_PID, arg[2], SI_TKILL);
 }
 
 /* The bytes after the first fields have a meaning only with the codes that Linux knows. */
@@ -100,8 +104,9 @@ int64_t sys_rt_sigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 {
+    struct linux_thread *to = thread_find(state, (int32_t)arg[1]);
+
     if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
         return -EINVAL;
-    return queue_to(state, state->thread,
-                    (int32_t)arg[0] == LINUX_PID && (int32_t)arg[1] == LINUX_PID, arg[2], arg[3]);
+    return queue_to(state, to, to && (int32_t)arg[0] == LINUX_PID, arg[2], arg[3]);
 }

@@ -90,7 +90,7 @@ struct alarm {
     bool used;
     bool of_cpu; /* it counts processor time */
     int clock, signo, notify;
-    struct linux_thread *thread; /* NULL: the signal is for the process */
+    int32_t thread; /* 0: the signal is for the process */
     uint64_t value;
     uint64_t due_ns, interval_ns; /* UINT64_MAX: it does not run; 0: once */
     int32_t overrun;              /* of the signal that was taken last */
@@ -134,6 +134,8 @@ void alarms_look(struct linux_state *state);
 void alarms_look_cpu(struct linux_state *state);
 /* The processor time at which the first is due; UINT64_MAX: none. */
 uint64_t alarms_cpu_due(const struct linux_state *state);
+/* Another program begins: it has the timers of setitimer only. */
+void alarms_exec(struct linux_state *state);
 /* A signal of a timer was taken. */
 void alarms_taken(struct linux_state *state, const struct signal_info *info);
 

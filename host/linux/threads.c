@@ -211,6 +211,7 @@ static void forget(struct linux_state *state, struct linux_thread *thread)
     while (*at != thread)
         at = &(*at)->next;
     *at = thread->next;
+    state->signals.queued -= thread->signals.list.queued;
     free(thread);
 }
 

@@ -4,6 +4,7 @@
 #include "vm/guest_calls.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <ferry/abi/call.h>
 
@@ -14,6 +15,10 @@
 #include "ipc/queue.h"
 #include "ipc/units.h"
 #include "lib/clock.h"
+#include "linux/vm_linux.h"
+
+/* A result that no guest sees: the call is made again after the handler of a signal. */
+#define INTERRUPTED (-512)
 
 typedef int64_t (*guest_call)(struct ferry_vm *vm, const uint64_t arg[]);
 
@@ -52,7 +57,9 @@ static int64_t call_wait(struct ferry_vm *vm, const uint64_t arg[])
             direct_await(endpoint);
         drain_out(vm->endpoint);
         events = events_now(vm, want);
-        if (!events)
+        if (!events && linux_has_signal(vm->personality, vm->served->runs))
+            result = INTERRUPTED;
+        else if (!events)
             result = endpoint_block(endpoint, seen, deadline);
         endpoint_finish(endpoint);
         drain_out(vm->endpoint);
@@ -60,7 +67,7 @@ static int64_t call_wait(struct ferry_vm *vm, const uint64_t arg[])
         if (!events && result == 0 && clock_now() >= deadline)
             result = -ETIMEDOUT; /* also if it was woken again and again for nothing */
     }
-    return (int64_t)events;
+    return !events && result == INTERRUPTED ? INTERRUPTED : (int64_t)events;
 }
 
 static int64_t call_alloc(struct ferry_vm *vm, const uint64_t arg[])
@@ -106,6 +113,27 @@ bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     const uint64_t arg[3] = {regs->rdi, regs->rsi, regs->rdx}, number = regs->rax;
     guest_call call = number < sizeof calls / sizeof *calls ? calls[number] : NULL;
 
-    vcpu_set_rax(vcpu, call ? (uint64_t)call(vm, arg) : (uint64_t)-ENOSYS);
+    int64_t result = call ? call(vm, arg) : -ENOSYS;
+
+    if (result != INTERRUPTED) {
+        vcpu_set_rax(vcpu, (uint64_t)result);
+        return true;
+    }
+    vcpu->calls_again = true;
+    vcpu_kick(vcpu); /* itself: the exit that follows at once takes the signal */
     return true;
+}
+
+void guest_calls_again(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    static const uint8_t out[] = {0xe6, FERRY_PORT_CALL};
+    struct kvm_regs regs = *vcpu_regs(vcpu);
+    uint8_t code[sizeof out];
+
+    vcpu->calls_again = false;
+    if (vm_copy_in(vm, code, guest_addr(regs.rip), sizeof code) == 0 &&
+        memcmp(code, out, sizeof out) == 0)
+        return; /* this KVM shows the instruction as not executed yet */
+    regs.rip -= sizeof out;
+    vcpu_set_regs(vcpu, &regs);
 }

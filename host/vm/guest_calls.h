@@ -11,4 +11,8 @@
  * most until the VM is told to stop. */
 bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 
+/* A signal interrupted the call: the guest makes it once more, with its time limit from the start. The
+ * registers are those of now. */
+void guest_calls_again(struct ferry_vm *vm, struct vcpu *vcpu);
+
 #endif

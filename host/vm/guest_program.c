@@ -69,8 +69,11 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
     if (vm->cpu_watched)
         next = linux_interrupted(vm->personality, vcpu->runs, &status);
     if (next == LINUX_RESUME && vcpu->runs && linux_has_signal(vm->personality, vcpu->runs) &&
-        vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu))
+        vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu)) {
+        if (vcpu->calls_again)
+            guest_calls_again(vm, vcpu);
         next = linux_deliver(vm->personality, vcpu->runs, vcpu, &status);
+    }
     return syscall_goes_on(vm, vcpu, next, status);
 }
 

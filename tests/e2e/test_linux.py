@@ -81,6 +81,25 @@ class Process(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
 
+    def test_no_frame_that_a_handler_returns_by_ends_the_machine(self):
+        for seed in ("1", "2", "3"):
+            with self.subTest(seed):
+                host, vm = both("hostile_frames", seed)
+                self.assertEqual((vm[0], vm[1]), (0, host[1]), vm[2])
+                self.assertIn("both ways", host[1])
+
+    def test_a_signal_interrupts_a_wait_for_messages(self):
+        silent, held = os.pipe()
+        try:
+            result = subprocess.run(
+                pipe_command([guest("waits_messages"), box("cat")]),
+                stdin=silent, capture_output=True, check=False, timeout=PATIENCE,
+            )  # fmt: skip
+        finally:
+            os.close(silent)
+            os.close(held)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_a_timer_without_a_handler_ends_the_program(self):
         host, vm = both("alarms", "alarm")
         self.assertEqual((vm[0], vm[1]), (host[0], host[1]), vm[2])
