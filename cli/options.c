@@ -354,14 +354,14 @@ static void say_bad_option(int found, char **argv)
             nearest ? "'? " : "", command);
 }
 
-/* Programs that look for files of their user fail without HOME. */
+/* Programs that look for files of their user fail without HOME; this one is a directory in memory. */
 static void add_home(struct options *options)
 {
     for (guint i = 0; i < options->env->len; i++) {
         if (g_str_has_prefix(g_ptr_array_index(options->env, i), "HOME="))
             return;
     }
-    g_ptr_array_add(options->env, g_strdup("HOME=/"));
+    g_ptr_array_add(options->env, g_strdup("HOME=/home/nobody"));
 }
 
 int options_parse(struct options *options, int argc, char **argv, int *status)

@@ -19,7 +19,8 @@ static const struct {
     void (*write)(struct linux_state *state, FILE *out);
 } files[] = {
     /* Programs look up their user and fail where there is none. */
-    {"/etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n", NULL},
+    {"/etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/home/nobody:/bin/sh\n",
+     NULL},
     {"/etc/group", "root:x:0:\nnogroup:x:65534:\n", NULL},
     {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", NULL},
     {"/etc/hosts", "127.0.0.1 localhost ferry\n::1 localhost ferry\n", NULL},

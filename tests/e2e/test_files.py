@@ -78,7 +78,7 @@ class Users(FerryTest):
 
     def test_home_is_set_unless_it_is_given(self):
         stage = box("env").split()
-        self.assertEqual(ferry("run", "--", *stage).output, b"HOME=/\n")
+        self.assertEqual(ferry("run", "--", *stage).output, b"HOME=/home/nobody\n")
         self.assertEqual(ferry("run", "--env=HOME=/x", "--", *stage).output, b"HOME=/x\n")
 
 

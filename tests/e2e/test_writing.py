@@ -150,6 +150,8 @@ class Writing(FerryTest):
         )
         self.assert_ends(result, 0)
         self.assertEqual(result.output, b"/tmp/x\n/var/tmp/x\n/dev/shm/x\n/run/x\n")
+        result = shell("echo x > $HOME/x; echo $HOME/*")
+        self.assertEqual(result.output, b"/home/nobody/x\n")
         result = shell("echo x > $HOME/x; echo $HOME/*", "--env=HOME=/home/somebody")
         self.assertEqual(result.output, b"/home/somebody/x\n")
         # Of a directory that is given, the host's is seen.
