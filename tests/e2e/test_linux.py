@@ -133,6 +133,12 @@ class Objects(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
 
+    def test_threads_share_objects(self):
+        host, vm = both("asks_objects", "threads")
+        self.assertIn("pieces: 2000", host[1])
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual(vm[0], host[0], vm[2])
+
     def test_one_wait_for_input_and_objects(self):
         """Each word of input is sent once the program says that it waits for it."""
         said = []

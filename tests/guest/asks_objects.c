@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -739,11 +740,70 @@ static void changes(const char *directory)
     }
 }
 
+static int shared_pipe[2], shared_set;
+
+static void *read_all(void *arg)
+{
+    char text[4];
+    long *count = arg;
+
+    while (read(shared_pipe[0], text, sizeof text) == sizeof text)
+        ++*count;
+    return NULL;
+}
+
+static void *write_many(void *arg)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (write(shared_pipe[1], "four", 4) != 4)
+            fail("a write");
+    }
+    return arg;
+}
+
+static void *wait_in_set(void *arg)
+{
+    struct epoll_event told;
+
+    *(long *)arg = epoll_wait(shared_set, &told, 1, -1);
+    return NULL;
+}
+
+/* Several threads wait for one object, and each piece goes to one of them. */
+static void threads(void)
+{
+    pthread_t readers[4], writers[2], waiter;
+    long counts[4] = {0}, told = 0;
+    int event = eventfd(0, 0);
+
+    say("pipe", pipe(shared_pipe));
+    for (int i = 0; i < 4; i++)
+        say("reader", pthread_create(&readers[i], NULL, read_all, &counts[i]));
+    for (int i = 0; i < 2; i++)
+        say("writer", pthread_create(&writers[i], NULL, write_many, NULL));
+    for (int i = 0; i < 2; i++)
+        pthread_join(writers[i], NULL);
+    close(shared_pipe[1]);
+    for (int i = 0; i < 4; i++)
+        pthread_join(readers[i], NULL);
+    say("pieces", counts[0] + counts[1] + counts[2] + counts[3]);
+    shared_set = epoll_create1(0);
+    watch("event", shared_set, EPOLL_CTL_ADD, event, EPOLLIN);
+    say("waiter", pthread_create(&waiter, NULL, wait_in_set, &told));
+    put_count(event, 1);
+    pthread_join(waiter, NULL);
+    say("told", told);
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     if (argc > 1 && strcmp(argv[1], "mixed") == 0) {
         mixed();
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "threads") == 0) {
+        threads();
         return 0;
     }
     if (argc > 2) {
