@@ -439,7 +439,7 @@ static int arrive(struct walk *walk)
         return at->place == PLACE_MISSING ? -ENOENT : -ENOTDIR;
     if (walk->own || (at->place != PLACE_INSIDE && at->place != PLACE_MISSING))
         return 0;
-    fd = at->mount->file ? open_file_mount(walk, &call) : look_up(walk, "", &call);
+    fd = at->mount && at->mount->file ? open_file_mount(walk, &call) : look_up(walk, "", &call);
     if (fd < 0)
         return fd;
     go_to_file(walk, fd, &call);
@@ -513,7 +513,8 @@ int path_find_text(struct linux_state *state, const char *name, unsigned flags, 
 
 bool found_is_public(const struct found *found, mode_t others)
 {
-    return found->mount->kind != MOUNT_SYSTEM || (found->stat.st_mode & others) == others;
+    return !found->mount || found->mount->kind != MOUNT_SYSTEM ||
+           (found->stat.st_mode & others) == others;
 }
 
 int found_may(struct linux_state *state, const struct found *found, int mode)

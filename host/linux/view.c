@@ -29,7 +29,8 @@ struct mount *view_mount_of(const struct view *view, const char *path)
     for (size_t i = 0; i < view->count; i++) {
         struct mount *mount = &view->mounts[i];
 
-        if (is_below(mount->path, path) && (!found || strlen(mount->path) > strlen(found->path)))
+        if (mount->path && is_below(mount->path, path) &&
+            (!found || strlen(mount->path) > strlen(found->path)))
             found = mount;
     }
     return found;
