@@ -446,7 +446,10 @@ static void take_result(struct host_call *call, const struct helper *helper)
     call->fs = helper->call.fs;
     call->grown = helper->call.grown;
     /* Within call->bytes, which the helper's are at most. */
-    if (call->to && call->result > 0)
+    if (call->to && call->result > 0 &&
+        !vm_still_has(helper->vm, call->to, (uint64_t)call->result, true))
+        call->result = -EFAULT; /* another thread unmapped it meanwhile */
+    else if (call->to && call->result > 0)
         memcpy(call->to, helper->call.to, (size_t)call->result);
 }
 

@@ -157,7 +157,9 @@ static int64_t error_put(struct linux_state *state, struct open_file *file, cons
             /* Before it blocks, as before any wait, others get the messages they wait for. */
             if (vm_sleep(state->vm, 0) == -EINTR || signal_interrupts(state))
                 return done ? (int64_t)done : -EINTR;
-            poll(&ready, 1, ERROR_POLL_MS);
+            vm_poll(state->vm, &ready, ERROR_POLL_MS);
+            if (!vm_still_has(state->vm, from, bytes, false))
+                return done ? (int64_t)done : -EFAULT;
             continue;
         }
         /* A socket is full again if somebody else was faster; pipes and terminals were opened anew

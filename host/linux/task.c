@@ -13,6 +13,8 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "linux/calls.h"
 #include "linux/state.h"
@@ -40,13 +42,13 @@ void task_name(struct linux_state *state, const char *program)
 }
 
 /* Whose thread a call is about; 0 or -ESRCH. */
-static int check_self(uint64_t pid)
+static int check_self(struct linux_state *state, uint64_t pid)
 {
     int32_t id = (int32_t)pid;
 
     if (id < 0)
         return -EINVAL;
-    return id == 0 || id == LINUX_PID ? 0 : -ESRCH;
+    return id == 0 || thread_find(state, id) ? 0 : -ESRCH;
 }
 
 /* ---- prctl --------------------------------------------------------------- */
@@ -186,7 +188,7 @@ static int64_t capability_header(struct linux_state *state, uint64_t addr, size_
         header.version = CAPABILITY_VERSION3;
         return guest_put(state, addr, &header, sizeof(header)) ? -EFAULT : -EINVAL;
     }
-    return check_self((uint32_t)header.pid);
+    return check_self(state, (uint32_t)header.pid);
 }
 
 int64_t sys_capget(struct linux_state *state, const uint64_t arg[6])
@@ -219,42 +221,60 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- scheduling ---------------------------------------------------------- */
 
+/* A processor of the program is one of those that the host's process may use, without its number:
+ * as many as that, from 0 on. */
+static unsigned processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
 int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 {
-    const uint64_t one_cpu = 1;
-    int result = check_self(arg[0]);
+    uint64_t set[CPU_SETSIZE / 64] = {0}, bytes;
+    unsigned count = processors();
+    int result = check_self(state, arg[0]);
 
-    if ((uint32_t)arg[1] < sizeof(one_cpu) || arg[1] % sizeof(one_cpu))
+    for (unsigned cpu = 0; cpu < count; cpu++)
+        set[cpu / 64] |= 1ull << (cpu % 64);
+    bytes = (count + 63) / 64 * sizeof(set[0]);
+    if ((uint32_t)arg[1] % sizeof(set[0]) || (uint32_t)arg[1] < bytes)
         return -EINVAL;
     if (result)
         return result;
-    return guest_put(state, arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int)sizeof(one_cpu);
+    return guest_put(state, arg[2], set, bytes) ? -EFAULT : (int64_t)bytes;
 }
 
-/* Any set that contains its only processor is what it has already. */
+/* Any set with one of its processors will do: where its threads run is the host's to choose. */
 int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
 {
-    uint8_t first = 0;
-    int result = check_self(arg[0]);
+    uint64_t set[CPU_SETSIZE / 64] = {0}, bytes = (uint32_t)arg[1], wanted = 0;
+    unsigned count = processors();
+    int result = check_self(state, arg[0]);
 
-    if (arg[1] && guest_get(state, arg[2], &first, sizeof(first)))
+    if (bytes > sizeof(set))
+        bytes = sizeof(set);
+    if (bytes && guest_get(state, arg[2], set, bytes))
         return -EFAULT;
     if (result)
         return result;
-    return first & 1 ? 0 : -EINVAL;
+    for (unsigned cpu = 0; cpu < count; cpu++)
+        wanted |= set[cpu / 64] >> (cpu % 64) & 1;
+    return wanted ? 0 : -EINVAL;
 }
 
 int64_t sys_get_scheduler(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
-    return check_self(arg[0]); /* SCHED_OTHER is 0 */
+    return check_self(state, arg[0]); /* SCHED_OTHER is 0 */
 }
 
 static int64_t set_scheduler(struct linux_state *state, uint64_t pid, uint64_t policy,
                              uint64_t addr)
 {
     int32_t priority;
-    int result = check_self(pid);
+    int result = check_self(state, pid);
 
     if (!addr)
         return -EINVAL;
@@ -279,7 +299,7 @@ int64_t sys_sched_setparam(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_sched_getparam(struct linux_state *state, const uint64_t arg[6])
 {
-    int result = check_self(arg[0]);
+    int result = check_self(state, arg[0]);
 
     if (!arg[1])
         return -EINVAL;
@@ -318,7 +338,7 @@ int64_t sys_priority_min(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
 {
     struct timespec slice = {0};
-    int result = check_self(arg[0]);
+    int result = check_self(state, arg[0]);
 
     if (result)
         return result;
@@ -358,7 +378,7 @@ int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_ioprio_get(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
-    return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_self(arg[1]) : 0;
+    return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_self(state, arg[1]) : 0;
 }
 
 /* As the kernel's struct sched_attr in its first version, which is 48 bytes. */
@@ -373,7 +393,7 @@ struct scheduling {
 int64_t sys_sched_getattr(struct linux_state *state, const uint64_t arg[6])
 {
     struct scheduling answer = {.bytes = sizeof(answer)};
-    int result = check_self(arg[0]);
+    int result = check_self(state, arg[0]);
 
     if (!arg[1] || (int32_t)arg[0] < 0 || (uint32_t)arg[2] < sizeof(answer) ||
         (uint32_t)arg[2] > FERRY_PAGE_BYTES || (uint32_t)arg[3])
@@ -440,7 +460,7 @@ int64_t sys_mbind(struct linux_state *state, const uint64_t arg[6])
     return !bytes || space_at(vm_space(state->vm), guest_addr(arg[0]), bytes, 0) ? 0 : -EFAULT;
 }
 
-/* Nobody else runs in this memory, so there is always order. */
+/* The host's interrupts every processor that runs a thread of this process, also in a guest. */
 int64_t sys_membarrier(struct linux_state *state, const uint64_t arg[6])
 {
     const uint32_t registrations =
@@ -457,6 +477,11 @@ int64_t sys_membarrier(struct linux_state *state, const uint64_t arg[6])
         return -EPERM;
     if (command == MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
         state->membarrier_registered = true;
+    if (state->thread_count == 1 || command & registrations)
+        return 0; /* with one thread there is always order */
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ||
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+        return -ENOSYS;
     return 0;
 }
 
@@ -471,7 +496,7 @@ int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
 {
     const uint64_t bytes = ROBUST_LIST_BYTES;
-    int result = check_self(arg[0]);
+    int result = check_self(state, arg[0]);
 
     if (result)
         return result;

@@ -13,6 +13,7 @@
 struct ferry_vm;
 struct image_source;
 struct kvm_regs;
+struct pollfd;
 struct linux_thread;
 struct space;
 struct stream;
@@ -41,6 +42,12 @@ bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool wr
  * it. bytes 0: any address but NULL. */
 const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
 void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
+
+/* After a wait, during which other threads were served: whether bytes at such an address may still
+ * be written, or read. True for memory of the VMM's own. */
+bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);
+/* As poll(2) on a descriptor of the host's, while other threads are served. */
+void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms);
 
 /* To be called before the personality keeps one more descriptor of the host, and after it closed
  * one. False: it may not keep another. */

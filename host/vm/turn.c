@@ -3,6 +3,7 @@
 #include "vm/turn.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "lib/clock.h"
 #include "linux/linux.h"
@@ -75,6 +76,16 @@ static bool end_wait(struct ferry_vm *vm, void *who)
     if (who)
         vm_serve(vm, who);
     return !vm_must_leave(vm, who) && !(who && signal_ends_wait(vm, who));
+}
+
+void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)
+{
+    void *who;
+
+    if (!begin_wait(vm, &who))
+        return;
+    poll(entry, 1, timeout_ms);
+    end_wait(vm, who);
 }
 
 const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};

@@ -115,6 +115,11 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
     return true;
 }
 
+bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
+{
+    return vm_keeps(vm, at, bytes, write);
+}
+
 int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes)
 {
     const void *from = vm_memory(vm, addr, bytes, false);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What programs do with threads; the first argument says which of it. Ends with 0 if all was
  * right. */
+#include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -242,6 +246,58 @@ static void alone(void)
     run_many(nothing, NULL);
 }
 
+/* ---- races ------------------------------------------------------------------ */
+
+#define RACED_BYTES (64 << 10)
+#define RACES       300
+
+static char *raced;
+static atomic_bool over;
+
+/* Takes the memory away and gives it back, and closes the descriptor 5 and opens it again. */
+static void *disturb(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < RACES; i++) {
+        munmap(raced, RACED_BYTES);
+        mmap(raced, RACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+             -1, 0);
+        mprotect(raced, RACED_BYTES, PROT_NONE);
+        close(5);
+        dup2(0, 5);
+        mprotect(raced, RACED_BYTES, PROT_READ | PROT_WRITE);
+    }
+    atomic_store(&over, true);
+    return NULL;
+}
+
+/* Calls whose result nobody can know: the VMM must survive them, and each must return. */
+static void *use_raced(void *arg)
+{
+    struct iovec pieces[2] = {{raced, 100}, {raced + 4096, RACED_BYTES - 4096}};
+
+    while (!atomic_load(&over)) {
+        read(5, raced, RACED_BYTES);
+        readv(5, pieces, 2);
+        write(1, raced, RACED_BYTES);
+        writev(1, pieces, 2);
+        poll((struct pollfd *)(void *)raced, 2, 0);
+        if (arg)
+            syscall(SYS_futex, raced, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+    }
+    return NULL;
+}
+
+static void race(void)
+{
+    dup2(0, 5);
+    raced = mmap(NULL, RACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 4; i++)
+        start(use_raced, i % 2 ? &over : NULL);
+    disturb(NULL);
+    exit(0); /* some may be in a read for which nothing more comes */
+}
+
 /* ---- many ---------------------------------------------------------------------- */
 
 static void churn(int count)
@@ -326,6 +382,8 @@ int main(int argc, char **argv)
         churn(count);
     } else if (strcmp(what, "limit") == 0) {
         limit(count);
+    } else if (strcmp(what, "race") == 0) {
+        race();
     } else if (strcmp(what, "parallel") == 0) {
         parallel();
     } else {

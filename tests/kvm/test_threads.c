@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Programs with threads: each has a virtual processor, and they run in parallel. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,37 @@ static void a_new_program_begins_with_one_thread(void **state)
     world_expect_ok(world, 0);
 }
 
+/* Input that never ends, and a reader of output that takes all of it. */
+static void *feed(void *arg)
+{
+    static char bytes[65536];
+    struct ferry_message next = {.mode = FERRY_COPY, .data = bytes, .bytes = 1000};
+
+    while (ferry_link_send(arg, &next, PATIENCE) == 0)
+        ;
+    return NULL;
+}
+
+static void memory_and_descriptors_go_while_calls_use_them(void **state)
+{
+    struct world *world = *state;
+    struct ferry_message message = {.mode = FERRY_INLINE};
+    pthread_t feeder;
+    int a = world_add(world, "a", "threads", "race", NULL);
+    struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
+
+    world_start(world);
+    assert_int_equal(pthread_create(&feeder, NULL, feed, in), 0);
+    while (message.mode != FERRY_HANGUP) {
+        assert_int_equal(ferry_link_recv(out, PATIENCE, &message), 0);
+        if (message.mode == FERRY_COPY || message.mode == FERRY_LEND)
+            ferry_link_release(out, message.token);
+    }
+    pthread_join(feeder, NULL);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
 static void a_stop_ends_all(void **state)
 {
     struct world *world = *state;
@@ -156,6 +188,7 @@ int main(void)
         kvm_test(exit_of_one_is_the_end_of_all),
         kvm_test(crash_of_one_is_the_end_of_all),
         kvm_test(a_new_program_begins_with_one_thread),
+        kvm_test(memory_and_descriptors_go_while_calls_use_them),
         kvm_test(a_stop_ends_all),
         kvm_test(a_time_limit_ends_all),
     };

@@ -211,6 +211,21 @@ int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
     return -EAGAIN;
 }
 
+bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
+{
+    (void)vm;
+    (void)at;
+    (void)bytes;
+    (void)write;
+    return true;
+}
+
+void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)
+{
+    (void)vm;
+    poll(entry, 1, timeout_ms);
+}
+
 void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
                   struct linux_thread *thread, uint64_t stack, uint64_t fs)
 {

@@ -6,6 +6,7 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -488,6 +489,7 @@ static void test_what_a_program_asks(void **state)
     struct utsname *name = guest(vm, SCRATCH);
     struct sysinfo *info = guest(vm, SCRATCH);
     uint64_t *words = guest(vm, SCRATCH);
+    cpu_set_t here;
 
     assert_int_equal(CALL(vm, uname, SCRATCH), 0);
     assert_string_equal(name->nodename, "ferry");
@@ -498,7 +500,12 @@ static void test_what_a_program_asks(void **state)
     assert_true(info->freeram < MEMORY && info->freeram > MEMORY / 2);
     memset(words, 0xff, 16);
     assert_int_equal(CALL(vm, sched_getaffinity, 0, 16, SCRATCH), 8);
-    assert_int_equal(words[0], 1);
+    assert_int_equal(sched_getaffinity(0, sizeof(here), &here), 0);
+    assert_int_equal(__builtin_popcountll(words[0]), CPU_COUNT(&here));
+    assert_int_equal(words[0] & (words[0] + 1), 0); /* from 0 on */
+    assert_int_equal(CALL(vm, sched_setaffinity, 0, 8, SCRATCH), 0);
+    words[0]++;
+    assert_int_equal(CALL(vm, sched_setaffinity, 0, 8, SCRATCH), -EINVAL);
     assert_int_equal(CALL(vm, sched_getaffinity, 0, 4, SCRATCH), -EINVAL);
     assert_int_equal(CALL(vm, gettid), CALL(vm, getpid));
     assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
