@@ -66,7 +66,7 @@ class Process(FerryTest):
 
     def test_handlers_run_as_on_the_host(self):
         host, vm = both("handlers")
-        self.assertGreater(len(host[1].splitlines()), 70)
+        self.assertGreater(len(host[1].splitlines()), 60)
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
 
@@ -99,6 +99,11 @@ class Process(FerryTest):
             os.close(silent)
             os.close(held)
         self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_a_thread_takes_the_signal_that_is_sent_to_it(self):
+        host, vm = both("signals_threads")
+        self.assertEqual(len(host[1].splitlines()), 3)
+        self.assertEqual((vm[0], vm[1]), (host[0], host[1]), vm[2])
 
     def test_a_timer_without_a_handler_ends_the_program(self):
         host, vm = both("alarms", "alarm")
