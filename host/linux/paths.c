@@ -481,6 +481,16 @@ int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned
     return result ? result : path_find_name(state, dirfd, name, flags, out);
 }
 
+/* Whether the host has a file where the program has a directory in memory without it: people give
+ * names in /tmp. The program is not told. */
+static bool is_hidden_by_memory(const struct linux_state *state, const char *path)
+{
+    const struct mount *mount = view_mount_of(&state->view, path);
+    struct stat stat;
+
+    return mount && mount->kind == MOUNT_PRIVATE && !state->view.root && lstat(path, &stat) == 0;
+}
+
 int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
                    struct found *out)
 {
@@ -501,7 +511,9 @@ int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, 
     refused_name(state, name, base == state->cwd && name[0] != '/');
     result = find(state, base, name, flags, out);
     if (out->place <= PLACE_MISSING)
-        refused_path(state, out->text, out->place < PLACE_INSIDE,
+        refused_path(state, out->text,
+                     out->place < PLACE_INSIDE ||
+                         (result == -ENOENT && is_hidden_by_memory(state, out->text)),
                      view_shows(&state->view, state->cwd));
     return result;
 }

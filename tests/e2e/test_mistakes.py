@@ -224,7 +224,9 @@ class Refused(Typed):
 
     def test_file(self):
         self.check_refused("'/etc/fstab': --ro /etc allows it", "busybox", "cat", "/etc/fstab")
-        self.check_refused("'words': --ro . allows it", "busybox", "cat", "words")
+        self.check_refused("'words': --ro . allows it", BUSYBOX, "cat", "words")
+        words = os.path.join(self.directory, "words")  # in /tmp, where programs have memory
+        self.check_refused(f"'{words}': --ro {self.directory} allows it", "busybox", "cat", words)
         self.check_refused("'/srv': --ro /srv allows it", "busybox", "ls", "/srv")
 
     def test_file_of_the_kernels_own_state(self):

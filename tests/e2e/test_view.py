@@ -14,7 +14,7 @@ TRY = ["busybox", "sh", "-c", 'for name; do { true < "$name"; } 2>/dev/null && e
 SECRETS = [
     "/etc/shadow", "/etc/gshadow", "/etc/ssl/private", "/etc/machine-id", "/etc/fstab",
     "/etc/../etc/shadow", "/usr/../etc/shadow", "/bin/../etc/./shadow", "/etc/alternatives/../shadow",
-    "/root", "/root/.bashrc", "/home", "/var/log", "/boot", "/opt", "/srv",
+    "/root", "/root/.bashrc", "/var/log", "/boot", "/opt", "/srv",
     "/proc/1/environ", "/proc/1/root/etc/shadow", "/proc/self/root/etc/shadow",
     "/proc/self/fd/../../../etc/shadow", "/proc/self/cwd/../etc/shadow", "/proc/kcore", "/proc/kallsyms",
     "/dev/mem", "/dev/kmsg", "/dev/kvm", "/dev/sda", "/dev/vda", "/dev/tty", "/dev/ptmx",
@@ -37,6 +37,7 @@ class View(FerryTest):
         for options in ([], ["--bare"], ["--ro", self.top]):
             with self.subTest(options):
                 self.assertEqual(self.opened(SECRETS, *options), [])
+        self.assertEqual(ferry("run", "busybox", "ls", "-A", "/home").output, b"nobody\n")
         # The test can tell: what is shown is opened.
         self.assertEqual(self.opened(["/usr/bin/env", "/etc/passwd"]), ["/usr/bin/env", "/etc/passwd"])
 
