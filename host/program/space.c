@@ -323,6 +323,7 @@ int space_clear(struct space *space, uint64_t charged)
 
     if (result)
         return result;
+    space->changes++;
     space->used_bytes -= space_charged_bytes(space, low, high) + charged;
     space->count = 0;
     space_settle(space);
@@ -380,6 +381,7 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
     if (result)
         return result;
     prot = rights(prot);
+    space->changes++;
     if (mprotect(space->base + start, bytes, host_prot(prot))) {
         restore_host(space, start, end);
         return -ENOMEM;

@@ -51,6 +51,7 @@ struct space {
     size_t count, capacity;
     struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
     size_t slot_count, slot_capacity;
+    uint64_t changes; /* counts up whenever a place may have other rights, if only for a moment */
 };
 
 int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes);

@@ -242,6 +242,7 @@ size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end)
 {
     size_t first = space_split_at(space, start);
 
+    space->changes++;
     remove_regions(space, first, space_split_at(space, end));
     return first;
 }

@@ -16,6 +16,22 @@
  * may have come home between the access and the look at the books. */
 #define REFUSED_RETRIES 8
 
+/* Accesses that were refused with no visible reason since the last exit. */
+struct refusals {
+    unsigned count;
+    uint64_t changes; /* of the program's memory, until the last of them */
+};
+
+/* Whether there may be one more. One that another thread's change of the program's memory explains
+ * does not count: such changes may go on for as long as the program wants. */
+static bool may_retry(const struct ferry_vm *vm, struct refusals *refusals)
+{
+    if (refusals->changes != vm->space.changes)
+        refusals->count = 0;
+    refusals->changes = vm->space.changes;
+    return ++refusals->count < REFUSED_RETRIES;
+}
+
 /* NULL: an exit that no guest of this kind should make. */
 static const struct guest_exit *find_exit(const struct guest_kind *kind, const struct vcpu *vcpu)
 {
@@ -73,11 +89,12 @@ static bool serve_exit(struct ferry_vm *vm, struct vcpu *vcpu)
 
 /* KVM_RUN failed. True: the guest goes on. KVM makes a thread for each VM when it first runs;
  * where the host allows no further thread, every try gives EAGAIN. */
-static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error, unsigned *refused)
+static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
+                        struct refusals *refusals)
 {
     atomic_fetch_add_explicit(&vm->runner.exits_natural, 1, memory_order_relaxed);
     drain_out(vm->endpoint);
-    if (error == -EINTR || (error == -EAGAIN && ++*refused < REFUSED_RETRIES)) {
+    if (error == -EINTR || (error == -EAGAIN && ++refusals->count < REFUSED_RETRIES)) {
         vcpu_take_kick();
         return vm->kind->interrupted(vm, vcpu);
     }
@@ -87,7 +104,7 @@ static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error, unsig
     }
     if (!vm->kind->refused(vm, vcpu))
         return false;
-    return ++*refused < REFUSED_RETRIES || vm->kind->refused_for_good(vm, vcpu);
+    return may_retry(vm, refusals) || vm->kind->refused_for_good(vm, vcpu);
 }
 
 /* The guest runs on this CPU until it makes an exit. What another CPU does meanwhile was not
@@ -113,7 +130,7 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
 
 void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    unsigned refused = 0;
+    struct refusals refusals = {0};
     bool on = true;
 
     while (on && !vm->stop && !vm_must_leave(vm, vcpu)) {
@@ -121,9 +138,9 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
         if (vm_must_leave(vm, vcpu))
             break;
         if (result < 0) {
-            on = serve_error(vm, vcpu, result, &refused);
+            on = serve_error(vm, vcpu, result, &refusals);
         } else {
-            refused = 0;
+            refusals.count = 0;
             on = serve_exit(vm, vcpu);
         }
     }

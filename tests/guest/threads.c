@@ -298,6 +298,31 @@ static void race(void)
     exit(0); /* some may be in a read for which nothing more comes */
 }
 
+#define REPLACED_BYTES (1 << 20)
+#define REPLACEMENTS   2000
+
+/* Only computes, so that the memory is its one reason to leave the guest. */
+static void *touch(void *arg)
+{
+    for (size_t i = 0; !atomic_load(&over); i = (i + 4096) % REPLACED_BYTES)
+        ((volatile char *)arg)[i] = 1;
+    return NULL;
+}
+
+/* Memory that is replaced while it is used is there at every moment. */
+static void replace(void)
+{
+    raced = mmap(NULL, REPLACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_t user = start(touch, raced);
+
+    for (int i = 0; i < REPLACEMENTS; i++)
+        if (mmap(raced, REPLACED_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != raced)
+            fail("mmap: %s", strerror(errno));
+    atomic_store(&over, true);
+    pthread_join(user, NULL);
+}
+
 /* ---- many ---------------------------------------------------------------------- */
 
 static void churn(int count)
@@ -384,6 +409,8 @@ int main(int argc, char **argv)
         limit(count);
     } else if (strcmp(what, "race") == 0) {
         race();
+    } else if (strcmp(what, "replace") == 0) {
+        replace();
     } else if (strcmp(what, "parallel") == 0) {
         parallel();
     } else {
