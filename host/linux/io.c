@@ -108,15 +108,19 @@ int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
     return file_can_read(file) ? file_read_to(state, file, arg[1], arg[2]) : -EBADF;
 }
 
-int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
+static int64_t write_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
     int64_t result;
 
     if (!file_can_write(file))
         return -EBADF;
     result = file_write_from(state, file, arg[1], arg[2]);
     return result == -EPIPE ? signal_broken_pipe(state) : result;
+}
+
+int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
+{
+    return write_to(state, descriptor_file(state, arg[0]), arg);
 }
 
 int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
@@ -143,12 +147,11 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
     return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
 }
 
-/* The file's own position stays as it is. */
+/* The file's own position stays as it is, also for other threads meanwhile. */
 int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
-    int64_t result;
-    off_t position;
+    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file at;
 
     if ((int64_t)arg[3] < 0)
         return -EINVAL;
@@ -159,11 +162,9 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
     if (file_can_write(file) &&
         !has_positions_for(arg[3], arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX))
         return -EINVAL;
-    position = file->position;
-    file->position = (off_t)arg[3];
-    result = sys_write(state, arg);
-    file->position = position;
-    return result;
+    at = *file;
+    at.position = (off_t)arg[3];
+    return write_to(state, &at, arg);
 }
 
 static int64_t seek_file(struct linux_state *state, struct open_file *file, off_t offset,

@@ -140,6 +140,15 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
     return found ? (int64_t)found : -ENOMEM;
 }
 
+/* The same, if the limits allow these rights there. */
+static int64_t choose_allowed(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                              unsigned prot)
+{
+    int64_t addr = choose_address(state, arg[0], bytes, arg[3]);
+
+    return addr < 0 || limits_allow(state, (uint64_t)addr, bytes, prot) ? addr : -ENOMEM;
+}
+
 /* A long copy is made in parts of this size, and the VM may be stopped between two. */
 #define READ_PART (64ull << 20)
 
@@ -191,41 +200,50 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
     return result;
 }
 
-static int map_steady(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
-                      const struct open_file *file, uint64_t offset)
+/* These choose the address, and return it, only after all waits for the file: meanwhile another
+ * thread may have mapped memory where there was none. */
+static int64_t map_steady(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                          unsigned prot, const struct open_file *file)
 {
+    uint64_t offset = arg[5], end;
     struct stat stat;
     int result = file_stat(state, file, &stat);
-    uint64_t end;
+    int64_t addr = result ? result : choose_allowed(state, arg, bytes, prot);
 
-    if (result)
-        return result;
+    if (addr < 0)
+        return addr;
     end = (uint64_t)stat.st_size;
-    return space_map_steady(vm_space(state->vm), guest_addr(addr), bytes, prot, file->fd, offset,
-                            offset < end ? end - offset : 0);
+    result = space_map_steady(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot,
+                              file->fd, offset, offset < end ? end - offset : 0);
+    return result ? result : addr;
 }
 
 /* A mapping of a file is a copy of it, unless it is one that nobody changes: with the file itself, a
- * process that truncates the file could make the host fault on program memory. The copy is mapped, not read into other memory: so
- * the kernel shows its bytes again where the program's own pages were given back. */
-static int map_file(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
-                    const struct open_file *file, uint64_t offset)
+ * process that truncates the file could make the host fault on program memory. The copy is mapped, not
+ * read into other memory: so the kernel shows its bytes again where the program's own pages were given
+ * back. */
+static int64_t map_file(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                        unsigned prot, const struct open_file *file)
 {
     struct space *space = vm_space(state->vm);
+    int64_t addr = choose_allowed(state, arg, bytes, prot);
     uint64_t file_bytes;
     int copy, result;
 
-    if (file->steady)
-        return map_steady(state, addr, bytes, prot, file, offset);
+    if (addr < 0)
+        return addr;
     /* Before it is read: a program must not make the host hold more than it may have. */
-    if (!space_has_room(space, guest_addr(addr), bytes, prot))
+    if (!space_has_room(space, guest_addr((uint64_t)addr), bytes, prot))
         return -ENOMEM;
-    copy = file_copy(state, file, bytes, offset, &file_bytes);
+    copy = file_copy(state, file, bytes, arg[5], &file_bytes);
     if (copy < 0)
         return copy;
-    result = space_map_copy(space, guest_addr(addr), bytes, prot, copy, file_bytes);
+    addr = choose_allowed(state, arg, bytes, prot);
+    result = addr < 0
+                 ? (int)addr
+                 : space_map_copy(space, guest_addr((uint64_t)addr), bytes, prot, copy, file_bytes);
     close(copy);
-    return result;
+    return result ? result : addr;
 }
 
 /* Checks the arguments. *file: NULL for anonymous memory. */
@@ -267,20 +285,21 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     const struct open_file *file;
     int result = check_mapping(state, arg, bytes, &file);
     int64_t addr;
+    bool shared;
 
     if (result)
         return result;
-    addr = choose_address(state, arg[0], bytes, arg[3]);
-    if (addr < 0)
-        return addr;
     if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
         prot |= SPACE_SHARED;
-    if (!limits_allow(state, (uint64_t)addr, bytes, prot))
-        return -ENOMEM;
-    if (file && prot & SPACE_SHARED && file_is_shareable(state, file))
+    shared = file && prot & SPACE_SHARED && file_is_shareable(state, file);
+    if (file && !shared)
+        return file->steady ? map_steady(state, arg, bytes, prot, file)
+                            : map_file(state, arg, bytes, prot, file);
+    addr = choose_allowed(state, arg, bytes, prot);
+    if (addr < 0)
+        return addr;
+    if (shared)
         result = file_map_shared(state, file, (uint64_t)addr, bytes, prot, arg[5]);
-    else if (file)
-        result = map_file(state, (uint64_t)addr, bytes, prot, file, arg[5]);
     else
         result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);
     return result ? result : addr;

@@ -53,7 +53,7 @@ static int64_t put_some(struct linux_state *state, struct open_file *out, const 
     int status = out->status;
     int64_t put;
 
-    if (waits)
+    if (waits || out->kind == FILE_REGULAR)
         return file_write_bytes(state, out, from, bytes);
     out->status |= O_NONBLOCK;
     put = file_put(state, out, from, bytes);
@@ -106,7 +106,8 @@ static int64_t from_file(struct linux_state *state, struct open_file *in, struct
 static int64_t from_offset(struct linux_state *state, struct open_file *in, struct open_file *out,
                            uint64_t addr, uint64_t bytes, bool waits)
 {
-    off_t own = in->position, offset;
+    struct open_file at;
+    off_t offset;
     int64_t result;
 
     if (!addr)
@@ -115,40 +116,33 @@ static int64_t from_offset(struct linux_state *state, struct open_file *in, stru
         return -EFAULT;
     if (!has_positions_for((uint64_t)offset, bytes))
         return -EINVAL;
-    in->position = offset;
-    result = from_file(state, in, out, bytes, waits);
-    offset = in->kind == FILE_REGULAR ? in->position : offset + (result > 0 ? result : 0);
-    in->position = own;
+    at = *in; /* other threads may use the file while this one waits */
+    at.position = offset;
+    result = from_file(state, &at, out, bytes, waits);
+    offset = in->kind == FILE_REGULAR ? at.position : offset + (result > 0 ? result : 0);
     return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
 }
 
-/* As `from_offset` of what is written: the offset at `addr`, if there is one, takes the place of the
- * file's position. give_offset puts both back. */
-static int take_offset(struct linux_state *state, struct open_file *out, uint64_t addr,
-                       uint64_t bytes, off_t *own)
+/* As `from_offset` of what is written: makes *at the file with the offset at `addr` as its position.
+ * give_offset puts the offset back. */
+static int take_offset(struct linux_state *state, const struct open_file *out, uint64_t addr,
+                       uint64_t bytes, struct open_file *at)
 {
     off_t offset;
 
-    *own = out->position;
-    if (!addr)
-        return 0;
     if (guest_get(state, addr, &offset, sizeof(offset)))
         return -EFAULT;
     if (!has_positions_for((uint64_t)offset, bytes))
         return -EINVAL;
-    out->position = offset;
+    *at = *out;
+    at->position = offset;
     return 0;
 }
 
-static int64_t give_offset(struct linux_state *state, struct open_file *out, uint64_t addr,
-                           off_t own, int64_t result)
+static int64_t give_offset(struct linux_state *state, uint64_t addr, const struct open_file *at,
+                           int64_t result)
 {
-    off_t offset = out->position;
-
-    if (!addr)
-        return result;
-    out->position = own;
-    return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
+    return guest_put(state, addr, &at->position, sizeof(at->position)) ? -EFAULT : result;
 }
 
 /* From a pipe or a socket of the program. Bytes that are not taken stay in it: where the other side
@@ -186,17 +180,20 @@ static int64_t into_file(struct linux_state *state, struct open_file *in, struct
                          const uint64_t arg[6], bool waits)
 {
     uint64_t bytes = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
-    off_t own;
-    int64_t result =
-        out->status & O_APPEND ? -EINVAL : take_offset(state, out, arg[3], bytes, &own);
+    struct open_file at;
+    int64_t result = out->status & O_APPEND ? -EINVAL
+                     : arg[3]               ? take_offset(state, out, arg[3], bytes, &at)
+                                            : 0;
 
     if (result)
         return result;
+    if (arg[3])
+        out = &at;
     if (in->kind == FILE_INPUT)
         result = from_input(state, in, out, bytes, waits);
     else
         result = is_pipe(in) ? from_object(state, in, out, bytes, waits) : -EINVAL;
-    return give_offset(state, out, arg[3], own, result);
+    return arg[3] ? give_offset(state, arg[3], out, result) : result;
 }
 
 static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
@@ -317,7 +314,8 @@ int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[2]);
     uint64_t bytes = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
-    off_t own, from;
+    struct open_file at;
+    off_t from;
     int64_t result;
 
     if (arg[5])
@@ -333,12 +331,14 @@ int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
     from = in->position;
     if (arg[1] && guest_get(state, arg[1], &from, sizeof(from)))
         return -EFAULT;
-    result = take_offset(state, out, arg[3], bytes, &own);
+    result = arg[3] ? take_offset(state, out, arg[3], bytes, &at) : 0;
     if (result)
         return result;
+    if (arg[3])
+        out = &at;
     if (overlaps(in, out, from, out->position, bytes))
         result = -EINVAL;
     else
         result = from_offset(state, in, out, arg[1], bytes, true);
-    return give_offset(state, out, arg[3], own, result);
+    return arg[3] ? give_offset(state, arg[3], out, result) : result;
 }

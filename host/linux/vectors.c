@@ -165,9 +165,8 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
     return done;
 }
 
-int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
+static int64_t readv_from(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
     struct iovec pieces[IOV_MAX];
     size_t length;
     int result;
@@ -180,9 +179,13 @@ int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
     return result ? result : read_pieces(state, file, pieces, arg[2]);
 }
 
-int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
+int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
+    return readv_from(state, descriptor_file(state, arg[0]), arg);
+}
+
+static int64_t writev_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
+{
     struct iovec pieces[IOV_MAX];
     int64_t result;
 
@@ -196,75 +199,73 @@ int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
-/* At an offset: that of files which have positions. Their own one stays as it is. */
-static int check_offset(const struct open_file *file, int64_t offset)
+int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
 {
-    if (offset < 0)
+    return writev_to(state, descriptor_file(state, arg[0]), arg);
+}
+
+typedef int64_t (*vector_fn)(struct linux_state *, struct open_file *, const uint64_t *);
+
+/* At an offset: that of files which have positions. Their own one stays as it is. Other threads may
+ * use the file while this one waits for it, so the call works on a copy that has the offset. */
+static int64_t at_offset(struct linux_state *state, const struct open_file *file, int flags,
+                         const uint64_t arg[6], vector_fn run)
+{
+    struct open_file at;
+
+    if ((int64_t)arg[3] < 0)
         return -EINVAL;
     if (!file || file->status & O_PATH)
         return -EBADF;
-    return file_is_stream(file) ? -ESPIPE : 0;
+    if (file_is_stream(file))
+        return -ESPIPE;
+    at = *file;
+    at.status |= flags;
+    at.position = (off_t)arg[3];
+    return run(state, &at, arg);
 }
 
 int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
-    int64_t result = check_offset(file, (int64_t)arg[3]);
-    off_t position;
-
-    if (result)
-        return result;
-    position = file->position;
-    file->position = (off_t)arg[3];
-    result = sys_readv(state, arg);
-    file->position = position;
-    return result;
+    return at_offset(state, descriptor_file(state, arg[0]), 0, arg, readv_from);
 }
 
 int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
-    int64_t result = check_offset(file, (int64_t)arg[3]);
-    off_t position;
-
-    if (result)
-        return result;
-    position = file->position;
-    file->position = (off_t)arg[3];
-    result = sys_writev(state, arg);
-    file->position = position;
-    return result;
+    return at_offset(state, descriptor_file(state, arg[0]), 0, arg, writev_to);
 }
 
-/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT and RWF_APPEND mean something here. */
-static int64_t with_flags(struct linux_state *state, const uint64_t arg[6],
-                          int64_t (*at)(struct linux_state *, const uint64_t *),
-                          int64_t (*on)(struct linux_state *, const uint64_t *))
+/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT and RWF_APPEND mean
+ * something here. */
+static int64_t with_flags(struct linux_state *state, const uint64_t arg[6], vector_fn run)
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]), own;
+    int flags = (arg[5] & RWF_NOWAIT ? O_NONBLOCK : 0) | (arg[5] & RWF_APPEND ? O_APPEND : 0);
     int64_t result;
-    int status;
 
     if (arg[5] & ~(uint64_t)RWF_ALL)
         return -EOPNOTSUPP;
     if (!file)
         return -EBADF;
-    status = file->status;
-    if (arg[5] & RWF_NOWAIT)
-        file->status |= O_NONBLOCK;
-    if (arg[5] & RWF_APPEND)
-        file->status |= O_APPEND;
-    result = (int64_t)arg[3] == -1 ? on(state, arg) : at(state, arg);
-    file->status = status;
+    if ((int64_t)arg[3] != -1)
+        return at_offset(state, file, flags, arg, run);
+    if (!flags)
+        return run(state, file, arg);
+    own = *file;
+    own.status |= flags;
+    result = run(state, &own, arg);
+    if (result > 0)
+        file->position = own.position;
+    file->stalls = own.stalls;
     return result;
 }
 
 int64_t sys_preadv2(struct linux_state *state, const uint64_t arg[6])
 {
-    return with_flags(state, arg, sys_preadv, sys_readv);
+    return with_flags(state, arg, readv_from);
 }
 
 int64_t sys_pwritev2(struct linux_state *state, const uint64_t arg[6])
 {
-    return with_flags(state, arg, sys_pwritev, sys_writev);
+    return with_flags(state, arg, writev_to);
 }

@@ -258,6 +258,11 @@ bool vm_stopping(struct ferry_vm *vm)
 
 int vm_await(struct ferry_vm *vm, const atomic_bool *done)
 {
+    void (*meanwhile)(struct ferry_vm * vm) = vm->meanwhile;
+
+    vm->meanwhile = NULL;
+    if (meanwhile)
+        meanwhile(vm);
     while (!atomic_load(done) && !vm->stop)
         sched_yield();
     return atomic_load(done) ? 0 : -EINTR;
@@ -268,18 +273,23 @@ void vm_wake(struct ferry_vm *vm)
     atomic_fetch_add(&vm->wakes, 1);
 }
 
-static void close_meanwhile(struct ferry_vm *vm)
+int64_t other_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6])
 {
     struct linux_thread other = {.id = 3};
-    struct linux_call call = {.thread = &other,
-                              .cpu = &vm->cpu,
-                              .number = SYS_close,
-                              .arg = {(uint64_t)vm->closed_meanwhile}};
+    struct linux_call call = {.thread = &other, .cpu = &vm->cpu, .number = number};
+
+    memcpy(call.arg, arg, sizeof(call.arg));
+    linux_serve(vm->linux_state, &call);
+    linux_now_serves(vm->linux_state, linux_first_thread(vm->linux_state));
+    return call.result;
+}
+
+static void close_meanwhile(struct ferry_vm *vm)
+{
+    const uint64_t arg[6] = {(uint64_t)vm->closed_meanwhile};
 
     vm->closed_meanwhile = 0;
-    linux_serve(vm->linux_state, &call);
-    assert_int_equal(call.result, 0);
-    linux_now_serves(vm->linux_state, linux_first_thread(vm->linux_state));
+    assert_int_equal(other_call(vm, SYS_close, arg), 0);
 }
 
 /* Time passes without anybody waiting; a wait for ever ends at once. */

@@ -81,6 +81,8 @@ struct ferry_vm {
     unsigned lines;
     /* A descriptor that another thread closes while a call waits; 0: none. */
     int closed_meanwhile;
+    /* What another thread does while a call waits for a file system, once; NULL: nothing. */
+    void (*meanwhile)(struct ferry_vm *vm);
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once
      * and for good; 0: there is none. */
     int hostile;
@@ -102,6 +104,9 @@ void linux_vm_destroy(struct ferry_vm *vm);
 /* Makes a system call and returns its result; vm->next tells how it goes on. */
 int64_t linux_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6]);
 #define CALL(vm, number, ...) linux_call(vm, SYS_##number, (const uint64_t[6]){__VA_ARGS__})
+
+/* The same by another thread, while a call of the first one waits. */
+int64_t other_call(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6]);
 
 /* The host's view of program memory, whatever its rights. */
 void *guest(struct ferry_vm *vm, uint64_t addr);

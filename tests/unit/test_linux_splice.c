@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "linux/state.h"
 
 #define OUT    (SCRATCH + PAGE)
 #define OFFSET (SCRATCH + 2 * PAGE)
@@ -148,13 +151,81 @@ static void test_pieces_at_offsets(void **state)
     assert_memory_equal(vm->output, "ro", 2);
 }
 
+/* ---- another thread, while the file system has not answered yet ------------------- */
+
+static int64_t position_meanwhile, mapped_meanwhile;
+
+static void ask_position(struct ferry_vm *vm)
+{
+    position_meanwhile = other_call(vm, SYS_fcntl, (const uint64_t[6]){3, F_GETFL}) & O_NONBLOCK
+                             ? -1
+                             : vm->linux_state->descriptors[3].file->position;
+}
+
+static void test_the_position_stays_during_waits(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    int64_t *offset = guest(vm, OFFSET);
+    int pipe[2];
+
+    vm->linux_state->descriptors[3].file->local = false;
+    assert_int_equal(CALL(vm, lseek, 3, 2, SEEK_SET), 2);
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){OUT, 2}, 16);
+    vm->meanwhile = ask_position;
+    assert_int_equal(CALL(vm, preadv, 3, SCRATCH, 1, 5), 2);
+    assert_null(vm->meanwhile);
+    assert_int_equal(position_meanwhile, 2);
+    vm->meanwhile = ask_position;
+    assert_int_equal(CALL(vm, preadv2, 3, SCRATCH, 1, 5, 0, RWF_NOWAIT), 2);
+    assert_null(vm->meanwhile);
+    assert_int_equal(position_meanwhile, 2);
+    assert_int_equal(CALL(vm, preadv2, 3, SCRATCH, 1, (uint64_t)-1, 0, RWF_NOWAIT), 2);
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_CUR), 4);
+
+    assert_int_equal(CALL(vm, pipe2, OUT, 0), 0);
+    memcpy(pipe, guest(vm, OUT), sizeof(pipe));
+    *offset = 5;
+    vm->meanwhile = ask_position;
+    assert_int_equal(CALL(vm, splice, 3, OFFSET, (uint64_t)pipe[1], 0, 3, 0), 3);
+    assert_null(vm->meanwhile);
+    assert_int_equal(position_meanwhile, 4);
+    assert_int_equal(*offset, 8);
+}
+
+static void map_some(struct ferry_vm *vm)
+{
+    mapped_meanwhile = other_call(vm, SYS_mmap,
+                                  (const uint64_t[6]){0, PAGE, PROT_READ | PROT_WRITE,
+                                                      MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1});
+    *(char *)guest(vm, (uint64_t)mapped_meanwhile) = '!';
+}
+
+static void test_a_mapping_made_meanwhile_stays(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    int64_t addr;
+
+    vm->linux_state->descriptors[3].file->local = false;
+    vm->meanwhile = map_some;
+    addr = CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 3, 0);
+    assert_null(vm->meanwhile);
+    assert_true(addr > 0 && mapped_meanwhile > 0);
+    assert_memory_equal(guest(vm, (uint64_t)addr), "root", 4);
+    assert_int_equal(*(char *)guest(vm, (uint64_t)mapped_meanwhile), '!');
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_splice_of_streams), TEST(test_splice_with_files), TEST(test_sendfile),
-        TEST(test_tee_and_vmsplice),  TEST(test_pieces_at_offsets),
+        TEST(test_splice_of_streams),
+        TEST(test_splice_with_files),
+        TEST(test_sendfile),
+        TEST(test_tee_and_vmsplice),
+        TEST(test_pieces_at_offsets),
+        TEST(test_the_position_stays_during_waits),
+        TEST(test_a_mapping_made_meanwhile_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
