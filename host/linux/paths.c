@@ -525,8 +525,8 @@ int path_find_text(struct linux_state *state, const char *name, unsigned flags, 
 
 bool found_is_public(const struct found *found, mode_t others)
 {
-    return !found->mount || found->mount->kind != MOUNT_SYSTEM ||
-           (found->stat.st_mode & others) == others;
+    return found->mount &&
+           (found->mount->kind != MOUNT_SYSTEM || (found->stat.st_mode & others) == others);
 }
 
 int found_may(struct linux_state *state, const struct found *found, int mode)
