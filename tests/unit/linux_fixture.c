@@ -213,11 +213,11 @@ int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
 
 bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
 {
-    (void)vm;
-    (void)at;
-    (void)bytes;
-    (void)write;
-    return true;
+    const char *byte = at;
+
+    return byte < vm->space.base || byte >= vm->space.base + FERRY_PROGRAM_HIGH ||
+           space_at(&vm->space, guest_addr((uint64_t)(byte - vm->space.base)), bytes,
+                    write ? SPACE_WRITE : SPACE_READ);
 }
 
 void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)

@@ -729,6 +729,28 @@ static void test_as_nobody(void **state)
     run_as(become_nobody, test_host);
 }
 
+static uint64_t raced;
+
+static void unmap_raced(struct ferry_vm *vm)
+{
+    assert_int_equal(other_call(vm, SYS_munmap, (const uint64_t[6]){raced, 2 * MIB}), 0);
+}
+
+/* The file system is slow, and another thread takes away the memory of which a part is written. */
+static void test_memory_goes_during_a_write(void **state)
+{
+    struct tree *tree = *state;
+    int64_t fd = open_name(tree, "rw/file", O_WRONLY | O_CREAT), put;
+
+    raced = (uint64_t)CALL(tree->vm, mmap, 0, 2 * MIB, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+    tree->vm->linux_state->descriptors[fd].file->local = false;
+    tree->vm->meanwhile = unmap_raced;
+    put = CALL(tree->vm, write, (uint64_t)fd, raced, 2 * MIB);
+    assert_null(tree->vm->meanwhile);
+    assert_true(put > 0 && put < (int64_t)(2 * MIB));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,6 +766,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_goes_during_a_write, setup, teardown),
         cmocka_unit_test(test_without_rights),
         cmocka_unit_test(test_as_nobody),
     };
