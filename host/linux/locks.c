@@ -97,6 +97,8 @@ void locks_fini(struct linux_state *state)
 
 /* A lock that is asked for: a record, or (command 0) the whole file. */
 struct request {
+    struct linux_state *state;
+    const struct open_file *records_of; /* NULL: fd has the lock */
     int fd, command, operation;
     struct flock lock;
     int64_t result;
@@ -105,9 +107,17 @@ struct request {
 static bool ask(void *arg, uint64_t *again_ns)
 {
     struct request *request = arg;
-    int result = request->command ? fcntl(request->fd, request->command, &request->lock)
-                                  : flock(request->fd, request->operation | LOCK_NB);
+    int fd = request->fd, result;
 
+    /* Asked for each time: another thread that closes a descriptor of the file closes this one. */
+    if (request->records_of)
+        fd = owner_of(request->state, request->records_of);
+    if (fd < 0) {
+        request->result = fd;
+        return true;
+    }
+    result = request->command ? fcntl(fd, request->command, &request->lock)
+                              : flock(fd, request->operation | LOCK_NB);
     request->result = result ? -errno : 0;
     *again_ns = clock_deadline(LOCK_TURN_NS);
     return request->result != -EAGAIN && request->result != -EACCES;
@@ -222,9 +232,9 @@ int64_t record_lock(struct linux_state *state, struct open_file *file, uint64_t 
         request.lock.l_whence = SEEK_SET;
     }
     request.lock.l_pid = 0;
-    request.fd = of_file ? file->fd : owner_of(state, file);
-    if (request.fd < 0)
-        return request.fd;
+    request.state = state;
+    request.records_of = of_file ? NULL : file;
+    request.fd = file->fd;
     if (!asks)
         return get_lock(state, file, &request, command == F_SETLKW || command == F_OFD_SETLKW);
     result = get_record(state, file, &request);
