@@ -58,15 +58,15 @@ static void restart(struct vcpu *cpu, const struct linux_call *call)
     vm_set_regs(cpu, &regs);
 }
 
-void signal_force(struct linux_state *state, int signo)
+void signal_force_segv(struct linux_state *state)
 {
-    const struct signal_info info = {.signo = signo, .code = SI_KERNEL};
-    struct signal_action *action = &state->signals.actions[signo - 1];
+    const struct signal_info info = {.signo = SIGSEGV, .code = SI_KERNEL};
+    struct signal_action *action = &state->signals.actions[SIGSEGV - 1];
     struct linux_thread *self = state->thread;
 
-    if (self->signals.blocked & signal_bit(signo) || action->handler == HANDLER_IGNORE) {
+    if (self->signals.blocked & signal_bit(SIGSEGV) || action->handler == HANDLER_IGNORE) {
         action->handler = HANDLER_DEFAULT;
-        self->signals.blocked &= ~signal_bit(signo);
+        self->signals.blocked &= ~signal_bit(SIGSEGV);
     }
     signal_post(state, self, &info);
 }
@@ -82,7 +82,7 @@ static bool run_handler(struct linux_state *state, struct vcpu *cpu, const struc
     if (signal_frame_push(state, cpu, info, &action) < 0) {
         if (info->signo == SIGSEGV)
             return false;
-        signal_force(state, SIGSEGV);
+        signal_force_segv(state);
         return true;
     }
     self->signals.has_before = false;

@@ -325,6 +325,6 @@ int64_t sys_rt_sigreturn(struct linux_state *state, const uint64_t arg[6])
 
     (void)arg;
     if (take_back(state, cpu))
-        signal_force(state, SIGSEGV);
+        signal_force_segv(state);
     return (int64_t)vm_regs(cpu)->rax;
 }
