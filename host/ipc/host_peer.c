@@ -293,11 +293,11 @@ int ferry_link_recv_sized(struct ferry_link *link, uint64_t timeout_ns,
     if (!link_enter(link))
         return -ECANCELED;
     result = receive(link, timeout_ns, &desc);
-    link_leave(link);
     if (result == 0) {
         const struct ferry_message own = present(link->to, &desc);
         sized_give(message, message_bytes, &own, sizeof own);
     }
+    link_leave(link);
     return result;
 }
 
