@@ -151,8 +151,8 @@ int64_t signal_broken_pipe(struct linux_state *state);
  * -EINVAL, -EFAULT. */
 int64_t signals_let_through(struct linux_state *state, uint64_t addr, uint64_t bytes);
 void signals_wait_over(struct linux_state *state, int64_t result);
-/* As the kernel's force_sig of SIGSEGV: the thread takes it even if it blocks or ignores it, and then dies of
- * it. */
+/* As the kernel's force_sig of SIGSEGV: the thread takes it even if it blocks or ignores it, and
+ * then dies of it. */
 void signal_force_segv(struct linux_state *state);
 #define SIGNAL_STACK_DISARMS ((int32_t)(1u << 31)) /* SS_AUTODISARM */
 /* Makes `stack` the alternate one, if it may be while the stack pointer is `sp`. */
