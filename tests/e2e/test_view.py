@@ -51,7 +51,7 @@ class View(FerryTest):
         self.assertEqual(self.opened(names, "--ro", self.top), [root])  # the "/" of the view
 
     def test_descriptors_of_ferry_are_not_the_programs(self):
-        with open("/etc/fstab", "rb") as file:
+        with open(os.path.join(self.top, "secret"), "w+b") as file:
             os.set_inheritable(file.fileno(), True)
             names = [f"/proc/self/fd/{n}" for n in range(3, 10)]  # the shell has its own from 10 on
             result = subprocess.run([FERRY, "run", *TRY, *names], pass_fds=[file.fileno()],
@@ -86,7 +86,8 @@ class View(FerryTest):
 
     def test_bare_shows_libraries_alone(self):
         names = ["/usr/bin/env", "/usr/lib/os-release", "/etc/services", "/etc/ld.so.cache"]
-        self.assertEqual(self.opened(names, "--bare"), ["/etc/ld.so.cache"])
+        cache = [name for name in names[-1:] if os.path.exists(name)]
+        self.assertEqual(self.opened(names, "--bare"), cache)
         result = ferry("run", "--bare", "/usr/bin/env")
         self.assert_ends(result, 0)
 
