@@ -41,7 +41,8 @@ static void tell(int signo, siginfo_t *info, void *context)
     calls++;
     printf("signal %d, info %d code %d, from itself %d, blocked %lx, to be %lx, on stack %d\n",
            signo, info->si_signo, info->si_code, info->si_pid == getpid(), blocked(),
-           *(unsigned long *)&user->uc_sigmask, user->uc_stack.ss_flags);
+           *(unsigned long *)&user->uc_sigmask,
+           user->uc_stack.ss_flags & ~SS_DISABLE); /* set or not by how the process was made */
 }
 
 static void nested(int signo, siginfo_t *info, void *context)
