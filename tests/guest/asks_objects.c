@@ -338,6 +338,8 @@ static void timers(void)
     get_count(fd);
     say_told("once", set, 30);
     set_timer("past", fd, TFD_TIMER_ABSTIME, 1, 0);
+    /* Also a timer whose moment is past expires by an interrupt, so a little later. */
+    say("poll", poll(&entry, 1, -1));
     get_count(fd);
     set_timer("off", fd, 0, 0, 1);
     say_told("off", set, 5);

@@ -4,6 +4,7 @@
  * slot again as soon as it may, a peer that changes its direct message, a receiver that goes to
  * sleep.
  */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <time.h>
 
 /* The file itself, so that each test starts with its state empty. */
 #include "../../guest/message.c"
@@ -135,19 +137,27 @@ static void a_direct_message_is_checked_as_it_was_read(void **context)
 
 /* ---- a receiver that goes to sleep ---------------------------------------- */
 
-#define ROUNDS 200000
-#define DELAYS 64
+/* Each round takes several turns of the scheduler where other programs want both processors too:
+ * there, time ends the test. */
+#define ROUNDS   200000
+#define SECONDS  10
+#define NO_ROUND UINT_MAX
+#define DELAYS   64
 
 static atomic_uint begun, ended;
 static uint32_t head_before; /* of the out ring; written while the receiver waits for `begun` */
 static bool seen_by_receiver;
 
-/* It never waits for long: where both threads share a CPU, the other has to run. */
-static void wait_for(atomic_uint *word, unsigned value)
+/* It never waits for long: where both threads share a CPU, the other has to run. Returns what the
+ * word is: the value or NO_ROUND. */
+static unsigned wait_for(atomic_uint *word, unsigned value)
 {
-    for (unsigned i = 1; atomic_load(word) != value; i++)
+    unsigned now = atomic_load(word);
+
+    for (unsigned i = 1; now != value && now != NO_ROUND; now = atomic_load(word), i++)
         if (i % 128 == 0)
             sched_yield();
+    return now;
 }
 
 static void delay(unsigned turns)
@@ -177,8 +187,7 @@ static void *go_to_sleep(void *peer)
 {
     struct ferry_peer *shown = peer;
 
-    for (unsigned round = 1; round <= ROUNDS; round++) {
-        wait_for(&begun, round);
+    for (unsigned round = 1; wait_for(&begun, round) == round; round++) {
         __atomic_store_n(&shown->waiting, 1, __ATOMIC_SEQ_CST);
         seen_by_receiver =
             __atomic_load_n(&fake.control->guest.out_head, __ATOMIC_ACQUIRE) != head_before;
@@ -196,6 +205,7 @@ static void either_the_sender_or_the_receiver_sees_the_other(void **context)
     cpu_set_t before;
     pthread_t receiver;
     unsigned lost = 0;
+    time_t end = time(NULL) + SECONDS;
 
     (void)context;
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -204,7 +214,7 @@ static void either_the_sender_or_the_receiver_sees_the_other(void **context)
     assert_int_equal(pthread_create(&receiver, NULL, go_to_sleep, shown), 0);
     use_processor(receiver, true);
     use_processor(pthread_self(), false);
-    for (unsigned round = 1; round <= ROUNDS; round++) {
+    for (unsigned round = 1; round <= ROUNDS && time(NULL) < end; round++) {
         uint32_t rung = fake.doorbells;
 
         head_before = fake.control->guest.out_head;
@@ -218,6 +228,7 @@ static void either_the_sender_or_the_receiver_sees_the_other(void **context)
         fake.taken_count = 0;
         fake.byte_count = 0;
     }
+    atomic_store(&begun, NO_ROUND);
     pthread_join(receiver, NULL);
     assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
     assert_int_equal(lost, 0);
