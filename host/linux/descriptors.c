@@ -120,6 +120,8 @@ void descriptors_fini(struct linux_state *state)
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
         struct open_file *file = state->descriptors[i].file;
 
+        state->descriptors[i].file =
+            NULL; /* those that are closed later look at all that is open */
         if (file && --file->references == 0)
             file_free(state, file);
     }

@@ -247,10 +247,13 @@ static int64_t several(struct linux_state *state, const uint64_t arg[6], bool on
 {
     uint32_t count = (uint32_t)arg[2] < SEVERAL_MAX ? (uint32_t)arg[2] : SEVERAL_MAX;
     uint64_t flags = (uint32_t)arg[3] & ~(uint32_t)MSG_WAITFORONE;
+    /* The call holds it. A descriptor that is replaced meanwhile ends the call, which has room to hold
+     * few files. */
+    const struct open_file *file = descriptor_file(state, arg[0]);
     uint32_t done = 0;
     int64_t result = 0;
 
-    while (done < count && result >= 0) {
+    while (done < count && result >= 0 && descriptor_file(state, arg[0]) == file) {
         uint64_t addr = arg[1] + done * sizeof(struct one_of_several);
 
         result = one(state, (const uint64_t[6]){arg[0], addr, flags});

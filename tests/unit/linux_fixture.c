@@ -309,6 +309,8 @@ int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_
         vm->sleeps++;
         if (vm->closed_meanwhile)
             close_meanwhile(vm);
+        if (vm->waiting)
+            vm->waiting(vm);
         left_ns -= turn_ns;
         again = UINT64_MAX;
     }

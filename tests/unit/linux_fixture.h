@@ -83,6 +83,8 @@ struct ferry_vm {
     int closed_meanwhile;
     /* What another thread does while a call waits for a file system, once; NULL: nothing. */
     void (*meanwhile)(struct ferry_vm *vm);
+    /* What it does in each wait for something of the program's; NULL: nothing. */
+    void (*waiting)(struct ferry_vm *vm);
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once
      * and for good; 0: there is none. */
     int hostile;

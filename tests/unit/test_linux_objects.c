@@ -183,6 +183,35 @@ static void test_files_outlive_a_wait_for_them(void **state)
     assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, 0), -EBADF);
 }
 
+static int first[2], second[2];
+
+/* Another socket, which has a message, takes the place of the one that is waited for. */
+static void replace_and_send(struct ferry_vm *vm)
+{
+    const uint64_t place[6] = {(uint64_t)second[0], (uint64_t)first[0]};
+
+    assert_int_equal(other_call(vm, SYS_dup2, place), first[0]);
+    assert_int_equal(other_call(vm, SYS_write, (const uint64_t[6]){(uint64_t)first[1], DATA, 1}),
+                     1);
+}
+
+/* A call for several messages takes none of a socket that it does not hold. */
+static void test_several_messages_come_from_one_socket(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct mmsghdr *messages = guest(vm, SCRATCH);
+
+    memset(messages, 0, 3 * sizeof(*messages));
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_DGRAM, 0, FDS), 0);
+    memcpy(first, guest(vm, FDS), sizeof first);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_DGRAM, 0, FDS), 0);
+    memcpy(second, guest(vm, FDS), sizeof second);
+    assert_int_equal(CALL(vm, write, (uint64_t)second[1], DATA, 2), 2);
+    vm->waiting = replace_and_send;
+    assert_int_equal(CALL(vm, recvmmsg, (uint64_t)first[0], SCRATCH, 3, 0, 0), 1);
+    vm->waiting = NULL;
+}
+
 static void test_stop_ends_waits_for_objects(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -206,6 +235,7 @@ int main(void)
         TEST(test_pairs_are_made_whole_or_not),
         TEST(test_memory_files),
         TEST(test_files_outlive_a_wait_for_them),
+        TEST(test_several_messages_come_from_one_socket),
         TEST(test_stop_ends_waits_for_objects),
     };
 
