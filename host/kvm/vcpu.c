@@ -299,6 +299,7 @@ int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr s
     boot_user_segments(sregs);
     sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss; /* with base 0 */
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    vcpu->calls_again = false;
     return 0;
 }
 

@@ -130,7 +130,6 @@ void guest_calls_again(struct ferry_vm *vm, struct vcpu *vcpu)
     struct kvm_regs regs = *vcpu_regs(vcpu);
     uint8_t code[sizeof out];
 
-    vcpu->calls_again = false;
     if (vm_copy_in(vm, code, guest_addr(regs.rip), sizeof code) == 0 &&
         memcmp(code, out, sizeof out) == 0)
         return; /* this KVM shows the instruction as not executed yet */

@@ -64,13 +64,16 @@ static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     enum linux_next next = LINUX_RESUME;
+    bool again = vcpu->calls_again; /* even if another thread took the signal meanwhile */
     int status = 0;
 
+    vcpu->calls_again = false;
     if (vm->cpu_watched)
         next = linux_interrupted(vm->personality, vcpu->runs, &status);
-    if (next == LINUX_RESUME && vcpu->runs && linux_has_signal(vm->personality, vcpu->runs) &&
-        vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu)) {
-        if (vcpu->calls_again)
+    if (next == LINUX_RESUME && vcpu->runs &&
+        (again || linux_has_signal(vm->personality, vcpu->runs)) && vcpu_refresh(vcpu) == 0 &&
+        vcpu_in_program(vcpu)) {
+        if (again)
             guest_calls_again(vm, vcpu);
         next = linux_deliver(vm->personality, vcpu->runs, vcpu, &status);
     }

@@ -168,6 +168,7 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
 {
     vcpu_go_on_as(cpu, caller, stack);
     vcpu_set_fs(cpu, fs);
+    cpu->calls_again = false;
     cpu->runs = thread;
     vm_rouse(vm, cpu);
 }
