@@ -51,6 +51,22 @@ static struct epoll *epoll_of(const struct open_file *file)
     return file && file->kind == FILE_EPOLL && !(file->status & O_PATH) ? file->object : NULL;
 }
 
+static bool holds_input(const struct epoll *epoll, unsigned bound)
+{
+    for (size_t i = 0; epoll && bound && i < epoll->count; i++) {
+        const struct open_file *file = epoll->items[i].file;
+
+        if (file->kind == FILE_INPUT || holds_input(epoll_of(file), bound - 1))
+            return true;
+    }
+    return false;
+}
+
+bool epoll_holds_input(const struct open_file *file)
+{
+    return holds_input(epoll_of(file), DEPTH_MAX);
+}
+
 /* The events to be told of one file. */
 static uint32_t item_look(struct linux_state *state, const struct item *item,
                           struct readiness *readiness)
@@ -366,6 +382,7 @@ static int64_t wait_for_events(struct linux_state *state, const uint64_t arg[6],
     wait.events = malloc(wait.most * sizeof(wait.events[0]));
     if (!wait.events)
         return -ENOMEM;
+    file_first_look(state, file);
     result = vm_wait(state->vm, collect, &wait, timeout_ns);
     if (wait.count)
         result = guest_put(state, arg[1], wait.events, wait.count * sizeof(wait.events[0]))

@@ -30,7 +30,8 @@ struct file_type {
     int64_t (*put)(struct linux_state *state, struct open_file *file, const void *from,
                    size_t bytes);
     /* Which events hold: POLLIN and POLLOUT of those that are wanted, others always. NULL: it can
-     * be read and written at any time. */
+     * be read and written at any time. No other thread is served meanwhile: callers keep pointers
+     * to what it could close. */
     int (*poll)(struct linux_state *state, struct open_file *file, int want,
                 struct readiness *readiness);
     int (*stat)(struct linux_state *state, const struct open_file *file, struct stat *out);

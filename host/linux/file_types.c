@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "linux/epoll.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
@@ -137,6 +138,12 @@ int file_poll(struct linux_state *state, struct open_file *file, int events,
            (holds & ~(POLLIN | POLLOUT) & (events | POLLERR | POLLHUP));
 }
 
+void file_first_look(struct linux_state *state, const struct open_file *file)
+{
+    if (file->kind == FILE_INPUT || epoll_holds_input(file))
+        stream_first_look(vm_stream(state->vm));
+}
+
 /* A wait for one file. */
 struct file_wait {
     struct linux_state *state;
@@ -158,5 +165,6 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
 {
     struct file_wait wait = {state, file, events};
 
+    file_first_look(state, file);
     return vm_wait(state->vm, is_ready, &wait, UINT64_MAX);
 }

@@ -49,8 +49,16 @@ static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigne
                       uint64_t timeout_ns)
 {
     struct poll_wait wait = {state, entries, count, 0};
-    int result = vm_wait(state->vm, look_at_entries, &wait, timeout_ns);
+    int result;
 
+    for (unsigned i = 0; i < count; i++) {
+        const struct open_file *file =
+            entries[i].fd >= 0 ? descriptor_file(state, (uint32_t)entries[i].fd) : NULL;
+
+        if (file)
+            file_first_look(state, file);
+    }
+    result = vm_wait(state->vm, look_at_entries, &wait, timeout_ns);
     if (!wait.ready && signal_interrupts(state))
         return -EINTR;
     return result && result != -ETIMEDOUT ? result : wait.ready;

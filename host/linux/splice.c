@@ -26,8 +26,10 @@ static bool has_positions(const struct open_file *file)
 /* Without waiting: whether input is there (1), has ended (0), or -EAGAIN. */
 static int64_t input_now(struct linux_state *state)
 {
-    int ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
+    int ready;
 
+    stream_first_look(vm_stream(state->vm));
+    ready = stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, 0);
     return ready < 0 ? ready : !ready ? -EAGAIN : ready & POLLIN ? 1 : 0;
 }
 

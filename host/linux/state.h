@@ -248,6 +248,9 @@ int file_stat(struct linux_state *state, const struct open_file *file, struct st
 /* Its bytes come and go in order: it has no positions. */
 bool file_is_stream(const struct open_file *file);
 struct readiness;
+/* To be called before a file is looked at or waited for, where no pointer is held to what another
+ * thread may free: of input, this may wait a moment. */
+void file_first_look(struct linux_state *state, const struct open_file *file);
 /* The events of these that hold, and POLLERR and POLLHUP in any case. */
 int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness);

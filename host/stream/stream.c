@@ -110,8 +110,8 @@ int stream_poll(struct stream *stream, short want, uint64_t timeout_ns)
 {
     struct endpoint *endpoint = stream->endpoint;
 
-    if (want & (POLLIN | POLLHUP))
-        stream_first_look(stream);
+    if (want & (POLLIN | POLLHUP) && endpoint->stream_in)
+        queue_want(endpoint->stream_in);
     uint64_t deadline = clock_deadline(timeout_ns);
     int events = poll_now(endpoint, want);
     int result = 0;

@@ -37,8 +37,12 @@ size_t stream_peek(struct stream *stream, const void **data);
  * without a copy. Blocks while there is no input, and for room; 0: end. -EINVAL: one of the two is
  * not linked. */
 ssize_t stream_pass(struct stream *stream, size_t bytes);
+/* The program looks for input without waiting. The host may begin to send only at the first look.
+ * So that a program which looks only once finds the input, this first look waits a moment. */
+void stream_first_look(struct stream *stream);
 /* As poll(2) of two pipes: waits until input can be read without blocking
- * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever).
+ * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever). With 0 it never
+ * waits, not even at the first look: no other thread of the program is served meanwhile.
  * `want` and the result are POLLIN, POLLOUT, POLLHUP (input ended), POLLERR (receiver gone). */
 int stream_poll(struct stream *stream, short want, uint64_t timeout_ns);
 /* Bytes that can be read without blocking, as FIONREAD gives. */

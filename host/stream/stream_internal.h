@@ -66,9 +66,6 @@ bool stream_output_room(struct stream *stream);
 int stream_input_ready(struct stream *stream);
 /* Waits for that. */
 int stream_await_input(struct stream *stream);
-/* The program looks for input without waiting. The host may begin to send only at the first look.
- * So that a program which looks only once finds the input, this first look waits a moment. */
-void stream_first_look(struct stream *stream);
 /* Takes the next message that is not empty, if none is being read and there is one. There may be
  * none even after stream_input_ready: another thread may have found that the guest took it. */
 void stream_next_message(struct stream *stream);

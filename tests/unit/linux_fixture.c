@@ -392,6 +392,17 @@ size_t stream_peek(struct stream *stream, const void **data)
     return strlen(vm->input);
 }
 
+void stream_first_look(struct stream *stream)
+{
+    struct ferry_vm *vm = stream->vm;
+    void (*meanwhile)(struct ferry_vm * vm) = vm->meanwhile;
+
+    vm->first_looks++;
+    vm->meanwhile = NULL;
+    if (meanwhile)
+        meanwhile(vm);
+}
+
 int stream_poll(struct stream *stream, short want, uint64_t timeout_ns)
 {
     struct ferry_vm *vm = stream->vm;

@@ -61,7 +61,7 @@ struct ferry_vm {
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;
     bool input_ended, input_closed;
-    unsigned polls;
+    unsigned polls, first_looks;
     short poll_want;
     uint64_t poll_timeout;
     /* The output stream. */
@@ -81,7 +81,8 @@ struct ferry_vm {
     unsigned lines;
     /* A descriptor that another thread closes while a call waits; 0: none. */
     int closed_meanwhile;
-    /* What another thread does while a call waits for a file system, once; NULL: nothing. */
+    /* What another thread does while a call waits for a file system, or at the first look for input,
+     * once; NULL: nothing. */
     void (*meanwhile)(struct ferry_vm *vm);
     /* What it does in each wait for something of the program's; NULL: nothing. */
     void (*waiting)(struct ferry_vm *vm);

@@ -147,6 +147,41 @@ static void passing_on_fails_only_with_something_to_pass(void **state)
     assert_int_equal(stream_pass(vm_stream(vm_b), 100), 0);
 }
 
+static unsigned turns_given;
+
+static bool go_on(struct ferry_vm *vm, void *who)
+{
+    (void)vm;
+    (void)who;
+    return true;
+}
+
+static bool count_turn(struct ferry_vm *vm, void **who)
+{
+    (void)vm;
+    (void)who;
+    turns_given++;
+    return true;
+}
+
+/* A poll that does not wait gives no turn away, not even at the first look. */
+static void a_poll_gives_no_turn_away(void **state)
+{
+    static const struct endpoint_waits waits = {.begin = count_turn, .end = go_on};
+    struct ferry_link *in = core_stream_link(NULL, vm_a);
+
+    (void)state;
+    a->waits = &waits;
+    turns_given = 0;
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLIN | POLLHUP, 0), 0);
+    assert_true(in->wanted);
+    assert_int_equal(turns_given, 0);
+    in->wanted = false;
+    stream_first_look(vm_stream(vm_a));
+    assert_true(turns_given > 0);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLIN | POLLHUP, 0), 0);
+}
+
 /* Messages that hold nothing are skipped by whatever waits for input. */
 static void an_empty_message_is_no_input(void **state)
 {
@@ -393,6 +428,7 @@ int main(void)
         CASE(an_empty_message_is_no_input),
         CASE(what_was_read_is_counted),
         CASE(the_first_look_is_told),
+        CASE(a_poll_gives_no_turn_away),
         CASE(a_page_read_into_itself_is_let_go),
         CASE(a_message_of_another_peer_is_not_input),
         CASE(the_end_comes_after_the_last_byte_and_stays),
