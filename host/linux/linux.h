@@ -34,6 +34,7 @@ struct linux_config {
     const char *root_dir; /* a system's tree in place of the host's; NULL: the host's */
     int stderr_fd;        /* -1: discard */
     unsigned closed;      /* bit n: descriptor n is closed at the start */
+    unsigned threads;     /* the most that it may have; 0: nobody said */
 };
 
 /* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */

@@ -9,10 +9,9 @@
 #include "linux/made.h"
 #include "linux/state.h"
 
-#define KIB        1024
-#define PAGE       4096
-#define TICKS      100 /* a second has so many in these files */
-#define PROCESSORS 1   /* as sched_getaffinity tells */
+#define KIB   1024
+#define PAGE  4096
+#define TICKS 100 /* a second has so many in these files */
 
 /* ---- memory -------------------------------------------------------------- */
 
@@ -93,11 +92,24 @@ void proc_maps(struct linux_state *state, FILE *out)
 
 void proc_processors(struct linux_state *state, FILE *out)
 {
-    (void)state;
-    if (PROCESSORS == 1)
+    unsigned count = processors_count(state);
+
+    if (count == 1)
         fputs("0\n", out);
     else
-        fprintf(out, "0-%d\n", PROCESSORS - 1);
+        fprintf(out, "0-%u\n", count - 1);
+}
+
+/* In words of 32 bits, the highest first. */
+static void put_processor_mask(struct linux_state *state, FILE *out)
+{
+    unsigned count = processors_count(state), words = (count + 31) / 32;
+    uint32_t first = UINT32_MAX >> (32 * words - count);
+
+    fprintf(out, "%" PRIx32, first);
+    for (unsigned i = 1; i < words; i++)
+        fputs(",ffffffff", out);
+    fputc('\n', out);
 }
 
 /* The flags that programs look for, by leaf (1 or 7), register and bit. */
@@ -135,22 +147,22 @@ static void put_flags(FILE *out)
 void proc_cpuinfo(struct linux_state *state, FILE *out)
 {
     uint32_t r[12] = {0}, signature = 0, unused;
+    unsigned count = processors_count(state);
     char vendor[13] = "", model[49] = "";
 
-    (void)state;
     if (__get_cpuid(0, &unused, &r[0], &r[2], &r[1]))
         memcpy(vendor, r, 12);
     __get_cpuid(1, &signature, &unused, &unused, &unused);
     for (uint32_t i = 0; i < 3; i++)
         __get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
     memcpy(model, r, 48);
-    for (int i = 0; i < PROCESSORS; i++) {
-        fprintf(out, "processor\t: %d\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", i,
+    for (unsigned i = 0; i < count; i++) {
+        fprintf(out, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", i,
                 vendor, (signature >> 8 & 15) + (signature >> 20 & 255),
                 (signature >> 4 & 15) | (signature >> 12 & 0xf0));
-        fprintf(out, "model name\t: %s\nstepping\t: %u\nphysical id\t: 0\nsiblings\t: %d\n", model,
-                signature & 15, PROCESSORS);
-        fprintf(out, "core id\t\t: %d\ncpu cores\t: %d\n", i, PROCESSORS);
+        fprintf(out, "model name\t: %s\nstepping\t: %u\nphysical id\t: 0\nsiblings\t: %u\n", model,
+                signature & 15, count);
+        fprintf(out, "core id\t\t: %u\ncpu cores\t: %u\n", i, count);
         put_flags(out);
         fputc('\n', out);
     }
@@ -166,8 +178,8 @@ void proc_stat(struct linux_state *state, FILE *out)
     uint64_t ticks = cpu_ticks(state);
 
     fprintf(out, "cpu  %" PRIu64 " 0 0 0 0 0 0 0 0 0\n", ticks);
-    for (int i = 0; i < PROCESSORS; i++)
-        fprintf(out, "cpu%d %" PRIu64 " 0 0 0 0 0 0 0 0 0\n", i, i ? 0 : ticks);
+    for (unsigned i = 0; i < processors_count(state); i++)
+        fprintf(out, "cpu%u %" PRIu64 " 0 0 0 0 0 0 0 0 0\n", i, i ? 0 : ticks);
     fprintf(out, "ctxt 0\nbtime %lld\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n",
             (long long)state->started.tv_sec);
 }
@@ -248,8 +260,12 @@ void proc_status(struct linux_state *state, FILE *out)
     fprintf(out,
             "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
             "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t%d\nSeccomp:\t0\n"
-            "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
+            "Cpus_allowed:\t",
             state->thread->task.no_new_privileges);
+    put_processor_mask(state, out);
+    fputs("Cpus_allowed_list:\t", out);
+    proc_processors(state, out);
+    fputs("Mems_allowed:\t1\nMems_allowed_list:\t0\n", out);
 }
 
 static void put_limit(FILE *out, rlim_t limit)

@@ -143,17 +143,6 @@ int64_t sys_sysinfo(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[0], &info, sizeof(info));
 }
 
-int64_t sys_getcpu(struct linux_state *state, const uint64_t arg[6])
-{
-    const uint32_t zero = 0;
-
-    for (int i = 0; i < 2; i++) {
-        if (arg[i] && guest_put(state, arg[i], &zero, sizeof(zero)))
-            return -EFAULT;
-    }
-    return 0;
-}
-
 int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
 {
     size_t bytes = arg[1] < RANDOM_MAX ? arg[1] : RANDOM_MAX, done = 0;

@@ -43,6 +43,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     futex_init(state);
     signals_init(state, config->ignore_sigpipe);
     limits_init(state);
+    processors_init(state, config->threads);
     result = threads_init(state);
     if (!result)
         result = descriptors_init(state, config->stderr_fd, config->closed);

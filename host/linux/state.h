@@ -3,6 +3,7 @@
 #ifndef FERRY_HOST_LINUX_STATE_H
 #define FERRY_HOST_LINUX_STATE_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -143,6 +144,11 @@ struct linux_thread {
     struct current_call *call; /* NULL: it is in no call */
 };
 
+struct processors {
+    cpu_set_t host; /* those of the host that are there for the program */
+    unsigned count; /* of the program's own, from 0 on */
+};
+
 /* /etc/passwd and its like. */
 #define MADE_FILES 64 /* at most */
 
@@ -171,6 +177,7 @@ struct linux_state {
     struct record_owner *record_owners; /* locks.c */
     char *cwd;                          /* absolute, normalised */
     uint32_t umask;
+    struct processors processors;
     uint64_t memory_bytes;
     uint64_t stack_start; /* the stack reaches from here to FERRY_PROGRAM_HIGH */
     uint64_t heap_start, heap_break,
@@ -385,6 +392,14 @@ void threads_begin(struct linux_state *state);
 void task_init(struct linux_state *state);
 /* The name that a program's thread has at its start. */
 void task_name(struct linux_state *state, const char *program);
+
+/* ---- processors.c -------------------------------------------------------- */
+
+/* Of the program, which may have so many threads; 0: nobody said. */
+void processors_init(struct linux_state *state, unsigned threads);
+unsigned processors_count(const struct linux_state *state);
+/* The one that runs the calling thread. */
+unsigned processors_current(const struct linux_state *state);
 
 /* ---- limits.c ------------------------------------------------------------ */
 

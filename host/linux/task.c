@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the attributes of a program's only thread, and its scheduling. A request succeeds if it asks
- * for what is true in a VM anyway: nobody dumps the program or gives it new rights, and it has one
- * processor with an ordinary share.
+ * Owns the attributes of a program's threads, and their scheduling. A request succeeds if it asks
+ * for what is true in a VM anyway: nobody dumps the program or gives it new rights, and it has an
+ * ordinary share of its processors.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -221,19 +221,10 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- scheduling ---------------------------------------------------------- */
 
-/* A processor of the program is one of those that the host's process may use, without its number:
- * as many as that, from 0 on. */
-static unsigned processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
-}
-
 int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set[CPU_SETSIZE / 64] = {0}, bytes;
-    unsigned count = processors();
+    unsigned count = processors_count(state);
     int result = check_self(state, arg[0]);
 
     for (unsigned cpu = 0; cpu < count; cpu++)
@@ -250,7 +241,7 @@ int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t set[CPU_SETSIZE / 64] = {0}, bytes = (uint32_t)arg[1], wanted = 0;
-    unsigned count = processors();
+    unsigned count = processors_count(state);
     int result = check_self(state, arg[0]);
 
     if (bytes > sizeof(set))

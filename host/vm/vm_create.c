@@ -138,6 +138,7 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .private_dirs = config->view == FERRY_VIEW_SYSTEM ? private_dirs : NULL,
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
+        .threads = vm->most_threads,
     };
     int result = linux_create(vm, &linux_config, &vm->personality);
 

@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -239,7 +240,6 @@ static void test_what_the_vm_is(void **state)
     snprintf(text, sizeof(text), "MemTotal:       %8llu kB\n", (unsigned long long)MEMORY / 1024);
     assert_memory_equal(content(vm, "/proc/meminfo"), text, strlen(text));
     assert_memory_equal(content(vm, "/proc/cpuinfo"), "processor\t: 0\nvendor_id\t: ", 26);
-    assert_string_equal(content(vm, "/sys/devices/system/cpu/possible"), "0\n");
     assert_string_equal(content(vm, "/proc/self/cgroup"), "0::/\n");
     assert_memory_equal(content(vm, "/proc/self/cmdline"), "program\0an argument", 20);
     assert_memory_equal(content(vm, "/proc/2/stat"), "2 (program-with-a-) R 1 2 2 ", 28);
@@ -253,6 +253,78 @@ static void test_what_the_vm_is(void **state)
     assert_int_equal(CALL(vm, chdir, guest_string(vm, SCRATCH, "/proc/self/root/proc")), 0);
     assert_int_equal(CALL(vm, readlink, guest_string(vm, SCRATCH, "self/cwd"), out, 9), 5);
     assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc/stat"), O_WRONLY), -EACCES);
+    linux_vm_destroy(vm);
+}
+
+/* How many lines of the file begin so. */
+static unsigned count_lines(struct ferry_vm *vm, const char *name, const char *start)
+{
+    char *text = guest(vm, SCRATCH + PAGE);
+    uint64_t room = SCRATCH_END - SCRATCH - PAGE - 1;
+    int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, name), O_RDONLY);
+    unsigned count = 0;
+
+    assert_true(fd >= 0);
+    memset(text, 0, room + 1);
+    assert_true(CALL(vm, read, (uint64_t)fd, SCRATCH + PAGE, room) > 0);
+    assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        count += strncmp(line, start, strlen(start)) == 0;
+    }
+    return count;
+}
+
+static void assert_processors(struct ferry_vm *vm, unsigned count)
+{
+    static const char *const lists[] = {"possible", "present", "online"};
+    uint32_t *cpu = guest(vm, SCRATCH);
+    uint64_t *set = guest(vm, SCRATCH);
+    char list[40], name[80];
+    int64_t bytes;
+    unsigned bits = 0;
+
+    snprintf(list, sizeof(list), count > 1 ? "0-%u\n" : "0\n", count - 1);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        snprintf(name, sizeof(name), "/sys/devices/system/cpu/%s", lists[i]);
+        assert_string_equal(content(vm, name), list);
+    }
+    assert_int_equal(count_lines(vm, "/proc/cpuinfo", "processor\t: "), count);
+    assert_int_equal(count_lines(vm, "/proc/stat", "cpu"), count + 1);
+    snprintf(name, sizeof(name), "Cpus_allowed_list:\t%s", list);
+    assert_int_equal(count_lines(vm, "/proc/self/status", name), 1);
+    bytes = CALL(vm, sched_getaffinity, 0, 128, SCRATCH);
+    assert_true(bytes > 0);
+    for (int64_t i = 0; i < bytes / 8; i++)
+        bits += (unsigned)__builtin_popcountll(set[i]);
+    assert_int_equal(bits, count);
+    assert_int_equal(CALL(vm, getcpu, SCRATCH, 0), 0);
+    assert_true(*cpu < count);
+}
+
+static void test_processors(void **state)
+{
+    struct ferry_vm *vm = linux_vm_create(NULL, -1);
+    cpu_set_t here, one;
+    int last = CPU_SETSIZE - 1;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof(here), &here), 0);
+    assert_processors(vm, (unsigned)CPU_COUNT(&here));
+    linux_vm_destroy(vm);
+    vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1, .threads = 1});
+    assert_processors(vm, 1);
+    assert_int_equal(count_lines(vm, "/proc/self/status", "Cpus_allowed:\t1\n"), 1);
+    linux_vm_destroy(vm);
+    /* It has another number in the VM. */
+    while (!CPU_ISSET(last, &here))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    vm = linux_vm_create(NULL, -1);
+    assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
+    assert_processors(vm, 1);
     linux_vm_destroy(vm);
 }
 
@@ -496,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_bare),
         cmocka_unit_test(test_lists_of_names),
         cmocka_unit_test(test_what_the_vm_is),
+        cmocka_unit_test(test_processors),
         TEST(test_other_system),
         TEST(test_program),
         TEST(test_links_are_bounded),
