@@ -43,7 +43,7 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
         return -EMSGSIZE;
     out->bytes = payload->bytes;
     out->source = from->memory(from->vm, guest_addr(payload->addr), payload->bytes, false);
-    return out->source ? 0 : -EFAULT;
+    return reach_may(out->source, payload->bytes, false) ? 0 : -EFAULT;
 }
 
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out)

@@ -21,6 +21,7 @@
 #include <ferry/abi/control.h>
 #include <ferry/ferry.h>
 
+#include "lib/live.h"
 #include "lib/lock.h"
 #include "pool/page_table.h"
 #include "pool/pool.h"
@@ -46,8 +47,8 @@ struct endpoint_stream {
 
 /* Where guest [addr, addr + bytes) is in the VMM, if its program may read (write: false) or write
  * all of it, else NULL. */
-typedef void *(*endpoint_memory_fn)(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
-                                    bool write);
+typedef struct reach (*endpoint_memory_fn)(struct ferry_vm *vm, struct guest_addr addr,
+                                           uint64_t bytes, bool write);
 
 /* The hooks of a wait on a VM's endpoint: the VM serves other threads of its program meanwhile. */
 struct endpoint_waits {

@@ -81,7 +81,7 @@ static int decode(struct ferry_link *link, const struct ferry_message *message,
         return decode_units(link->from, pool_place(&link->exchange->pool, message->data),
                             message->bytes, out);
     if (mode->carries == MODE_COPY) {
-        out->source = message->data;
+        out->source = (struct reach){.at = (void *)message->data};
         out->bytes = message->bytes;
         return message->bytes > FERRY_COPY_BYTES ? -EMSGSIZE : 0;
     }

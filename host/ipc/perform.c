@@ -124,8 +124,9 @@ static void copy_payload(const struct transfer *transfer)
     uint32_t *filled = &to->receive_filled[transfer->receiver_token];
 
     /* In bounds: decode limits bytes to one buffer, and token to the buffers. The buffer is the
-     * receiver's, the source never is. */
-    memcpy(buffer, transfer->source, transfer->bytes);
+     * receiver's, the source never is. What was cut off since decode looked is zeros. */
+    uint64_t copied = reach_read(buffer, transfer->source, transfer->bytes);
+    memset(buffer + copied, 0, transfer->bytes - copied);
     if (*filled > transfer->bytes) {
         memset(buffer + transfer->bytes, 0, *filled - transfer->bytes);
         count_up(&transfer->link->bytes_cleared, *filled - transfer->bytes);

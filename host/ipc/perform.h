@@ -23,7 +23,7 @@ struct transfer {
     uint32_t token;
     uint32_t turn; /* see struct ferry_desc */
     uint64_t tag;
-    const void *source;        /* COPY: readable until perform returns */
+    struct reach source;       /* COPY: readable until perform returns */
     struct pool_offset offset; /* LEND, MOVE: of the payload */
     uint64_t bytes;
     struct units units; /* LEND, MOVE */

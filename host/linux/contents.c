@@ -42,8 +42,8 @@ static int64_t write_at(struct linux_state *state, const struct open_file *file,
 
         if (vm_stopping(state->vm))
             return -EINTR;
-        if (done && !vm_still_has(state->vm, from + done, part, false))
-            break; /* another thread unmapped it while the part before was written */
+        if (done && !file->local && !vm_still_has(state->vm, from + done, part, false))
+            break; /* another thread unmapped it while a helper wrote the part before */
         call.offset = append ? -1 : *offset;
         put = change(state, file, &call);
         if (put == -EINTR || (put <= 0 && !done))

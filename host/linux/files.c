@@ -125,14 +125,6 @@ int64_t found_open(struct linux_state *state, struct found *found)
     return opened;
 }
 
-/* Whether the file can be mapped as it is. Somebody who can change it may cut it short under the VMM;
- * root replaces files of the system as a whole. */
-static bool is_steady(const struct found *found)
-{
-    return found->mount->kind == MOUNT_SYSTEM && found->local && found->stat.st_uid == 0 &&
-           !(found->stat.st_mode & (S_IWGRP | S_IWOTH));
-}
-
 /* The descriptor that was found becomes the file's. */
 static int64_t open_inside(struct linux_state *state, struct found *found, uint64_t flags)
 {
@@ -162,7 +154,6 @@ static int64_t open_inside(struct linux_state *state, struct found *found, uint6
     if (!like.path)
         return -ENOMEM;
     like.local = found->local;
-    like.steady = is_steady(found);
     like.fd = found->fd;
     found->fd = -1;
     return open_kind(state, &like, flags);

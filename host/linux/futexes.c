@@ -28,13 +28,20 @@ void futex_init(struct linux_state *state)
         state->futexes[i].next = state->futexes[i].previous = &state->futexes[i];
 }
 
-int futex_word(struct linux_state *state, uint64_t addr, bool write, uint32_t **word)
+int futex_load(struct linux_state *state, uint64_t addr, uint32_t *value)
 {
-    if (addr % sizeof(**word))
+    struct reach word = vm_memory(state->vm, guest_addr(addr), sizeof(*value), false);
+
+    if (addr % sizeof(*value))
         return -EINVAL;
-    *word = write ? vm_reach_out(state->vm, guest_addr(addr), sizeof(**word))
-                  : (uint32_t *)vm_reach_in(state->vm, guest_addr(addr), sizeof(**word));
-    return *word ? 0 : -EFAULT;
+    return word.at ? reach_load(word, value) : -EFAULT;
+}
+
+int futex_change(struct linux_state *state, uint64_t addr, uint32_t *old, uint32_t value)
+{
+    struct reach word = vm_memory(state->vm, guest_addr(addr), sizeof(value), true);
+
+    return word.at ? reach_change(word, old, value) : -EFAULT;
 }
 
 void futex_queue(struct linux_state *state, struct futex_wait *wait)
@@ -95,14 +102,14 @@ static int64_t wait_for(struct linux_state *state, const uint64_t arg[6], uint32
                         uint64_t deadline)
 {
     struct futex_wait wait = {.thread = state->thread, .addr = arg[0], .bitset = bitset};
-    uint32_t *word;
-    int result = futex_word(state, arg[0], false, &word);
+    uint32_t value;
+    int result = futex_load(state, arg[0], &value);
 
     if (!bitset)
         return -EINVAL;
     if (result)
         return result;
-    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != (uint32_t)arg[2])
+    if (value != (uint32_t)arg[2])
         return -EAGAIN;
     futex_queue(state, &wait);
     return futex_sleep(state, &wait, 1, deadline);
@@ -129,12 +136,12 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
 
 static int64_t wake_call(struct linux_state *state, const uint64_t arg[6], uint32_t bitset)
 {
-    uint32_t *word;
+    uint32_t value;
 
-    if (!bitset || arg[0] % sizeof(*word))
+    if (!bitset || arg[0] % sizeof(value))
         return -EINVAL;
     /* One that threads alone share is known by its address and not looked at. */
-    if (!(arg[1] & FUTEX_PRIVATE_FLAG) && futex_word(state, arg[0], false, &word))
+    if (!(arg[1] & FUTEX_PRIVATE_FLAG) && futex_load(state, arg[0], &value))
         return -EFAULT;
     return futex_wake(state, arg[0], (int32_t)arg[2], bitset);
 }
@@ -146,16 +153,16 @@ static int64_t requeue(struct linux_state *state, const uint64_t arg[6], bool co
     uint64_t from = arg[0], to = arg[4];
     struct futex_wait *wait;
     int64_t count = 0;
-    uint32_t *word;
+    uint32_t value;
     int result;
 
-    if (most < 0 || most_moved < 0 || from % sizeof(*word) || to % sizeof(*word))
+    if (most < 0 || most_moved < 0 || from % sizeof(value) || to % sizeof(value))
         return -EINVAL;
     if (compares) {
-        result = futex_word(state, from, false, &word);
+        result = futex_load(state, from, &value);
         if (result)
             return result;
-        if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != (uint32_t)arg[5])
+        if (value != (uint32_t)arg[5])
             return -EAGAIN;
     }
     wait = futex_waiter(state, from, NULL);
@@ -219,8 +226,7 @@ static int64_t operate_on(struct linux_state *state, uint64_t addr, uint32_t cod
     uint32_t operation = code >> 28 & 7, comparison = code >> 24 & 15;
     uint32_t operand = (uint32_t)((int32_t)(code << 8) >> 20), old;
     int32_t with = (int32_t)(code << 20) >> 20;
-    uint32_t *word;
-    int result = futex_word(state, addr, true, &word);
+    int result = futex_load(state, addr, &old);
 
     if (result)
         return result;
@@ -228,13 +234,12 @@ static int64_t operate_on(struct linux_state *state, uint64_t addr, uint32_t cod
         return -ENOSYS;
     if (code >> 28 & FUTEX_OP_OPARG_SHIFT)
         operand = 1u << (operand & 31);
-    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < CHANGES_MAX; i++) {
-        if (__atomic_compare_exchange_n(word, &old, operate(operation, old, operand), false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-            return compare(comparison, (int32_t)old, with);
-    }
-    return -EAGAIN;
+    result = 0;
+    for (int i = 0; i < CHANGES_MAX && !result; i++)
+        result = futex_change(state, addr, &old, operate(operation, old, operand));
+    if (result > 0)
+        return compare(comparison, (int32_t)old, with);
+    return result ? result : -EAGAIN;
 }
 
 static int64_t wake_op(struct linux_state *state, const uint64_t arg[6])
@@ -329,12 +334,12 @@ static int64_t queue_all(struct linux_state *state, const struct waitv *words, u
                          struct futex_wait *waits)
 {
     for (unsigned i = 0; i < count; i++) {
-        uint32_t *word;
-        int result = futex_word(state, words[i].addr, false, &word);
+        uint32_t value;
+        int result = futex_load(state, words[i].addr, &value);
 
         waits[i] = (struct futex_wait){
             .thread = state->thread, .addr = words[i].addr, .bitset = FUTEX_BITSET_MATCH_ANY};
-        if (!result && __atomic_load_n(word, __ATOMIC_SEQ_CST) != (uint32_t)words[i].value)
+        if (!result && value != (uint32_t)words[i].value)
             result = -EAGAIN;
         if (!result) {
             futex_queue(state, &waits[i]);

@@ -16,8 +16,11 @@ struct linux_thread;
 
 void futex_init(struct linux_state *state);
 
-/* The word of the program, to be read (write: false) or changed at once. -EINVAL, -EFAULT. */
-int futex_word(struct linux_state *state, uint64_t addr, bool write, uint32_t **word);
+/* Reads the word of the program. -EINVAL: it is not at a multiple of 4; -EFAULT. */
+int futex_load(struct linux_state *state, uint64_t addr, uint32_t *value);
+/* Compare and exchange, of such a word: 1: it was *old and is `value` now; 0: it is another, which
+ * *old tells; -EFAULT. */
+int futex_change(struct linux_state *state, uint64_t addr, uint32_t *old, uint32_t value);
 
 /* A thread begins to wait, behind the others of that word. */
 void futex_queue(struct linux_state *state, struct futex_wait *wait);

@@ -15,40 +15,33 @@
 /* The kernel looks at as many entries of a robust list. */
 #define ROBUST_MOST 2048
 
-static bool change(uint32_t *word, uint32_t *old, uint32_t value)
-{
-    return __atomic_compare_exchange_n(word, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
 /* ---- locking ------------------------------------------------------------- */
 
 /* Takes the lock if nobody holds it: 0. 1: it is held, and marked as waited for. */
 static int64_t take(struct linux_state *state, uint64_t addr, bool waits)
 {
-    uint32_t self = (uint32_t)state->thread->id, old, *word;
+    uint32_t self = (uint32_t)state->thread->id, old;
     uint32_t others = futex_waiter(state, addr, NULL) ? FUTEX_WAITERS : 0;
-    int result = futex_word(state, addr, true, &word);
+    int result = futex_load(state, addr, &old);
 
-    if (result)
-        return result;
-    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < CHANGES_MAX; i++) {
+    for (int i = 0; i < CHANGES_MAX && !result; i++) {
         uint32_t holder = old & FUTEX_TID_MASK;
 
         if (holder == self)
             return -EDEADLK;
-        if (!holder) {
-            if (change(word, &old, self | others | (old & FUTEX_OWNER_DIED)))
-                return 0;
-        } else if (!thread_find(state, (int32_t)holder)) {
+        if (holder && !thread_find(state, (int32_t)holder))
             return -ESRCH;
-        } else if (!waits) {
+        if (holder && !waits)
             return -EAGAIN;
-        } else if (old & FUTEX_WAITERS || change(word, &old, old | FUTEX_WAITERS)) {
+        if (holder && old & FUTEX_WAITERS)
             return 1;
-        }
+        result =
+            futex_change(state, addr, &old,
+                         holder ? old | FUTEX_WAITERS : self | others | (old & FUTEX_OWNER_DIED));
+        if (result > 0)
+            return holder != 0;
     }
-    return -EAGAIN;
+    return result ? result : -EAGAIN;
 }
 
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits)
@@ -72,8 +65,8 @@ int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadlin
 static int64_t pass_on(struct linux_state *state, uint64_t addr, uint32_t holder, uint32_t died)
 {
     struct futex_wait *heir = futex_waiter(state, addr, NULL);
-    uint32_t value = 0, old, *word;
-    int result = futex_word(state, addr, true, &word);
+    uint32_t value = 0, old;
+    int result = futex_load(state, addr, &old);
 
     if (result)
         return result;
@@ -81,17 +74,16 @@ static int64_t pass_on(struct linux_state *state, uint64_t addr, uint32_t holder
         return -EINVAL;
     if (heir)
         value = (uint32_t)heir->thread->id | (futex_waiter(state, addr, heir) ? FUTEX_WAITERS : 0);
-    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < CHANGES_MAX; i++) {
+    for (int i = 0; i < CHANGES_MAX && !result; i++) {
         if ((old & FUTEX_TID_MASK) != holder)
             return -EPERM;
-        if (!change(word, &old, value | died))
-            continue;
-        if (heir)
-            futex_rouse(state, heir);
-        return 0;
+        result = futex_change(state, addr, &old, value | died);
     }
-    return -EAGAIN;
+    if (result <= 0)
+        return result ? result : -EAGAIN;
+    if (heir)
+        futex_rouse(state, heir);
+    return 0;
 }
 
 int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr)
@@ -120,20 +112,20 @@ static void pass_on_all(struct linux_state *state, struct linux_thread *thread)
 static void mark(struct linux_state *state, struct linux_thread *thread, uint64_t addr, bool pi,
                  bool pending)
 {
-    uint32_t old, *word;
+    int result = 0;
+    uint32_t old;
 
-    if (futex_word(state, addr, true, &word))
+    if (futex_load(state, addr, &old))
         return;
-    old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     if (pending && !pi && !old) /* it had unlocked it, and was about to wake the next */
         futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
-    for (int i = 0; i < CHANGES_MAX && (old & FUTEX_TID_MASK) == (uint32_t)thread->id; i++) {
-        if (!change(word, &old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
-            continue;
-        if (!pi && old & FUTEX_WAITERS)
-            futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
-        return;
+    for (int i = 0; i < CHANGES_MAX && !result; i++) {
+        if ((old & FUTEX_TID_MASK) != (uint32_t)thread->id)
+            return;
+        result = futex_change(state, addr, &old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
     }
+    if (result > 0 && !pi && old & FUTEX_WAITERS)
+        futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
 }
 
 /* As the kernel's struct robust_list_head. Bit 0 of an address says that the lock is one with

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "linux/calls.h"
@@ -38,6 +39,73 @@ int64_t file_put(struct linux_state *state, struct open_file *file, const void *
     return file->object ? -EINVAL : -EBADF;
 }
 
+/* ---- live memory --------------------------------------------------------- */
+
+/* The bytes that a call of our own moves to live memory, or from there, go through memory of the VMM,
+ * in parts like that. */
+#define LIVE_PART (64u << 10)
+
+/* Whether only the host's kernel touches the bytes that are read or written. */
+static bool is_by_kernel(const struct open_file *file)
+{
+    return file->kind == FILE_REGULAR && file->local;
+}
+
+static int64_t get_live(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        size_t bytes)
+{
+    size_t part = bytes < LIVE_PART ? bytes : LIVE_PART;
+    /* Before anything is taken from the file. */
+    char *memory = vm_may(state->vm, guest_addr(addr), part, true) ? malloc(part) : NULL;
+    int64_t got = memory ? file_get(state, file, memory, part) : -EFAULT;
+
+    if (got > 0 && guest_put(state, addr, memory, (size_t)got))
+        got = -EFAULT;
+    free(memory);
+    return got;
+}
+
+static int64_t put_live(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        uint64_t bytes)
+{
+    char *memory = malloc(bytes < LIVE_PART ? bytes : LIVE_PART);
+    uint64_t done = 0, part = 0, there;
+    int64_t put = memory ? 0 : -ENOMEM;
+
+    while (put >= 0 && done < bytes && (uint64_t)put == part) {
+        part = bytes - done < LIVE_PART ? bytes - done : LIVE_PART;
+        there = vm_copy_in_pages(state->vm, memory, guest_addr(addr + done), part);
+        if (there < part) /* a pipe of Linux takes pages, or nothing */
+            part = there & ~(uint64_t)(FERRY_PAGE_BYTES - 1);
+        put = part ? file_put(state, file, memory, part) : -EFAULT;
+        done += put > 0 ? (uint64_t)put : 0;
+    }
+    free(memory);
+    return done ? (int64_t)done : put;
+}
+
+static int64_t get_to(struct linux_state *state, struct open_file *file, uint64_t addr,
+                      size_t bytes)
+{
+    struct reach to = vm_memory(state->vm, guest_addr(addr), bytes, true);
+
+    if (to.live && !is_by_kernel(file))
+        return get_live(state, file, addr, bytes);
+    return to.at ? file_get(state, file, to.at, bytes) : -EFAULT;
+}
+
+static int64_t put_from(struct linux_state *state, struct open_file *file, uint64_t addr,
+                        size_t bytes)
+{
+    struct reach from = vm_memory(state->vm, guest_addr(addr), bytes, false);
+
+    if (from.live && !is_by_kernel(file))
+        return put_live(state, file, addr, bytes);
+    return from.at ? file_put(state, file, from.at, bytes) : -EFAULT;
+}
+
+/* ---- reading and writing ------------------------------------------------- */
+
 bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result)
 {
     int waited;
@@ -59,9 +127,7 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
     do {
-        void *to = vm_reach_out(state->vm, guest_addr(addr), bytes);
-
-        got = to ? file_get(state, file, to, bytes) : -EFAULT;
+        got = get_to(state, file, addr, bytes);
     } while (file_waited(state, file, POLLIN, &got));
     return got;
 }
@@ -74,10 +140,8 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
     int64_t put;
 
     do {
-        const void *from =
-            memory ? memory + done : vm_reach_in(state->vm, guest_addr(addr + done), bytes - done);
-
-        put = from ? file_put(state, file, from, bytes - done) : -EFAULT;
+        put = memory ? file_put(state, file, memory + done, bytes - done)
+                     : put_from(state, file, addr + done, bytes - done);
         done += put > 0 ? (uint64_t)put : 0;
         if (put > 0 && done < bytes)
             put = -EAGAIN; /* there is no room for the rest */
@@ -123,11 +187,12 @@ int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
     return write_to(state, descriptor_file(state, arg[0]), arg);
 }
 
+/* The file's own position stays as it is, also for other threads meanwhile. */
 int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
 {
     const struct open_file *file = descriptor_file(state, arg[0]);
     uint64_t bytes = arg[2] > TRANSFER_MAX ? TRANSFER_MAX : arg[2];
-    void *to;
+    struct open_file at;
 
     if ((int64_t)arg[3] < 0)
         return -EINVAL;
@@ -143,11 +208,11 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return sys_read(state, arg);
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_REGULAR ? 0 : -EISDIR;
-    to = vm_reach_out(state->vm, guest_addr(arg[1]), bytes);
-    return to ? file_read(state, file, to, bytes, (off_t)arg[3]) : -EFAULT;
+    at = *file;
+    at.position = (off_t)arg[3];
+    return file_read_to(state, &at, arg[1], bytes);
 }
 
-/* The file's own position stays as it is, also for other threads meanwhile. */
 int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
 {
     const struct open_file *file = descriptor_file(state, arg[0]);
@@ -214,11 +279,28 @@ int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
     return seek_file(state, file, (off_t)arg[1], (int)arg[2]);
 }
 
+/* A directory whose file system a helper asks. */
+static int64_t entries_live(struct linux_state *state, uint64_t addr, struct host_call *call)
+{
+    int64_t got = -ENOMEM;
+
+    if (call->bytes > LIVE_PART)
+        call->bytes = LIVE_PART;
+    call->to = malloc(call->bytes);
+    if (call->to)
+        got = host_file_call(state, false, call);
+    if (got > 0 && guest_put(state, addr, call->to, (size_t)got))
+        got = -EFAULT;
+    free(call->to);
+    return got;
+}
+
 int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
     struct host_call call = {.op = HOST_ENTRIES, .bytes = (uint32_t)arg[2]};
-    int64_t got;
+    int64_t got = -EFAULT;
+    struct reach to;
 
     if (!file || file->status & O_PATH)
         return -EBADF;
@@ -228,8 +310,11 @@ int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
         return -ENOTDIR;
     call.fd = file->fd;
     call.offset = file->position;
-    call.to = vm_reach_out(state->vm, guest_addr(arg[1]), call.bytes);
-    got = call.to ? host_file_call(state, file->local, &call) : -EFAULT;
+    to = vm_memory(state->vm, guest_addr(arg[1]), call.bytes, true);
+    if (to.live && !file->local)
+        got = entries_live(state, arg[1], &call);
+    else if ((call.to = to.at))
+        got = host_file_call(state, file->local, &call);
     if (got >= 0)
         file->position = call.offset;
     return got;

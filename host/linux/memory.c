@@ -200,29 +200,29 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
     return result;
 }
 
-/* These choose the address, and return it, only after all waits for the file: meanwhile another
- * thread may have mapped memory where there was none. */
-static int64_t map_steady(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
-                          unsigned prot, const struct open_file *file)
+/* Whether the file itself is mapped. A fault on another file system may never be answered. */
+static bool is_live(const struct open_file *file)
 {
-    uint64_t offset = arg[5], end;
-    struct stat stat;
-    int result = file_stat(state, file, &stat);
-    int64_t addr = result ? result : choose_allowed(state, arg, bytes, prot);
+    return file->local && live_works();
+}
+
+static int64_t map_live(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                        unsigned prot, const struct open_file *file)
+{
+    int64_t addr = choose_allowed(state, arg, bytes, prot);
+    int result;
 
     if (addr < 0)
         return addr;
-    end = (uint64_t)stat.st_size;
-    result = space_map_steady(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot,
-                              file->fd, offset, offset < end ? end - offset : 0);
+    result = space_map_live(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot, file->fd,
+                            arg[5]);
     return result ? result : addr;
 }
 
-/* A mapping of a file is a copy of it, unless it is one that nobody changes: with the file itself, a
- * process that truncates the file could make the host fault on program memory. The copy is mapped, not
- * read into other memory: so the kernel shows its bytes again where the program's own pages were given
- * back. */
-static int64_t map_file(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+/* Maps a copy of the file. It is mapped, not read into other memory: so the kernel shows its bytes
+ * again where the program's own pages were given back. The address is chosen only after all waits for
+ * the file: meanwhile another thread may have mapped memory where there was none. */
+static int64_t map_copy(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
                         unsigned prot, const struct open_file *file)
 {
     struct space *space = vm_space(state->vm);
@@ -271,9 +271,11 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -ENODEV;
     if (type == MAP_SHARED_VALIDATE && flags & ~FLAGS_OF_OLD)
         return -EOPNOTSUPP;
-    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE &&
-        !(file_can_write(*file) && file_is_shareable(state, *file)))
+    if (!file_can_read(*file) ||
+        (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !file_can_write(*file)))
         return -EACCES;
+    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !is_live(*file))
+        return -ENODEV;
     return __builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX ? -EOVERFLOW : 0;
 }
 
@@ -293,8 +295,8 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
         prot |= SPACE_SHARED;
     shared = file && prot & SPACE_SHARED && file_is_shareable(state, file);
     if (file && !shared)
-        return file->steady ? map_steady(state, arg, bytes, prot, file)
-                            : map_file(state, arg, bytes, prot, file);
+        return is_live(file) ? map_live(state, arg, bytes, prot, file)
+                             : map_copy(state, arg, bytes, prot, file);
     addr = choose_allowed(state, arg, bytes, prot);
     if (addr < 0)
         return addr;

@@ -151,7 +151,7 @@ int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
     if (arg[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
         (arg[2] & GRND_RANDOM && arg[2] & GRND_INSECURE))
         return -EINVAL;
-    to = vm_reach_out(state->vm, guest_addr(arg[0]), bytes);
+    to = vm_memory(state->vm, guest_addr(arg[0]), bytes, true).at; /* for the kernel only */
     if (!to)
         return -EFAULT;
     while (done < bytes) {

@@ -143,9 +143,13 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
  * whether they can be. */
 static int64_t populate(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
 {
-    if (!bytes || space_at(space, start, bytes, prot))
+    struct reach place = space_reach(space, start, bytes, prot);
+
+    if (!bytes || reach_may(place, bytes, prot & SPACE_WRITE))
         return 0;
-    if (!space_at(space, start, bytes, 0))
+    if (place.at)
+        return -EFAULT;
+    if (!space_reach(space, start, bytes, 0).at)
         return -ENOMEM;
     return space_beyond_file(space, guest_addr_add(start, bytes - 1)) ? -EFAULT : -EINVAL;
 }
@@ -153,7 +157,7 @@ static int64_t populate(struct space *space, struct guest_addr start, uint64_t b
 /* Advice that may be ignored. */
 static int64_t ignore(struct space *space, struct guest_addr start, uint64_t bytes)
 {
-    return !bytes || space_at(space, start, bytes, 0) ? 0 : -ENOMEM;
+    return !bytes || space_reach(space, start, bytes, 0).at ? 0 : -ENOMEM;
 }
 
 /* Advice for private memory that is no file's, which may be ignored too. */
@@ -229,7 +233,7 @@ static int64_t check_mapped(struct linux_state *state, uint64_t start, uint64_t 
 
     if (bytes + (start - first) < bytes || (bytes && !all) || first + all < first)
         return -EINVAL;
-    return !bytes || space_at(vm_space(state->vm), guest_addr(first), all, 0) ? 0 : -ENOMEM;
+    return !bytes || space_reach(vm_space(state->vm), guest_addr(first), all, 0).at ? 0 : -ENOMEM;
 }
 
 /* Nothing inside a VM takes memory away from its program: it is locked as far as the VM goes. */
@@ -261,8 +265,8 @@ int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!arg[1])
         return 0;
-    host = pages ? space_at(vm_space(state->vm), guest_addr(start), pages * PAGE, 0) : NULL;
-    if (!host)
+    host = space_reach(vm_space(state->vm), guest_addr(start), pages * PAGE, 0).at;
+    if (!pages || !host)
         return -ENOMEM;
     for (uint64_t done = 0; done < pages; done += MINCORE_PAGES) {
         uint64_t count = pages - done < MINCORE_PAGES ? pages - done : MINCORE_PAGES;
@@ -275,13 +279,20 @@ int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
     return 0;
 }
 
-/* No file can be written, so nothing waits to be. */
+/* The host's kernel knows which mappings there are of which file. */
 int64_t sys_msync(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t flags = arg[2];
+    uint64_t flags = arg[2], bytes = page_up(arg[1]);
+    int64_t result;
 
     if (arg[0] & (PAGE - 1) || flags & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
         (flags & MS_ASYNC && flags & MS_SYNC))
         return -EINVAL;
-    return check_mapped(state, arg[0], arg[1]);
+    result = check_mapped(state, arg[0], arg[1]);
+    if (result || !bytes)
+        return result;
+    return msync(space_reach(vm_space(state->vm), guest_addr(arg[0]), bytes, 0).at, bytes,
+                 (int)flags)
+               ? -errno
+               : 0;
 }

@@ -69,7 +69,6 @@ struct open_file {
     int status;     /* access mode, O_NONBLOCK, O_APPEND */
     int fd;         /* of the host; -1 for kinds without one */
     bool local;     /* its file system answers always; else fd is O_PATH: see host_file.h */
-    bool steady;    /* of FILE_REGULAR: only the system's own administration changes it */
     off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;

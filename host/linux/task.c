@@ -448,7 +448,8 @@ int64_t sys_mbind(struct linux_state *state, const uint64_t arg[6])
 
     if (arg[0] & (FERRY_PAGE_BYTES - 1) || arg[2] != MPOL_DEFAULT || arg[3] || arg[5])
         return -EINVAL;
-    return !bytes || space_at(vm_space(state->vm), guest_addr(arg[0]), bytes, 0) ? 0 : -EFAULT;
+    return !bytes || space_reach(vm_space(state->vm), guest_addr(arg[0]), bytes, 0).at ? 0
+                                                                                       : -EFAULT;
 }
 
 /* The host's interrupts every processor that runs a thread of this process, also in a guest. */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "lib/address.h"
+#include "lib/live.h"
 
 struct ferry_vm;
 struct image_source;
@@ -28,20 +29,24 @@ struct stream *vm_stream(struct ferry_vm *vm);
  * which something is decided is copied in, once, and read in the copy.
  *
  * Each is about [addr, addr + bytes), all of which the program must be allowed to read or write, or
- * nothing is done: -EFAULT, false, NULL. */
+ * nothing is done: -EFAULT, false, a place of NULL. */
 int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes);
 int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes);
 /* Copies as many bytes as there are before the first that the program may not read. */
 size_t vm_copy_in_some(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes);
-/* Whether the program may read them; nothing is read. */
+/* Copies as many bytes of them as there are, which are fewer only in live memory. */
+size_t vm_copy_in_pages(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes);
+/* Whether the program may read them; nothing is read. Of live memory: whether it is there now. */
 bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
-/* The host's address of bytes that are moved in bulk and that no code here interprets. A race then
- * concerns only the program's own data. The address is valid until the call that asked for it
+/* Where those bytes are: for what is moved in bulk and no code here interprets, so that a race concerns
+ * only the program's own data, and for single words (reach_load, reach_change). Live memory (lib/live.h)
+ * is handed to calls of the host's kernel only, or copied. The address is valid
+ * until the call that asked for it
  * returns, drains the out ring or changes the memory's rights; no struct that lives longer may keep
- * it. bytes 0: any address but NULL. */
-const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
-void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
+ * it. bytes 0: any address but NULL. It is also the hook of the endpoint, for payloads that are
+ * copied. */
+struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
 /* After a wait, during which other threads were served: whether bytes at such an address may still
  * be written, or read. True for memory of the VMM's own. */

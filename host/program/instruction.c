@@ -167,6 +167,13 @@ size_t instruction_accesses(const uint8_t *code, size_t length, const struct kvm
     return count;
 }
 
+bool instruction_is_whole(const uint8_t *code, size_t length)
+{
+    struct decoded d;
+
+    return !ZydisDecoderInit || decode(code, length, &d);
+}
+
 enum instruction_kind instruction_refused(const uint8_t *code, size_t length, uint8_t *interrupt,
                                           uint8_t *bytes)
 {

@@ -34,6 +34,9 @@ enum instruction_kind {
     INSTRUCTION_MONITOR,   /* monitor or mwait */
 };
 
+/* Whether these bytes begin with a whole instruction, as far as that can be told. */
+bool instruction_is_whole(const uint8_t *code, size_t length);
+
 /* *interrupt: the n of `int n`; *bytes: its length. */
 enum instruction_kind instruction_refused(const uint8_t *code, size_t length, uint8_t *interrupt,
                                           uint8_t *bytes);

@@ -269,18 +269,17 @@ int space_map_shared(struct space *space, struct guest_addr at, uint64_t bytes, 
 /* The new `prot` of a region with new rights. */
 static unsigned with_rights(unsigned kind, unsigned prot)
 {
-    bool charged = kind & STEADY ? prot & SPACE_WRITE : prot != 0;
+    bool charged = kind & LIVE ? prot & SPACE_WRITE && !(kind & SHARED) : prot != 0;
 
     kind = (kind & ~(unsigned)RIGHTS) | prot | (charged ? CHARGED : 0);
     return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
 }
 
-int space_map_steady(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
-                     int fd, uint64_t offset, uint64_t file_bytes)
+int space_map_live(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
+                   uint64_t offset)
 {
     uint64_t start = at.value, end = start + bytes;
-    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
-    unsigned kind = with_rights((prot & SHARED) | ALONE | STEADY, rights(prot & RIGHTS));
+    unsigned kind = with_rights((prot & SHARED) | ALONE | LIVE, rights(prot & RIGHTS));
     int result;
 
     if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED) ||
@@ -288,11 +287,12 @@ int space_map_steady(struct space *space, struct guest_addr at, uint64_t bytes, 
         return -EINVAL;
     if (kind & CHARGED && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
-    result = space_reserve_regions(space, 4);
+    result = space_reserve_fresh(space, start, end, ALONE, 0);
     if (!result)
-        result = map_fd(space, start, bytes, prot & RIGHTS, MAP_PRIVATE, fd, offset);
+        result = map_fd(space, start, bytes, prot & RIGHTS,
+                        prot & SHARED ? MAP_SHARED : MAP_PRIVATE, fd, offset);
     if (!result)
-        set_file_regions(space, start, file_end, end, kind);
+        space_set_region(space, start, end, kind);
     return result;
 }
 
@@ -383,8 +383,10 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
     prot = rights(prot);
     space->changes++;
     if (mprotect(space->base + start, bytes, host_prot(prot))) {
+        /* EACCES: a shared file that was not opened to be written. */
+        result = errno == EACCES ? -EACCES : -ENOMEM;
         restore_host(space, start, end);
-        return -ENOMEM;
+        return result;
     }
     space->used_bytes += fresh;
     i = space_split_at(space, start);
@@ -448,16 +450,25 @@ struct guest_addr space_find_within(const struct space *space, struct guest_addr
     return guest_addr(found && found <= high.value - bytes ? found : 0);
 }
 
-void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot)
+struct reach space_reach(const struct space *space, struct guest_addr addr, uint64_t bytes,
+                         unsigned prot)
 {
     uint64_t end;
+    unsigned kinds;
 
     if (!bytes)
-        return space->base;
+        return (struct reach){.at = space->base};
     if (__builtin_add_overflow(addr.value, bytes, &end) ||
-        !space_has_all(space, addr.value, end, prot))
-        return NULL;
-    return space->base + addr.value;
+        !space_has_kinds(space, addr.value, end, prot, &kinds))
+        return (struct reach){0};
+    return (struct reach){.at = space->base + addr.value, .live = kinds & LIVE};
+}
+
+void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot)
+{
+    struct reach place = space_reach(space, addr, bytes, prot);
+
+    return place.live ? NULL : place.at;
 }
 
 static unsigned kind_at(const struct space *space, struct guest_addr addr)

@@ -20,6 +20,7 @@
 
 #include "kvm/guest_tables.h"
 #include "lib/address.h"
+#include "lib/live.h"
 
 enum {
     SPACE_READ = 1,
@@ -78,11 +79,11 @@ int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes,
  * file may not be written. */
 int space_map_shared(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
                      int fd, uint64_t offset, uint64_t file_bytes);
-/* Maps the file itself, file_bytes of it from `offset` on, for one that nobody changes. Only pages
- * that can be written are charged; what was written is private. Pages wholly beyond the end are as
- * in space_map_copy. */
-int space_map_steady(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
-                     int fd, uint64_t offset, uint64_t file_bytes);
+/* Maps the file itself, which may become shorter and longer at any moment: live memory. Of a private
+ * mapping pages that can be written are charged. What is written to a shared one is the file's, and
+ * is the file's charge. */
+int space_map_live(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
+                   int fd, uint64_t offset);
 /* Whether the limit allows space_map_copy. */
 bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
                     unsigned prot);
@@ -105,8 +106,11 @@ struct guest_addr space_find(const struct space *space, struct guest_addr hint, 
 struct guest_addr space_find_within(const struct space *space, struct guest_addr low,
                                     struct guest_addr high, uint64_t bytes);
 
-/* The host address of [addr, addr + bytes) if the program has all of `prot`
- * on all of it, else NULL. The one check of guest addresses in the program. */
+/* Where [addr, addr + bytes) is, if the program has all of `prot` on all of it. The one check of guest
+ * addresses in the program. */
+struct reach space_reach(const struct space *space, struct guest_addr addr, uint64_t bytes,
+                         unsigned prot);
+/* The same for memory that the VMM may touch; NULL for live memory. */
 void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot);
 
 /* How much of [start, end) is mapped with all of the rights `with` and none of `without`. */

@@ -17,10 +17,13 @@ enum {
      * when it can be written, since each page written is a page beside that of the memfd. */
     COPIED = 128,
     CHARGED_TWICE = 256,
-    BEYOND = 512,  /* pages wholly beyond the end of the file: whatever the rights, no access */
-    STEADY = 4096, /* a file itself is mapped: charged only when it can be written */
+    BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
+    /* Live memory: a file itself is mapped. It is charged only when it is private and can be
+     * written. */
+    LIVE = 4096,
     SHARED = SPACE_SHARED,
-    MOVED = 2048, /* the kernel may not merge it with a later mapping beside it */
+    SHARED_LIVE = SHARED | LIVE, /* what is written is the file's: never charged */
+    MOVED = 2048,                /* the kernel may not merge it with a later mapping beside it */
 };
 
 /* Index of the first region that ends after addr. */
@@ -28,6 +31,9 @@ size_t space_first_after(const struct space *space, uint64_t addr);
 bool space_is_free(const struct space *space, uint64_t start, uint64_t end);
 /* Whether all of [start, end) is mapped, with all of the rights. */
 bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
+/* The same; *kinds: all bits of the regions there. */
+bool space_has_kinds(const struct space *space, uint64_t start, uint64_t end, unsigned prot,
+                     unsigned *kinds);
 uint64_t space_charged_bytes(const struct space *space, uint64_t start, uint64_t end);
 /* The charge that these rights on all of [start, end) would add to the present one. */
 uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t end, unsigned prot);

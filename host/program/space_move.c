@@ -7,7 +7,7 @@
 #include "program/space_internal.h"
 
 /* The bits that make two ranges different mappings to Linux. */
-#define SORT (RIGHTS | SHARED | ALONE | COPIED | STEADY)
+#define SORT (RIGHTS | SHARED | ALONE | COPIED | LIVE)
 
 bool space_is_uniform(const struct space *space, struct guest_addr at, uint64_t bytes,
                       unsigned *prot, bool *file)

@@ -37,20 +37,29 @@ bool space_is_free(const struct space *space, uint64_t start, uint64_t end)
     return i == space->count || space->regions[i].start >= end;
 }
 
-/* Whether all of [start, end) is mapped, with all of the rights. */
-bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+bool space_has_kinds(const struct space *space, uint64_t start, uint64_t end, unsigned prot,
+                     unsigned *kinds)
 {
+    *kinds = 0;
     for (size_t i = space_first_after(space, start); i < space->count; i++) {
         const struct space_region *region = &space->regions[i];
 
         if (region->start > start || (region->prot & prot) != prot ||
             (prot && region->prot & BEYOND))
             return false;
+        *kinds |= region->prot;
         if (region->end >= end)
             return true;
         start = region->end;
     }
     return false;
+}
+
+bool space_has_all(const struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    unsigned kinds;
+
+    return space_has_kinds(space, start, end, prot, &kinds);
 }
 
 /* How much of the region lies in [start, end). */
@@ -102,7 +111,8 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
 
         if (region->start >= end)
             break;
-        if (!(region->prot & CHARGED) && (prot & SPACE_WRITE || !(region->prot & STEADY)))
+        if (!(region->prot & CHARGED) && (prot & SPACE_WRITE || !(region->prot & LIVE)) &&
+            (region->prot & SHARED_LIVE) != SHARED_LIVE)
             bytes += overlap(region, start, end);
         if (prot & SPACE_WRITE && (region->prot & (COPIED | CHARGED_TWICE)) == COPIED)
             bytes += overlap(region, start, end);

@@ -70,7 +70,7 @@ static int send_piece(struct stream *stream)
     bool copy = copies(stream, transfer.bytes);
     if (copy) {
         transfer.mode = FERRY_COPY;
-        transfer.source = pool_at(pool, offset);
+        transfer.source.at = pool_at(pool, offset);
         if (transfer.bytes > FERRY_COPY_BYTES)
             transfer.bytes = FERRY_COPY_BYTES;
     } else {

@@ -132,6 +132,18 @@ static const char *verb_of(uint64_t error)
     return error & FAULT_EXEC ? "ran code at" : error & FAULT_WRITE ? "wrote to" : "read from";
 }
 
+/* Whether the program has the right to this access, and the file that is mapped there has not the
+ * page, or never had it. */
+static bool is_beyond_file(struct ferry_vm *vm, uint64_t addr, uint64_t error)
+{
+    unsigned right = error & FAULT_EXEC    ? SPACE_EXEC
+                     : error & FAULT_WRITE ? SPACE_WRITE
+                                           : SPACE_READ;
+
+    return space_beyond_file(&vm->space, guest_addr(addr)) ||
+           space_reach(&vm->space, guest_addr(addr), 1, right).live;
+}
+
 /* The access is one that the program has no right to: says so in words. */
 static void describe_access(struct ferry_vm *vm, uint64_t addr, uint64_t error, const char *how,
                             struct fault *fault)
@@ -147,12 +159,12 @@ static void describe_access(struct ferry_vm *vm, uint64_t addr, uint64_t error, 
         bool sent = describe_page(vm, addr, units.first, page, sizeof page);
         set_access(fault, sent ? SIGBUS : SIGSEGV, sent ? BUS_ADRERR : SEGV_ACCERR,
                    "%s 0x%" PRIx64 " in %s", verb, addr, page);
-    } else if (space_beyond_file(&vm->space, guest_addr(addr))) {
+    } else if (is_beyond_file(vm, addr, error)) {
         set_access(fault, SIGBUS, BUS_ADRERR,
                    "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
         set_access(fault, SIGSEGV,
-                   space_at(&vm->space, guest_addr(addr), 1, 0) ? SEGV_ACCERR : SEGV_MAPERR,
+                   space_reach(&vm->space, guest_addr(addr), 1, 0).at ? SEGV_ACCERR : SEGV_MAPERR,
                    "%s 0x%" PRIx64 ", which %s", verb, addr, how);
     }
 }
@@ -194,11 +206,15 @@ static bool check_operands(struct ferry_vm *vm, const struct kvm_regs *regs,
         const struct instruction_access *access = &accesses[i];
         uint64_t last = access->addr + (access->bytes ? access->bytes - 1 : 0);
         uint64_t error = FAULT_USER | (access->write ? FAULT_WRITE : 0);
+        if (page_down(last) != page_down(access->addr))
+            last = page_down(last); /* the processor names the first byte of the second page */
         if (check_stack(vm, access->addr, regs->rsp, fault) ||
             check_access(vm, access->addr, error, fault) || check_access(vm, last, error, fault))
             return true;
     }
-    return false;
+    /* The rest of the instruction may be in a page that is not there. */
+    return length < sizeof code && !instruction_is_whole(code, length) &&
+           check_access(vm, regs->rip + length, FAULT_USER | FAULT_EXEC, fault);
 }
 
 bool fault_of_refused(struct ferry_vm *vm, struct vcpu *vcpu, struct fault *fault)

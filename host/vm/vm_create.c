@@ -14,6 +14,7 @@
 #include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/sized.h"
+#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
 #include "vm/turn.h"

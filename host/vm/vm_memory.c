@@ -63,7 +63,7 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
     vm->stack_bytes = bytes;
 }
 
-static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+static char *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     struct pool *pool = &vm->engine->exchange.pool;
     struct pool_offset offset = endpoint_offset(vm->endpoint, addr);
@@ -81,7 +81,7 @@ static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t
 }
 
 /* Of the system area a program may send only copied payloads. */
-static void *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+static char *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr.value - FERRY_SYSTEM_BASE, end;
 
@@ -91,15 +91,15 @@ static void *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_
     return vm->system + offset;
 }
 
-void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     if (bytes == 0)
-        return vm->system;
+        return (struct reach){.at = vm->system};
     if (addr.value >= FERRY_WINDOW_BASE)
-        return window_memory(vm, addr, bytes, write);
+        return (struct reach){.at = window_memory(vm, addr, bytes, write)};
     if (addr.value >= FERRY_SYSTEM_BASE)
-        return receive_memory(vm, addr, bytes, write);
-    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+        return (struct reach){.at = receive_memory(vm, addr, bytes, write)};
+    return space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
@@ -122,48 +122,38 @@ bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool writ
 
 int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes)
 {
-    const void *from = vm_memory(vm, addr, bytes, false);
+    struct reach from = vm_memory(vm, addr, bytes, false);
 
-    if (!from)
-        return -EFAULT;
-    memcpy(to, from, bytes);
-    /* From here on only the copy is read, even if the compiler sees the caller's memory. */
-    atomic_signal_fence(memory_order_seq_cst);
-    return 0;
+    return from.at && reach_read(to, from, bytes) == bytes ? 0 : -EFAULT;
 }
 
 int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes)
 {
-    void *to = vm_memory(vm, addr, bytes, true);
+    struct reach to = vm_memory(vm, addr, bytes, true);
 
-    if (!to)
-        return -EFAULT;
-    memcpy(to, from, bytes); /* within the checked range */
-    return 0;
+    /* Within the checked range. */
+    return to.at && reach_write(to, from, bytes) == bytes ? 0 : -EFAULT;
 }
 
 size_t vm_copy_in_some(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes)
 {
-    size_t done = 0;
+    size_t done = vm_copy_in(vm, to, addr, bytes) == 0 ? bytes : 0;
 
     while (done < bytes && vm_copy_in(vm, (char *)to + done, guest_addr_add(addr, done), 1) == 0)
         done++;
     return done;
 }
 
+size_t vm_copy_in_pages(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes)
+{
+    struct reach from = vm_memory(vm, addr, bytes, false);
+
+    return from.at ? reach_read(to, from, bytes) : 0;
+}
+
 bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return vm_memory(vm, addr, bytes, write) != NULL;
-}
-
-const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
-{
-    return vm_memory(vm, addr, bytes, false);
-}
-
-void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
-{
-    return vm_memory(vm, addr, bytes, true);
+    return reach_may(vm_memory(vm, addr, bytes, write), bytes, write);
 }
 
 /* --- budgets ------------------------------------------------------------------ */

@@ -14,11 +14,6 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
  * error ferry_vm_destroy frees what was made. */
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes);
 
-/* The VMM's address of [addr, addr + bytes), if the program may read (write: false) or write all of
- * it, else NULL. It is the check behind the functions of vm_linux.h, and the hook of the endpoint,
- * which copies the payload of a COPY from there before anything else happens to the memory. */
-void *vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
-
 /* Whether the program may still read, or write, memory that vm_memory gave: for use after a wait.
  * True for memory of the VMM's own. */
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);

@@ -130,13 +130,12 @@ class Libraries(Compared):
     def test_those_of_the_system_are_mapped_as_they_are(self):
         self.assertEqual(len(self.mapped()), 1)
 
-    def test_others_are_copied(self):
-        """Whoever can change a file could shorten it under the VMM."""
+    def test_so_are_others(self):
         (library,) = self.mapped()
         name = os.path.join(self.directory.name, library[: library.index('.so') + 5].rsplit('/', 1)[1])
         shutil.copy(library, name)  # by the name that the loader looks for
         options = ["--ro", self.directory.name, "--env", f"LD_LIBRARY_PATH={self.directory.name}"]
-        self.assertEqual(self.mapped(*options), [])
+        self.assertEqual(self.mapped(*options), [name])
 
 
 class Scripts(Compared):

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What Linux answers to a program: each program runs on the host and in a VM, and says the same."""
 
+import hashlib
 import os
+import pathlib
 import signal
 import subprocess
 import tempfile
 import unittest
 from subprocess import PIPE
 
-from harness import FERRY, PATIENCE, FerryTest, Result, box, guest, main, pipe_command
+from harness import FERRY, PATIENCE, FerryTest, Result, Running, box, guest, main, pipe_command
+
+
+def run(command, stdin=subprocess.DEVNULL):
+    """(status as a shell tells it, output, errors)"""
+    done = subprocess.run(
+        command, stdin=stdin, capture_output=True, env={}, check=False, timeout=PATIENCE
+    )
+    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return status, done.stdout.decode(), done.stderr.decode()
 
 
 def both(program, *arguments, options=(), stdin=subprocess.DEVNULL):
-    """(status, output, errors) of a guest program as a process, and in a VM."""
+    """The same of a guest program as a process, and in a VM."""
     command = [guest(program), *arguments]
-    runs = []
-    for words in (command, [FERRY, "run", *options, *command]):
-        done = subprocess.run(
-            words, stdin=stdin, capture_output=True, env={}, check=False,
-            timeout=PATIENCE,
-        )  # fmt: skip
-        status = done.returncode if done.returncode >= 0 else 128 - done.returncode
-        runs.append((status, done.stdout.decode(), done.stderr.decode()))
-    return runs
+    return [run(words, stdin) for words in (command, [FERRY, "run", *options, *command])]
 
 
 # These are compared with the host: an emulated processor, and a file system in memory, behave differently.
@@ -55,6 +58,75 @@ class Memory(FerryTest):
                 status, _, errors = self.compare(how)
                 self.assertEqual(status, 135)
                 self.assertRegex(errors, "SIGBUS .*beyond the end of the file")
+
+
+class Mapped(FerryTest):
+    """Files that change while they are mapped, by the program itself and by others."""
+
+    def setUp(self):
+        self.directories = []
+        for _ in range(2):
+            directory = tempfile.TemporaryDirectory()
+            self.addCleanup(directory.cleanup)
+            self.directories.append(directory.name)
+
+    def compare(self, *arguments):
+        """Each of the two runs in a directory of its own, and leaves the same files there."""
+        host, vm = self.directories
+        runs = (
+            run([guest("asks_mapped"), host, *arguments]),
+            run([FERRY, "run", f"--rw={vm}", guest("asks_mapped"), vm, *arguments]),
+        )
+        files = [
+            {
+                name: hashlib.sha256(pathlib.Path(directory, name).read_bytes()).hexdigest()
+                for name in os.listdir(directory)
+            }
+            for directory in self.directories
+        ]
+        self.assertEqual(files[1], files[0])
+        return runs
+
+    def test_a_mapping_follows_its_file(self):
+        host, vm = self.compare()
+        self.assertGreater(len(host[1].splitlines()), 150)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_a_page_that_was_cut_off_ends_the_program(self):
+        for how, text in (("load", "read from"), ("store", "wrote to"), ("code", "ran code at")):
+            with self.subTest(how):
+                host, vm = self.compare(how)
+                self.assertEqual((vm[0], host[0]), (128 + signal.SIGBUS, 128 + signal.SIGBUS))
+                self.assertRegex(vm[2], f"SIGBUS .*: {text} 0x[0-9a-f]*011, beyond the end of the file")
+
+    def test_a_handler_needs_its_stack(self):
+        host, vm = self.compare("stack")
+        self.assertEqual((vm[0], host[0]), (128 + signal.SIGSEGV, 128 + signal.SIGSEGV), vm[2])
+
+    def test_no_moment_of_cutting_ends_the_machine(self):
+        _, vm = self.compare("race")
+        self.assertEqual((vm[0], vm[1]), (0, "ends as it should\n"), vm[2])
+
+    def watch(self, how):
+        """Somebody else cuts the file short while the program touches it."""
+        directory = self.directories[0]
+        path = pathlib.Path(directory, "first")
+        path.write_bytes(b"q" * 3 * 4096)
+        with Running([f"{guest('asks_mapped')} {directory} {how}"], f"--ro={directory}") as running:
+            self.assertEqual(running.read(3), b"qq\n")
+            os.truncate(path, 4096)
+            return running.end()
+
+    def test_others_may_cut_the_file_short(self):
+        result = self.watch("watch")
+        self.assertEqual(result.status, 128 + signal.SIGBUS)
+        self.assertRegex(result.errors, "SIGBUS .*beyond the end of the file")
+        result = self.watch("watch-on")
+        self.assertEqual(result.status, 0, result.errors)
+        self.assertEqual(
+            result.output, b"write: -1 (Bad address)\nsignal 7 at +8192, q is left\n"
+        )
 
 
 class Process(FerryTest):

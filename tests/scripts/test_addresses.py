@@ -47,8 +47,8 @@ LINES = [
      "loan_claim(endpoint, payload->addr, transfer->bytes);"),
     ("decode_units(endpoint, endpoint_offset(endpoint, guest_addr(payload->addr)), 1, transfer);",
      "decode_units(endpoint, payload->addr, 1, transfer);"),
-    ("transfer->source = pool_at(pool, transfer->offset);",
-     "transfer->source = pool->base + transfer->offset;"),
+    ("transfer->source.at = pool_at(pool, transfer->offset);",
+     "transfer->source.at = pool->base + transfer->offset;"),
     ("endpoint->memory(endpoint->vm, guest_addr(payload->addr), 1, false);",
      "endpoint->memory(endpoint->vm, transfer->offset, 1, false);"),
     ("payload->addr = endpoint_addr(endpoint, transfer->offset).value;",
@@ -63,8 +63,8 @@ LINES = [
      "pool_at(pool, vcpu_fault_address(vcpu));"),
     ("space_map(space, space_find(space, guest_addr(payload->addr), 1), 1, SPACE_READ);",
      "space_map(space, transfer->offset, 1, SPACE_READ);"),
-    ("transfer->source = space_at(space, guest_addr(payload->addr), 1, SPACE_READ);",
-     "transfer->source = space_at(space, payload->addr, 1, SPACE_READ);"),
+    ("transfer->source = space_reach(space, guest_addr(payload->addr), 1, SPACE_READ);",
+     "transfer->source = space_reach(space, payload->addr, 1, SPACE_READ);"),
     ("space_move(space, endpoint->window_addr, 1, endpoint->receive_buffers_addr);",
      "space_move(space, endpoint->window.base, 1, endpoint->receive_buffers);"),
     ("vcpu_create(vcpu, NULL, kvm, program_entry(program), *addr, NULL);",
@@ -77,8 +77,8 @@ LINES = [
      "vm_copy_out(vm, transfer->offset, host, 1);"),
     ("vm_may(vm, endpoint->window_addr, 1, false);",
      "vm_may(vm, endpoint->window.base, 1, false);"),
-    ("vm_reach_out(vm, guest_addr(vm_stack_pointer(vcpu)), 1);",
-     "vm_reach_out(vm, vm_stack_pointer(vcpu), 1);"),
+    ("vm_memory(vm, guest_addr(vm_stack_pointer(vcpu)), 1, true);",
+     "vm_memory(vm, vm_stack_pointer(vcpu), 1, true);"),
 ]  # fmt: skip
 
 

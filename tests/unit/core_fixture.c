@@ -125,15 +125,15 @@ enum window_access core_rights(const struct endpoint *endpoint, uint32_t unit)
     return rights;
 }
 
-void *core_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+struct reach core_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     uint64_t offset = addr.value - CORE_MEMORY_ADDR;
 
     (void)vm;
     (void)write;
     if (offset > CORE_MEMORY_BYTES || bytes > CORE_MEMORY_BYTES - offset)
-        return NULL;
-    return core_memory_bytes + offset;
+        return (struct reach){0};
+    return (struct reach){.at = core_memory_bytes + offset};
 }
 
 /* --- the guest's side ------------------------------------------------------ */

@@ -56,7 +56,7 @@ enum window_access core_rights(const struct endpoint *endpoint, uint32_t unit);
 #define CORE_MEMORY_ADDR  0x10000ull
 #define CORE_MEMORY_BYTES (FERRY_COPY_BYTES + 1)
 extern char core_memory_bytes[CORE_MEMORY_BYTES];
-void *core_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
+struct reach core_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write);
 
 /* --- the guest's side --- */
 

@@ -32,26 +32,27 @@ struct stream *vm_stream(struct ferry_vm *vm)
 
 bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) != NULL;
+    return reach_may(vm_memory(vm, addr, bytes, write), bytes, write);
 }
 
-const void *vm_reach_in(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
+struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return space_at(&vm->space, addr, bytes, SPACE_READ);
+    return space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
-void *vm_reach_out(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
+size_t vm_copy_in_pages(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes)
 {
-    return space_at(&vm->space, addr, bytes, SPACE_WRITE);
+    struct reach from = vm_memory(vm, addr, bytes, false);
+
+    return from.at ? reach_read(to, from, bytes) : 0;
 }
 
 int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t bytes)
 {
-    const void *from = space_at(&vm->space, addr, bytes, SPACE_READ);
+    struct reach from = vm_memory(vm, addr, bytes, false);
 
-    if (!from)
+    if (!from.at || reach_read(to, from, bytes) != bytes)
         return -EFAULT;
-    memcpy(to, from, bytes);
     vm->fetched += bytes;
     if (vm->hostile && vm_may(vm, addr, bytes, true))
         memset(guest(vm, addr.value), vm->hostile, bytes);
@@ -60,12 +61,9 @@ int vm_copy_in(struct ferry_vm *vm, void *to, struct guest_addr addr, uint64_t b
 
 int vm_copy_out(struct ferry_vm *vm, struct guest_addr addr, const void *from, uint64_t bytes)
 {
-    void *to = space_at(&vm->space, addr, bytes, SPACE_WRITE);
+    struct reach to = vm_memory(vm, addr, bytes, true);
 
-    if (!to)
-        return -EFAULT;
-    memcpy(to, from, bytes);
-    return 0;
+    return to.at && reach_write(to, from, bytes) == bytes ? 0 : -EFAULT;
 }
 
 /* Only what can be seen of it: what it was asked for. */

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "ipc/loan.h"
+#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "stream/stream_internal.h"
-#include "vm/vm_memory.h"
 
 #define EXTENT FERRY_EXTENT_BYTES
 #define PAGE   FERRY_PAGE_BYTES
@@ -229,6 +229,54 @@ static void a_slot_holds_one_message(void **state)
     copy_and_check(5, 0);
 }
 
+static char *live_bytes;
+
+static struct reach live_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                bool write)
+{
+    (void)vm;
+    (void)bytes;
+    (void)write;
+    return (struct reach){.at = live_bytes + addr.value, .live = true};
+}
+
+/* A copy of a mapped file that somebody cuts short, before it is sent and in the middle of that. */
+static void a_payload_is_cut_off(void **state)
+{
+    struct ferry_desc desc = core_payload(FERRY_COPY, b->id, 5, 8000);
+    int fd = memfd_create("file", MFD_CLOEXEC);
+    struct transfer transfer;
+
+    (void)state;
+    assert_int_equal(ftruncate(fd, 8192), 0);
+    live_bytes = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(live_bytes, MAP_FAILED);
+    memset(live_bytes, 'c', 8192);
+    a->memory = live_memory;
+    assert_int_equal(core_send(a, &desc), 0);
+    desc = core_take(b);
+    assert_true(all_are(b->receive_buffers, 8000, 'c'));
+    core_release(b, desc.payload.token);
+    loan_collect(b);
+
+    desc = core_payload(FERRY_COPY, b->id, 5, 8000);
+    assert_int_equal(decode_message(a, &desc, &transfer), 0);
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    assert_int_equal(perform_one(&transfer), 0);
+    desc = core_take(b);
+    assert_int_equal(desc.payload.bytes, 8000);
+    assert_true(all_are(b->receive_buffers, 4091, 'c'));
+    assert_true(all_are(b->receive_buffers + 4091, 8000 - 4091, 0));
+    core_release(b, desc.payload.token);
+    loan_collect(b);
+
+    desc = core_payload(FERRY_COPY, b->id, 5, 8000);
+    assert_int_equal(core_send(a, &desc), -EFAULT);
+    munmap(live_bytes, 8192);
+    close(fd);
+    a->memory = core_memory;
+}
+
 /* --- loans that pass on ------------------------------------------------------------- */
 
 /* A loan is forwarded only as it came, since its owner gets it back as it was. */
@@ -300,7 +348,7 @@ static void write_and_check(uint64_t bytes, uint64_t cleared)
     loan_collect(b);
     /* Between two messages the extent is not the program's, either: so what it holds is known. */
     assert_int_equal(core_rights(a, units.first), WINDOW_CLOSED);
-    assert_null(vm_memory(vm_a, guest_addr(desc.payload.addr), 1, false));
+    assert_null(vm_memory(vm_a, guest_addr(desc.payload.addr), 1, false).at);
 }
 
 static void plain_output_clears_what_was_longer_before(void **state)
@@ -395,6 +443,7 @@ int main(void)
         CASE(after_a_failed_opening),
         CASE(stores_until_it_is_closed),
         CASE(a_slot_holds_one_message),
+        CASE(a_payload_is_cut_off),
         CASE(a_loan_passes_on_as_it_came),
         CASE(a_partly_read_loan_is_copied),
         CASE(plain_output_clears_what_was_longer_before),

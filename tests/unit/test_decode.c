@@ -160,7 +160,7 @@ static void copy_finds_its_source(void **state)
 
     (void)state;
     assert_int_equal(decode(&desc, &transfer), 0);
-    assert_ptr_equal(transfer.source, core_memory_bytes + 7);
+    assert_ptr_equal(transfer.source.at, core_memory_bytes + 7);
     assert_int_equal(transfer.bytes, FERRY_COPY_BYTES - 7);
     desc.payload.bytes = 0;
     assert_int_equal(decode(&desc, &transfer), 0);

@@ -11,7 +11,7 @@
 
 #include "../until.h"
 #include "ipc/ring.h"
-#include "vm/vm_memory.h"
+#include "linux/vm_linux.h"
 
 static struct ferry_link *a_to_b, *b_to_c;
 
@@ -306,9 +306,9 @@ static void a_release_that_cannot_be_done_is_done_later(void **state)
     core_assert_books(engine, 513, 0, 3);
     /* The unit may go home at any moment, so no system call may use it. */
     struct guest_addr addr = endpoint_addr(b, pool_offset(&engine->exchange.pool, middle));
-    assert_null(vm_memory(vm_b, addr, 1, false));
-    assert_non_null(vm_memory(vm_b, guest_addr(addr.value - 1), 1, false));
-    assert_non_null(vm_memory(vm_b, guest_addr_add(addr, 4096), 1, false));
+    assert_null(vm_memory(vm_b, addr, 1, false).at);
+    assert_non_null(vm_memory(vm_b, guest_addr(addr.value - 1), 1, false).at);
+    assert_non_null(vm_memory(vm_b, guest_addr_add(addr, 4096), 1, false).at);
     loan_collect(b);
     assert_int_equal(core_rights(b, middle), WINDOW_CLOSED);
     assert_int_equal(core_rights(a, middle), WINDOW_WRITE);

@@ -143,7 +143,8 @@ static void one_move(void **state)
 }
 
 /* The guest's memory as a real VM shows it: a page of the window while it has it. */
-static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+static struct reach window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                  bool write)
 {
     const struct pool *pool = &engine->exchange.pool;
     struct units units;
@@ -152,8 +153,8 @@ static void *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t
     (void)write;
     assert_true(pool_covering(pool, endpoint_offset(a, addr), bytes, &units));
     if (ledger_access(&engine->exchange.ledger, units, a->index) == WINDOW_CLOSED)
-        return NULL;
-    return core_bytes(engine, units.first);
+        return (struct reach){0};
+    return (struct reach){.at = core_bytes(engine, units.first)};
 }
 
 /* A message that does not join the run before it, because of its mode or its place, is checked

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "ipc/ring.h"
+#include "linux/vm_linux.h"
 #include "stream/stream.h"
-#include "vm/vm_memory.h"
 
 static struct ferry_link *a_to_b, *c_to_b;
 
@@ -146,8 +146,8 @@ static void a_page_left_closed_is_opened_again(void **state)
     units_reopen(a, buffer);
     assert_int_equal(core_rights(a, buffer.first), WINDOW_CLOSED);
     struct guest_addr addr = endpoint_addr(a, pool_offset(pool, buffer.first));
-    assert_null(vm_memory(vm_a, addr, 1, true));
-    assert_null(vm_memory(vm_a, addr, 1, false));
+    assert_null(vm_memory(vm_a, addr, 1, true).at);
+    assert_null(vm_memory(vm_a, addr, 1, false).at);
 }
 
 static void inline_credits_come_back_when_taken(void **state)

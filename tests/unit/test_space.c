@@ -3,6 +3,8 @@
 #include "space_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -247,26 +249,36 @@ static int copy_of(const char *text, off_t bytes)
 }
 
 /* A file itself: only what can be written is charged, and that before it is. */
-static void test_steady_file(void **state)
+static void test_live_file(void **state)
 {
     struct space_fixture *f = *state;
     struct space *space = &f->space;
     struct guest_addr area = guest_addr(AREA), data = guest_addr(AREA + PAGE);
     int fd = memfd_create("file", MFD_CLOEXEC);
+    struct reach place;
 
     assert_int_equal(pwrite(fd, "text", 4, PAGE), 4);
     assert_int_equal(ftruncate(fd, 3 * PAGE + 1), 0);
-    assert_int_equal(
-        space_map_steady(space, area, 1024 * LIMIT, SPACE_READ, fd, PAGE, 2 * PAGE + 1),
-        -EINVAL); /* beyond the program's part */
-    assert_int_equal(space_map_steady(space, area, 2 * LIMIT, SPACE_READ, fd, PAGE, 2 * PAGE + 1),
-                     0);
+    assert_int_equal(space_map_live(space, area, 1024 * LIMIT, SPACE_READ, fd, PAGE),
+                     -EINVAL); /* beyond the program's part */
+    assert_int_equal(space_map_live(space, area, 2 * LIMIT, SPACE_READ, fd, PAGE), 0);
     assert_int_equal(space->used_bytes, 0);
     assert_memory_equal(space->base + AREA, "text", 4);
     assert_true(host_can(space, AREA + 2 * PAGE, false));
-    assert_false(space_beyond_file(space, guest_addr(AREA + 2 * PAGE)));
-    assert_true(space_beyond_file(space, guest_addr(AREA + 3 * PAGE)));
-    assert_null(space_at(space, guest_addr(AREA + 3 * PAGE), 1, SPACE_READ));
+    assert_false(host_can(space, AREA + 3 * PAGE, false));
+    /* The VMM itself must not touch it. */
+    assert_null(space_at(space, area, 1, SPACE_READ));
+    place = space_reach(space, area, 4 * PAGE, SPACE_READ);
+    assert_true(place.live);
+    assert_ptr_equal(place.at, space->base + AREA);
+    assert_null(space_reach(space, area, 1, SPACE_WRITE).at);
+    assert_true(reach_may(place, 3 * PAGE, false));
+    assert_false(reach_may(place, 4 * PAGE, false));
+    /* It follows the file, both ways. */
+    assert_int_equal(ftruncate(fd, 4 * PAGE + 1), 0);
+    assert_true(reach_may(place, 4 * PAGE, false));
+    assert_int_equal(ftruncate(fd, 3 * PAGE + 1), 0);
+    assert_false(reach_may(place, 4 * PAGE, false));
     /* Rights to write are charged once, and for good. */
     assert_int_equal(space_protect(space, area, 2 * LIMIT, READ_WRITE), -ENOMEM);
     assert_int_equal(space_protect(space, data, PAGE, READ_WRITE), 0);
@@ -280,8 +292,8 @@ static void test_steady_file(void **state)
     assert_int_equal(space_unmap(space, area, 2 * LIMIT), 0);
     assert_int_equal(space->used_bytes, 0);
     /* Mapped to be written at once. */
-    assert_int_equal(space_map_steady(space, area, 2 * LIMIT, READ_WRITE, fd, 0, PAGE), -ENOMEM);
-    assert_int_equal(space_map_steady(space, area, 2 * PAGE, READ_WRITE, fd, 0, 2 * PAGE), 0);
+    assert_int_equal(space_map_live(space, area, 2 * LIMIT, READ_WRITE, fd, 0), -ENOMEM);
+    assert_int_equal(space_map_live(space, area, 2 * PAGE, READ_WRITE, fd, 0), 0);
     assert_int_equal(space->used_bytes, 2 * PAGE);
     close(fd);
     /* All goes, but for what is charged otherwise. */
@@ -291,6 +303,35 @@ static void test_steady_file(void **state)
     assert_int_equal(space->used_bytes, 4 * PAGE);
     assert_int_equal(space_prot(space, area), 0);
     assert_false(host_can(space, AREA, false));
+}
+
+/* What is written to a shared mapping is the file's, and is nobody's charge. */
+static void test_shared_live_file(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const unsigned shared = SPACE_READ | SPACE_SHARED;
+    int fd = memfd_create("file", MFD_CLOEXEC), reader;
+    char name[64], bytes[4] = {0};
+
+    assert_int_equal(ftruncate(fd, PAGE), 0);
+    assert_int_equal(
+        space_map_live(space, guest_addr(AREA), 2 * LIMIT, shared | SPACE_WRITE, fd, 0), 0);
+    assert_int_equal(space->used_bytes, 0);
+    assert_int_equal(reach_write(space_reach(space, guest_addr(AREA), 4, SPACE_WRITE), "abc", 4),
+                     4);
+    assert_int_equal(pread(fd, bytes, 4, 0), 4);
+    assert_string_equal(bytes, "abc");
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
+    assert_int_equal(space->used_bytes, 0);
+    /* A file that was opened for reading stays as it is. */
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    reader = open(name, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(space_map_live(space, guest_addr(AREA), PAGE, shared, reader, 0), 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), PAGE, READ_WRITE), -EACCES);
+    assert_true(host_can(space, AREA, false));
+    close(reader);
+    close(fd);
 }
 
 /* Written pages lie beside the copy, so a copy that can be written is charged twice. */
@@ -507,7 +548,8 @@ int main(void)
         TEST(test_protect_keeps_contents),
         TEST(test_file_is_private),
         TEST(test_copy_is_charged),
-        TEST(test_steady_file),
+        TEST(test_live_file),
+        TEST(test_shared_live_file),
         TEST(test_move),
         TEST(test_moves_again),
         TEST(test_find),

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "stream/stream_internal.h"
-#include "vm/vm_memory.h"
 
 /* --- reading ---------------------------------------------------------------------- */
 
@@ -212,7 +212,8 @@ static void a_page_read_into_itself_is_let_go(void **state)
     assert_int_equal(core_send(a, &text), 0);
     assert_ptr_equal(vm_memory(vm_b,
                                endpoint_addr(b, pool_offset(&engine->exchange.pool, units.first)),
-                               4096, true),
+                               4096, true)
+                         .at,
                      page);
     assert_int_equal(stream_read(vm_stream(vm_b), page, 4100), 4096);
     core_assert_books(engine, 518, 0, 0);
