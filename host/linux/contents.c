@@ -7,7 +7,6 @@
 
 #include "linux/calls.h"
 #include "linux/host_file.h"
-#include "linux/shared.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -72,9 +71,8 @@ int64_t regular_put(struct linux_state *state, struct open_file *file, const voi
 int64_t file_truncate(struct linux_state *state, const struct open_file *file, off_t length)
 {
     struct host_call call = {.op = HOST_TRUNCATE, .offset = length};
-    int result = file_may_shrink(state, file, length);
 
-    return result ? result : change(state, file, &call);
+    return change(state, file, &call);
 }
 
 int64_t sys_ftruncate(struct linux_state *state, const uint64_t arg[6])
@@ -126,8 +124,6 @@ int64_t sys_fallocate(struct linux_state *state, const uint64_t arg[6])
         return -EFBIG;
     call.offset = (off_t)arg[2];
     call.bytes = arg[3];
-    if (arg[1] & FALLOC_FL_PUNCH_HOLE && file_may_shrink(state, file, 0))
-        return -EBUSY;
     return change(state, file, &call);
 }
 

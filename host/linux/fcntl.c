@@ -11,7 +11,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
-#include "linux/shared.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
 
 /* The flags that F_SETFL may change. */

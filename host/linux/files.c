@@ -12,7 +12,7 @@
 #include "linux/file_type.h"
 #include "linux/host_file.h"
 #include "linux/made.h"
-#include "linux/shared.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 

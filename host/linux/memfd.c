@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/mapped.h"
 #include "linux/objects.h"
-#include "linux/shared.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 

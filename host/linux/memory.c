@@ -10,7 +10,7 @@
 #include <ferry/abi/layout.h>
 
 #include "linux/calls.h"
-#include "linux/shared.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
@@ -207,16 +207,18 @@ static bool is_live(const struct open_file *file)
 }
 
 static int64_t map_live(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
-                        unsigned prot, const struct open_file *file)
+                        unsigned prot, struct open_file *file)
 {
     int64_t addr = choose_allowed(state, arg, bytes, prot);
-    int result;
+    int result = addr < 0 ? (int)addr : mapped_reserve(state, file);
 
-    if (addr < 0)
-        return addr;
-    result = space_map_live(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot, file->fd,
-                            arg[5]);
-    return result ? result : addr;
+    if (!result)
+        result = space_map_live(vm_space(state->vm), guest_addr((uint64_t)addr), bytes,
+                                prot | file_map_flags(file), file->fd, arg[5]);
+    if (result)
+        return result;
+    mapped_add(state, file, (uint64_t)addr, bytes);
+    return addr;
 }
 
 /* Maps a copy of the file. It is mapped, not read into other memory: so the kernel shows its bytes
@@ -248,7 +250,7 @@ static int64_t map_copy(struct linux_state *state, const uint64_t arg[6], uint64
 
 /* Checks the arguments. *file: NULL for anonymous memory. */
 static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
-                         const struct open_file **file)
+                         struct open_file **file)
 {
     uint64_t flags = arg[3], type = flags & MAP_TYPE, offset = arg[5], end;
 
@@ -284,26 +286,22 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     uint64_t bytes = page_up(arg[1]);
     /* Linux takes any further bits of the rights, and they mean nothing. */
     unsigned prot = (unsigned)(arg[2] & PROT_ALL);
-    const struct open_file *file;
+    struct open_file *file;
     int result = check_mapping(state, arg, bytes, &file);
     int64_t addr;
-    bool shared;
 
     if (result)
         return result;
     if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
         prot |= SPACE_SHARED;
-    shared = file && prot & SPACE_SHARED && file_is_shareable(state, file);
-    if (file && !shared)
+    if (file)
         return is_live(file) ? map_live(state, arg, bytes, prot, file)
                              : map_copy(state, arg, bytes, prot, file);
     addr = choose_allowed(state, arg, bytes, prot);
     if (addr < 0)
         return addr;
-    if (shared)
-        result = file_map_shared(state, file, (uint64_t)addr, bytes, prot, arg[5]);
-    else
-        result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);
+    result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);
+    mapped_settle(state);
     return result ? result : addr;
 }
 
@@ -311,6 +309,7 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t start = arg[0], bytes = page_up(arg[1]), end;
+    int result = 0;
 
     if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
         end > MEMORY_USER_END)
@@ -319,7 +318,10 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
         start = FERRY_PROGRAM_LOW;
     if (end > FERRY_PROGRAM_HIGH)
         end = FERRY_PROGRAM_HIGH;
-    return start < end ? space_unmap(vm_space(state->vm), guest_addr(start), end - start) : 0;
+    if (start < end)
+        result = space_unmap(vm_space(state->vm), guest_addr(start), end - start);
+    mapped_settle(state);
+    return result;
 }
 
 int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])

@@ -7,6 +7,7 @@
 #include <ferry/abi/layout.h>
 
 #include "linux/calls.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
 
 #define PAGE FERRY_PAGE_BYTES
@@ -108,7 +109,7 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
     return to.value ? grow_to(space, move, to) : -ENOMEM;
 }
 
-int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
+static int64_t remap(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
     struct move move = {
@@ -132,9 +133,19 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
     if (move.new_bytes > move.bytes &&
         !limits_allow(state, move.old.value, move.new_bytes, move.prot))
         return -ENOMEM;
-    if (flags & MREMAP_FIXED)
-        return move_fixed(space, &move, guest_addr(arg[4]));
-    return resize(space, &move, flags & MREMAP_MAYMOVE);
+    if (!(flags & MREMAP_FIXED))
+        return resize(space, &move, flags & MREMAP_MAYMOVE);
+    if (move.file && mapped_move(state, move.old.value, move.bytes, arg[4]))
+        return -ENOMEM;
+    return move_fixed(space, &move, guest_addr(arg[4]));
+}
+
+int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
+{
+    int64_t result = remap(state, arg);
+
+    mapped_settle(state);
+    return result;
 }
 
 /* ---- advice -------------------------------------------------------------- */

@@ -13,8 +13,9 @@
 #include "linux/calls.h"
 #include "linux/futexes.h"
 #include "linux/made.h"
-#include "linux/shared.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 #include "syscall_names.h"
 
 #ifndef SYS_fchmodat2
@@ -84,6 +85,7 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     keep_arguments(state, argv);
     free(state->program);
     state->program = real;
+    mapped_clear(state);
     memory_init(state, heap_start.value);
     threads_begin(state);
     task_name(state, by_descriptor ? real : name);
@@ -95,9 +97,10 @@ void linux_destroy(struct linux_state *state)
     if (!state)
         return;
     locks_fini(state);
+    mapped_clear(state);
     descriptors_fini(state);
     view_fini(state);
-    shared_fini(state);
+    writable_destroy(state, state->memfds);
     threads_fini(state);
     free(state->program);
     made_fini(state);

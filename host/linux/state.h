@@ -198,8 +198,8 @@ struct linux_state {
     struct refused refused_last;
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
-    struct shared_file *shared; /* shared.c */
-    size_t shared_count;
+    struct mapped_file *mapped; /* mapped.c */
+    size_t mapped_count, mapped_room;
     struct writable *memfds; /* what counts the contents of all of them; or NULL */
     struct epoll *epolls;    /* all of them */
     unsigned epoll_items;    /* in all of them */
@@ -263,6 +263,11 @@ int file_poll(struct linux_state *state, struct open_file *file, int events,
 /* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The file is one that the call
  * asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
+
+/* ---- mapped.c ------------------------------------------------------------ */
+
+/* Whether memory of the program is a file that it may write, and this one. */
+bool file_is_mapped(const struct linux_state *state, const struct stat *file);
 
 /* ---- files.c ------------------------------------------------------------- */
 

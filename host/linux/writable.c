@@ -53,7 +53,7 @@ static void set_used(struct linux_state *state, struct writable *writable, uint6
     writable->used_bytes = bytes;
 }
 
-static void ask_kernel(struct linux_state *state, struct writable *writable)
+void writable_recount(struct linux_state *state, struct writable *writable)
 {
     struct statfs fs;
 
@@ -204,7 +204,7 @@ static void give_back(struct linux_state *state, struct writable *writable, cons
 void writable_made(struct linux_state *state, struct writable *writable, const struct stat *file)
 {
     if (writable->kernel >= 0)
-        ask_kernel(state, writable);
+        writable_recount(state, writable);
     else
         charge(state, writable, file, FILE_BYTES);
 }
@@ -213,14 +213,14 @@ void writable_changed(struct linux_state *state, struct writable *writable,
                       const struct host_call *call)
 {
     if (writable->kernel >= 0)
-        ask_kernel(state, writable);
+        writable_recount(state, writable);
     else if (call->result >= 0 && call->grown > 0)
         charge(state, writable, &call->stat, (uint64_t)call->grown);
     else if (call->result >= 0 && call->grown < 0)
         give_back(state, writable, &call->stat, (uint64_t)-call->grown);
 }
 
-/* Whether the program has the file open. */
+/* Whether the program has the file open, or mapped. */
 static bool is_open(struct linux_state *state, const struct writable *writable,
                     const struct stat *file)
 {
@@ -231,14 +231,14 @@ static bool is_open(struct linux_state *state, const struct writable *writable,
             open->dev == file->st_dev)
             return true;
     }
-    return false;
+    return file_is_mapped(state, file);
 }
 
 /* Its bytes are gone with its last name, or later with its last descriptor. */
 void writable_removed(struct linux_state *state, struct writable *writable, const struct stat *file)
 {
     if (writable->kernel >= 0)
-        ask_kernel(state, writable);
+        writable_recount(state, writable);
     else if ((S_ISDIR(file->st_mode) || file->st_nlink == 1) && !is_open(state, writable, file))
         give_back(state, writable, file, UINT64_MAX);
 }
@@ -253,7 +253,7 @@ void writable_close(struct linux_state *state, const struct open_file *file)
         stat.st_nlink = 1;
     close(file->fd);
     if (writable->kernel >= 0)
-        ask_kernel(state, writable);
+        writable_recount(state, writable);
     else if (stat.st_nlink == 0 && !is_open(state, writable, &stat))
         give_back(state, writable, &stat, UINT64_MAX);
 }

@@ -59,6 +59,10 @@ void writable_owner(struct stat *stat);
  * results stay as they are. */
 int64_t writable_error(struct linux_state *state, const struct writable *writable, int64_t result);
 
+/* Stores to mapped memory may have made its files hold more: in a file system of our own the kernel is
+ * asked how much. */
+void writable_recount(struct linux_state *state, struct writable *writable);
+
 /* ---- create.c ------------------------------------------------------------ */
 
 struct found;

@@ -245,27 +245,6 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
     return result;
 }
 
-int space_map_shared(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
-                     int fd, uint64_t offset, uint64_t file_bytes)
-{
-    uint64_t start = at.value, end = start + bytes;
-    uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
-    int result;
-
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED) ||
-        offset & (PAGE - 1) || offset > INT64_MAX)
-        return -EINVAL;
-    if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
-        return -ENOMEM;
-    result = space_reserve_regions(space, 4);
-    if (!result)
-        result = map_fd(space, start, bytes, prot & RIGHTS, MAP_SHARED, fd, offset);
-    if (!result)
-        set_file_regions(space, start, file_end, end,
-                         rights(prot & RIGHTS) | SHARED | CHARGED | ALONE);
-    return result;
-}
-
 /* The new `prot` of a region with new rights. */
 static unsigned with_rights(unsigned kind, unsigned prot)
 {
@@ -279,13 +258,16 @@ int space_map_live(struct space *space, struct guest_addr at, uint64_t bytes, un
                    uint64_t offset)
 {
     uint64_t start = at.value, end = start + bytes;
-    unsigned kind = with_rights((prot & SHARED) | ALONE | LIVE, rights(prot & RIGHTS));
+    /* Of private memory each page may exist twice, as it does with a copy. */
+    unsigned holes = prot & SPACE_HOLES ? CHARGED | (prot & SHARED ? 0 : COPIED) : 0;
+    unsigned kind = with_rights((prot & SHARED) | ALONE | LIVE | holes, rights(prot & RIGHTS));
+    uint64_t wanted = (kind & CHARGED ? bytes : 0) + (kind & CHARGED_TWICE ? bytes : 0);
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED) ||
+    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED | SPACE_HOLES) ||
         offset & (PAGE - 1) || offset > INT64_MAX)
         return -EINVAL;
-    if (kind & CHARGED && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+    if (!space_within_limit(space, space_charged_bytes(space, start, end), wanted))
         return -ENOMEM;
     result = space_reserve_fresh(space, start, end, ALONE, 0);
     if (!result)

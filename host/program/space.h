@@ -27,6 +27,8 @@ enum {
     SPACE_WRITE = 2,
     SPACE_EXEC = 4,
     SPACE_SHARED = 1024, /* mapped MAP_SHARED: no right, but asked for beside them */
+    SPACE_LIVE = 4096,   /* live memory: told, not asked for */
+    SPACE_HOLES = 8192,  /* of a file whose holes are not charged yet: asked for, not told */
 };
 
 struct space_backend {
@@ -73,15 +75,10 @@ int space_map_file(struct space *space, struct guest_addr start, uint64_t bytes,
  * touched. What was written is charged beside the copy. */
 int space_map_copy(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
                    int fd, uint64_t file_bytes);
-/* Shared mapping of a memfd, file_bytes long from `offset` on, that is never cut short from now on
- * (F_SEAL_SHRINK): the program's stores are the file's contents. Pages wholly beyond its end are
- * mapped and cannot be touched. The charge is for what the stores make the file hold. -EPERM: the
- * file may not be written. */
-int space_map_shared(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
-                     int fd, uint64_t offset, uint64_t file_bytes);
 /* Maps the file itself, which may become shorter and longer at any moment: live memory. Of a private
  * mapping pages that can be written are charged. What is written to a shared one is the file's, and
- * is the file's charge. */
+ * is the file's charge; with SPACE_HOLES, where the file may come to hold more, it is charged here
+ * too. */
 int space_map_live(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot,
                    int fd, uint64_t offset);
 /* Whether the limit allows space_map_copy. */

@@ -20,7 +20,7 @@ enum {
     BEYOND = 512, /* pages wholly beyond the end of the file: whatever the rights, no access */
     /* Live memory: a file itself is mapped. It is charged only when it is private and can be
      * written. */
-    LIVE = 4096,
+    LIVE = SPACE_LIVE,
     SHARED = SPACE_SHARED,
     SHARED_LIVE = SHARED | LIVE, /* what is written is the file's: never charged */
     MOVED = 2048,                /* the kernel may not merge it with a later mapping beside it */

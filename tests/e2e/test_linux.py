@@ -93,6 +93,12 @@ class Mapped(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
 
+    def test_so_it_does_in_memory(self):
+        host = run([guest("asks_mapped"), self.directories[0]])
+        vm = run([FERRY, "run", "--mem=2G", guest("asks_mapped"), "/tmp"])
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
     def test_a_page_that_was_cut_off_ends_the_program(self):
         for how, text in (("load", "read from"), ("store", "wrote to"), ("code", "ran code at")):
             with self.subTest(how):

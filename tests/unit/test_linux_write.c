@@ -457,7 +457,12 @@ static void test_limit(void **state)
     assert_int_equal(CALL(vm, unlink, name(tree, "rw/big")), 0);
     uint64_t second = (uint64_t)open_name(tree, "rw/big", O_CREAT | O_RDWR);
     assert_int_equal(CALL(vm, ftruncate, second, LIMIT - 2 * PAGE), -EDQUOT);
+    /* And until nothing of it is mapped. */
+    int64_t map = CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    assert_true(map > 0);
     assert_int_equal(CALL(vm, close, fd), 0);
+    assert_int_equal(CALL(vm, ftruncate, second, LIMIT - 2 * PAGE), -EDQUOT);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)map, PAGE), 0);
     assert_int_equal(CALL(vm, ftruncate, second, LIMIT - 2 * PAGE), 0);
     /* Nothing is gained by removing what others wrote. */
     put_file(tree, "rw/theirs", "0123456789");
@@ -485,6 +490,27 @@ static void test_memory_limit(void **state)
     assert_int_equal(CALL(vm, unlink, name(tree, "/private/big")), 0);
     assert_int_equal(CALL(vm, close, fd), 0);
     assert_in_range(vm->space.used_bytes, before - 16 * MIB - PAGE, before - 16 * MIB + PAGE);
+}
+
+/* Stores that fill holes of a file in memory count while it is mapped, and afterwards. */
+static void test_memory_of_stores(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t fd = (uint64_t)open_name(tree, "/private/sparse", O_CREAT | O_RDWR);
+    uint64_t before = vm->space.used_bytes;
+    int64_t map;
+
+    assert_int_equal(CALL(vm, ftruncate, fd, 8 * MIB), 0);
+    map = CALL(vm, mmap, 0, 8 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(map > 0);
+    assert_true(vm->space.used_bytes - before >= 8 * MIB);
+    memset(guest(vm, (uint64_t)map), 1, 8 * MIB);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)map, 8 * MIB), 0);
+    assert_true(vm->space.used_bytes - before >= 8 * MIB);
+    assert_int_equal(CALL(vm, unlink, name(tree, "/private/sparse")), 0);
+    assert_int_equal(CALL(vm, close, fd), 0);
+    assert_in_range(vm->space.used_bytes, before - 2 * PAGE, before + PAGE);
 }
 
 static void test_file_size_limit(void **state)
@@ -772,6 +798,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_removed_files_are_left_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flock, setup, teardown),

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the files that the program may write and has mapped. */
+#include "linux/mapped.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "linux/objects.h"
+#include "linux/state.h"
+#include "linux/writable.h"
+
+struct mapped_file {
+    struct open_file *file;
+    uint64_t start, end; /* somewhere there */
+};
+
+unsigned file_map_flags(const struct open_file *file)
+{
+    /* Elsewhere a file is charged by its length. */
+    return file->writable && file->writable->kernel >= 0 ? SPACE_HOLES : 0;
+}
+
+/* ---- the list ------------------------------------------------------------ */
+
+/* Room for so many more entries. */
+static int reserve(struct linux_state *state, size_t more)
+{
+    size_t room = state->mapped_count + more, bytes;
+    struct mapped_file *mapped;
+
+    if (room <= state->mapped_room)
+        return 0;
+    room = room < 16 ? 16 : 2 * room;
+    bytes = (room - state->mapped_room) * sizeof(*mapped);
+    if (object_charge(state, bytes))
+        return -ENOMEM;
+    mapped = realloc(state->mapped, room * sizeof(*mapped));
+    if (!mapped) {
+        object_uncharge(state, bytes);
+        return -ENOMEM;
+    }
+    state->mapped = mapped;
+    state->mapped_room = room;
+    return 0;
+}
+
+int mapped_reserve(struct linux_state *state, const struct open_file *file)
+{
+    return file->writable ? reserve(state, 1) : 0;
+}
+
+static void insert(struct linux_state *state, struct open_file *file, uint64_t start, uint64_t end)
+{
+    file->references++;
+    state->mapped[state->mapped_count++] = (struct mapped_file){file, start, end};
+}
+
+static void take_out(struct linux_state *state, size_t i)
+{
+    struct open_file *file = state->mapped[i].file;
+
+    state->mapped[i] = state->mapped[--state->mapped_count];
+    file_release(state, file);
+}
+
+void mapped_add(struct linux_state *state, struct open_file *file, uint64_t start, uint64_t bytes)
+{
+    /* What it replaces is mapped there no more. */
+    for (size_t i = state->mapped_count; i-- > 0;) {
+        if (state->mapped[i].start >= start && state->mapped[i].end <= start + bytes)
+            take_out(state, i);
+    }
+    if (file->writable)
+        insert(state, file, start, start + bytes);
+}
+
+void mapped_settle(struct linux_state *state)
+{
+    struct space *space = vm_space(state->vm);
+    struct writable *holes = NULL; /* there is one at most */
+
+    for (size_t i = state->mapped_count; i-- > 0;) {
+        const struct mapped_file *mapped = &state->mapped[i];
+
+        if (file_map_flags(mapped->file))
+            holes = mapped->file->writable;
+        if (!space_mapped_bytes(space, guest_addr(mapped->start), guest_addr(mapped->end),
+                                SPACE_LIVE, 0))
+            take_out(state, i);
+    }
+    if (holes)
+        writable_recount(state, holes);
+}
+
+int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64_t to)
+{
+    size_t count = state->mapped_count;
+    int result = reserve(state, count);
+
+    for (size_t i = 0; i < count && !result; i++) {
+        uint64_t start = state->mapped[i].start, end = state->mapped[i].end;
+
+        if (start < from)
+            start = from;
+        if (end > from + bytes)
+            end = from + bytes;
+        if (start < end)
+            insert(state, state->mapped[i].file, start - from + to, end - from + to);
+    }
+    return result;
+}
+
+bool file_is_mapped(const struct linux_state *state, const struct stat *file)
+{
+    for (size_t i = 0; i < state->mapped_count; i++) {
+        const struct open_file *mapped = state->mapped[i].file;
+
+        if (mapped->ino == file->st_ino && mapped->dev == file->st_dev)
+            return true;
+    }
+    return false;
+}
+
+void mapped_clear(struct linux_state *state)
+{
+    while (state->mapped_count)
+        take_out(state, 0);
+    object_uncharge(state, state->mapped_room * sizeof(*state->mapped));
+    free(state->mapped);
+    state->mapped = NULL;
+    state->mapped_room = 0;
+}
