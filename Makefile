@@ -5,6 +5,7 @@
 #   make setup      installs the packages that are missing (root or sudo)
 #   make demo       setup, build, then one real pipeline beside plain pipes
 #   make check      setup, build, then every test
+#   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
@@ -15,7 +16,7 @@ BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check with-tests bench bench-quick lab check-lab install clean
+.PHONY: all setup demo check check-programs with-tests bench bench-quick lab check-lab install clean
 
 # Empty, or make ends with one line.
 need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
@@ -45,6 +46,11 @@ demo: setup
 check: setup
 	@$(MAKE) --no-print-directory with-tests
 	@scripts/check $(BUILD)
+
+check-programs:
+	@scripts/setup $$(sed -n 's/^\[\(.*\)\]$$/\1/p' tests/programs/list)
+	@$(MAKE) --no-print-directory with-tests
+	@FERRY_PROGRAMS=all scripts/check $(BUILD) --suite e2e programs
 
 with-tests:
 	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
