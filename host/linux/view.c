@@ -302,9 +302,10 @@ int view_init(struct linux_state *state, const struct linux_config *config)
         return -ENOMEM;
     if (config->read_write_dirs && *config->read_write_dirs)
         state->umask = writable_umask();
-    result = add_all_given(view, host_cwd, config->read_only_dirs, NULL);
+    /* The first one of a path holds: what is named both ways may be written. */
+    result = add_all_given(view, host_cwd, config->read_write_dirs, view->host);
     if (!result)
-        result = add_all_given(view, host_cwd, config->read_write_dirs, view->host);
+        result = add_all_given(view, host_cwd, config->read_only_dirs, NULL);
     if (!result)
         result = add_private(view, config->private_dirs);
     if (!result)

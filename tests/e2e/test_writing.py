@@ -63,6 +63,11 @@ class Writing(FerryTest):
         self.assertEqual(os.stat(f"{self.rw}/b").st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(f"{self.rw}/c").st_mode & 0o777, 0o666)
 
+    def test_what_is_named_both_ways_may_be_written(self):
+        for options in ([f"--ro={self.rw}", f"--rw={self.rw}"], [f"--rw={self.rw}", f"--ro={self.rw}"]):
+            self.assert_ends(shell(f"echo one >> {self.rw}/a", *options), 0)
+        self.assertEqual(content(f"{self.rw}/a"), b"one\none\n")
+
     def test_nothing_else_changes(self):
         secret = f"{self.top}/secret"
         put(secret, b"secret")
