@@ -3,7 +3,7 @@
 #
 #   make            builds build/ferry
 #   make setup      installs the packages that are missing (root or sudo)
-#   make demo       setup, build, then one real pipeline beside plain pipes
+#   make demo       setup, build, then real pipelines beside plain pipes
 #   make check      setup, build, then every test
 #   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
@@ -50,7 +50,7 @@ check: setup
 check-programs:
 	@scripts/setup $$(sed -n 's/^\[\(.*\)\]$$/\1/p' tests/programs/list)
 	@$(MAKE) --no-print-directory with-tests
-	@FERRY_PROGRAMS=all scripts/check $(BUILD) --suite e2e programs
+	@FERRY_PROGRAMS=all scripts/check $(BUILD) --suite e2e programs recipes
 
 with-tests:
 	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
