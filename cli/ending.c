@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "ending.h"
+#include "process.h"
 
 /* For so long output and messages may still go out once the pipeline was asked to end. So output
  * that is there can be written, but a reader that takes nothing does not hold the command up. */
@@ -53,8 +55,11 @@ int ending_prepare(struct pipeline *p)
         if (!ending_ignores(asked[i]))
             sigaddset(&p->signals, asked[i]);
     }
-    pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
-    p->signal_fd = signalfd(-1, &p->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigset_t taken = p->signals;
+    if (p->gives)
+        process_signals(&taken);
+    pthread_sigmask(SIG_BLOCK, &taken, NULL);
+    p->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
     p->done_fd = eventfd(0, EFD_CLOEXEC);
     if (p->signal_fd < 0 || p->done_fd < 0) {
         say("cannot make a descriptor: %s; raise 'ulimit -n'", strerror(errno));
@@ -71,6 +76,7 @@ static void signalled_again(int signo)
 {
     if (now_ns() - signalled_ns < REPEATED_MS * MS)
         return;
+    process_restore_modes();
     signal(signo, SIG_DFL);
     raise(signo);
 }
@@ -91,9 +97,15 @@ static void end_at_next_signal(const struct pipeline *p)
 
 void ending_die(struct pipeline *p)
 {
+    const struct rlimit none = {0, 0}; /* a core would be ours, not the program's */
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, p->signo);
+    setrlimit(RLIMIT_CORE, &none);
     signal(p->signo, SIG_DFL);
     raise(p->signo);
-    pthread_sigmask(SIG_UNBLOCK, &p->signals, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* ---- watching ------------------------------------------------------------- */
@@ -148,6 +160,8 @@ static void take_signal(struct pipeline *p)
 
     if (read(p->signal_fd, &info, sizeof(info)) != sizeof(info))
         return;
+    if (p->gives && process_signal(p, (int)info.ssi_signo))
+        return;
     signalled_ns = now_ns();
     p->signo = (int)info.ssi_signo;
     stop_vms(p, p->signo);
@@ -196,8 +210,10 @@ void ending_watch(struct pipeline *p)
             end_unwritten(p);
             return;
         }
-        if ((done & PART_VMS) && (done & PART_OUTPUT))
+        if ((done & PART_VMS) && (done & PART_OUTPUT)) {
+            p->signo = p->gives ? process_ended_by(p) : 0;
             return;
+        }
         if (now_ns() >= last) {
             p->output_late = !(done & PART_OUTPUT);
             return;

@@ -354,14 +354,26 @@ static void say_bad_option(int found, char **argv)
             nearest ? "'? " : "", command);
 }
 
-/* Programs that look for files of their user fail without HOME; this one is a directory in memory. */
-static void add_home(struct options *options)
+static void add_default(struct options *options, const char *word)
 {
     for (guint i = 0; i < options->env->len; i++) {
-        if (g_str_has_prefix(g_ptr_array_index(options->env, i), "HOME="))
+        if (strncmp(g_ptr_array_index(options->env, i), word, name_length(word) + 1) == 0)
             return;
     }
-    g_ptr_array_add(options->env, g_strdup("HOME=/home/nobody"));
+    g_ptr_array_add(options->env, g_strdup(word));
+}
+
+/* Programs that look for files of their user fail without HOME; this one is a directory in memory.
+ * `ferry run` at a terminal: a program must know which kind it is. */
+static void add_defaults(struct options *options, const char *command)
+{
+    char *term = g_strconcat("TERM=", g_getenv("TERM"), NULL);
+
+    add_default(options, "HOME=/home/nobody");
+    if (strcmp(command, "run") == 0 && g_getenv("TERM") &&
+        (isatty(STDIN_FILENO) || isatty(STDOUT_FILENO) || isatty(STDERR_FILENO)))
+        add_default(options, term);
+    g_free(term);
 }
 
 int options_parse(struct options *options, int argc, char **argv, int *status)
@@ -391,7 +403,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
         if (*status != 0)
             return -1;
     }
-    add_home(options);
+    add_defaults(options, argv[0]);
     g_ptr_array_add(options->env, NULL);
     g_ptr_array_add(options->read_only, NULL);
     g_ptr_array_add(options->read_write, NULL);

@@ -38,7 +38,7 @@ int command_run(int argc, char **argv)
     struct options options;
     int status;
     int first = options_parse(&options, argc, argv, &status);
-    struct pipeline pipeline = {.options = &options};
+    struct pipeline pipeline = {.options = &options, .gives = true};
 
     if (first > 0 && (first == argc || argv[first][0] == '\0')) {
         say("run: no program given; write ferry run PROGRAM ARGS, see 'ferry run --help'");

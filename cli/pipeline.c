@@ -21,6 +21,7 @@
 #include "ending.h"
 #include "lib/rlimits.h"
 #include "pipeline.h"
+#include "process.h"
 #include "stages.h"
 #include "stats.h"
 
@@ -87,9 +88,7 @@ static int status_of_create(int result)
     }
 }
 
-/* Whether a standard descriptor can be used for its purpose: if it was closed, main() opened
- * /dev/null in its place. */
-static bool is_usable(int fd)
+bool pipeline_can_use(int fd)
 {
     int status = fcntl(fd, F_GETFL);
     int wrong = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
@@ -100,11 +99,11 @@ static bool is_usable(int fd)
 /* A standard descriptor that is closed for us is closed for the stages that would inherit it. */
 static uint32_t closed_fds(const struct pipeline *p, size_t stage)
 {
-    uint32_t closed = is_usable(STDERR_FILENO) ? 0 : 1u << STDERR_FILENO;
+    uint32_t closed = pipeline_can_use(STDERR_FILENO) ? 0 : 1u << STDERR_FILENO;
 
-    if (stage == 0 && !is_usable(STDIN_FILENO))
+    if (stage == 0 && !pipeline_can_use(STDIN_FILENO))
         closed |= 1u << STDIN_FILENO;
-    if (stage == p->count - 1 && !is_usable(STDOUT_FILENO))
+    if (stage == p->count - 1 && !pipeline_can_use(STDOUT_FILENO))
         closed |= 1u << STDOUT_FILENO;
     return closed;
 }
@@ -178,6 +177,8 @@ static int make(struct pipeline *p)
         status = make_vms(p);
     if (status == 0)
         status = make_links(p);
+    if (status == 0 && p->gives)
+        status = process_give(p);
     return status;
 }
 
@@ -273,10 +274,12 @@ static int start(struct pipeline *p)
 
 /* ---- reporting ------------------------------------------------------------ */
 
-/* Whether it ended because we stopped the VMs (directly, or because it wrote to one that was
+/* Whether it ended by a signal by which we end as well, or because we stopped the VMs (directly, or because it wrote to one that was
  * stopped before it), or because nobody reads its output, as the command itself ends then. */
 static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *end)
 {
+    if (p->gives && p->signo != 0 && end->how == FERRY_ENDED_SIGNAL && end->signo == p->signo)
+        return true;
     return p->stopped && (end->how == FERRY_ENDED_STOPPED ||
                           (end->how == FERRY_ENDED_SIGNAL && end->signo == SIGPIPE) ||
                           (p->signo == SIGPIPE && end->output_unread));
@@ -343,6 +346,8 @@ static int report(const struct pipeline *p)
 int pipeline_run(struct pipeline *p)
 {
     p->signal_fd = p->done_fd = -1;
+    if (p->gives)
+        process_keep_modes();
     int status = make(p);
 
     if (status == 0)
@@ -350,6 +355,8 @@ int pipeline_run(struct pipeline *p)
     if (status == 0)
         ending_watch(p);
     ending_finish(p);
+    if (p->gives)
+        process_restore_modes();
     if (status == 0)
         status = report(p);
     g_free(p->links);

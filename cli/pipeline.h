@@ -39,6 +39,7 @@ struct pipeline {
     const struct options *options;
     struct stage *stages;
     size_t count; /* 1 to PIPELINE_STAGES */
+    bool gives;   /* the only stage has our descriptors and signals: process.h */
 
     /* The pipeline's own. */
     struct ferry_engine *engine;
@@ -46,8 +47,10 @@ struct pipeline {
     struct input input;
     struct output output;
     pthread_t input_thread, output_thread;
-    size_t threads; /* how many of them were started, in that order */
-    sigset_t signals;
+    size_t threads;       /* how many of them were started, in that order */
+    sigset_t signals;     /* that ask to end */
+    sigset_t passed;      /* that the program was sent */
+    uint64_t asked_ns[2]; /* when it was last asked to end, and before that */
     int signal_fd, done_fd;
     _Atomic unsigned done; /* the parts that have ended, bits of enum part */
     int signo;             /* that asked us to end */
@@ -58,6 +61,10 @@ struct pipeline {
     struct ferry_link_stats *link_stats;
     struct ferry_ledger ledger;
 };
+
+/* Whether a standard descriptor can be used for its purpose: if it was closed, main() opened
+ * /dev/null in its place. */
+bool pipeline_can_use(int fd);
 
 /* Runs the pipeline to its end and prints messages and figures. Returns the exit status;
  * does not return when a signal asked to end. */

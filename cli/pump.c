@@ -16,7 +16,7 @@
 #include "pump.h"
 
 /* Interrupts a system call of a pump; the handler has nothing to do. */
-#define SIGNAL_INTERRUPT SIGUSR1
+#define SIGNAL_INTERRUPT (SIGRTMIN + 1)
 
 static void interrupted(int signo)
 {

@@ -22,7 +22,7 @@ enum lock_rank {
     LOCK_POLLER,
     LOCK_STREAM,
     /* Nothing is taken under it: an endpoint's, the ledger's, a budget's, that of the images, those
-     * of one image, a VM's window lock, a helper's. */
+     * of one image, a VM's window lock, a helper's, a watch's. */
     LOCK_LEAF,
 };
 

@@ -20,6 +20,10 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
     int64_t result;
 
     call->fd = file->fd;
+    if (file->given) {
+        call->as_is = true;
+        return host_file_call(state, file->local, call);
+    }
     call->room = writable_room(state, file->writable);
     result = host_file_call(state, file->local, call);
     writable_changed(state, file->writable, call);
@@ -138,8 +142,9 @@ static int64_t sync_file(struct linux_state *state, uint64_t fd, bool data_only)
         return -EBADF;
     if (file_is_stream(file) || file->kind == FILE_DEVICE)
         return -EINVAL;
-    if (!file->writable)
+    if (!file->writable && !file->given)
         return 0;
+    call.as_is = file->given;
     call.fd = file->fd;
     return host_file_call(state, file->local, &call);
 }

@@ -15,7 +15,8 @@
 
 static bool is_host_file(const struct open_file *file)
 {
-    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY || file->kind == FILE_INOTIFY;
+    return file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY ||
+           file->kind == FILE_INOTIFY || file->kind == FILE_GIVEN;
 }
 
 /* Gives back what the file holds. */
@@ -114,6 +115,16 @@ int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)
     return 0;
 }
 
+/* The stream that it was stays, for messages. */
+void descriptor_give(struct linux_state *state, unsigned fd, struct open_file *file)
+{
+    struct open_file *old = state->descriptors[fd].file;
+
+    if (old && --old->references == 0)
+        file_free(state, old);
+    state->descriptors[fd] = (struct descriptor){.file = file};
+}
+
 /* Not by file_release: the streams are not the program's to close any more. */
 void descriptors_fini(struct linux_state *state)
 {
@@ -125,6 +136,9 @@ void descriptors_fini(struct linux_state *state)
         if (file && --file->references == 0)
             file_free(state, file);
     }
+    if (state->terminal && --state->terminal->references == 0)
+        file_free(state, state->terminal);
+    free(state->terminal_name);
     if (state->error_fd >= 0)
         close(state->error_fd);
 }

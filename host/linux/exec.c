@@ -50,7 +50,7 @@ int file_source(struct linux_state *state, const struct open_file *file)
     uint64_t got;
     int result;
 
-    if (file->kind != FILE_REGULAR)
+    if (file->kind != FILE_REGULAR || file->given)
         return -EACCES;
     result = file_stat(state, file, &stat);
     if (result)

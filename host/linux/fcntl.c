@@ -104,7 +104,6 @@ static int64_t readable_bytes(struct linux_state *state, struct open_file *file,
     return bytes < 0 ? bytes : guest_put(state, addr, &answer, sizeof(answer));
 }
 
-/* As a pipe answers: it is no terminal. */
 int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *file = descriptor_file(state, arg[0]);
@@ -125,7 +124,7 @@ int64_t sys_ioctl(struct linux_state *state, const uint64_t arg[6])
         state->descriptors[(uint32_t)arg[0]].close_on_exec = (uint32_t)arg[1] == FIOCLEX;
         return 0;
     default:
-        return -ENOTTY;
+        return file->terminal ? terminal_ioctl(state, file, (uint32_t)arg[1], arg[2]) : -ENOTTY;
     }
 }
 
@@ -142,7 +141,7 @@ static int64_t put_statfs(struct linux_state *state, uint64_t addr, const struct
                               .f_bsize = 4096,
                               .f_frsize = 4096,
                               .f_namelen = 255};
-    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY)
+    if (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY || file->kind == FILE_GIVEN)
         result = host_file_call(state, file->local, &call);
     return result ? result : guest_put(state, addr, &call.fs, sizeof(call.fs));
 }

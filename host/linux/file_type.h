@@ -46,6 +46,10 @@ struct file_type {
     void (*release)(struct linux_state *state, const struct open_file *file);
 };
 
+/* Of files of the host. */
+int host_stat(struct linux_state *state, const struct open_file *file, struct stat *out);
+int64_t regular_available(struct linux_state *state, struct open_file *file);
+
 const struct file_type *file_type(const struct open_file *file);
 
 /* streams.c */
@@ -54,6 +58,8 @@ extern const struct file_type input_type, output_type, error_type;
 extern const struct file_type device_type;
 /* listing.c */
 extern const struct file_type list_type;
+/* given.c */
+extern const struct file_type given_type, given_file_type;
 /* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c */
 extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type,
     inotify_type;

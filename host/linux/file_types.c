@@ -37,25 +37,26 @@ static int64_t is_directory(struct linux_state *state, struct open_file *file, v
     return -EISDIR;
 }
 
-static int host_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
+int host_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
 {
     struct host_call call = {.op = HOST_STAT, .fd = file->fd};
     int64_t result = host_file_call(state, file->local, &call);
 
     *out = call.stat;
-    if (file->writable)
+    if (file->writable || file->given)
         writable_owner(out);
     return (int)result;
 }
 
-static int64_t regular_available(struct linux_state *state, struct open_file *file)
+int64_t regular_available(struct linux_state *state, struct open_file *file)
 {
+    off_t position = file_position(file);
     struct stat stat;
     int result = host_stat(state, file, &stat);
 
     if (result)
         return result;
-    return file->position < stat.st_size ? stat.st_size - file->position : 0;
+    return position < stat.st_size ? stat.st_size - position : 0;
 }
 
 static void host_release(struct linux_state *state, const struct open_file *file)
@@ -91,9 +92,11 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_LIST] = &list_type,       [FILE_PIPE] = &pipe_type,
         [FILE_EVENT] = &event_type,     [FILE_EPOLL] = &epoll_type,
         [FILE_TIMER] = &timer_type,     [FILE_SOCKET] = &socket_type,
-        [FILE_INOTIFY] = &inotify_type,
+        [FILE_INOTIFY] = &inotify_type, [FILE_GIVEN] = &given_type,
     };
 
+    if (file->given && file->kind == FILE_REGULAR)
+        return &given_file_type;
     return types[file->kind];
 }
 

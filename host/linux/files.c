@@ -53,6 +53,8 @@ static int64_t open_device(struct linux_state *state, enum device device, uint64
 
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
+    if (device >= DEVICE_TTY && state->terminal)
+        return given_open(state, state->terminal, flags);
     return device == DEVICE_TTY && !(flags & O_PATH) ? -ENXIO : open_kind(state, &like, flags);
 }
 
@@ -190,6 +192,8 @@ static int64_t open_descriptor(struct linux_state *state, uint64_t fd, uint64_t 
         return -ENOENT;
     if (flags & O_NOFOLLOW)
         return -ELOOP;
+    if (file->given)
+        return given_open(state, file, flags);
     if (file->kind == FILE_DEVICE)
         return open_device(state, file->device, flags);
     if (file->kind == FILE_LIST && !file->object)

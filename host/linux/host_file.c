@@ -233,6 +233,10 @@ static int64_t dispatch(struct host_call *call, bool in_helper)
         result = host_change(call, in_helper);
         break;
     default:
+        if (call->as_is) {
+            result = host_as_is(call);
+            break;
+        }
         fd = in_helper || call->op == HOST_OPEN ? host_open_anew(call, open_flags(call)) : call->fd;
         if (fd >= 0)
             result = call->op == HOST_OPEN && !in_helper ? fd : call_on_open(call, fd);

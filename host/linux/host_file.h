@@ -69,8 +69,10 @@ struct host_call {
     struct timespec times[2];
     const void *from; /* HOST_WRITE */
     struct host_room room;
-    bool here; /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */
-    void *to;  /* what was read */
+    bool as_is; /* on the descriptor itself, which is not opened anew; offset -1: from its own
+                   position on. HOST_WRITE, number: O_APPEND, or 0 */
+    bool here;  /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */
+    void *to;   /* what was read */
     size_t bytes;
     /* out: */
     bool local;
@@ -88,6 +90,9 @@ int64_t host_file_call(struct linux_state *state, bool local, struct host_call *
 
 /* Opens anew the file that the O_PATH descriptor call->fd stands for; -1 with errno. */
 int host_open_anew(const struct host_call *call, int flags);
+
+/* given.c: makes a call that is `as_is`. -1 with errno. */
+int64_t host_as_is(const struct host_call *call);
 
 /* host_change.c: make the call. fd: the file, open for writing, where the call needs one. -1 with
  * errno. */

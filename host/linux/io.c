@@ -14,8 +14,12 @@
 int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
                   off_t offset)
 {
-    struct host_call call = {
-        .op = HOST_READ, .fd = file->fd, .offset = offset, .to = to, .bytes = bytes};
+    struct host_call call = {.op = HOST_READ,
+                             .fd = file->fd,
+                             .offset = offset,
+                             .to = to,
+                             .bytes = bytes,
+                             .as_is = file->given};
 
     return host_file_call(state, file->local, &call);
 }
@@ -208,8 +212,7 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return sys_read(state, arg);
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_REGULAR ? 0 : -EISDIR;
-    at = *file;
-    at.position = (off_t)arg[3];
+    at = file_at(file, (off_t)arg[3]);
     return file_read_to(state, &at, arg[1], bytes);
 }
 
@@ -227,8 +230,7 @@ int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])
     if (file_can_write(file) &&
         !has_positions_for(arg[3], arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX))
         return -EINVAL;
-    at = *file;
-    at.position = (off_t)arg[3];
+    at = file_at(file, (off_t)arg[3]);
     return write_to(state, &at, arg);
 }
 
@@ -238,13 +240,14 @@ static int64_t seek_file(struct linux_state *state, struct open_file *file, off_
     struct host_call call = {.op = HOST_SEEK, .fd = file->fd, .offset = offset, .number = whence};
     int64_t position;
 
-    if (whence == SEEK_CUR) {
+    call.as_is = file->given;
+    if (whence == SEEK_CUR && !file->shares_position) {
         if (__builtin_add_overflow(offset, file->position, &call.offset))
             return -EINVAL;
         call.number = SEEK_SET;
     }
     position = host_file_call(state, file->local, &call);
-    if (position >= 0)
+    if (position >= 0 && !file->shares_position)
         file->position = position;
     return position;
 }

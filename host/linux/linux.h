@@ -40,6 +40,10 @@ struct linux_config {
 /* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */
 #define LINUX_OWN_FILES 4
 
+/* Before the program runs: its descriptor `fd`, 0 to 2, is that descriptor of the host, of which it
+ * has a copy. 0 or a negative errno. */
+int linux_give(struct linux_state *state, unsigned fd, int host_fd);
+
 /* Before the program runs, linux_begin must follow. */
 int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct linux_state **out);
 void linux_destroy(struct linux_state *state);

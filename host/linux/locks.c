@@ -167,7 +167,8 @@ int64_t sys_flock(struct linux_state *state, const uint64_t arg[6])
 /* Whether the range is one that Linux takes. From the end of a file on anything may be. */
 static int check_range(const struct open_file *file, const struct flock *lock)
 {
-    int64_t start = lock->l_whence == SEEK_CUR && file->kind == FILE_REGULAR ? file->position : 0;
+    int64_t start =
+        lock->l_whence == SEEK_CUR && file->kind == FILE_REGULAR ? file_position(file) : 0;
     int64_t end;
 
     if (lock->l_whence == SEEK_END)

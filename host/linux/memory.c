@@ -265,6 +265,8 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
     *file = descriptor_file(state, arg[4]);
     if (!*file || (*file)->status & O_PATH)
         return -EBADF;
+    if (!file_can_read(*file))
+        return -EACCES;
     if ((*file)->kind == FILE_DEVICE && (*file)->device == DEVICE_ZERO) {
         *file = NULL; /* as good as no file */
         return 0;
@@ -273,8 +275,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -ENODEV;
     if (type == MAP_SHARED_VALIDATE && flags & ~FLAGS_OF_OLD)
         return -EOPNOTSUPP;
-    if (!file_can_read(*file) ||
-        (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !file_can_write(*file)))
+    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !file_can_write(*file))
         return -EACCES;
     if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !is_live(*file))
         return -ENODEV;

@@ -224,8 +224,8 @@ static int jump(struct walk *walk)
         return 1;
     if (!walk->left[0] || has_up(walk->left) || !append(full, walk->left))
         return 1;
-    if (special_place(full, true, &place, &which) || is_own(walk, full) ||
-        view_above(&walk->state->view, full))
+    if (special_place(full, true, &place, &which) || terminal_named(walk->state, full) ||
+        is_own(walk, full) || view_above(&walk->state->view, full))
         return 1;
     fd = look_up(walk, walk->left, &call);
     if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW) ||
@@ -300,13 +300,19 @@ static int go_up(struct walk *walk)
     return set_left(walk, parent, "", walk->left);
 }
 
+static bool is_above(const struct walk *walk, const char *path)
+{
+    return view_above(&walk->state->view, path) || special_above(path) ||
+           terminal_above(walk->state, path);
+}
+
 /* A directory on the way to something; or nothing, of which the text is the whole name. */
 static int go_above(struct walk *walk)
 {
     struct found *at = walk->at;
     char name[NAME_MAX + 1];
 
-    if (view_above(&walk->state->view, at->text) || special_above(at->text)) {
+    if (is_above(walk, at->text)) {
         go_nowhere(walk, PLACE_ABOVE);
         return 0;
     }
@@ -339,8 +345,7 @@ static int go_down(struct walk *walk, const char *name, const char *parent)
         close(fd);
         return go_above(walk);
     }
-    if (fd < 0 && fd != -EINTR &&
-        (view_above(&walk->state->view, at->text) || special_above(at->text)))
+    if (fd < 0 && fd != -EINTR && (is_above(walk, at->text)))
         return go_above(walk);
     if (fd == -ENOENT && !walk->left[0] && walk->flags & FIND_NEW) {
         at->place = PLACE_MISSING;
@@ -398,6 +403,11 @@ static int step(struct walk *walk)
         return go_to_mount(walk, mount);
     if (made_link(walk->state, at->text, target, sizeof(target)) >= 0)
         return follow_made(walk, target);
+    if (terminal_named(walk->state, at->text)) {
+        at->which = DEVICE_TERMINAL;
+        go_nowhere(walk, PLACE_DEVICE);
+        return 0;
+    }
     if (special_place(at->text, shows_below(at), &place, &at->which)) {
         go_nowhere(walk, place);
         return 0;

@@ -99,6 +99,7 @@ void linux_destroy(struct linux_state *state)
     locks_fini(state);
     mapped_clear(state);
     descriptors_fini(state);
+    watch_fini(state);
     view_fini(state);
     writable_destroy(state, state->memfds);
     threads_fini(state);

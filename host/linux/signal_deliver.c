@@ -19,6 +19,7 @@ bool signal_interrupts(struct linux_state *state)
     const struct linux_thread *self = state->thread;
 
     alarms_look(state);
+    signals_from_outside(state);
     return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
 }
 
@@ -106,6 +107,10 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
 
         if (signal_is_ignored(state, signo))
             continue;
+        if (action->handler == HANDLER_DEFAULT && SIGNALS_THAT_STOP & signal_bit(signo)) {
+            vm_pause(state->vm, signo);
+            continue;
+        }
         if (interrupted && action->flags & SA_RESTART)
             restart(cpu, call);
         interrupted = false; /* the first handler has decided */
@@ -155,8 +160,23 @@ enum linux_next linux_deliver(struct linux_state *state, struct linux_thread *th
     return signals_deliver(state, cpu, NULL, status);
 }
 
+/* Whether one is pending that ends the program: Linux waits for a disk no longer then. */
+static bool is_fatal(const struct linux_state *state, const struct linux_thread *thread)
+{
+    uint64_t pending = signal_pending(state, thread, ~thread->signals.blocked);
+
+    for (int signo = 1; pending; signo++, pending >>= 1) {
+        if (pending & 1 && state->signals.actions[signo - 1].handler == HANDLER_DEFAULT &&
+            !signal_is_ignored(state, signo) && !(SIGNALS_THAT_STOP & signal_bit(signo)))
+            return true;
+    }
+    return false;
+}
+
 bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
 {
     state->thread = thread;
-    return thread->call && !thread->signals.patient && signal_interrupts(state);
+    if (!thread->call || !signal_interrupts(state))
+        return false;
+    return !thread->signals.patient || is_fatal(state, thread);
 }

@@ -13,10 +13,9 @@
 
 bool signal_is_ignored(const struct linux_state *state, int signo)
 {
-    /* Those that stop a process do nothing here. */
     const uint64_t harmless = signal_bit(SIGCHLD) | signal_bit(SIGURG) | signal_bit(SIGWINCH) |
-                              signal_bit(SIGCONT) | signal_bit(SIGSTOP) | signal_bit(SIGTSTP) |
-                              signal_bit(SIGTTIN) | signal_bit(SIGTTOU);
+                              signal_bit(SIGCONT) |
+                              (vm_can_pause(state->vm) ? 0 : SIGNALS_THAT_STOP);
     uint64_t handler = state->signals.actions[signo - 1].handler;
 
     return handler == HANDLER_IGNORE ||

@@ -22,6 +22,18 @@ void signal_send(struct linux_state *state, int signo)
     signal_post(state, NULL, &info);
 }
 
+void signals_from_outside(struct linux_state *state)
+{
+    uint64_t sent = vm_take_signals(state->vm);
+
+    for (int signo = 1; sent; signo++, sent >>= 1) {
+        const struct signal_info info = {.signo = signo, .code = SI_USER};
+
+        if (sent & 1)
+            signal_post(state, NULL, &info);
+    }
+}
+
 int64_t signal_broken_pipe(struct linux_state *state)
 {
     struct signal_info info = from_itself(SIGPIPE, SI_USER);

@@ -68,7 +68,7 @@ struct thread_signals {
     /* While a wait has a mask of its own: the mask before, which the frame of a handler keeps. */
     uint64_t blocked_before;
     bool has_before;
-    bool patient;     /* no signal ends a wait of the call being served */
+    bool patient;     /* only a signal that ends the program ends a wait of the call */
     uint64_t awaited; /* the call being served returns when one of these is sent */
     struct signal_stack stack;
     struct signal_list list; /* sent to this thread alone */
@@ -108,6 +108,9 @@ static inline uint64_t signal_bit(int signo)
 
 #define SIGNALS_NEVER_BLOCKED (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
 
+#define SIGNALS_THAT_STOP \
+    (signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
+
 /* ---- signal_list.c ------------------------------------------------------- */
 
 /* Sends a signal to a thread, or (NULL) to the process. -EAGAIN: there is no room for its details,
@@ -144,6 +147,8 @@ void alarms_taken(struct linux_state *state, const struct signal_info *info);
 void signals_init(struct linux_state *state, bool ignore_sigpipe);
 /* Sends the program a signal. It takes effect at the end of the call. */
 void signal_send(struct linux_state *state, int signo);
+/* Sends it what was sent to it from outside. */
+void signals_from_outside(struct linux_state *state);
 /* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */
 int64_t signal_broken_pipe(struct linux_state *state);
 /* For the time of a wait: blocks the signals of the mask at `addr`, if there is one. After the wait

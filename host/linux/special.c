@@ -145,6 +145,8 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
     file = descriptor_file(state, fd);
     if (!file)
         return -ENOENT;
+    if (file->given)
+        return given_name(file, text, bytes);
     name = file_type(file)->name;
     if (name && strncmp(name, "anon_inode:", 11) == 0)
         return snprintf(text, bytes, "%s", name);

@@ -85,7 +85,7 @@ static int64_t from_file(struct linux_state *state, struct open_file *in, struct
     uint64_t done = 0;
 
     while (done < bytes) {
-        off_t position = in->position;
+        off_t position = file_position(in);
         uint64_t left = bytes - done;
         int64_t got =
             vm_stopping(state->vm)
@@ -94,7 +94,7 @@ static int64_t from_file(struct linux_state *state, struct open_file *in, struct
         int64_t put = got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
 
         if (in->kind == FILE_REGULAR && got > 0)
-            in->position = position + (put > 0 ? put : 0);
+            file_set_position(in, position + (put > 0 ? put : 0));
         if (put <= 0)
             return done ? (int64_t)done : put;
         done += (uint64_t)put;
@@ -118,8 +118,7 @@ static int64_t from_offset(struct linux_state *state, struct open_file *in, stru
         return -EFAULT;
     if (!has_positions_for((uint64_t)offset, bytes))
         return -EINVAL;
-    at = *in; /* other threads may use the file while this one waits */
-    at.position = offset;
+    at = file_at(in, offset); /* other threads may use the file while this one waits */
     result = from_file(state, &at, out, bytes, waits);
     offset = in->kind == FILE_REGULAR ? at.position : offset + (result > 0 ? result : 0);
     return guest_put(state, addr, &offset, sizeof(offset)) ? -EFAULT : result;
@@ -136,8 +135,7 @@ static int take_offset(struct linux_state *state, const struct open_file *out, u
         return -EFAULT;
     if (!has_positions_for((uint64_t)offset, bytes))
         return -EINVAL;
-    *at = *out;
-    at->position = offset;
+    *at = file_at(out, offset);
     return 0;
 }
 
@@ -330,7 +328,7 @@ int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (!file_can_read(in) || !file_can_write(out) || out->status & O_APPEND)
         return -EBADF;
-    from = in->position;
+    from = file_position(in);
     if (arg[1] && guest_get(state, arg[1], &from, sizeof(from)))
         return -EFAULT;
     result = arg[3] ? take_offset(state, out, arg[3], bytes, &at) : 0;
@@ -338,7 +336,7 @@ int64_t sys_copy_file_range(struct linux_state *state, const uint64_t arg[6])
         return result;
     if (arg[3])
         out = &at;
-    if (overlaps(in, out, from, out->position, bytes))
+    if (overlaps(in, out, from, file_position(out), bytes))
         result = -EINVAL;
     else
         result = from_offset(state, in, out, arg[1], bytes, true);

@@ -49,6 +49,7 @@ enum file_kind {
     FILE_TIMER,     /* timer.c */
     FILE_SOCKET,    /* socket.c */
     FILE_INOTIFY,   /* inotify.c */
+    FILE_GIVEN,     /* the embedder's terminal, pipe or socket: given.c */
     FILE_KINDS,
 };
 
@@ -59,7 +60,8 @@ enum device {
     DEVICE_FULL = 7,
     DEVICE_RANDOM,
     DEVICE_URANDOM,
-    DEVICE_TTY = 0x500
+    DEVICE_TTY = 0x500,
+    DEVICE_TERMINAL, /* a terminal that was given, by its own name */
 };
 
 /* An open file description: shared by the descriptors that were duplicated from one. */
@@ -76,6 +78,11 @@ struct open_file {
     unsigned watches;          /* sets of epoll that it is in */
     uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */
+    bool given;                /* the embedder's: FILE_REGULAR or FILE_GIVEN */
+    bool shares_position;      /* of a given FILE_REGULAR: the position is the descriptor's */
+    bool terminal;             /* of FILE_GIVEN */
+    bool may_block;            /* of FILE_GIVEN: only a look by poll tells that a call does not */
+    uint64_t stopped_ns;       /* of a terminal: when it last stopped the program */
     struct writable *writable; /* it is where the program may write; or NULL */
     dev_t dev;                 /* of a file there */
     ino_t ino;
@@ -200,10 +207,13 @@ struct linux_state {
     uint64_t object_bytes, object_bytes_most;
     struct mapped_file *mapped; /* mapped.c */
     size_t mapped_count, mapped_room;
-    struct writable *memfds; /* what counts the contents of all of them; or NULL */
-    struct epoll *epolls;    /* all of them */
-    unsigned epoll_items;    /* in all of them */
-    bool said_int80;         /* a 32-bit call was already said not to be offered */
+    struct writable *memfds;    /* what counts the contents of all of them; or NULL */
+    struct epoll *epolls;       /* all of them */
+    unsigned epoll_items;       /* in all of them */
+    struct host_watch *watch;   /* watch.c; or NULL */
+    struct open_file *terminal; /* that /dev/tty means, with a reference; or NULL */
+    char *terminal_name;        /* its own; or NULL */
+    bool said_int80;            /* a 32-bit call was already said not to be offered */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */
@@ -228,6 +238,8 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 /* closed: bit n says that descriptor n is closed at the start. */
 int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed);
 void descriptors_fini(struct linux_state *state);
+/* Descriptor `fd`, of the first three, is this file from now on. */
+void descriptor_give(struct linux_state *state, unsigned fd, struct open_file *file);
 /* NULL: not open. The first few that a call asks for remain until its end, as on Linux, also if they
  * are closed meanwhile. */
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
@@ -268,6 +280,44 @@ int file_await(struct linux_state *state, struct open_file *file, int events);
 
 /* Whether memory of the program is a file that it may write, and this one. */
 bool file_is_mapped(const struct linux_state *state, const struct stat *file);
+
+/* ---- given.c ------------------------------------------------------------- */
+
+/* Opens what was given anew by its name in /proc/self/fd: a descriptor, or a negative errno. */
+int64_t given_open(struct linux_state *state, const struct open_file *file, uint64_t flags);
+/* What the link in /proc/self/fd tells of it; its length. */
+int given_name(const struct open_file *file, char *text, size_t bytes);
+/* Where the next byte of a FILE_REGULAR is read or written. */
+off_t file_position(const struct open_file *file);
+void file_set_position(struct open_file *file, off_t position);
+/* A copy whose position is that, for the time of a call; the file's own stays as it is. */
+struct open_file file_at(const struct open_file *file, off_t position);
+
+/* ---- terminal.c ---------------------------------------------------------- */
+
+/* The file was given: if it is a terminal it is what /dev/tty means, unless another one is. */
+void terminal_given(struct linux_state *state, struct open_file *file);
+/* Whether that is its name. */
+bool terminal_named(const struct linux_state *state, const char *path);
+/* Whether it is the name of a directory on the way to it. */
+bool terminal_above(const struct linux_state *state, const char *path);
+int64_t terminal_ioctl(struct linux_state *state, struct open_file *file, uint32_t command,
+                       uint64_t arg);
+/* Whether ferry may read from it (SIGTTIN) or write to it (SIGTTOU), as a process of a shell with
+ * jobs: 0, -EIO, or -EINTR after the program was sent that signal. */
+int terminal_may(struct linux_state *state, struct open_file *file, int signo);
+/* Waits as the terminal's VMIN and VTIME say before so many bytes are read: 0, or a negative
+ * errno; 1: it has waited, and what is not there now is the end. */
+int terminal_await(struct linux_state *state, const struct open_file *file, void *to, size_t bytes);
+
+/* ---- watch.c ------------------------------------------------------------- */
+
+/* Wakes the VM once when one of these events holds for a descriptor of the host. False: it cannot
+ * be watched. */
+bool watch_arm(struct linux_state *state, int fd, short events);
+/* The descriptor is about to be closed. */
+void watch_drop(struct linux_state *state, int fd);
+void watch_fini(struct linux_state *state);
 
 /* ---- files.c ------------------------------------------------------------- */
 

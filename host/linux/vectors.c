@@ -219,9 +219,8 @@ static int64_t at_offset(struct linux_state *state, const struct open_file *file
         return -EBADF;
     if (file_is_stream(file))
         return -ESPIPE;
-    at = *file;
+    at = file_at(file, (off_t)arg[3]);
     at.status |= flags;
-    at.position = (off_t)arg[3];
     return run(state, &at, arg);
 }
 

@@ -117,6 +117,12 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);
 void vm_interrupt(struct ferry_vm *vm);
 void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns);
 
+/* Signals that were sent to the program from outside since the last call: signal n is bit n - 1. */
+uint64_t vm_take_signals(struct ferry_vm *vm);
+/* A signal stops the program, which goes on when this returns. False: nobody can stop it. */
+bool vm_can_pause(struct ferry_vm *vm);
+void vm_pause(struct ferry_vm *vm, int signo);
+
 /* Whether the VM was told to stop: for work that is long and never waits. */
 bool vm_stopping(struct ferry_vm *vm);
 

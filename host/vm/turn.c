@@ -88,6 +88,16 @@ void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)
     end_wait(vm, who);
 }
 
+void vm_pause(struct ferry_vm *vm, int signo)
+{
+    void *who;
+
+    if (!begin_wait(vm, &who))
+        return;
+    vm->pause(vm->pause_arg, signo);
+    end_wait(vm, who);
+}
+
 const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};
 
 int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline)

@@ -66,6 +66,9 @@ struct ferry_vm {
     struct vcpu *only;   /* its thread begins another program: the others end; NULL: none does */
     timer_t cpu_timer;   /* of cpu_time.c, if cpu_watched */
     bool cpu_watched;
+    atomic_uint_fast64_t sent;           /* signals from outside: n is bit n - 1 */
+    void (*pause)(void *arg, int signo); /* of the embedder; NULL: no signal stops the program */
+    void *pause_arg;
     atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 

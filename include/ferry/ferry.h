@@ -19,7 +19,8 @@
  *
  * Threads: the library starts one thread for each running VM, one ticker, and a poller if the
  * engine was made polled. For a while it also runs one that copies the program of a VM that is
- * made, and one for each call of a program on a file whose file system may never answer. They block
+ * made, one for each call of a program on a file whose file system may never answer, and one for each
+ * VM that waits for a descriptor that it was given (ferry_vm_give_fd). They block
  * all signals; the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H
@@ -241,6 +242,33 @@ static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferr
  * -EALREADY: it was started before, also if two threads start it at once
  * -EAGAIN, -ENOMEM: no thread can be started */
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
+
+/* Gives the program a descriptor of this process as its fd 0, 1 or 2, in place of a stream over
+ * messages. It is then a terminal, a file, a pipe or a device for the program, as for a process that
+ * inherits it: with its size and position, its modes and window size, and no other rights than the
+ * descriptor has. The library takes a copy, and never changes its flags. To be called before the VM
+ * is started, and any number of times. The modes of a terminal stay as the program leaves them.
+ * Messages still go over links. Never blocks.
+ *
+ * Errors:
+ * -EINVAL: `fd` is not 0, 1 or 2
+ * -EBADF: `host_fd` is not open, or was opened by O_PATH
+ * -EALREADY: the VM was started
+ * -EMFILE, -ENOMEM: no descriptor or no memory is left */
+FERRY_API int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct ferry_error *err);
+
+/* Sends the program a signal (1 to 31) as kill(2) from outside does: its handler runs, or it ends
+ * (FERRY_ENDED_SIGNAL), stops, or nothing happens, as the program chose. One that is sent again
+ * before the program took it is sent once. Never blocks; may be called at any time, also before the
+ * VM is started and after its program ended. */
+FERRY_API void ferry_vm_signal(struct ferry_vm *vm, int signo);
+
+/* Says what to do when a signal (SIGTSTP, SIGTTIN, SIGTTOU, SIGSTOP) stops the program: `pause` is
+ * called on a thread of the VM, with all signals blocked, and the program goes on when it returns.
+ * The command stops its own process there. NULL, and without this call: these signals do nothing
+ * unless the program handles them. To be called before the VM is started. Never blocks. */
+FERRY_API void ferry_vm_on_pause(struct ferry_vm *vm, void (*pause)(void *arg, int signo),
+                                 void *arg);
 
 /* Asks a running VM to end, as by signal `signo` (SIGTERM, SIGINT, ...);
  * ferry_vm_wait then reports FERRY_ENDED_STOPPED. Never blocks. */

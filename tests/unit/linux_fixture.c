@@ -516,3 +516,22 @@ uint64_t guest_string(struct ferry_vm *vm, uint64_t addr, const char *text)
     memcpy(guest(vm, addr), text, strlen(text) + 1);
     return addr;
 }
+
+uint64_t vm_take_signals(struct ferry_vm *vm)
+{
+    uint64_t sent = vm->sent;
+
+    vm->sent = 0;
+    return sent;
+}
+
+bool vm_can_pause(struct ferry_vm *vm)
+{
+    return vm->pauses_at;
+}
+
+void vm_pause(struct ferry_vm *vm, int signo)
+{
+    vm->paused_by = signo;
+    vm->pauses_at++;
+}

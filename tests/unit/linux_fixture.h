@@ -73,6 +73,9 @@ struct ferry_vm {
     bool stop;             /* what blocks returns -EINTR */
     bool stop_after_write; /* the next write is the last that works */
     uint64_t slept_ns;
+    uint64_t sent;      /* signals from outside */
+    unsigned pauses_at; /* not 0: a signal stops the program; each one counts up */
+    int paused_by;
     unsigned interrupts; /* of its threads */
     uint64_t alarm_ns;
     unsigned sleeps;
