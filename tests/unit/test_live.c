@@ -90,7 +90,7 @@ static void looks_change_nothing(void **state)
 
 static void words(void **state)
 {
-    struct reach word = at(0), gone;
+    struct reach word, gone;
     uint32_t value = 1, old = 7;
     struct sigaction before, after;
 
