@@ -19,6 +19,7 @@
     "  --rw-limit SIZE     most that each VM may add there (default 4G)\n"                \
     "  --env NAME[=VALUE]  set a variable; NAME alone takes its value here; repeatable\n" \
     "  --timeout TIME      stop the VMs after TIME: seconds, or with ms, s, m, h\n"       \
+    "  --cpu TIME          stop a VM that has taken so much processor time\n"             \
     "  --mode MODE         auto, copy or map: how bytes travel (default auto)\n"          \
     "  --immediate         each message leaves its VM at once\n"                          \
     "  --deferred          messages leave at the VM's next natural exit\n"                \

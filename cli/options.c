@@ -26,6 +26,7 @@ enum {
     OPT_RW_LIMIT,
     OPT_ENV,
     OPT_TIMEOUT,
+    OPT_CPU,
     OPT_THREADS,
     OPT_MODE,
     OPT_IMMEDIATE,
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
     {"rw-limit", required_argument, NULL, OPT_RW_LIMIT},
     {"env", required_argument, NULL, OPT_ENV},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"cpu", required_argument, NULL, OPT_CPU},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"mode", required_argument, NULL, OPT_MODE},
     {"immediate", no_argument, NULL, OPT_IMMEDIATE},
@@ -242,17 +244,23 @@ static int set_threads(struct options *options, const char *word)
     return 0;
 }
 
+static int set_time(const char *option, uint64_t *time_ns, const char *word)
+{
+    if (words_duration(word, time_ns))
+        return 0;
+    say("%s '%s': not a time; write seconds, as 10 or 0.5, or 300ms, 5m, 2h", option, word);
+    return STATUS_USAGE;
+}
+
 static int set_option(struct options *options, int option, const char *word)
 {
     switch (option) {
     case OPT_MEM:
         return set_memory(options, word);
     case OPT_TIMEOUT:
-        if (!words_duration(word, &options->timeout_ns)) {
-            say("--timeout '%s': not a time; write seconds, as 10 or 0.5, or 300ms, 5m, 2h", word);
-            return STATUS_USAGE;
-        }
-        return 0;
+        return set_time("--timeout", &options->timeout_ns, word);
+    case OPT_CPU:
+        return set_time("--cpu", &options->cpu_ns, word);
     case OPT_THREADS:
         return set_threads(options, word);
     case OPT_RO:

@@ -16,6 +16,7 @@ struct options {
     uint64_t memory_bytes;      /* 0: the library's default */
     uint32_t threads;           /* likewise */
     uint64_t timeout_ns;        /* 0: none */
+    uint64_t cpu_ns;            /* likewise: of processor time */
     GPtrArray *env;             /* of char *, NULL-terminated once parsed */
     GPtrArray *read_only;       /* likewise: absolute paths of directories */
     GPtrArray *read_write;      /* likewise */

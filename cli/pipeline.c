@@ -132,6 +132,7 @@ static int make_vms(struct pipeline *p)
             .delivery = options->delivery,
             .transfer = options->transfer,
             .timeout_ns = options->timeout_ns,
+            .cpu_ns = options->cpu_ns,
             .ignore_sigpipe = ending_ignores(SIGPIPE),
         };
         int result = ferry_vm_create(p->engine, &config, &stage->vm, &error);

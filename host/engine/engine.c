@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include "engine/measure.h"
 #include "lib/error.h"
@@ -64,6 +65,9 @@ static void tell_ticker(void *ticker)
 
 static int build(struct ferry_engine *engine, struct ferry_error *err)
 {
+    int processors = get_nprocs();
+
+    engine->processors = processors > 0 ? (unsigned)processors : 1;
     int result = kvm_open(&engine->kvm, engine->config.measure_cache, err);
     if (result < 0)
         return result;

@@ -17,6 +17,7 @@
 struct ferry_engine {
     struct ferry_engine_config config;
     struct ferry_engine_info info;
+    unsigned processors; /* of the host, at least 1 */
     struct kvm kvm;
     struct exchange exchange;
     struct images images;

@@ -27,6 +27,9 @@ struct runner {
     uint64_t alarm_ns; /* when its alarm rings, once; 0: never. Under the ticker's lock */
     /* Hook: the alarm rings. Under the ticker's lock. */
     void (*alarm)(struct runner *runner);
+    uint64_t cpu_ns; /* when to look how much processor time it took; 0: never. Likewise */
+    /* Hook: looks, and returns when to look again; 0: never. Under the ticker's lock. */
+    uint64_t (*cpu_look)(struct runner *runner);
     /* Hook: makes the guest exit. Only while the VM is among the running ones. */
     void (*kick)(struct runner *runner);
 

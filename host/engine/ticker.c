@@ -56,6 +56,16 @@ static void adopt(struct ticker *ticker)
     }
 }
 
+/* 0: never. */
+static void limit_at(struct ticker *ticker, uint64_t moment_ns)
+{
+    lock_assert_held(&ticker->lock);
+    if (!moment_ns || moment_ns >= ticker->next_limit_ns)
+        return;
+    ticker->next_limit_ns = moment_ns;
+    end_wait(ticker);
+}
+
 void ticker_add(struct ticker *ticker, struct runner *runner)
 {
     lock_take(&ticker->lock);
@@ -63,10 +73,8 @@ void ticker_add(struct ticker *ticker, struct runner *runner)
     if (ticker->running)
         ticker->running->previous_running = runner;
     ticker->running = runner;
-    if (runner->deadline_ns && runner->deadline_ns < ticker->next_limit_ns) {
-        ticker->next_limit_ns = runner->deadline_ns;
-        end_wait(ticker);
-    }
+    limit_at(ticker, runner->deadline_ns);
+    limit_at(ticker, runner->cpu_ns);
     lock_drop(&ticker->lock);
 }
 
@@ -74,10 +82,16 @@ void ticker_alarm(struct ticker *ticker, struct runner *runner, uint64_t moment_
 {
     lock_take(&ticker->lock);
     runner->alarm_ns = moment_ns == CLOCK_NEVER ? 0 : moment_ns;
-    if (moment_ns < ticker->next_limit_ns) {
-        ticker->next_limit_ns = moment_ns;
-        end_wait(ticker);
-    }
+    limit_at(ticker, runner->alarm_ns);
+    lock_drop(&ticker->lock);
+}
+
+void ticker_watch_cpu(struct ticker *ticker, struct runner *runner, uint64_t moment_ns)
+{
+    lock_take(&ticker->lock);
+    if (!runner->cpu_ns || moment_ns < runner->cpu_ns)
+        runner->cpu_ns = moment_ns;
+    limit_at(ticker, runner->cpu_ns);
     lock_drop(&ticker->lock);
 }
 
@@ -191,7 +205,7 @@ static void look_again(struct ticker *ticker, uint64_t moment_ns)
         ticker->next_limit_ns = moment_ns;
 }
 
-/* Ends VMs whose time is over, and rings the alarms that are due. */
+/* Ends VMs whose time is over, rings the alarms that are due, and looks at processor time. */
 static void enforce_limits(struct ticker *ticker, uint64_t now)
 {
     lock_assert_held(&ticker->lock);
@@ -204,6 +218,9 @@ static void enforce_limits(struct ticker *ticker, uint64_t now)
             runner->alarm(runner);
         }
         look_again(ticker, runner->alarm_ns);
+        if (runner->cpu_ns && now >= runner->cpu_ns)
+            runner->cpu_ns = runner->cpu_look(runner);
+        look_again(ticker, runner->cpu_ns);
         if (runner->deadline_ns && now >= runner->deadline_ns)
             runner->time_over(runner);
         else

@@ -71,6 +71,10 @@ uint64_t ticker_due(const struct runner *runner, uint64_t interval_ns);
  * not. Any thread. */
 void ticker_alarm(struct ticker *ticker, struct runner *runner, uint64_t moment_ns);
 
+/* Looks at the processor time of the VM at that moment, or earlier if it would have anyway. Any
+ * thread. */
+void ticker_watch_cpu(struct ticker *ticker, struct runner *runner, uint64_t moment_ns);
+
 /* A loan that was released could not be closed: the next tick tries again. Any thread. */
 void ticker_stuck(struct ticker *ticker);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/error.h"
@@ -117,6 +118,26 @@ void vcpu_destroy(struct vcpu *vcpu)
 void vcpu_kick(const struct vcpu *vcpu)
 {
     pthread_kill(vcpu->thread, vcpu_kick_signal());
+}
+
+/* By number and not by pthread_t: once a thread has ended, the C library would take it for the
+ * caller. */
+void vcpu_begin(struct vcpu *vcpu)
+{
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        atomic_store(&vcpu->clock, clock);
+}
+
+uint64_t vcpu_cpu_ns(const struct vcpu *vcpu)
+{
+    clockid_t clock = atomic_load(&vcpu->clock);
+    struct timespec used;
+
+    if (clock == 0 || clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
 int vcpu_run(struct vcpu *vcpu)

@@ -30,24 +30,44 @@ struct signal_event {
 
 static uint64_t now_of(struct linux_state *state, const struct alarm *alarm)
 {
-    return alarm->of_cpu ? vm_cpu_ns(state->vm) : clock_now();
+    return alarm->of_cpu ? cpu_clock_ns(state, alarm->cpu_thread) : clock_now();
 }
 
-uint64_t alarms_cpu_due(const struct linux_state *state)
+/* Whether it counts processor time, and goes on: that of a thread that has ended does not. */
+static bool counts_cpu(struct linux_state *state, const struct alarm *alarm)
 {
-    uint64_t due = NEVER;
+    const struct linux_thread *thread;
+
+    if (!alarm->used || !alarm->of_cpu || alarm->due_ns == NEVER)
+        return false;
+    thread = alarm->cpu_thread ? thread_find(state, alarm->cpu_thread) : NULL;
+    return thread ? !thread->ended : !alarm->cpu_thread;
+}
+
+/* How much more the process has to use before it can be due, which for the time of a thread is what
+ * that thread has to use. */
+static uint64_t rest_of(struct linux_state *state, const struct alarm *alarm)
+{
+    uint64_t now = now_of(state, alarm);
+
+    return alarm->due_ns > now ? alarm->due_ns - now : 0;
+}
+
+uint64_t alarms_cpu_due(struct linux_state *state)
+{
+    uint64_t rest = NEVER, due;
 
     for (unsigned i = 0; i < ALARMS_MAX; i++) {
         const struct alarm *alarm = &state->alarms.table[i];
 
-        if (alarm->used && alarm->of_cpu && alarm->due_ns < due)
-            due = alarm->due_ns;
+        if (counts_cpu(state, alarm) && rest_of(state, alarm) < rest)
+            rest = rest_of(state, alarm);
     }
-    return due;
+    return rest == NEVER || __builtin_add_overflow(vm_cpu_ns(state->vm), rest, &due) ? NEVER : due;
 }
 
 /* Asks to be interrupted when the next is due. */
-static int rearm(struct linux_state *state)
+static void rearm(struct linux_state *state)
 {
     uint64_t due = NEVER;
 
@@ -60,7 +80,7 @@ static int rearm(struct linux_state *state)
     if (due != state->alarms.next_ns)
         vm_alarm(state->vm, due);
     state->alarms.next_ns = due;
-    return limits_watch_cpu(state);
+    limits_watch_cpu(state);
 }
 
 /* Signals of one timer do not queue: the one that is pending counts the others. */
@@ -97,34 +117,32 @@ static void expire(struct linux_state *state, unsigned id, uint64_t now)
     send(state, id, times);
 }
 
-static void expire_all(struct linux_state *state, bool of_cpu, uint64_t now)
+static void expire_all(struct linux_state *state, bool of_cpu)
 {
     for (unsigned i = 0; i < ALARMS_MAX; i++) {
         const struct alarm *alarm = &state->alarms.table[i];
 
-        if (alarm->used && alarm->of_cpu == of_cpu && alarm->due_ns <= now)
-            expire(state, i, now);
+        if (of_cpu ? counts_cpu(state, alarm) : alarm->used && !alarm->of_cpu) {
+            uint64_t now = now_of(state, alarm);
+
+            if (alarm->due_ns <= now)
+                expire(state, i, now);
+        }
     }
     rearm(state);
 }
 
 void alarms_look(struct linux_state *state)
 {
-    uint64_t now;
-
     if (!state->alarms.next_ns || state->alarms.next_ns == NEVER)
         return;
-    now = clock_now();
-    if (now >= state->alarms.next_ns)
-        expire_all(state, false, now);
+    if (clock_now() >= state->alarms.next_ns)
+        expire_all(state, false);
 }
 
 void alarms_look_cpu(struct linux_state *state)
 {
-    uint64_t now = vm_cpu_ns(state->vm);
-
-    if (now >= alarms_cpu_due(state))
-        expire_all(state, true, now);
+    expire_all(state, true);
 }
 
 /* ---- setting and asking -------------------------------------------------- */
@@ -132,21 +150,24 @@ void alarms_look_cpu(struct linux_state *state)
 /* How long until it is due; 0: it does not run. One that is due and was not looked at: 1 ns. */
 static uint64_t left_of(struct linux_state *state, const struct alarm *alarm)
 {
-    uint64_t now = now_of(state, alarm);
+    uint64_t rest;
 
     if (!alarm->used || alarm->due_ns == NEVER)
         return 0;
-    return alarm->due_ns > now ? alarm->due_ns - now : 1;
+    if (alarm->of_cpu && !counts_cpu(state, alarm))
+        return 0;
+    rest = rest_of(state, alarm);
+    return rest ? rest : 1;
 }
 
 /* Starts it `value_ns` from now, or stops it: 0. */
-static int set(struct linux_state *state, struct alarm *alarm, uint64_t value_ns,
-               uint64_t interval_ns)
+static void set(struct linux_state *state, struct alarm *alarm, uint64_t value_ns,
+                uint64_t interval_ns)
 {
     if (!value_ns || __builtin_add_overflow(now_of(state, alarm), value_ns, &alarm->due_ns))
         alarm->due_ns = NEVER;
     alarm->interval_ns = interval_ns;
-    return rearm(state);
+    rearm(state);
 }
 
 static struct alarm *itimer(struct linux_state *state, unsigned which)
@@ -208,8 +229,7 @@ int64_t sys_setitimer(struct linux_state *state, const uint64_t arg[6])
     alarm = itimer(state, (uint32_t)arg[0]);
     old.it_value = timeval_of(left_of(state, alarm));
     old.it_interval = timeval_of(alarm->interval_ns);
-    if (set(state, alarm, value, interval))
-        return -ENOMEM;
+    set(state, alarm, value, interval);
     return arg[2] ? guest_put(state, arg[2], &old, sizeof(old)) : 0;
 }
 
@@ -227,8 +247,8 @@ int64_t sys_alarm(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- timers of POSIX ----------------------------------------------------- */
 
-/* Whether it counts processor time. -EINVAL, -EOPNOTSUPP: no timer runs on that clock. */
-static int is_cpu_clock(uint64_t clock)
+/* Whether it counts processor time, and whose. -EINVAL, -EOPNOTSUPP: no timer runs on that clock. */
+static int is_cpu_clock(struct linux_state *state, uint64_t clock, int32_t *thread)
 {
     switch ((uint32_t)clock) {
     case CLOCK_REALTIME:
@@ -236,16 +256,12 @@ static int is_cpu_clock(uint64_t clock)
     case CLOCK_BOOTTIME:
     case CLOCK_TAI:
         return 0;
-    case CLOCK_PROCESS_CPUTIME_ID:
-    case CLOCK_THREAD_CPUTIME_ID:
-        return 1;
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_MONOTONIC_COARSE:
         return -EOPNOTSUPP;
     default:
-        /* What the libcs make of the processor time of a process or a thread; 3: of a device. */
-        return (int32_t)clock < 0 && (clock & 3) != 3 ? 1 : -EINVAL;
+        return cpu_clock_find(state, clock, thread) ? -EINVAL : 1;
     }
 }
 
@@ -263,8 +279,8 @@ static bool check_event(struct linux_state *state, const struct signal_event *ev
 int64_t sys_timer_create(struct linux_state *state, const uint64_t arg[6])
 {
     struct signal_event event = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
-    int of_cpu = is_cpu_clock(arg[0]);
-    int32_t id = 0;
+    int32_t cpu_thread = 0, id = 0;
+    int of_cpu = is_cpu_clock(state, arg[0], &cpu_thread);
 
     if (of_cpu < 0)
         return of_cpu;
@@ -284,6 +300,7 @@ int64_t sys_timer_create(struct linux_state *state, const uint64_t arg[6])
         (struct alarm){.used = true,
                        .of_cpu = of_cpu,
                        .clock = (int)arg[0],
+                       .cpu_thread = cpu_thread,
                        .signo = event.signo,
                        .notify = event.notify,
                        .thread = event.notify == SIGEV_THREAD_ID ? event.thread : 0,
@@ -317,7 +334,7 @@ static uint64_t from_now(struct linux_state *state, const struct alarm *alarm, u
     uint64_t now;
 
     if (alarm->of_cpu) {
-        now = vm_cpu_ns(state->vm);
+        now = now_of(state, alarm);
     } else {
         clock_gettime(alarm->clock, &time);
         now = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
@@ -346,8 +363,8 @@ int64_t sys_timer_settime(struct linux_state *state, const uint64_t arg[6])
     if (value && arg[1] & TIMER_ABSTIME)
         value = from_now(state, alarm, value);
     alarm->overrun = 0;
-    result = set(state, alarm, value, interval);
-    if (!result && arg[3])
+    set(state, alarm, value, interval);
+    if (arg[3])
         result = guest_put(state, arg[3], &old, sizeof(old));
     return result;
 }
@@ -378,7 +395,8 @@ int64_t sys_timer_delete(struct linux_state *state, const uint64_t arg[6])
     if (!alarm)
         return -EINVAL;
     *alarm = (struct alarm){0};
-    return rearm(state);
+    rearm(state);
+    return 0;
 }
 
 void alarms_taken(struct linux_state *state, const struct signal_info *info)

@@ -112,21 +112,11 @@ static uint64_t due_ns(const struct rlimit *limit)
     return due ? due : NS_PER_S; /* Linux takes 0 for a second */
 }
 
-static int watch(struct linux_state *state, const struct rlimit *limit)
+void limits_watch_cpu(struct linux_state *state)
 {
-    uint64_t due = due_ns(limit), alarm = alarms_cpu_due(state);
+    uint64_t due = due_ns(&state->limits[RLIMIT_CPU]), alarm = alarms_cpu_due(state);
 
-    return vm_watch_cpu(state->vm, alarm < due ? alarm : due);
-}
-
-static int set_cpu(struct linux_state *state, const struct rlimit *limit)
-{
-    return watch(state, limit) ? -EPERM : 0;
-}
-
-int limits_watch_cpu(struct linux_state *state)
-{
-    return watch(state, &state->limits[RLIMIT_CPU]);
+    vm_watch_cpu(state->vm, alarm < due ? alarm : due);
 }
 
 enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
@@ -143,9 +133,8 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
     if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
-        set_cpu(state, limit);
     }
-    alarms_look_cpu(state);
+    alarms_look_cpu(state); /* which watches for what is due next */
     return LINUX_RESUME;
 }
 
@@ -164,11 +153,12 @@ static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t add
         return -EPERM;
     if (which == RLIMIT_STACK)
         result = set_stack(state, limit.rlim_cur);
-    else if (which == RLIMIT_CPU)
-        result = set_cpu(state, &limit);
-    if (!result)
-        state->limits[which] = limit;
-    return result;
+    if (result)
+        return result;
+    state->limits[which] = limit;
+    if (which == RLIMIT_CPU)
+        limits_watch_cpu(state);
+    return 0;
 }
 
 int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])

@@ -165,26 +165,6 @@ int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)bytes;
 }
 
-/* ---- use ---------------------------------------------------------------- */
-
-int64_t sys_getrusage(struct linux_state *state, const uint64_t arg[6])
-{
-    struct rusage usage = {0};
-
-    switch ((int32_t)arg[0]) {
-    case RUSAGE_SELF:
-    case RUSAGE_THREAD:
-        getrusage(RUSAGE_THREAD, &usage); /* the thread that runs the VM asks */
-        usage.ru_maxrss = (long)(vm_space(state->vm)->used_bytes / 1024);
-        break;
-    case RUSAGE_CHILDREN:
-        break;
-    default:
-        return -EINVAL;
-    }
-    return guest_put(state, arg[1], &usage, sizeof(usage));
-}
-
 /* ---- the thread --------------------------------------------------------- */
 
 int64_t sys_arch_prctl(struct linux_state *state, const uint64_t arg[6])

@@ -90,7 +90,8 @@ struct alarm {
     bool used;
     bool of_cpu; /* it counts processor time */
     int clock, signo, notify;
-    int32_t thread; /* 0: the signal is for the process */
+    int32_t cpu_thread; /* whose processor time that is; 0: the process's */
+    int32_t thread;     /* 0: the signal is for the process */
     uint64_t value;
     uint64_t due_ns, interval_ns; /* UINT64_MAX: it does not run; 0: once */
     int32_t overrun;              /* of the signal that was taken last */
@@ -136,7 +137,7 @@ bool signal_is_ignored(const struct linux_state *state, int signo);
 void alarms_look(struct linux_state *state);
 void alarms_look_cpu(struct linux_state *state);
 /* The processor time at which the first is due; UINT64_MAX: none. */
-uint64_t alarms_cpu_due(const struct linux_state *state);
+uint64_t alarms_cpu_due(struct linux_state *state);
 /* Another program begins: it has the timers of setitimer only. */
 void alarms_exec(struct linux_state *state);
 /* A signal of a timer was taken. */

@@ -462,8 +462,8 @@ void limits_init(struct linux_state *state);
  * place of what is mapped there. */
 bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot);
 
-/* Watches the processor time for the next limit or timer. 0 or a negative errno. */
-int limits_watch_cpu(struct linux_state *state);
+/* Watches the processor time for the next limit or timer. */
+void limits_watch_cpu(struct linux_state *state);
 
 /* ---- serve.c ------------------------------------------------------------- */
 
@@ -474,6 +474,14 @@ const char *linux_call_name(uint64_t number);
 /* Turns a 32-bit call into the 64-bit one that does the same; -ENOSYS if none does, or its
  * arguments point to structures that are laid out differently. */
 int int80_translate(struct linux_call *call);
+
+/* ---- cpu_clock.c --------------------------------------------------------- */
+
+/* Which processor time the clock counts: *thread is 0 for that of the process. -EINVAL: none, or that
+ * of a thread which is not there. */
+int cpu_clock_find(struct linux_state *state, uint64_t clock, int32_t *thread);
+/* That time. */
+uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread);
 
 /* ---- time.c -------------------------------------------------------------- */
 

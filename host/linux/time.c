@@ -2,7 +2,6 @@
 /* Owns clocks and sleeping. */
 #include <errno.h>
 #include <sys/time.h>
-#include <sys/times.h>
 #include <time.h>
 
 #include "lib/clock.h"
@@ -10,24 +9,10 @@
 #include "linux/state.h"
 
 #define NS_PER_S     1000000000ull
-#define TICKS_PER_S  100
-#define NS_PER_TICK  (NS_PER_S / TICKS_PER_S)
 #define CLOCK_ABSENT (-1)
 
-/* The clock id that clock_getcpuclockid and pthread_getcpuclockid make of a process or thread: its
- * number inverted, above three bits that choose one of its times. There is only one thread to ask
- * about. */
-static int cpu_clock(int32_t clock)
-{
-    int32_t pid = ~(clock >> 3);
-    bool is_time = (clock & 3) != 3; /* 3: a descriptor of a device */
-
-    return clock < 0 && is_time && (pid == 0 || pid == LINUX_PID) ? CLOCK_THREAD_CPUTIME_ID
-                                                                  : CLOCK_ABSENT;
-}
-
-/* The host's clock for one of the program's. Its processor time is that of the
- * thread that runs the VM, which is the one asking. */
+/* The host's clock for one of the program's; CLOCK_ABSENT: it is of processor time, or there is
+ * none. */
 static int host_clock(uint64_t clock)
 {
     switch ((uint32_t)clock) {
@@ -39,12 +24,17 @@ static int host_clock(uint64_t clock)
     case CLOCK_BOOTTIME:
     case CLOCK_TAI:
         return (int)clock;
-    case CLOCK_PROCESS_CPUTIME_ID:
-    case CLOCK_THREAD_CPUTIME_ID:
-        return CLOCK_THREAD_CPUTIME_ID;
     default:
-        return cpu_clock((int32_t)clock);
+        return CLOCK_ABSENT;
     }
+}
+
+/* -EINVAL: the program has no such clock. */
+static int check_clock(struct linux_state *state, uint64_t clock)
+{
+    int32_t thread;
+
+    return host_clock(clock) == CLOCK_ABSENT ? cpu_clock_find(state, clock, &thread) : 0;
 }
 
 static uint64_t clock_ns(int clock)
@@ -85,10 +75,17 @@ int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
 {
     int clock = host_clock(arg[0]);
     struct timespec now;
+    int32_t thread;
+    uint64_t used;
 
-    if (clock == CLOCK_ABSENT)
-        return -EINVAL;
-    clock_gettime(clock, &now);
+    if (clock != CLOCK_ABSENT) {
+        clock_gettime(clock, &now);
+    } else {
+        if (cpu_clock_find(state, arg[0], &thread))
+            return -EINVAL;
+        used = cpu_clock_ns(state, thread);
+        now = (struct timespec){(time_t)(used / NS_PER_S), (long)(used % NS_PER_S)};
+    }
     return guest_put(state, arg[1], &now, sizeof(now));
 }
 
@@ -97,7 +94,7 @@ int64_t sys_clock_settime(struct linux_state *state, const uint64_t arg[6])
     uint64_t nanoseconds;
     int result = arg[1] ? time_get(state, arg[1], &nanoseconds) : -EFAULT;
 
-    if (host_clock(arg[0]) == CLOCK_ABSENT)
+    if (check_clock(state, arg[0]))
         return -EINVAL;
     if (result)
         return result;
@@ -109,9 +106,9 @@ int64_t sys_clock_getres(struct linux_state *state, const uint64_t arg[6])
     int clock = host_clock(arg[0]);
     struct timespec step;
 
-    if (clock == CLOCK_ABSENT)
+    if (check_clock(state, arg[0]))
         return -EINVAL;
-    clock_getres(clock, &step);
+    clock_getres(clock == CLOCK_ABSENT ? CLOCK_PROCESS_CPUTIME_ID : clock, &step);
     return arg[1] ? guest_put(state, arg[1], &step, sizeof(step)) : 0;
 }
 
@@ -133,15 +130,6 @@ int64_t sys_time(struct linux_state *state, const uint64_t arg[6])
     if (arg[0] && guest_put(state, arg[0], &now, sizeof(now)))
         return -EFAULT;
     return now;
-}
-
-int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
-{
-    struct tms used = {.tms_utime = (clock_t)(clock_ns(CLOCK_THREAD_CPUTIME_ID) / NS_PER_TICK)};
-
-    if (arg[0] && guest_put(state, arg[0], &used, sizeof(used)))
-        return -EFAULT;
-    return (int64_t)(clock_ns(CLOCK_BOOTTIME) / NS_PER_TICK);
 }
 
 /* Sleeps; if a signal ends that, the rest is told at `left`, unless it is 0. */
@@ -173,7 +161,7 @@ int64_t sys_clock_nanosleep(struct linux_state *state, const uint64_t arg[6])
     uint64_t nanoseconds;
     int result;
 
-    if (clock == CLOCK_ABSENT || clock == CLOCK_THREAD_CPUTIME_ID)
+    if (clock == CLOCK_ABSENT)
         return -EINVAL;
     if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
         clock == CLOCK_MONOTONIC_COARSE)

@@ -103,11 +103,13 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec);
 /* A new descriptor of the file that the program runs from, for reading, or a negative errno. */
 int vm_program_fd(struct ferry_vm *vm);
 
-/* Processor time that the VM's thread took, the work for the program included. */
+/* Processor time that all threads of the program took, also those that have ended, the work for them
+ * included; and that a thread took which has not ended. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);
-/* Makes the guest exit when that time is reached, after which linux_interrupted is called;
- * UINT64_MAX: never. On the VM's thread. */
-int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
+uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread);
+/* When vm_cpu_ns has reached that, linux_interrupted is called, once; UINT64_MAX: never. In place of
+ * what was asked before. */
+void vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 
 /* Sleeps; -EINTR when a signal waits or the VM is told to stop. UINT64_MAX: for ever. */
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);

@@ -1,53 +1,79 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the processor time of a VM's thread, and the timer that makes its guest exit after a given
- * time. The timer sends the same signal by which a guest is interrupted for any other reason, so no
- * thread has to look at clocks.
+ * Owns the processor time of a VM: that of the threads of the host that run its CPUs, in the guest
+ * and outside. The ticker looks at it when the earliest moment has come at which a limit can be
+ * reached: all processors would have to work for this VM until then. So it looks seldom while a limit
+ * is far, and no thread of the VM has to look at clocks. A limit is noticed late by STEP_NS for each
+ * of the processors at most, and by what the ticker has to wait for a processor.
  */
-#include <errno.h>
-#include <signal.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "kvm/vcpu.h"
+#include "engine/ticker.h"
+#include "lib/clock.h"
 #include "linux/vm_linux.h"
 #include "vm/vm.h"
 
-#define NS_PER_S 1000000000ull
-
-#ifndef sigev_notify_thread_id /* glibc names it since 2.41 only */
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
+/* The ticker looks no more often. */
+#define STEP_NS 2000000ull
 
 uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
-    struct timespec now = {0};
+    uint64_t used = 0;
 
-    (void)vm; /* the calling thread is that of the VM */
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    lock_take(&vm->lock);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        used += vcpu_cpu_ns(vm->vcpus[i]);
+    lock_drop(&vm->lock);
+    return used;
 }
 
-int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
+uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread)
 {
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = vcpu_kick_signal()};
-    struct itimerspec due = {0};
+    lock_assert_held(&vm->runner.serving);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i]->runs == thread)
+            return vcpu_cpu_ns(vm->vcpus[i]) - vm->vcpus[i]->before_ns;
+    return 0;
+}
 
-    if (nanoseconds != UINT64_MAX) {
-        due.it_value.tv_sec = (time_t)(nanoseconds / NS_PER_S);
-        due.it_value.tv_nsec = (long)(nanoseconds % NS_PER_S);
-    } else if (!vm->cpu_watched) {
+/* The moment before which so much cannot be used. */
+static uint64_t moment_for(const struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    uint64_t wait = nanoseconds / vm->engine->processors;
+
+    return clock_deadline(wait > STEP_NS ? wait : STEP_NS);
+}
+
+uint64_t vm_look_at_cpu(struct ferry_vm *vm)
+{
+    uint64_t used = vm_cpu_ns(vm), watch = atomic_load(&vm->cpu_watch_ns);
+    uint64_t limit = vm->cpu_limit_ns ? vm->cpu_limit_ns : UINT64_MAX;
+
+    if (used >= limit) {
+        vm_stop(vm, STOP_CPU);
         return 0;
     }
-    event.sigev_notify_thread_id = gettid();
-    if (!vm->cpu_watched && timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &vm->cpu_timer) < 0)
-        return -errno;
-    vm->cpu_watched = true;
-    return timer_settime(vm->cpu_timer, TIMER_ABSTIME, &due, NULL) < 0 ? -errno : 0;
+    if (used >= watch && atomic_compare_exchange_strong(&vm->cpu_watch_ns, &watch, UINT64_MAX)) {
+        atomic_store(&vm->cpu_reached, true);
+        vm_kick(vm);
+        watch = UINT64_MAX;
+    }
+    if (watch < limit)
+        limit = watch;
+    return limit == UINT64_MAX ? 0 : moment_for(vm, limit > used ? limit - used : 0);
 }
 
-void vm_forget_cpu(struct ferry_vm *vm)
+void vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
 {
-    if (vm->cpu_watched)
-        timer_delete(vm->cpu_timer);
+    uint64_t used;
+
+    if (atomic_exchange(&vm->cpu_watch_ns, nanoseconds) == nanoseconds || nanoseconds == UINT64_MAX)
+        return;
+    used = vm_cpu_ns(vm);
+    ticker_watch_cpu(&vm->engine->ticker, &vm->runner,
+                     moment_for(vm, nanoseconds > used ? nanoseconds - used : 0));
+}
+
+void vm_begin_cpu(struct ferry_vm *vm)
+{
+    if (vm->cpu_limit_ns)
+        vm->runner.cpu_ns = moment_for(vm, vm->cpu_limit_ns);
 }

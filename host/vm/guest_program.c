@@ -67,8 +67,7 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
     bool again = vcpu->calls_again; /* even if another thread took the signal meanwhile */
     int status = 0;
 
-    vcpu->calls_again = false;
-    if (vm->cpu_watched)
+    if (atomic_exchange(&vm->cpu_reached, false))
         next = linux_interrupted(vm->personality, vcpu->runs, &status);
     if (next == LINUX_RESUME && vcpu->runs &&
         (again || linux_has_signal(vm->personality, vcpu->runs)) && vcpu_refresh(vcpu) == 0 &&

@@ -88,6 +88,11 @@ void report_stop(struct ferry_vm *vm)
         snprintf(vm->exit.text, sizeof vm->exit.text,
                  "stopped: still running after its time limit of %g s",
                  (double)vm->timeout_ns / 1e9);
+    } else if (stop == STOP_CPU) {
+        finish(vm, FERRY_ENDED_CPU, 128 + SIGXCPU, 0);
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "stopped: it has used up its processor time of %g s",
+                 (double)vm->cpu_limit_ns / 1e9);
     } else {
         finish(vm, FERRY_ENDED_STOPPED, 128 + stop, stop);
         snprintf(vm->exit.text, sizeof vm->exit.text, "stopped by SIG%s",

@@ -23,6 +23,11 @@ static void alarm_rings(struct runner *runner)
     vm_interrupt(vm_of(runner));
 }
 
+static uint64_t cpu_look(struct runner *runner)
+{
+    return vm_look_at_cpu(vm_of(runner));
+}
+
 static void kick(struct runner *runner)
 {
     struct ferry_vm *vm = vm_of(runner);
@@ -48,6 +53,8 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->runner.time_over = time_over;
     vm->runner.alarm = alarm_rings;
     vm->runner.kick = kick;
+    vm->cpu_watch_ns = UINT64_MAX;
+    vm->runner.cpu_look = cpu_look;
     lock_init(&vm->lock, LOCK_VM);
     lock_init(&vm->runner.serving, LOCK_SERVING);
     lock_init(&vm->window_lock, LOCK_LEAF);

@@ -59,17 +59,19 @@ struct ferry_vm {
 
     void *user; /* the embedder's */
     uint64_t timeout_ns;
-    struct runner runner; /* as ticker and poller know it; its deadline is set at start */
+    uint64_t cpu_limit_ns; /* of processor time; 0: none */
+    atomic_ullong
+        cpu_watch_ns;        /* at which cpu_reached is to become true, once; UINT64_MAX: never */
+    atomic_bool cpu_reached; /* the next CPU that is interrupted tells the personality */
+    struct runner runner;    /* as ticker and poller know it; its deadline is set at start */
     /* Under runner.serving: */
     struct vcpu *served; /* whose exit is being served */
     bool ending;         /* a thread ended the program: the others leave it */
     struct vcpu *only;   /* its thread begins another program: the others end; NULL: none does */
-    timer_t cpu_timer;   /* of cpu_time.c, if cpu_watched */
-    bool cpu_watched;
     atomic_uint_fast64_t sent;           /* signals from outside: n is bit n - 1 */
     void (*pause)(void *arg, int signo); /* of the embedder; NULL: no signal stops the program */
     void *pause_arg;
-    atomic_int stop;       /* 0, a signal number, or STOP_TIMEOUT */
+    atomic_int stop;       /* 0, a signal number, STOP_TIMEOUT or STOP_CPU */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
     struct lock lock;               /* of all below, and of the threads of the CPUs */
@@ -84,6 +86,7 @@ struct ferry_vm {
 #define VM_STACK_MOST_BYTES  (8ull << 20)
 
 #define STOP_TIMEOUT   (-1)
+#define STOP_CPU       (-2)
 #define STATUS_TIMEOUT 124
 #define STATUS_FAULT   125
 
@@ -107,8 +110,11 @@ void vm_stop(struct ferry_vm *vm, int reason);
 /* Waits for the end of the VM's threads. The VM was started, and told to stop. */
 void vm_join(struct ferry_vm *vm);
 
-/* Ends the watch that vm_watch_cpu began. The VM's thread has ended. */
-void vm_forget_cpu(struct ferry_vm *vm);
+/* The VM starts: from now on its limit of processor time holds. It is not among the running ones
+ * yet. */
+void vm_begin_cpu(struct ferry_vm *vm);
+/* Looks at its processor time, as runner.cpu_look. */
+uint64_t vm_look_at_cpu(struct ferry_vm *vm);
 
 /* Makes all calls of ferry_vm_wait return, and waits until they have. The VM's thread has ended. */
 void vm_let_waiters_go(struct ferry_vm *vm);

@@ -90,6 +90,7 @@ static void *cpu_thread(void *arg)
     struct vcpu *vcpu = start->vcpu;
 
     free(start);
+    vcpu_begin(vcpu);
     vm_serve(vm, vcpu);
     vm_run_threads(vm, vcpu);
     vm_give_way(vm, vcpu);
@@ -168,7 +169,7 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
 {
     vcpu_go_on_as(cpu, caller, stack);
     vcpu_set_fs(cpu, fs);
-    cpu->calls_again = false;
+    cpu->before_ns = vcpu_cpu_ns(cpu);
     cpu->runs = thread;
     vm_rouse(vm, cpu);
 }

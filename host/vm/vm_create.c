@@ -227,6 +227,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
                          strerror(-result));
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
+    vm->cpu_limit_ns = config->cpu_ns;
     vm->most_threads = config->threads ? config->threads : VM_THREADS;
     vm->user = config->user;
     return load_program(vm, config, err);
@@ -297,7 +298,6 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         endpoint_shutdown(vm->endpoint);
     }
     vm_let_waiters_go(vm);
-    vm_forget_cpu(vm);
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
     linux_destroy(vm->personality);

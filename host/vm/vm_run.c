@@ -115,7 +115,8 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
  * the program would not have ended, but would still be in that write. */
 static bool send_rest(struct ferry_vm *vm)
 {
-    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT)
+    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT ||
+        vm->exit.how == FERRY_ENDED_CPU)
         return true;
     return drain_all(vm->endpoint) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
 }
@@ -124,7 +125,9 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
+    vcpu_begin(&vm->first_cpu);
     vm_serve(vm, &vm->first_cpu);
+    vm_begin_cpu(vm);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",

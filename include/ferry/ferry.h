@@ -209,6 +209,10 @@ struct ferry_vm_config {
                                            under the same path */
     uint64_t write_limit_bytes; /* most it may add below them, in all; 0: 4 GiB. A file counts for
                                    its length and 4 KiB; what is removed counts no more */
+    uint64_t cpu_ns;            /* most processor time that all its threads together may take, the
+                                   VMM's work for them included; 0: no limit. Its end comes up to
+                                   2 ms later for each processor of the host, more where those are
+                                   busy */
     uint32_t threads;           /* most that the program may have at a time; 0: 64; at most 1024 */
 };
 
@@ -282,6 +286,7 @@ enum ferry_ended {
     FERRY_ENDED_STOPPED = 4, /* ferry_vm_stop */
     FERRY_ENDED_TIMEOUT = 5, /* ran longer than timeout_ns; status 124 */
     FERRY_ENDED_FAULT = 6,   /* the host could not run it further; status 125 */
+    FERRY_ENDED_CPU = 7,     /* used up cpu_ns; status 152, as of SIGXCPU */
 };
 
 /* How it ended, and where. */

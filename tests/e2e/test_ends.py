@@ -187,6 +187,19 @@ class TimeLimit(FerryTest):
         self.assertEqual(result.output, b"in time\n")
 
 
+class ProcessorTime(FerryTest):
+    def test_loop_without_system_calls(self):
+        result = pipe([guest("spin"), box("cat")], "--cpu", "0.2")
+        self.assert_ends(result, 152, "spin", "processor time of 0.2 s")
+        self.assertEqual(result.vm(1)["exit_status"], 0)
+        self.assert_conserved(result)
+
+    def test_enough_time(self):
+        result = pipe([box("cat")], "--cpu", "1m", data=b"in time\n")
+        self.assert_clean(result)
+        self.assertEqual(result.output, b"in time\n")
+
+
 class ExitStatus(FerryTest):
     def shell(self, code):
         """A stage that takes all input and ends with `code`."""

@@ -84,7 +84,8 @@ int world_add(struct world *world, const char *name, const char *program, ...)
                                      .transfer = world->transfer,
                                      .memory_bytes = world->memory_bytes,
                                      .threads = world->threads,
-                                     .timeout_ns = world->timeout_ns};
+                                     .timeout_ns = world->timeout_ns,
+                                     .cpu_ns = world->cpu_ns};
     assert_true(world->count < VMS_MAX);
     if (ferry_vm_create(world->engine, &config, &world->vm[world->count], &err) < 0)
         fail_msg("%s", err.text);

@@ -29,7 +29,7 @@ struct world {
     int stderr_fd; /* what guests print on fd 2 is kept here */
     enum ferry_delivery delivery;
     enum ferry_transfer transfer;
-    uint64_t timeout_ns, memory_bytes;
+    uint64_t timeout_ns, cpu_ns, memory_bytes;
     uint32_t threads;
     char said[4096];
 };

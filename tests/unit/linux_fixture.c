@@ -187,10 +187,15 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm)
     return vm->cpu_ns;
 }
 
-int vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
+uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread)
+{
+    (void)thread;
+    return vm->thread_cpu_ns;
+}
+
+void vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
 {
     vm->cpu_watch_ns = nanoseconds;
-    return 0;
 }
 
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)

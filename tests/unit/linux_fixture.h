@@ -58,6 +58,7 @@ struct ferry_vm {
     int execs, exec_result;
     char exec_text[256];
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
+    uint64_t thread_cpu_ns;        /* by the first thread */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */
     const char *input;
     bool input_ended, input_closed;
