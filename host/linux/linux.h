@@ -86,6 +86,16 @@ struct linux_call {
  * was refused"; NULL: nothing. */
 const char *linux_refused(const struct linux_state *state);
 
+/* The file that the program mapped as code at this address, which is open then for reading, where in
+ * it that is, and its path, for the duration of the call that is served. -ENOENT: there is none;
+ * -ESTALE: it is not what is there. */
+int linux_code_at(struct linux_state *state, struct guest_addr addr, struct image_source *out,
+                  uint64_t *offset, const char **path);
+
+/* "thread 5 'worker'", fit to print; "" for the only thread of a program that gave it no name. */
+void linux_describe_thread(const struct linux_state *state, const struct linux_thread *thread,
+                           char *text, size_t bytes);
+
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
 

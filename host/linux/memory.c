@@ -295,9 +295,13 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
         return result;
     if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
         prot |= SPACE_SHARED;
-    if (file)
-        return is_live(file) ? map_live(state, arg, bytes, prot, file)
+    if (file) {
+        addr = is_live(file) ? map_live(state, arg, bytes, prot, file)
                              : map_copy(state, arg, bytes, prot, file);
+        if (addr >= 0 && prot & SPACE_EXEC)
+            code_file_mapped(state, file, (uint64_t)addr, bytes, arg[5]);
+        return addr;
+    }
     addr = choose_allowed(state, arg, bytes, prot);
     if (addr < 0)
         return addr;

@@ -87,6 +87,7 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     state->program = real;
     mapped_clear(state);
     memory_init(state, heap_start.value);
+    code_files_forget(state);
     threads_begin(state);
     task_name(state, by_descriptor ? real : name);
 }
@@ -103,6 +104,7 @@ void linux_destroy(struct linux_state *state)
     view_fini(state);
     writable_destroy(state, state->memfds);
     threads_fini(state);
+    code_files_forget(state);
     free(state->program);
     made_fini(state);
     free(state->arguments);

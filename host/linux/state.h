@@ -114,6 +114,7 @@ struct task {
     uint32_t death_signal, keep_capabilities;
     uint32_t persona;
     bool no_new_privileges;
+    bool named; /* by the program */
     uint64_t timer_slack_ns, robust_list;
 };
 
@@ -201,6 +202,7 @@ struct linux_state {
     int32_t last_id;
     int first_status; /* what the first one exited with */
     struct futex_wait futexes[FUTEX_QUEUES];
+    struct code_files *code_files;  /* code_files.c; or NULL */
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
     uint64_t objects; /* that were ever made: objects.c */
@@ -382,6 +384,14 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
 /* Opens the file that was found for reading, if its file system always answers; else the descriptor
  * remains the O_PATH one. A negative errno: it still does. */
 int64_t found_open(struct linux_state *state, struct found *found);
+
+/* ---- code_files.c -------------------------------------------------------- */
+
+/* The file is mapped there, from that offset on, and may be executed. */
+void code_file_mapped(struct linux_state *state, const struct open_file *file, uint64_t start,
+                      uint64_t bytes, uint64_t offset);
+/* All of it is gone: another program begins, or none. */
+void code_files_forget(struct linux_state *state);
 
 /* ---- exec.c -------------------------------------------------------------- */
 

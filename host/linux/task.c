@@ -9,6 +9,7 @@
 #include <linux/membarrier.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -38,6 +39,7 @@ void task_name(struct linux_state *state, const char *program)
     char *name = state->thread->task.name;
 
     memset(name, 0, TASK_NAME_BYTES);
+    state->thread->task.named = false;
     strncpy(name, slash ? slash + 1 : program, TASK_NAME_BYTES - 1);
 }
 
@@ -70,7 +72,24 @@ static int64_t set_name(struct linux_state *state, uint64_t addr)
         return result;
     name[TASK_NAME_BYTES - 1] = 0; /* a longer one is cut */
     memcpy(state->thread->task.name, name, sizeof(name));
+    state->thread->task.named = true;
     return 0;
+}
+
+void linux_describe_thread(const struct linux_state *state, const struct linux_thread *thread,
+                           char *text, size_t bytes)
+{
+    char name[TASK_NAME_BYTES + 1] = {0};
+
+    if (bytes > 0)
+        text[0] = '\0';
+    if (state->last_id == LINUX_PID && !thread->task.named)
+        return;
+    memcpy(name, thread->task.name, TASK_NAME_BYTES);
+    for (char *p = name; *p; p++)
+        if (*p < ' ' || *p > '~' || *p == '\'')
+            *p = '?';
+    snprintf(text, bytes, "thread %d '%s'", thread->id, name);
 }
 
 static int64_t get_into(struct linux_state *state, uint64_t addr, uint32_t value)

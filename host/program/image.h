@@ -111,5 +111,10 @@ int image_load(struct image *image, uint64_t shift, struct space *space, struct 
  * there are no symbols. The image is loaded. Looks through the symbols of the file each time, at
  * most some 60 MiB of them. Any thread. */
 void image_symbolize(const struct image *image, uint64_t addr, char *text, size_t bytes);
+/* The same for a place in the code of another file, such as a library: its offset in the file, which
+ * was opened and is not trusted either. *linked: the address that the file has for it; -ENOEXEC: it
+ * has none. */
+int image_symbolize_file(const struct image_source *source, uint64_t offset, uint64_t *linked,
+                         char *text, size_t bytes);
 
 #endif

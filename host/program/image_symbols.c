@@ -5,6 +5,7 @@
  * not crash pays nothing, and a file cannot make the VMM hold memory. A file whose
  * symbols are broken, too many or changed while they are read simply has none.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -212,4 +213,54 @@ void image_symbolize(const struct image *image, uint64_t addr, char *text, size_
     for (char *p = text; *p; p++)
         if (*p < ' ' || *p > '~')
             *p = '?';
+}
+
+/* ---- other files ----------------------------------------------------------------- */
+
+/* Keeps what can be executed, as far as the symbols' search asks for it. */
+static bool read_code(struct image *image)
+{
+    Elf64_Phdr headers[IMAGE_HEADERS_MAX];
+    Elf64_Ehdr ehdr;
+    uint64_t end;
+
+    if (!image_read(image, &ehdr, sizeof(ehdr), 0) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
+        ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
+        ehdr.e_phentsize != sizeof(*headers) || ehdr.e_phnum > IMAGE_HEADERS_MAX ||
+        !image_read(image, headers, ehdr.e_phnum * sizeof(*headers), ehdr.e_phoff))
+        return false;
+    for (size_t i = 0; i < ehdr.e_phnum && image->segment_count < IMAGE_SEGMENTS_MAX; i++) {
+        const Elf64_Phdr *phdr = &headers[i];
+
+        if (phdr->p_type == PT_LOAD && phdr->p_flags & PF_X &&
+            !__builtin_add_overflow(phdr->p_vaddr, phdr->p_memsz, &end))
+            image->segments[image->segment_count++] =
+                (struct image_segment){.addr = phdr->p_vaddr,
+                                       .file_bytes = phdr->p_filesz,
+                                       .memory_bytes = phdr->p_memsz,
+                                       .offset = phdr->p_offset,
+                                       .prot = SPACE_EXEC};
+    }
+    return true;
+}
+
+int image_symbolize_file(const struct image_source *source, uint64_t offset, uint64_t *linked,
+                         char *text, size_t bytes)
+{
+    struct image image = {.fd = -1, .source = *source};
+
+    if (bytes > 0)
+        text[0] = '\0';
+    if (!read_code(&image))
+        return -ENOEXEC;
+    for (size_t i = 0; i < image.segment_count; i++) {
+        const struct image_segment *segment = &image.segments[i];
+
+        if (offset < segment->offset || offset - segment->offset >= segment->file_bytes)
+            continue;
+        *linked = segment->addr + (offset - segment->offset);
+        image_symbolize(&image, *linked, text, bytes);
+        return 0;
+    }
+    return -ENOEXEC;
 }

@@ -306,3 +306,14 @@ void program_symbolize(const struct program *program, struct guest_addr addr, ch
     if (!text[0] && program->loader && addr.value >= program->loader_shift)
         image_symbolize(program->loader, addr.value - program->loader_shift, text, bytes);
 }
+
+bool program_in_loader(const struct program *program, struct guest_addr addr, uint64_t *linked)
+{
+    const struct image *loader = program->loader;
+
+    if (!loader || addr.value < program->loader_shift + loader->bias ||
+        addr.value - program->loader_shift >= loader->end)
+        return false;
+    *linked = addr.value - program->loader_shift - loader->bias;
+    return true;
+}

@@ -7,6 +7,7 @@
 #ifndef FERRY_HOST_PROGRAM_H
 #define FERRY_HOST_PROGRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <ferry/ferry.h>
@@ -72,5 +73,7 @@ bool program_stack_fits(const struct program *program, uint64_t stack_bytes, cha
  * symbols. See image_symbolize. */
 void program_symbolize(const struct program *program, struct guest_addr addr, char *text,
                        size_t bytes);
+/* Whether the address is in its loader; *linked: the address that the loader's file has for it. */
+bool program_in_loader(const struct program *program, struct guest_addr addr, uint64_t *linked);
 
 #endif

@@ -7,27 +7,79 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ipc/link.h"
 #include "ipc/queue.h"
 #include "lib/rlimits.h"
 #include "linux/vm_linux.h"
 
-/* " at rip 0x401234 (main+0x1f)" */
+#define SYMBOL_MAX     200
+#define FILE_SHOWN_MAX 64
+#define THREAD_MAX     48
+
+/* The last part of a path, fit to print. */
+static void put_file_name(const char *path, char name[FILE_SHOWN_MAX + 1])
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(name, FILE_SHOWN_MAX + 1, "%s", slash ? slash + 1 : path);
+    for (char *p = name; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+}
+
+/* Code of a file beside the program's own: the name of the file, the address there, and the function
+ * if there are symbols. */
+static bool describe_file(struct ferry_vm *vm, char symbol[SYMBOL_MAX],
+                          char name[FILE_SHOWN_MAX + 1], uint64_t *linked)
+{
+    struct guest_addr rip = guest_addr(vm->exit.rip);
+    struct image_source source;
+    const char *path;
+    uint64_t offset;
+
+    if (program_in_loader(&vm->program, rip, linked)) {
+        put_file_name(vm->program.loader->path, name);
+        return true;
+    }
+    if (linux_code_at(vm->personality, rip, &source, &offset, &path) < 0)
+        return false;
+    put_file_name(path, name);
+    int result = image_symbolize_file(&source, offset, linked, symbol, SYMBOL_MAX);
+    close(source.fd);
+    return result == 0;
+}
+
+/* "rip 0x401234 (main+0x1f)", "rip 0x20009f2e0 (memcpy+0x1c in libc.so.6+0x9f2e0)" */
 static void describe_rip(struct ferry_vm *vm, char *text, size_t bytes)
 {
-    char symbol[200] = "";
+    char symbol[SYMBOL_MAX] = "", name[FILE_SHOWN_MAX + 1];
+    uint64_t linked;
+    size_t used = (size_t)snprintf(text, bytes, "rip 0x%" PRIx64, vm->exit.rip);
 
     program_symbolize(&vm->program, guest_addr(vm->exit.rip), symbol, sizeof symbol);
-    if (symbol[0])
-        snprintf(text, bytes, "rip 0x%" PRIx64 " (%s)", vm->exit.rip, symbol);
-    else
-        snprintf(text, bytes, "rip 0x%" PRIx64, vm->exit.rip);
+    if (describe_file(vm, symbol, name, &linked))
+        snprintf(text + used, bytes - used, " (%s%s%s+0x%" PRIx64 ")", symbol,
+                 symbol[0] ? " in " : "", name, linked);
+    else if (symbol[0])
+        snprintf(text + used, bytes - used, " (%s)", symbol);
+}
+
+/* " in thread 5 'worker'" */
+static void describe_thread(const struct ferry_vm *vm, char *text, size_t bytes)
+{
+    const struct linux_thread *thread = vm->served ? vm->served->runs : NULL;
+    char which[THREAD_MAX] = "";
+
+    if (thread)
+        linux_describe_thread(vm->personality, thread, which, sizeof which);
+    snprintf(text, bytes, "%s%s", which[0] ? " in " : "", which);
 }
 
 void report_fault(struct ferry_vm *vm, const struct fault *fault)
 {
-    char rip[232];
+    char rip[SYMBOL_MAX + FILE_SHOWN_MAX + 64], thread[THREAD_MAX + 4], *text = vm->exit.text;
 
     vm->exit.rip = fault->rip;
     vm->exit.address_known = fault->address_known;
@@ -36,8 +88,11 @@ void report_fault(struct ferry_vm *vm, const struct fault *fault)
     vm->exit.signo = fault->info.signo;
     vm->exit.status = 128 + fault->info.signo;
     describe_rip(vm, rip, sizeof rip);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "crashed by SIG%s at %s: %s",
-             sigabbrev_np(fault->info.signo), rip, fault->why);
+    describe_thread(vm, thread, sizeof thread);
+    snprintf(text, sizeof vm->exit.text, "crashed by SIG%s at %s%s",
+             sigabbrev_np(fault->info.signo), rip, thread);
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof vm->exit.text - used, ": %s", fault->why);
 }
 
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why)

@@ -300,10 +300,11 @@ struct ferry_vm_exit {
     uint64_t rip; /* for CRASH */
     bool address_known;
     uint64_t address; /* for CRASH: what was touched */
-    /* One line for people: how it ended; for a crash the signal, RIP, symbol
-     * and offset, and which page of which message it had no right to; if it failed, also the last
-     * thing it was refused (a file, memory, a thread), with the option of the command that
-     * allows it. Names that the program gave are cut and without control characters. */
+    /* One line for people: how it ended; for a crash the signal, RIP, function and offset, for a
+     * library's code its name and the address there, the thread if there are several, and which page
+     * of which message it had no right to; if it failed, also the last thing it was refused (a file,
+     * memory, a thread), with the option of the command that allows it. Names that the program gave
+     * are cut and without control characters. */
     char text[512];
 };
 

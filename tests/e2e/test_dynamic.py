@@ -3,6 +3,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,44 @@ int main(int argc, char **argv)
 # The file system of the host, read-only, so that the libraries are where they are for processes.
 SEEN = ["--ro", "/"]
 
+
+# Crashes in a function of a library that it names: one that is loaded with it, or (dlopen) later.
+CRASH = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static void *crash(void *name)
+{
+    void *library = dlopen(name, RTLD_NOW);
+    void (*function)(char *) = (void (*)(char *))dlsym(library, "write_there");
+
+    pthread_setname_np(pthread_self(), "writer");
+    function(NULL);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+
+    if (argc < 2)
+        puts((char *)8); /* the C library reads from there */
+    pthread_create(&thread, NULL, crash, argv[1]);
+    pthread_join(thread, NULL);
+    return 0;
+}
+"""
+
+LIBRARY = r"""
+void write_there(char *to);
+void write_there(char *to)
+{
+    *(volatile char *)to = 1;
+}
+"""
 
 class Compared(FerryTest):
     def setUp(self):
@@ -136,6 +175,36 @@ class Libraries(Compared):
         shutil.copy(library, name)  # by the name that the loader looks for
         options = ["--ro", self.directory.name, "--env", f"LD_LIBRARY_PATH={self.directory.name}"]
         self.assertEqual(self.mapped(*options), [name])
+
+    def test_a_crash_names_library_and_symbol(self):
+        program, library = self.path("crash"), self.path("libwriter.so.1")
+        flags = ("-w", "-x", "c", "-", "-o")
+        subprocess.run(["gcc", *flags, library, "-shared", "-fPIC"], input=LIBRARY.encode(), check=True)
+        subprocess.run(["gcc", *flags, program], input=CRASH.encode(), check=True)
+        nm = subprocess.run(["nm", library], capture_output=True, check=True).stdout.decode()
+        linked = next(int(line.split()[0], 16) for line in nm.splitlines() if line.endswith(" write_there"))
+        result = ferry("run", *SEEN, program, library)
+        self.assertEqual(result.status, 139)
+        place = re.search(
+            r"SIGSEGV at rip 0x[0-9a-f]+ \(write_there\+0x([0-9a-f]+) in libwriter\.so\.1\+0x([0-9a-f]+)\)"
+            r" in thread 3 'writer': wrote to 0x0,", result.errors)
+        self.assertIsNotNone(place, result.errors)
+        self.assertEqual(int(place[2], 16) - int(place[1], 16), linked)
+        result = ferry("run", *SEEN, program)
+        self.assertRegex(result.errors, r"SIGSEGV at rip 0x[0-9a-f]+ \((\w+\+0x[0-9a-f]+ in )?libc\.so\.6\+0x[0-9a-f]+\)")
+
+    def test_a_library_that_is_not_what_it_was(self):
+        """Its name on the disk says nothing about other bytes in memory."""
+        program, library = self.path("crash"), self.path("libwriter.so.1")
+        flags = ("-w", "-x", "c", "-", "-o")
+        subprocess.run(["gcc", *flags, library, "-shared", "-fPIC"], input=LIBRARY.encode(), check=True)
+        source = CRASH.replace("function(NULL);", 'rename("/rw/other", "/rw/libwriter.so.1"); function(NULL);')
+        source = source.replace("/rw", self.directory.name)
+        subprocess.run(["gcc", *flags, program], input=source.encode(), check=True)
+        self.file("other", "not a library " * 2000)
+        result = ferry("run", *SEEN, "--rw", self.directory.name, program, library)
+        self.assertEqual(result.status, 139)
+        self.assertRegex(result.errors, r"SIGSEGV at rip 0x[0-9a-f]+ in thread 3 'writer': wrote to 0x0,")
 
 
 class Scripts(Compared):

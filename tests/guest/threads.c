@@ -230,6 +230,13 @@ static void *exit_all(void *arg)
     exit(9);
 }
 
+static void *crash_by_name(void *arg)
+{
+    pthread_setname_np(pthread_self(), "wor\033ker's");
+    *(volatile int *)arg = 1;
+    return NULL;
+}
+
 /* A thread that is not the first begins another program, which finds itself alone. */
 static void *execute(void *program)
 {
@@ -394,6 +401,8 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "crash") == 0) {
         occupy();
         *(volatile int *)NULL = 1;
+    } else if (strcmp(what, "crash-named") == 0) {
+        pthread_join(start(crash_by_name, NULL), NULL);
     } else if (strcmp(what, "stop") == 0) {
         occupy();
         write(1, "!", 1);

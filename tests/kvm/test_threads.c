@@ -105,6 +105,15 @@ static void crash_of_one_is_the_end_of_all(void **state)
     assert_true(world->exit[0].address_known);
 }
 
+static void a_crash_names_its_thread(void **state)
+{
+    struct world *world = *state;
+
+    end_of_all(world, "crash-named");
+    assert_int_equal(world->exit[0].how, FERRY_ENDED_CRASH);
+    assert_non_null(strstr(world->exit[0].text, ") in thread 3 'wor?ker?s': wrote to 0x0"));
+}
+
 static void a_new_program_begins_with_one_thread(void **state)
 {
     struct world *world = *state;
@@ -192,6 +201,7 @@ int main(void)
         kvm_test(the_last_thread_ends_the_program),
         kvm_test(exit_of_one_is_the_end_of_all),
         kvm_test(crash_of_one_is_the_end_of_all),
+        kvm_test(a_crash_names_its_thread),
         kvm_test(a_new_program_begins_with_one_thread),
         kvm_test(memory_and_descriptors_go_while_calls_use_them),
         kvm_test(memory_is_replaced_while_a_thread_uses_it),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,68 @@ static void test_no_symbols(void **state)
         expect_symbol(image, TEXT + 0x1100, "");
         expect_symbol(image, TEXT + 0x1100, "");
         image_close(image);
+    }
+}
+
+/* ---- files that are not run, such as libraries ------------------------------ */
+
+static int symbolize(const struct elf *elf, uint64_t offset, uint64_t *linked, char text[64])
+{
+    int fd = memfd_create("library", MFD_CLOEXEC);
+    struct image_source source;
+    int result;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, elf->byte, elf->bytes), (ssize_t)elf->bytes);
+    assert_int_equal(image_source_take(fd, "library", &source, NULL), 0);
+    result = image_symbolize_file(&source, offset, linked, text, 64);
+    close(source.fd);
+    return result;
+}
+
+static void test_libraries(void **state)
+{
+    struct elf elf = make_elf();
+    uint64_t linked = 0;
+    char text[64];
+
+    (void)state;
+    assert_int_equal(symbolize(&elf, 0x1105, &linked, text), 0);
+    assert_int_equal(linked, TEXT + 0x1105);
+    assert_string_equal(text, "alpha+0x5");
+    assert_int_equal(symbolize(&elf, 0x10ff, &linked, text), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(symbolize(&elf, 0x1900, &linked, text), -ENOEXEC); /* data */
+    elf.ehdr.e_shnum = 0;
+    assert_int_equal(symbolize(&elf, 0x1105, &linked, text), 0);
+    assert_string_equal(text, "");
+    elf.ehdr.e_phnum = UINT16_MAX;
+    assert_int_equal(symbolize(&elf, 0x1105, &linked, text), -ENOEXEC);
+    elf = make_elf();
+    elf.phdr[0].p_vaddr = UINT64_MAX - 1;
+    assert_int_equal(symbolize(&elf, 0x1105, &linked, text), -ENOEXEC);
+    elf = make_elf();
+    elf.bytes = 40;
+    assert_int_equal(symbolize(&elf, 0, &linked, text), -ENOEXEC);
+}
+
+/* Whatever is damaged, an answer comes, and what it says is fit to print. */
+static void test_damaged_libraries(void **state)
+{
+    const struct elf whole = make_elf();
+
+    (void)state;
+    srand(1);
+    for (int round = 0; round < 1000; round++) {
+        struct elf elf = whole;
+        uint64_t linked;
+        char text[64];
+
+        for (int i = 0; i < 1 + round % 8; i++)
+            elf.byte[(unsigned)rand() % DYNS] = (uint8_t)rand();
+        symbolize(&elf, (unsigned)rand() % FILE_BYTES, &linked, text);
+        for (const char *p = text; *p; p++)
+            assert_in_range(*p, ' ', '~');
     }
 }
 
@@ -242,8 +305,9 @@ static int remove_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_symbols),        cmocka_unit_test(test_symbol_ends_with_segment),
-        cmocka_unit_test(test_no_symbols),     cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_symbols),           cmocka_unit_test(test_symbol_ends_with_segment),
+        cmocka_unit_test(test_no_symbols),        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_damaged_libraries), cmocka_unit_test(test_programs),
         cmocka_unit_test(test_program_symbol),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_all);

@@ -28,6 +28,8 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
+int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
+                         struct image_source *out, uint64_t *offset, const char **path);
 
 static struct ferry_engine *engine;
 static struct ferry_vm *vm_a, *vm_b;
@@ -78,6 +80,17 @@ void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size
     (void)addr;
     assert_true(bytes > 0);
     text[0] = '\0';
+}
+
+int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
+                         struct image_source *out, uint64_t *offset, const char **path)
+{
+    (void)state;
+    (void)addr;
+    (void)out;
+    (void)offset;
+    (void)path;
+    return -ENOENT;
 }
 
 static int setup(void **state)
