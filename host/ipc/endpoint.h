@@ -107,9 +107,10 @@ struct endpoint {
     const struct endpoint_waits *waits; /* of vm; NULL: only one thread ever acts for it */
     uint16_t index;                     /* its number in the ledger */
     uint16_t id;                        /* its number for peers; 0: the host */
-    uint32_t generation;
+    atomic_uint generation; /* of the program it runs; this and `image` change with it */
     char name[FERRY_NAME_BYTES];
-    struct image *image; /* the image it runs, held by the VM; NULL: the host */
+    struct image *image; /* the image it runs, held by the VM; NULL: the host. Under the exchange's
+                            lock */
 
     struct window window;
     char *receive_buffers; /* FERRY_TOKENS of FERRY_COPY_BYTES each */

@@ -209,6 +209,17 @@ static uint64_t stack_bytes(const struct linux_state *state)
     return max_u64(min_u64(bytes, page_down(state->memory_bytes / 2)), STACK_LEAST);
 }
 
+/* A signal that comes meanwhile is the next program's. */
+static int replace(struct linux_state *state, const struct vm_exec *exec)
+{
+    int result;
+
+    state->thread->signals.patient = true;
+    result = vm_exec(state->vm, state->thread->call->cpu, exec);
+    state->thread->signals.patient = false;
+    return result;
+}
+
 static int64_t run(struct linux_state *state, const struct target *target, const struct words *args,
                    const struct words *env)
 {
@@ -226,7 +237,7 @@ static int64_t run(struct linux_state *state, const struct target *target, const
     int result = image_source_take(target->fd, target->name, &source, NULL);
 
     if (!result)
-        result = vm_exec(state->vm, call->cpu, &exec);
+        result = replace(state, &exec);
     if (result < 0)
         return result;
     if (result > 0) {

@@ -31,4 +31,10 @@ void identity_begin(struct ferry_vm *vm);
  * is mapped now, so the guest goes on; or the VM is being stopped. */
 bool identity_show(struct ferry_vm *vm, struct guest_addr addr);
 
+/* On the VM's thread, which is its only one: it runs another program from now on. That has a new
+ * generation, by which its messages are told from those of the program before, all of which were
+ * sent. The tables of its peers show the new one; if a guest has looked at its table, that takes
+ * reading the whole file. */
+void identity_change(struct ferry_vm *vm, struct image *image);
+
 #endif

@@ -31,7 +31,7 @@ struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
     struct program program;
-    struct image *image; /* of the program that it was made with, with a reference: for peers */
+    struct image *image; /* of the program that it runs, with a reference: for peers */
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];

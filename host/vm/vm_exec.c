@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "ipc/drain.h"
 #include "linux/vm_linux.h"
+#include "stream/stream.h"
+#include "vm/identity.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
 
@@ -70,6 +73,14 @@ static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exe
     return result;
 }
 
+/* What the program before sent and wrote goes out as its own: waits for room as a write does. */
+static int send_written(struct ferry_vm *vm)
+{
+    int result = drain_all(vm->endpoint);
+
+    return result < 0 ? result : stream_finish(vm->endpoint->byte_stream);
+}
+
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
     struct program next;
@@ -82,6 +93,8 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     if (!result)
         result = vm_end_others(vm, cpu);
     if (!result)
+        result = send_written(vm);
+    if (!result)
         result = space_clear(&vm->space, program_unshared_bytes(&vm->program));
     if (result) {
         program_close(&next);
@@ -89,6 +102,7 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     }
     program_close(&vm->program);
     vm->program = next;
+    identity_change(vm, next.image);
     vm->stack_bytes = exec->stack_bytes;
     linux_begin(vm->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;

@@ -222,6 +222,22 @@ _Static_assert(sizeof((struct ferry_identity *)0)->name == FERRY_NAME_BYTES &&
                    sizeof((struct ferry_identity *)0)->digest == FERRY_DIGEST_BYTES,
                "ferry.h and control.h know names and digests of one length");
 
+/* The generation is that of the program whose image it is. The image is held; NULL: there is none. */
+static struct image *image_of(const struct endpoint *peer, uint32_t *generation)
+{
+    struct lock *lock = &peer->exchange->lock;
+    struct image *image = NULL;
+
+    lock_take(lock);
+    *generation = peer->generation;
+    if (peer->vm && peer->image) {
+        image = peer->image;
+        images_hold(&peer->vm->engine->images, image);
+    }
+    lock_drop(lock);
+    return image;
+}
+
 int ferry_link_peer_sized(struct ferry_link *link, struct ferry_identity *out, size_t out_bytes)
 {
     const struct endpoint *peer = host_end_peer(link);
@@ -232,8 +248,11 @@ int ferry_link_peer_sized(struct ferry_link *link, struct ferry_identity *out, s
         return result;
     memcpy(identity.name, peer->name, sizeof identity.name);
     if (link_enter(link)) { /* else its VM is being destroyed, and the image with it */
-        if (peer->image && await_digest(link, peer->image))
-            memcpy(identity.digest, peer->image->digest, sizeof identity.digest);
+        struct image *image = image_of(peer, &identity.generation);
+        if (image && await_digest(link, image))
+            memcpy(identity.digest, image->digest, sizeof identity.digest);
+        if (image)
+            images_release(&peer->vm->engine->images, image);
         link_leave(link);
     }
     sized_give(out, out_bytes, &identity, sizeof identity);

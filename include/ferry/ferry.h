@@ -433,9 +433,11 @@ static inline void ferry_link_stats(struct ferry_link *link, struct ferry_link_s
  * src and src_generation of its messages (claims 7, 14). */
 struct ferry_identity {
     uint16_t id;
-    uint32_t generation; /* tells this VM from an earlier one with the same id */
+    /* Tells this VM from an earlier one with the same id, and its program from the one before an
+     * execve: a message carries that of the program which sent it. */
+    uint32_t generation;
     char name[32];
-    /* SHA-256 of the file it was made to run, as it was then: of the interpreter, if that is a
+    /* SHA-256 of the file that it runs now, as it was when it began: of the interpreter, if that is a
      * script; without loader, libraries and arguments. All zeros: more than 256 KiB of that file are
      * not loaded, such as debugging information, and the file was changed before anybody asked. */
     uint8_t digest[32];

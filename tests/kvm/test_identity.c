@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../until.h"
+
 /* Minutes of hashing. It is not larger, since Ferry takes as many addresses as a program file has
  * bytes, and the thread sanitizer leaves a process few: of 1 TiB they sometimes are no hole. */
 #define HUGE_FILE (1ull << 36)
@@ -140,6 +142,78 @@ static void the_table_cannot_be_written(void **state)
     world_expect_ok(world, b);
 }
 
+/* A VM that runs a program of the directory of guests, and may see the others. */
+static int add_seeing(struct world *world, const char *name, char *const argv[])
+{
+    const char *const seen[] = {getenv("FERRY_TEST_GUESTS"), NULL};
+    struct ferry_error err;
+    char path[512];
+    const struct ferry_vm_config config = {.name = name,
+                                           .program = guest_path(argv[0], path),
+                                           .argv = argv,
+                                           .read_only_dirs = seen,
+                                           .stderr_fd = world->stderr_fd};
+
+    if (ferry_vm_create(world->engine, &config, &world->vm[world->count], &err) < 0)
+        fail_msg("%s", err.text);
+    return world->count++;
+}
+
+/* The next message carries this text, and was sent by a program of this generation. */
+static void expect_sent(struct ferry_link *link, const char *text, uint32_t generation)
+{
+    struct ferry_message message;
+
+    assert_int_equal(ferry_link_recv(link, PATIENCE, &message), 0);
+    assert_int_equal(message.bytes, strlen(text));
+    assert_memory_equal(ferry_message_data(&message), text, message.bytes);
+    assert_int_equal(message.src_generation, generation);
+    if (message.mode != FERRY_INLINE)
+        ferry_link_release(link, message.token);
+}
+
+static void expect_digest(const struct ferry_identity *identity, const char *hex)
+{
+    char line[65];
+
+    for (size_t i = 0; i < 32; i++)
+        snprintf(line + 2 * i, 3, "%02x", identity->digest[i]);
+    assert_string_equal(line, hex);
+}
+
+/* Whoever asks is told of the program that runs now, and each message of the one that sent it. */
+static void another_program_is_another_identity(void **state)
+{
+    struct world *world = *state;
+    char first[512], next[512], before[65], after[65], line[128];
+    char *const argv[] = {(char *)"exec_identity", next, NULL};
+    struct ferry_message go = {.mode = FERRY_INLINE, .data = "!line\nnext\n", .bytes = 11};
+    struct ferry_identity was, is;
+
+    digest_of(guest_path("exec_identity", first), before);
+    digest_of(guest_path("first_line", next), after);
+    int a = add_seeing(world, "a", argv), b = world_add(world, "b", "peers", "twice", NULL);
+    struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
+    world_link(world, a, b);
+    ferry_link_peer(out, &was);
+    world_start(world);
+    expect_sent(out, "first\n", was.generation);
+    snprintf(line, sizeof line, "1 a %s\n", before);
+    until(strstr(world_said(world), line));
+    assert_int_equal(ferry_link_send(in, &go, PATIENCE), 0);
+    ferry_link_hangup(in);
+    expect_sent(out, "last\n", was.generation);
+    until((ferry_link_peer(out, &is), is.generation != was.generation));
+    expect_digest(&was, before);
+    expect_digest(&is, after);
+    expect_sent(out, "next\n", is.generation);
+    world_wait(world);
+    world_expect_ok(world, a);
+    world_expect_ok(world, b);
+    snprintf(line, sizeof line, "1 a %s\n", after);
+    assert_non_null(strstr(world_said(world), line));
+}
+
 /* The file is overwritten in place, with as many bytes, between making the VM and the question;
  * a VM made afterwards runs, and shows, the new ones. */
 static void replaced_in_place(void **state)
@@ -258,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kvm_test(a_guest_sees_its_peers),
         kvm_test(a_dead_peer_keeps_its_digest),
+        kvm_test(another_program_is_another_identity),
         kvm_test(the_table_cannot_be_written),
         kvm_test(replaced_in_place),
         kvm_test(who_does_not_ask_pays_nothing),
