@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the lists of what a view shows of a whole system: the files that programs look for, and none
- * that tell of this machine or its users. ferry(1) prints them. */
+ * that tell of this machine or its users. ferry(1) lists them; scripts/check-docs compares the two. */
 #include <string.h>
 
 #include "linux/mounts.h"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""scripts/check-docs finds a file that programs are shown and ferry(1) does not list, and the reverse."""
+
+import importlib.util
+import os
+import sys
+import unittest
+from importlib.machinery import SourceFileLoader
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.join(HERE, "../..")
+sys.path.append(os.path.join(HERE, ".."))
+import tap  # noqa: E402
+
+
+def load():
+    loader = SourceFileLoader("docs", os.path.join(TOP, "scripts/check-docs"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("docs", loader))
+    loader.exec_module(module)
+    return module
+
+
+docs = load()
+
+
+def read(name):
+    with open(os.path.join(TOP, name), encoding="utf-8") as file:
+        return file.read()
+
+
+class Shown(unittest.TestCase):
+    def setUp(self):
+        self.code, self.manual = read("host/linux/shown.c"), read("man/ferry.1")
+
+    def test_the_lists_are_one(self):
+        self.assertEqual(docs.compare_shown(self.code, self.manual), [])
+        self.assertGreater(len(docs.shown_by_code(self.code)), 80)
+
+    def test_more_in_the_code(self):
+        for old, new in (('"/etc/magic",', '"/etc/magic", "/etc/shadow",'), ('"/var/lib/texmf"', '"/var/lib/x"'),
+                         ('"/bin", ', '"/bin", "/opt", ')):
+            with self.subTest(new):
+                self.assertIn(old, self.code)
+                added = new.split('"')[-2]
+                said = docs.compare_shown(self.code.replace(old, new), self.manual)
+                self.assertIn(f"man/ferry.1 does not list {added}, which shown.c shows", said)
+
+    def test_more_in_the_manual(self):
+        for old, new in ((", magic ,", ", magic , shadow ,"), ("/usr ,", "/usr , /opt ,"), ("aspell ,", "aspell , x ,")):
+            with self.subTest(new):
+                self.assertIn(old, self.manual)
+                self.assertEqual(len(docs.compare_shown(self.code, self.manual.replace(old, new))), 1)
+
+
+if __name__ == "__main__":
+    tap.main()
