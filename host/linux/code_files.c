@@ -99,6 +99,8 @@ int linux_code_at(struct linux_state *state, struct guest_addr addr, struct imag
                  : -ENOENT;
     if (!result)
         result = (int)found_open(state, &found);
+    if (result >= 0 && !found_is_public(&found, S_IROTH))
+        result = -EACCES;
     if (result >= 0 && !same_bytes(state, addr.value, found.fd, *offset))
         result = -ESTALE;
     if (result >= 0) {

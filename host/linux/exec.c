@@ -37,6 +37,8 @@ int found_source(struct linux_state *state, struct found *found)
     result = found_open(state, found);
     if (result < 0)
         return (int)result;
+    if (!found_is_public(found, S_IROTH | S_IXOTH)) /* its mode was changed meanwhile */
+        return -EACCES;
     if (!found->local)
         return copy_of(state, found);
     result = found->fd;

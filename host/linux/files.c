@@ -120,11 +120,11 @@ int64_t found_open(struct linux_state *state, struct found *found)
 {
     int64_t opened = host_open(state, found->local, found->fd, O_RDONLY);
 
-    if (opened >= 0 && found->local) {
-        close(found->fd);
-        found->fd = (int)opened;
-    }
-    return opened;
+    if (opened < 0 || !found->local)
+        return opened;
+    close(found->fd);
+    found->fd = (int)opened;
+    return fstat(found->fd, &found->stat) ? -errno : opened;
 }
 
 /* The descriptor that was found becomes the file's. */
@@ -150,6 +150,9 @@ static int64_t open_inside(struct linux_state *state, struct found *found, uint6
     opened = found_open(state, found);
     if (opened < 0)
         return opened;
+    /* Again: its mode may have changed meanwhile, and opening it may have waited for a lease. */
+    if (!(flags & O_PATH) && !found_is_public(found, S_IROTH))
+        return -EACCES;
     if (S_ISDIR(found->stat.st_mode))
         like.kind = FILE_DIRECTORY;
     like.path = strdup(found->text);

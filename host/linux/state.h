@@ -381,8 +381,8 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
 
 /* ---- files.c ------------------------------------------------------------- */
 
-/* Opens the file that was found for reading, if its file system always answers; else the descriptor
- * remains the O_PATH one. A negative errno: it still does. */
+/* Opens the file that was found for reading, if its file system always answers, and looks at it
+ * again; else the descriptor remains the O_PATH one. A negative errno. */
 int64_t found_open(struct linux_state *state, struct found *found);
 
 /* ---- code_files.c -------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "linux/host_file.h"
 #include "linux/mounts.h"
 
 static int64_t open_name(struct ferry_vm *vm, const char *name)
@@ -516,6 +517,118 @@ static void test_names_that_change(void **state)
     linux_vm_destroy(vm);
 }
 
+/* ---- modes that change ---------------------------------------------------- */
+
+/* A file that is closed to others when it is about to be opened; NULL: none. */
+static const char *closed_before_open;
+
+int64_t __real_host_file_call(struct linux_state *state, bool local, struct host_call *call);
+int64_t __wrap_host_file_call(struct linux_state *state, bool local, struct host_call *call);
+
+int64_t __wrap_host_file_call(struct linux_state *state, bool local, struct host_call *call)
+{
+    if (closed_before_open && call->op == HOST_OPEN)
+        assert_int_equal(chmod(closed_before_open, 0600), 0);
+    return __real_host_file_call(state, local, call);
+}
+
+/* A directory in the system, which only root can make; NULL: the test is skipped. */
+static const char *make_in_system(struct tree *tree)
+{
+    snprintf(tree->top, sizeof(tree->top), "/usr/local/ferry-test-XXXXXX");
+    if (!mkdtemp(tree->top)) {
+        skip();
+        return NULL;
+    }
+    assert_int_equal(chmod(tree->top, 0755), 0);
+    return tree->top;
+}
+
+static void remove_tree(const struct tree *tree)
+{
+    assert_int_equal(nftw(tree->top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void test_closed_while_it_is_opened(void **state)
+{
+    char path[2 * PATH_MAX];
+    struct tree tree;
+    struct ferry_vm *vm;
+
+    (void)state;
+    if (!make_in_system(&tree))
+        return;
+    put_file(&tree, "file", "secret");
+    snprintf(path, sizeof(path), "%s/file", tree.top);
+    vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
+    assert_string_equal(content(vm, path), "secret");
+    closed_before_open = path;
+    assert_int_equal(open_name(vm, path), -EACCES);
+    closed_before_open = NULL;
+    linux_vm_destroy(vm);
+    remove_tree(&tree);
+}
+
+/* "here" is in turn one that others may read, and one that they may not. */
+static void assert_never_secret(const struct tree *tree, const char *name)
+{
+    struct swap swapped = {.tree = tree};
+    unsigned seen = 0, refused = 0;
+    pthread_t thread;
+    struct ferry_vm *vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
+
+    assert_int_equal(pthread_create(&thread, NULL, swap, &swapped), 0);
+    for (int i = 0; i < 1000000 && (seen < 200 || refused < 200); i++) {
+        int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, at(tree, name)), O_RDONLY);
+
+        if (fd < 0) {
+            assert_true(fd == -EACCES || fd == -ENOENT);
+            refused++;
+            continue;
+        }
+        assert_int_equal(CALL(vm, read, (uint64_t)fd, SCRATCH + PAGE, 100), 6);
+        assert_memory_equal(guest(vm, SCRATCH + PAGE), "public", 6);
+        assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+        seen++;
+    }
+    atomic_store(&swapped.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(seen && refused);
+    linux_vm_destroy(vm);
+}
+
+static void test_secrets_that_change_places(void **state)
+{
+    struct tree tree;
+
+    (void)state;
+    if (!make_in_system(&tree))
+        return;
+    assert_int_equal(mkdir(at(&tree, "open"), 0755), 0);
+    put_file(&tree, "open/here", "public");
+    put_file(&tree, "open/there", "secret");
+    assert_int_equal(chmod(at(&tree, "open/there"), 0600), 0);
+    assert_never_secret(&tree, "open/here");
+    /* A link to it. */
+    put_file(&tree, "open/here", "public");
+    assert_int_equal(chmod(at(&tree, "open/here"), 0644), 0);
+    assert_int_equal(remove(at(&tree, "open/there")), 0);
+    put_file(&tree, "secret", "secret");
+    assert_int_equal(chmod(at(&tree, "secret"), 0600), 0);
+    put_link(&tree, "open/there", "../secret");
+    assert_never_secret(&tree, "open/here");
+    /* A directory that only its mode protects. */
+    assert_int_equal(remove(at(&tree, "open/here")), 0);
+    assert_int_equal(remove(at(&tree, "open/there")), 0);
+    assert_int_equal(mkdir(at(&tree, "open/here"), 0755), 0);
+    assert_int_equal(mkdir(at(&tree, "open/there"), 0755), 0);
+    put_file(&tree, "open/here/file", "public");
+    put_file(&tree, "open/there/file", "secret");
+    assert_int_equal(chmod(at(&tree, "open/there"), 0700), 0);
+    assert_never_secret(&tree, "open/here/file");
+    remove_tree(&tree);
+}
+
 /* Of the system only what others may read: planted where others could otherwise look, as root. */
 static void test_others(void **state)
 {
@@ -574,6 +687,8 @@ int main(void)
         TEST(test_links_are_bounded),
         TEST(test_names_that_change),
         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_closed_while_it_is_opened),
+        cmocka_unit_test(test_secrets_that_change_places),
     };
 
     return cmocka_run_group_tests_name("linux view", tests, NULL, NULL);
