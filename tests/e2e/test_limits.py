@@ -5,7 +5,23 @@ import os
 import resource
 import subprocess
 
-from harness import FERRY, KIB, MIB, PATIENCE, FerryTest, Result, box, main
+from harness import FERRY, KIB, MIB, PATIENCE, FerryTest, Result, box, guest, main
+
+class Memory(FerryTest):
+    def test_many_threads_at_once(self):
+        """What the command takes at most, beside what it takes for a program that takes nothing."""
+        limit, peaks = 160 * MIB, []
+        for command in (("memory", "8"), ("memory", "0")):
+            child = subprocess.Popen(
+                [FERRY, "run", f"--mem={limit}", guest("greedy_threads"), *command],
+                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            peaks.append(usage.ru_maxrss * KIB)
+        self.assertGreater(peaks[0], limit // 2)
+        self.assertLess(peaks[0], limit + peaks[1])
+
 
 class Limits(FerryTest):
     def run_under(self, limit, value, *command, prefix=()):

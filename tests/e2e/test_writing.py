@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from harness import FERRY, PATIENCE, FerryTest, box, ferry, main
+from harness import FERRY, PATIENCE, FerryTest, box, ferry, guest, main
 
 # Without rights over the mounts, in a name space in which no other can be made.
 POWERLESS = (
@@ -48,6 +48,14 @@ class Writing(FerryTest):
 
     def tearDown(self):
         self.scratch.cleanup()
+
+    def test_limits_hold_for_many_threads_at_once(self):
+        limit = 2 << 20
+        result = ferry("run", f"--rw={self.rw}", f"--rw-limit={limit}", guest("greedy_threads"), "files", "12", self.rw)
+        self.assert_ends(result, 0)
+        sizes = [os.stat(f"{self.rw}/{name}").st_size for name in os.listdir(self.rw)]
+        self.assertLessEqual(sum(sizes) + 4096 * len(sizes), limit)
+        self.assertGreater(sum(sizes) + 4096 * len(sizes), limit - 32 * 1024)
 
     def test_reaches_the_host(self):
         result = shell(f"echo one > {self.rw}/a; echo two >> {self.rw}/a", f"--rw={self.rw}")
