@@ -2,10 +2,12 @@
 /*
  * What a whole command takes that does nothing, `busybox true`, from its start until it
  * was waited for: as a process, in a sandbox of bubblewrap where that is there, and in a VM. Of
- * each the time by the clock and the processor's, which what else runs disturbs less.
+ * each the time by the clock and the processor's, which what else runs disturbs less. Then
+ * dynamic programs of the distribution: `true` beside the static one, and Python beside the process.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,11 +109,8 @@ static char *find_sandbox(char *const *program)
     return NULL;
 }
 
-void start_commands(struct bench *bench)
+static void compare_nothing(struct bench *bench, char *ferry, char *busybox)
 {
-    if (!bench_wants(bench, PART, "command") && !bench_wants(bench, PART, "command, processor"))
-        return;
-    char *busybox = g_find_program_in_path("busybox"), *ferry = bench_command(bench);
     char *process[] = {busybox, "true", NULL};
     char *bwrap = busybox ? find_sandbox(process) : NULL;
     char *sandbox[] = {bwrap, "--ro-bind", "/", "/", "--unshare-all", busybox, "true", NULL};
@@ -129,6 +128,58 @@ void start_commands(struct bench *bench)
         bench_compare(bench, &comparison, ways, sizeof(ways) / sizeof(*ways));
     }
     g_free(bwrap);
+}
+
+/* A program of the distribution, not what somebody put before it in PATH; NULL if it is not there. */
+static char *installed(char *path)
+{
+    return access(path, X_OK) == 0 ? path : NULL;
+}
+
+static void compare_true(struct bench *bench, char *ferry, char *busybox)
+{
+    static const char *const label = "dynamic true", *const name = "a static one in a VM";
+    char *program = installed("/usr/bin/true");
+    char *process[] = {program, NULL};
+    char *fixed[] = {busybox ? ferry : NULL, "run", busybox, "true", NULL};
+    char *dynamic[] = {program ? ferry : NULL, "run", program, NULL};
+    const struct command commands[] = {{.argv = process}, {.argv = fixed}, {.argv = dynamic}};
+    const struct way ways[] = {{PROCESS, run_command, &commands[0]},
+                               {name, run_command, &commands[1]},
+                               {VM, run_command, &commands[2]}};
+    const struct comparison comparison = {PART, label, 1, "ms", true};
+
+    bench_compare(bench, &comparison, ways, sizeof(ways) / sizeof(*ways));
+    double above = bench_median(bench, PART, label, VM) - bench_median(bench, PART, label, name);
+    if (!isnan(above))
+        bench_figure(bench, PART, "dynamic true above a static one", above, "ms");
+}
+
+static void compare_python(struct bench *bench, char *ferry)
+{
+    static const char *const label = "python3 print(1)";
+    char *program = installed("/usr/bin/python3");
+    char *process[] = {program, "-c", "print(1)", NULL};
+    char *vm[] = {program ? ferry : NULL, "run", program, "-c", "print(1)", NULL};
+    const struct command commands[] = {{.argv = process}, {.argv = vm}};
+    const struct way ways[] = {{PROCESS, run_command, &commands[0]},
+                               {VM, run_command, &commands[1]}};
+    const struct comparison comparison = {PART, label, 1, "ms", true};
+
+    bench_compare(bench, &comparison, ways, sizeof(ways) / sizeof(*ways));
+    double ratio = bench_median(bench, PART, label, VM) / bench_median(bench, PART, label, PROCESS);
+    if (!isnan(ratio))
+        bench_figure(bench, PART, "python3, ferry run / process", ratio, "x");
+}
+
+void start_commands(struct bench *bench)
+{
+    char *busybox = g_find_program_in_path("busybox"), *ferry = bench_command(bench);
+
+    if (bench_wants(bench, PART, "command") || bench_wants(bench, PART, "command, processor"))
+        compare_nothing(bench, ferry, busybox);
+    compare_true(bench, ferry, busybox);
+    compare_python(bench, ferry);
     g_free(ferry);
     g_free(busybox);
 }
