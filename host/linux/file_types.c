@@ -171,3 +171,42 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
     file_first_look(state, file);
     return vm_wait(state->vm, is_ready, &wait, UINT64_MAX);
 }
+
+/* ---- positions ----------------------------------------------------------- */
+
+static bool is_position_free(void *arg, uint64_t *again_ns)
+{
+    (void)again_ns;
+    return !((const struct open_file *)arg)->position_used;
+}
+
+/* As Linux waits for its lock, which no signal ends. */
+static int await_position(struct linux_state *state, struct open_file *file)
+{
+    int result;
+
+    file->position_wanted++;
+    state->thread->signals.patient = true;
+    result = vm_wait(state->vm, is_position_free, file, UINT64_MAX);
+    state->thread->signals.patient = false;
+    file->position_wanted--;
+    return result;
+}
+
+int64_t file_in_turn(struct linux_state *state, struct open_file *file, const uint64_t arg[6],
+                     file_call call)
+{
+    int64_t result;
+
+    if (!file || file->kind == FILE_DEVICE || file_is_stream(file))
+        return call(state, file, arg);
+    result = file->position_used ? await_position(state, file) : 0;
+    if (result)
+        return result;
+    file->position_used = true;
+    result = call(state, file, arg);
+    file->position_used = false;
+    if (file->position_wanted)
+        vm_wake(state->vm);
+    return result;
+}

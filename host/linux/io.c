@@ -169,11 +169,14 @@ int64_t file_write_bytes(struct linux_state *state, struct open_file *file, cons
     return write_all(state, file, from, 0, bytes);
 }
 
+static int64_t read_from(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
+{
+    return file_can_read(file) ? file_read_to(state, file, arg[1], arg[2]) : -EBADF;
+}
+
 int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
-
-    return file_can_read(file) ? file_read_to(state, file, arg[1], arg[2]) : -EBADF;
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, read_from);
 }
 
 static int64_t write_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
@@ -188,7 +191,7 @@ static int64_t write_to(struct linux_state *state, struct open_file *file, const
 
 int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
 {
-    return write_to(state, descriptor_file(state, arg[0]), arg);
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, write_to);
 }
 
 /* The file's own position stays as it is, also for other threads meanwhile. */
@@ -265,10 +268,8 @@ static int64_t seek_list(struct open_file *file, off_t offset, int whence)
     return position;
 }
 
-int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
+static int64_t seek(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
-
     if (!file || file->status & O_PATH)
         return -EBADF;
     if ((uint32_t)arg[2] > SEEK_HOLE)
@@ -280,6 +281,11 @@ int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
     if (file->kind == FILE_LIST)
         return seek_list(file, (off_t)arg[1], (int)arg[2]);
     return seek_file(state, file, (off_t)arg[1], (int)arg[2]);
+}
+
+int64_t sys_lseek(struct linux_state *state, const uint64_t arg[6])
+{
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, seek);
 }
 
 /* A directory whose file system a helper asks. */
@@ -298,9 +304,9 @@ static int64_t entries_live(struct linux_state *state, uint64_t addr, struct hos
     return got;
 }
 
-int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
+static int64_t read_entries(struct linux_state *state, struct open_file *file,
+                            const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
     struct host_call call = {.op = HOST_ENTRIES, .bytes = (uint32_t)arg[2]};
     int64_t got = -EFAULT;
     struct reach to;
@@ -321,4 +327,9 @@ int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
     if (got >= 0)
         file->position = call.offset;
     return got;
+}
+
+int64_t sys_getdents64(struct linux_state *state, const uint64_t arg[6])
+{
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, read_entries);
 }

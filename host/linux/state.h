@@ -72,6 +72,8 @@ struct open_file {
     int fd;         /* of the host; -1 for kinds without one */
     bool local;     /* its file system answers always; else fd is O_PATH: see host_file.h */
     off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
+    bool position_used;       /* by a call, which may wait for its file system; */
+    unsigned position_wanted; /* so many others wait for that call */
     char *path;     /* absolute; NULL for streams and devices */
     enum device device;
     void *object;              /* what it works on; of the kinds that have one */
@@ -277,6 +279,12 @@ int file_poll(struct linux_state *state, struct open_file *file, int events,
 /* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The file is one that the call
  * asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
+
+/* Makes a call on the file. One that goes by the file's own position is made after those of other
+ * threads, so that two never read the same bytes. The file may be NULL, which the call finds out. */
+typedef int64_t (*file_call)(struct linux_state *, struct open_file *, const uint64_t *);
+int64_t file_in_turn(struct linux_state *state, struct open_file *file, const uint64_t arg[6],
+                     file_call call);
 
 /* ---- mapped.c ------------------------------------------------------------ */
 

@@ -181,7 +181,7 @@ static int64_t readv_from(struct linux_state *state, struct open_file *file, con
 
 int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
-    return readv_from(state, descriptor_file(state, arg[0]), arg);
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, readv_from);
 }
 
 static int64_t writev_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
@@ -201,15 +201,19 @@ static int64_t writev_to(struct linux_state *state, struct open_file *file, cons
 
 int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
 {
-    return writev_to(state, descriptor_file(state, arg[0]), arg);
+    return file_in_turn(state, descriptor_file(state, arg[0]), arg, writev_to);
 }
 
-typedef int64_t (*vector_fn)(struct linux_state *, struct open_file *, const uint64_t *);
+/* Of the flags of preadv2 only RWF_NOWAIT and RWF_APPEND mean something here. */
+static int call_flags(const uint64_t arg[6])
+{
+    return (arg[5] & RWF_NOWAIT ? O_NONBLOCK : 0) | (arg[5] & RWF_APPEND ? O_APPEND : 0);
+}
 
 /* At an offset: that of files which have positions. Their own one stays as it is. Other threads may
  * use the file while this one waits for it, so the call works on a copy that has the offset. */
 static int64_t at_offset(struct linux_state *state, const struct open_file *file, int flags,
-                         const uint64_t arg[6], vector_fn run)
+                         const uint64_t arg[6], file_call run)
 {
     struct open_file at;
 
@@ -234,24 +238,14 @@ int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])
     return at_offset(state, descriptor_file(state, arg[0]), 0, arg, writev_to);
 }
 
-/* An offset of -1 is the file's own position. Of the flags only RWF_NOWAIT and RWF_APPEND mean
- * something here. */
-static int64_t with_flags(struct linux_state *state, const uint64_t arg[6], vector_fn run)
+/* At the file's own position, with the flags of the call. */
+static int64_t own_with_flags(struct linux_state *state, struct open_file *file,
+                              const uint64_t arg[6], file_call run)
 {
-    struct open_file *file = descriptor_file(state, arg[0]), own;
-    int flags = (arg[5] & RWF_NOWAIT ? O_NONBLOCK : 0) | (arg[5] & RWF_APPEND ? O_APPEND : 0);
+    struct open_file own = *file;
     int64_t result;
 
-    if (arg[5] & ~(uint64_t)RWF_ALL)
-        return -EOPNOTSUPP;
-    if (!file)
-        return -EBADF;
-    if ((int64_t)arg[3] != -1)
-        return at_offset(state, file, flags, arg, run);
-    if (!flags)
-        return run(state, file, arg);
-    own = *file;
-    own.status |= flags;
+    own.status |= call_flags(arg);
     result = run(state, &own, arg);
     if (result > 0)
         file->position = own.position;
@@ -259,12 +253,39 @@ static int64_t with_flags(struct linux_state *state, const uint64_t arg[6], vect
     return result;
 }
 
+static int64_t readv_with_flags(struct linux_state *state, struct open_file *file,
+                                const uint64_t arg[6])
+{
+    return own_with_flags(state, file, arg, readv_from);
+}
+
+static int64_t writev_with_flags(struct linux_state *state, struct open_file *file,
+                                 const uint64_t arg[6])
+{
+    return own_with_flags(state, file, arg, writev_to);
+}
+
+/* An offset of -1 is the file's own position. */
+static int64_t with_flags(struct linux_state *state, const uint64_t arg[6], file_call run,
+                          file_call run_with_flags)
+{
+    struct open_file *file = descriptor_file(state, arg[0]);
+
+    if (arg[5] & ~(uint64_t)RWF_ALL)
+        return -EOPNOTSUPP;
+    if (!file)
+        return -EBADF;
+    if ((int64_t)arg[3] != -1)
+        return at_offset(state, file, call_flags(arg), arg, run);
+    return file_in_turn(state, file, arg, call_flags(arg) ? run_with_flags : run);
+}
+
 int64_t sys_preadv2(struct linux_state *state, const uint64_t arg[6])
 {
-    return with_flags(state, arg, readv_from);
+    return with_flags(state, arg, readv_from, readv_with_flags);
 }
 
 int64_t sys_pwritev2(struct linux_state *state, const uint64_t arg[6])
 {
-    return with_flags(state, arg, writev_to);
+    return with_flags(state, arg, writev_to, writev_with_flags);
 }

@@ -24,16 +24,16 @@ def unmount(target):
     libc.umount2(target.encode(), MNT_DETACH)
 
 
-def attributes(node):
+def attributes(node, length):
     mode = 0o40755 if node == 1 else 0o100644
-    return struct.pack("<6Q10I", node, len(CONTENT), 1, *[0] * 6, mode, 1, 0, 0, 0, 4096, 0)
+    return struct.pack("<6Q10I", node, length, 1, *[0] * 6, mode, 1, 0, 0, 0, 4096, 0)
 
 
 class HungFiles:
     """A directory with one file, `file`. For `with`: never answers the call `hangs_at`."""
 
-    def __init__(self, target, hangs_at):
-        self.target, self.hangs_at = target, hangs_at
+    def __init__(self, target, hangs_at, content=CONTENT):
+        self.target, self.hangs_at, self.content = target, hangs_at, content
         self.asked = threading.Event()  # that call has come
         self.device = os.open("/dev/fuse", os.O_RDWR)
         mount("test", target, "fuse", f"fd={self.device},rootmode=40000,user_id=0,group_id=0")
@@ -66,13 +66,13 @@ class HungFiles:
         if call == INIT:
             return 0, struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0, 0, 0, 4096, 1, 0, 0, *[0] * 8)
         if call == LOOKUP:
-            return 0, struct.pack("<4Q2I", 2, 0, 0, 0, 0, 0) + attributes(2)
+            return 0, struct.pack("<4Q2I", 2, 0, 0, 0, 0, 0) + attributes(2, len(self.content))
         if call == GETATTR:
-            return 0, struct.pack("<Q2I", 0, 0, 0) + attributes(node)
+            return 0, struct.pack("<Q2I", 0, 0, 0) + attributes(node, len(self.content))
         if call in (OPEN, OPENDIR):
             return 0, struct.pack("<Q2I", 1, 0, 0)
         if call == READ:
-            return 0, CONTENT
+            return 0, self.content
         if call == STATFS:
             return 0, struct.pack("<5Q4I6I", 0, 0, 0, 0, 0, 512, 255, 512, 0, *[0] * 6)
         return (0, b"") if call in (FLUSH, RELEASE, RELEASEDIR, READDIR) else (38, b"")

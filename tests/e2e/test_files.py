@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import FERRY, PATIENCE, FerryTest, box, ferry, main
+from harness import FERRY, PATIENCE, FerryTest, box, ferry, guest, main
 from hung_files import GETATTR, LOOKUP, OPEN, READ, STATFS, HungFiles, mount, unmount
 
 AS_ROOT = unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
@@ -21,6 +21,13 @@ class FilesThatNeverAnswer(FerryTest):
             result = ferry("run", f"--ro={where}", "--", *box(f"cat {where}/file").split())
             self.assert_ends(result, 0)
             self.assertEqual(result.output, b"content\n")
+
+    @AS_ROOT
+    def test_threads_share_a_position(self):
+        numbers = b"".join(n.to_bytes(4, "little") for n in range(200))
+        with tempfile.TemporaryDirectory() as where, HungFiles(where, None, numbers):
+            result = ferry("run", f"--ro={where}", "--", guest("threads"), "readers", f"{where}/file")
+            self.assert_ends(result, 0)
 
     @AS_ROOT
     def test_timeout(self):

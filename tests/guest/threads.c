@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What programs do with threads; the first argument says which of it. Ends with 0 if all was
  * right. */
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -330,6 +331,39 @@ static void replace(void)
     pthread_join(user, NULL);
 }
 
+/* ---- one position -------------------------------------------------------------- */
+
+#define NUMBERS 200
+
+static atomic_long got_numbers;
+
+/* Numbers of a file, each of which one thread must get, and each thread in order. */
+static void *read_numbers(void *arg)
+{
+    static atomic_bool seen[NUMBERS];
+    uint32_t number, last = 0;
+    ssize_t got;
+
+    while ((got = read(*(int *)arg, &number, sizeof number)) == sizeof number) {
+        if (number >= NUMBERS || number < last || atomic_exchange(&seen[number], true))
+            fail("%u came twice or too late", number);
+        last = number;
+        got_numbers++;
+    }
+    if (got != 0)
+        fail("read: %zd", got);
+    return NULL;
+}
+
+static void readers(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+
+    run_many(read_numbers, &fd);
+    if (got_numbers != NUMBERS)
+        fail("%ld of %d numbers", got_numbers, NUMBERS);
+}
+
 /* ---- many ---------------------------------------------------------------------- */
 
 static void churn(int count)
@@ -420,6 +454,8 @@ int main(int argc, char **argv)
         race();
     } else if (strcmp(what, "replace") == 0) {
         replace();
+    } else if (strcmp(what, "readers") == 0) {
+        readers(argc > 2 ? argv[2] : "");
     } else if (strcmp(what, "parallel") == 0) {
         parallel();
     } else {

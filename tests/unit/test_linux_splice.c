@@ -192,6 +192,40 @@ static void test_the_position_stays_during_waits(void **state)
     assert_int_equal(*offset, 8);
 }
 
+static int64_t read_meanwhile;
+
+static void read_some(struct ferry_vm *vm)
+{
+    read_meanwhile = other_call(vm, SYS_read, (const uint64_t[6]){3, OFFSET, 4});
+    position_meanwhile = other_call(vm, SYS_lseek, (const uint64_t[6]){3, 0, SEEK_CUR});
+}
+
+/* Each call that goes by a file's position waits until that of another thread has moved it. Here no
+ * such wait ever ends. */
+static void test_calls_by_position_take_turns(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+
+    vm->linux_state->descriptors[3].file->local = false;
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){OUT, 2}, 16);
+    for (int i = 0; i < 4; i++) {
+        vm->meanwhile = read_some;
+        assert_int_equal(i == 0   ? CALL(vm, read, 3, OUT, 2)
+                         : i == 1 ? CALL(vm, readv, 3, SCRATCH, 1)
+                         : i == 2 ? CALL(vm, preadv2, 3, SCRATCH, 1, (uint64_t)-1, 0, RWF_NOWAIT)
+                                  : CALL(vm, lseek, 3, 8, SEEK_SET),
+                         i < 3 ? 2 : 8);
+        assert_null(vm->meanwhile);
+        assert_int_equal(read_meanwhile, -ETIMEDOUT);
+        assert_int_equal(position_meanwhile, -ETIMEDOUT);
+    }
+    assert_int_equal(vm->linux_state->descriptors[3].file->position_wanted, 0);
+    vm->meanwhile = read_some;
+    assert_int_equal(CALL(vm, pread64, 3, OUT, 2, 0), 2); /* this one does not go by it */
+    assert_int_equal(read_meanwhile, 4);
+    assert_int_equal(position_meanwhile, 12);
+}
+
 static void map_some(struct ferry_vm *vm)
 {
     mapped_meanwhile = other_call(vm, SYS_mmap,
@@ -225,6 +259,7 @@ int main(void)
         TEST(test_tee_and_vmsplice),
         TEST(test_pieces_at_offsets),
         TEST(test_the_position_stays_during_waits),
+        TEST(test_calls_by_position_take_turns),
         TEST(test_a_mapping_made_meanwhile_stays),
     };
 
