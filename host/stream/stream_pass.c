@@ -50,11 +50,14 @@ static int pass_loan(struct stream *stream)
     return result;
 }
 
-/* Part of the message, or all; bytes, or -EAGAIN when there is no room now. */
+/* Part of the message, or all; bytes, or -EAGAIN when there is no room now, or another thread is in
+ * the middle of a write, which must not be torn. */
 static ssize_t pass_some(struct stream *stream, uint64_t most)
 {
     uint64_t bytes = stream->left < most ? stream->left : most;
 
+    if (stream->writing)
+        return -EAGAIN;
     if (can_pass(stream, most)) {
         int result = pass_loan(stream);
         if (result < 0)
