@@ -28,10 +28,11 @@ struct vcpu {
     uint64_t before_ns; /* of that, what it had taken when `runs` began */
     void *runs;         /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
-    atomic_bool in_guest;             /* it is in KVM_RUN, or about to be */
-    bool calls_again;                 /* a signal interrupted a call of the guest library */
-    atomic_uint wakes;                /* counts up to end a sleep of its thread: a futex */
-    struct vcpu *roused[VCPU_ROUSED]; /* whose sleep this thread ends when it gives way */
+    atomic_bool in_guest;               /* it is in KVM_RUN, or about to be */
+    uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
+    bool calls_again;                   /* a signal interrupted a call of the guest library */
+    atomic_uint wakes;                  /* counts up to end a sleep of its thread: a futex */
+    struct vcpu *roused[VCPU_ROUSED];   /* whose sleep this thread ends when it gives way */
     unsigned roused_count;
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;

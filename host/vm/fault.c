@@ -273,6 +273,20 @@ void fault_of_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector
         of_page_fault(vm, vcpu_fault_address(vcpu).value, frame, fault);
 }
 
+bool fault_is_stale(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame)
+{
+    struct guest_addr addr = vcpu_fault_address(vcpu);
+    uint64_t page = page_down(addr.value), changes = vm->space.changes;
+    bool may = frame->error & FAULT_EXEC ? space_prot(&vm->space, addr) & SPACE_EXEC
+                                         : vm_may(vm, addr, 1, frame->error & FAULT_WRITE);
+
+    if (!may || (vcpu->stale_page == page && vcpu->stale_changes == changes))
+        return false;
+    vcpu->stale_page = page;
+    vcpu->stale_changes = changes;
+    return true;
+}
+
 bool fault_serve(struct ferry_vm *vm, struct vcpu *vcpu, const struct fault *fault)
 {
     int status = 0;

@@ -14,6 +14,11 @@
 void fault_of_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector,
                         const struct boot_frame *frame, struct fault *fault);
 
+/* Whether the access of a page fault is one that the program may make by now: another thread changed
+ * the program's memory after the access, or the processor still knew the rights from before. It is to
+ * be tried again, as on Linux. False if that was in vain. */
+bool fault_is_stale(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame);
+
 /* KVM_RUN failed with EFAULT: the host's page table refused an access. False: no address can be
  * found that the program had no right to. Units that the ledger gives it and that were closed are
  * open again, so the access may be tried again. True: the registers are those of now. */

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -331,6 +332,51 @@ static void replace(void)
     pthread_join(user, NULL);
 }
 
+#define AREA_BYTES (2 << 20)
+#define AREAS      200
+
+static atomic_int areas_ready;
+
+static char *area(int i)
+{
+    return (char *)0x500000000 + (size_t)i * AREA_BYTES;
+}
+
+/* Before the memory was there the touch may have found none, but it never finds memory that must not
+ * be touched, since there is none: Linux looks at its mappings before it sends a signal. */
+static void touched_too_early(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (signo != SIGSEGV || info->si_code != SEGV_MAPERR)
+        _exit(2);
+}
+
+static void *map_areas(void *arg)
+{
+    for (int i = 0; i < AREAS; i++) {
+        while (atomic_load(&areas_ready) < i)
+            ;
+        if (mmap(area(i), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                 0) != area(i))
+            fail("mmap: %s", strerror(errno));
+    }
+    return arg;
+}
+
+static void map_while_touched(void)
+{
+    const struct sigaction action = {.sa_sigaction = touched_too_early, .sa_flags = SA_SIGINFO};
+    pthread_t other;
+
+    sigaction(SIGSEGV, &action, NULL);
+    other = start(map_areas, NULL);
+    for (int i = 0; i < AREAS; i++) {
+        atomic_store(&areas_ready, i);
+        *(volatile char *)area(i) = 1;
+    }
+    pthread_join(other, NULL);
+}
+
 /* ---- one position -------------------------------------------------------------- */
 
 #define NUMBERS 200
@@ -456,6 +502,8 @@ int main(int argc, char **argv)
         replace();
     } else if (strcmp(what, "readers") == 0) {
         readers(argc > 2 ? argv[2] : "");
+    } else if (strcmp(what, "map-while-touched") == 0) {
+        map_while_touched();
     } else if (strcmp(what, "parallel") == 0) {
         parallel();
     } else {

@@ -158,6 +158,11 @@ static void memory_is_replaced_while_a_thread_uses_it(void **state)
     run_ok(*state, "replace", NULL);
 }
 
+static void memory_is_mapped_while_a_thread_touches_it(void **state)
+{
+    run_ok(*state, "map-while-touched", NULL);
+}
+
 static void a_stop_ends_all(void **state)
 {
     struct world *world = *state;
@@ -205,6 +210,7 @@ int main(void)
         kvm_test(a_new_program_begins_with_one_thread),
         kvm_test(memory_and_descriptors_go_while_calls_use_them),
         kvm_test(memory_is_replaced_while_a_thread_uses_it),
+        kvm_test(memory_is_mapped_while_a_thread_touches_it),
         kvm_test(a_stop_ends_all),
         kvm_test(a_time_limit_ends_all),
     };
