@@ -26,16 +26,16 @@ void ferry_guest_doorbell(void)
 const struct ferry_control *ferry_control(void)
 {
     static const struct ferry_control *found;
-    static bool looked;
+    static bool looked; /* threads that look at the same time find the same */
 
-    if (!looked) {
+    if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
         const struct ferry_control *control = (const void *)getauxval(FERRY_AT_CONTROL);
 
         if (control != NULL && control->info.magic == FERRY_CONTROL_MAGIC &&
             control->info.version == FERRY_ABI_VERSION &&
             control->info.size_bytes == sizeof(*control))
             found = control;
-        looked = true;
+        __atomic_store_n(&looked, true, __ATOMIC_RELEASE);
     }
     return found;
 }

@@ -3,18 +3,34 @@
  * The message layer: this VM's end of the rings in its control structure. Indexes are kept here in
  * private memory and only published there. An entry that the VMM wrote is read once, after its
  * index, into private memory.
+ *
+ * The library's lock is held in all functions here but those that take it. Each wait gives it up, so
+ * what was looked at before is looked at anew.
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include <ferry/guest.h>
 
 #include "call.h"
 #include "direct.h"
+#include "lock.h"
 #include "message.h"
 
 #define MASK       (FERRY_RING_ENTRIES - 1)
 #define TOKEN_MASK (FERRY_TOKENS - 1)
+
+/* With several threads a wait looks again so often: another thread may have taken what it is for into
+ * this library's own memory, of which the VMM knows nothing, and the out ring may be never empty. */
+#define SLICE_NS 5000000ull
+
+/* A thread that waits for the status of a message. It lies on that thread's stack. */
+struct sent {
+    struct sent *next;
+    int64_t ticket;
+    int status;
+};
 
 static struct {
     uint64_t out_head; /* also the next ticket; 64 bits, so that tickets never repeat */
@@ -27,6 +43,7 @@ static struct {
     bool looked; /* for a message, by an exit */
     struct ferry_home homes[FERRY_TOKENS];
     uint32_t homes_head, homes_tail;
+    struct sent *sent;
 } state;
 
 /* The guest's own pages of it may be written, whatever the public type says. */
@@ -40,47 +57,48 @@ void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks)
     state.hooks = *hooks;
 }
 
+static uint64_t slice(unsigned events, uint64_t timeout_ns)
+{
+    bool shared = state.hooks.settle != NULL || events != FERRY_EVENT_IN;
+
+    return ferry_guest_is_alone() || !shared || timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS;
+}
+
 int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns)
 {
+    int64_t result;
+
     if ((events & FERRY_EVENT_IN) != 0)
         ferry_guest_direct_publish();
-    return ferry_guest_call(FERRY_CALL_WAIT, events, timeout_ns, 0);
+    timeout_ns = slice(events, timeout_ns);
+    ferry_guest_unlock();
+    result = ferry_guest_call(FERRY_CALL_WAIT, events, timeout_ns, 0);
+    ferry_guest_lock();
+    return result;
 }
 
-/* ---- peers -------------------------------------------------------------- */
-
-/* One entry for each peer. The host is one of them, with id 0. The rights say who may send. */
-static const struct ferry_peer *find_peer(uint16_t id, uint16_t rights)
+static uint64_t now_ns(void)
 {
-    const struct ferry_control *control = ferry_control();
+    struct timespec now = {0};
 
-    if (control == NULL)
-        return NULL;
-    for (unsigned i = 0; i < control->info.peer_count && i < FERRY_PEERS_MAX; i++) {
-        const struct ferry_peer *peer = &control->info.peers[i];
-
-        if (peer->id == id && (peer->rights & rights) == rights)
-            return peer;
-    }
-    return NULL;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-const struct ferry_peer *ferry_peer_by_id(uint16_t id)
+/* Waits for an event, at most *timeout_ns, and takes off that what went by: 0, also if another thread
+ * may have taken what came, or a negative errno. One thread alone needs no clock: after an event with
+ * nothing to take, which is a peer's bad slots, its time is over. */
+static int wait_some(unsigned events, uint64_t *timeout_ns)
 {
-    return find_peer(id, 0);
-}
+    bool timed = *timeout_ns != UINT64_MAX && *timeout_ns != 0 && !ferry_guest_is_alone();
+    uint64_t began = timed ? now_ns() : 0, went = *timeout_ns;
+    int64_t result = ferry_guest_wait(events, *timeout_ns);
 
-const struct ferry_peer *ferry_peer_by_name(const char *name)
-{
-    const struct ferry_control *control = ferry_control();
-
-    if (control == NULL)
-        return NULL;
-    for (unsigned i = 0; i < control->info.peer_count && i < FERRY_PEERS_MAX; i++) {
-        if (strncmp(control->info.peers[i].name, name, FERRY_NAME_BYTES) == 0)
-            return &control->info.peers[i];
-    }
-    return NULL;
+    if (timed)
+        went = now_ns() - began;
+    if (*timeout_ns != UINT64_MAX)
+        *timeout_ns -= went < *timeout_ns ? went : *timeout_ns;
+    return result == 0 && *timeout_ns == 0 ? -ETIMEDOUT : result < 0 ? (int)result : 0;
 }
 
 /* ---- sending ------------------------------------------------------------ */
@@ -104,7 +122,7 @@ static bool in_window(const struct ferry_control *control, const void *data, siz
 static int check(const struct ferry_control *control, const struct ferry_msg *msg,
                  const struct ferry_peer **peer)
 {
-    *peer = find_peer(msg->dst, FERRY_MAY_SEND);
+    *peer = ferry_guest_peer(msg->dst, FERRY_MAY_SEND);
     if (*peer == NULL)
         return -EPERM;
     if (__atomic_load_n(&(*peer)->state, __ATOMIC_RELAXED) == FERRY_PEER_GONE)
@@ -203,6 +221,16 @@ static void note_routed(struct direct_out *direct, const struct ferry_msg *msg)
     }
 }
 
+/* Before a slot of the out ring is used again. */
+static void settle_all(void)
+{
+    for (struct sent *sent = state.sent; sent != NULL; sent = sent->next)
+        if (sent->status == -EINPROGRESS)
+            sent->status = ferry_guest_status(sent->ticket);
+    if (state.hooks.settle != NULL)
+        state.hooks.settle();
+}
+
 static int64_t send_routed(struct ferry_control *control, struct direct_out *direct,
                            const struct ferry_msg *msg, enum ferry_when when)
 {
@@ -218,8 +246,7 @@ static int64_t send_routed(struct ferry_control *control, struct direct_out *dir
         if (events < 0)
             return events;
     }
-    if (state.hooks.settle != NULL)
-        state.hooks.settle();
+    settle_all();
 
     fill(&desc, msg);
     if (direct != NULL)
@@ -258,7 +285,7 @@ static __attribute__((noinline)) int64_t send_either_way(const struct ferry_msg 
     return send_routed(control, direct, msg, when);
 }
 
-int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
+static inline int64_t send_now(const struct ferry_msg *msg, enum ferry_when when)
 {
     struct direct_out *last = ferry_guest_direct.last;
 
@@ -266,10 +293,23 @@ int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
                                                   : send_either_way(msg, when);
 }
 
+int64_t ferry_guest_send(const struct ferry_msg *msg, enum ferry_when when)
+{
+    return send_now(msg, when);
+}
+
+int64_t ferry_send(const struct ferry_msg *msg, enum ferry_when when)
+{
+    ferry_guest_lock();
+    int64_t ticket = send_now(msg, when);
+    ferry_guest_unlock();
+    return ticket;
+}
+
 void ferry_guest_announce(uint16_t dst)
 {
     struct ferry_control *control = control_writable();
-    const struct ferry_peer *peer = find_peer(dst, FERRY_MAY_SEND);
+    const struct ferry_peer *peer = ferry_guest_peer(dst, FERRY_MAY_SEND);
 
     if (peer == NULL || control->info.delivery != FERRY_DELIVERY_AUTO ||
         taken(control) == state.out_head)
@@ -278,7 +318,7 @@ void ferry_guest_announce(uint16_t dst)
         ferry_guest_doorbell();
 }
 
-int ferry_status(int64_t ticket)
+int ferry_guest_status(int64_t ticket)
 {
     const struct ferry_control *control = ferry_control();
 
@@ -296,19 +336,38 @@ int ferry_status(int64_t ticket)
     return __atomic_load_n(&control->out_status[(uint64_t)ticket & MASK], __ATOMIC_RELAXED);
 }
 
+int ferry_status(int64_t ticket)
+{
+    ferry_guest_lock();
+    int status = ferry_guest_status(ticket);
+    ferry_guest_unlock();
+    return status;
+}
+
+/* While it waits others may use the slot of its message: `settle` tells it the status. */
+static int await_status(int64_t ticket)
+{
+    struct sent sent = {state.sent, ticket, ferry_guest_status(ticket)}, **at = &state.sent;
+    int64_t events = 0;
+
+    state.sent = &sent;
+    while (sent.status == -EINPROGRESS && events >= 0) {
+        events = ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
+        if (sent.status == -EINPROGRESS)
+            sent.status = ferry_guest_status(ticket);
+    }
+    while (*at != &sent)
+        at = &(*at)->next;
+    *at = sent.next;
+    return sent.status == -EINPROGRESS ? (int)events : sent.status;
+}
+
 int ferry_send_wait(const struct ferry_msg *msg, enum ferry_when when)
 {
-    int64_t ticket = ferry_send(msg, when);
-    int status;
-
-    if (ticket < 0)
-        return (int)ticket;
-    while ((status = ferry_status(ticket)) == -EINPROGRESS) {
-        int64_t events = ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
-
-        if (events < 0)
-            return (int)events;
-    }
+    ferry_guest_lock();
+    int64_t ticket = send_now(msg, when);
+    int status = ticket < 0 ? (int)ticket : await_status(ticket);
+    ferry_guest_unlock();
     return status;
 }
 
@@ -318,7 +377,9 @@ int ferry_yield(void)
 
     if (ferry_control() == NULL)
         return -ENOSYS;
+    ferry_guest_lock();
     events = ferry_guest_wait(FERRY_EVENT_OUT, 0);
+    ferry_guest_unlock();
     return events < 0 ? (int)events : 0;
 }
 
@@ -401,33 +462,39 @@ int ferry_guest_take_from(uint16_t src, struct ferry_msg *msg)
     return -ENOBUFS;
 }
 
-int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
+static int receive(struct ferry_msg *msg, uint64_t timeout_ns)
 {
     const struct ferry_control *control = receiving();
 
     if (control == NULL)
         return -ENOSYS;
-    if (state.kept_tail != state.kept_head) {
-        *msg = state.kept[state.kept_tail++ & MASK];
-        return 0;
-    }
-    while (!take(control, msg)) {
-        int64_t events;
+    for (;;) {
+        int result;
 
+        if (state.kept_tail != state.kept_head) {
+            *msg = state.kept[state.kept_tail++ & MASK];
+            return 0;
+        }
+        if (take(control, msg))
+            return 0;
         /* The first look makes an exit even if it must not wait: a sender may begin only then. */
         if (timeout_ns == 0 && state.looked)
             return -ETIMEDOUT;
         state.looked = true;
         if (state.hooks.flush != NULL)
             state.hooks.flush();
-        events = ferry_guest_wait(FERRY_EVENT_IN, timeout_ns);
-        if (events <= 0)
-            return events < 0 ? (int)events : -ETIMEDOUT;
-        /* Nothing to take now is a peer's bad slots: they do not start the time again. */
-        if (timeout_ns != UINT64_MAX)
-            timeout_ns = 0;
+        result = wait_some(FERRY_EVENT_IN, &timeout_ns);
+        if (result != 0)
+            return result;
     }
-    return 0;
+}
+
+int ferry_recv(struct ferry_msg *msg, uint64_t timeout_ns)
+{
+    ferry_guest_lock();
+    int result = receive(msg, timeout_ns);
+    ferry_guest_unlock();
+    return result;
 }
 
 void ferry_guest_release(uint32_t token)
@@ -445,8 +512,11 @@ int ferry_release(const struct ferry_msg *msg)
         return -ENOSYS;
     if (msg->mode == FERRY_MOVE)
         return -EINVAL; /* it is the caller's own: ferry_free */
-    if (msg->mode == FERRY_COPY || msg->mode == FERRY_LEND)
+    if (msg->mode == FERRY_COPY || msg->mode == FERRY_LEND) {
+        ferry_guest_lock();
         ferry_guest_release(msg->token);
+        ferry_guest_unlock();
+    }
     return 0;
 }
 
@@ -471,25 +541,35 @@ void ferry_guest_take_homes(void)
     __atomic_store_n(&control->guest.home_tail, tail, __ATOMIC_RELEASE);
 }
 
-int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
+static int reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
 {
-    if (ferry_control() == NULL)
-        return -ENOSYS;
+    const struct ferry_home *home;
+
     ferry_guest_take_homes();
     while (state.homes_tail == state.homes_head) {
-        int64_t events;
+        int result;
 
         if (timeout_ns == 0)
             return -ETIMEDOUT;
         if (state.hooks.flush != NULL)
             state.hooks.flush();
-        events = ferry_guest_wait(FERRY_EVENT_HOME, timeout_ns);
-        if (events <= 0)
-            return events < 0 ? (int)events : -ETIMEDOUT;
+        result = wait_some(FERRY_EVENT_HOME, &timeout_ns);
         ferry_guest_take_homes();
+        if (result != 0 && state.homes_tail == state.homes_head)
+            return result;
     }
-    *addr = (void *)(uintptr_t)state.homes[state.homes_tail & TOKEN_MASK].addr;
-    *bytes = state.homes[state.homes_tail & TOKEN_MASK].bytes;
-    state.homes_tail++;
+    home = &state.homes[state.homes_tail++ & TOKEN_MASK];
+    *addr = (void *)(uintptr_t)home->addr;
+    *bytes = home->bytes;
     return 0;
+}
+
+int ferry_reclaim(void **addr, size_t *bytes, uint64_t timeout_ns)
+{
+    if (ferry_control() == NULL)
+        return -ENOSYS;
+    ferry_guest_lock();
+    int result = reclaim(addr, bytes, timeout_ns);
+    ferry_guest_unlock();
+    return result;
 }

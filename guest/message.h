@@ -25,7 +25,17 @@ struct ferry_guest_hooks {
 
 void ferry_guest_set_hooks(const struct ferry_guest_hooks *hooks);
 
-/* Waits by FERRY_CALL_WAIT: events of abi/call.h. */
+/* The peer with this id, if this VM has all these rights (FERRY_MAY_...); or NULL. */
+const struct ferry_peer *ferry_guest_peer(uint16_t id, uint16_t rights);
+
+/* The functions below are called with the library's lock held (lock.h). */
+
+/* As ferry_send and ferry_status. */
+int64_t ferry_guest_send(const struct ferry_msg *msg, enum ferry_when when);
+int ferry_guest_status(int64_t ticket);
+
+/* Waits by FERRY_CALL_WAIT: events of abi/call.h. Meanwhile other threads may have the lock; if there
+ * are any, it may return 0 before the time is over. */
 int64_t ferry_guest_wait(unsigned events, uint64_t timeout_ns);
 
 /* The next message from this peer, without waiting: -EAGAIN. Those of others are kept

@@ -10,6 +10,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lock.h"
 #include "process.h"
 
 #define PIPE_BYTES 65536u /* the default size of a pipe */
@@ -54,11 +55,14 @@ ssize_t ferry_process_input(const void **data)
 
     if (result != 0)
         return result;
+    ferry_guest_unlock(); /* another thread may make output meanwhile */
     do
         process.piece = read(STDIN_FILENO, process.in, sizeof(process.in));
     while (process.piece < 0 && errno == EINTR);
+    result = process.piece < 0 ? -errno : 0;
+    ferry_guest_lock();
     *data = process.in;
-    return process.piece < 0 ? -errno : process.piece;
+    return result < 0 ? result : process.piece;
 }
 
 ssize_t ferry_process_output(void **data, size_t want)

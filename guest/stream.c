@@ -3,6 +3,9 @@
  * The stream layer: bytes over messages, in place on both sides. An exit costs most, so none is
  * made while there is input in the ring and room for output; releases and messages take effect at
  * the exit of the next wait.
+ *
+ * The library's lock is held in all functions here. Each wait gives it up: one thread may take input
+ * while another makes output, and calls for messages send what was committed before they wait.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +15,10 @@
 #include <ferry/guest.h>
 
 #include "call.h"
+#include "lock.h"
 #include "message.h"
 #include "process.h"
+#include "stream.h"
 
 #define EXTENTS_MAX 64u
 
@@ -53,12 +58,18 @@ static struct {
     uint32_t lent;          /* extents in EXTENT_LENT */
     struct extent *current; /* [start, filled) is committed and not sent */
     size_t start, filled;
+    bool sending; /* a thread is in send_committed, and may wait for room in the ring */
+    /* The thread that has room to write in, which must not be lent meanwhile: its `self`; NULL: none,
+     * or there is but one thread. */
+    const char *filler;
 
     uint64_t oldest_ticks; /* when the first flight that was not announced was launched */
     bool unannounced;
     struct flight flights[FERRY_RING_ENTRIES]; /* each occupies a slot of the out ring */
     uint32_t flight_head, flight_tail;
 } stream;
+
+static _Thread_local char self;
 
 /* ---- messages under way ------------------------------------------------- */
 
@@ -101,7 +112,7 @@ static void settle(void)
 {
     while (stream.flight_tail != stream.flight_head) {
         struct flight flight = stream.flights[stream.flight_tail % FERRY_RING_ENTRIES];
-        int status = ferry_status(flight.ticket);
+        int status = ferry_guest_status(flight.ticket);
 
         if (status == -EINPROGRESS)
             return;
@@ -115,7 +126,7 @@ static void settle(void)
  * for the case that it need not wait. */
 static int launch(const struct ferry_msg *msg, struct extent *extent)
 {
-    int64_t ticket = ferry_send(msg, FERRY_DEFERRED);
+    int64_t ticket = ferry_guest_send(msg, FERRY_DEFERRED);
 
     if (ticket < 0) {
         if (stream.error == 0)
@@ -159,9 +170,18 @@ static bool must_copy(const struct ferry_control_info *info, size_t bytes)
            (info->payload == FERRY_PAYLOAD_AUTO && bytes <= info->crossover_bytes);
 }
 
+int ferry_stream_await_sender(void)
+{
+    int64_t events = 0;
+
+    while (stream.sending && events >= 0)
+        events = ferry_guest_wait(FERRY_EVENT_OUT, UINT64_MAX);
+    return events < 0 ? (int)events : 0;
+}
+
 /* Queues what was committed. A loan takes the whole extent away; after copies, the rest of the
  * extent can still be filled. */
-static int send_committed(void)
+static int queue_committed(void)
 {
     const struct ferry_control_info *info = &ferry_control()->info;
     struct ferry_msg msg = {.mode = FERRY_LEND, .dst = info->stdout_peer};
@@ -192,6 +212,18 @@ static int send_committed(void)
     extent->state = EXTENT_SENDING;
     stream.current = NULL;
     return 0;
+}
+
+static int send_committed(void)
+{
+    int result;
+
+    if (stream.sending || (stream.filler != NULL && stream.filler != &self))
+        return stream.error;
+    stream.sending = true;
+    result = queue_committed();
+    stream.sending = false;
+    return result;
 }
 
 static struct extent *extent_add(uint8_t *base)
@@ -252,9 +284,8 @@ static int extent_take(void)
             return result;
         /* A loan that was taken comes home for certain. One that was not may be
          * refused, and only the out ring tells. */
-        events = ferry_guest_call(
-            FERRY_CALL_WAIT,
-            stream.lent > 0 ? FERRY_EVENT_HOME : FERRY_EVENT_HOME | FERRY_EVENT_OUT, UINT64_MAX, 0);
+        events = ferry_guest_wait(
+            stream.lent > 0 ? FERRY_EVENT_HOME : FERRY_EVENT_HOME | FERRY_EVENT_OUT, UINT64_MAX);
         if (events < 0)
             return (int)events;
     }
@@ -332,7 +363,7 @@ static int room_more(void)
     return extent_take();
 }
 
-ssize_t ferry_output(void **data, size_t want)
+ssize_t ferry_stream_output(void **data, size_t want)
 {
     size_t need = want > 0 ? want : 1;
 
@@ -354,17 +385,19 @@ ssize_t ferry_output(void **data, size_t want)
             return result;
     }
     announce_soon();
+    stream.filler = ferry_guest_is_alone() ? NULL : &self;
     *data = stream.current->base + stream.filled;
     return (ssize_t)(FERRY_EXTENT_BYTES - stream.filled);
 }
 
-int ferry_commit(size_t bytes)
+int ferry_stream_commit(size_t bytes)
 {
     const struct ferry_control_info *info = enter();
 
     finish_at_exit();
     if (info == NULL)
         return ferry_process_commit(bytes);
+    stream.filler = NULL;
     if (bytes == 0)
         return stream.error;
     if (stream.current == NULL || bytes > FERRY_EXTENT_BYTES - stream.filled)
@@ -376,7 +409,7 @@ int ferry_commit(size_t bytes)
     return stream.error;
 }
 
-int ferry_flush(void)
+int ferry_stream_flush(void)
 {
     if (enter() == NULL)
         return ferry_process_flush();
@@ -386,7 +419,7 @@ int ferry_flush(void)
     return stream.error;
 }
 
-int ferry_close(void)
+int ferry_stream_close(void)
 {
     const struct ferry_control_info *info = enter();
     struct ferry_msg hangup = {.mode = FERRY_HANGUP};
@@ -395,6 +428,7 @@ int ferry_close(void)
         stream.closed = true;
         return ferry_process_close();
     }
+    stream.filler = NULL; /* exit() may be called by any thread */
     if (!stream.closed) {
         settle();
         send_committed();
@@ -432,7 +466,7 @@ static void piece_drop(void)
     stream.piece_held = false;
 }
 
-ssize_t ferry_input(const void **data)
+ssize_t ferry_stream_input(const void **data)
 {
     const struct ferry_control_info *info = enter();
 
@@ -472,7 +506,7 @@ static int forward_copy(const uint8_t *data, size_t bytes)
 {
     while (bytes > 0) {
         void *room;
-        ssize_t got = ferry_output(&room, 0);
+        ssize_t got = ferry_stream_output(&room, 0);
         size_t part;
         int result;
 
@@ -480,7 +514,7 @@ static int forward_copy(const uint8_t *data, size_t bytes)
             return (int)got;
         part = bytes < (size_t)got ? bytes : (size_t)got;
         memcpy(room, data, part);
-        result = ferry_commit(part);
+        result = ferry_stream_commit(part);
         if (result != 0)
             return result;
         data += part;
@@ -489,7 +523,7 @@ static int forward_copy(const uint8_t *data, size_t bytes)
     return 0;
 }
 
-int ferry_forward(void)
+int ferry_stream_forward(void)
 {
     const struct ferry_control_info *info = enter();
     struct ferry_msg msg = stream.piece;

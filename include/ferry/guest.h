@@ -7,8 +7,12 @@
  * process (it then reads fd 0 and writes fd 1), so that a stage can be tested
  * and compared outside a VM; the message layer needs Ferry.
  *
- * Functions return 0 or a negative errno value. One thread; not for signal
- * handlers (a Ferry guest has neither threads nor handlers).
+ * Functions return 0 or a negative errno value. They may be called by several threads at once, and
+ * not by signal handlers. Messages of one thread keep their order. Of the streams one thread at a time
+ * may take the input (ferry_input, ferry_forward) and one at a time make the output (ferry_output to
+ * ferry_commit, ferry_forward, ferry_flush, ferry_close); they may be two. The threads must be those of
+ * the C library (pthread_create, thrd_create): a program that never begins one pays nothing, else a
+ * call costs some ten nanoseconds more.
  */
 #ifndef FERRY_GUEST_H
 #define FERRY_GUEST_H
@@ -67,7 +71,8 @@ ssize_t ferry_output(void **data, size_t want);
 
 /* The first `bytes` of the room are output now. They are sent when an extent is
  * full, before a call of this library waits for input, a message or a loan, or by
- * ferry_flush. A system call that sleeps does not send them.
+ * ferry_flush. A system call that sleeps does not send them. Nor does a wait of another thread while
+ * this one has room that it did not commit.
  *
  * Errors:
  * -EINVAL: there is not so much room
