@@ -68,13 +68,13 @@ enum device {
 struct open_file {
     enum file_kind kind;
     unsigned references;
-    int status;     /* access mode, O_NONBLOCK, O_APPEND */
-    int fd;         /* of the host; -1 for kinds without one */
-    bool local;     /* its file system answers always; else fd is O_PATH: see host_file.h */
-    off_t position; /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
-    bool position_used;       /* by a call, which may wait for its file system; */
+    int status;         /* access mode, O_NONBLOCK, O_APPEND */
+    int fd;             /* of the host; -1 for kinds without one */
+    bool local;         /* its file system answers always; else fd is O_PATH: see host_file.h */
+    off_t position;     /* of FILE_REGULAR, FILE_DIRECTORY and FILE_LIST */
+    bool position_used; /* by a call, which may wait for its file system; */
     unsigned position_wanted; /* so many others wait for that call */
-    char *path;     /* absolute; NULL for streams and devices */
+    char *path;               /* absolute; NULL for streams and devices */
     enum device device;
     void *object;              /* what it works on; of the kinds that have one */
     unsigned watches;          /* sets of epoll that it is in */
