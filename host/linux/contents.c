@@ -137,6 +137,8 @@ static int64_t sync_file(struct linux_state *state, uint64_t fd, bool data_only)
 {
     const struct open_file *file = descriptor_file(state, fd);
     struct host_call call = {.op = HOST_SYNC, .number = data_only};
+    struct vcpu *aside;
+    int64_t result;
 
     if (!file || file->status & O_PATH)
         return -EBADF;
@@ -146,7 +148,10 @@ static int64_t sync_file(struct linux_state *state, uint64_t fd, bool data_only)
         return 0;
     call.as_is = file->given;
     call.fd = file->fd;
-    return host_file_call(state, file->local, &call);
+    aside = file->local ? vm_step_aside(state->vm, NULL) : NULL;
+    result = host_file_call(state, file->local, &call);
+    vm_step_back(state->vm, aside);
+    return result;
 }
 
 int64_t sys_fsync(struct linux_state *state, const uint64_t arg[6])

@@ -20,8 +20,11 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
                              .to = to,
                              .bytes = bytes,
                              .as_is = file->given};
+    struct vcpu *aside = file->local ? vm_step_aside(state->vm, to) : NULL;
+    int64_t got = host_file_call(state, file->local, &call);
 
-    return host_file_call(state, file->local, &call);
+    vm_step_back(state->vm, aside);
+    return got;
 }
 
 int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)

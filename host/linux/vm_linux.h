@@ -153,6 +153,14 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
 int vm_suspend(struct ferry_vm *vm, struct vcpu *cpu, uint64_t deadline);
 void vm_rouse(struct ferry_vm *vm, struct vcpu *cpu);
 
+/* Lets other threads of the program be served while the host waits for a disk, or moves many bytes to
+ * the program's memory at `to`, a pointer of the host (NULL: it moves none). Another thread may unmap
+ * that memory, and then the host's kernel refuses it, as on Linux. NULL: nobody steps aside, as there
+ * is no other thread, or the memory is not the program's own: pages of the window may change hands.
+ * vm_step_back takes the result. */
+struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to);
+void vm_step_back(struct ferry_vm *vm, struct vcpu *aside);
+
 /* A line for the log at debug level (the command's --verbose). */
 void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -333,5 +333,6 @@ void stream_close_output(struct stream *stream)
 
 bool stream_output_room(struct stream *stream)
 {
-    return !stream->writing && fits_whole(stream, PIPE_BUF); /* as a pipe has room when a page of it is free */
+    return !stream->writing &&
+           fits_whole(stream, PIPE_BUF); /* as a pipe has room when a page of it is free */
 }

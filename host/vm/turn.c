@@ -98,6 +98,25 @@ void vm_pause(struct ferry_vm *vm, int signo)
     end_wait(vm, who);
 }
 
+struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
+{
+    const char *byte = to;
+    struct vcpu *served = vm->served;
+
+    if (!served || vm->vcpu_count == 1)
+        return NULL;
+    if (to && (byte < vm->space.base || byte >= vm->space.base + FERRY_PROGRAM_HIGH))
+        return NULL;
+    vm_give_way(vm, served);
+    return served;
+}
+
+void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
+{
+    if (aside)
+        vm_serve(vm, aside);
+}
+
 const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};
 
 int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline)

@@ -271,6 +271,25 @@ int vm_await(struct ferry_vm *vm, const atomic_bool *done)
     return atomic_load(done) ? 0 : -EINTR;
 }
 
+struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
+{
+    bool own = (const char *)to >= vm->space.base &&
+               (const char *)to < vm->space.base + FERRY_PROGRAM_HIGH;
+    void (*meanwhile)(struct ferry_vm * vm) = vm->aside;
+
+    if ((to && !own) || !meanwhile)
+        return NULL;
+    vm->aside = NULL;
+    meanwhile(vm);
+    return &vm->cpu;
+}
+
+void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
+{
+    (void)vm;
+    (void)aside;
+}
+
 void vm_wake(struct ferry_vm *vm)
 {
     atomic_fetch_add(&vm->wakes, 1);

@@ -88,8 +88,8 @@ struct ferry_vm {
     /* What another thread does while a call waits for a file system, or at the first look for input,
      * once; NULL: nothing. */
     void (*meanwhile)(struct ferry_vm *vm);
-    /* What it does in each wait for something of the program's; NULL: nothing. */
-    void (*waiting)(struct ferry_vm *vm);
+    /* The same while the host reads a local file into the program's memory. */
+    void (*aside)(struct ferry_vm *vm);
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once
      * and for good; 0: there is none. */
     int hostile;

@@ -226,6 +226,30 @@ static void test_calls_by_position_take_turns(void **state)
     assert_int_equal(position_meanwhile, 12);
 }
 
+static void close_and_unmap(struct ferry_vm *vm)
+{
+    assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){3}), 0);
+    assert_int_equal(other_call(vm, SYS_munmap, (const uint64_t[6]){mapped_meanwhile, PAGE}), 0);
+}
+
+/* The host may be long in reading a file: others are served meanwhile, and may take away what the
+ * call works on. */
+static void test_reading_lets_others_be_served(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+
+    mapped_meanwhile =
+        CALL(vm, mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1);
+    vm->aside = read_some;
+    assert_int_equal(CALL(vm, read, 3, (uint64_t)mapped_meanwhile, 4), 4);
+    assert_null(vm->aside);
+    assert_int_equal(read_meanwhile, -ETIMEDOUT);
+    vm->aside = close_and_unmap;
+    assert_int_equal(CALL(vm, pread64, 3, (uint64_t)mapped_meanwhile, 4, 0), -EFAULT);
+    assert_null(vm->aside);
+    assert_int_equal(CALL(vm, read, 3, OUT, 4), -EBADF);
+}
+
 static void map_some(struct ferry_vm *vm)
 {
     mapped_meanwhile = other_call(vm, SYS_mmap,
@@ -260,6 +284,7 @@ int main(void)
         TEST(test_pieces_at_offsets),
         TEST(test_the_position_stays_during_waits),
         TEST(test_calls_by_position_take_turns),
+        TEST(test_reading_lets_others_be_served),
         TEST(test_a_mapping_made_meanwhile_stays),
     };
 
