@@ -285,7 +285,7 @@ struct linux_state;
     CALL(getrusage, sys_getrusage)                 \
     CALL(arch_prctl, sys_arch_prctl)               \
     CALL(rseq, sys_no_rseq)                        \
-    CALL(sched_yield, sys_zero)                    \
+    CALL(sched_yield, sys_yield)                   \
     CALL(sync, sys_zero)                           \
     CALL(getcpu, sys_getcpu)                       \
     CALL(getrandom, sys_getrandom)                 \

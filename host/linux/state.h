@@ -110,7 +110,13 @@ struct futex_wait {
 
 #define TASK_NAME_BYTES 16
 
-/* Values that can be set and asked for, and change nothing in a VM. */
+/* On which processors of the program a thread may run, by their numbers; all unless one set it. */
+struct affinity {
+    bool is_set;
+    uint64_t set[CPU_SETSIZE / 64];
+};
+
+/* Values that can be set and asked for, and most change nothing in a VM. */
 struct task {
     char name[TASK_NAME_BYTES];
     uint32_t death_signal, keep_capabilities;
@@ -118,6 +124,7 @@ struct task {
     bool no_new_privileges;
     bool named; /* by the program */
     uint64_t timer_slack_ns, robust_list;
+    struct affinity affinity;
 };
 
 #define GIVEN_NAME_BYTES 200
@@ -196,6 +203,7 @@ struct linux_state {
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
+    bool keeps_to_some;           /* a thread may not run on all processors, or might not */
     struct linux_thread *threads; /* all of them, the first one last */
     /* The one whose call is being served; while a call waits, others have this place. All else is
      * the process's. */
@@ -470,6 +478,8 @@ void task_name(struct linux_state *state, const char *program);
 /* Of the program, which may have so many threads; 0: nobody said. */
 void processors_init(struct linux_state *state, unsigned threads);
 unsigned processors_count(const struct linux_state *state);
+/* affinity.c: keeps the thread, which is on a CPU of the VM, to the processors that it may use. */
+void affinity_apply(struct linux_state *state, struct linux_thread *thread);
 /* The one that runs the calling thread. */
 unsigned processors_current(const struct linux_state *state);
 

@@ -240,40 +240,6 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- scheduling ---------------------------------------------------------- */
 
-int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
-{
-    uint64_t set[CPU_SETSIZE / 64] = {0}, bytes;
-    unsigned count = processors_count(state);
-    int result = check_self(state, arg[0]);
-
-    for (unsigned cpu = 0; cpu < count; cpu++)
-        set[cpu / 64] |= 1ull << (cpu % 64);
-    bytes = (count + 63) / 64 * sizeof(set[0]);
-    if ((uint32_t)arg[1] % sizeof(set[0]) || (uint32_t)arg[1] < bytes)
-        return -EINVAL;
-    if (result)
-        return result;
-    return guest_put(state, arg[2], set, bytes) ? -EFAULT : (int64_t)bytes;
-}
-
-/* Any set with one of its processors will do: where its threads run is the host's to choose. */
-int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
-{
-    uint64_t set[CPU_SETSIZE / 64] = {0}, bytes = (uint32_t)arg[1], wanted = 0;
-    unsigned count = processors_count(state);
-    int result = check_self(state, arg[0]);
-
-    if (bytes > sizeof(set))
-        bytes = sizeof(set);
-    if (bytes && guest_get(state, arg[2], set, bytes))
-        return -EFAULT;
-    if (result)
-        return result;
-    for (unsigned cpu = 0; cpu < count; cpu++)
-        wanted |= set[cpu / 64] >> (cpu % 64) & 1;
-    return wanted ? 0 : -EINVAL;
-}
-
 int64_t sys_get_scheduler(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;

@@ -123,6 +123,8 @@ static int64_t begin_thread(struct linux_state *state, const struct request *req
         thread->clear_id = request->child_id;
     vm_start_cpu(state->vm, cpu, caller, thread, request->stack,
                  request->flags & CLONE_SETTLS ? request->tls : vm_fs(caller));
+    if (state->keeps_to_some) /* its CPU may have been that of a thread with other processors */
+        affinity_apply(state, thread);
     return thread->id;
 }
 

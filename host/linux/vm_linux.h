@@ -3,6 +3,7 @@
 #ifndef FERRY_HOST_VM_LINUX_H
 #define FERRY_HOST_VM_LINUX_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -147,6 +148,8 @@ int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out);
  * same) and segment base of FS. */
 void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
                   struct linux_thread *thread, uint64_t stack, uint64_t fs);
+/* The host's thread of the CPU that runs the thread stays on these processors of the host. */
+void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cpu_set_t *host);
 /* The thread on that CPU, which is the caller's own, waits until vm_rouse, at most until the
  * deadline: 0, also for no reason; -ETIMEDOUT; -EINTR when the VM is told to stop. It begins to wait
  * before another thread is served, so a vm_rouse that comes later is never lost. */

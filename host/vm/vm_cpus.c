@@ -174,6 +174,14 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
     vm_rouse(vm, cpu);
 }
 
+/* Where the host forbids it the thread stays where it was, which nobody but the clock can tell. */
+void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cpu_set_t *host)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i]->runs == thread)
+            pthread_setaffinity_np(vm->vcpus[i]->thread, sizeof *host, host);
+}
+
 void vm_join_others(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);

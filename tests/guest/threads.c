@@ -410,6 +410,42 @@ static void readers(const char *path)
         fail("%ld of %d numbers", got_numbers, NUMBERS);
 }
 
+/* ---- processors ----------------------------------------------------------------- */
+
+static void expect_here(int cpu)
+{
+    cpu_set_t set;
+
+    for (int i = 0; i < 20; i++)
+        if (sched_getcpu() != cpu)
+            fail("a thread that may run on %d alone runs on %d", cpu, sched_getcpu());
+    if (sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) != 1 || !CPU_ISSET(cpu, &set))
+        fail("the set of %d is told otherwise", cpu);
+}
+
+static void *inherit(void *arg)
+{
+    expect_here(*(int *)arg);
+    return NULL;
+}
+
+/* On each processor in turn; a thread begins with the set of the one that made it. */
+static void pin(void)
+{
+    cpu_set_t all, one;
+
+    if (sched_getaffinity(0, sizeof all, &all))
+        fail("sched_getaffinity: %s", strerror(errno));
+    for (int cpu = 0; cpu < CPU_COUNT(&all); cpu++) {
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        if (sched_setaffinity(0, sizeof one, &one))
+            fail("sched_setaffinity: %s", strerror(errno));
+        expect_here(cpu);
+        pthread_join(start(inherit, &cpu), NULL);
+    }
+}
+
 /* ---- many ---------------------------------------------------------------------- */
 
 static void churn(int count)
@@ -504,6 +540,8 @@ int main(int argc, char **argv)
         readers(argc > 2 ? argv[2] : "");
     } else if (strcmp(what, "map-while-touched") == 0) {
         map_while_touched();
+    } else if (strcmp(what, "pin") == 0) {
+        pin();
     } else if (strcmp(what, "parallel") == 0) {
         parallel();
     } else {

@@ -163,6 +163,11 @@ static void memory_is_mapped_while_a_thread_touches_it(void **state)
     run_ok(*state, "map-while-touched", NULL);
 }
 
+static void threads_stay_on_their_processors(void **state)
+{
+    run_ok(*state, "pin", NULL);
+}
+
 static void a_stop_ends_all(void **state)
 {
     struct world *world = *state;
@@ -211,6 +216,7 @@ int main(void)
         kvm_test(memory_and_descriptors_go_while_calls_use_them),
         kvm_test(memory_is_replaced_while_a_thread_uses_it),
         kvm_test(memory_is_mapped_while_a_thread_touches_it),
+        kvm_test(threads_stay_on_their_processors),
         kvm_test(a_stop_ends_all),
         kvm_test(a_time_limit_ends_all),
     };

@@ -284,6 +284,12 @@ struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
     return &vm->cpu;
 }
 
+void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cpu_set_t *host)
+{
+    (void)thread;
+    vm->kept_to = *host;
+}
+
 void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
 {
     (void)vm;

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -88,6 +89,7 @@ struct ferry_vm {
     /* What another thread does while a call waits for a file system, or at the first look for input,
      * once; NULL: nothing. */
     void (*meanwhile)(struct ferry_vm *vm);
+    cpu_set_t kept_to; /* the processors of the host that a thread was last kept to */
     /* The same while the host reads a local file into the program's memory. */
     void (*aside)(struct ferry_vm *vm);
     /* Another thread of the program, which overwrites whatever was fetched by this byte, at once

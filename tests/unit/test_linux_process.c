@@ -504,8 +504,16 @@ static void test_what_a_program_asks(void **state)
     assert_int_equal(__builtin_popcountll(words[0]), CPU_COUNT(&here));
     assert_int_equal(words[0] & (words[0] + 1), 0); /* from 0 on */
     assert_int_equal(CALL(vm, sched_setaffinity, 0, 8, SCRATCH), 0);
-    words[0]++;
+    assert_true(CPU_EQUAL(&vm->kept_to, &here));
+    words[0] = 1;
+    assert_int_equal(CALL(vm, sched_setaffinity, (uint64_t)CALL(vm, gettid), 8, SCRATCH), 0);
+    assert_int_equal(CPU_COUNT(&vm->kept_to), 1);
+    memset(words, 0xff, 16);
+    assert_int_equal(CALL(vm, sched_getaffinity, 0, 16, SCRATCH), 8);
+    assert_int_equal(words[0], 1);
+    words[0] = 1ull << 63; /* one that it has not */
     assert_int_equal(CALL(vm, sched_setaffinity, 0, 8, SCRATCH), -EINVAL);
+    assert_int_equal(CALL(vm, sched_setaffinity, 77, 8, SCRATCH), -ESRCH);
     assert_int_equal(CALL(vm, sched_getaffinity, 0, 4, SCRATCH), -EINVAL);
     assert_int_equal(CALL(vm, gettid), CALL(vm, getpid));
     assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
