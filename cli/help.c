@@ -64,8 +64,8 @@ static const struct {
                "  -V, --version   print the version\n"},
     {"bench", "Usage: ferry bench [OPTIONS] [PART]...\n"
               "Compare Ferry with other ways to carry bytes, side by side, on this machine.\n"
-              "PARTs: stream, handover, latency, messages, crossover, start, scale, pipeline; all\n"
-              "of them if none is named. 'ferry bench --help' says what each does.\n\n"
+              "PARTs: stream, handover, latency, messages, crossover, start, scale, pipeline,\n"
+              "threads; all of them if none is named. 'ferry bench --help' says what each does.\n\n"
               "Options:\n"
               "  --quick            fewer sizes and rounds: under a minute for all parts\n"
               "  --rounds N         rounds of each comparison\n"
