@@ -28,7 +28,7 @@ def both(program, *arguments, options=(), stdin=subprocess.DEVNULL):
     return [run(words, stdin) for words in (command, [FERRY, "run", *options, *command])]
 
 
-# These are compared with the host: an emulated processor, and a file system in memory, behave differently.
+# An emulated processor, and a file system in memory, behave differently from the host's; and it is slow.
 EMULATED = unittest.skipIf("FERRY_SIZE_DIVISOR" in os.environ, "an emulated machine does otherwise")
 
 
@@ -93,6 +93,7 @@ class Mapped(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
 
+    @EMULATED
     def test_so_it_does_in_memory(self):
         host = run([guest("asks_mapped"), self.directories[0]])
         vm = run([FERRY, "run", "--mem=2G", guest("asks_mapped"), "/tmp"])
@@ -110,6 +111,7 @@ class Mapped(FerryTest):
         host, vm = self.compare("stack")
         self.assertEqual((vm[0], host[0]), (128 + signal.SIGSEGV, 128 + signal.SIGSEGV), vm[2])
 
+    @EMULATED
     def test_no_moment_of_cutting_ends_the_machine(self):
         _, vm = self.compare("race")
         self.assertEqual((vm[0], vm[1]), (0, "ends as it should\n"), vm[2])
