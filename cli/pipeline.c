@@ -356,8 +356,6 @@ int pipeline_run(struct pipeline *p)
     if (status == 0)
         ending_watch(p);
     ending_finish(p);
-    if (p->gives)
-        process_restore_modes();
     if (status == 0)
         status = report(p);
     g_free(p->links);

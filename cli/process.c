@@ -105,14 +105,11 @@ void process_keep_modes(void)
 
 void process_restore_modes(void)
 {
-    struct termios now;
-
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {
         pid_t foreground = is_terminal[fd] ? tcgetpgrp(fd) : 0;
 
         if (!is_terminal[fd] || (foreground > 0 && foreground != getpgrp()))
             continue;
-        if (tcgetattr(fd, &now) == 0 && memcmp(&now, &modes[fd], sizeof(now)) != 0)
-            (void)tcsetattr(fd, TCSANOW, &modes[fd]);
+        (void)tcsetattr(fd, TCSANOW, &modes[fd]);
     }
 }

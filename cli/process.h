@@ -18,8 +18,9 @@ bool process_signal(struct pipeline *pipeline, int signo);
 /* The program has ended: by a signal by which this process is to end as well? Else 0. */
 int process_ended_by(const struct pipeline *pipeline);
 
-/* Remembers the modes of the terminal, and makes them what they were unless another process has the
- * terminal now. The latter is safe in a signal handler. */
+/* The library puts the terminal's modes back, unless this process ends without waiting for it. For
+ * that: remembers the modes, and puts them back unless another process has the terminal now. The
+ * latter is safe in a signal handler. */
 void process_keep_modes(void);
 void process_restore_modes(void);
 

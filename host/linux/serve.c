@@ -97,6 +97,7 @@ void linux_destroy(struct linux_state *state)
 {
     if (!state)
         return;
+    terminal_restore(state);
     locks_fini(state);
     mapped_clear(state);
     descriptors_fini(state);

@@ -177,6 +177,14 @@ struct refused {
     bool probe;          /* text is about something that programs look for and do without */
 };
 
+/* As the kernel's struct termios2. */
+#define MODES_BYTES 44
+
+struct terminal_modes {
+    bool changed; /* the program set some: */
+    char before[MODES_BYTES], now[MODES_BYTES];
+};
+
 struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
@@ -219,13 +227,14 @@ struct linux_state {
     uint64_t object_bytes, object_bytes_most;
     struct mapped_file *mapped; /* mapped.c */
     size_t mapped_count, mapped_room;
-    struct writable *memfds;    /* what counts the contents of all of them; or NULL */
-    struct epoll *epolls;       /* all of them */
-    unsigned epoll_items;       /* in all of them */
-    struct host_watch *watch;   /* watch.c; or NULL */
-    struct open_file *terminal; /* that /dev/tty means, with a reference; or NULL */
-    char *terminal_name;        /* its own; or NULL */
-    bool said_int80;            /* a 32-bit call was already said not to be offered */
+    struct writable *memfds;     /* what counts the contents of all of them; or NULL */
+    struct epoll *epolls;        /* all of them */
+    unsigned epoll_items;        /* in all of them */
+    struct host_watch *watch;    /* watch.c; or NULL */
+    struct open_file *terminal;  /* that /dev/tty means, with a reference; or NULL */
+    char *terminal_name;         /* its own; or NULL */
+    struct terminal_modes modes; /* of that terminal */
+    bool said_int80;             /* a 32-bit call was already said not to be offered */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */
@@ -315,6 +324,8 @@ struct open_file file_at(const struct open_file *file, off_t position);
 
 /* The file was given: if it is a terminal it is what /dev/tty means, unless another one is. */
 void terminal_given(struct linux_state *state, struct open_file *file);
+/* The program is over: the modes are what they were, unless somebody else has set others since. */
+void terminal_restore(struct linux_state *state);
 /* Whether that is its name. */
 bool terminal_named(const struct linux_state *state, const char *path);
 /* Whether it is the name of a directory on the way to it. */

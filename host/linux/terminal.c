@@ -31,13 +31,12 @@
 #define WAIT_MS 20
 
 /* The kernel's structs termios and termios2, as far as they are looked at here. */
-#define MODES_BYTES  36
-#define MODES2_BYTES 44
-#define MODES_LINE   16 /* the line discipline: a byte */
-#define TCGETS2_     0x802c542au
-#define TCSETS2_     0x402c542bu
-#define TCSETSW2_    0x402c542cu
-#define TCSETSF2_    0x402c542du
+#define OLD_MODES_BYTES 36
+#define MODES_LINE      16 /* the line discipline: a byte */
+#define TCGETS2_        0x802c542au
+#define TCSETS2_        0x402c542bu
+#define TCSETSW2_       0x402c542cu
+#define TCSETSF2_       0x402c542du
 
 void terminal_given(struct linux_state *state, struct open_file *file)
 {
@@ -165,11 +164,11 @@ static int drain(struct linux_state *state, struct open_file *file)
 static int64_t get_modes(struct linux_state *state, const struct open_file *file, uint32_t command,
                          uint64_t addr)
 {
-    char modes[MODES2_BYTES];
+    char modes[MODES_BYTES];
 
     if (ioctl(file->fd, command, modes) < 0)
         return -errno;
-    return guest_put(state, addr, modes, command == TCGETS ? MODES_BYTES : MODES2_BYTES);
+    return guest_put(state, addr, modes, command == TCGETS ? OLD_MODES_BYTES : MODES_BYTES);
 }
 
 /* The kernel would wait in the call until output has left, so that is waited for before. */
@@ -179,10 +178,10 @@ static int64_t set_modes(struct linux_state *state, struct open_file *file, uint
     bool is_new = command == TCSETS2_ || command == TCSETSW2_ || command == TCSETSF2_;
     bool now = command == TCSETS || command == TCSETS2_;
     bool flush = command == TCSETSF || command == TCSETSF2_;
-    char modes[MODES2_BYTES];
+    char modes[MODES_BYTES];
     int result;
 
-    if (guest_get(state, addr, modes, is_new ? MODES2_BYTES : MODES_BYTES))
+    if (guest_get(state, addr, modes, is_new ? MODES_BYTES : OLD_MODES_BYTES))
         return -EFAULT;
     result = now ? in_background(state, file, SIGTTOU) : drain(state, file);
     if (result)
@@ -190,7 +189,24 @@ static int64_t set_modes(struct linux_state *state, struct open_file *file, uint
     if (flush)
         tcflush(file->fd, TCIFLUSH);
     modes[MODES_LINE] = 0;
-    return ioctl(file->fd, is_new ? TCSETS2_ : TCSETS, modes) < 0 ? -errno : 0;
+    if (!state->modes.changed)
+        ioctl(state->terminal->fd, TCGETS2_, state->modes.before);
+    if (ioctl(file->fd, is_new ? TCSETS2_ : TCSETS, modes) < 0)
+        return -errno;
+    state->modes.changed = ioctl(state->terminal->fd, TCGETS2_, state->modes.now) == 0;
+    return 0;
+}
+
+void terminal_restore(struct linux_state *state)
+{
+    struct terminal_modes *modes = &state->modes;
+    pid_t foreground = modes->changed ? tcgetpgrp(state->terminal->fd) : 0;
+    char now[MODES_BYTES];
+
+    if (!modes->changed || (foreground > 0 && foreground != getpgrp()))
+        return;
+    if (ioctl(state->terminal->fd, TCGETS2_, now) == 0 && memcmp(now, modes->now, sizeof(now)) == 0)
+        ioctl(state->terminal->fd, TCSETS2_, modes->before);
 }
 
 /* ---- the rest ------------------------------------------------------------ */

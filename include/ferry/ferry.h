@@ -251,8 +251,9 @@ FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
  * messages. It is then a terminal, a file, a pipe or a device for the program, as for a process that
  * inherits it: with its size and position, its modes and window size, and no other rights than the
  * descriptor has. The library takes a copy, and never changes its flags. To be called before the VM
- * is started, and any number of times. The modes of a terminal stay as the program leaves them.
- * Messages still go over links. Never blocks.
+ * is started, and any number of times. When the VM is
+ * destroyed, the modes of a terminal are what they were before the program set others. Messages still
+ * go over links. Never blocks.
  *
  * Errors:
  * -EINVAL: `fd` is not 0, 1 or 2

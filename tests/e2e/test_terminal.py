@@ -20,6 +20,7 @@ import time
 
 from harness import BUSYBOX, FERRY, PATIENCE, FerryTest, guest, main
 
+TIOCGPTN = 0x80045430  # which the module termios does not have
 SOON = 30  # seconds within which what is printed comes
 WAYS = {"process": [], "ferry": [FERRY, "run"]}
 SH = [BUSYBOX, "sh", "-c"]
@@ -49,6 +50,11 @@ class Terminal:
     def resize(self, rows, columns, fd=None):
         size = struct.pack("HHHH", rows, columns, 0, 0)
         fcntl.ioctl(self.master if fd is None else fd, termios.TIOCSWINSZ, size)
+
+    def other_end(self):
+        """A descriptor of the end that the program has."""
+        number = fcntl.ioctl(self.master, TIOCGPTN, bytes(4))
+        return os.open(f"/dev/pts/{struct.unpack('I', number)[0]}", os.O_RDWR | os.O_NOCTTY)
 
     def modes(self):
         return termios.tcgetattr(self.master)
@@ -223,9 +229,8 @@ class Terminals(FerryTest):
         for name, (how, event, expected) in ends.items():
             with self.subTest(name), Terminal([FERRY, "run", guest("asks_given"), "spoil", how]) as terminal:
                 before = terminal.modes()
+                self.addCleanup(os.close, terminal.other_end())  # so the modes outlive the program
                 terminal.expect(b"go\n")  # not \r\n: the modes are set
-                slave = os.open(f"/proc/{terminal.pid}/fd/0", os.O_RDWR | os.O_NOCTTY)
-                self.addCleanup(os.close, slave)  # the modes can be asked for after the end
                 if event:
                     self.assertNotEqual(terminal.modes(), before)
                 if isinstance(event, bytes):
@@ -236,6 +241,18 @@ class Terminals(FerryTest):
                 terminal.pid = None
                 self.assertEqual(status, expected)
                 self.assertEqual(terminal.modes(), before)
+
+    def test_modes_that_others_set_stay(self):
+        """As those of a pager behind it in a pipeline."""
+        with Terminal(["/bin/sh", "-c", f"{FERRY} run {BUSYBOX} head -n 2; echo over; read x"]) as terminal:
+            terminal.type(b"first\r")
+            terminal.expect(b"first\r\nfirst\r\n")  # the program runs
+            changed = terminal.modes()
+            changed[3] &= ~termios.ECHO
+            termios.tcsetattr(terminal.master, termios.TCSANOW, changed)
+            terminal.type(b"second\r")
+            terminal.expect(b"second\r\nover\r\n")
+            self.assertEqual(terminal.modes(), changed)
 
     def test_input_without_lines_comes_as_the_modes_say(self):
         printed, _ = self.same([guest("asks_given"), "keys"],
