@@ -65,6 +65,7 @@ static const struct {
     {"/sys/devices/system/cpu/possible", NULL, proc_processors},
     {"/sys/devices/system/cpu/present", NULL, proc_processors},
     {"/sys/devices/system/node/node0/cpulist", NULL, proc_processors},
+    {"/sys/devices/system/node/node0/cpumap", NULL, proc_processor_map},
     {"/sys/devices/system/node/node0/meminfo", NULL, proc_node_meminfo},
     {"/sys/devices/system/node/online", "0\n", NULL},
     {"/sys/devices/system/node/possible", "0\n", NULL},

@@ -34,6 +34,7 @@ void proc_mountinfo(struct linux_state *state, FILE *out);
 void proc_mounts(struct linux_state *state, FILE *out);
 void proc_node_meminfo(struct linux_state *state, FILE *out);
 void proc_processors(struct linux_state *state, FILE *out);
+void proc_processor_map(struct linux_state *state, FILE *out);
 void proc_self_stat(struct linux_state *state, FILE *out);
 void proc_stat(struct linux_state *state, FILE *out);
 void proc_statm(struct linux_state *state, FILE *out);

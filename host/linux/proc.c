@@ -101,7 +101,7 @@ void proc_processors(struct linux_state *state, FILE *out)
 }
 
 /* In words of 32 bits, the highest first. */
-static void put_processor_mask(struct linux_state *state, FILE *out)
+void proc_processor_map(struct linux_state *state, FILE *out)
 {
     unsigned count = processors_count(state), words = (count + 31) / 32;
     uint32_t first = UINT32_MAX >> (32 * words - count);
@@ -262,7 +262,7 @@ void proc_status(struct linux_state *state, FILE *out)
             "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t%d\nSeccomp:\t0\n"
             "Cpus_allowed:\t",
             state->thread->task.no_new_privileges);
-    put_processor_mask(state, out);
+    proc_processor_map(state, out);
     fputs("Cpus_allowed_list:\t", out);
     proc_processors(state, out);
     fputs("Mems_allowed:\t1\nMems_allowed_list:\t0\n", out);

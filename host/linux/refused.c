@@ -107,12 +107,25 @@ static bool is_among(const struct current_call *given, const char *const *paths)
 static bool keep_usual(struct linux_state *state)
 {
     static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};
-    /* C libraries and busybox look for these at each start, and nothing fails without them. */
+    /* C libraries, libselinux and busybox look for these at each start, and nothing fails without them. */
     static const char *const customary[] = {
-        "/etc/busybox.conf", "/etc/ld.so.cache", "/etc/ld.so.preload",      "/etc/localtime",
-        "/etc/TZ",           "/etc/suid-debug",  "/usr/share/zoneinfo",     "/usr/share/locale",
-        "/usr/lib/locale",   "/etc/terminfo",    "/lib/terminfo",           "/usr/share/terminfo",
-        "/etc/inputrc",      "/proc/self/exe",   "/sys/devices/system/cpu", NULL,
+        "/etc/busybox.conf",
+        "/etc/ld.so.cache",
+        "/etc/ld.so.preload",
+        "/etc/localtime",
+        "/etc/TZ",
+        "/etc/suid-debug",
+        "/usr/share/zoneinfo",
+        "/usr/share/locale",
+        "/usr/lib/locale",
+        "/etc/terminfo",
+        "/lib/terminfo",
+        "/usr/share/terminfo",
+        "/etc/inputrc",
+        "/proc/self/exe",
+        "/sys/devices/system/cpu",
+        "/etc/selinux",
+        NULL,
     };
     const struct current_call *given = state->thread->call;
 

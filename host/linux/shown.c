@@ -12,7 +12,7 @@
 /* What packages make of their files when they are installed. */
 #define MADE_BY_PACKAGES                                                                           \
     "/var/cache/fontconfig", "/var/lib/aspell", "/var/lib/clamav", "/var/lib/dictionaries-common", \
-        "/var/lib/ghostscript", "/var/lib/texmf"
+        "/var/lib/ghostscript", "/var/lib/ispell", "/var/lib/texmf", "/var/lib/units"
 
 const char *const shown_of_system[] = {
     PROGRAMS,
@@ -63,9 +63,12 @@ const char *const shown_of_system[] = {
     "/etc/xml",
     /* languages and tools */
     "/etc/R",
+    "/etc/a2ps*",
     "/etc/bash.bashrc",
     "/etc/dictionaries-common",
+    "/etc/elinks",
     "/etc/emacs",
+    "/etc/enscript.cfg",
     "/etc/fpc*",
     "/etc/gdb",
     "/etc/gnucobol",
@@ -75,6 +78,7 @@ const char *const shown_of_system[] = {
     "/etc/java*",
     "/etc/libreoffice",
     "/etc/lua*",
+    "/etc/lynx",
     "/etc/manpath.config",
     "/etc/maven",
     "/etc/mono",

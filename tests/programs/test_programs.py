@@ -62,7 +62,7 @@ def what_is_in(path):
     """The bytes of a file, the mode of anything else, the target of a link."""
     if os.path.islink(path):
         return os.readlink(path)
-    if os.path.isdir(path):
+    if not os.path.isfile(path):
         return os.stat(path).st_mode
     with open(path, "rb") as file:
         return file.read()
@@ -99,7 +99,7 @@ class Bench:
         os.mkdir(self.inputs)
         os.mkdir(self.home)
         inputs.write_all(self.inputs)
-        self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": self.home, "TZ": "UTC0"}
+        self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": self.home, "TZ": "UTC"}
 
     def make(self, maker):
         """Another input, made by a program; one whose program is missing stays away."""

@@ -290,6 +290,9 @@ static void assert_processors(struct ferry_vm *vm, unsigned count)
         snprintf(name, sizeof(name), "/sys/devices/system/cpu/%s", lists[i]);
         assert_string_equal(content(vm, name), list);
     }
+    snprintf(list, sizeof(list), "%x\n", (1u << count) - 1);
+    assert_string_equal(content(vm, "/sys/devices/system/node/node0/cpumap"), list);
+    snprintf(list, sizeof(list), count > 1 ? "0-%u\n" : "0\n", count - 1);
     assert_int_equal(count_lines(vm, "/proc/cpuinfo", "processor\t: "), count);
     assert_int_equal(count_lines(vm, "/proc/stat", "cpu"), count + 1);
     snprintf(name, sizeof(name), "Cpus_allowed_list:\t%s", list);
