@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "lib/error.h"
 
 /* --- making it ------------------------------------------------------------------ */
@@ -174,6 +175,13 @@ uint64_t vcpu_exit_at(const struct vcpu *vcpu)
     default:
         return 0;
     }
+}
+
+void *vcpu_mmio(struct vcpu *vcpu, uint32_t *bytes, bool *write)
+{
+    *bytes = min_u64(vcpu->run->mmio.len, sizeof vcpu->run->mmio.data);
+    *write = vcpu->run->mmio.is_write;
+    return vcpu->run->mmio.data;
 }
 
 uint64_t vcpu_entry_failure(const struct vcpu *vcpu)

@@ -77,6 +77,8 @@ void vcpu_take_kick(void);
  * KVM_EXIT_FAIL_ENTRY and KVM_EXIT_INTERNAL_ERROR tell. */
 uint32_t vcpu_exit_reason(const struct vcpu *vcpu);
 uint64_t vcpu_exit_at(const struct vcpu *vcpu);
+/* Of KVM_EXIT_MMIO: the bytes that were written, or those that will be read. */
+void *vcpu_mmio(struct vcpu *vcpu, uint32_t *bytes, bool *write);
 uint64_t vcpu_entry_failure(const struct vcpu *vcpu);
 uint32_t vcpu_internal_error(const struct vcpu *vcpu);
 

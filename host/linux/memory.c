@@ -282,6 +282,18 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
     return __builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX ? -EOVERFLOW : 0;
 }
 
+/* Memory that is no file's. */
+static int memory_map(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
+                      uint64_t flags)
+{
+    struct space *space = vm_space(state->vm);
+
+    if (bytes < SPACE_TOUCH_LEAST)
+        return space_map(space, guest_addr(addr), bytes, prot);
+    return space_map_by_touch(space, guest_addr(addr), bytes,
+                              prot | (flags & MAP_NORESERVE ? SPACE_NORESERVE : 0));
+}
+
 int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t bytes = page_up(arg[1]);
@@ -305,7 +317,7 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     addr = choose_allowed(state, arg, bytes, prot);
     if (addr < 0)
         return addr;
-    result = space_map(vm_space(state->vm), guest_addr((uint64_t)addr), bytes, prot);
+    result = memory_map(state, (uint64_t)addr, bytes, prot, arg[3]);
     mapped_settle(state);
     return result ? result : addr;
 }

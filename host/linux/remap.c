@@ -28,17 +28,29 @@ struct move {
     bool file;
 };
 
+static int map_more(struct space *space, struct guest_addr to, uint64_t bytes, unsigned prot)
+{
+    return bytes < SPACE_TOUCH_LEAST ? space_map(space, to, bytes, prot)
+                                     : space_map_by_touch(space, to, bytes, prot);
+}
+
 /* Makes the mapping longer at `to`, by copying: moved memory would never be one region with its
  * new end. */
 static int64_t grow_by_copy(struct space *space, const struct move *move, struct guest_addr to)
 {
-    int result = space_map(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
+    int result = map_more(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
+    const void *from;
+    void *at;
 
     if (result)
         return result;
-    memcpy(space_at(space, to, move->bytes, SPACE_WRITE),
-           space_at(space, move->old, move->bytes, SPACE_READ), move->bytes);
-    result = space_protect(space, to, move->new_bytes, move->prot & ~(unsigned)SPACE_SHARED);
+    from = space_touch_at(space, move->old, move->bytes, SPACE_READ);
+    at = space_touch_at(space, to, move->bytes, SPACE_WRITE);
+    if (from && at)
+        memcpy(at, from, move->bytes);
+    result = !from || !at
+                 ? -ENOMEM
+                 : space_protect(space, to, move->new_bytes, move->prot & ~(unsigned)SPACE_SHARED);
     if (!result)
         result = space_unmap(space, move->old, move->bytes);
     if (result)
@@ -46,10 +58,10 @@ static int64_t grow_by_copy(struct space *space, const struct move *move, struct
     return result ? result : (int64_t)to.value;
 }
 
-/* The same of memory without rights, which cannot be read. */
+/* The same of memory without rights, which cannot be read, and of much memory. */
 static int64_t grow_by_move(struct space *space, const struct move *move, struct guest_addr to)
 {
-    int result = space_map(space, to, move->new_bytes, move->prot);
+    int result = map_more(space, to, move->new_bytes, move->prot);
 
     if (!result)
         result = space_move(space, move->old, move->bytes, to);
@@ -62,7 +74,9 @@ static int64_t grow_to(struct space *space, const struct move *move, struct gues
 {
     if (move->file)
         return -ENOMEM; /* the rest of the file was not copied */
-    return move->prot & SPACE_READ ? grow_by_copy(space, move, to) : grow_by_move(space, move, to);
+    return move->prot & SPACE_READ && move->bytes < SPACE_TOUCH_LEAST
+               ? grow_by_copy(space, move, to)
+               : grow_by_move(space, move, to);
 }
 
 /* Moves to an address of the program's choice. */
@@ -102,7 +116,7 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
         return result ? result : (int64_t)move->old.value;
     }
     if (!move->file && space_find(space, end, more).value == end.value &&
-        !space_map(space, end, more, move->prot))
+        !map_more(space, end, more, move->prot))
         return (int64_t)move->old.value;
     if (may_move)
         to = space_find(space, guest_addr(0), move->new_bytes);
@@ -156,6 +170,8 @@ static int64_t populate(struct space *space, struct guest_addr start, uint64_t b
 {
     struct reach place = space_reach(space, start, bytes, prot);
 
+    if (bytes && place.at && space_touch(space, start, bytes))
+        return -ENOMEM; /* more than it may have */
     if (!bytes || reach_may(place, bytes, prot & SPACE_WRITE))
         return 0;
     if (place.at)

@@ -163,12 +163,13 @@ int program_stack(const struct program *program, struct space *space, uint64_t s
         return image_fail(err, -EIO, program->name, "the kernel gives no random bytes");
     if (program->image->stack_executable)
         prot |= SPACE_EXEC;
-    result = space_map(space, guest_addr(FERRY_PROGRAM_HIGH - stack_bytes), stack_bytes, prot);
+    result =
+        space_map_by_touch(space, guest_addr(FERRY_PROGRAM_HIGH - stack_bytes), stack_bytes, prot);
     if (result)
         return image_fail(err, result, program->name,
                           "no room for a stack of %llu KiB: %s; give the VM more memory (--mem)",
                           (unsigned long long)stack_bytes >> 10, strerror(-result));
-    writer.host = space_at(space, guest_addr(writer.addr), total, SPACE_READ | SPACE_WRITE);
+    writer.host = space_touch_at(space, guest_addr(writer.addr), total, SPACE_READ | SPACE_WRITE);
     if (!writer.host)
         return image_fail(err, -EFAULT, program->name, "its stack cannot be written");
 

@@ -32,13 +32,7 @@ bool space_is_range(uint64_t start, uint64_t bytes)
            !__builtin_add_overflow(start, bytes, &end) && end <= FERRY_PROGRAM_HIGH;
 }
 
-/* x86 knows no right to write or execute without the one to read. */
-static unsigned rights(unsigned prot)
-{
-    return prot & (SPACE_WRITE | SPACE_EXEC) ? prot | SPACE_READ : prot;
-}
-
-static int host_prot(unsigned prot)
+int space_host_prot(unsigned prot)
 {
     return (prot & SPACE_READ ? PROT_READ : 0) | (prot & SPACE_WRITE ? PROT_WRITE : 0);
 }
@@ -103,7 +97,7 @@ void space_fini(struct space *space)
 
 /* Whether to ask for huge pages. Only advice: without it is slower. The stack, which ends at the
  * top, is mostly never touched: a huge page there would be waste. */
-static bool wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
+bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
 {
     return prot && bytes >= HUGE_BYTES && end != FERRY_PROGRAM_HIGH;
 }
@@ -119,11 +113,11 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
         return -EINVAL;
     prot &= RIGHTS;
     if (prot)
-        kind |= rights(prot) | CHARGED;
+        kind |= space_rights(prot) | CHARGED;
     if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
     result = space_reserve_fresh(space, start, end,
-                                 kind | (wants_huge(end, bytes, prot) ? HUGE : 0), kept);
+                                 kind | (space_wants_huge(end, bytes, prot) ? HUGE : 0), kept);
     if (!result && prot)
         result = space_guest_reach(space, start, end, prot, true);
     if (result)
@@ -135,11 +129,11 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
-    if (prot && mprotect(space->base + start, bytes, host_prot(kind))) {
+    if (prot && mprotect(space->base + start, bytes, space_host_prot(kind))) {
         space_host_reserve(space, start, bytes);
         return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
     }
-    if (wants_huge(end, bytes, prot) && !madvise(space->base + start, bytes, MADV_HUGEPAGE))
+    if (space_wants_huge(end, bytes, prot) && !madvise(space->base + start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
     return 0;
@@ -167,8 +161,8 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
         return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
-    got = mmap(space->base + start, bytes, host_prot(rights(prot)), how | MAP_NORESERVE | MAP_FIXED,
-               fd, (off_t)offset);
+    got = mmap(space->base + start, bytes, space_host_prot(space_rights(prot)),
+               how | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
     if (got == MAP_FAILED) {
         /* The old mapping may be gone by now, if the file system refused late. Never leave a hole
          * into which the kernel could put other memory of this process. */
@@ -195,7 +189,7 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
     if (!result)
         result = map_fd(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
     if (!result)
-        space_set_region(space, start, end, rights(prot) | CHARGED | ALONE);
+        space_set_region(space, start, end, space_rights(prot) | CHARGED | ALONE);
     return result;
 }
 
@@ -229,7 +223,7 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
 {
     uint64_t start = at.value, end = start + bytes;
     uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
-    unsigned kind = rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
+    unsigned kind = space_rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
                     (charged_twice(prot) ? CHARGED_TWICE : 0);
     int result;
 
@@ -260,7 +254,8 @@ int space_map_live(struct space *space, struct guest_addr at, uint64_t bytes, un
     uint64_t start = at.value, end = start + bytes;
     /* Of private memory each page may exist twice, as it does with a copy. */
     unsigned holes = prot & SPACE_HOLES ? CHARGED | (prot & SHARED ? 0 : COPIED) : 0;
-    unsigned kind = with_rights((prot & SHARED) | ALONE | LIVE | holes, rights(prot & RIGHTS));
+    unsigned kind =
+        with_rights((prot & SHARED) | ALONE | LIVE | holes, space_rights(prot & RIGHTS));
     uint64_t wanted = (kind & CHARGED ? bytes : 0) + (kind & CHARGED_TWICE ? bytes : 0);
     int result;
 
@@ -323,7 +318,8 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         if (from >= to)
             break;
         /* Takes rights away, or gives back earlier ones: the host has no reason to refuse. */
-        mprotect(space->base + from, to - from, host_prot(region->prot));
+        if (!(region->prot & CLOSED))
+            mprotect(space->base + from, to - from, space_host_prot(region->prot));
     }
 }
 
@@ -339,6 +335,32 @@ static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end
             return true; /* the file is read-only, and a shared mapping would write to it */
     }
     return false;
+}
+
+/* Gives the host's memory of the range these rights, and the guest a way to it, except where it
+ * stays closed. */
+static int protect_host(struct space *space, uint64_t start, uint64_t end, unsigned prot)
+{
+    uint64_t from = start;
+    int result = 0;
+
+    for (size_t i = space_first_after(space, start); from < end && !result; i++) {
+        const struct space_region *region = &space->regions[i];
+        bool closed = space_stays_closed(region, start, end, prot);
+        uint64_t stop = min_u64(region->end, end),
+                 to = closed ? max_u64(region->start, start) : stop;
+
+        if (!closed && stop < end)
+            continue; /* together with the next one */
+        if (from < to && prot)
+            result = space_guest_reach(space, from, to, prot, true);
+        if (from < to && !result &&
+            mprotect(space->base + from, to - from, space_host_prot(space_rights(prot))))
+            /* EACCES: a shared file that was not opened to be written. */
+            result = errno == EACCES ? -EACCES : -ENOMEM;
+        from = stop;
+    }
+    return result;
 }
 
 int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)
@@ -357,19 +379,18 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
     fresh = space_fresh_bytes(space, start, end, prot);
     if (fresh && !space_within_limit(space, 0, fresh))
         return -ENOMEM;
+    if (!space_may_promise(space, start, end, prot))
+        return -ENOMEM;
     result = space_reserve_split(space, start, end);
-    if (!result && prot)
-        result = space_guest_reach(space, start, end, prot, true);
     if (result)
         return result;
-    prot = rights(prot);
     space->changes++;
-    if (mprotect(space->base + start, bytes, host_prot(prot))) {
-        /* EACCES: a shared file that was not opened to be written. */
-        result = errno == EACCES ? -EACCES : -ENOMEM;
+    result = protect_host(space, start, end, prot);
+    if (result) {
         restore_host(space, start, end);
         return result;
     }
+    prot = space_rights(prot);
     space->used_bytes += fresh;
     i = space_split_at(space, start);
     last = space_split_at(space, end);
@@ -377,7 +398,10 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
         struct space_region *region = &space->regions[i];
         bool fresh_region = !(region->prot & CHARGED);
 
-        region->prot = with_rights(region->prot, prot);
+        if (space_stays_closed(region, start, end, prot))
+            region->prot = (region->prot & ~(unsigned)RIGHTS) | prot;
+        else
+            region->prot = with_rights(region->prot & ~(unsigned)CLOSED, prot);
         if (fresh_region && space_merge_fresh(space, i)) {
             i--; /* another region has its place now */
             last--;

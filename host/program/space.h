@@ -5,7 +5,8 @@
  * it is one reserved range, so the host address of guest address `a` is
  * base + a; what is not mapped is PROT_NONE on the host, and rights to read
  * and write are enforced by the host mapping. KVM memory slots are added
- * as ranges come into use and never taken away.
+ * as ranges come into use and never taken away. Memory that is charged by touch is closed on the
+ * host until then.
  *
  * Changed by the VM's own thread only, while the guest does not run. space_at is also asked by a
  * poller that serves the VM while its guest runs: then nothing changes it.
@@ -26,10 +27,14 @@ enum {
     SPACE_READ = 1,
     SPACE_WRITE = 2,
     SPACE_EXEC = 4,
-    SPACE_SHARED = 1024, /* mapped MAP_SHARED: no right, but asked for beside them */
-    SPACE_LIVE = 4096,   /* live memory: told, not asked for */
-    SPACE_HOLES = 8192,  /* of a file whose holes are not charged yet: asked for, not told */
+    SPACE_SHARED = 1024,       /* mapped MAP_SHARED: no right, but asked for beside them */
+    SPACE_LIVE = 4096,         /* live memory: told, not asked for */
+    SPACE_HOLES = 8192,        /* of a file whose holes are not charged yet: asked for, not told */
+    SPACE_NORESERVE = 1 << 18, /* may be more than the limit: as SPACE_SHARED */
 };
+
+/* Mappings of this size and more should be charged by touch: for less it is not worth an exit. */
+#define SPACE_TOUCH_LEAST (1ull << 20)
 
 struct space_backend {
     /* Shows the guest [host, host + bytes) at `gpa`. */
@@ -84,6 +89,15 @@ int space_map_live(struct space *space, struct guest_addr start, uint64_t bytes,
 /* Whether the limit allows space_map_copy. */
 bool space_has_room(const struct space *space, struct guest_addr start, uint64_t bytes,
                     unsigned prot);
+/* Memory that is charged by touch; without rights a reservation, which is so when it gets some.
+ * `prot` with SPACE_NORESERVE or not: then -ENOMEM for more than what is left of the limit. */
+int space_map_by_touch(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
+/* Opens what of the mapped range is not open yet, and charges for it. -ENOMEM: over the limit, or
+ * the host refused; a part may be open. */
+int space_touch(struct space *space, struct guest_addr start, uint64_t bytes);
+/* As much as the limit allows of all that is mapped by touch around that address. */
+void space_touch_around(struct space *space, struct guest_addr addr);
+bool space_is_by_touch(const struct space *space, struct guest_addr addr);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed. */
 int space_clear(struct space *space, uint64_t charged);
@@ -109,6 +123,9 @@ struct reach space_reach(const struct space *space, struct guest_addr addr, uint
                          unsigned prot);
 /* The same for memory that the VMM may touch; NULL for live memory. */
 void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot);
+/* The same, and what is charged by touch is touched, which the two above do not; NULL also if that
+ * fails. */
+void *space_touch_at(struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot);
 
 /* How much of [start, end) is mapped with all of the rights `with` and none of `without`. */
 uint64_t space_mapped_bytes(const struct space *space, struct guest_addr start,

@@ -24,7 +24,19 @@ enum {
     SHARED = SPACE_SHARED,
     SHARED_LIVE = SHARED | LIVE, /* what is written is the file's: never charged */
     MOVED = 2048,                /* the kernel may not merge it with a later mapping beside it */
+    BY_TOUCH = 1 << 16,          /* charged by touch (space_touch.c) */
+    CLOSED = 1 << 17, /* of that: not touched. Not charged, and no memory of the host whatever its
+                         * rights */
 };
+
+/* x86 knows no right to write or execute without the one to read. */
+static inline unsigned space_rights(unsigned prot)
+{
+    return prot & (SPACE_WRITE | SPACE_EXEC) ? prot | SPACE_READ : prot;
+}
+
+/* The host's rights for memory with such rights. */
+int space_host_prot(unsigned prot);
 
 /* Index of the first region that ends after addr. */
 size_t space_first_after(const struct space *space, uint64_t addr);
@@ -53,6 +65,8 @@ int space_reserve_cut(struct space *space, uint64_t start, uint64_t end);
 int space_reserve_split(struct space *space, uint64_t start, uint64_t end);
 /* Gives back reserved mappings of the host that are not needed. */
 void space_settle(struct space *space);
+/* Most regions are in use: no more should be made that can be done without. */
+bool space_regions_are_scarce(const struct space *space);
 /* The rest takes reserved places. One: */
 void space_insert_region(struct space *space, size_t at, struct space_region region);
 /* One. Index of the region that begins at addr, or of the first one after it; a region that addr
@@ -72,8 +86,22 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 bool space_is_range(uint64_t start, uint64_t bytes);
 /* Makes [start, start + bytes) host memory that is reserved and nothing else. */
 int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
+/* Whether to ask for huge pages in a mapping that ends there. */
+bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot);
 /* The guest's way to [start, end): memory slots and table entries. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large);
+
+/* --- space_touch.c --- */
+
+/* Gives the charge for whole pieces in [from, to), a part of region i, back, whose contents nobody
+ * wants any more. False: nothing changed. */
+bool space_close(struct space *space, size_t i, uint64_t from, uint64_t to);
+/* Whether all of the range may have these rights, as far as that is known beforehand. */
+bool space_may_promise(const struct space *space, uint64_t start, uint64_t end, unsigned prot);
+/* Whether what lies in [start, end) of the region stays closed on the host when it has rights
+ * `prot`. */
+bool space_stays_closed(const struct space_region *region, uint64_t start, uint64_t end,
+                        unsigned prot);
 
 /* --- space_slots.c --- */
 

@@ -95,7 +95,7 @@ static int reach_all(struct space *space, const struct space_region *pieces, siz
     for (size_t i = 0; i < count && !result; i++) {
         unsigned prot = pieces[i].prot & RIGHTS;
 
-        if (prot)
+        if (prot && !(pieces[i].prot & CLOSED))
             result = space_guest_reach(space, pieces[i].start + shift, pieces[i].end + shift, prot,
                                        !(prot & SPACE_EXEC) && !(pieces[i].prot & ALONE));
     }
@@ -115,7 +115,7 @@ static void move_regions(struct space *space, const struct space_region *pieces,
     space_cut_regions(space, pieces[0].start, pieces[count - 1].end);
     for (size_t i = 0; i < count; i++) {
         struct space_region moved = {pieces[i].start + shift, pieces[i].end + shift,
-                                     pieces[i].prot | MOVED};
+                                     pieces[i].prot | (pieces[i].prot & CLOSED ? 0 : MOVED)};
 
         space_insert_region(space, space_first_after(space, moved.start), moved);
     }
@@ -151,24 +151,26 @@ int space_move(struct space *space, struct guest_addr old, uint64_t bytes, struc
 
 int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, bool shared)
 {
-    uint64_t start = at.value, end = start + bytes;
+    uint64_t start = at.value, end = start + bytes, next = start;
 
     if (!space_is_range(start, bytes))
         return -ENOMEM;
-    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+    for (size_t i; (i = space_first_after(space, next)) < space->count;) {
         const struct space_region *region = &space->regions[i];
-        uint64_t from = region->start > start ? region->start : start;
+        uint64_t from = region->start > next ? region->start : next;
         uint64_t to = region->end < end ? region->end : end;
 
         if (from >= to)
             break;
+        next = to;
         /* Shared memory keeps its contents on Linux, but the host's mapping of it is private and
          * would lose them. */
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
         /* The host's mapping of a file is private too, so the kernel does what is asked here. */
-        if (madvise(space->base + from, to - from, MADV_DONTNEED))
+        if (!(region->prot & CLOSED) && madvise(space->base + from, to - from, MADV_DONTNEED))
             return -ENOMEM;
+        space_close(space, i, from, to);
     }
     return space_has_all(space, start, end, 0) ? 0 : -ENOMEM;
 }

@@ -112,7 +112,8 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
         if (region->start >= end)
             break;
         if (!(region->prot & CHARGED) && (prot & SPACE_WRITE || !(region->prot & LIVE)) &&
-            (region->prot & SHARED_LIVE) != SHARED_LIVE)
+            (region->prot & SHARED_LIVE) != SHARED_LIVE &&
+            !space_stays_closed(region, start, end, prot))
             bytes += overlap(region, start, end);
         if (prot & SPACE_WRITE && (region->prot & (COPIED | CHARGED_TWICE)) == COPIED)
             bytes += overlap(region, start, end);
@@ -130,6 +131,11 @@ static bool allow(struct space *space, size_t regions)
 void space_settle(struct space *space)
 {
     allow(space, space->count);
+}
+
+bool space_regions_are_scarce(const struct space *space)
+{
+    return space->count > REGIONS_MAX / 2;
 }
 
 /* Makes room in memory for `places` more regions, of which `more` stay in the end. Refused if there

@@ -18,7 +18,7 @@
 #define CHUNK_MAX (256ull << 20)
 /* Slots may be larger than the mapped ranges, but not without bound: a program that maps single
  * pages far apart must not fill the kernel's memory. */
-#define SLACK_BYTES  (1ull << 30)
+#define SLACK_BYTES  (8ull << 30)
 #define SLACK_FACTOR 4
 
 /* Index of the first slot that ends after addr. Slots are few. */

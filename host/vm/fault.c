@@ -228,6 +228,32 @@ bool fault_of_refused(struct ferry_vm *vm, struct vcpu *vcpu, struct fault *faul
            check_operands(vm, regs, vcpu, fault);
 }
 
+/* ---- first touches ------------------------------------------------------- */
+
+bool fault_touches(struct ferry_vm *vm, struct guest_addr addr, uint64_t error)
+{
+    unsigned prot = error & FAULT_EXEC    ? SPACE_EXEC
+                    : error & FAULT_WRITE ? SPACE_WRITE
+                                          : SPACE_READ;
+
+    /* Not only where it is closed: another thread may have touched it meanwhile. */
+    return space_is_by_touch(&vm->space, addr) && space_at(&vm->space, addr, 1, prot) &&
+           vm_may(vm, addr, 1, error & FAULT_WRITE);
+}
+
+bool fault_touches_around(struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+    const uint64_t values[] = {regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi,
+                               regs->rbp, regs->rsp, regs->r8,  regs->r9,  regs->r10, regs->r11,
+                               regs->r12, regs->r13, regs->r14, regs->r15};
+    uint64_t before = vm->space.used_bytes;
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        space_touch_around(&vm->space, guest_addr(values[i]));
+    return vm->space.used_bytes != before;
+}
+
 /* ---- exceptions ---------------------------------------------------------- */
 
 struct fault fault_plain(int signo, int code, int vector, const struct boot_frame *frame,
@@ -290,8 +316,13 @@ bool fault_is_stale(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_fr
 bool fault_serve(struct ferry_vm *vm, struct vcpu *vcpu, const struct fault *fault)
 {
     int status = 0;
-    enum linux_next next = linux_fault(vm->personality, vcpu->runs, vcpu, &fault->info, &status);
+    enum linux_next next;
 
+    if (vm->memory_is_used_up) { /* no handler could help */
+        report_memory(vm);
+        return false;
+    }
+    next = linux_fault(vm->personality, vcpu->runs, vcpu, &fault->info, &status);
     if (next != LINUX_SIGNAL || status != fault->info.signo)
         return syscall_goes_on(vm, vcpu, next, status);
     report_fault(vm, fault);

@@ -24,6 +24,13 @@ bool fault_is_stale(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_fr
  * open again, so the access may be tried again. True: the registers are those of now. */
 bool fault_of_refused(struct ferry_vm *vm, struct vcpu *vcpu, struct fault *fault);
 
+/* The page fault was the first touch of memory that is charged by touch, and the access may be tried
+ * again. `error`: of the frame. */
+bool fault_touches(struct ferry_vm *vm, struct guest_addr addr, uint64_t error);
+/* The host refused an access, and nobody knows which: touches what lies around the addresses in the
+ * registers. True: something was charged, and the access may be tried again. */
+bool fault_touches_around(struct ferry_vm *vm, const struct vcpu *vcpu);
+
 /* Any other fault; `why` is copied. */
 struct fault fault_plain(int signo, int code, int vector, const struct boot_frame *frame,
                          const char *why);

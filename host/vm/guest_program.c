@@ -5,6 +5,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "linux/vm_linux.h"
 #include "vm/fault.h"
 #include "vm/guest_calls.h"
 #include "vm/guest_kind.h"
@@ -33,9 +34,13 @@ static bool serve_triple_fault(struct ferry_vm *vm, struct vcpu *vcpu)
     return false;
 }
 
+static const char refused_text[] = "touched memory that the host refused";
+
 static bool refused_for_good(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    report_crash(vm, vcpu, SIGSEGV, "touched memory that the host refused");
+    if (fault_touches_around(vm, vcpu))
+        return true;
+    report_crash(vm, vcpu, SIGSEGV, refused_text);
     return false;
 }
 
@@ -46,16 +51,31 @@ static bool refused(struct ferry_vm *vm, struct vcpu *vcpu)
     return !fault_of_refused(vm, vcpu, &fault) || fault_serve(vm, vcpu, &fault);
 }
 
+/* Makes the access for the guest if it is the first touch of memory that is charged by touch. */
+static bool touches_by_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    struct guest_addr addr = guest_addr(vcpu_exit_at(vcpu));
+    uint32_t bytes;
+    bool write;
+    void *data = vcpu_mmio(vcpu, &bytes, &write);
+
+    if (!space_is_by_touch(&vm->space, addr))
+        return false;
+    return (write ? vm_copy_out(vm, addr, data, bytes) : vm_copy_in(vm, data, addr, bytes)) == 0;
+}
+
 /* KVM may treat an access that the host refused as one to a device. It cannot be tried again, so it
  * ends the program even if no reason can be found any more. */
 static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     struct fault fault;
 
+    if (touches_by_mmio(vm, vcpu))
+        return true;
     if (fault_of_refused(vm, vcpu, &fault))
         report_fault(vm, &fault);
     else
-        refused_for_good(vm, vcpu);
+        report_crash(vm, vcpu, SIGSEGV, refused_text);
     return false;
 }
 

@@ -143,6 +143,10 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
             refusals.count = 0;
             on = serve_exit(vm, vcpu);
         }
+        if (on && vm->memory_is_used_up) {
+            report_memory(vm);
+            on = false;
+        }
     }
     if (vm->stop && !vm->ending && (on || vm->exit.how == 0))
         report_stop(vm);

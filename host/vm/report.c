@@ -81,6 +81,10 @@ void report_fault(struct ferry_vm *vm, const struct fault *fault)
 {
     char rip[SYMBOL_MAX + FILE_SHOWN_MAX + 64], thread[THREAD_MAX + 4], *text = vm->exit.text;
 
+    if (vm->memory_is_used_up) {
+        report_memory(vm);
+        return;
+    }
     vm->exit.rip = fault->rip;
     vm->exit.address_known = fault->address_known;
     vm->exit.address = fault->address_known ? fault->info.addr : 0;
@@ -114,7 +118,7 @@ void report_refusal(struct ferry_vm *vm)
     bool failed = end->how == FERRY_ENDED_CRASH || (end->how == FERRY_ENDED_EXIT && end->status) ||
                   (end->how == FERRY_ENDED_SIGNAL && end->signo != SIGPIPE);
 
-    if (failed && refused)
+    if (failed && refused && !vm->memory_is_used_up)
         snprintf(end->text + used, sizeof end->text - used, "; it was refused %s", refused);
 }
 
@@ -157,6 +161,10 @@ void report_stop(struct ferry_vm *vm)
 
 void report_signal(struct ferry_vm *vm, int signo)
 {
+    if (vm->memory_is_used_up) {
+        report_memory(vm);
+        return;
+    }
     finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
     report_output(vm);
     if (signo == SIGPIPE && vm->exit.output_unread)
@@ -165,6 +173,26 @@ void report_signal(struct ferry_vm *vm, int signo)
     else
         snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIG%s",
                  sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
+}
+
+/* As Linux ends a program for which it has no memory left. */
+void report_memory(struct ferry_vm *vm)
+{
+    const struct space *space = &vm->space;
+    const char *advice = rlimits_of_memory();
+    bool full = space->used_bytes + space->limit_bytes / 64 >= space->limit_bytes;
+
+    finish(vm, FERRY_ENDED_SIGNAL, 128 + SIGKILL, SIGKILL);
+    report_output(vm);
+    if (full)
+        snprintf(vm->exit.text, sizeof vm->exit.text,
+                 "ended by SIGKILL: it touched more memory than the %" PRIu64
+                 " MiB that it may have; a larger --mem allows more",
+                 space->limit_bytes >> 20);
+    else
+        snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIGKILL: it touched memory %s%s",
+                 advice ? "that the host has not; " : "in more places than a VM has tables for",
+                 advice ? advice : "");
 }
 
 void report_exit(struct ferry_vm *vm, int status)

@@ -19,6 +19,9 @@ struct fault {
 /* The program ends by a fault. */
 void report_fault(struct ferry_vm *vm, const struct fault *fault);
 
+/* It touched more memory than it may have. */
+void report_memory(struct ferry_vm *vm);
+
 /* A crash about which only `why` is known. */
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why);
 

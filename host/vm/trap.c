@@ -132,10 +132,11 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     call = vsyscall_at(frame.rip);
     if (vector == BOOT_PAGE_FAULT && call >= 0)
         return serve_vsyscall(vm, vcpu, &frame, call);
-    /* The guest's first look at the identity of its peers, or a right that the access has now: it is
-     * tried again. */
+    /* The first touch of memory, the guest's first look at the identity of its peers, or a right that
+     * the access has now: it is tried again. */
     if (vector == BOOT_PAGE_FAULT &&
-        (identity_show(vm, vcpu_fault_address(vcpu)) || fault_is_stale(vm, vcpu, &frame))) {
+        (fault_touches(vm, vcpu_fault_address(vcpu), frame.error) ||
+         identity_show(vm, vcpu_fault_address(vcpu)) || fault_is_stale(vm, vcpu, &frame))) {
         vcpu_resume(vcpu, regs->rax, &frame);
         return true;
     }

@@ -65,9 +65,10 @@ struct ferry_vm {
     atomic_bool cpu_reached; /* the next CPU that is interrupted tells the personality */
     struct runner runner;    /* as ticker and poller know it; its deadline is set at start */
     /* Under runner.serving: */
-    struct vcpu *served; /* whose exit is being served */
-    bool ending;         /* a thread ended the program: the others leave it */
-    struct vcpu *only;   /* its thread begins another program: the others end; NULL: none does */
+    struct vcpu *served;    /* whose exit is being served */
+    bool ending;            /* a thread ended the program: the others leave it */
+    bool memory_is_used_up; /* something was to be touched for which nothing is left: it ends */
+    struct vcpu *only;      /* its thread begins another program: the others end; NULL: none does */
     atomic_uint_fast64_t sent;           /* signals from outside: n is bit n - 1 */
     void (*pause)(void *arg, int signo); /* of the embedder; NULL: no signal stops the program */
     void *pause_arg;

@@ -101,7 +101,7 @@ static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_e
     return result;
 }
 
-/* The stack is charged in full, and must not be most of a small VM. */
+/* It must not be most of a small VM. */
 static uint64_t stack_size(uint64_t limit_bytes)
 {
     uint64_t bytes = limit_bytes / 4;

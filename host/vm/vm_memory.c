@@ -91,6 +91,18 @@ static char *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_
     return vm->system + offset;
 }
 
+/* Memory of the program. What is charged by touch is touched now. */
+static struct reach space_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                 bool write)
+{
+    struct reach place = space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+
+    if (!place.at || !space_touch(&vm->space, addr, bytes))
+        return place;
+    vm->memory_is_used_up = true;
+    return (struct reach){0};
+}
+
 struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     if (bytes == 0)
@@ -99,7 +111,12 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
         return (struct reach){.at = window_memory(vm, addr, bytes, write)};
     if (addr.value >= FERRY_SYSTEM_BASE)
         return (struct reach){.at = receive_memory(vm, addr, bytes, write)};
-    return space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+    return space_memory(vm, addr, bytes, write);
+}
+
+static struct guest_addr addr_of(const struct ferry_vm *vm, const char *at)
+{
+    return guest_addr((uint64_t)(at - vm->space.base));
 }
 
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
@@ -108,8 +125,8 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
     const char *byte = at;
 
     if (byte >= vm->space.base && byte < vm->space.base + FERRY_PROGRAM_HIGH)
-        return space_at(&vm->space, guest_addr((uint64_t)(byte - vm->space.base)), bytes,
-                        write ? SPACE_WRITE : SPACE_READ);
+        return space_at(&vm->space, addr_of(vm, byte), bytes, write ? SPACE_WRITE : SPACE_READ) &&
+               space_memory(vm, addr_of(vm, byte), bytes, write).at;
     if (byte >= pool->base && byte < pool->base + pool->bytes)
         return window_memory(vm, endpoint_addr(vm->endpoint, pool_place(pool, byte)), bytes, write);
     return true;

@@ -188,7 +188,8 @@ struct ferry_vm_config {
     char *const *argv;     /* NULL-terminated; NULL: { program } */
     char *const *envp;     /* NULL-terminated; NULL: empty */
     uint64_t memory_bytes; /* most that image, heap, mappings, stack and its files in memory (/tmp,
-                              /var/tmp, /dev/shm, /run, HOME) may take; 0: 256 MiB */
+                              /var/tmp, /dev/shm, /run, HOME) may take; of stack and large
+                              mappings what is touched counts; 0: 256 MiB */
     uint32_t pool_extents; /* most it may own of the pool; 0: 8 */
     uint32_t pool_pages;   /* likewise of 4 KiB pages; 0: 64 */
     const char *const

@@ -45,7 +45,8 @@ class Limits(FerryTest):
                 # Two VMs may meet it at once.
                 self.assertRegex(result.errors, rf"\A(ferry: [^\n]*; raise 'ulimit {option}'[^\n]*\n)+\Z")
                 self.assertEqual(result.errors.count("raise"), result.errors.count("\n"))
-                self.assertEqual(result.status, 125)
+                # Some memory is asked for when it is touched, and that may be by the program.
+                self.assertIn(result.status, (125, 137) if option == "-d" else (125,))
                 places.add(result.errors)
         self.assertGreater(enough, 0)
         return places
@@ -87,8 +88,8 @@ class Limits(FerryTest):
     def test_memory_that_a_running_program_asks_for(self):
         command = ["run", *box("dd bs=60M count=1").split()]
         result = self.run_under(resource.RLIMIT_DATA, 48 * MIB, *command)
-        self.assertEqual(result.status, 1)
-        self.assertRegex(result.errors, "refused [0-9]+ KiB more of memory by the host: raise 'ulimit -d'")
+        self.assertEqual(result.status, 137)
+        self.assertRegex(result.errors, "it touched memory that the host has not; raise 'ulimit -d'")
 
     def test_option_is_named_where_the_option_is_too_small(self):
         """The line names the option even if the limit is large enough."""

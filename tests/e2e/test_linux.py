@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from subprocess import PIPE
 
-from harness import FERRY, PATIENCE, FerryTest, Result, Running, box, guest, main, pipe_command
+from harness import FERRY, KIB, MIB, PATIENCE, FerryTest, Result, Running, box, guest, main, pipe_command
 
 
 def run(command, stdin=subprocess.DEVNULL):
@@ -135,6 +135,50 @@ class Mapped(FerryTest):
         self.assertEqual(
             result.output, b"write: -1 (Bad address)\nsignal 7 at +8192, q is left\n"
         )
+
+
+@EMULATED
+class Touched(FerryTest):
+    """What counts against --mem is what is touched, as far as memory is of large mappings."""
+
+    def take(self, how, *options):
+        """Runs the program that takes what it can: its result, and the most that Ferry had."""
+        command = [FERRY, "run", *options, guest("touches"), how]
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            out.seek(0)
+            errors.seek(0)
+            result = Result(process.returncode, out.read(), errors.read())
+        return result, usage.ru_maxrss * KIB
+
+    def test_memory_is_reserved_and_touched_as_on_the_host(self):
+        host, vm = both("touches")
+        self.assertGreater(len(host[1].splitlines()), 20)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_64_threads_have_room_for_their_stacks(self):
+        result, _ = self.take("threads")
+        self.assert_ends(result, 0)
+        self.assertEqual(result.output.decode(), 2 * "63 threads: 2016\n")
+
+    def test_who_takes_more_than_it_may_have_is_ended(self):
+        for how in ("all", "sparse"):
+            with self.subTest(how):
+                result, most = self.take(how, "--mem=64M")
+                self.assertEqual(result.status, 137)
+                self.assertRegex(result.errors, r"ended by SIGKILL: it touched (more memory than the 64 MiB that "
+                                 r"it may have; a larger --mem allows more|memory in more places than .*)\n\Z")
+                self.assertLess(most, 64 * MIB + 48 * MIB)
+                if how == "sparse":
+                    self.assertGreaterEqual(int(result.output.split()[-1]), 2000)
+
+    def test_what_cannot_be_had_is_refused(self):
+        result, _ = self.take("filled", "--mem=64M")
+        self.assert_ends(result, 0)
+        self.assertEqual(result.output.decode(), "60 MiB, then Cannot allocate memory\n")
 
 
 class Process(FerryTest):

@@ -56,7 +56,7 @@ static void test_slots_have_a_budget(void **state)
     assert_int_equal(err, -ENOMEM);
     for (size_t i = 0; i < f->space.slot_count; i++)
         total += slot_bytes(&f->space, i);
-    assert_true(total >= LIMIT && total <= 4 * LIMIT + 1024 * MIB);
+    assert_true(total >= LIMIT && total <= 4 * LIMIT + 8192 * MIB);
 }
 
 static void test_failed_slot_changes_nothing(void **state)
