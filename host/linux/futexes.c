@@ -123,7 +123,7 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
     while (wait && (woken < most || !woken)) {
         struct futex_wait *next = futex_waiter(state, addr, wait);
 
-        if (wait->pi)
+        if (wait->pi || wait->lock)
             return -EINVAL;
         if (wait->bitset & bitset) {
             futex_rouse(state, wait);
@@ -169,7 +169,7 @@ static int64_t requeue(struct linux_state *state, const uint64_t arg[6], bool co
     while (wait && count < (int64_t)most + most_moved) {
         struct futex_wait *next = futex_waiter(state, from, wait);
 
-        if (wait->pi)
+        if (wait->pi || wait->lock)
             return -EINVAL;
         if (count < most) {
             futex_rouse(state, wait);
@@ -276,7 +276,8 @@ int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
 {
     uint32_t command = (uint32_t)(arg[1] & FUTEX_CMD_MASK);
     bool timed = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET ||
-                 command == FUTEX_LOCK_PI || command == LOCK_PI2;
+                 command == FUTEX_WAIT_REQUEUE_PI || command == FUTEX_LOCK_PI ||
+                 command == LOCK_PI2;
     /* FUTEX_LOCK_PI always took the time of the day. */
     bool real = arg[1] & FUTEX_CLOCK_REALTIME || command == FUTEX_LOCK_PI;
     uint64_t deadline = UINT64_MAX;
@@ -311,6 +312,10 @@ int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
         return futex_lock_pi(state, arg[0], 0, false);
     case FUTEX_UNLOCK_PI:
         return futex_unlock_pi(state, arg[0]);
+    case FUTEX_WAIT_REQUEUE_PI:
+        return futex_wait_requeue_pi(state, arg, deadline);
+    case FUTEX_CMP_REQUEUE_PI:
+        return futex_cmp_requeue_pi(state, arg);
     default:
         return -ENOSYS;
     }

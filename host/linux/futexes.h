@@ -39,10 +39,19 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
 
 /* ---- futexes_pi.c ---------------------------------------------------------  */
 
+/* Takes the lock for that thread if nobody holds it: 0. 1: it is held, and marked as waited for, if
+ * that is wanted. */
+int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
+                   bool waits);
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits);
 int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr);
 /* A thread ends: locks that it holds and that others wait for, and those of its robust list, are
  * marked and passed on. */
 void futex_thread_ends(struct linux_state *state, struct linux_thread *thread);
+
+/* ---- futexes_requeue.c ----------------------------------------------------  */
+
+int64_t futex_wait_requeue_pi(struct linux_state *state, const uint64_t arg[6], uint64_t deadline);
+int64_t futex_cmp_requeue_pi(struct linux_state *state, const uint64_t arg[6]);
 
 #endif

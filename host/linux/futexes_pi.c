@@ -17,10 +17,10 @@
 
 /* ---- locking ------------------------------------------------------------- */
 
-/* Takes the lock if nobody holds it: 0. 1: it is held, and marked as waited for. */
-static int64_t take(struct linux_state *state, uint64_t addr, bool waits)
+int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
+                   bool waits)
 {
-    uint32_t self = (uint32_t)state->thread->id, old;
+    uint32_t self = (uint32_t)thread->id, old;
     uint32_t others = futex_waiter(state, addr, NULL) ? FUTEX_WAITERS : 0;
     int result = futex_load(state, addr, &old);
 
@@ -47,7 +47,7 @@ static int64_t take(struct linux_state *state, uint64_t addr, bool waits)
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits)
 {
     struct futex_wait wait = {.thread = state->thread, .addr = addr, .pi = true};
-    int64_t result = take(state, addr, waits);
+    int64_t result = futex_take(state, addr, state->thread, waits);
 
     if (result != 1)
         return result;

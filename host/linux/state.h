@@ -105,7 +105,8 @@ struct futex_wait {
     struct linux_thread *thread;
     uint64_t addr;
     uint32_t bitset;
-    bool pi; /* for a lock with priority inheritance, which it is given by its holder */
+    bool pi;       /* for a lock with priority inheritance, which it is given by its holder */
+    uint64_t lock; /* the lock that it will wait for then, and nothing else may wake it; 0: none */
 };
 
 #define TASK_NAME_BYTES 16

@@ -140,6 +140,66 @@ static void inheritance(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- waits that end with a lock ----------------------------------------------- */
+
+static uint32_t waited_for, held; /* words: of a condition, and of a lock that names its holder */
+
+static long futex(uint32_t *word, int command, uint32_t value, uintptr_t second, uint32_t *other,
+                  uint32_t third)
+{
+    long result = syscall(SYS_futex, word, command, value, second, other, third);
+
+    return result < 0 ? -errno : result;
+}
+
+static void *wait_and_have(void *arg)
+{
+    expect_ok("wait", futex(&waited_for, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, 0, &held, 0));
+    if ((__atomic_load_n(&held, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) != (uint32_t)gettid())
+        fail("the wait ended without the lock");
+    total++;
+    expect_ok("unlock", futex(&held, FUTEX_UNLOCK_PI_PRIVATE, 0, 0, NULL, 0));
+    return arg;
+}
+
+static void requeue_some(int most)
+{
+    for (int moved = 0; moved < most;) {
+        long now = futex(&waited_for, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, 1000, &held, 0);
+
+        expect_ok("requeue", now);
+        moved += (int)now;
+        sched_yield(); /* the others have yet to wait */
+    }
+}
+
+/* Once with the lock held, so that all wait for it, and once with it free. */
+static void requeue(void)
+{
+    pthread_t threads[MANY];
+    long result;
+
+    for (int round = 1; round <= 2; round++) {
+        if (round == 1)
+            expect_ok("lock", futex(&held, FUTEX_LOCK_PI_PRIVATE, 0, 0, NULL, 0));
+        for (int i = 0; i < MANY; i++)
+            threads[i] = start(wait_and_have, NULL);
+        requeue_some(MANY);
+        if (round == 1 && total != 0)
+            fail("somebody had the lock beside its holder");
+        if (round == 1)
+            expect_ok("unlock", futex(&held, FUTEX_UNLOCK_PI_PRIVATE, 0, 0, NULL, 0));
+        for (int i = 0; i < MANY; i++)
+            pthread_join(threads[i], NULL);
+        if (total != MANY * round || held != 0)
+            fail("%ld had the lock; it is 0x%x", total, held);
+    }
+    struct timespec past = {.tv_sec = 1};
+    result = futex(&waited_for, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, (uintptr_t)&past, &held, 0);
+    if (result != -ETIMEDOUT)
+        fail("a wait until the past: %ld", result);
+}
+
 /* ---- a thread that ends with a lock ----------------------------------------- */
 
 /* Each of them finds that the one before it has died; `total` counts. */
@@ -504,6 +564,8 @@ int main(int argc, char **argv)
         barriers();
     } else if (strcmp(what, "inheritance") == 0) {
         inheritance();
+    } else if (strcmp(what, "requeue") == 0) {
+        requeue();
     } else if (strcmp(what, "robust") == 0) {
         robust(PTHREAD_PRIO_NONE);
     } else if (strcmp(what, "robust-pi") == 0) {

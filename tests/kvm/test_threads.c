@@ -31,6 +31,11 @@ static void locks_with_inheritance(void **state)
     run_ok(*state, "inheritance", NULL);
 }
 
+static void waits_that_end_with_a_lock(void **state)
+{
+    run_ok(*state, "requeue", NULL);
+}
+
 static void robust_locks(void **state)
 {
     run_ok(*state, "robust", NULL);
@@ -203,6 +208,7 @@ int main(void)
         kvm_test(locks_and_conditions),
         kvm_test(barriers),
         kvm_test(locks_with_inheritance),
+        kvm_test(waits_that_end_with_a_lock),
         kvm_test(robust_locks),
         kvm_test(robust_locks_with_inheritance),
         kvm_test(threads_run_in_parallel),

@@ -109,7 +109,13 @@ static void test_futex(void **state)
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_BITSET, 7, 0, 0, 0), -EINVAL);
     assert_int_equal(CALL(vm, futex, word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1), -ENOSYS);
     assert_int_equal(CALL(vm, futex, NOWHERE, FUTEX_WAIT, 7, 0), -EFAULT);
-    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 0, 0), -ENOSYS);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 7, 0, word), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 8, 0, word + 4), -EAGAIN);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_WAIT_REQUEUE_PI, 7, 0, NOWHERE), -EFAULT);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE_PI, 2, 1, word + 4, 7), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE_PI, 1, 1, word, 7), -EINVAL);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE_PI, 1, 1, word + 4, 8), -EAGAIN);
+    assert_int_equal(CALL(vm, futex, word, FUTEX_CMP_REQUEUE_PI, 1, 1, word + 4, 7), 0);
     vm->stop = true;
     CALL(vm, futex, word, FUTEX_WAIT, 7, 0);
     assert_int_equal(vm->next, LINUX_STOPPED);

@@ -3,7 +3,9 @@
 #include <string>
 
 struct Odd : std::runtime_error {
-    explicit Odd(int n) : std::runtime_error("odd"), number(n) {}
+    explicit Odd(int n) : std::runtime_error("odd"), number(n)
+    {
+    }
     int number;
 };
 
