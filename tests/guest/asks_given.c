@@ -229,6 +229,15 @@ static void ask_refused(void)
         dprintf(2, "%s\n", ioctl(0, calls[i], &number) < 0 ? strerrorname_np(errno) : "done");
 }
 
+/* Asks for a byte and gives it back. */
+static void give_back(void)
+{
+    char byte = '?';
+
+    if (write(1, &byte, 1) != 1 || read(0, &byte, 1) != 1 || write(1, &byte, 1) != 1)
+        fail("no byte came: %s", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -237,6 +246,10 @@ int main(int argc, char **argv)
         ask_keys();
     } else if (strcmp(what, "terminal") == 0) {
         ask_terminal();
+    } else if (strcmp(what, "read") == 0) {
+        give_back();
+    } else if (strcmp(what, "stop") == 0) {
+        raise(SIGTSTP);
     } else if (strcmp(what, "watch") == 0) {
         watch();
     } else if (strcmp(what, "spoil") == 0) {
