@@ -123,6 +123,33 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
     return to.value ? grow_to(space, move, to) : -ENOMEM;
 }
 
+/* Moves to another address, and leaves mapped memory there that nobody has touched. */
+static int64_t move_pages(struct space *space, struct move *move, uint64_t at, bool fixed)
+{
+    struct guest_addr to = guest_addr(at);
+    uint64_t old = move->old.value;
+    int64_t moved;
+    int result;
+
+    if (move->file)
+        return -EINVAL; /* as before Linux 5.13 */
+    /* An address that is no more than wished for is checked, too. */
+    if (at & (PAGE - 1) || at > MEMORY_USER_END - move->bytes ||
+        (at < old + move->bytes && old < at + move->bytes))
+        return -EINVAL;
+    if (!fixed)
+        to = space_find(space, to, move->bytes);
+    if (!fixed && !to.value)
+        return -ENOMEM;
+    moved = move_fixed(space, move, to);
+    if (moved < 0)
+        return moved;
+    result = space_map_by_touch(space, move->old, move->bytes, move->prot | SPACE_NORESERVE);
+    if (result)
+        space_move(space, to, move->bytes, move->old);
+    return result ? result : moved;
+}
+
 static int64_t remap(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);
@@ -132,8 +159,9 @@ static int64_t remap(struct linux_state *state, const uint64_t arg[6])
     bool shrinks;
 
     if (move.old.value & (PAGE - 1) || !move.bytes || !move.new_bytes ||
-        flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
-        (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+        flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) ||
+        (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) && !(flags & MREMAP_MAYMOVE)) ||
+        (flags & MREMAP_DONTUNMAP && move.bytes != move.new_bytes))
         return -EINVAL;
     if (move.new_bytes > MEMORY_USER_END)
         return -EINVAL;
@@ -147,6 +175,8 @@ static int64_t remap(struct linux_state *state, const uint64_t arg[6])
     if (move.new_bytes > move.bytes &&
         !limits_allow(state, move.old.value, move.new_bytes, move.prot))
         return -ENOMEM;
+    if (flags & MREMAP_DONTUNMAP)
+        return move_pages(space, &move, arg[4], flags & MREMAP_FIXED);
     if (!(flags & MREMAP_FIXED))
         return resize(space, &move, flags & MREMAP_MAYMOVE);
     if (move.file && mapped_move(state, move.old.value, move.bytes, arg[4]))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -67,6 +68,13 @@ static void given_back(int fd)
     say("unaligned", madvise(all + 1, PAGE, MADV_DONTNEED));
 }
 
+/* By the call itself: some C libraries pass no address without MREMAP_FIXED. */
+static char *keep_mapped(char *at, size_t bytes, int flags, char *to)
+{
+    return (char *)syscall(SYS_mremap, at, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP | flags,
+                           to);
+}
+
 static void moved(int fd)
 {
     char *file = map(3, RW, MAP_PRIVATE, fd, 0), *place = map(8, PROT_NONE, ANONYMOUS, -1, 0), *at;
@@ -95,6 +103,18 @@ static void moved(int fd)
     at = mremap(at, PAGE, 3 * PAGE, MREMAP_MAYMOVE);
     say("without rights", at == MAP_FAILED ? -1 : mprotect(at, 3 * PAGE, RW));
     printf("%d %d\n", at[0], at[2 * PAGE]);
+    at[0] = 5;
+    one = keep_mapped(at, 3 * PAGE, 0, NULL);
+    say("without unmapping", one == MAP_FAILED || one == at ? -1 : 0);
+    printf("%d %d\n", one[0], at[0]);
+    at[0] = 6;
+    place = keep_mapped(at, 3 * PAGE, MREMAP_FIXED, one);
+    printf("%d %d %d\n", place == one, one[0], at[0]);
+    say("at an odd place", keep_mapped(at, PAGE, 0, one + 1) == MAP_FAILED ? -1 : 0);
+    say("onto itself, too", keep_mapped(at, PAGE, 0, at) == MAP_FAILED ? -1 : 0);
+    say("with another length",
+        syscall(SYS_mremap, at, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0));
+    say("without moving", syscall(SYS_mremap, at, PAGE, PAGE, MREMAP_DONTUNMAP, 0));
 }
 
 static void asked(int fd)
