@@ -381,8 +381,8 @@ ssize_t ferry_stream_output(void **data, size_t want)
     if (stream.current == NULL || FERRY_EXTENT_BYTES - stream.filled < need) {
         int result = room_more();
 
-        if (result < 0)
-            return result;
+        if (result != 0)
+            return result < 0 ? result : -EPIPE; /* an error is never positive */
     }
     announce_soon();
     stream.filler = ferry_guest_is_alone() ? NULL : &self;
