@@ -24,8 +24,10 @@ enum {
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Text on standard error as it is. */
 void say_text(const char *text, size_t bytes);
-/* Until this moment (CLOCK_MONOTONIC) a message waits for a reader of standard error; from then on
- * a message that finds no room is dropped. Without this call messages wait for ever. */
+/* The same on another descriptor, one thread at a time: 0 or an errno. */
+int say_to(int fd, const char *text, size_t bytes);
+/* Until this moment (CLOCK_MONOTONIC) all these wait for a reader; from then on text that finds no
+ * room is dropped. Without this call messages wait for ever. */
 void say_until(uint64_t moment_ns);
 
 /* argv[0] is the subcommand. Return the exit status. */

@@ -29,6 +29,8 @@
 #define OPTIONS_LAST                                                                 \
     "  -n, --no-stdin      leave standard input alone: the programs find it empty\n" \
     "  --stats[=json]      print figures on standard error at the end\n"             \
+    "  --trace[=FILE]      list every system call on standard error, or in FILE\n"   \
+    "  --trace-format FMT  text, as strace prints it, or json: an object a line\n"   \
     "  --verbose           say what happens on standard error\n"                     \
     "  -h, --help          print this help\n"                                        \
     "  -V, --version       print the version\n"

@@ -34,6 +34,8 @@ enum {
     OPT_POLLED,
     OPT_DIRECT,
     OPT_STATS,
+    OPT_TRACE,
+    OPT_TRACE_FORMAT,
     OPT_VERBOSE,
 };
 
@@ -55,6 +57,8 @@ static const struct option long_options[] = {
     {"direct", no_argument, NULL, OPT_DIRECT},
     {"no-stdin", no_argument, NULL, 'n'},
     {"stats", optional_argument, NULL, OPT_STATS},
+    {"trace", optional_argument, NULL, OPT_TRACE},
+    {"trace-format", required_argument, NULL, OPT_TRACE_FORMAT},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -185,6 +189,29 @@ static int set_stats(struct options *options, const char *word)
     return 0;
 }
 
+static int set_trace(struct options *options, const char *file)
+{
+    if (file && !*file) {
+        say("--trace=: no file; write --trace for standard error, or --trace=FILE");
+        return STATUS_USAGE;
+    }
+    options->trace = true;
+    g_free(options->trace_file);
+    options->trace_file = g_strdup(file);
+    return 0;
+}
+
+static int set_trace_format(struct options *options, const char *word)
+{
+    if (strcmp(word, "text") != 0 && strcmp(word, "json") != 0) {
+        say("--trace-format '%s': no such format; choose text or json", word);
+        return STATUS_USAGE;
+    }
+    options->trace = true;
+    options->trace_json = *word == 'j';
+    return 0;
+}
+
 /* CPU, or none: wherever the scheduler puts it. */
 static int set_polled(struct options *options, const char *word)
 {
@@ -284,6 +311,10 @@ static int set_option(struct options *options, int option, const char *word)
         return set_mode(options, word);
     case OPT_STATS:
         return set_stats(options, word);
+    case OPT_TRACE:
+        return set_trace(options, word);
+    case OPT_TRACE_FORMAT:
+        return set_trace_format(options, word);
     case OPT_IMMEDIATE:
         return set_delivery(options, FERRY_DELIVER_IMMEDIATE);
     case OPT_DEFERRED:
@@ -423,5 +454,6 @@ void options_free(struct options *options)
     g_ptr_array_unref(options->env);
     g_ptr_array_unref(options->read_only);
     g_free(options->root);
+    g_free(options->trace_file);
     g_ptr_array_unref(options->read_write);
 }

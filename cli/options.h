@@ -27,6 +27,9 @@ struct options {
     enum ferry_delivery delivery;
     bool polled;
     int polled_cpu; /* where the polling thread runs; -1: anywhere */
+    bool trace;
+    char *trace_file; /* NULL: standard error */
+    bool trace_json;
     enum stats_format stats;
     bool direct;
     bool no_stdin;

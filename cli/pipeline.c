@@ -134,6 +134,8 @@ static int make_vms(struct pipeline *p)
             .timeout_ns = options->timeout_ns,
             .cpu_ns = options->cpu_ns,
             .ignore_sigpipe = ending_ignores(SIGPIPE),
+            .trace = p->trace.fd >= 0 ? trace_event : NULL,
+            .trace_arg = &p->trace,
         };
         int result = ferry_vm_create(p->engine, &config, &stage->vm, &error);
 
@@ -172,8 +174,10 @@ static int make(struct pipeline *p)
 {
     p->links = g_new0(struct ferry_link *, p->count + 1);
     p->link_stats = g_new0(struct ferry_link_stats, p->count + 1);
-    int status = make_engine(p);
+    int status = trace_open(&p->trace, p->options);
 
+    if (status == 0)
+        status = make_engine(p);
     if (status == 0)
         status = make_vms(p);
     if (status == 0)
@@ -356,8 +360,11 @@ int pipeline_run(struct pipeline *p)
     if (status == 0)
         ending_watch(p);
     ending_finish(p);
+    int traced = trace_close(&p->trace, p->options);
     if (status == 0)
         status = report(p);
+    if (status == 0)
+        status = traced;
     g_free(p->links);
     g_free(p->link_stats);
     if (p->signal_fd >= 0)

@@ -18,6 +18,7 @@
 
 #include "options.h"
 #include "pump.h"
+#include "trace.h"
 #include "words.h"
 
 #define PIPELINE_STAGES 128 /* at most */
@@ -46,6 +47,7 @@ struct pipeline {
     struct ferry_link **links; /* count + 1: the first from the host, the last to it */
     struct input input;
     struct output output;
+    struct trace trace;
     pthread_t input_thread, output_thread;
     size_t threads;       /* how many of them were started, in that order */
     sigset_t signals;     /* that ask to end */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One-line messages on standard error. */
+/* One-line messages on standard error, and text that is written with the same patience. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -33,15 +33,28 @@ static bool too_late(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec >= until_ns;
 }
 
-/* Whether standard error takes a part now. */
-static bool wait_for_room(void)
+/* Whether it takes a part now. */
+static bool wait_for_room(int fd)
 {
-    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
 
     while (poll(&room, 1, too_late() ? 0 : TURN_MS) <= 0)
         if (too_late())
             return false;
     return true;
+}
+
+int say_to(int fd, const char *text, size_t bytes)
+{
+    while (bytes > 0 && wait_for_room(fd)) {
+        ssize_t n = write(fd, text, bytes < PART_BYTES ? bytes : PART_BYTES);
+
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return errno;
+        text += n > 0 ? n : 0;
+        bytes -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
 }
 
 /* One thread writes at a time, or one would take the room that another saw. */
@@ -50,14 +63,7 @@ void say_text(const char *text, size_t bytes)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
     pthread_mutex_lock(&lock);
-    while (bytes > 0 && wait_for_room()) {
-        ssize_t n = write(STDERR_FILENO, text, bytes < PART_BYTES ? bytes : PART_BYTES);
-
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            break; /* nobody to tell */
-        text += n > 0 ? n : 0;
-        bytes -= n > 0 ? (size_t)n : 0;
-    }
+    (void)say_to(STDERR_FILENO, text, bytes); /* nobody to tell */
     pthread_mutex_unlock(&lock);
 }
 

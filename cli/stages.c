@@ -215,7 +215,8 @@ static void name_stage(struct pipeline *pipeline, size_t i)
 /* These options take a value only behind '='; NULL: the word before is none of them. */
 static char *advise_value(const char *before, const char *operand)
 {
-    if (strcmp(before, "--stats") != 0 && strcmp(before, "--polled") != 0)
+    if (strcmp(before, "--stats") != 0 && strcmp(before, "--polled") != 0 &&
+        strcmp(before, "--trace") != 0)
         return NULL;
     return g_strdup_printf("if it is a value of %s, write %s=%s", before, before, operand);
 }

@@ -8,8 +8,13 @@
 #define FERRY_HOST_LINUX_CALLS_H
 
 #include <stdint.h>
+#include <sys/syscall.h>
 
 struct linux_state;
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* newer than the headers of Debian 12 */
+#endif
 
 #define LINUX_CALLS(CALL)                          \
     /* memory.c */                                 \

@@ -20,6 +20,10 @@ struct linux_state;
 struct linux_thread;
 struct vcpu;
 
+/* The number of a program and of its first thread. Not 1: one that finds itself to be init behaves
+ * differently. */
+#define LINUX_PID 2
+
 struct linux_config {
     uint64_t memory_bytes; /* the figure for limits and sysinfo */
     uint64_t stack_bytes;  /* below FERRY_PROGRAM_HIGH */
@@ -35,6 +39,7 @@ struct linux_config {
     int stderr_fd;        /* -1: discard */
     unsigned closed;      /* bit n: descriptor n is closed at the start */
     unsigned threads;     /* the most that it may have; 0: nobody said */
+    bool traced;          /* vm_trace is to be told of calls and signals */
 };
 
 /* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */

@@ -15,12 +15,9 @@
 #include "linux/made.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
+#include "linux/trace.h"
 #include "linux/writable.h"
 #include "syscall_names.h"
-
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452 /* newer than the headers of Debian 12 */
-#endif
 
 typedef int64_t (*call_handler)(struct linux_state *state, const uint64_t arg[6]);
 
@@ -40,6 +37,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
     state->error_fd = -1;
+    state->traced = config->traced;
     clock_gettime(CLOCK_REALTIME, &state->started);
     futex_init(state);
     signals_init(state, config->ignore_sigpipe);
@@ -164,7 +162,10 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     state->thread = call->thread;
     call->thread->call = &current;
     call->given = call->number;
-    serve(state, call);
+    if (state->traced)
+        trace_call(state, call, serve);
+    else
+        serve(state, call);
     descriptors_unused(state, &current);
     if (current.next == LINUX_ENDED)
         return LINUX_ENDED; /* the thread is gone */

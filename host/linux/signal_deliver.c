@@ -11,6 +11,7 @@
 
 #include "linux/signal_state.h"
 #include "linux/state.h"
+#include "linux/trace.h"
 
 #define CALL_BYTES 2 /* of `syscall`, and of `int $0x80` */
 
@@ -23,9 +24,8 @@ bool signal_interrupts(struct linux_state *state)
     return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
 }
 
-/* Whether SA_RESTART makes the call again. Waits that say how long they last never are: the time
- * would begin anew. */
-static bool may_restart(const struct linux_call *call)
+/* Waits that say how long they last are never made again: the time would begin anew. */
+bool signal_may_restart(const struct linux_call *call)
 {
     switch (call->number) {
     case SYS_pause:
@@ -98,7 +98,7 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
                                 const struct linux_call *call, int *status)
 {
     struct linux_thread *self = state->thread;
-    bool interrupted = call && call->result == -EINTR && may_restart(call);
+    bool interrupted = call && call->result == -EINTR && signal_may_restart(call);
     struct signal_info info;
     int signo;
 
@@ -107,6 +107,8 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
 
         if (signal_is_ignored(state, signo))
             continue;
+        if (state->traced)
+            trace_signal(state, &info);
         if (action->handler == HANDLER_DEFAULT && SIGNALS_THAT_STOP & signal_bit(signo)) {
             vm_pause(state->vm, signo);
             continue;
@@ -140,6 +142,8 @@ enum linux_next linux_fault(struct linux_state *state, struct linux_thread *self
     if (fault->sets_cr2)
         self->signals.cr2 = fault->cr2;
     *status = fault->signo;
+    if (state->traced)
+        trace_signal(state, &info);
     if (handler == HANDLER_DEFAULT || handler == HANDLER_IGNORE ||
         self->signals.blocked & signal_bit(fault->signo))
         return LINUX_SIGNAL;

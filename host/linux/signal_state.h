@@ -170,6 +170,8 @@ int32_t signal_stack_flags(const struct signal_stack *stack, uint64_t sp);
 
 /* Whether a signal waits that the thread takes at the end of its call: a wait returns -EINTR. */
 bool signal_interrupts(struct linux_state *state);
+/* Whether SA_RESTART makes the call again once a signal has interrupted it. */
+bool signal_may_restart(const struct linux_call *call);
 /* Lets the signals that wait take effect, before the program goes on. `call`: the one that was
  * served, or NULL; if a handler is to run, it decides whether the call is made again. */
 enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,

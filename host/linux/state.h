@@ -21,7 +21,6 @@
 #include "program/space.h"
 #include "stream/stream.h"
 
-#define LINUX_PID  2     /* not 1: a program that finds itself to be init behaves differently */
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
 #define DESCRIPTORS_MAX 1024 /* RLIMIT_NOFILE at the start */
@@ -236,6 +235,7 @@ struct linux_state {
     char *terminal_name;         /* its own; or NULL */
     struct terminal_modes modes; /* of that terminal */
     bool said_int80;             /* a 32-bit call was already said not to be offered */
+    bool traced;                 /* somebody watches its calls: trace.c */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */

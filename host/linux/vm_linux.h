@@ -12,6 +12,7 @@
 #include "lib/address.h"
 #include "lib/live.h"
 
+struct ferry_trace;
 struct ferry_vm;
 struct image_source;
 struct kvm_regs;
@@ -163,6 +164,9 @@ void vm_rouse(struct ferry_vm *vm, struct vcpu *cpu);
  * vm_step_back takes the result. */
 struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to);
 void vm_step_back(struct ferry_vm *vm, struct vcpu *aside);
+
+/* Tells those who watch the program what it did. Strings and the struct are read during the call. */
+void vm_trace(struct ferry_vm *vm, const struct ferry_trace *event);
 
 /* A line for the log at debug level (the command's --verbose). */
 void vm_debug(struct ferry_vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));

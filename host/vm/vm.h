@@ -58,6 +58,9 @@ struct ferry_vm {
     uint32_t space_mappings, cpu_mappings; /* parts of what it uses of the first */
 
     void *user; /* the embedder's */
+    /* Who watches its program, or NULL. */
+    void (*trace)(void *arg, struct ferry_vm *vm, const struct ferry_trace *event);
+    void *trace_arg;
     uint64_t timeout_ns;
     uint64_t cpu_limit_ns; /* of processor time; 0: none */
     atomic_ullong

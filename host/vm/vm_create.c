@@ -140,6 +140,7 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
         .threads = vm->most_threads,
+        .traced = config->trace != NULL,
     };
     int result = linux_create(vm, &linux_config, &vm->personality);
 
@@ -230,6 +231,8 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     vm->cpu_limit_ns = config->cpu_ns;
     vm->most_threads = config->threads ? config->threads : VM_THREADS;
     vm->user = config->user;
+    vm->trace = config->trace;
+    vm->trace_arg = config->trace_arg;
     return load_program(vm, config, err);
 }
 
@@ -249,6 +252,8 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
     if (config->threads > BOOT_CPUS_MAX)
         return error_set(err, -EINVAL, "%u threads are too many: a VM can have %u", config->threads,
                          BOOT_CPUS_MAX);
+    if (config->zero)
+        return error_set(err, -EINVAL, "ferry_vm_config.zero must be 0");
     if (config->closed_fds > 7)
         return error_set(err, -EINVAL,
                          "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "

@@ -24,6 +24,7 @@
 #include "vm/turn.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
+#include "vm/vm_trace.h"
 
 /* --- what the personality may ask ---------------------------------------------- */
 
@@ -135,6 +136,7 @@ static void *vm_thread(void *arg)
     identity_begin(vm);
     vm_run_threads(vm, &vm->first_cpu);
     vm_join_others(vm);
+    vm_trace_end(vm);
     report_refusal(vm);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_completions(vm->endpoint);

@@ -177,6 +177,30 @@ enum ferry_view {
     FERRY_VIEW_NONE = 2    /* none */
 };
 
+/* What a program did, for those who watch it: a system call that has returned, a signal that it takes,
+ * its end. The library fills it; it and what it points to are valid until the callback returns. Texts
+ * are printable ASCII, in the form of strace(1). A later release may add members at the end, and tells
+ * by `bytes` how many there are. */
+enum ferry_trace_kind { FERRY_TRACE_CALL = 1, FERRY_TRACE_SIGNAL = 2, FERRY_TRACE_END = 3 };
+struct ferry_trace {
+    size_t bytes;
+    enum ferry_trace_kind kind;
+    int32_t thread;   /* as gettid() tells it; of an end the first one */
+    uint64_t time_ns; /* CLOCK_REALTIME when the call was made, or when it happened */
+    uint64_t took_ns; /* of a call */
+    const char *name; /* "openat"; "SIGSEGV"; of an end "exited" or the signal */
+    /* Of a call its arguments, each as text; of a signal its details. Names of files are shown whole,
+     * other strings and bytes up to 32; memory that cannot be read is shown as its address. They are
+     * read for this alone: another thread can have changed them since the call read them. */
+    const char *const *args;
+    uint32_t arg_count;
+    bool returned;  /* else a call gave no result: it ended the thread, or was interrupted */
+    int64_t result; /* of the call: 0 or more, or a negative errno; of an exit its status */
+    const char *result_text; /* of a call: "3", "0x7f0000", "-1 ENOENT (No such file or directory)",
+                                "?" */
+    const char *line;        /* all of it as strace(1) prints it, without VM, thread and newline */
+};
+
 /* What ferry_vm_create needs to know. */
 struct ferry_vm_config {
     /* 1 to 31 bytes without control characters, not "host", and not the name of another VM of the
@@ -215,6 +239,13 @@ struct ferry_vm_config {
                                    2 ms later for each processor of the host, more where those are
                                    busy */
     uint32_t threads;           /* most that the program may have at a time; 0: 64; at most 1024 */
+    uint32_t zero;              /* must be 0 */
+    /* Called when a system call of the program returns, whatever it returned, when the program takes
+     * a signal, and at its end; NULL: nobody watches. From threads of the VM, which has the program
+     * wait meanwhile: never twice at once for one VM, at once for several. The callback may call
+     * ferry_vm_name, ferry_vm_user and ferry_vm_stop, nothing else of this library. */
+    void (*trace)(void *arg, struct ferry_vm *vm, const struct ferry_trace *event);
+    void *trace_arg;
 };
 
 /* Makes the VM and loads the program; runs nothing yet.

@@ -32,6 +32,7 @@ struct ferry_link_config;
 struct ferry_link_stats;
 struct ferry_machine;
 struct ferry_message;
+struct ferry_trace;
 struct ferry_vm;
 struct ferry_vm_config;
 struct ferry_vm_exit;

@@ -345,6 +345,13 @@ int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_
     return 0;
 }
 
+void vm_trace(struct ferry_vm *vm, const struct ferry_trace *event)
+{
+    size_t used = strlen(vm->traced);
+
+    snprintf(vm->traced + used, sizeof(vm->traced) - used, "%s\n", event->line);
+}
+
 void vm_debug(struct ferry_vm *vm, const char *format, ...)
 {
     va_list args;

@@ -82,7 +82,8 @@ struct ferry_vm {
     uint64_t alarm_ns;
     unsigned sleeps;
     uint64_t suspended_until;
-    char line[256]; /* the last of the log */
+    char line[256];     /* the last of the log */
+    char traced[12000]; /* lines of the trace */
     unsigned lines;
     /* A descriptor that another thread closes while a call waits; 0: none. */
     int closed_meanwhile;
