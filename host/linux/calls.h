@@ -102,6 +102,9 @@ struct linux_state;
     CALL(listen, sys_no_listener)                  \
     CALL(accept, sys_no_listener)                  \
     CALL(accept4, sys_no_listener)                 \
+    /* signalfd.c */                               \
+    CALL(signalfd, sys_signalfd)                   \
+    CALL(signalfd4, sys_signalfd4)                 \
     /* inotify.c */                                \
     CALL(inotify_init, sys_inotify_init)           \
     CALL(inotify_init1, sys_inotify_init1)         \

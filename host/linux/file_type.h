@@ -34,6 +34,8 @@ struct file_type {
      * to what it could close. */
     int (*poll)(struct linux_state *state, struct open_file *file, int want,
                 struct readiness *readiness);
+    /* How long a call waits for these events, in nanoseconds; NULL: for ever. */
+    uint64_t (*patience)(const struct open_file *file, int events);
     int (*stat)(struct linux_state *state, const struct open_file *file, struct stat *out);
     /* What FIONREAD tells. */
     int64_t (*available)(struct linux_state *state, struct open_file *file);
@@ -60,8 +62,8 @@ extern const struct file_type device_type;
 extern const struct file_type list_type;
 /* given.c */
 extern const struct file_type given_type, given_file_type;
-/* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c */
+/* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c, signalfd.c */
 extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type,
-    inotify_type;
+    inotify_type, signals_type;
 
 #endif

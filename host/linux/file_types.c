@@ -93,6 +93,7 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_EVENT] = &event_type,     [FILE_EPOLL] = &epoll_type,
         [FILE_TIMER] = &timer_type,     [FILE_SOCKET] = &socket_type,
         [FILE_INOTIFY] = &inotify_type, [FILE_GIVEN] = &given_type,
+        [FILE_SIGNALS] = &signals_type,
     };
 
     if (file->given && file->kind == FILE_REGULAR)
@@ -168,8 +169,14 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
 {
     struct file_wait wait = {state, file, events};
 
-    file_first_look(state, file);
-    return vm_wait(state->vm, is_ready, &wait, UINT64_MAX);
+    const struct file_type *type = file_type(file);
+    uint64_t timeout_ns = type->patience ? type->patience(file, events) : UINT64_MAX;
+    int result = vm_wait(state->vm, is_ready, &wait, timeout_ns);
+
+    /* A wait with a limit is never made again after a signal. */
+    if (result == -EINTR && timeout_ns != UINT64_MAX && state->thread->call)
+        state->thread->call->timed = true;
+    return result;
 }
 
 /* ---- positions ----------------------------------------------------------- */

@@ -120,7 +120,8 @@ bool file_waited(struct linux_state *state, struct open_file *file, int events, 
     if (*result != -EAGAIN || file->status & O_NONBLOCK)
         return false;
     waited = file_await(state, file, events);
-    *result = waited ? waited : *result;
+    if (waited && waited != -ETIMEDOUT) /* else it is still -EAGAIN */
+        *result = waited;
     return !waited;
 }
 

@@ -84,6 +84,7 @@ struct linux_call {
     bool from_int80; /* number and arguments are those of a 32-bit program */
     /* out: */
     int64_t result;
+    bool timed; /* it was interrupted, and is not made again */
     int status;
 };
 

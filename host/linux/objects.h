@@ -28,6 +28,9 @@ int64_t install_object(struct linux_state *state, const struct open_file *like, 
 int64_t install_pair(struct linux_state *state, const struct open_file *like, uint64_t addr,
                      bool close_on_exec);
 
+/* Copies what a pipe of the program holds, and leaves it there: as a read that does not wait. */
+int64_t pipe_peek(const struct open_file *file, void *to, size_t bytes);
+
 /* Bytes in the order in which they came. There is memory behind it once there are some. */
 struct byte_ring {
     char *bytes;

@@ -61,6 +61,13 @@ static int64_t pipe_get(struct linux_state *state, struct open_file *file, void 
     return (int64_t)got;
 }
 
+int64_t pipe_peek(const struct open_file *file, void *to, size_t bytes)
+{
+    size_t there = byte_ring_peek(&pipe_of(file)->ring, 0, to, bytes);
+
+    return there || !pipe_of(file)->writers ? (int64_t)there : -EAGAIN;
+}
+
 /* Up to PIPE_BUF bytes go in as a whole. */
 static int64_t pipe_put(struct linux_state *state, struct open_file *file, const void *from,
                         size_t bytes)

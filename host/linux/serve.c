@@ -146,6 +146,7 @@ static void serve(struct linux_state *state, struct linux_call *call)
     }
     handler = call->number < CALLS_MAX ? handlers[call->number] : NULL;
     call->result = handler ? handler(state, call->arg) : not_offered(state, call->number);
+    call->timed = call->result == -EINTR && state->thread->call->timed;
     if (call->result < 0 || call->number == SYS_brk)
         refused_look(state, call, !handler || handler == sys_socket);
 }
@@ -159,6 +160,7 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     current.status = 0;
     current.named = false;
     current.used_count = 0;
+    current.timed = false;
     state->thread = call->thread;
     call->thread->call = &current;
     call->given = call->number;

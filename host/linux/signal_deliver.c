@@ -27,6 +27,8 @@ bool signal_interrupts(struct linux_state *state)
 /* Waits that say how long they last are never made again: the time would begin anew. */
 bool signal_may_restart(const struct linux_call *call)
 {
+    if (call->timed)
+        return false;
     switch (call->number) {
     case SYS_pause:
     case SYS_rt_sigsuspend:

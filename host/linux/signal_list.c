@@ -36,6 +36,7 @@ static int enqueue(struct linux_state *state, struct signal_list *list,
     if (full && info->code < 0 && info->signo >= REAL_TIME)
         return -EAGAIN;
     list->pending |= bit;
+    state->signals.sent++;
     if (full)
         return 0;
     list->queue[list->queued++] = *info;

@@ -81,6 +81,7 @@ struct process_signals {
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
     struct signal_list list;
     unsigned queued; /* on all lists */
+    uint32_t sent;   /* how many ever were put on one */
 };
 
 #define ALARMS_MAX 64

@@ -167,6 +167,13 @@ static int socket_poll(struct linux_state *state, struct open_file *file, int wa
     return holds;
 }
 
+static uint64_t socket_patience(const struct open_file *file, int events)
+{
+    const struct socket *socket = file->object;
+
+    return events & POLLOUT ? socket->put_ns : socket->get_ns;
+}
+
 static int socket_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
 {
     const struct socket *socket = file->object;
@@ -234,6 +241,7 @@ const struct file_type socket_type = {
     .get = socket_get_op,
     .put = socket_put_op,
     .poll = socket_poll,
+    .patience = socket_patience,
     .stat = socket_stat,
     .available = socket_available,
     .release = socket_release,
@@ -253,6 +261,7 @@ static int make_two(struct linux_state *state, int type, struct socket *two[2])
             return -ENOMEM;
         }
         two[i]->type = type;
+        two[i]->get_ns = two[i]->put_ns = UINT64_MAX;
         two[i]->inode = object_number(state);
         two[i]->options[SO_SNDBUF] = two[i]->options[SO_RCVBUF] = SOCKET_BYTES;
         byte_ring_init(&two[i]->ring, RING_BYTES);

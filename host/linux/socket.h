@@ -28,6 +28,7 @@ struct socket {
     uint32_t in_edges, out_edges;
     uint64_t inode;
     int options[SOCKET_OPTIONS]; /* that change nothing */
+    uint64_t get_ns, put_ns;     /* how long a call waits; UINT64_MAX: for ever */
     uint32_t messages;           /* how many arrived that are kept apart */
     struct byte_ring ring;       /* what arrived; each message after its length, but of a stream */
 };

@@ -346,6 +346,42 @@ int64_t sys_no_listener(struct linux_state *state, const uint64_t arg[6])
     return socket_of(state, arg[0], &file, &result) ? -EINVAL : result;
 }
 
+#define NS_PER_S 1000000000ull
+
+/* As Linux counts such limits, in ticks: they are rounded up. */
+#define TICK_NS 4000000ull
+
+static struct timeval limit_told(uint64_t limit_ns)
+{
+    if (limit_ns == UINT64_MAX)
+        return (struct timeval){0};
+    return (struct timeval){.tv_sec = (time_t)(limit_ns / NS_PER_S),
+                            .tv_usec = (suseconds_t)(limit_ns % NS_PER_S / 1000)};
+}
+
+/* A limit of 0 is none; one below 0 ends a wait at once. */
+static int set_limit(struct linux_state *state, uint64_t addr, uint64_t bytes, uint64_t *limit_ns)
+{
+    const uint64_t most = UINT64_MAX / NS_PER_S - 2;
+    struct timeval time;
+    uint64_t ns;
+
+    if (bytes < sizeof(time))
+        return -EINVAL;
+    if (guest_get(state, addr, &time, sizeof(time)))
+        return -EFAULT;
+    if (time.tv_usec < 0 || time.tv_usec >= 1000000)
+        return -EDOM;
+    ns = (uint64_t)time.tv_usec * 1000;
+    if (time.tv_sec < 0)
+        *limit_ns = 0;
+    else if (!(time.tv_sec || ns) || (uint64_t)time.tv_sec > most)
+        *limit_ns = UINT64_MAX;
+    else
+        *limit_ns = (uint64_t)time.tv_sec * NS_PER_S + (ns + TICK_NS - 1) / TICK_NS * TICK_NS;
+    return 0;
+}
+
 /* The value of an option: how many bytes. */
 static size_t option_value(struct socket *socket, uint32_t name, void *value)
 {
@@ -371,7 +407,8 @@ static size_t option_value(struct socket *socket, uint32_t name, void *value)
         return sizeof(struct linger);
     case SO_RCVTIMEO:
     case SO_SNDTIMEO:
-        *(struct timeval *)value = (struct timeval){0};
+        *(struct timeval *)value =
+            limit_told(name == SO_RCVTIMEO ? socket->get_ns : socket->put_ns);
         return sizeof(struct timeval);
     default:
         *number = name < SOCKET_OPTIONS ? socket->options[name] : 0;
@@ -440,6 +477,9 @@ int64_t sys_setsockopt(struct linux_state *state, const uint64_t arg[6])
     if (!is_option(name) || name == SO_TYPE || name == SO_ERROR || name == SO_DOMAIN ||
         name == SO_PROTOCOL || name == SO_ACCEPTCONN || name == SO_PEERCRED)
         return -ENOPROTOOPT;
+    if (name == SO_RCVTIMEO || name == SO_SNDTIMEO)
+        return set_limit(state, arg[3], arg[4],
+                         name == SO_RCVTIMEO ? &socket->get_ns : &socket->put_ns);
     if (arg[4] < sizeof(value))
         return -EINVAL;
     if (guest_get(state, arg[3], &value, sizeof(value)))
@@ -448,5 +488,5 @@ int64_t sys_setsockopt(struct linux_state *state, const uint64_t arg[6])
         value = value >= 0 && value < SOCKET_BYTES ? 2 * value : 2 * SOCKET_BYTES;
     if (name < SOCKET_OPTIONS)
         socket->options[name] = value;
-    return name == SO_RCVTIMEO || name == SO_SNDTIMEO ? -EOPNOTSUPP : 0;
+    return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "linux/calls.h"
 #include "linux/file_type.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
@@ -258,6 +259,30 @@ int64_t sys_sendfile(struct linux_state *state, const uint64_t arg[6])
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
+/* From a pipe of the program; what has no room is left out. */
+static int64_t tee_pipe(struct linux_state *state, struct open_file *in, struct open_file *out,
+                        uint64_t bytes, bool waits)
+{
+    char through[THROUGH_BYTES];
+    struct readiness readiness;
+    int64_t there;
+    int waited = 0;
+
+    waits = waits && !((in->status | out->status) & O_NONBLOCK);
+    do
+        there = pipe_peek(in, through, 1);
+    while (waits && file_waited(state, in, POLLIN, &there));
+    if (there <= 0)
+        return there;
+    if (!file_poll(state, out, POLLOUT, &readiness)) {
+        waited = waits ? file_await(state, out, POLLOUT) : -EAGAIN;
+        if (waited)
+            return waited;
+    }
+    there = pipe_peek(in, through, bytes < sizeof(through) ? bytes : sizeof(through));
+    return there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
+}
+
 /* tee: bytes of input go to output, and stay for the next read. */
 int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
@@ -274,8 +299,13 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         return 0;
     if (!file_can_read(in) || !file_can_write(out))
         return -EBADF;
-    if (in->kind != FILE_INPUT || !is_pipe(out) || out->kind == FILE_INPUT)
+    if (!is_pipe(in) || !is_pipe(out) || out->kind == FILE_INPUT || in->kind == FILE_OUTPUT ||
+        (in->object && in->object == out->object))
         return -EINVAL;
+    if (in->kind == FILE_PIPE) {
+        result = tee_pipe(state, in, out, arg[2], waits);
+        return result == -EPIPE ? signal_broken_pipe(state) : result;
+    }
     result = waits && !(in->status & O_NONBLOCK)
                  ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
                  : input_now(state);

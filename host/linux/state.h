@@ -49,6 +49,7 @@ enum file_kind {
     FILE_SOCKET,    /* socket.c */
     FILE_INOTIFY,   /* inotify.c */
     FILE_GIVEN,     /* the embedder's terminal, pipe or socket: given.c */
+    FILE_SIGNALS,   /* signalfd.c */
     FILE_KINDS,
 };
 
@@ -142,6 +143,7 @@ struct current_call {
      * while it waits. */
     struct open_file *used[CALL_FILES];
     unsigned used_count;
+    bool timed; /* a signal interrupted a wait that had a limit: the call is not made again */
     /* The name it gave, if it gave one; for refused.c. */
     bool named;
     bool relative; /* to ferry's working directory, which no --ro holds */
@@ -294,7 +296,7 @@ void file_first_look(struct linux_state *state, const struct open_file *file);
 /* The events of these that hold, and POLLERR and POLLHUP in any case. */
 int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness);
-/* Waits for one of these events, POLLERR or POLLHUP: 0, or -EINTR. The file is one that the call
+/* Waits for one of these events, POLLERR or POLLHUP: 0, -EINTR, or -ETIMEDOUT. The file is one that the call
  * asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
 

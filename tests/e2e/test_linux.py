@@ -263,6 +263,12 @@ class Objects(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
 
+    def test_descriptors_of_signals_and_sockets_are_answered_as_on_the_host(self):
+        host, vm = both("asks_descriptors")
+        self.assertGreater(len(host[1].splitlines()), 150)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual(vm[0], host[0], vm[2])
+
     def test_threads_share_objects(self):
         host, vm = both("asks_objects", "threads")
         self.assertIn("pieces: 2000", host[1])
