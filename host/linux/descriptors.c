@@ -65,6 +65,10 @@ void file_release(struct linux_state *state, struct open_file *file)
 {
     if (--file->references)
         return;
+    if (state->closing) {
+        file_free(state, file);
+        return;
+    }
     /* A stream ends with the last open file of it: opening /dev/stdin makes another one. */
     if (file->kind == FILE_INPUT && state->files[FILE_INPUT] == 1)
         stream_close_input(vm_stream(state->vm));
@@ -125,16 +129,12 @@ void descriptor_give(struct linux_state *state, unsigned fd, struct open_file *f
     state->descriptors[fd] = (struct descriptor){.file = file};
 }
 
-/* Not by file_release: the streams are not the program's to close any more. */
 void descriptors_fini(struct linux_state *state)
 {
+    state->closing = true;
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
-        struct open_file *file = state->descriptors[i].file;
-
-        state->descriptors[i].file =
-            NULL; /* those that are closed later look at all that is open */
-        if (file && --file->references == 0)
-            file_free(state, file);
+        if (state->descriptors[i].file)
+            file_release(state, state->descriptors[i].file);
     }
     if (state->terminal && --state->terminal->references == 0)
         file_free(state, state->terminal);

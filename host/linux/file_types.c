@@ -176,7 +176,7 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
     /* A wait with a limit is never made again after a signal. */
     if (result == -EINTR && timeout_ns != UINT64_MAX && state->thread->call)
         state->thread->call->timed = true;
-    return result;
+    return result == -ETIMEDOUT && timeout_ns != UINT64_MAX ? -EAGAIN : result;
 }
 
 /* ---- positions ----------------------------------------------------------- */

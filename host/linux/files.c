@@ -89,7 +89,7 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
         return -EACCES;
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    like.fd = made_open(state, (unsigned)which);
+    like.fd = made_open(state, which);
     if (like.fd < 0)
         return like.fd;
     like.path = strdup(path);

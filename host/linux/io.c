@@ -120,8 +120,7 @@ bool file_waited(struct linux_state *state, struct open_file *file, int events, 
     if (*result != -EAGAIN || file->status & O_NONBLOCK)
         return false;
     waited = file_await(state, file, events);
-    if (waited && waited != -ETIMEDOUT) /* else it is still -EAGAIN */
-        *result = waited;
+    *result = waited ? waited : *result;
     return !waited;
 }
 

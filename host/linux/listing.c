@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "linux/file_type.h"
+#include "linux/made.h"
 #include "linux/state.h"
 
 #define NAMES_MAX 4096
@@ -61,8 +62,22 @@ static bool add_path(struct names *names, const char *directory, const char *pat
     return add(names, path, bytes, path[bytes] ? DT_DIR : type);
 }
 
-static bool add_special(struct names *names, const char *directory)
+/* Of names that have numbers. */
+struct numbered_in {
+    struct names *names;
+    const char *directory;
+};
+
+static bool add_numbered(void *arg, const char *path, uint8_t type)
 {
+    const struct numbered_in *in = arg;
+
+    return add_path(in->names, in->directory, path, type);
+}
+
+static bool add_special(const struct linux_state *state, struct names *names, const char *directory)
+{
+    struct numbered_in in = {names, directory};
     const char *path;
     unsigned char type;
 
@@ -70,7 +85,7 @@ static bool add_special(struct names *names, const char *directory)
         if (!add_path(names, directory, path, type))
             return false;
     }
-    return true;
+    return strncmp(directory, "/proc/self", 10) != 0 || numbered_names(state, add_numbered, &in);
 }
 
 /* The mounts, and of a mount that shows a list the names of the host that are on it. */
@@ -124,7 +139,7 @@ static struct names *collect(struct linux_state *state, const struct found *foun
 
     if (!names)
         return NULL;
-    if (!add_special(names, found->text) || !add_mounts(state, names, found->text) ||
+    if (!add_special(state, names, found->text) || !add_mounts(state, names, found->text) ||
         (host && !add_host(names, found))) {
         names_free(names);
         return NULL;

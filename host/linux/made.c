@@ -52,6 +52,7 @@ static const struct {
     {SELF "cgroup", "0::/\n", NULL},
     {SELF "cmdline", NULL, proc_cmdline},
     {SELF "comm", NULL, proc_comm},
+    {SELF "fdinfo/", NULL, proc_descriptor}, /* with a number: numbered.c */
     {SELF "limits", NULL, proc_limits},
     {SELF "maps", NULL, proc_maps},
     {SELF "mountinfo", NULL, proc_mountinfo},
@@ -75,17 +76,16 @@ static const struct {
 #define FILES (sizeof(files) / sizeof(files[0]))
 _Static_assert(FILES <= MADE_FILES, "each has a place in linux_state");
 
-/* NULL: the program's file, its working directory. */
+/* NULL: the program's file, its working directory, the directory of the thread. */
 static const struct {
     const char *name, *target;
 } links[] = {
     {"/proc/2", "/proc/self"}, /* LINUX_PID */
     {"/proc/mounts", "/proc/self/mounts"},
-    {"/proc/thread-self", "/proc/self"},
+    {"/proc/thread-self", NULL},
     {SELF "cwd", NULL},
     {SELF "exe", NULL},
     {SELF "root", "/"},
-    {SELF "task/2", "/proc/self"},
 };
 #define LINKS (sizeof(links) / sizeof(links[0]))
 
@@ -105,6 +105,8 @@ int made_link(const struct linux_state *state, const char *path, char *target, s
 
         if (strcmp(links[i].name, path) != 0)
             continue;
+        if (strcmp(path, "/proc/thread-self") == 0)
+            return snprintf(target, bytes, SELF "task/%d", state->thread->id);
         if (!text)
             text = strcmp(path, SELF "cwd") == 0 ? state->cwd : state->program;
         return text ? snprintf(target, bytes, "%s", text) : -ENOENT;
@@ -151,10 +153,12 @@ static int write_file(struct linux_state *state, unsigned which)
 
 /* One that never changes is made when it is first asked for, and one file from then on, as programs
  * see by its number. */
-int made_open(struct linux_state *state, unsigned which)
+int made_open(struct linux_state *state, uint64_t number)
 {
+    unsigned which = number & 0xffff;
     int fd;
 
+    state->told = number >> 16 ? (number >> 16) - 1 : LINUX_PID;
     if (files[which].write)
         return write_file(state, which);
     if (!state->made[which]) {

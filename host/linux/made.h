@@ -6,14 +6,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct linux_state;
 
 /* A file's number, by which it is opened, or -1. */
 int made_find(const char *path);
+/* The number of such a file for one thread, or one descriptor. */
+static inline uint64_t made_with_number(unsigned which, uint64_t number)
+{
+    return which | (number + 1) << 16;
+}
 /* What it holds now, in a memfd: a descriptor, or a negative errno. */
-int made_open(struct linux_state *state, unsigned which);
+int made_open(struct linux_state *state, uint64_t which);
 void made_fini(struct linux_state *state);
 
 /* The target of a link that is made up; its length, or -ENOENT. */
@@ -22,11 +28,22 @@ int made_link(const struct linux_state *state, const char *path, char *target, s
 /* The path of the i-th of all files and links; NULL: there are fewer. */
 const char *made_name(unsigned i, bool *is_link);
 
+/* ---- numbered.c ---------------------------------------------------------- */
+
+/* Whether it is a file of one thread or descriptor; *which: its number. */
+bool numbered_place(struct linux_state *state, const char *path, uint64_t *which);
+/* Whether it is a directory of such files, or of such directories. */
+bool numbered_above(struct linux_state *state, const char *path);
+/* Calls `add` with each of these files and its type; false: it once returned that. */
+bool numbered_names(const struct linux_state *state, bool (*add)(void *, const char *, uint8_t),
+                    void *arg);
+
 /* ---- proc.c: what they hold ---------------------------------------------- */
 
 void proc_cmdline(struct linux_state *state, FILE *out);
 void proc_comm(struct linux_state *state, FILE *out);
 void proc_cpuinfo(struct linux_state *state, FILE *out);
+void proc_descriptor(struct linux_state *state, FILE *out);
 void proc_limits(struct linux_state *state, FILE *out);
 void proc_maps(struct linux_state *state, FILE *out);
 void proc_meminfo(struct linux_state *state, FILE *out);

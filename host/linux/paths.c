@@ -224,8 +224,9 @@ static int jump(struct walk *walk)
         return 1;
     if (!walk->left[0] || has_up(walk->left) || !append(full, walk->left))
         return 1;
-    if (special_place(full, true, &place, &which) || terminal_named(walk->state, full) ||
-        is_own(walk, full) || view_above(&walk->state->view, full))
+    if (special_place(walk->state, full, true, &place, &which) ||
+        terminal_named(walk->state, full) || is_own(walk, full) ||
+        view_above(&walk->state->view, full))
         return 1;
     fd = look_up(walk, walk->left, &call);
     if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW) ||
@@ -302,7 +303,7 @@ static int go_up(struct walk *walk)
 
 static bool is_above(const struct walk *walk, const char *path)
 {
-    return view_above(&walk->state->view, path) || special_above(path) ||
+    return view_above(&walk->state->view, path) || special_above(walk->state, path) ||
            terminal_above(walk->state, path);
 }
 
@@ -408,7 +409,7 @@ static int step(struct walk *walk)
         go_nowhere(walk, PLACE_DEVICE);
         return 0;
     }
-    if (special_place(at->text, shows_below(at), &place, &at->which)) {
+    if (special_place(walk->state, at->text, shows_below(at), &place, &at->which)) {
         go_nowhere(walk, place);
         return 0;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns what the files of /proc and /sys say: figures of the VM in the words of Linux. */
 #include <cpuid.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
@@ -201,9 +202,17 @@ void proc_cmdline(struct linux_state *state, FILE *out)
     fwrite(state->arguments, 1, state->argument_bytes, out);
 }
 
+/* The thread that the file is about. */
+static const struct linux_thread *told(struct linux_state *state)
+{
+    const struct linux_thread *thread = thread_find(state, (int32_t)state->told);
+
+    return thread ? thread : state->thread;
+}
+
 void proc_comm(struct linux_state *state, FILE *out)
 {
-    fprintf(out, "%.*s\n", TASK_NAME_BYTES, state->thread->task.name);
+    fprintf(out, "%.*s\n", TASK_NAME_BYTES, told(state)->task.name);
 }
 
 static unsigned count_threads(const struct linux_state *state)
@@ -219,7 +228,7 @@ static unsigned count_threads(const struct linux_state *state)
 void proc_self_stat(struct linux_state *state, FILE *out)
 {
     fprintf(out, "%d (%.*s) R 1 %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 0 0 20 0 %u 0 0 ",
-            LINUX_PID, TASK_NAME_BYTES, state->thread->task.name, LINUX_PID, LINUX_PID,
+            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, LINUX_PID, LINUX_PID,
             cpu_ticks(state), count_threads(state));
     fprintf(out,
             "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 0 0 0 %" PRIu64
@@ -229,6 +238,7 @@ void proc_self_stat(struct linux_state *state, FILE *out)
 
 static void put_signals(struct linux_state *state, FILE *out)
 {
+    const struct thread_signals *signals = &told(state)->signals;
     uint64_t ignored = 0, caught = 0;
 
     for (unsigned i = 0; i < SIGNALS; i++) {
@@ -238,8 +248,8 @@ static void put_signals(struct linux_state *state, FILE *out)
     fprintf(out,
             "SigQ:\t%u/%d\nSigPnd:\t%016" PRIx64 "\nShdPnd:\t%016" PRIx64 "\nSigBlk:\t%016" PRIx64
             "\nSigIgn:\t%016" PRIx64 "\nSigCgt:\t%016" PRIx64 "\n",
-            state->signals.queued, QUEUED_SIGNALS_MAX, state->thread->signals.list.pending,
-            state->signals.list.pending, state->thread->signals.blocked, ignored, caught);
+            state->signals.queued, QUEUED_SIGNALS_MAX, signals->list.pending,
+            state->signals.list.pending, signals->blocked, ignored, caught);
 }
 
 void proc_status(struct linux_state *state, FILE *out)
@@ -247,7 +257,7 @@ void proc_status(struct linux_state *state, FILE *out)
     uint64_t size = mapped_bytes(state) / KIB, used = used_bytes(state) / KIB;
 
     fprintf(out, "Name:\t%.*s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-            TASK_NAME_BYTES, state->thread->task.name, state->umask, LINUX_PID, state->thread->id);
+            TASK_NAME_BYTES, told(state)->task.name, state->umask, LINUX_PID, told(state)->id);
     fprintf(out, "PPid:\t1\nTracerPid:\t0\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n",
             LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER,
             LINUX_USER);
@@ -261,11 +271,27 @@ void proc_status(struct linux_state *state, FILE *out)
             "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
             "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t%d\nSeccomp:\t0\n"
             "Cpus_allowed:\t",
-            state->thread->task.no_new_privileges);
+            told(state)->task.no_new_privileges);
     proc_processor_map(state, out);
     fputs("Cpus_allowed_list:\t", out);
     proc_processors(state, out);
     fputs("Mems_allowed:\t1\nMems_allowed_list:\t0\n", out);
+}
+
+/* As far as it is known here without asking the file system. */
+void proc_descriptor(struct linux_state *state, FILE *out)
+{
+    const struct descriptor *descriptor = &state->descriptors[state->told % DESCRIPTORS_MAX];
+    struct stat stat = {0};
+
+    if (!descriptor->file)
+        return;
+    if (file_is_stream(descriptor->file))
+        file_stat(state, descriptor->file, &stat);
+    fprintf(out, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t20\nino:\t%llu\n",
+            file_is_stream(descriptor->file) ? 0ll : (long long)descriptor->file->position,
+            (unsigned)descriptor->file->status | (descriptor->close_on_exec ? O_CLOEXEC : 0u),
+            (unsigned long long)stat.st_ino);
 }
 
 static void put_limit(FILE *out, rlim_t limit)

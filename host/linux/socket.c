@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,8 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/state.h"
+
+_Static_assert(offsetof(struct socket, rights) == 0, "rights.c finds them there");
 
 /* Before each message of a socket that keeps them apart. */
 typedef uint32_t message_length;
@@ -51,6 +54,20 @@ static int64_t nothing(struct socket *socket)
     return error ? -error : socket->no_more_in ? 0 : -EAGAIN;
 }
 
+static void drop_bytes(struct socket *socket, size_t bytes)
+{
+    byte_ring_drop(&socket->ring, bytes);
+    socket->taken += bytes;
+}
+
+/* What came with bytes before this one. */
+static struct rights *rights_before(struct socket *socket, uint64_t end, bool peek)
+{
+    if (!socket->rights.first || socket->rights.first->start >= end)
+        return NULL;
+    return peek ? socket->rights.first : rights_take(&socket->rights);
+}
+
 static size_t take_message(struct socket *socket, void *to, size_t bytes, struct socket_read *how)
 {
     message_length length;
@@ -59,11 +76,28 @@ static size_t take_message(struct socket *socket, void *to, size_t bytes, struct
     byte_ring_peek(&socket->ring, 0, &length, sizeof(length));
     got = length < bytes ? length : bytes;
     byte_ring_peek(&socket->ring, sizeof(length), to, got);
+    how->rights = rights_before(socket, socket->taken + 1, how->peek);
     if (!how->peek) {
-        byte_ring_drop(&socket->ring, sizeof(length) + length);
+        drop_bytes(socket, sizeof(length) + length);
         socket->messages--;
     }
     how->length = length;
+    return got;
+}
+
+/* Of a stream: not beyond the bytes that something came with. */
+static size_t take_bytes(struct socket *socket, void *to, size_t bytes, struct socket_read *how)
+{
+    const struct rights *first = socket->rights.first;
+    size_t got;
+
+    if (first && first->end - socket->taken < bytes)
+        bytes = (size_t)(first->end - socket->taken);
+    got = byte_ring_peek(&socket->ring, 0, to, bytes);
+    how->rights = rights_before(socket, socket->taken + got, how->peek);
+    if (!how->peek)
+        drop_bytes(socket, got);
+    how->length = got;
     return got;
 }
 
@@ -73,16 +107,11 @@ int64_t socket_take(struct linux_state *state, struct socket *socket, void *to, 
     size_t got;
 
     how->length = 0;
+    how->rights = NULL;
     if (!socket->ring.fill)
         return nothing(socket);
-    if (keeps_messages(socket)) {
-        got = take_message(socket, to, bytes, how);
-    } else {
-        got = byte_ring_peek(&socket->ring, 0, to, bytes);
-        if (!how->peek)
-            byte_ring_drop(&socket->ring, got);
-        how->length = got;
-    }
+    got = keeps_messages(socket) ? take_message(socket, to, bytes, how)
+                                 : take_bytes(socket, to, bytes, how);
     if (!how->peek && socket->peer && has_room(socket)) {
         socket->peer->out_edges++;
         vm_wake(state->vm);
@@ -108,23 +137,37 @@ static int64_t put_message(struct linux_state *state, struct socket *peer, const
     return (int64_t)bytes;
 }
 
-int64_t socket_put(struct linux_state *state, struct socket *socket, const void *from, size_t bytes)
+int64_t socket_put(struct linux_state *state, struct socket *socket, const void *from, size_t bytes,
+                   struct rights **rights)
 {
     struct socket *peer = socket->peer;
+    uint64_t start;
     int64_t put;
 
+    if (socket->type == SOCK_SEQPACKET && socket->error)
+        return nothing(socket);
     if (socket->no_more_out)
         return -EPIPE;
     if (!peer)
         return socket->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
     if (peer->no_more_in)
         return -EPIPE;
+    put = rights && *rights ? rights_check(state, *rights, &peer->rights) : 0;
+    if (put)
+        return put;
+    start = peer->taken + peer->ring.fill;
     if (keeps_messages(socket))
         put = put_message(state, peer, from, bytes);
     else if (bytes && !byte_ring_room(&peer->ring))
         put = -EAGAIN;
     else
         put = byte_ring_put(state, &peer->ring, from, bytes);
+    if (rights && *rights && peer->taken + peer->ring.fill > start) {
+        (*rights)->start = start;
+        (*rights)->end = peer->taken + peer->ring.fill;
+        rights_put(&peer->rights, *rights);
+        *rights = NULL;
+    }
     if (put >= 0) {
         peer->in_edges++;
         vm_wake(state->vm);
@@ -138,14 +181,16 @@ static int64_t socket_get_op(struct linux_state *state, struct open_file *file, 
                              size_t bytes)
 {
     struct socket_read how = {0};
+    int64_t got = socket_take(state, file->object, to, bytes, &how);
 
-    return socket_take(state, file->object, to, bytes, &how);
+    rights_drop(state, how.rights);
+    return got;
 }
 
 static int64_t socket_put_op(struct linux_state *state, struct open_file *file, const void *from,
                              size_t bytes)
 {
-    return socket_put(state, file->object, from, bytes);
+    return socket_put(state, file->object, from, bytes, NULL);
 }
 
 static int socket_poll(struct linux_state *state, struct open_file *file, int want,
@@ -230,6 +275,8 @@ static void socket_release(struct linux_state *state, const struct open_file *fi
         socket_shut(state, socket, true, true);
         socket->peer->peer = NULL;
     }
+    while (socket->rights.first)
+        rights_drop(state, rights_take(&socket->rights));
     byte_ring_fini(state, &socket->ring);
     free(socket);
 }

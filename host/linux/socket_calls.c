@@ -29,14 +29,23 @@ static bool is_stream(const struct open_file *file)
 
 /* ---- sending ------------------------------------------------------------- */
 
+/* With `rights` the first of it goes by itself, so that nobody gets the bytes without them. */
 static int64_t put_part(struct linux_state *state, struct open_file *file, const void *from,
-                        size_t bytes, bool waits)
+                        size_t bytes, bool waits, struct rights **rights)
 {
+    int64_t put;
+
+    if (*rights) {
+        do
+            put = socket_put(state, file->object, from, bytes, rights);
+        while (waits && file_waited(state, file, POLLOUT, &put));
+        return put;
+    }
     return waits ? file_write_bytes(state, file, from, bytes) : file_put(state, file, from, bytes);
 }
 
 int64_t socket_send(struct linux_state *state, struct open_file *file, const struct iovec *pieces,
-                    uint64_t count, bool waits)
+                    uint64_t count, bool waits, struct rights **rights)
 {
     uint64_t bytes = pieces_bytes(pieces, count), done = 0;
     size_t part = bytes < PART_BYTES || !is_stream(file) ? bytes : PART_BYTES;
@@ -53,7 +62,7 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
 
         put = pieces_copy(state, pieces, count, done, memory, now, false);
         if (!put)
-            put = put_part(state, file, memory, now, waits);
+            put = put_part(state, file, memory, now, waits, rights);
         done += put > 0 ? (uint64_t)put : 0;
     } while (put > 0 && done < bytes);
     free(memory);
@@ -61,7 +70,7 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
 }
 
 static int64_t send_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
-                           uint64_t count, uint64_t flags)
+                           uint64_t count, uint64_t flags, struct rights **rights)
 {
     struct open_file *file;
     int64_t result;
@@ -72,7 +81,7 @@ static int64_t send_pieces(struct linux_state *state, uint64_t fd, const struct 
     if (flags & ~(uint64_t)SEND_FLAGS)
         return -EOPNOTSUPP;
     result = socket_send(state, file, pieces, count,
-                         !(flags & MSG_DONTWAIT || file->status & O_NONBLOCK));
+                         !(flags & MSG_DONTWAIT || file->status & O_NONBLOCK), rights);
     return result == -EPIPE && !(flags & MSG_NOSIGNAL) ? signal_broken_pipe(state) : result;
 }
 
@@ -81,27 +90,13 @@ int64_t sys_sendto(struct linux_state *state, const uint64_t arg[6])
 {
     const struct iovec piece = {(void *)(uintptr_t)arg[1],
                                 arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
+    struct rights *none = NULL;
     struct open_file *file;
     int error;
 
     if (!socket_of(state, arg[0], &file, &error))
         return error;
-    return arg[4] ? -EISCONN : send_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3]);
-}
-
-/* Only credentials may go along, which are those that anybody has here. */
-static int check_control(struct linux_state *state, const struct msghdr *message)
-{
-    struct cmsghdr control;
-
-    if (!message->msg_controllen)
-        return 0;
-    if (message->msg_controllen < sizeof(control) ||
-        guest_get(state, (uintptr_t)message->msg_control, &control, sizeof(control)))
-        return message->msg_controllen < sizeof(control) ? -EINVAL : -EFAULT;
-    if (control.cmsg_level != SOL_SOCKET)
-        return -EINVAL;
-    return control.cmsg_type == SCM_CREDENTIALS ? 0 : -EOPNOTSUPP;
+    return arg[4] ? -EISCONN : send_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &none);
 }
 
 /* Fetches the header at `addr` and its pieces. */
@@ -119,32 +114,38 @@ int64_t sys_sendmsg(struct linux_state *state, const uint64_t arg[6])
 {
     struct iovec pieces[IOV_MAX];
     struct open_file *file;
+    struct rights *rights = NULL;
     struct msghdr message;
+    int64_t sent;
     int result;
 
     if (!socket_of(state, arg[0], &file, &result))
         return result;
     result = fetch_message(state, arg[1], &message, pieces);
     if (!result)
-        result = check_control(state, &message);
+        result = rights_fetch(state, &message, &rights);
     if (!result && message.msg_name && message.msg_namelen)
         result = -EISCONN;
-    return result ? result
-                  : send_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2]);
+    sent = result
+               ? result
+               : send_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &rights);
+    rights_drop(state, rights); /* if they did not go */
+    return sent;
 }
 
 /* ---- receiving ----------------------------------------------------------- */
 
 int64_t socket_receive(struct linux_state *state, struct open_file *file,
-                       const struct iovec *pieces, uint64_t count, uint64_t flags, size_t *length)
+                       const struct iovec *pieces, uint64_t count, uint64_t flags,
+                       struct socket_read *how)
 {
     uint64_t bytes = pieces_bytes(pieces, count), done = 0;
     bool waits = !(flags & MSG_DONTWAIT);
     bool all = flags & MSG_WAITALL && !(flags & MSG_PEEK) && is_stream(file);
-    struct socket_read how = {.peek = flags & MSG_PEEK};
     char *memory;
     int64_t got;
 
+    *how = (struct socket_read){.peek = flags & MSG_PEEK};
     if (bytes > SOCKET_BYTES)
         bytes = SOCKET_BYTES;
     if (!bytes && is_stream(file))
@@ -153,24 +154,24 @@ int64_t socket_receive(struct linux_state *state, struct open_file *file,
     if (!memory)
         return -ENOMEM;
     do {
-        got = socket_take(state, file->object, memory + done, bytes - done, &how);
+        got = socket_take(state, file->object, memory + done, bytes - done, how);
         done += got > 0 ? (uint64_t)got : 0;
-        if (all && got > 0 && done < bytes)
+        if (all && got > 0 && done < bytes && !how->rights)
             got = -EAGAIN;
     } while (waits && file_waited(state, file, POLLIN, &got));
     if (done)
         got = pieces_copy(state, pieces, count, 0, memory, done, true) ? -EFAULT : (int64_t)done;
     free(memory);
-    *length = how.length;
     return got;
 }
 
-/* *truncated: the message was longer. */
+/* *truncated: the message was longer; *rights: that came with it, which the caller drops. */
 static int64_t receive_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
-                              uint64_t count, uint64_t flags, bool *truncated)
+                              uint64_t count, uint64_t flags, bool *truncated,
+                              struct rights **rights)
 {
+    struct socket_read how;
     struct open_file *file;
-    size_t length = 0;
     int64_t got;
     int error;
 
@@ -178,9 +179,10 @@ static int64_t receive_pieces(struct linux_state *state, uint64_t fd, const stru
         return error;
     if (flags & ~(uint64_t)RECEIVE_FLAGS)
         return flags & MSG_OOB ? -EOPNOTSUPP : -EINVAL;
-    got = socket_receive(state, file, pieces, count, flags, &length);
-    *truncated = got >= 0 && length > (uint64_t)got;
-    return got >= 0 && flags & MSG_TRUNC && !is_stream(file) ? (int64_t)length : got;
+    got = socket_receive(state, file, pieces, count, flags, &how);
+    *truncated = got >= 0 && how.length > (uint64_t)got;
+    *rights = how.rights;
+    return got >= 0 && flags & MSG_TRUNC && !is_stream(file) ? (int64_t)how.length : got;
 }
 
 /* Who sent has no name. */
@@ -195,9 +197,12 @@ int64_t sys_recvfrom(struct linux_state *state, const uint64_t arg[6])
 {
     const struct iovec piece = {(void *)(uintptr_t)arg[1],
                                 arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
+    struct rights *rights = NULL;
     bool truncated = false;
-    int64_t got = receive_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &truncated);
+    int64_t got = receive_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &truncated, &rights);
 
+    if (!(arg[3] & MSG_PEEK))
+        rights_drop(state, rights);
     return got >= 0 && put_no_name(state, arg[4], arg[5]) ? -EFAULT : got;
 }
 
@@ -205,22 +210,30 @@ int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
 {
     struct iovec pieces[IOV_MAX];
     struct open_file *file;
+    const struct socket *socket;
+    struct rights *rights = NULL;
     struct msghdr message;
     bool truncated = false;
     int64_t got;
     int result;
 
-    if (!socket_of(state, arg[0], &file, &result))
+    socket = socket_of(state, arg[0], &file, &result);
+    if (!socket)
         return result;
     result = fetch_message(state, arg[1], &message, pieces);
     if (result)
         return result;
-    got = receive_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &truncated);
-    if (got < 0)
-        return got;
+    got = receive_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &truncated,
+                         &rights);
     message.msg_namelen = 0;
-    message.msg_controllen = 0;
     message.msg_flags = (truncated ? MSG_TRUNC : 0) | (int)(arg[2] & MSG_CMSG_CLOEXEC);
+    if (got >= 0)
+        result = rights_give(state, rights, socket->options[SO_PASSCRED], arg[2] & MSG_CMSG_CLOEXEC,
+                             &message);
+    if (!(arg[2] & MSG_PEEK))
+        rights_drop(state, rights);
+    if (got < 0 || result)
+        return got < 0 ? got : result;
     return guest_put(state, arg[1], &message, sizeof(message)) ? -EFAULT : got;
 }
 
@@ -428,6 +441,7 @@ static bool is_option(uint32_t name)
     case SO_SNDTIMEO:
     case SO_PROTOCOL:
     case SO_ACCEPTCONN:
+    case SO_PASSCRED:
         return true;
     default:
         return name >= SO_DEBUG && name <= SO_REUSEPORT && name != SO_BSDCOMPAT;

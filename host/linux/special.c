@@ -47,7 +47,8 @@ static bool names_descriptor(const char *path, uint64_t *fd)
     return false;
 }
 
-bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which)
+bool special_place(struct linux_state *state, const char *path, bool rooted, enum place *place,
+                   uint64_t *which)
 {
     int made;
 
@@ -61,6 +62,10 @@ bool special_place(const char *path, bool rooted, enum place *place, uint64_t *w
     made = made_find(path);
     if (made >= 0 && (!rooted || strncmp(path, "/etc/", 5) != 0)) {
         *which = (uint64_t)made;
+        *place = PLACE_MADE;
+        return true;
+    }
+    if (numbered_place(state, path, which)) {
         *place = PLACE_MADE;
         return true;
     }
@@ -93,7 +98,7 @@ const char *special_name(unsigned i, unsigned char *type)
     return name;
 }
 
-bool special_above(const char *path)
+bool special_above(struct linux_state *state, const char *path)
 {
     size_t bytes = strcmp(path, "/") != 0 ? strlen(path) : 0;
     const char *name;
@@ -103,7 +108,7 @@ bool special_above(const char *path)
         if (strncmp(name, path, bytes) == 0 && name[bytes] == '/')
             return true;
     }
-    return false;
+    return numbered_above(state, path);
 }
 
 bool special_own(const char *path)
@@ -154,6 +159,8 @@ int special_link(struct linux_state *state, const char *path, enum place place, 
         return file_stat(state, file, &stat)
                    ? -ENOENT
                    : snprintf(text, bytes, "%s:[%lu]", name, (unsigned long)stat.st_ino);
+    if (file->kind == FILE_LIST && !file->path)
+        return snprintf(text, bytes, FD_DIRECTORY);
     return snprintf(text, bytes, "%s",
                     file->kind == FILE_DEVICE ? device_name(file->device) : file->path);
 }

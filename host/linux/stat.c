@@ -39,7 +39,7 @@ static int stat_found(struct linux_state *state, const struct found *found, bool
         return file_stat(state, &like, out);
     case PLACE_MADE:
         like = (struct open_file){.kind = FILE_REGULAR, .local = true};
-        like.fd = made_open(state, (unsigned)found->which);
+        like.fd = made_open(state, found->which);
         result = like.fd < 0 ? like.fd : file_stat(state, &like, out);
         if (like.fd >= 0)
             close(like.fd);

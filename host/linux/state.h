@@ -225,6 +225,12 @@ struct linux_state {
     struct code_files *code_files;  /* code_files.c; or NULL */
     uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
     struct refused refused_last;
+    struct rights *rights_dropped; /* rights.c: to be closed by who does so already */
+    bool dropping_rights;
+    unsigned files_sent; /* open files on their way between sockets */
+    uint32_t sockets_mark;
+    bool closing;     /* the program has ended: its streams are not its own to close */
+    uint64_t told;    /* the thread or descriptor of which a file in /proc is made up */
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
     struct mapped_file *mapped; /* mapped.c */
@@ -296,7 +302,7 @@ void file_first_look(struct linux_state *state, const struct open_file *file);
 /* The events of these that hold, and POLLERR and POLLHUP in any case. */
 int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness);
-/* Waits for one of these events, POLLERR or POLLHUP: 0, -EINTR, or -ETIMEDOUT. The file is one that the call
+/* Waits for one of these events, POLLERR or POLLHUP: 0, -EINTR, or -EAGAIN: it took too long. The file is one that the call
  * asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);
 
@@ -436,8 +442,9 @@ char *program_path(struct linux_state *state, const char *name);
 
 /* Whether the name is one that Ferry gives a meaning, or (above) of a directory on the way to
  * one. */
-bool special_place(const char *path, bool rooted, enum place *place, uint64_t *which);
-bool special_above(const char *path);
+bool special_place(struct linux_state *state, const char *path, bool rooted, enum place *place,
+                   uint64_t *which);
+bool special_above(struct linux_state *state, const char *path);
 /* Whether it is at or below a directory that has nothing but such names. */
 bool special_own(const char *path);
 /* The target of the link with this name; -EINVAL: it is no link; -ENOENT. */

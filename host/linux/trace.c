@@ -70,21 +70,21 @@ static const char *without_result(struct linux_state *state, const struct linux_
 }
 
 static void tell_call(struct linux_state *state, const struct traced *traced,
-                      struct ferry_trace *event)
+                      struct ferry_trace event)
 {
     const char *args[TRACE_ARGS];
     char line[LINE_BYTES];
-    int used = snprintf(line, sizeof(line), "%s(", event->name);
+    int used = snprintf(line, sizeof(line), "%s(", event.name);
 
     for (unsigned i = 0; i < traced->count; i++) {
         args[i] = traced->args[i].text;
         used += snprintf(line + used, sizeof(line) - (size_t)used, "%s%s", i ? ", " : "", args[i]);
     }
-    snprintf(line + used, sizeof(line) - (size_t)used, ") = %s", event->result_text);
-    event->args = args;
-    event->arg_count = traced->count;
-    event->line = line;
-    vm_trace(state->vm, event);
+    snprintf(line + used, sizeof(line) - (size_t)used, ") = %s", event.result_text);
+    event.args = args;
+    event.arg_count = traced->count;
+    event.line = line;
+    vm_trace(state->vm, &event);
 }
 
 static void look_before(struct traced *traced, const struct trace_form *form)
@@ -134,7 +134,7 @@ void trace_call(struct linux_state *state, struct linux_call *call,
     event.returned = !none;
     event.result = none ? 0 : call->result;
     event.took_ns = wall_clock() - event.time_ns;
-    tell_call(state, &traced, &event);
+    tell_call(state, &traced, event);
 }
 
 /* ---- signals ------------------------------------------------------------- */

@@ -144,7 +144,7 @@ static const struct name file_type_names[] = {
 
 /* The bits of `choice` are one of the names, which come first; each of the others has a name of its
  * own. */
-#define TABLE(names, choice) {names, sizeof(names) / sizeof(names[0]), (choice)}
+#define TABLE(names, choice) {(names), sizeof(names) / sizeof((names)[0]), (choice)}
 #define ONE UINT64_MAX
 static const struct {
     const struct name *names;

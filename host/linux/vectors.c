@@ -168,14 +168,18 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
 static int64_t readv_from(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
 {
     struct iovec pieces[IOV_MAX];
-    size_t length;
+    struct socket_read how;
+    int64_t got;
     int result;
 
     if (!file_can_read(file))
         return -EBADF;
     result = pieces_fetch(state, arg[1], arg[2], pieces);
-    if (!result && file->kind == FILE_SOCKET)
-        return socket_receive(state, file, pieces, arg[2], 0, &length);
+    if (!result && file->kind == FILE_SOCKET) {
+        got = socket_receive(state, file, pieces, arg[2], 0, &how);
+        rights_drop(state, how.rights);
+        return got;
+    }
     return result ? result : read_pieces(state, file, pieces, arg[2]);
 }
 
@@ -187,13 +191,14 @@ int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 static int64_t writev_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
 {
     struct iovec pieces[IOV_MAX];
+    struct rights *none = NULL;
     int64_t result;
 
     if (!file_can_write(file))
         return -EBADF;
     result = pieces_fetch(state, arg[1], arg[2], pieces);
     if (!result && file->kind == FILE_SOCKET)
-        result = socket_send(state, file, pieces, arg[2], true);
+        result = socket_send(state, file, pieces, arg[2], true, &none);
     else if (!result)
         result = write_pieces(state, file, pieces, arg[2]);
     return result == -EPIPE ? signal_broken_pipe(state) : result;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Asks about descriptors of signals and of sockets, and copies between pipes. The same lines come from
  * a process and from a VM. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -223,6 +225,249 @@ static void tees(void)
     close(to[1]);
 }
 
+/* ---- descriptors that are sent ---------------------------------------------- */
+
+#define SENT_MOST 300
+
+/* Sends text and descriptors; `bytes` of control, or as many as they take. */
+static long send_files(int to, const char *text, const int *fds, size_t count, size_t bytes)
+{
+    static _Alignas(struct cmsghdr) char control[CMSG_SPACE(SENT_MOST * sizeof(int))];
+    struct iovec piece = {(void *)(uintptr_t)text, strlen(text)};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = bytes ? bytes : CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *part = (void *)control;
+
+    memset(control, 0, sizeof control);
+    *part = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    if (count)
+        memcpy(CMSG_DATA(part), fds, count * sizeof(int));
+    return sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Says what came, and closes it but for the first, which is the result. */
+static int receive_files(const char *what, int from, size_t bytes, size_t room, int flags)
+{
+    static _Alignas(struct cmsghdr) char control[1024];
+    char text[64];
+    struct iovec piece = {text, bytes};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = room ? control : NULL,
+                             .msg_controllen = room};
+    long got = recvmsg(from, &message, flags | MSG_DONTWAIT);
+    int first = -1;
+
+    say(what, got);
+    if (got < 0)
+        return -1;
+    printf("%.*s, flags %#x, control %zu\n", (int)got, text, (unsigned)message.msg_flags,
+           message.msg_controllen);
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+        size_t count = (part->cmsg_len - sizeof(*part)) / sizeof(int);
+        int fds[SENT_MOST];
+
+        printf("level %d, type %d, length %zu\n", part->cmsg_level, part->cmsg_type,
+               part->cmsg_len);
+        if (part->cmsg_type != SCM_RIGHTS)
+            continue;
+        memcpy(fds, CMSG_DATA(part), count * sizeof(int));
+        for (size_t i = 0; i < count; i++) {
+            printf("descriptor %d, flags %d\n", fds[i], fcntl(fds[i], F_GETFD));
+            if (first < 0)
+                first = fds[i];
+            else
+                close(fds[i]);
+        }
+    }
+    return first;
+}
+
+static void sent(int type)
+{
+    int pair[2], ends[2], many[SENT_MOST], got;
+    struct ucred me = {getpid(), getuid(), getgid()};
+    char text[64] = "";
+
+    say("pair", socketpair(AF_UNIX, type, 0, pair));
+    say("pipe", pipe(ends));
+    say("send one", send_files(pair[0], "hello", ends, 1, 0));
+    got = receive_files("receive", pair[1], 60, 100, 0);
+    close(ends[0]);
+    say("through the pipe", write(ends[1], "bytes", 5));
+    say("of it", read(got, text, sizeof text));
+    close(got);
+    close(ends[1]);
+    say("gone", fcntl(got, F_GETFD));
+    say("pipe", pipe(ends));
+    say("two", send_files(pair[0], "two", ends, 2, 0));
+    say("and text", send(pair[0], "text", 4, 0));
+    say("one more", send_files(pair[0], "more", ends + 1, 1, 0));
+    close(receive_files("peek", pair[1], 60, 100, MSG_PEEK));
+    close(receive_files("part", pair[1], 2, 100, MSG_CMSG_CLOEXEC));
+    close(receive_files("rest", pair[1], 60, 100, 0));
+    close(receive_files("next", pair[1], 60, 100, 0));
+    close(receive_files("last", pair[1], 60, 100, 0));
+    close(receive_files("nothing", pair[1], 60, 100, 0));
+    say("two", send_files(pair[0], "two", ends, 2, 0));
+    close(receive_files("room for one", pair[1], 60, CMSG_LEN(sizeof(int)), 0));
+    say("two", send_files(pair[0], "two", ends, 2, 0));
+    close(receive_files("room for a header", pair[1], 60, sizeof(struct cmsghdr), 0));
+    say("two", send_files(pair[0], "two", ends, 2, 0));
+    close(receive_files("room for none", pair[1], 60, 5, 0));
+    say("two", send_files(pair[0], "two", ends, 2, 0));
+    close(receive_files("no room", pair[1], 60, 0, 0));
+    say("to read", send_files(pair[0], "to read", ends, 1, 0));
+    say("read", read(pair[1], text, sizeof text));
+    say("to receive", send_files(pair[0], "to receive", ends, 1, 0));
+    say("receive", recv(pair[1], text, sizeof text, 0));
+    close(ends[0]);
+    close(ends[1]);
+    say("closed", send_files(pair[0], "closed", ends, 1, 0));
+    ends[0] = -1;
+    say("none", send_files(pair[0], "none", ends, 1, 0));
+    say("no descriptors", send_files(pair[0], "empty", ends, 0, 0));
+    say("short", send_files(pair[0], "short", pair, 1, 5));
+    say("cut", send_files(pair[0], "cut", pair, 2, CMSG_LEN(sizeof(int))));
+    for (int i = 0; i < SENT_MOST; i++)
+        many[i] = 1;
+    say("too many", send_files(pair[0], "many", many, 254, 0));
+    say("many", send_files(pair[0], "many", many, 253, 0));
+    close(receive_files("empty", pair[1], 60, 100, 0));
+    close(receive_files("short", pair[1], 60, 100, 0));
+    close(receive_files("many", pair[1], 60, 60, 0));
+    say("credentials", setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
+    say("pipe", pipe(ends));
+    say("both", send_files(pair[0], "both", ends, 2, 0));
+    close(receive_files("both", pair[1], 60, 100, 0));
+    say("to be closed", send_files(pair[0], "lost", ends, 1, 0));
+    close(ends[0]);
+    say("a reader", write(ends[1], "x", 1));
+    close(pair[1]);
+    signal(SIGPIPE, SIG_IGN);
+    say("no reader", write(ends[1], "x", 1));
+    say("nobody", send_files(pair[0], "nobody", ends + 1, 1, 0));
+    close(ends[1]);
+    close(pair[0]);
+    printf("me: %d\n", me.pid > 0);
+    /* A socket that has another one on its way to it, which is closed with it. */
+    int outer[2], inner[2];
+    say("outer", socketpair(AF_UNIX, type, 0, outer) + socketpair(AF_UNIX, type, 0, inner));
+    say("inner", send_files(inner[0], "in", outer, 1, 0));
+    say("it", send_files(outer[0], "socket", inner + 1, 1, 0) < 0 ? 1 : 1);
+    for (int i = 0; i < 2; i++) {
+        close(outer[i]);
+        close(inner[i]);
+    }
+}
+
+/* ---- what /proc says of descriptors and threads -------------------------------- */
+
+/* The lines of a file that begin so. */
+static void say_lines(const char *what, const char *name, const char *const *begins)
+{
+    char line[256];
+    FILE *file = fopen(name, "r");
+
+    printf("%s: %s\n", what, file ? "there" : strerrorname_np(errno));
+    while (file && fgets(line, sizeof line, file)) {
+        for (int i = 0; begins[i]; i++)
+            if (strncmp(line, begins[i], strlen(begins[i])) == 0)
+                fputs(line, stdout);
+    }
+    if (file)
+        fclose(file);
+}
+
+static void say_info(const char *what, int fd)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+    say_lines(what, name, (const char *const[]){"pos:", "flags:", NULL});
+}
+
+#define THREADS 3
+static pthread_barrier_t begun, looked_at;
+
+static void *be_there(void *arg)
+{
+    static const char *const names[THREADS] = {"first worker", "another", "the last one"};
+    int number = *(int *)arg;
+
+    pthread_setname_np(pthread_self(), names[number]);
+    if (number == 0)
+        say_lines("itself", "/proc/thread-self/comm", (const char *const[]){"", NULL});
+    pthread_barrier_wait(&begun);
+    pthread_barrier_wait(&looked_at);
+    return NULL;
+}
+
+static void look_at_threads(void)
+{
+    static int numbers[THREADS] = {0, 1, 2};
+    pthread_t threads[THREADS];
+    struct dirent *entry;
+    char name[300];
+    int count = 0;
+
+    pthread_barrier_init(&begun, NULL, THREADS + 1);
+    pthread_barrier_init(&looked_at, NULL, THREADS + 1);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, be_there, &numbers[i]);
+    pthread_barrier_wait(&begun);
+    DIR *tasks = opendir("/proc/self/task");
+    for (int i = 1; tasks && (entry = readdir(tasks)); i++) {
+        char pid[300], line[300];
+
+        if (entry->d_name[0] == '.')
+            continue;
+        count++;
+        snprintf(name, sizeof name, "/proc/self/task/%.20s/status", entry->d_name);
+        snprintf(pid, sizeof pid, "Pid:\t%s\n", entry->d_name);
+        FILE *file = fopen(name, "r");
+        int found = 0;
+        while (file && fgets(line, sizeof line, file))
+            found |= strcmp(line, pid) == 0;
+        if (file)
+            fclose(file);
+        printf("status of thread %d tells its number: %d\n", count, found);
+    }
+    closedir(tasks);
+    say("threads", count);
+    snprintf(name, sizeof name, "/proc/self/task/%d/comm", getpid());
+    say_lines("first", name, (const char *const[]){"", NULL});
+    say_lines("the process", "/proc/self/status", (const char *const[]){"Threads:", NULL});
+    say_lines("nobody", "/proc/self/task/999999/comm", (const char *const[]){"", NULL});
+    pthread_barrier_wait(&looked_at);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void proc(void)
+{
+    int memory = memfd_create("", MFD_CLOEXEC), ends[2], null = open("/dev/null", O_RDWR);
+    char name[64], link[64];
+    ssize_t length;
+
+    say("memory", write(memory, "0123456789", 10));
+    say("back", lseek(memory, 5, SEEK_SET));
+    say_info("memory", memory);
+    say("pipe", pipe2(ends, O_NONBLOCK));
+    say_info("pipe", ends[1]);
+    say_info("null", null);
+    say_info("closed", 77);
+    int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", list);
+    length = readlink(name, link, sizeof link - 1);
+    link[length < 0 ? 0 : length] = '\0';
+    printf("list: %s\n", strrchr(link, '/'));
+    fflush(stdout);
+    look_at_threads();
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -231,5 +476,9 @@ int main(void)
     limits(SOCK_DGRAM);
     limits(SOCK_SEQPACKET);
     tees();
+    sent(SOCK_STREAM);
+    sent(SOCK_DGRAM);
+    sent(SOCK_SEQPACKET);
+    proc();
     return 0;
 }
