@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
@@ -133,6 +134,8 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
         bytes = TRANSFER_MAX;
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
+    /* A buffer may be larger than the memory that there is, if little comes. */
+    bytes = min_u64(bytes, space_touchable(vm_space(state->vm), guest_addr(addr), bytes));
     do {
         got = get_to(state, file, addr, bytes);
     } while (file_waited(state, file, POLLIN, &got));

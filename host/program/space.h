@@ -95,6 +95,9 @@ int space_map_by_touch(struct space *space, struct guest_addr start, uint64_t by
 /* Opens what of the mapped range is not open yet, and charges for it. -ENOMEM: over the limit, or
  * the host refused; a part may be open. */
 int space_touch(struct space *space, struct guest_addr start, uint64_t bytes);
+/* As much of a range that the program may use as can be touched with half of what the limit leaves,
+ * but a page at least. */
+uint64_t space_touchable(const struct space *space, struct guest_addr start, uint64_t bytes);
 /* As much as the limit allows of all that is mapped by touch around that address. */
 void space_touch_around(struct space *space, struct guest_addr addr);
 bool space_is_by_touch(const struct space *space, struct guest_addr addr);

@@ -179,6 +179,25 @@ void *space_touch_at(struct space *space, struct guest_addr addr, uint64_t bytes
     return at && bytes && space_touch(space, addr, bytes) ? NULL : at;
 }
 
+uint64_t space_touchable(const struct space *space, struct guest_addr addr, uint64_t bytes)
+{
+    uint64_t stop = addr.value + bytes, left = room(space);
+
+    for (size_t i = space_first_after(space, addr.value); i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+        uint64_t from = max_u64(region->start, addr.value), to = min_u64(region->end, stop);
+
+        if (from >= to)
+            break;
+        if (!(region->prot & CLOSED))
+            continue;
+        if (to - from > left / 2)
+            return from - addr.value + max_u64(left / 2, PAGE);
+        left -= to - from;
+    }
+    return bytes;
+}
+
 bool space_is_by_touch(const struct space *space, struct guest_addr addr)
 {
     size_t i = space_first_after(space, addr.value);

@@ -147,7 +147,7 @@ static void by_calls(void)
 {
     char *at = fresh(512 * MIB);
     int ends[2], zero = open("/dev/zero", O_RDONLY);
-    struct timespec *when = (struct timespec *)(void *)(at + 300 * MIB);
+    struct timespec *when;
 
     if (pipe(ends) || write(ends[1], "hello", 5) != 5)
         fail("pipe: %s", strerror(errno));
@@ -155,6 +155,11 @@ static void by_calls(void)
     printf(" %.5s\n", at + 10 * MIB - 2);
     printf("write: %zd", write(ends[1], at + 100 * MIB - 4, 8));
     printf(" %zd\n", read(ends[0], at + 200 * MIB, 8));
+    munmap(at, 512 * MIB);
+    at = fresh(GIB);
+    when = (struct timespec *)(void *)(at + 300 * MIB);
+    printf("little: %zd", write(ends[1], "little", 6));
+    printf(" %zd %.6s\n", read(ends[0], at, GIB), at);
     printf("zeros: %zd\n", read(zero, at + 201 * MIB, MIB));
     printf("clock: %d\n", clock_gettime(CLOCK_MONOTONIC, when) == 0 && when->tv_sec > 0);
     printf("futex: %ld\n",
@@ -165,7 +170,7 @@ static void by_calls(void)
     close(ends[0]);
     close(ends[1]);
     close(zero);
-    munmap(at, 512 * MIB);
+    munmap(at, GIB);
 }
 
 static void rights(void)
