@@ -44,7 +44,8 @@ static uint64_t moment_for(const struct ferry_vm *vm, uint64_t nanoseconds)
 
 uint64_t vm_look_at_cpu(struct ferry_vm *vm)
 {
-    uint64_t used = vm_cpu_ns(vm), watch = atomic_load(&vm->cpu_watch_ns);
+    unsigned long long watch = atomic_load(&vm->cpu_watch_ns);
+    uint64_t used = vm_cpu_ns(vm);
     uint64_t limit = vm->cpu_limit_ns ? vm->cpu_limit_ns : UINT64_MAX;
 
     if (used >= limit) {

@@ -62,11 +62,10 @@ struct ferry_vm {
     void (*trace)(void *arg, struct ferry_vm *vm, const struct ferry_trace *event);
     void *trace_arg;
     uint64_t timeout_ns;
-    uint64_t cpu_limit_ns; /* of processor time; 0: none */
-    atomic_ullong
-        cpu_watch_ns;        /* at which cpu_reached is to become true, once; UINT64_MAX: never */
-    atomic_bool cpu_reached; /* the next CPU that is interrupted tells the personality */
-    struct runner runner;    /* as ticker and poller know it; its deadline is set at start */
+    uint64_t cpu_limit_ns;      /* of processor time; 0: none */
+    atomic_ullong cpu_watch_ns; /* when cpu_reached becomes true, once; UINT64_MAX: never */
+    atomic_bool cpu_reached;    /* the next CPU that is interrupted tells the personality */
+    struct runner runner;       /* as ticker and poller know it; its deadline is set at start */
     /* Under runner.serving: */
     struct vcpu *served;    /* whose exit is being served */
     bool ending;            /* a thread ended the program: the others leave it */
