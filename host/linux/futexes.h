@@ -40,9 +40,9 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
 /* ---- futexes_pi.c ---------------------------------------------------------  */
 
 /* Takes the lock for that thread if nobody holds it: 0. 1: it is held, and marked as waited for, if
- * that is wanted. */
+ * that is wanted. *holder: the thread that holds it then. */
 int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
-                   bool waits);
+                   bool waits, int32_t *holder);
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits);
 int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr);
 /* A thread ends: locks that it holds and that others wait for, and those of its robust list, are

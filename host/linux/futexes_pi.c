@@ -17,29 +17,43 @@
 
 /* ---- locking ------------------------------------------------------------- */
 
-int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
-                   bool waits)
+/* The word names nobody, and there are waiters. A C library may clear the word of a robust lock
+ * before its holder ends: the end passes the lock on to them, so none may take it before. 1: waits
+ * too. */
+static int64_t join_waiters(const struct futex_wait *first, uint32_t old, bool waits,
+                            int32_t *holder)
 {
+    if (!first->pi || !(old & FUTEX_OWNER_DIED))
+        return -EINVAL;
+    *holder = first->holder;
+    return waits ? 1 : -EAGAIN;
+}
+
+int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
+                   bool waits, int32_t *holder)
+{
+    const struct futex_wait *first = futex_waiter(state, addr, NULL);
     uint32_t self = (uint32_t)thread->id, old;
-    uint32_t others = futex_waiter(state, addr, NULL) ? FUTEX_WAITERS : 0;
     int result = futex_load(state, addr, &old);
 
     for (int i = 0; i < CHANGES_MAX && !result; i++) {
-        uint32_t holder = old & FUTEX_TID_MASK;
+        uint32_t named = old & FUTEX_TID_MASK;
 
-        if (holder == self)
+        *holder = (int32_t)(named ? named : self);
+        if (named == self)
             return -EDEADLK;
-        if (holder && !thread_find(state, (int32_t)holder))
+        if (!named && first)
+            return join_waiters(first, old, waits, holder);
+        if (named && !thread_find(state, (int32_t)named))
             return -ESRCH;
-        if (holder && !waits)
+        if (named && !waits)
             return -EAGAIN;
-        if (holder && old & FUTEX_WAITERS)
+        if (named && old & FUTEX_WAITERS)
             return 1;
-        result =
-            futex_change(state, addr, &old,
-                         holder ? old | FUTEX_WAITERS : self | others | (old & FUTEX_OWNER_DIED));
+        result = futex_change(state, addr, &old,
+                              named ? old | FUTEX_WAITERS : self | (old & FUTEX_OWNER_DIED));
         if (result > 0)
-            return holder != 0;
+            return named != 0;
     }
     return result ? result : -EAGAIN;
 }
@@ -47,7 +61,7 @@ int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits)
 {
     struct futex_wait wait = {.thread = state->thread, .addr = addr, .pi = true};
-    int64_t result = futex_take(state, addr, state->thread, waits);
+    int64_t result = futex_take(state, addr, state->thread, waits, &wait.holder);
 
     if (result != 1)
         return result;
@@ -60,8 +74,16 @@ int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadlin
     return futex_sleep(state, &wait, 1, deadline);
 }
 
+/* The others wait for that thread now. */
+static void give(struct linux_state *state, uint64_t addr, struct futex_wait *heir)
+{
+    for (struct futex_wait *other = heir; other; other = futex_waiter(state, addr, other))
+        other->holder = heir->thread->id;
+    futex_rouse(state, heir);
+}
+
 /* The lock becomes that of the thread that waits longest, or nobody's. `died`: FUTEX_OWNER_DIED, if
- * its holder ends with it. */
+ * its holder ends with it; then the word is not asked who that is. */
 static int64_t pass_on(struct linux_state *state, uint64_t addr, uint32_t holder, uint32_t died)
 {
     struct futex_wait *heir = futex_waiter(state, addr, NULL);
@@ -75,14 +97,14 @@ static int64_t pass_on(struct linux_state *state, uint64_t addr, uint32_t holder
     if (heir)
         value = (uint32_t)heir->thread->id | (futex_waiter(state, addr, heir) ? FUTEX_WAITERS : 0);
     for (int i = 0; i < CHANGES_MAX && !result; i++) {
-        if ((old & FUTEX_TID_MASK) != holder)
+        if (!died && (old & FUTEX_TID_MASK) != holder)
             return -EPERM;
         result = futex_change(state, addr, &old, value | died);
     }
     if (result <= 0)
         return result ? result : -EAGAIN;
     if (heir)
-        futex_rouse(state, heir);
+        give(state, addr, heir);
     return 0;
 }
 
@@ -100,7 +122,8 @@ static void pass_on_all(struct linux_state *state, struct linux_thread *thread)
 
         while (wait != queue) {
             /* If it was passed on, the queue has changed, and this word is another's now. */
-            if (wait->pi && pass_on(state, wait->addr, (uint32_t)thread->id, FUTEX_OWNER_DIED) == 0)
+            if (wait->pi && wait->holder == thread->id &&
+                pass_on(state, wait->addr, (uint32_t)thread->id, FUTEX_OWNER_DIED) == 0)
                 wait = queue->next;
             else
                 wait = wait->next;

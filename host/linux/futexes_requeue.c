@@ -52,12 +52,13 @@ static int64_t requeue_all(struct linux_state *state, uint64_t from, uint64_t to
 {
     struct futex_wait *wait = futex_waiter(state, from, NULL);
     int64_t count = 0, result;
+    int32_t holder;
 
     if (!wait)
         return 0;
     if (wait->lock != to)
         return -EINVAL;
-    result = futex_take(state, to, wait->thread, true);
+    result = futex_take(state, to, wait->thread, true, &holder);
     if (result < 0)
         return result;
     if (result == 0) {
@@ -72,6 +73,7 @@ static int64_t requeue_all(struct linux_state *state, uint64_t from, uint64_t to
         futex_unqueue(wait);
         wait->addr = to;
         wait->pi = true;
+        wait->holder = holder;
         futex_queue(state, wait);
         count++;
     }

@@ -105,8 +105,9 @@ struct futex_wait {
     struct linux_thread *thread;
     uint64_t addr;
     uint32_t bitset;
-    bool pi;       /* for a lock with priority inheritance, which it is given by its holder */
-    uint64_t lock; /* the lock that it will wait for then, and nothing else may wake it; 0: none */
+    bool pi;        /* for a lock with priority inheritance, which it is given by its holder */
+    uint64_t lock;  /* the lock that it will wait for then, and nothing else may wake it; 0: none */
+    int32_t holder; /* pi: the thread that holds it, whatever the word says meanwhile */
 };
 
 #define TASK_NAME_BYTES 16

@@ -228,6 +228,39 @@ static void robust(int protocol)
         fail("nobody had died");
 }
 
+/* It ends as with some C libraries, which mark the lock before the thread is at its end: nobody is
+ * named by the word, and another waits for it. */
+static void *die_unnamed(void *arg)
+{
+    uint32_t *word = arg;
+
+    if (syscall(SYS_futex, word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0))
+        fail("FUTEX_LOCK_PI: %s", strerror(errno));
+    pthread_barrier_wait(&barrier);
+    while (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & FUTEX_WAITERS))
+        sched_yield();
+    __atomic_store_n(word, FUTEX_OWNER_DIED, __ATOMIC_SEQ_CST);
+    if (syscall(SYS_futex, word, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0) != -1)
+        fail("a lock that others wait for was had");
+    return NULL;
+}
+
+static void unnamed(void)
+{
+    static uint32_t word;
+    uint32_t self = (uint32_t)syscall(SYS_gettid);
+    pthread_t thread;
+
+    pthread_barrier_init(&barrier, NULL, 2);
+    thread = start(die_unnamed, &word);
+    pthread_barrier_wait(&barrier);
+    if (syscall(SYS_futex, &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0))
+        fail("the lock of a thread that ended: %s", strerror(errno));
+    if ((word & FUTEX_TID_MASK) != self || !(word & FUTEX_OWNER_DIED))
+        fail("the word is %#x", word);
+    pthread_join(thread, NULL);
+}
+
 /* ---- ends -------------------------------------------------------------------- */
 
 static void *end_later(void *arg)
@@ -570,6 +603,8 @@ int main(int argc, char **argv)
         robust(PTHREAD_PRIO_NONE);
     } else if (strcmp(what, "robust-pi") == 0) {
         robust(PTHREAD_PRIO_INHERIT);
+    } else if (strcmp(what, "unnamed") == 0) {
+        unnamed();
     } else if (strcmp(what, "main-ends") == 0) {
         start(end_later, NULL);
         pthread_exit(NULL);

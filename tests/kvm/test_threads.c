@@ -46,6 +46,11 @@ static void robust_locks_with_inheritance(void **state)
     run_ok(*state, "robust-pi", NULL);
 }
 
+static void a_robust_lock_that_names_nobody(void **state)
+{
+    run_ok(*state, "unnamed", NULL);
+}
+
 static void threads_run_in_parallel(void **state)
 {
     run_ok(*state, "parallel", NULL);
@@ -211,6 +216,7 @@ int main(void)
         kvm_test(waits_that_end_with_a_lock),
         kvm_test(robust_locks),
         kvm_test(robust_locks_with_inheritance),
+        kvm_test(a_robust_lock_that_names_nobody),
         kvm_test(threads_run_in_parallel),
         kvm_test(processors_are_used_again),
         kvm_test(one_thread_too_many),
