@@ -444,7 +444,10 @@ struct guest_addr space_find(const struct space *space, struct guest_addr hint, 
         return hint;
     if (bytes >= LARGE)
         found = first_fit(space, MAPPINGS, bytes, LARGE);
-    return guest_addr(found ? found : first_fit(space, MAPPINGS, bytes, PAGE));
+    if (!found)
+        found = first_fit(space, MAPPINGS, bytes, PAGE);
+    /* Last of all where the heap could grow. */
+    return guest_addr(found ? found : first_fit(space, FERRY_PROGRAM_LOW, bytes, PAGE));
 }
 
 struct guest_addr space_find_within(const struct space *space, struct guest_addr low,

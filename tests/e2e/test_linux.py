@@ -52,6 +52,9 @@ class Memory(FerryTest):
     def test_mapped_memory_behaves_as_on_the_host(self):
         self.assertEqual(self.compare()[0], 0)
 
+    def test_memory_without_a_free_address(self):
+        self.assertEqual(self.compare("filled")[0], 0)
+
     def test_a_page_beyond_the_end_of_a_file_is_a_bus_error(self):
         for how in ("beyond", "moved"):
             with self.subTest(how):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Prints what Linux answers about mapped memory, so that a run in a VM can be compared with one
  * outside. The file it is given has 5000 bytes of 'q'. With a second argument it ends by touching
- * memory: "beyond" the end of the file, or a "moved" page of that. */
+ * memory: "beyond" the end of the file, or a "moved" page of that. "filled": before the end no address
+ * is left. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -153,24 +154,41 @@ static void asked(int fd)
     say("unmapping what nobody has", munmap((void *)0x7d0000000000, PAGE));
 }
 
+/* When no page is free any more, the heap cannot grow either. */
+static void filled(void)
+{
+    char *last = NULL, *at;
+
+    for (size_t bytes = 1ul << 46; bytes >= PAGE; bytes /= 2) {
+        while ((at = mmap(NULL, bytes, PROT_NONE, ANONYMOUS, -1, 0)) != MAP_FAILED)
+            last = at;
+    }
+    say("no addresses left", mmap(NULL, PAGE, RW, ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    say("heap, where all is mapped", (long)sbrk(PAGE));
+    say("a page less", munmap(last, PAGE));
+    say("taken again", mmap(NULL, PAGE, RW, ANONYMOUS, -1, 0) == last);
+}
+
 int main(int argc, char **argv)
 {
     int fd = argc > 1 ? open(argv[1], O_RDONLY) : -1;
     char *file, *volatile touched;
 
     if (fd < 0)
-        fail("usage: asks_memory FILE [beyond|moved]");
+        fail("usage: asks_memory FILE [beyond|moved|filled]");
     given_back(fd);
     moved(fd);
     asked(fd);
     file = map(3, RW, MAP_PRIVATE, fd, 0);
     say("written from beyond the end", write(1, file + 2 * PAGE, 1));
     say("read to beyond the end", read(fd, file + 2 * PAGE, 1));
+    if (argc > 2 && !strcmp(argv[2], "filled"))
+        filled();
     fflush(stdout);
     if (argc > 2 && !strcmp(argv[2], "moved"))
         file = mremap(file + PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
                       map(2, PROT_NONE, ANONYMOUS, -1, 0)) -
                PAGE;
-    touched = file + (argc > 2 ? 2 * PAGE : PAGE);
+    touched = file + (argc > 2 && strcmp(argv[2], "filled") ? 2 * PAGE : PAGE);
     return *touched == 'q' ? 0 : 3;
 }
