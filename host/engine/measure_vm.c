@@ -34,7 +34,7 @@ static int build(struct measure_vm *vm, const struct kvm *kvm, const struct wind
         result =
             kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_WINDOW_BASE), window->bytes, window->base);
     if (result == 0)
-        result = boot_system(vm->system, window->bytes, &tables);
+        result = boot_system(vm->system, window->bytes, 1, &tables);
     if (result == 0)
         result =
             guest_tables_map(&tables, low, FERRY_PAGE_BYTES, GUEST_USER | GUEST_WRITE | GUEST_EXEC);

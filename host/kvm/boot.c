@@ -17,8 +17,8 @@
 #define AT_PAGETABLES (AT_CPUS + FERRY_PAGE_BYTES)
 
 /* What each CPU has of its own: its TSS, and above it the stack on which it puts the frame of an
- * exception. The blocks of the first CPUs lie at AT_CPUS. Those of further ones take pages from the
- * end of the memory for page tables, since few programs have so many threads. */
+ * exception. The blocks of the first CPUs lie at AT_CPUS. Those of further ones lie at the end of the
+ * memory for page tables, since few programs have so many threads. */
 #define CPU_BYTES     512
 #define CPUS_A_PAGE   (FERRY_PAGE_BYTES / CPU_BYTES)
 #define TABLE_PAGES   ((SYSTEM_TABLES_BYTES - AT_PAGETABLES) / FERRY_PAGE_BYTES)
@@ -117,40 +117,36 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     return result ? -ENOMEM : 0;
 }
 
-int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables)
+/* Pages that CPUs have at the end of the memory for page tables. They are set apart at once: a
+ * program that maps much would take them for its tables, and could not have its threads. */
+static uint32_t further_pages(uint32_t cpus)
 {
+    return (cpus - 1) / CPUS_A_PAGE;
+}
+
+int boot_system(void *host, uint64_t window_bytes, uint32_t cpus, struct guest_tables *tables)
+{
+    uint64_t further = (uint64_t)further_pages(cpus) * FERRY_PAGE_BYTES;
+
     write_segments(host);
     write_exceptions(host);
     write_syscall(host);
     guest_tables_init(tables, (char *)host + AT_PAGETABLES,
-                      guest_addr(FERRY_SYSTEM_BASE + AT_PAGETABLES), TABLE_PAGES);
+                      guest_addr(FERRY_SYSTEM_BASE + AT_PAGETABLES),
+                      TABLE_PAGES - further_pages(cpus));
     int result = map_system(tables, window_bytes);
-    return result < 0 ? result : boot_cpu(host, tables, 0);
+    if (result == 0 && further)
+        result = map_pages(tables, SYSTEM_TABLES_BYTES - further, further, GUEST_WRITE);
+    if (result == 0)
+        boot_cpu(host, 0);
+    return result;
 }
 
-/* Takes pages from the end of the memory for page tables, unless they were taken before. */
-static int take_pages(void *host, struct guest_tables *tables, uint32_t count)
-{
-    uint32_t left = (uint32_t)TABLE_PAGES - count;
-    uint64_t at = AT_PAGETABLES + (uint64_t)left * FERRY_PAGE_BYTES;
-
-    if (tables->capacity <= left)
-        return 0;
-    if (tables->used > left)
-        return -ENOMEM;
-    tables->capacity = left;
-    memset((char *)host + at, 0, FERRY_PAGE_BYTES);
-    return map_pages(tables, at, FERRY_PAGE_BYTES, GUEST_WRITE);
-}
-
-int boot_cpu(void *host, struct guest_tables *tables, uint32_t cpu)
+void boot_cpu(void *host, uint32_t cpu)
 {
     uint64_t at = at_cpu(cpu), stack = FERRY_SYSTEM_BASE + at + CPU_BYTES;
-    int result = cpu < BOOT_CPUS_MAX ? take_pages(host, tables, cpu / CPUS_A_PAGE) : -ENOMEM;
 
-    if (result == 0)
-        memcpy((char *)host + at + TSS_AT_STACK0, &stack, sizeof stack);
-    return result;
+    memcpy((char *)host + at + TSS_AT_STACK0, &stack, sizeof stack);
 }
 
 int boot_show_info(struct guest_tables *tables)

@@ -21,14 +21,14 @@
 #define SYSTEM_BYTES         (SYSTEM_TABLES_BYTES + SYSTEM_RECEIVE_BYTES)
 #define SYSTEM_RECEIVE       (FERRY_SYSTEM_BASE + SYSTEM_TABLES_BYTES)
 
-/* Fills the area at `host` and starts the page tables; maps the area and the
- * window's window_bytes; prepares the first CPU. -ENOMEM: the tables do not fit. */
-int boot_system(void *host, uint64_t window_bytes, struct guest_tables *tables);
-
-/* Prepares what a further CPU has of its own in the area. CPUs have numbers from 0 on and come in
- * their order. -ENOMEM: there is no room left. */
 #define BOOT_CPUS_MAX 1024
-int boot_cpu(void *host, struct guest_tables *tables, uint32_t cpu);
+
+/* Fills the area at `host`, which is zero, and starts the page tables; maps the area and the window's
+ * window_bytes; prepares the first of at most so many CPUs. -ENOMEM: the tables do not fit. */
+int boot_system(void *host, uint64_t window_bytes, uint32_t cpus, struct guest_tables *tables);
+
+/* Prepares what a further CPU has of its own in the area. CPUs have numbers from 0 on. */
+void boot_cpu(void *host, uint32_t cpu);
 
 /* Lets the guest read the first page of the control structure, which boot_system leaves out. */
 int boot_show_info(struct guest_tables *tables);

@@ -124,9 +124,8 @@ static int make_cpu(struct ferry_vm *vm, struct vcpu **out)
     if (!vcpu)
         return -ENOMEM;
     vcpu->fd = -1;
-    int result = boot_cpu(vm->system, &vm->tables, vm->kvm.vcpus);
-    if (result == 0)
-        result = vcpu_create(vcpu, &vm->engine->kvm, &vm->kvm, none, none, NULL);
+    boot_cpu(vm->system, vm->kvm.vcpus);
+    int result = vcpu_create(vcpu, &vm->engine->kvm, &vm->kvm, none, none, NULL);
     if (result == 0)
         result = start_thread(vm, vcpu);
     if (result < 0) {
@@ -146,7 +145,8 @@ static int find_cpu(struct ferry_vm *vm, struct vcpu **out)
             *out = vm->vcpus[i];
             return 0;
         }
-    if (vm->vcpu_count >= vm->most_threads || !vm_cpu_take(vm))
+    /* A number is used up also where a CPU could not be made in full. */
+    if (vm->kvm.vcpus >= vm->most_threads || !vm_cpu_take(vm))
         return -EAGAIN;
     int result = make_cpu(vm, out);
     if (result < 0)

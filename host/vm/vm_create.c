@@ -212,6 +212,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     if (result < 0)
         return result;
     vm->stack_bytes = stack_size(limit);
+    vm->most_threads = config->threads ? config->threads : VM_THREADS;
     result = create_personality(vm, config, limit, err);
     if (result < 0)
         return result;
@@ -229,7 +230,6 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
     vm->cpu_limit_ns = config->cpu_ns;
-    vm->most_threads = config->threads ? config->threads : VM_THREADS;
     vm->user = config->user;
     vm->trace = config->trace;
     vm->trace_arg = config->trace_arg;

@@ -259,7 +259,7 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     if (!vm->system)
         return -errno;
     madvise(vm->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
-    int result = boot_system(vm->system, pool->bytes, &vm->tables);
+    int result = boot_system(vm->system, pool->bytes, vm->most_threads, &vm->tables);
     if (result < 0)
         return result;
     endpoint->control = (struct ferry_control *)(void *)vm->system;

@@ -563,6 +563,24 @@ static void limit(int most)
     pthread_join(start(nothing, NULL), NULL);
 }
 
+/* Code in so many areas of 2 MiB that the VM's page tables are full. Then the limit is the same. */
+static void limit_with_full_tables(int most)
+{
+    const size_t area = 2u << 20, hole = 256u << 20, all = 2u << 30;
+    char *stacks = mmap(NULL, hole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *at = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *end = at + all;
+
+    if (stacks == MAP_FAILED || at == MAP_FAILED)
+        fail("mmap: %s", strerror(errno));
+    while (at < end && mmap(at, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                            -1, 0) != MAP_FAILED)
+        at += area;
+    if (at == end)
+        fail("the page tables are not full");
+    munmap(stacks, hole); /* whose upper tables are there */
+    limit(most);
+}
+
 /* Both run at once: each waits for the other's step and makes no call. */
 static void *step(void *arg)
 {
@@ -629,6 +647,8 @@ int main(int argc, char **argv)
         churn(count);
     } else if (strcmp(what, "limit") == 0) {
         limit(count);
+    } else if (strcmp(what, "limit-full") == 0) {
+        limit_with_full_tables(count);
     } else if (strcmp(what, "race") == 0) {
         race();
     } else if (strcmp(what, "replace") == 0) {

@@ -72,6 +72,14 @@ static void one_thread_too_many(void **state)
     run_ok(world, "limit", "10");
 }
 
+static void page_tables_leave_room_for_threads(void **state)
+{
+    struct world *world = *state;
+
+    world->threads = 20;
+    run_ok(world, "limit-full", "20");
+}
+
 static void the_last_thread_ends_the_program(void **state)
 {
     struct world *world = *state;
@@ -220,6 +228,7 @@ int main(void)
         kvm_test(threads_run_in_parallel),
         kvm_test(processors_are_used_again),
         kvm_test(one_thread_too_many),
+        kvm_test(page_tables_leave_room_for_threads),
         kvm_test(the_last_thread_ends_the_program),
         kvm_test(exit_of_one_is_the_end_of_all),
         kvm_test(crash_of_one_is_the_end_of_all),
