@@ -21,17 +21,18 @@ enum { KIND_SHIFT = 3, OF_THREAD = 4, KIND = 3, KIND_DEVICE = 3 };
 
 int cpu_clock_find(struct linux_state *state, uint64_t clock, int32_t *thread)
 {
-    int32_t number = (int32_t)clock, id = ~(number >> KIND_SHIFT);
+    int32_t number = (int32_t)clock, id = 0;
 
     *thread = 0;
     if (number == CLOCK_PROCESS_CPUTIME_ID)
         return 0;
-    if (number == CLOCK_THREAD_CPUTIME_ID)
-        id = 0;
-    else if (number >= 0 || (number & KIND) == KIND_DEVICE)
-        return -EINVAL;
-    else if (!(number & OF_THREAD))
-        return id == 0 || id == LINUX_PID ? 0 : -EINVAL;
+    if (number != CLOCK_THREAD_CPUTIME_ID) {
+        if (number >= 0 || (number & KIND) == KIND_DEVICE)
+            return -EINVAL;
+        id = ~number >> KIND_SHIFT;
+        if (!(number & OF_THREAD))
+            return id == 0 || id == LINUX_PID ? 0 : -EINVAL;
+    }
     *thread = id ? id : state->thread->id;
     return thread_find(state, *thread) ? 0 : -EINVAL;
 }

@@ -230,7 +230,7 @@ static void many_threads(unsigned count)
 
     pthread_barrier_init(&all_there, NULL, count + 1);
     for (unsigned i = 0; i < count; i++) {
-        int err = pthread_create(&threads[i], NULL, deep, (char *)NULL + i);
+        int err = pthread_create(&threads[i], NULL, deep, (void *)(uintptr_t)i);
 
         if (err)
             fail("thread %u: %s", i, strerror(err));
