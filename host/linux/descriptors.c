@@ -133,8 +133,12 @@ void descriptors_fini(struct linux_state *state)
 {
     state->closing = true;
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
-        if (state->descriptors[i].file)
-            file_release(state, state->descriptors[i].file);
+        struct open_file *file = state->descriptors[i].file;
+
+        state->descriptors[i].file =
+            NULL; /* those that are closed later look at all that is open */
+        if (file)
+            file_release(state, file);
     }
     if (state->terminal && --state->terminal->references == 0)
         file_free(state, state->terminal);

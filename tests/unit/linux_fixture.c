@@ -37,7 +37,9 @@ bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool wr
 
 struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
-    return space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+    struct reach place = space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+
+    return place.at && space_touch(&vm->space, addr, bytes) ? (struct reach){0} : place;
 }
 
 size_t vm_copy_in_pages(struct ferry_vm *vm, void *to, struct guest_addr addr, size_t bytes)

@@ -130,7 +130,7 @@ static void bad_controls_are_refused(void **state)
     const struct ucred other = {1, 0, 0}, me = {LINUX_PID, LINUX_USER, LINUX_USER};
     struct cmsghdr part = {CMSG_LEN(sizeof(other)), SOL_SOCKET, SCM_CREDENTIALS};
     uint64_t lengths[] = {0, 15, 25, UINT64_MAX, UINT64_MAX - 7};
-    int a[2];
+    int a[3] = {0}; /* the third is not looked at */
 
     pair_of(vm, SOCK_STREAM, a);
     for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
