@@ -11,7 +11,7 @@
 
 /* Exit statuses beside those of the stages, as env(1) and timeout(1) use them. */
 enum {
-    STATUS_IO = 1,           /* standard input or output failed */
+    STATUS_IO = 1,           /* standard input, output or --trace failed */
     STATUS_USAGE = 2,        /* the command line makes no sense */
     STATUS_TIMEOUT = 124,    /* a stage ran longer than --timeout */
     STATUS_FERRY = 125,      /* Ferry or KVM failed */

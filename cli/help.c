@@ -51,8 +51,8 @@ static const struct {
            "  -h, --help      print this help\n"
            "  -V, --version   print the version\n"},
     {"pipe", "Usage: ferry pipe [OPTIONS] 'STAGE'...\n"
-             "Run a pipeline from standard input to standard output, each STAGE (a static\n"
-             "program and its arguments) in a virtual machine of its own.\n"
+             "Run a pipeline from standard input to standard output, each STAGE (a program\n"
+             "and its arguments) in a virtual machine of its own.\n"
              "A '|' outside quotes separates stages: 'STAGE | STAGE' is the same as two.\n"
              "Example: ferry pipe 'busybox gzip -c' 'busybox sha256sum' < file\n\n" OPTIONS_FIRST
                  OPTION_DIRECT OPTIONS_LAST},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the calls that take names: the file system that a program sees, all of it read-only. */
+/* Owns the calls that take names and change nothing: opening, asking, links, the working directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the program's resource limits. A limit that can be lowered is enforced: descriptors in
- * descriptors.c, queued signals in signals.c, the rest here. Limits of files written, core dumps,
- * processes and real-time priorities concern things that a VM does not have.
+ * descriptors.c, queued signals in signal_list.c, the length of a file in writable.c, the rest here.
+ * Limits of core dumps, processes and real-time priorities concern things that a VM does not have.
  */
 #include <errno.h>
 #include <signal.h>

@@ -17,11 +17,11 @@
  * VM, a link between two VMs with the second of them; ferry_link_destroy destroys either earlier.
  * Memory is used again: an engine may make and destroy VMs and links without end.
  *
- * Threads: the library starts one thread for each running VM, one ticker, and a poller if the
- * engine was made polled. For a while it also runs one that copies the program of a VM that is
- * made, one for each call of a program on a file whose file system may never answer, and one for each
- * VM that waits for a descriptor that it was given (ferry_vm_give_fd). They block
- * all signals; the library installs no signal handler.
+ * Threads: the library starts one thread for each thread of a running program, one ticker, and a
+ * poller if the engine was made polled. For a while it also runs one that copies the program of a
+ * VM that is made, one for each call of a program on a file whose file system may never answer, and
+ * one for each VM that waits for a descriptor that it was given (ferry_vm_give_fd). They block all
+ * signals; the library installs no signal handler.
  */
 #ifndef FERRY_FERRY_H
 #define FERRY_FERRY_H
@@ -189,9 +189,10 @@ struct ferry_trace {
     uint64_t time_ns; /* CLOCK_REALTIME when the call was made, or when it happened */
     uint64_t took_ns; /* of a call */
     const char *name; /* "openat"; "SIGSEGV"; of an end "exited" or the signal */
-    /* Of a call its arguments, each as text; of a signal its details. Names of files are shown whole,
-     * other strings and bytes up to 32; memory that cannot be read is shown as its address. They are
-     * read for this alone: another thread can have changed them since the call read them. */
+    /* Of a call its arguments, each as text; of a signal its details; of an end none (NULL, 0). Names
+     * of files are shown whole, other strings and bytes up to 32; memory that cannot be read is shown
+     * as its address. They are read for this alone: another thread can have changed them since the
+     * call read them. */
     const char *const *args;
     uint32_t arg_count;
     bool returned;  /* else a call gave no result: it ended the thread, or was interrupted */
@@ -272,7 +273,7 @@ static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferr
     return ferry_vm_create_sized(engine, config, sizeof *config, out, err);
 }
 
-/* Starts its thread. Links must have been made before.
+/* Starts the program. Links must have been made before.
  *
  * Errors:
  * -EALREADY: it was started before, also if two threads start it at once
@@ -280,12 +281,11 @@ static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferr
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Gives the program a descriptor of this process as its fd 0, 1 or 2, in place of a stream over
- * messages. It is then a terminal, a file, a pipe or a device for the program, as for a process that
- * inherits it: with its size and position, its modes and window size, and no other rights than the
- * descriptor has. The library takes a copy, and never changes its flags. To be called before the VM
- * is started, and any number of times. When the VM is
- * destroyed, the modes of a terminal are what they were before the program set others. Messages still
- * go over links. Never blocks.
+ * messages. It is then a terminal, a file, a pipe, a socket or a device for the program, as for a
+ * process that inherits it: with its size and position, its modes and window size, and no other
+ * rights than the descriptor has. The library takes a copy, and never changes its flags. To be called
+ * before the VM is started, and any number of times. When the VM is destroyed, the modes of a terminal
+ * are what they were before the program set others. Messages still go over links. Never blocks.
  *
  * Errors:
  * -EINVAL: `fd` is not 0, 1 or 2
@@ -314,7 +314,8 @@ FERRY_API void ferry_vm_stop(struct ferry_vm *vm, int signo);
 /* How a program ended. */
 enum ferry_ended {
     FERRY_ENDED_EXIT = 1,    /* the program ended by itself; status is its exit code */
-    FERRY_ENDED_SIGNAL = 2,  /* it killed itself or wrote to a closed link (SIGPIPE) */
+    FERRY_ENDED_SIGNAL = 2,  /* a signal ended it: its own, one of ferry_vm_signal, SIGPIPE, or
+                                SIGKILL as it touched more than memory_bytes */
     FERRY_ENDED_CRASH = 3,   /* a fault: signo is the signal Linux would have sent */
     FERRY_ENDED_STOPPED = 4, /* ferry_vm_stop */
     FERRY_ENDED_TIMEOUT = 5, /* ran longer than timeout_ns; status 124 */
@@ -352,8 +353,8 @@ static inline int ferry_vm_wait(struct ferry_vm *vm, uint64_t timeout_ns, struct
     return ferry_vm_wait_sized(vm, timeout_ns, out, sizeof *out);
 }
 
-/* Stops the VM if it runs, waits for its thread, brings its pages home, frees it and its links (see
- * the life cycle in libferry(3); a link that stays hangs up). Read messages and figures that you
+/* Stops the VM if it runs, waits for its threads, brings its pages home, frees it and its links
+ * (see the life cycle in libferry(3); a link that stays hangs up). Read messages and figures that you
  * still need before this call: payloads that the host allocated or received on its links become
  * invalid. No thread may begin another call on the VM or on such a link; calls that are inside
  * ferry_vm_wait or blocked on the link return first, with a hang-up or -ECANCELED. NULL is
