@@ -147,26 +147,32 @@ void descriptors_fini(struct linux_state *state)
         close(state->error_fd);
 }
 
-static void use(struct current_call *call, struct open_file *file)
+/* False: the call has no place for a reference to one more. */
+static bool use(struct current_call *call, struct open_file *file)
 {
     for (unsigned i = 0; i < call->used_count; i++) {
         if (call->used[i] == file)
-            return;
+            return true;
     }
     if (call->used_count == CALL_FILES)
-        return;
+        return false;
     file->references++;
     call->used[call->used_count++] = file;
+    return true;
+}
+
+struct open_file *descriptor_look(const struct linux_state *state, uint64_t fd)
+{
+    /* The kernel takes descriptors as 32-bit numbers and ignores higher bits. */
+    return (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
 }
 
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
 {
-    /* The kernel takes descriptors as 32-bit numbers and ignores higher bits. */
-    struct open_file *file =
-        (uint32_t)fd < DESCRIPTORS_MAX ? state->descriptors[(uint32_t)fd].file : NULL;
+    struct open_file *file = descriptor_look(state, fd);
 
-    if (file && state->thread && state->thread->call)
-        use(state->thread->call, file);
+    if (file && state->thread && state->thread->call && !use(state->thread->call, file))
+        return NULL;
     return file;
 }
 
@@ -208,7 +214,8 @@ bool file_can_write(const struct open_file *file)
 
 int64_t sys_close(struct linux_state *state, const uint64_t arg[6])
 {
-    struct open_file *file = descriptor_file(state, arg[0]);
+    /* The reference of the descriptor is ours from now on; close_range closes many. */
+    struct open_file *file = descriptor_look(state, arg[0]);
 
     if (!file)
         return -EBADF;

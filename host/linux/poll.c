@@ -31,7 +31,7 @@ static bool look_at_entries(void *arg, uint64_t *again_ns)
     for (unsigned i = 0; i < wait->count; i++) {
         struct pollfd *entry = &wait->entries[i];
         struct open_file *file =
-            entry->fd >= 0 ? descriptor_file(wait->state, (uint32_t)entry->fd) : NULL;
+            entry->fd >= 0 ? descriptor_look(wait->state, (uint32_t)entry->fd) : NULL;
         struct readiness readiness = {.again_ns = UINT64_MAX};
 
         entry->revents = entry->fd >= 0 ? POLLNVAL : 0;
@@ -155,7 +155,7 @@ static int select_entries(struct linux_state *state, const fd_set sets[3], unsig
             events |= set_has(&sets[i], fd) ? select_sets[i].events : 0;
         if (!events)
             continue;
-        if (!descriptor_file(state, fd))
+        if (!descriptor_look(state, fd))
             return -EBADF;
         entries[count++] = (struct pollfd){.fd = (int)fd, .events = (short)events};
     }

@@ -69,15 +69,12 @@ int64_t socket_send(struct linux_state *state, struct open_file *file, const str
     return done ? (int64_t)done : put;
 }
 
-static int64_t send_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
-                           uint64_t count, uint64_t flags, struct rights **rights)
+static int64_t send_pieces(struct linux_state *state, struct open_file *file,
+                           const struct iovec *pieces, uint64_t count, uint64_t flags,
+                           struct rights **rights)
 {
-    struct open_file *file;
     int64_t result;
-    int error;
 
-    if (!socket_of(state, fd, &file, &error))
-        return error;
     if (flags & ~(uint64_t)SEND_FLAGS)
         return -EOPNOTSUPP;
     result = socket_send(state, file, pieces, count,
@@ -96,7 +93,7 @@ int64_t sys_sendto(struct linux_state *state, const uint64_t arg[6])
 
     if (!socket_of(state, arg[0], &file, &error))
         return error;
-    return arg[4] ? -EISCONN : send_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &none);
+    return arg[4] ? -EISCONN : send_pieces(state, file, &piece, 1, (uint32_t)arg[3], &none);
 }
 
 /* Fetches the header at `addr` and its pieces. */
@@ -110,27 +107,33 @@ static int fetch_message(struct linux_state *state, uint64_t addr, struct msghdr
     return pieces_fetch(state, (uintptr_t)message->msg_iov, message->msg_iovlen, pieces);
 }
 
-int64_t sys_sendmsg(struct linux_state *state, const uint64_t arg[6])
+static int64_t send_message(struct linux_state *state, struct open_file *file, uint64_t addr,
+                            uint64_t flags)
 {
     struct iovec pieces[IOV_MAX];
-    struct open_file *file;
     struct rights *rights = NULL;
     struct msghdr message;
     int64_t sent;
-    int result;
+    int result = fetch_message(state, addr, &message, pieces);
 
-    if (!socket_of(state, arg[0], &file, &result))
-        return result;
-    result = fetch_message(state, arg[1], &message, pieces);
     if (!result)
         result = rights_fetch(state, &message, &rights);
     if (!result && message.msg_name && message.msg_namelen)
         result = -EISCONN;
-    sent = result
-               ? result
-               : send_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &rights);
+    sent = result ? result
+                  : send_pieces(state, file, pieces, message.msg_iovlen, (uint32_t)flags, &rights);
     rights_drop(state, rights); /* if they did not go */
     return sent;
+}
+
+int64_t sys_sendmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int error;
+
+    if (!socket_of(state, arg[0], &file, &error))
+        return error;
+    return send_message(state, file, arg[1], arg[2]);
 }
 
 /* ---- receiving ----------------------------------------------------------- */
@@ -166,17 +169,13 @@ int64_t socket_receive(struct linux_state *state, struct open_file *file,
 }
 
 /* *truncated: the message was longer; *rights: that came with it, which the caller drops. */
-static int64_t receive_pieces(struct linux_state *state, uint64_t fd, const struct iovec *pieces,
-                              uint64_t count, uint64_t flags, bool *truncated,
-                              struct rights **rights)
+static int64_t receive_pieces(struct linux_state *state, struct open_file *file,
+                              const struct iovec *pieces, uint64_t count, uint64_t flags,
+                              bool *truncated, struct rights **rights)
 {
     struct socket_read how;
-    struct open_file *file;
     int64_t got;
-    int error;
 
-    if (!socket_of(state, fd, &file, &error))
-        return error;
     if (flags & ~(uint64_t)RECEIVE_FLAGS)
         return flags & MSG_OOB ? -EOPNOTSUPP : -EINVAL;
     got = socket_receive(state, file, pieces, count, flags, &how);
@@ -198,43 +197,54 @@ int64_t sys_recvfrom(struct linux_state *state, const uint64_t arg[6])
     const struct iovec piece = {(void *)(uintptr_t)arg[1],
                                 arg[2] < TRANSFER_MAX ? arg[2] : TRANSFER_MAX};
     struct rights *rights = NULL;
+    struct open_file *file;
     bool truncated = false;
-    int64_t got = receive_pieces(state, arg[0], &piece, 1, (uint32_t)arg[3], &truncated, &rights);
+    int64_t got;
+    int error;
 
+    if (!socket_of(state, arg[0], &file, &error))
+        return error;
+    got = receive_pieces(state, file, &piece, 1, (uint32_t)arg[3], &truncated, &rights);
     if (!(arg[3] & MSG_PEEK))
         rights_drop(state, rights);
     return got >= 0 && put_no_name(state, arg[4], arg[5]) ? -EFAULT : got;
 }
 
-int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
+static int64_t receive_message(struct linux_state *state, struct open_file *file, uint64_t addr,
+                               uint64_t flags)
 {
+    const struct socket *socket = file->object;
     struct iovec pieces[IOV_MAX];
-    struct open_file *file;
-    const struct socket *socket;
     struct rights *rights = NULL;
     struct msghdr message;
     bool truncated = false;
     int64_t got;
-    int result;
+    int result = fetch_message(state, addr, &message, pieces);
 
-    socket = socket_of(state, arg[0], &file, &result);
-    if (!socket)
-        return result;
-    result = fetch_message(state, arg[1], &message, pieces);
     if (result)
         return result;
-    got = receive_pieces(state, arg[0], pieces, message.msg_iovlen, (uint32_t)arg[2], &truncated,
+    got = receive_pieces(state, file, pieces, message.msg_iovlen, (uint32_t)flags, &truncated,
                          &rights);
     message.msg_namelen = 0;
-    message.msg_flags = (truncated ? MSG_TRUNC : 0) | (int)(arg[2] & MSG_CMSG_CLOEXEC);
+    message.msg_flags = (truncated ? MSG_TRUNC : 0) | (int)(flags & MSG_CMSG_CLOEXEC);
     if (got >= 0)
-        result = rights_give(state, rights, socket->options[SO_PASSCRED], arg[2] & MSG_CMSG_CLOEXEC,
+        result = rights_give(state, rights, socket->options[SO_PASSCRED], flags & MSG_CMSG_CLOEXEC,
                              &message);
-    if (!(arg[2] & MSG_PEEK))
+    if (!(flags & MSG_PEEK))
         rights_drop(state, rights);
     if (got < 0 || result)
         return got < 0 ? got : result;
-    return guest_put(state, arg[1], &message, sizeof(message)) ? -EFAULT : got;
+    return guest_put(state, addr, &message, sizeof(message)) ? -EFAULT : got;
+}
+
+int64_t sys_recvmsg(struct linux_state *state, const uint64_t arg[6])
+{
+    struct open_file *file;
+    int error;
+
+    if (!socket_of(state, arg[0], &file, &error))
+        return error;
+    return receive_message(state, file, arg[1], arg[2]);
 }
 
 /* ---- several messages ---------------------------------------------------- */
@@ -254,22 +264,27 @@ static int64_t put_length(struct linux_state *state, uint64_t addr, int64_t byte
     return guest_put(state, addr + offsetof(struct one_of_several, bytes), &length, sizeof(length));
 }
 
-/* How many went; why the first did not. */
+/* Sends or receives the message at an address, with these flags. */
+typedef int64_t (*one_message)(struct linux_state *, struct open_file *, uint64_t, uint64_t);
+
+/* How many went; why the first did not. The socket stays the same, also if its descriptor gets
+ * another file meanwhile, as in Linux. */
 static int64_t several(struct linux_state *state, const uint64_t arg[6], bool only_first_waits,
-                       int64_t (*one)(struct linux_state *, const uint64_t *))
+                       one_message one)
 {
+    struct open_file *file;
+    int error;
     uint32_t count = (uint32_t)arg[2] < SEVERAL_MAX ? (uint32_t)arg[2] : SEVERAL_MAX;
     uint64_t flags = (uint32_t)arg[3] & ~(uint32_t)MSG_WAITFORONE;
-    /* The call holds it. A descriptor that is replaced meanwhile ends the call, which has room to hold
-     * few files. */
-    const struct open_file *file = descriptor_file(state, arg[0]);
     uint32_t done = 0;
     int64_t result = 0;
 
-    while (done < count && result >= 0 && descriptor_file(state, arg[0]) == file) {
+    if (!socket_of(state, arg[0], &file, &error))
+        return error;
+    while (done < count && result >= 0) {
         uint64_t addr = arg[1] + done * sizeof(struct one_of_several);
 
-        result = one(state, (const uint64_t[6]){arg[0], addr, flags});
+        result = one(state, file, addr, flags);
         if (result >= 0)
             result = put_length(state, addr, result);
         done += result >= 0;
@@ -280,7 +295,7 @@ static int64_t several(struct linux_state *state, const uint64_t arg[6], bool on
 
 int64_t sys_sendmmsg(struct linux_state *state, const uint64_t arg[6])
 {
-    return several(state, arg, false, sys_sendmsg);
+    return several(state, arg, false, send_message);
 }
 
 /* The time limit is looked at when a message came, so it does not end a wait: as in Linux. */
@@ -289,7 +304,7 @@ int64_t sys_recvmmsg(struct linux_state *state, const uint64_t arg[6])
     uint64_t timeout_ns;
     int result = time_get(state, arg[4], &timeout_ns);
 
-    return result ? result : several(state, arg, arg[3] & MSG_WAITFORONE, sys_recvmsg);
+    return result ? result : several(state, arg, arg[3] & MSG_WAITFORONE, receive_message);
 }
 
 /* ---- ends, names, options ------------------------------------------------ */

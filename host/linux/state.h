@@ -131,7 +131,7 @@ struct task {
 
 #define GIVEN_NAME_BYTES 200
 
-/* No call works on more than two files across a wait; poll and select look theirs up anew. */
+/* No call works on more files than these; poll and select look theirs up anew after each wait. */
 #define CALL_FILES 4
 
 /* The call that is being served: what lasts only as long as it. */
@@ -271,9 +271,11 @@ int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed);
 void descriptors_fini(struct linux_state *state);
 /* Descriptor `fd`, of the first three, is this file from now on. */
 void descriptor_give(struct linux_state *state, unsigned fd, struct open_file *file);
-/* NULL: not open. The first few that a call asks for remain until its end, as on Linux, also if they
- * are closed meanwhile. */
+/* NULL: not open, or the call has asked for CALL_FILES others. It remains until the call ends, as on
+ * Linux, also if it is closed meanwhile. */
 struct open_file *descriptor_file(struct linux_state *state, uint64_t fd);
+/* Only until the next wait: after it another thread may have closed the file. NULL: not open. */
+struct open_file *descriptor_look(const struct linux_state *state, uint64_t fd);
 /* The call ends: it gives those back. */
 void descriptors_unused(struct linux_state *state, struct current_call *call);
 /* One more than the highest descriptor the program may have: RLIMIT_NOFILE, as it set it. */

@@ -90,6 +90,8 @@ struct ferry_vm {
     /* What another thread does while a call waits for a file system, or at the first look for input,
      * once; NULL: nothing. */
     void (*meanwhile)(struct ferry_vm *vm);
+    /* What it does in each wait for something of the program's; NULL: nothing. */
+    void (*waiting)(struct ferry_vm *vm);
     cpu_set_t kept_to; /* the processors of the host that a thread was last kept to */
     /* The same while the host reads a local file into the program's memory. */
     void (*aside)(struct ferry_vm *vm);

@@ -10,6 +10,9 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "linux/state.h"
 
 #define EVENT (SCRATCH + PAGE)
 #define FDS   (SCRATCH + 2 * PAGE)
@@ -196,82 +199,93 @@ static void test_files_outlive_a_wait_for_them(void **state)
     assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, 0), -EBADF);
 }
 
-static int first[2], second[2];
+#define MESSAGES 6
 
-/* Another socket, which has a message, takes the place of the one that is waited for. */
-static void replace_and_send(struct ferry_vm *vm)
+static int sockets[MESSAGES][2];
+static unsigned replaced;
+
+static void make_sockets(struct ferry_vm *vm)
 {
-    const uint64_t place[6] = {(uint64_t)second[0], (uint64_t)first[0]};
-
-    assert_int_equal(other_call(vm, SYS_dup2, place), first[0]);
-    assert_int_equal(other_call(vm, SYS_write, (const uint64_t[6]){(uint64_t)first[1], DATA, 1}),
-                     1);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_DGRAM, 0, FDS), 0);
+        memcpy(sockets[i], guest(vm, FDS), sizeof sockets[i]);
+    }
 }
 
-/* A call for several messages takes none of a socket that it does not hold. */
+/* Puts the next socket in place of the one that is waited for, and sends to that one. */
+static void replace_and_send(struct ferry_vm *vm)
+{
+    const uint64_t fd = (uint64_t)sockets[0][0];
+
+    if (++replaced < MESSAGES)
+        assert_int_equal(
+            other_call(vm, SYS_dup2, (const uint64_t[6]){(uint64_t)sockets[replaced][0], fd}), fd);
+    else
+        assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){fd}), 0);
+    assert_int_equal(
+        other_call(vm, SYS_write, (const uint64_t[6]){(uint64_t)sockets[0][1], DATA, replaced}),
+        replaced);
+}
+
+/* A call for several messages works on the socket that it began with. */
 static void test_several_messages_come_from_one_socket(void **state)
 {
     struct ferry_vm *vm = *state;
     struct mmsghdr *messages = guest(vm, SCRATCH);
+    struct iovec *piece = guest(vm, EVENT);
 
-    memset(messages, 0, 3 * sizeof(*messages));
-    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_DGRAM, 0, FDS), 0);
-    memcpy(first, guest(vm, FDS), sizeof first);
-    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_DGRAM, 0, FDS), 0);
-    memcpy(second, guest(vm, FDS), sizeof second);
-    assert_int_equal(CALL(vm, write, (uint64_t)second[1], DATA, 2), 2);
+    make_sockets(vm);
+    *piece = (struct iovec){(void *)DATA, 64};
+    for (unsigned i = 0; i < MESSAGES; i++)
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = (void *)EVENT, .msg_iovlen = 1};
+    replaced = 0;
     vm->waiting = replace_and_send;
-    assert_int_equal(CALL(vm, recvmmsg, (uint64_t)first[0], SCRATCH, 3, 0, 0), 1);
+    assert_int_equal(CALL(vm, recvmmsg, (uint64_t)sockets[0][0], SCRATCH, MESSAGES, 0, 0),
+                     MESSAGES);
     vm->waiting = NULL;
+    assert_int_equal(replaced, MESSAGES);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        assert_int_equal(messages[i].msg_len, i + 1);
+    assert_int_equal(CALL(vm, recvmmsg, (uint64_t)sockets[0][0], SCRATCH, 1, 0, 0), -EBADF);
+    assert_int_equal(CALL(vm, write, (uint64_t)sockets[0][1], DATA, 1), -ECONNREFUSED);
 }
 
-static int64_t looked_at; /* the set that another thread changes */
-
-/* Adds so much that the set moves, and takes out what was there. */
-static void change_the_set(struct ferry_vm *vm)
+static void look_at_many(struct ferry_vm *vm)
 {
-    const struct epoll_event event = {.events = EPOLLIN};
+    struct linux_state *linux_state = vm->linux_state;
 
-    assert_int_equal(vm->polls, 0); /* nothing was looked at yet */
-    for (int i = 0; i < 20; i++) {
-        int64_t fd = other_call(vm, SYS_eventfd2, (const uint64_t[6]){1});
+    /* The call that waits has a file already. */
+    for (unsigned i = 1; i < MESSAGES; i++) {
+        struct open_file *file = descriptor_file(linux_state, (uint64_t)sockets[i][0]);
 
-        memcpy(guest(vm, DATA), &event, sizeof event);
-        assert_int_equal(
-            other_call(vm, SYS_epoll_ctl,
-                       (const uint64_t[6]){(uint64_t)looked_at, EPOLL_CTL_ADD, (uint64_t)fd, DATA}),
-            0);
+        assert_non_null(descriptor_look(linux_state, (uint64_t)sockets[i][0]));
+        assert_ptr_equal(
+            file, i < CALL_FILES ? descriptor_look(linux_state, (uint64_t)sockets[i][0]) : NULL);
     }
-    assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){0}), 0);
-    assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){(uint64_t)looked_at}), 0);
+    assert_non_null(descriptor_file(linux_state, (uint64_t)sockets[1][0]));
+    replaced++;
 }
 
-/* The first look for input may wait, and others are served meanwhile: no set is looked at yet. */
-static void test_the_first_look_holds_no_set(void **state)
+/* A call never gets a file that another thread could free meanwhile; those that need no such file
+ * may be about more. */
+static void test_calls_keep_all_files_that_they_get(void **state)
 {
     struct ferry_vm *vm = *state;
-    int64_t outer = CALL(vm, epoll_create1, 0), inner;
-    struct pollfd entry = {.events = POLLIN};
+    struct pollfd *entries = guest(vm, SCRATCH);
 
-    for (int how = 0; how < 2; how++) {
-        int64_t input =
-            CALL(vm, openat, (uint64_t)AT_FDCWD, guest_string(vm, SCRATCH, "/dev/stdin"), O_RDONLY);
-
-        inner = CALL(vm, epoll_create1, 0);
-        assert_int_equal(watch(vm, inner, how ? input : 0, EPOLLIN), 0);
-        assert_int_equal(watch(vm, outer, inner, EPOLLIN), 0);
-        looked_at = inner;
-        vm->polls = 0;
-        vm->meanwhile = change_the_set;
-        entry.fd = (int)outer;
-        memcpy(guest(vm, EVENT), &entry, sizeof entry);
-        if (how)
-            assert_int_equal(CALL(vm, poll, EVENT, 1, 0), 0);
-        else
-            assert_int_equal(CALL(vm, epoll_wait, (uint64_t)outer, EVENT, 1, 0), 0);
-        assert_null(vm->meanwhile);
-        assert_int_equal(CALL(vm, dup2, (uint64_t)input, 0), 0);
-    }
+    make_sockets(vm);
+    replaced = 0;
+    vm->waiting = look_at_many;
+    assert_int_equal(CALL(vm, read, (uint64_t)sockets[0][0], DATA, 1), -ETIMEDOUT);
+    vm->waiting = NULL;
+    assert_int_equal(replaced, 1);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        entries[i] = (struct pollfd){.fd = sockets[i][0], .events = POLLOUT};
+    assert_int_equal(CALL(vm, poll, SCRATCH, MESSAGES, 0), MESSAGES);
+    assert_int_equal(CALL(vm, close_range, 3, 2 + 2 * MESSAGES, 0), 0);
+    assert_int_equal(CALL(vm, poll, SCRATCH, MESSAGES, 0), MESSAGES);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        assert_int_equal(entries[i].revents, POLLNVAL);
 }
 
 static void test_stop_ends_waits_for_objects(void **state)
@@ -298,7 +312,7 @@ int main(void)
         TEST(test_memory_files),
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
-        TEST(test_the_first_look_holds_no_set),
+        TEST(test_calls_keep_all_files_that_they_get),
         TEST(test_stop_ends_waits_for_objects),
     };
 
