@@ -12,6 +12,7 @@
 
 #include "linux/file_type.h"
 #include "linux/made.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 
 #define NAMES_MAX 4096
@@ -125,6 +126,11 @@ static bool add_host(struct names *names, const struct found *found)
     return done;
 }
 
+static size_t names_bytes(const struct names *names)
+{
+    return names->count * sizeof(*names->all);
+}
+
 static void names_free(struct names *names)
 {
     free(names->all);
@@ -153,14 +159,17 @@ static struct names *collect(struct linux_state *state, const struct found *foun
 
 int listing_open(struct linux_state *state, const struct found *found, struct open_file *like)
 {
+    struct names *names = collect(state, found);
+
     like->kind = FILE_LIST;
     like->fd = -1;
-    like->object = collect(state, found);
-    like->path = like->object ? strdup(found->text) : NULL;
-    if (like->path)
+    like->object = names;
+    like->path = names ? strdup(found->text) : NULL;
+    if (like->path && object_charge(state, names_bytes(names)) == 0)
         return 0;
-    if (like->object)
-        names_free(like->object);
+    free(like->path);
+    if (names)
+        names_free(names);
     return -ENOMEM;
 }
 
@@ -200,9 +209,12 @@ static int64_t list_get(struct linux_state *state, struct open_file *file, void 
 
 static void list_release(struct linux_state *state, const struct open_file *file)
 {
-    (void)state;
-    if (file->object)
-        names_free(file->object);
+    struct names *names = file->object;
+
+    if (!names)
+        return;
+    object_uncharge(state, names_bytes(names));
+    names_free(names);
 }
 
 const struct file_type list_type = {

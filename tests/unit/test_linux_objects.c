@@ -64,6 +64,33 @@ static void test_pipes_count_as_memory(void **state)
 }
 
 /* A look at a set is short, whatever the program puts into it. */
+static int64_t open_list(struct ferry_vm *vm)
+{
+    return CALL(vm, open, guest_string(vm, SCRATCH, "/proc/self/fdinfo"), O_RDONLY | O_DIRECTORY);
+}
+
+/* And so are the names of a directory of which Ferry makes the list. */
+static void test_lists_count_as_memory(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t before = vm->space.used_bytes, one;
+    int64_t fd;
+
+    for (unsigned i = 0; i < 200; i++)
+        assert_true(CALL(vm, dup, 0) > 0);
+    fd = open_list(vm);
+    assert_true(fd > 0);
+    one = vm->space.used_bytes - before;
+    assert_true(one >= 200 * 256);
+    assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    assert_int_equal(open_list(vm), fd);
+    assert_int_equal(vm->space.used_bytes - before, one);
+    vm->space.used_bytes = vm->space.limit_bytes - one / 2;
+    assert_int_equal(open_list(vm), -ENOMEM);
+    assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
+    assert_int_equal(open_list(vm), fd);
+}
+
 static void test_sets_within_sets_are_bounded(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -306,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_pipes_count_as_memory),
+        TEST(test_lists_count_as_memory),
         TEST(test_sets_within_sets_are_bounded),
         TEST(test_closed_files_leave_their_sets),
         TEST(test_pairs_are_made_whole_or_not),
