@@ -16,6 +16,8 @@
 
 #define STRING_BYTES_MAX (128u << 10) /* of one argument, as on Linux (MAX_ARG_STRLEN) */
 #define STACK_LEAST      (128u << 10)
+#define ROOM_LEAST       (128u << 10) /* for all arguments, as on Linux */
+#define ROOM_MOST        (6u << 20)
 
 /* ---- arguments ----------------------------------------------------------- */
 
@@ -79,6 +81,8 @@ static int fetch_words(struct fetch *fetch, uint64_t addr, struct words *words)
     int result = 0;
 
     for (uint64_t next = addr; addr && !result; next += sizeof(at)) {
+        if (vm_stopping(fetch->state->vm))
+            return -EINTR;
         result = guest_get(fetch->state, next, &at, sizeof(at));
         if (!result && !at)
             break;
@@ -209,6 +213,12 @@ static uint64_t stack_bytes(const struct linux_state *state)
     return max_u64(min_u64(bytes, page_down(state->memory_bytes / 2)), STACK_LEAST);
 }
 
+/* For the strings of one call and the pointers to them. */
+static uint64_t words_room(const struct linux_state *state)
+{
+    return max_u64(min_u64(stack_bytes(state) / 4, ROOM_MOST), ROOM_LEAST);
+}
+
 /* A signal that comes meanwhile is the next program's. */
 static int replace(struct linux_state *state, const struct vm_exec *exec)
 {
@@ -253,7 +263,7 @@ static int64_t run(struct linux_state *state, const struct target *target, const
 static int64_t exec(struct linux_state *state, uint64_t dirfd, uint64_t addr,
                     const uint64_t vectors[2], uint64_t flags)
 {
-    struct fetch fetch = {.state = state, .room = stack_bytes(state) / 4};
+    struct fetch fetch = {.state = state, .room = words_room(state)};
     struct target target = {.fd = -1};
     struct words args = {0}, env = {0};
     int64_t result = find_target(state, dirfd, addr, flags, &target);

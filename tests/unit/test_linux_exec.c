@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "linux/state.h"
 
@@ -70,6 +71,53 @@ static void test_too_much(void **state)
     vm->fetched = 0;
     assert_int_equal(run(vm, 0x20400000, 0), -E2BIG); /* many */
     assert_true(vm->fetched < 4 * STACK_BYTES);
+    assert_int_equal(vm->execs, 0);
+}
+
+/* `count` words of 100000 bytes each, of which the pointers are at `at`. */
+static int64_t run_long(struct ferry_vm *vm, uint64_t at, uint64_t count, uint64_t stack_bytes)
+{
+    const uint64_t limit[2] = {stack_bytes, stack_bytes};
+    uint64_t *words = guest(vm, at);
+
+    for (uint64_t i = 0; i < count; i++)
+        words[i] = at + PAGE;
+    words[count] = 0;
+    memset(guest(vm, at + PAGE), 'a', 100000);
+    ((char *)guest(vm, at + PAGE))[100000] = 0;
+    memcpy(guest(vm, VECTOR), limit, sizeof(limit));
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_STACK, VECTOR), 0);
+    return run(vm, at, 0);
+}
+
+/* All of them together take up to a quarter of the stack, but never more than 6 MiB. */
+static void test_room(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t at = 0x20000000;
+
+    assert_int_equal(space_map(&vm->space, guest_addr(at), MIB, SPACE_READ | SPACE_WRITE), 0);
+    assert_int_equal(run_long(vm, at, 70, 32 * MIB), -E2BIG);
+    assert_int_equal(vm->execs, 0);
+    assert_int_equal(run_long(vm, at, 62, 32 * MIB), 0);
+    assert_int_equal(run_long(vm, at, 21, 8 * MIB), -E2BIG);
+    assert_int_equal(run_long(vm, at, 20, 8 * MIB), 0);
+    assert_int_equal(run_long(vm, at, 2, 256 << 10), -E2BIG);
+    assert_int_equal(run_long(vm, at, 1, 256 << 10), 0);
+    assert_int_equal(vm->execs, 3);
+}
+
+/* Many words take long to fetch, so a stop ends that. */
+static void test_stop(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t words[] = {WORDS};
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, PROGRAM), O_RDONLY), 3);
+    guest_string(vm, NAME, "");
+    vector(vm, VECTOR, words, 1);
+    vm->stop = true;
+    assert_int_equal(CALL(vm, execveat, 3, NAME, VECTOR, 0, AT_EMPTY_PATH), -EINTR);
     assert_int_equal(vm->execs, 0);
 }
 
@@ -160,8 +208,8 @@ static void test_what_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_arguments),   TEST(test_too_much),     TEST(test_refused),
-        TEST(test_descriptors), TEST(test_what_changes),
+        TEST(test_arguments), TEST(test_too_much),    TEST(test_room),         TEST(test_stop),
+        TEST(test_refused),   TEST(test_descriptors), TEST(test_what_changes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
