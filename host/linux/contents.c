@@ -27,8 +27,10 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
     call->room = writable_room(state, file->writable);
     result = host_file_call(state, file->local, call);
     writable_changed(state, file->writable, call);
-    if (result == -EFBIG && call->room.length < INT64_MAX)
+    /* Once some was written the next call finds out why it was no more, as on Linux. */
+    if (result == -EFBIG && call->room.length < INT64_MAX && !state->thread->call->wrote)
         signal_send(state, SIGXFSZ);
+    state->thread->call->wrote |= call->op == HOST_WRITE && result > 0;
     return writable_error(state, file->writable, result);
 }
 

@@ -161,6 +161,7 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     current.named = false;
     current.used_count = 0;
     current.timed = false;
+    current.wrote = false;
     state->thread = call->thread;
     call->thread->call = &current;
     call->given = call->number;

@@ -145,6 +145,7 @@ struct current_call {
     struct open_file *used[CALL_FILES];
     unsigned used_count;
     bool timed; /* a signal interrupted a wait that had a limit: the call is not made again */
+    bool wrote; /* something into a file */
     /* The name it gave, if it gave one; for refused.c. */
     bool named;
     bool relative; /* to ferry's working directory, which no --ro holds */

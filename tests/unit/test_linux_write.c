@@ -528,6 +528,12 @@ static void test_file_size_limit(void **state)
     memcpy(guest(vm, BUFFER), &limit, sizeof(limit));
     assert_int_equal(CALL(vm, setrlimit, RLIMIT_FSIZE, BUFFER), 0);
     assert_int_equal(CALL(vm, write, fd, BUFFER, 16), 10);
+    assert_int_equal(vm->next, LINUX_RESUME); /* the signal comes when nothing can be written */
+    assert_int_equal(CALL(vm, ftruncate, fd, 0), 0);
+    assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_SET), 0);
+    memcpy(guest(vm, BUFFER), (uint64_t[]){BUFFER, 10, BUFFER, 10}, 32);
+    assert_int_equal(CALL(vm, writev, fd, BUFFER, 2), 10);
+    assert_int_equal(vm->next, LINUX_RESUME);
     assert_int_equal(CALL(vm, write, fd, BUFFER, 16), -EFBIG);
     assert_int_equal(vm->next, LINUX_SIGNAL);
     assert_int_equal(vm->status, SIGXFSZ);
