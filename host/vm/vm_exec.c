@@ -73,12 +73,17 @@ static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exe
     return result;
 }
 
-/* What the program before sent and wrote goes out as its own: waits for room as a write does. */
+/* What the program before sent and wrote goes out as its own: waits for room as a write does. If
+ * nobody takes it any more it is lost, as what a program wrote into a pipe of which the reader ends:
+ * the other threads are gone, so the call does not fail for that. */
 static int send_written(struct ferry_vm *vm)
 {
     int result = drain_all(vm->endpoint);
 
-    return result < 0 ? result : stream_finish(vm->endpoint->byte_stream);
+    if (result < 0)
+        return result;
+    result = stream_finish(vm->endpoint->byte_stream);
+    return result == -EINTR ? result : 0;
 }
 
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
