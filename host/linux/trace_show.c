@@ -12,8 +12,9 @@
 
 #include "linux/trace.h"
 
-#define SHOWN_BYTES 32   /* of a buffer or text; names of files are shown whole */
-#define PATH_BYTES  1024 /* as long as they have room */
+#define SHOWN_BYTES 32   /* of a buffer or text */
+#define PATH_BYTES  1024 /* of names of files, as far as they have room */
+#define AFTER_BYTES 16   /* kept free behind text: for a byte of it, its end, and that of a list */
 
 void show(struct trace_text *to, const char *format, ...)
 {
@@ -48,16 +49,13 @@ static void show_character(struct trace_text *to, unsigned char c, bool digit_fo
 
 void show_quoted(struct trace_text *to, const char *bytes, size_t count, bool more)
 {
-    /* Each byte takes at most four characters, and the end five. */
-    size_t room = (sizeof(to->text) - to->used) / 4, shown = count + 4 < room ? count : 0;
+    size_t i = 0;
 
-    if (!shown && count)
-        shown = room > 4 ? room - 4 : 0;
     show(to, "\"");
-    for (size_t i = 0; i < shown; i++)
+    for (; i < count && sizeof(to->text) - to->used > AFTER_BYTES; i++)
         show_character(to, (unsigned char)bytes[i],
                        i + 1 < count && bytes[i + 1] >= '0' && bytes[i + 1] <= '9');
-    show(to, more || shown < count ? "\"..." : "\"");
+    show(to, more || i < count ? "\"..." : "\"");
 }
 
 void show_memory(const struct traced *traced, struct trace_text *to, uint64_t addr, uint64_t count)

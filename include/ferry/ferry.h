@@ -190,9 +190,9 @@ struct ferry_trace {
     uint64_t took_ns; /* of a call */
     const char *name; /* "openat"; "SIGSEGV"; of an end "exited" or the signal */
     /* Of a call its arguments, each as text; of a signal its details; of an end none (NULL, 0). Names
-     * of files are shown whole, other strings and bytes up to 32; memory that cannot be read is shown
-     * as its address. They are read for this alone: another thread can have changed them since the
-     * call read them. */
+     * of files are shown up to 1024 bytes, other strings and bytes up to 32; memory that cannot be
+     * read is shown as its address. They are read for this alone: another thread can have changed
+     * them since the call read them. */
     const char *const *args;
     uint32_t arg_count;
     bool returned;  /* else a call gave no result: it ended the thread, or was interrupted */

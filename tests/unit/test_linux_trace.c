@@ -48,6 +48,30 @@ static void make(struct ferry_vm *vm, uint64_t number, const uint64_t arg[6], co
 
 /* ---- arguments and results -------------------------------------------------- */
 
+/* Names of files are shown up to 1024 bytes; what would take more room than there is is cut. */
+static void long_names(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char name[1026], expected[1200];
+
+    memset(name, 'n', sizeof(name));
+    name[1024] = '\0';
+    guest_string(vm, SCRATCH, name);
+    snprintf(expected, sizeof(expected), "chdir(\"%s\") = -1 ENAMETOOLONG (File name too long)\n",
+             name);
+    make(vm, SYS_chdir, (const uint64_t[6]){SCRATCH}, expected);
+    memcpy(name + 1024, "n", 2);
+    guest_string(vm, SCRATCH, name);
+    name[1024] = '\0';
+    snprintf(expected, sizeof(expected),
+             "chdir(\"%s\"...) = -1 ENAMETOOLONG (File name too long)\n", name);
+    make(vm, SYS_chdir, (const uint64_t[6]){SCRATCH}, expected);
+    memset(name, 1, 1024);
+    guest_string(vm, SCRATCH, name);
+    linux_call(vm, SYS_chdir, (const uint64_t[6]){SCRATCH});
+    assert_non_null(strstr(vm->traced, "\\1\\1\"...) = -1"));
+}
+
 static void numbers_have_names(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -297,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(numbers_have_names),
+        TEST(long_names),
         TEST(bytes_are_quoted_and_cut),
         TEST(what_cannot_be_read_is_an_address),
         TEST(a_line_is_bounded),
