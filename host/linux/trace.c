@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/clock.h"
+
 #define LINE_BYTES (TRACE_ARGS * TRACE_ARG_BYTES + 256)
 
 static uint64_t wall_clock(void)
@@ -119,6 +121,7 @@ void trace_call(struct linux_state *state, struct linux_call *call,
     const struct trace_form form = trace_form_of(known ? asked.number : CALLS_MAX);
     struct traced traced = {.state = state, .arg = asked.arg};
     struct trace_text name = {.used = 0}, result = {.used = 0};
+    uint64_t begin = clock_now(); /* the other clock can be set meanwhile */
 
     name_of(&asked, known, &name);
     look_before(&traced, &form);
@@ -133,7 +136,7 @@ void trace_call(struct linux_state *state, struct linux_call *call,
     event.result_text = result.text;
     event.returned = !none;
     event.result = none ? 0 : call->result;
-    event.took_ns = wall_clock() - event.time_ns;
+    event.took_ns = clock_now() - begin;
     tell_call(state, &traced, event);
 }
 
