@@ -54,7 +54,7 @@ int say_to(int fd, const char *text, size_t bytes)
         text += n > 0 ? n : 0;
         bytes -= n > 0 ? (size_t)n : 0;
     }
-    return 0;
+    return bytes ? ETIMEDOUT : 0;
 }
 
 /* One thread writes at a time, or one would take the room that another saw. */

@@ -155,6 +155,7 @@ class Trace(FerryTest):
                 check=False, timeout=PATIENCE,
             )  # fmt: skip
             self.assertEqual(done.returncode, 124)
+            self.assertIn(b"the trace is not complete", done.stderr)
             self.assertGreater(len(os.read(reader, 1 << 16)), 1 << 14)
         finally:
             os.close(reader)
