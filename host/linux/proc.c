@@ -289,7 +289,7 @@ void proc_descriptor(struct linux_state *state, FILE *out)
     if (file_is_stream(descriptor->file))
         file_stat(state, descriptor->file, &stat);
     fprintf(out, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t20\nino:\t%llu\n",
-            file_is_stream(descriptor->file) ? 0ll : (long long)descriptor->file->position,
+            file_is_stream(descriptor->file) ? 0ll : (long long)file_position(descriptor->file),
             (unsigned)descriptor->file->status | (descriptor->close_on_exec ? O_CLOEXEC : 0u),
             (unsigned long long)stat.st_ino);
 }

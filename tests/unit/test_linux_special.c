@@ -17,6 +17,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "linux/state.h"
+
 #define OUT (SCRATCH + PAGE)
 
 static int64_t open_it(struct ferry_vm *vm, const char *name, uint64_t flags)
@@ -98,6 +100,21 @@ static void test_made_files(void **state)
     assert_non_null(strstr(got, ":65534:"));
     assert_int_equal(open_it(vm, "/etc/fstab", O_RDONLY), -ENOENT);
     assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/etc"), OUT), 0);
+}
+
+/* Of a file whose position other processes share, as of one that the embedder gave. */
+static void test_shared_positions_are_told(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct open_file *file;
+
+    assert_int_equal(open_it(vm, "/etc/passwd", O_RDONLY), 3);
+    file = vm->linux_state->descriptors[3].file;
+    file->shares_position = true;
+    assert_int_equal(lseek(file->fd, 7, SEEK_SET), 7);
+    assert_int_equal(open_it(vm, "/proc/self/fdinfo/3", O_RDONLY), 4);
+    assert_true(CALL(vm, read, 4, OUT, 100) > 0);
+    assert_memory_equal(guest(vm, OUT), "pos:\t7\n", 7);
 }
 
 /* The real ones are seen where a directory that can be read holds them. */
@@ -277,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_devices),
         TEST(test_made_files),
+        TEST(test_shared_positions_are_told),
         cmocka_unit_test(test_real_files_win),
         TEST(test_list_of_descriptors),
         TEST(test_links_of_descriptors),
