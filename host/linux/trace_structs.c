@@ -222,13 +222,15 @@ void show_words(const struct traced *traced, const uint64_t *arg, struct trace_t
     if (!fetch(traced, to, *arg, &word, sizeof(word)))
         return;
     show(to, "[");
-    for (unsigned i = 0; i < SHOWN_WORDS; i++) {
+    for (unsigned i = 0; i <= SHOWN_WORDS; i++) {
         if (guest_get(traced->state, *arg + i * sizeof(word), &word, sizeof(word)))
             break;
         if (!word) {
             show(to, "]");
             return;
         }
+        if (i == SHOWN_WORDS)
+            break;
         show(to, "%s", separator((int)i));
         show_string(traced, to, word, 32);
     }

@@ -72,6 +72,23 @@ static void long_names(void **state)
     assert_non_null(strstr(vm->traced, "\\1\\1\"...) = -1"));
 }
 
+/* An array that has as many words as are shown ends there; one that has more goes on. */
+static void words_up_to_the_last_that_is_shown(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t words[18] = {0};
+
+    guest_string(vm, OTHER, "w");
+    for (size_t i = 0; i < 17; i++) {
+        words[i] = OTHER;
+        words[i + 1] = 0;
+        memcpy(guest(vm, SCRATCH), words, sizeof(words));
+        linux_call(vm, SYS_execve, (const uint64_t[6]){OTHER, SCRATCH, 0});
+        assert_non_null(strstr(vm->traced, i < 16 ? "\"w\"], NULL)" : "\"w\", ...], NULL)"));
+        vm->traced[0] = '\0';
+    }
+}
+
 static void numbers_have_names(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -322,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(numbers_have_names),
         TEST(long_names),
+        TEST(words_up_to_the_last_that_is_shown),
         TEST(bytes_are_quoted_and_cut),
         TEST(what_cannot_be_read_is_an_address),
         TEST(a_line_is_bounded),
