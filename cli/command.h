@@ -24,7 +24,8 @@ enum {
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Text on standard error as it is. */
 void say_text(const char *text, size_t bytes);
-/* The same on another descriptor, one thread at a time: 0 or an errno; ETIMEDOUT: some was dropped. */
+/* The same on another descriptor, one thread at a time: 0 or an errno; ETIMEDOUT: the rest was
+ * dropped. */
 int say_to(int fd, const char *text, size_t bytes);
 /* Until this moment (CLOCK_MONOTONIC) all these wait for a reader; from then on text that finds no
  * room is dropped. Without this call messages wait for ever. */
