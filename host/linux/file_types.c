@@ -171,7 +171,10 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
 
     const struct file_type *type = file_type(file);
     uint64_t timeout_ns = type->patience ? type->patience(file, events) : UINT64_MAX;
-    int result = vm_wait(state->vm, is_ready, &wait, timeout_ns);
+    int result;
+
+    file_first_look(state, file);
+    result = vm_wait(state->vm, is_ready, &wait, timeout_ns);
 
     /* A wait with a limit is never made again after a signal. */
     if (result == -EINTR && timeout_ns != UINT64_MAX && state->thread->call)

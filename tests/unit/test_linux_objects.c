@@ -315,6 +315,55 @@ static void test_calls_keep_all_files_that_they_get(void **state)
         assert_int_equal(entries[i].revents, POLLNVAL);
 }
 
+static int64_t looked_at; /* the set that another thread changes */
+
+/* Adds so much that the set moves, and takes out what was there. */
+static void change_the_set(struct ferry_vm *vm)
+{
+    const struct epoll_event event = {.events = EPOLLIN};
+
+    assert_int_equal(vm->polls, 0); /* nothing was looked at yet */
+    for (int i = 0; i < 20; i++) {
+        int64_t fd = other_call(vm, SYS_eventfd2, (const uint64_t[6]){1});
+
+        memcpy(guest(vm, DATA), &event, sizeof event);
+        assert_int_equal(
+            other_call(vm, SYS_epoll_ctl,
+                       (const uint64_t[6]){(uint64_t)looked_at, EPOLL_CTL_ADD, (uint64_t)fd, DATA}),
+            0);
+    }
+    assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){0}), 0);
+    assert_int_equal(other_call(vm, SYS_close, (const uint64_t[6]){(uint64_t)looked_at}), 0);
+}
+
+/* The first look for input may wait, and others are served meanwhile: no set is looked at yet. */
+static void test_the_first_look_holds_no_set(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t outer = CALL(vm, epoll_create1, 0), inner;
+    struct pollfd entry = {.events = POLLIN};
+
+    for (int how = 0; how < 2; how++) {
+        int64_t input =
+            CALL(vm, openat, (uint64_t)AT_FDCWD, guest_string(vm, SCRATCH, "/dev/stdin"), O_RDONLY);
+
+        inner = CALL(vm, epoll_create1, 0);
+        assert_int_equal(watch(vm, inner, how ? input : 0, EPOLLIN), 0);
+        assert_int_equal(watch(vm, outer, inner, EPOLLIN), 0);
+        looked_at = inner;
+        vm->polls = 0;
+        vm->meanwhile = change_the_set;
+        entry.fd = (int)outer;
+        memcpy(guest(vm, EVENT), &entry, sizeof entry);
+        if (how)
+            assert_int_equal(CALL(vm, poll, EVENT, 1, 0), 0);
+        else
+            assert_int_equal(CALL(vm, epoll_wait, (uint64_t)outer, EVENT, 1, 0), 0);
+        assert_null(vm->meanwhile);
+        assert_int_equal(CALL(vm, dup2, (uint64_t)input, 0), 0);
+    }
+}
+
 static void test_stop_ends_waits_for_objects(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -341,6 +390,7 @@ int main(void)
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
         TEST(test_calls_keep_all_files_that_they_get),
+        TEST(test_the_first_look_holds_no_set),
         TEST(test_stop_ends_waits_for_objects),
     };
 

@@ -183,6 +183,32 @@ static void passing_on_does_not_tear_a_write(void **state)
     assert_int_equal(stream_poll(vm_stream(vm_b), POLLOUT, 0), POLLOUT);
 }
 
+static bool count_turn(struct ferry_vm *vm, void **who)
+{
+    (void)vm;
+    (void)who;
+    turns_given++;
+    return true;
+}
+
+/* A poll that does not wait gives no turn away, not even at the first look. */
+static void a_poll_gives_no_turn_away(void **state)
+{
+    static const struct endpoint_waits waits = {.begin = count_turn, .end = go_on};
+    struct ferry_link *in = core_stream_link(NULL, vm_a);
+
+    (void)state;
+    a->waits = &waits;
+    turns_given = 0;
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLIN | POLLHUP, 0), 0);
+    assert_true(in->wanted);
+    assert_int_equal(turns_given, 0);
+    in->wanted = false;
+    stream_first_look(vm_stream(vm_a));
+    assert_true(turns_given > 0);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLIN | POLLHUP, 0), 0);
+}
+
 /* Messages that hold nothing are skipped by whatever waits for input. */
 static void an_empty_message_is_no_input(void **state)
 {
