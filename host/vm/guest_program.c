@@ -87,6 +87,7 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
     bool again = vcpu->calls_again; /* even if another thread took the signal meanwhile */
     int status = 0;
 
+    vcpu->calls_again = false;
     if (atomic_exchange(&vm->cpu_reached, false))
         next = linux_interrupted(vm->personality, vcpu->runs, &status);
     if (next == LINUX_RESUME && vcpu->runs &&

@@ -170,6 +170,7 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
     vcpu_go_on_as(cpu, caller, stack);
     vcpu_set_fs(cpu, fs);
     cpu->before_ns = vcpu_cpu_ns(cpu);
+    cpu->calls_again = false;
     cpu->runs = thread;
     vm_rouse(vm, cpu);
 }
