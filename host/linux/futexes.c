@@ -11,7 +11,6 @@
 #include "linux/calls.h"
 #include "linux/state.h"
 
-#define LOCK_PI2 13 /* which headers of Linux before 5.14 do not name */
 /* How often a change of a word is tried that other threads change meanwhile. */
 #define CHANGES_MAX 64
 

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LOCK_PI2 13 /* a command that headers of Linux before 5.14 do not name */
+
 struct futex_wait;
 struct linux_state;
 struct linux_thread;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "linux/futexes.h"
 #include "linux/signal_state.h"
 #include "linux/state.h"
 #include "linux/trace.h"
@@ -22,6 +23,16 @@ bool signal_interrupts(struct linux_state *state)
     alarms_look(state);
     signals_from_outside(state);
     return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
+}
+
+/* Whatever the handler was set up for. Waits for a lock are of this kind: their time limit is a
+ * moment, and who locks has no use for an error. */
+static bool must_restart(const struct linux_call *call)
+{
+    uint64_t command = call->arg[1] & FUTEX_CMD_MASK & UINT32_MAX;
+
+    return call->number == SYS_futex &&
+           (command == FUTEX_LOCK_PI || command == LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI);
 }
 
 /* Waits that say how long they last are never made again: the time would begin anew. */
@@ -45,7 +56,7 @@ bool signal_may_restart(const struct linux_call *call)
     case SYS_rt_sigreturn: /* its result is a register of the program */
         return false;
     case SYS_futex:
-        return !call->arg[3]; /* for calls that wait: no time limit */
+        return must_restart(call) || !call->arg[3]; /* for calls that wait: no time limit */
     default:
         return true;
     }
@@ -115,7 +126,7 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
             vm_pause(state->vm, signo);
             continue;
         }
-        if (interrupted && action->flags & SA_RESTART)
+        if (interrupted && (action->flags & SA_RESTART || must_restart(call)))
             restart(cpu, call);
         interrupted = false; /* the first handler has decided */
         if (action->handler == HANDLER_DEFAULT || !run_handler(state, cpu, &info)) {

@@ -152,6 +152,46 @@ static long futex(uint32_t *word, int command, uint32_t value, uintptr_t second,
     return result < 0 ? -errno : result;
 }
 
+static atomic_int handled;
+
+static void handle(int signo)
+{
+    (void)signo;
+    atomic_fetch_add(&handled, 1);
+}
+
+static void *lock_by_call(void *arg)
+{
+    expect_ok("lock", futex(&held, *(const int *)arg, 0, 0, NULL, 0));
+    expect_ok("unlock", futex(&held, FUTEX_UNLOCK_PI_PRIVATE, 0, 0, NULL, 0));
+    return arg;
+}
+
+/* A handler that asks for no restart does not end a wait for a lock. */
+static void lock_through_signals(void)
+{
+    const struct sigaction action = {.sa_handler = handle};
+    int commands[] = {FUTEX_LOCK_PI_PRIVATE, 13 | FUTEX_PRIVATE_FLAG /* FUTEX_LOCK_PI2 */};
+
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+
+        atomic_store(&handled, 0);
+        expect_ok("lock", futex(&held, FUTEX_LOCK_PI_PRIVATE, 0, 0, NULL, 0));
+        thread = start(lock_by_call, &commands[i]);
+        while (!(__atomic_load_n(&held, __ATOMIC_SEQ_CST) & FUTEX_WAITERS))
+            sched_yield();
+        for (int sent = 1; sent < 5; sent++) {
+            pthread_kill(thread, SIGUSR1);
+            while (atomic_load(&handled) < sent)
+                sched_yield();
+        }
+        expect_ok("unlock", futex(&held, FUTEX_UNLOCK_PI_PRIVATE, 0, 0, NULL, 0));
+        pthread_join(thread, NULL);
+    }
+}
+
 static void *wait_and_have(void *arg)
 {
     expect_ok("wait", futex(&waited_for, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, 0, &held, 0));
@@ -615,6 +655,8 @@ int main(int argc, char **argv)
         barriers();
     } else if (strcmp(what, "inheritance") == 0) {
         inheritance();
+    } else if (strcmp(what, "lock-signals") == 0) {
+        lock_through_signals();
     } else if (strcmp(what, "requeue") == 0) {
         requeue();
     } else if (strcmp(what, "robust") == 0) {

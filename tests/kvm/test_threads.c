@@ -31,6 +31,11 @@ static void locks_with_inheritance(void **state)
     run_ok(*state, "inheritance", NULL);
 }
 
+static void no_signal_ends_a_wait_for_a_lock(void **state)
+{
+    run_ok(*state, "lock-signals", NULL);
+}
+
 static void waits_that_end_with_a_lock(void **state)
 {
     run_ok(*state, "requeue", NULL);
@@ -221,6 +226,7 @@ int main(void)
         kvm_test(locks_and_conditions),
         kvm_test(barriers),
         kvm_test(locks_with_inheritance),
+        kvm_test(no_signal_ends_a_wait_for_a_lock),
         kvm_test(waits_that_end_with_a_lock),
         kvm_test(robust_locks),
         kvm_test(robust_locks_with_inheritance),
