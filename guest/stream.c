@@ -363,6 +363,14 @@ static int room_more(void)
     return extent_take();
 }
 
+/* The output is this thread's from now on. One that made it before has given up the room that it did
+ * not commit. */
+static void make_output(void)
+{
+    if (stream.filler != &self)
+        stream.filler = NULL;
+}
+
 ssize_t ferry_stream_output(void **data, size_t want)
 {
     size_t need = want > 0 ? want : 1;
@@ -371,6 +379,7 @@ ssize_t ferry_stream_output(void **data, size_t want)
         return -EMSGSIZE;
     if (enter() == NULL)
         return ferry_process_output(data, want);
+    make_output();
     settle();
     if (stream.error < 0)
         return stream.error;
@@ -413,6 +422,7 @@ int ferry_stream_flush(void)
 {
     if (enter() == NULL)
         return ferry_process_flush();
+    make_output();
     settle();
     send_committed();
     announce();
@@ -536,6 +546,7 @@ int ferry_stream_forward(void)
         return -EINVAL;
     if (stream.closed)
         return -EPIPE;
+    make_output();
     if ((msg.mode != FERRY_LEND && msg.mode != FERRY_MOVE) || info->payload == FERRY_PAYLOAD_COPY ||
         info->stdout_peer == FERRY_NO_PEER) {
         result = forward_copy(ferry_msg_data(&msg), msg.bytes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the tests of output in guest/stream.c. */
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -331,6 +332,40 @@ static void no_status_is_missed(void **context)
     assert_received(2 * EXTENT);
 }
 
+static void *ask_for_room(void *arg)
+{
+    void *room;
+
+    *(ssize_t *)arg = ferry_output(&room, 1);
+    return NULL;
+}
+
+/* One thread got room, commits nothing and leaves the output to another: what was committed before
+ * is sent, whatever that one begins with. */
+static void output_changes_threads(void **context)
+{
+    (void)context;
+    for (int how = 0; how < 2; how++) {
+        pthread_t other;
+        ssize_t got = 0;
+
+        if (how) {
+            fake_stop();
+            start();
+        }
+        produce(0, 100);
+        assert_int_equal(pthread_create(&other, NULL, ask_for_room, &got), 0);
+        assert_int_equal(pthread_join(other, NULL), 0);
+        assert_true(got > 0);
+        if (how)
+            assert_int_equal(ferry_flush(), 0);
+        else
+            produce(100, EXTENT);
+        ferry_yield();
+        assert_received(how ? 100 : 100 + EXTENT);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -356,6 +391,7 @@ int main(void)
         TEST(exit_finishes_output),
         TEST(loans_come_home_to_whom_they_belong),
         TEST(no_status_is_missed),
+        TEST(output_changes_threads),
     };
 
     return cmocka_run_group_tests_name("guest/output", tests, NULL, NULL);
