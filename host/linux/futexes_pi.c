@@ -142,7 +142,7 @@ static void mark(struct linux_state *state, struct linux_thread *thread, uint64_
         return;
     if (pending && !pi && !old) /* it had unlocked it, and was about to wake the next */
         futex_wake(state, addr, 1, FUTEX_BITSET_MATCH_ANY);
-    for (int i = 0; i < CHANGES_MAX && !result; i++) {
+    for (int i = 0; i < CHANGES_MAX && !result && !vm_stopping(state->vm); i++) {
         if ((old & FUTEX_TID_MASK) != (uint32_t)thread->id)
             return;
         result = futex_change(state, addr, &old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
@@ -165,7 +165,7 @@ static void walk_robust_list(struct linux_state *state, struct linux_thread *thr
     if (!head || guest_get(state, head, &list, sizeof(list)))
         return;
     at = list.first;
-    for (unsigned i = 0; (at & ~1ull) != head && i < ROBUST_MOST; i++) {
+    for (unsigned i = 0; (at & ~1ull) != head && i < ROBUST_MOST && !vm_stopping(state->vm); i++) {
         uint64_t entry = at & ~1ull, next;
         bool there = !guest_get(state, entry, &next, sizeof(next));
 

@@ -12,8 +12,11 @@
 #include "linux/host_file.h"
 #include "linux/state.h"
 
-int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
-                  off_t offset)
+/* A long read is made in parts of this size, and the VM may be stopped between two. */
+#define READ_PART (64u << 20)
+
+static int64_t read_part(struct linux_state *state, const struct open_file *file, void *to,
+                         size_t bytes, off_t offset)
 {
     struct host_call call = {.op = HOST_READ,
                              .fd = file->fd,
@@ -26,6 +29,20 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
 
     vm_step_back(state->vm, aside);
     return got;
+}
+
+int64_t file_read(struct linux_state *state, const struct open_file *file, void *to, size_t bytes,
+                  off_t offset)
+{
+    size_t done = 0, part;
+    int64_t got;
+
+    do {
+        part = bytes - done < READ_PART ? bytes - done : READ_PART;
+        got = read_part(state, file, (char *)to + done, part, offset + (off_t)done);
+        done += got > 0 ? (size_t)got : 0;
+    } while (got == (int64_t)part && done < bytes && !vm_stopping(state->vm));
+    return done ? (int64_t)done : got;
 }
 
 int64_t file_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)

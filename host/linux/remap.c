@@ -6,6 +6,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
@@ -15,9 +16,10 @@
 #define ADVICE_POPULATE_READ   22
 #define ADVICE_POPULATE_WRITE  23
 #define ADVICE_DONTNEED_LOCKED 24
-#define MINCORE_PAGES          512 /* looked at together */
-#define MLOCK_LATER            1   /* MLOCK_ONFAULT */
-#define MLOCKALL_LATER         4   /* MCL_ONFAULT */
+#define MINCORE_PAGES          512           /* looked at together */
+#define POPULATE_PART          (16ull << 20) /* the VM may be stopped between two */
+#define MLOCK_LATER            1             /* MLOCK_ONFAULT */
+#define MLOCKALL_LATER         4             /* MCL_ONFAULT */
 
 /* ---- mremap -------------------------------------------------------------- */
 
@@ -196,19 +198,34 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 
 /* Pages that are asked for beforehand are allocated at their first use; the answer says only
  * whether they can be. */
-static int64_t populate(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
+static int64_t populate_part(struct space *space, struct guest_addr start, uint64_t bytes,
+                             unsigned prot)
 {
     struct reach place = space_reach(space, start, bytes, prot);
 
-    if (bytes && place.at && space_touch(space, start, bytes))
+    if (place.at && space_touch(space, start, bytes))
         return -ENOMEM; /* more than it may have */
-    if (!bytes || reach_may(place, bytes, prot & SPACE_WRITE))
+    if (reach_may(place, bytes, prot & SPACE_WRITE))
         return 0;
     if (place.at)
         return -EFAULT;
     if (!space_reach(space, start, bytes, 0).at)
         return -ENOMEM;
     return space_beyond_file(space, guest_addr_add(start, bytes - 1)) ? -EFAULT : -EINVAL;
+}
+
+static int64_t populate(struct linux_state *state, struct guest_addr start, uint64_t bytes,
+                        unsigned prot)
+{
+    int64_t result = 0;
+
+    for (uint64_t done = 0, part; done < bytes && !result; done += part) {
+        part = min_u64(bytes - done, POPULATE_PART);
+        result = vm_stopping(state->vm)
+                     ? -EINTR
+                     : populate_part(vm_space(state->vm), guest_addr_add(start, done), part, prot);
+    }
+    return result;
 }
 
 /* Advice that may be ignored. */
@@ -273,9 +290,9 @@ int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
     case MADV_REMOVE:
         return bytes ? discard(space, start, bytes, arg[2] == MADV_REMOVE) : 0;
     case ADVICE_POPULATE_READ:
-        return populate(space, start, bytes, SPACE_READ);
+        return populate(state, start, bytes, SPACE_READ);
     case ADVICE_POPULATE_WRITE:
-        return populate(space, start, bytes, SPACE_WRITE);
+        return populate(state, start, bytes, SPACE_WRITE);
     default:
         return -EINVAL;
     }
@@ -328,6 +345,8 @@ int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
     for (uint64_t done = 0; done < pages; done += MINCORE_PAGES) {
         uint64_t count = pages - done < MINCORE_PAGES ? pages - done : MINCORE_PAGES;
 
+        if (vm_stopping(state->vm))
+            return -EINTR;
         if (mincore(host + done * PAGE, count * PAGE, resident) < 0)
             return -EAGAIN;
         if (guest_put(state, arg[2] + done, resident, count))

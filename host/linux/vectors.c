@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <sys/uio.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/socket.h"
@@ -120,6 +121,23 @@ static bool write_gathered(struct linux_state *state, struct open_file *file,
     return true;
 }
 
+/* A long piece is looked at in parts of this size, and the VM may be stopped between two. */
+#define LOOK_PART (16ull << 20)
+
+/* How much of one piece can be read, by parts. */
+static uint64_t readable_part(struct linux_state *state, const struct iovec *piece)
+{
+    uint64_t done = 0, part;
+
+    for (; done < piece->iov_len; done += part) {
+        part = min_u64(piece->iov_len - done, LOOK_PART);
+        if (vm_stopping(state->vm) ||
+            !vm_may(state->vm, guest_addr((uint64_t)piece->iov_base + done), part, false))
+            break;
+    }
+    return done;
+}
+
 /* How much of the pieces a pipe of Linux takes: it copies page by page, and a page that cannot be
  * read to its end is not sent. */
 static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pieces,
@@ -128,8 +146,7 @@ static uint64_t readable_bytes(struct linux_state *state, const struct iovec *pi
     uint64_t bytes = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        if (pieces[i].iov_len &&
-            !vm_may(state->vm, guest_addr((uint64_t)pieces[i].iov_base), pieces[i].iov_len, false))
+        if (readable_part(state, &pieces[i]) < pieces[i].iov_len)
             return bytes & ~(uint64_t)(FERRY_PAGE_BYTES - 1);
         bytes += pieces[i].iov_len;
     }
@@ -148,7 +165,7 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
         return put;
     may = readable_bytes(state, pieces, count);
     if (!may && bytes)
-        return -EFAULT;
+        return vm_stopping(state->vm) ? -EINTR : -EFAULT;
     for (uint64_t i = 0; i < count && (uint64_t)done < may; i++) {
         uint64_t left = may - (uint64_t)done;
         uint64_t part = pieces[i].iov_len < left ? pieces[i].iov_len : left;

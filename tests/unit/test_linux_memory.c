@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define AREA       0x200000000ull
@@ -275,6 +276,35 @@ static void test_madvise(void **state)
     assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_HWPOISON), -EINVAL);
 }
 
+static void stop_now(struct ferry_vm *vm)
+{
+    vm->stop = true;
+}
+
+/* However much memory or file a call is about, it looks whether the VM is to stop. */
+static void test_a_stop_ends_long_calls(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t bytes = 80 * MIB;
+    int64_t fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, ""), 0), area, got;
+
+    vm->space.limit_bytes = 256 * MIB;
+    area = map(vm, 0, bytes, READ_WRITE, ANONYMOUS);
+    assert_true(area > 0);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, bytes), 0);
+    vm->aside = stop_now;
+    got = CALL(vm, read, (uint64_t)fd, (uint64_t)area, bytes);
+    assert_int_equal(got, 64 * MIB);
+    assert_true(vm->stop);
+    assert_int_equal(CALL(vm, madvise, (uint64_t)area, bytes, 23 /* MADV_POPULATE_WRITE */),
+                     -EINTR);
+    assert_int_equal(CALL(vm, mincore, (uint64_t)area, PAGE, SCRATCH), -EINTR);
+    *(struct iovec *)guest(vm, SCRATCH) = (struct iovec){(void *)(uintptr_t)area, bytes};
+    assert_int_equal(CALL(vm, writev, (uint64_t)fd, SCRATCH, 1), -EINTR);
+    vm->stop = false;
+    assert_int_equal(CALL(vm, madvise, (uint64_t)area, bytes, 23), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -290,6 +320,7 @@ int main(void)
         TEST(test_munmap_and_mprotect),
         TEST(test_mremap),
         TEST(test_madvise),
+        TEST(test_a_stop_ends_long_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
