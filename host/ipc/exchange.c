@@ -58,23 +58,44 @@ static struct endpoint *endpoint_memory(struct exchange *exchange)
     return endpoint;
 }
 
-int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out)
+/* Peers take a generation that comes back for the same program, and 0 is none. */
+static bool next_generation(struct exchange *exchange, uint32_t *generation)
+{
+    lock_assert_held(&exchange->lock);
+    if (exchange->generation == UINT32_MAX)
+        return false;
+    *generation = ++exchange->generation;
+    return true;
+}
+
+int exchange_generation(struct exchange *exchange, uint32_t *generation)
 {
     lock_take(&exchange->lock);
+    bool any = next_generation(exchange, generation);
+    lock_drop(&exchange->lock);
+    return any ? 0 : -EAGAIN;
+}
+
+int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out)
+{
+    uint32_t generation = 0;
+
+    lock_take(&exchange->lock);
     int64_t index = free_index(exchange);
-    struct endpoint *endpoint = index >= 0 ? endpoint_memory(exchange) : NULL;
+    bool any = !vm || next_generation(exchange, &generation);
+    struct endpoint *endpoint = index >= 0 && any ? endpoint_memory(exchange) : NULL;
     if (endpoint) {
         endpoint_begin(endpoint, exchange, (uint16_t)index);
         endpoint->vm = vm;
         endpoint->id = vm ? (uint16_t)(index + 1) : 0;
-        endpoint->generation = vm ? ++exchange->generation : 0;
+        endpoint->generation = generation;
         exchange->endpoints[index] = endpoint;
         if (index >= exchange->index_end)
             exchange->index_end = (uint32_t)index + 1;
         *out = endpoint;
     }
     lock_drop(&exchange->lock);
-    return endpoint ? 0 : -ENOMEM;
+    return endpoint ? 0 : any ? -ENOMEM : -EAGAIN;
 }
 
 /* Frees the resources of a retired endpoint. If no link leads to it, its memory may

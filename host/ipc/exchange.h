@@ -49,6 +49,8 @@ static inline struct endpoint *exchange_endpoint(struct exchange *exchange, uint
     return exchange->endpoints[index];
 }
 
+/* A generation that no program had before. -EAGAIN: there is none left. */
+int exchange_generation(struct exchange *exchange, uint32_t *generation);
 /* A fresh endpoint, not yet linked; `vm` NULL: the host's end of a link. */
 int exchange_endpoint_new(struct exchange *exchange, struct ferry_vm *vm, struct endpoint **out);
 /* The endpoint was shut down and no thread acts for it any more, so another may have its index.

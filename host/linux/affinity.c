@@ -45,8 +45,6 @@ int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
     bytes = (count + WORD_BITS - 1) / WORD_BITS * sizeof(set[0]);
     if ((uint32_t)arg[1] % sizeof(set[0]) || (uint32_t)arg[1] < bytes)
         return -EINVAL;
-    if ((int32_t)arg[0] < 0)
-        return -EINVAL;
     if (!thread)
         return -ESRCH;
     for (unsigned cpu = 0; cpu < count; cpu++)
@@ -65,8 +63,6 @@ int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
         bytes = sizeof(wanted.set);
     if (bytes && guest_get(state, arg[2], wanted.set, bytes))
         return -EFAULT;
-    if ((int32_t)arg[0] < 0)
-        return -EINVAL;
     if (!thread)
         return -ESRCH;
     for (unsigned cpu = 0; cpu < processors_count(state); cpu++)

@@ -19,6 +19,8 @@
 #define NEVER        UINT64_MAX
 #define ITIMERS      3 /* at the start of the table */
 #define OVERRUN_MOST INT32_MAX
+/* However short the interval of a timer, the program is interrupted no more often. */
+#define LEAST_NS 100000ull
 
 /* As the kernel's struct sigevent, without its unused end. */
 struct signal_event {
@@ -77,6 +79,8 @@ static void rearm(struct linux_state *state)
         if (alarm->used && !alarm->of_cpu && alarm->due_ns < due)
             due = alarm->due_ns;
     }
+    if (due < state->alarms.last_ns + LEAST_NS)
+        due = state->alarms.last_ns + LEAST_NS;
     if (due != state->alarms.next_ns)
         vm_alarm(state->vm, due);
     state->alarms.next_ns = due;
@@ -109,11 +113,13 @@ static void send(struct linux_state *state, unsigned id, uint64_t times)
 static void expire(struct linux_state *state, unsigned id, uint64_t now)
 {
     struct alarm *alarm = &state->alarms.table[id];
-    uint64_t times = 1;
+    uint64_t times = 1, later;
 
     if (alarm->interval_ns)
         times += (now - alarm->due_ns) / alarm->interval_ns;
-    alarm->due_ns = alarm->interval_ns ? alarm->due_ns + times * alarm->interval_ns : NEVER;
+    if (!alarm->interval_ns || __builtin_mul_overflow(times, alarm->interval_ns, &later) ||
+        __builtin_add_overflow(alarm->due_ns, later, &alarm->due_ns))
+        alarm->due_ns = NEVER;
     send(state, id, times);
 }
 
@@ -136,8 +142,10 @@ void alarms_look(struct linux_state *state)
 {
     if (!state->alarms.next_ns || state->alarms.next_ns == NEVER)
         return;
-    if (clock_now() >= state->alarms.next_ns)
-        expire_all(state, false);
+    if (clock_now() < state->alarms.next_ns)
+        return;
+    state->alarms.last_ns = clock_now();
+    expire_all(state, false);
 }
 
 void alarms_look_cpu(struct linux_state *state)

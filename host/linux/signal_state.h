@@ -100,7 +100,8 @@ struct alarm {
 
 struct alarms {
     struct alarm table[ALARMS_MAX]; /* those of setitimer first */
-    uint64_t next_ns; /* when the first that counts real time is due; 0 or UINT64_MAX */
+    uint64_t next_ns; /* when to look for one that counts real time; 0 or UINT64_MAX: never */
+    uint64_t last_ns; /* when one was due last */
 };
 
 static inline uint64_t signal_bit(int signo)

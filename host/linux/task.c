@@ -473,12 +473,13 @@ int64_t sys_set_robust_list(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_get_robust_list(struct linux_state *state, const uint64_t arg[6])
 {
     const uint64_t bytes = ROBUST_LIST_BYTES;
-    int result = check_self(state, arg[0]);
+    const struct linux_thread *thread =
+        (int32_t)arg[0] ? thread_find(state, (int32_t)arg[0]) : state->thread;
 
-    if (result)
-        return result;
+    if (!thread)
+        return -ESRCH;
     if (guest_put(state, arg[2], &bytes, sizeof(bytes)) ||
-        guest_put(state, arg[1], &state->thread->task.robust_list, sizeof(uint64_t)))
+        guest_put(state, arg[1], &thread->task.robust_list, sizeof(uint64_t)))
         return -EFAULT;
     return 0;
 }

@@ -141,7 +141,7 @@ static bool change_for_all(struct ferry_vm *vm)
     return all;
 }
 
-void identity_change(struct ferry_vm *vm, struct image *image)
+void identity_change(struct ferry_vm *vm, struct image *image, uint32_t generation)
 {
     struct endpoint *endpoint = vm->endpoint;
     struct image *old = vm->image;
@@ -149,7 +149,7 @@ void identity_change(struct ferry_vm *vm, struct image *image)
     images_hold(&vm->engine->images, image);
     lock_take(lock_of(vm));
     vm->image = endpoint->image = image;
-    endpoint->generation = ++vm->engine->exchange.generation;
+    endpoint->generation = generation;
     endpoint->control->info.generation = endpoint->generation;
     while (!change_for_all(vm)) {
         lock_drop(lock_of(vm));

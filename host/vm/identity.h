@@ -35,6 +35,6 @@ bool identity_show(struct ferry_vm *vm, struct guest_addr addr);
  * generation, by which its messages are told from those of the program before, all of which were
  * sent. The tables of its peers show the new one; if a guest has looked at its table, that takes
  * reading the whole file. */
-void identity_change(struct ferry_vm *vm, struct image *image);
+void identity_change(struct ferry_vm *vm, struct image *image, uint32_t generation);
 
 #endif

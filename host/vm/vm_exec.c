@@ -88,6 +88,7 @@ static int send_written(struct ferry_vm *vm)
 
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
+    uint32_t generation = 0;
     struct program next;
     int result = vm_open_program(vm, exec->name, exec->source, exec->argv, vm->space.limit_bytes,
                                  &next, NULL);
@@ -95,6 +96,8 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     if (result)
         return result;
     result = prepare(vm, exec, &next);
+    if (!result)
+        result = exchange_generation(&vm->engine->exchange, &generation);
     if (!result)
         result = vm_end_others(vm, cpu);
     if (!result)
@@ -107,7 +110,7 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     }
     program_close(&vm->program);
     vm->program = next;
-    identity_change(vm, next.image);
+    identity_change(vm, next.image, generation);
     vm->stack_bytes = exec->stack_bytes;
     linux_begin(vm->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;

@@ -465,6 +465,21 @@ static void a_loan_passed_on_outlives_its_owner_and_its_borrower(void **state)
     core_assert_books(engine, 516, 0, 0);
 }
 
+/* A generation that came back would stand for two programs. */
+static void generations_end(void **state)
+{
+    struct endpoint *endpoint = NULL;
+    uint32_t generation = 0;
+
+    (void)state;
+    engine->exchange.generation = UINT32_MAX - 1;
+    assert_int_equal(exchange_generation(&engine->exchange, &generation), 0);
+    assert_int_equal(generation, UINT32_MAX);
+    assert_int_equal(exchange_generation(&engine->exchange, &generation), -EAGAIN);
+    assert_int_equal(exchange_endpoint_new(&engine->exchange, vm_a, &endpoint), -EAGAIN);
+    assert_null(endpoint);
+}
+
 /* A new VM with the index of a dead one does not get the loans of that one. */
 static void a_place_taken_again_inherits_nothing(void **state)
 {
@@ -644,6 +659,7 @@ int main(void)
         CASE(shutdown_hangs_up),
         CASE(what_the_dead_lent_goes_to_the_pool),
         CASE(a_loan_passed_on_outlives_its_owner_and_its_borrower),
+        CASE(generations_end),
         CASE(a_place_taken_again_inherits_nothing),
         CASE(who_is_inside_is_waited_for),
         CASE(the_end_wakes_who_waits_for_room),

@@ -447,6 +447,30 @@ static void test_suspend_lets_a_signal_through(void **state)
     assert_int_equal(vm->sleeps, 0);
 }
 
+/* One that is due again at once interrupts the program no more often than others; one with an interval
+ * that has no end is due once. */
+static void test_intervals(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct itimerspec *spec = guest(vm, SCRATCH), *now = guest(vm, SCRATCH + 64);
+    uint64_t before;
+
+    set_blocked(vm, UINT64_MAX);
+    assert_int_equal(CALL(vm, timer_create, CLOCK_MONOTONIC, 0, SCRATCH), 0);
+    *spec = (struct itimerspec){.it_value.tv_nsec = 1, .it_interval.tv_nsec = 1};
+    assert_int_equal(CALL(vm, timer_settime, 0, 0, SCRATCH, 0), 0);
+    before = clock_now();
+    assert_int_equal(CALL(vm, timer_gettime, 0, SCRATCH + 64), 0);
+    assert_true(vm->alarm_ns >= before + 100000);
+    *spec = (struct itimerspec){.it_value.tv_nsec = 1, .it_interval.tv_sec = INT64_MAX};
+    assert_int_equal(CALL(vm, timer_settime, 0, 0, SCRATCH, 0), 0);
+    while (clock_now() < vm->alarm_ns)
+        ;
+    assert_int_equal(CALL(vm, timer_gettime, 0, SCRATCH + 64), 0);
+    assert_int_equal(now->it_value.tv_sec | now->it_value.tv_nsec, 0);
+    assert_true(vm->alarm_ns == UINT64_MAX);
+}
+
 /* Only the moment of the next one is asked for; when it comes is the VM's business. */
 static void test_timers(void **state)
 {
@@ -521,6 +545,16 @@ static void test_what_a_program_asks(void **state)
     assert_int_equal(CALL(vm, sched_setaffinity, 0, 8, SCRATCH), -EINVAL);
     assert_int_equal(CALL(vm, sched_setaffinity, 77, 8, SCRATCH), -ESRCH);
     assert_int_equal(CALL(vm, sched_getaffinity, 0, 4, SCRATCH), -EINVAL);
+    words[0] = 1;
+    assert_int_equal(CALL(vm, sched_setaffinity, (uint64_t)-1, 8, SCRATCH), -ESRCH);
+    assert_int_equal(CALL(vm, sched_getaffinity, (uint64_t)-1, 8, SCRATCH), -ESRCH);
+    assert_int_equal(CALL(vm, set_robust_list, NOWHERE, 24), 0);
+    assert_int_equal(
+        other_call(vm, SYS_get_robust_list,
+                   (const uint64_t[6]){(uint64_t)CALL(vm, getpid), SCRATCH, SCRATCH + 8}),
+        0);
+    assert_int_equal(words[0], NOWHERE);
+    assert_int_equal(CALL(vm, get_robust_list, (uint64_t)-1, SCRATCH, SCRATCH + 8), -ESRCH);
     assert_int_equal(CALL(vm, gettid), CALL(vm, getpid));
     assert_int_equal(CALL(vm, wait4, (uint64_t)-1, 0, 0, 0), -ECHILD);
     assert_int_equal(CALL(vm, waitid, 0, 0, SCRATCH, 4), -ECHILD);
@@ -593,6 +627,7 @@ int main(void)
         TEST(test_wait_for_a_signal),
         TEST(test_masks_of_waits),
         TEST(test_suspend_lets_a_signal_through),
+        TEST(test_intervals),
         TEST(test_timers),
         TEST(test_exit),
         TEST(test_what_a_program_asks),
