@@ -31,6 +31,7 @@ struct vcpu {
     atomic_bool in_guest;               /* it is in KVM_RUN, or about to be */
     uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
     bool calls_again;                   /* a signal interrupted a call of the guest library */
+    bool finishes;                      /* it does not leave its wait half done for an execve */
     atomic_uint wakes;                  /* counts up to end a sleep of its thread: a futex */
     struct vcpu *roused[VCPU_ROUSED];   /* whose sleep this thread ends when it gives way */
     unsigned roused_count;

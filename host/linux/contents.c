@@ -13,6 +13,23 @@
 /* A long write is made in parts of this size, and the VM may be stopped between two. */
 #define WRITE_PART (16u << 20)
 
+/* While a helper makes the call others are served, so the room that it may use is no one else's. Most
+ * calls grow a file by their bytes at most; one that wants more, past its end, is made again with all
+ * the room that there is. Only the end of the program leaves a call behind, so all comes back. */
+static int64_t change_by_helper(struct linux_state *state, const struct open_file *file,
+                                struct host_call *call)
+{
+    const uint64_t most[] = {call->op == HOST_TRUNCATE ? 0 : call->bytes, UINT64_MAX};
+    int64_t result = -EDQUOT;
+
+    for (int i = 0; i < 2 && result == -EDQUOT; i++) {
+        call->room.bytes = writable_reserve(state, file->writable, most[i]);
+        result = host_file_call(state, false, call);
+        writable_unreserve(state, file->writable, call->room.bytes);
+    }
+    return result;
+}
+
 /* Makes a call that may let the file grow, and counts what it did. */
 static int64_t change(struct linux_state *state, const struct open_file *file,
                       struct host_call *call)
@@ -25,7 +42,8 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
         return host_file_call(state, file->local, call);
     }
     call->room = writable_room(state, file->writable);
-    result = host_file_call(state, file->local, call);
+    result = file->local || call->room.pages ? host_file_call(state, file->local, call)
+                                             : change_by_helper(state, file, call);
     writable_changed(state, file->writable, call);
     /* Once some was written the next call finds out why it was no more, as on Linux. */
     if (result == -EFBIG && call->room.length < INT64_MAX && !state->thread->call->wrote)

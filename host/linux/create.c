@@ -46,7 +46,6 @@ static int64_t wrap(struct linux_state *state, const struct found *found, int fd
 static int64_t create(struct linux_state *state, const struct found *found, const char *name,
                       uint64_t flags, uint64_t mode, struct open_file **out)
 {
-    struct writable *writable = found->mount->writable;
     struct host_call call = {
         .op = name ? HOST_CREATE : HOST_NAMELESS,
         .fd = found->fd,
@@ -54,13 +53,10 @@ static int64_t create(struct linux_state *state, const struct found *found, cons
         .number = (int)(flags & HOST_FLAGS),
         .mode = (uint32_t)mode & 0777 & ~state->umask,
     };
-    int64_t result = writable_has_file(state, writable);
+    int64_t result = writable_make(state, found->mount->writable, found->local, &call);
 
-    if (!result)
-        result = host_file_call(state, found->local, &call);
     if (result < 0)
-        return writable_error(state, writable, result);
-    writable_made(state, writable, &call.stat);
+        return result;
     return wrap(state, found, (int)result, &call.stat, flags, out);
 }
 

@@ -25,6 +25,8 @@
 
 /* The most bytes that one call of a helper reads. */
 #define HELPER_BYTES (1u << 20)
+/* The most helpers that work for one VM at a time; further calls wait. */
+#define HELPERS_MAX 16
 
 /* These are newer than the headers of Debian 12, or are in no header. */
 #define EXFAT_MAGIC    0x2011bab0
@@ -459,21 +461,47 @@ static void take_result(struct host_call *call, const struct helper *helper)
         memcpy(call->to, helper->call.to, (size_t)call->result);
 }
 
+static bool may_help(void *arg, uint64_t *again_ns)
+{
+    (void)again_ns;
+    return ((const struct linux_state *)arg)->helpers < HELPERS_MAX;
+}
+
+/* Begins the call, once there may be one more helper. */
+static int helper_start(struct linux_state *state, struct helper *helper)
+{
+    int result = vm_wait(state->vm, may_help, state, UINT64_MAX);
+    pthread_t thread;
+
+    if (result || vm_stopping(state->vm))
+        return -EINTR;
+    if (thread_start(&thread, NULL, helper_thread, helper) < 0)
+        return -ENOMEM;
+    pthread_detach(thread);
+    return 0;
+}
+
+/* The call is not abandoned for an execve of another thread: what it does is still charged, and what
+ * it takes is still bounded. Only the end of the program, or of the VM, leaves it behind. */
 static int64_t call_by_helper(struct linux_state *state, struct host_call *call)
 {
     struct helper *helper = helper_new(state->vm, call);
-    pthread_t thread;
+    int result;
 
     if (!helper)
         return -ENOMEM;
-    if (thread_start(&thread, NULL, helper_thread, helper) < 0) {
-        helper_free(helper);
-        return -ENOMEM;
-    }
-    pthread_detach(thread);
     state->thread->signals.patient = true; /* as Linux waits for a disk */
+    result = helper_start(state, helper);
+    if (result) {
+        state->thread->signals.patient = false;
+        helper_free(helper);
+        return result;
+    }
+    state->helpers++;
     vm_await(state->vm, &helper->done);
     state->thread->signals.patient = false;
+    if (state->helpers-- == HELPERS_MAX)
+        vm_wake(state->vm); /* who waits for a helper */
     lock_take(&helper->lock);
     helper->abandoned = !atomic_load(&helper->done);
     bool abandoned = helper->abandoned;

@@ -149,9 +149,6 @@ static int64_t choose_allowed(struct linux_state *state, const uint64_t arg[6], 
     return addr < 0 || limits_allow(state, (uint64_t)addr, bytes, prot) ? addr : -ENOMEM;
 }
 
-/* A long copy is made in parts of this size, and the VM may be stopped between two. */
-#define READ_PART (64ull << 20)
-
 /* Reads the file from `offset` on into the memfd, which has room for `bytes`; *got: how much. */
 static int read_file(struct linux_state *state, const struct open_file *file, int copy,
                      uint64_t bytes, uint64_t offset, uint64_t *got)
@@ -166,11 +163,26 @@ static int read_file(struct linux_state *state, const struct open_file *file, in
 
         part = vm_stopping(state->vm)
                    ? -EINTR
-                   : file_read(state, file, to + *got, left < READ_PART ? left : READ_PART,
-                               (off_t)(offset + *got));
+                   : file_read(state, file, to + *got, left, (off_t)(offset + *got));
     }
     munmap(to, bytes);
     return part < 0 ? (int)part : 0;
+}
+
+/* While it is read others are served, who may have files copied too: it is charged until the caller
+ * has it, who charges what becomes of it. */
+static int read_charged(struct linux_state *state, const struct open_file *file, int copy,
+                        uint64_t bytes, uint64_t offset, uint64_t *got)
+{
+    struct space *space = vm_space(state->vm);
+    int result = space_charge(space, bytes);
+
+    if (result)
+        return result;
+    result =
+        ftruncate(copy, (off_t)bytes) ? -ENOMEM : read_file(state, file, copy, bytes, offset, got);
+    space_recharge(space, bytes, 0);
+    return result;
 }
 
 int file_copy(struct linux_state *state, const struct open_file *file, uint64_t bytes,
@@ -188,8 +200,7 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
         bytes = (uint64_t)stat.st_size - offset;
     *got = 0;
     if (!result && bytes)
-        result = ftruncate(copy, (off_t)bytes) ? -ENOMEM
-                                               : read_file(state, file, copy, bytes, offset, got);
+        result = read_charged(state, file, copy, bytes, offset, got);
     /* Somebody may have cut the file short meanwhile: then it ends there. */
     if (!result && *got < bytes && ftruncate(copy, (off_t)*got))
         result = -ENOMEM;

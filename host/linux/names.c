@@ -103,16 +103,13 @@ static int spot_new(struct linux_state *state, uint64_t dirfd, uint64_t addr, un
 /* Makes what the call says under the new name, and counts it. */
 static int64_t make(struct linux_state *state, struct spot *spot, struct host_call *call)
 {
-    struct writable *writable = spot->in.mount->writable;
     int64_t result;
 
     call->fd = spot->in.fd;
     call->path = spot->name;
-    result = host_file_call(state, spot->in.local, call);
+    result = writable_make(state, spot->in.mount->writable, spot->in.local, call);
     found_drop(&spot->in);
-    if (result >= 0)
-        writable_made(state, writable, &call->stat);
-    return writable_error(state, writable, result);
+    return result;
 }
 
 /* ---- directories and files ----------------------------------------------- */

@@ -240,6 +240,7 @@ struct linux_state {
     struct writable *memfds;     /* what counts the contents of all of them; or NULL */
     struct epoll *epolls;        /* all of them */
     unsigned epoll_items;        /* in all of them */
+    unsigned helpers;            /* processes that make a call for it now: host_file.c */
     struct host_watch *watch;    /* watch.c; or NULL */
     struct open_file *terminal;  /* that /dev/tty means, with a reference; or NULL */
     char *terminal_name;         /* its own; or NULL */

@@ -131,7 +131,7 @@ void vm_pause(struct ferry_vm *vm, int signo);
 bool vm_stopping(struct ferry_vm *vm);
 
 /* Waits until *done, which another thread sets and then calls vm_wake; -EINTR when the VM is told
- * to stop first. */
+ * to stop first, or the program ends. An execve of another thread waits for it. */
 int vm_await(struct ferry_vm *vm, const atomic_bool *done);
 void vm_wake(struct ferry_vm *vm);
 

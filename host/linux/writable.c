@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "linux/state.h"
 
 /* What a file costs beside its contents: its inode and name. */
@@ -197,6 +198,39 @@ static void give_back(struct linux_state *state, struct writable *writable, cons
     set_used(state, writable, writable->used_bytes - bytes);
     if (!entry->bytes)
         close_gap(writable, entry);
+}
+
+/* ---- calls that take a while --------------------------------------------- */
+
+/* In a file system of our own the kernel counts, whoever else writes. */
+uint64_t writable_reserve(struct linux_state *state, struct writable *writable, uint64_t bytes)
+{
+    uint64_t room = writable_room(state, writable).bytes;
+    uint64_t taken = writable->kernel >= 0 ? 0 : min_u64(bytes, room);
+
+    set_used(state, writable, writable->used_bytes + taken);
+    return taken;
+}
+
+void writable_unreserve(struct linux_state *state, struct writable *writable, uint64_t bytes)
+{
+    set_used(state, writable, writable->used_bytes - bytes);
+}
+
+int64_t writable_make(struct linux_state *state, struct writable *writable, bool local,
+                      struct host_call *call)
+{
+    int64_t result = writable_has_file(state, writable);
+    uint64_t taken;
+
+    if (result)
+        return result;
+    taken = writable_reserve(state, writable, local ? 0 : FILE_BYTES);
+    result = host_file_call(state, local, call);
+    writable_unreserve(state, writable, taken);
+    if (result >= 0)
+        writable_made(state, writable, &call->stat);
+    return writable_error(state, writable, result);
 }
 
 /* ---- what happened ------------------------------------------------------- */

@@ -28,7 +28,7 @@ struct writable {
     bool memory;  /* counts as the program's memory */
     int kernel;   /* a file system of its own, of which the kernel counts the pages; or -1 */
     int lifeline; /* while it is open, somebody keeps the directory; or -1 */
-    uint64_t limit_bytes, used_bytes;
+    uint64_t limit_bytes, used_bytes; /* used: with what is reserved */
     struct charge *charges; /* a hash table by inode; the number of entries is a power of 2 */
     size_t charge_count, charge_room;
 };
@@ -41,6 +41,13 @@ void writable_destroy(struct linux_state *state, struct writable *writable);
 uint32_t writable_umask(void);
 /* How much a file there may grow. */
 struct host_room writable_room(struct linux_state *state, const struct writable *writable);
+/* Takes so much of that room, or all that there is, for a call during which others are served: what
+ * was taken, to be given back when the call is done, before it is counted. */
+uint64_t writable_reserve(struct linux_state *state, struct writable *writable, uint64_t bytes);
+void writable_unreserve(struct linux_state *state, struct writable *writable, uint64_t bytes);
+/* Makes a call that makes a file there, and counts the file. -EDQUOT, -ENOSPC: there may be none. */
+int64_t writable_make(struct linux_state *state, struct writable *writable, bool local,
+                      struct host_call *call);
 /* -EDQUOT or -ENOSPC: there may be no further file. */
 int writable_has_file(struct linux_state *state, const struct writable *writable);
 /* A file was made. */

@@ -48,14 +48,19 @@ bool vm_stopping(struct ferry_vm *vm)
 
 int vm_await(struct ferry_vm *vm, const atomic_bool *done)
 {
+    struct vcpu *served = vm->served; /* NULL: the VM is being made */
     int result = 0;
 
+    if (served)
+        served->finishes = true;
     while (result == 0 && !atomic_load(done)) {
         uint32_t seen = endpoint_prepare(vm->endpoint);
         if (!atomic_load(done))
             result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
         endpoint_finish(vm->endpoint);
     }
+    if (served)
+        served->finishes = false;
     return result;
 }
 

@@ -35,6 +35,7 @@ class HungFiles:
     def __init__(self, target, hangs_at, content=CONTENT):
         self.target, self.hangs_at, self.content = target, hangs_at, content
         self.asked = threading.Event()  # that call has come
+        self.waiting = 0  # so often
         self.device = os.open("/dev/fuse", os.O_RDWR)
         mount("test", target, "fuse", f"fd={self.device},rootmode=40000,user_id=0,group_id=0")
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -55,6 +56,7 @@ class HungFiles:
                 request = os.read(self.device, 1 << 17)
                 _, call, unique, node = struct.unpack_from("<IIQQ", request)
                 if call == self.hangs_at:
+                    self.waiting += 1
                     self.asked.set()
                 elif call not in (FORGET, INTERRUPT):
                     self.answer(unique, *self.reply(call, node))

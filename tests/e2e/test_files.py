@@ -54,6 +54,17 @@ class FilesThatNeverAnswer(FerryTest):
                         process.send_signal(signo)
                         self.assertEqual(process.wait(PATIENCE), -signo)
 
+    @AS_ROOT
+    def test_an_execve_leaves_no_call_behind(self):
+        with tempfile.TemporaryDirectory() as where, HungFiles(where, OPEN) as files:
+            result = ferry(
+                "run", f"--ro={where}", "--timeout=2", "--",
+                guest("threads"), "opens", f"{where}/file",
+            )  # fmt: skip
+            self.assert_ends(result, 124, "time limit")
+            self.assertGreater(files.waiting, 1)
+            self.assertLessEqual(files.waiting, 16)
+
 
 class FilesOfTheKernel(FerryTest):
     @AS_ROOT

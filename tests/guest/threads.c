@@ -381,6 +381,30 @@ static void *execute(void *program)
     fail("execv: %s", strerror(errno));
 }
 
+#define OPENERS 24
+
+static void *open_it(void *path)
+{
+    pthread_barrier_wait(&barrier);
+    open(path, O_RDONLY);
+    return path;
+}
+
+/* Many threads open a file that may never answer, and then the program begins anew. */
+static void open_and_execute(char *path)
+{
+    char *const args[] = {(char *)"threads", (char *)"opens", path, NULL};
+
+    pthread_barrier_init(&barrier, NULL, OPENERS + 1);
+    for (int i = 0; i < OPENERS; i++)
+        start(open_it, path);
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 100; i++)
+        sched_yield();
+    execv("/proc/self/exe", args);
+    fail("execv: %s", strerror(errno));
+}
+
 static void alone(void)
 {
     if (getpid() != gettid())
@@ -683,6 +707,8 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "exec") == 0) {
         occupy();
         pthread_join(start(execute, (void *)"/proc/self/exe"), NULL);
+    } else if (strcmp(what, "opens") == 0 && argc > 2) {
+        open_and_execute(argv[2]);
     } else if (strcmp(what, "alone") == 0) {
         alone();
     } else if (strcmp(what, "churn") == 0) {

@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "linux/state.h"
+
 #define AREA       0x200000000ull
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 #define ANONYMOUS  (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -276,6 +278,35 @@ static void test_madvise(void **state)
     assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_HWPOISON), -EINVAL);
 }
 
+static int64_t mapped_meanwhile;
+static int calls_meanwhile;
+
+/* In the midst of the read, after the file was asked how long it is. */
+static void map_too(struct ferry_vm *vm)
+{
+    if (++calls_meanwhile < 10)
+        vm->meanwhile = map_too;
+    else
+        mapped_meanwhile = other_call(
+            vm, SYS_mmap, (const uint64_t[6]){0, 16 * MIB, PROT_READ, MAP_PRIVATE, 3, 0});
+}
+
+/* Two copies of files that are made at a time count both. */
+static void test_copies_at_once(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, memfd_create, guest_string(vm, SCRATCH, ""), 0), 3);
+    assert_int_equal(CALL(vm, ftruncate, 3, 16 * MIB), 0);
+    vm->space.limit_bytes = vm->space.used_bytes + 24 * MIB;
+    vm->linux_state->descriptors[3].file->local = false;
+    calls_meanwhile = 0;
+    vm->meanwhile = map_too;
+    assert_true(CALL(vm, mmap, 0, 16 * MIB, PROT_READ, MAP_PRIVATE, 3, 0) > 0);
+    assert_null(vm->meanwhile);
+    assert_int_equal(mapped_meanwhile, -ENOMEM);
+}
+
 static void stop_now(struct ferry_vm *vm)
 {
     vm->stop = true;
@@ -320,6 +351,7 @@ int main(void)
         TEST(test_munmap_and_mprotect),
         TEST(test_mremap),
         TEST(test_madvise),
+        TEST(test_copies_at_once),
         TEST(test_a_stop_ends_long_calls),
     };
 

@@ -434,6 +434,44 @@ static int64_t fill(struct tree *tree, uint64_t fd, uint64_t bytes)
     return done;
 }
 
+#define TOGETHER (50 * PAGE)
+
+static int64_t written_meanwhile;
+
+static void write_too(struct ferry_vm *vm)
+{
+    written_meanwhile = other_call(vm, SYS_write, (const uint64_t[6]){4, BUFFER, TOGETHER});
+    assert_int_equal(other_call(vm, SYS_ftruncate, (const uint64_t[6]){5, TOGETHER}), -EDQUOT);
+}
+
+/* While the file system has one call, others have the rest of the room and no more. */
+static void test_limit_of_calls_at_once(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    int64_t put;
+
+    for (uint64_t fd = 3; fd < 6; fd++) {
+        char leaf[] = {'r', 'w', '/', (char)('0' + fd), '\0'};
+
+        assert_int_equal(open_name(tree, leaf, O_CREAT | O_WRONLY), fd);
+    }
+    assert_int_equal(CALL(vm, ftruncate, 3, LIMIT - 3 * PAGE - 60 * PAGE), 0);
+    assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_END), LIMIT - 63 * PAGE);
+    for (int fd = 3; fd < 6; fd++)
+        vm->linux_state->descriptors[fd].file->local = false;
+    vm->meanwhile = write_too;
+    put = CALL(vm, write, 3, BUFFER, TOGETHER);
+    assert_null(vm->meanwhile);
+    assert_int_equal(put, TOGETHER);
+    assert_int_equal(written_meanwhile, 10 * PAGE);
+    /* Past the end of a file it may grow by more than it writes. */
+    assert_int_equal(CALL(vm, ftruncate, 3, 0), 0);
+    assert_int_equal(CALL(vm, pwrite64, 5, BUFFER, PAGE, TOGETHER), PAGE);
+    assert_int_equal(CALL(vm, ftruncate, 5, 2 * TOGETHER), 0);
+    assert_int_equal(CALL(vm, ftruncate, 5, LIMIT), -EDQUOT);
+}
+
 static void test_limit(void **state)
 {
     struct tree *tree = *state;
@@ -808,6 +846,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_links_stay_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_files_are_left_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_calls_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
