@@ -4,12 +4,15 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
 
 int endpoint_init(struct endpoint *endpoint)
 {
     lock_init(&endpoint->lock, LOCK_LEAF);
+    endpoint->waker = -1;
     return clock_cond_init(&endpoint->changed);
 }
 
@@ -31,6 +34,8 @@ void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16
 
 void endpoint_fini(struct endpoint *endpoint)
 {
+    if (endpoint->waker >= 0)
+        close(endpoint->waker);
     pthread_cond_destroy(&endpoint->changed);
     lock_fini(&endpoint->lock);
 }
@@ -56,6 +61,17 @@ void endpoint_wake(struct endpoint *endpoint)
 {
     atomic_fetch_add(&endpoint->events, 1);
     /* Only the first thread that has something new for a sleeper makes the system call. */
-    if (atomic_load(&endpoint->asleep) && atomic_exchange(&endpoint->asleep, false))
+    if (!atomic_load(&endpoint->asleep) || !atomic_exchange(&endpoint->asleep, false))
+        return;
+    if (atomic_load(&endpoint->polls))
+        eventfd_write(endpoint->waker, 1);
+    else
         clock_futex_wake(&endpoint->events);
+}
+
+bool endpoint_can_poll(struct endpoint *endpoint)
+{
+    if (endpoint->waker < 0)
+        endpoint->waker = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return endpoint->waker >= 0;
 }

@@ -98,6 +98,8 @@ struct endpoint {
     pthread_cond_t changed; /* users, releases_in_progress */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
     atomic_bool asleep;     /* a thread waits on it */
+    int waker;              /* an eventfd; -1: none was needed yet */
+    atomic_bool polls;      /* the thread that waits polls, the waker among others */
 
     /* All from here to `queue` is zero when an endpoint begins. */
     struct exchange *exchange;
@@ -239,5 +241,8 @@ static inline void held_set_state(struct endpoint *endpoint, uint32_t token, enu
 /* Tells a waiting thread that there may be something new. Any lock may be held; makes one system
  * call at most, and only if a thread sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
+/* Whether the only thread that ever waits on it may poll meanwhile: it has a waker, from now on.
+ * That belongs to this memory, as a wake may come late. On that thread. */
+bool endpoint_can_poll(struct endpoint *endpoint);
 
 #endif

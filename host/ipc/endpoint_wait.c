@@ -3,6 +3,8 @@
 #include "ipc/endpoint_wait.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 #include "ipc/link.h"
 #include "ipc/room.h"
@@ -63,17 +65,50 @@ static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
 
-int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+/* As block: `polls` comes before `asleep`, so that who sees that one sees this one as well. What a
+ * late wake writes is read by a later wait, which looks once too often. */
+static int block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                    struct pollfd *entries, unsigned count)
+{
+    eventfd_t unused;
+    int result = 0;
+
+    entries[0] = (struct pollfd){.fd = endpoint->waker, .events = POLLIN};
+    atomic_store(&endpoint->polls, true);
+    atomic_store(&endpoint->asleep, true);
+    if (!endpoint->stopping && atomic_load(&endpoint->events) == seen)
+        result = clock_poll(entries, count, deadline_ns);
+    atomic_store(&endpoint->asleep, false);
+    atomic_store(&endpoint->polls, false);
+    if (entries[0].revents)
+        eventfd_read(endpoint->waker, &unused);
+    return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
+}
+
+static int wait_once(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                     struct pollfd *entries, unsigned count)
+{
+    return count ? block_on(endpoint, seen, deadline_ns, entries, count)
+                 : block(endpoint, seen, deadline_ns);
+}
+
+int endpoint_block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                      struct pollfd *entries, unsigned count)
 {
     const struct endpoint_waits *waits = endpoint->waits;
     void *who = NULL;
 
     if (!waits)
-        return block(endpoint, seen, deadline_ns);
+        return wait_once(endpoint, seen, deadline_ns, entries, count);
     if (!waits->begin(endpoint->vm, &who))
         return -EINTR;
-    int result = block(endpoint, seen, deadline_ns);
+    int result = wait_once(endpoint, seen, deadline_ns, entries, count);
     return waits->end(endpoint->vm, who) ? result : -EINTR;
+}
+
+int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+{
+    return endpoint_block_on(endpoint, seen, deadline_ns, NULL, 0);
 }
 
 bool endpoint_keeps(const struct endpoint *endpoint, const void *at, uint64_t bytes, bool write)

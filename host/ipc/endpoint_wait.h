@@ -5,6 +5,8 @@
 
 #include "ipc/endpoint.h"
 
+struct pollfd;
+
 /* How to wait: seen = prepare(); if the condition holds, call finish() and go
  * on, else block(seen), call finish() and check again. prepare() also makes senders that gather
  * plain output for this endpoint send it. */
@@ -14,6 +16,10 @@ void endpoint_finish(struct endpoint *endpoint);
 void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+/* The same until something holds for one of the descriptors: entries[0] is room for the waker, others
+ * follow. After endpoint_can_poll. */
+int endpoint_block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                      struct pollfd *entries, unsigned count);
 /* After a wait, during which other threads of the program may have been served: whether memory of
  * the program may still be read, or written. */
 bool endpoint_keeps(const struct endpoint *endpoint, const void *at, uint64_t bytes, bool write);

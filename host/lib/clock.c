@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,15 @@ int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline)
                 deadline == CLOCK_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
         return 0;
     return errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+int clock_poll(struct pollfd *entries, unsigned count, uint64_t deadline)
+{
+    uint64_t now = deadline == CLOCK_NEVER ? 0 : clock_now();
+    struct timespec left = to_timespec(deadline > now ? deadline - now : 0);
+
+    return ppoll(entries, count, deadline == CLOCK_NEVER ? NULL : &left, NULL) == 0 ? -ETIMEDOUT
+                                                                                    : 0;
 }
 
 void clock_futex_wake(atomic_uint *word)

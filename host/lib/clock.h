@@ -9,6 +9,8 @@
 
 #define CLOCK_NEVER UINT64_MAX
 
+struct pollfd;
+
 uint64_t clock_now(void);
 
 /* The moment that is timeout_ns away; CLOCK_NEVER if that is beyond counting. */
@@ -19,6 +21,9 @@ uint64_t clock_deadline(uint64_t timeout_ns);
 int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline);
 /* Wakes all that sleep on it. */
 void clock_futex_wake(atomic_uint *word);
+
+/* As poll(2), until `deadline`: 0, or -ETIMEDOUT. */
+int clock_poll(struct pollfd *entries, unsigned count, uint64_t deadline);
 
 /* A condition whose timed waits use this clock. */
 int clock_cond_init(pthread_cond_t *cond);

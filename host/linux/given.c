@@ -58,7 +58,8 @@ static int duplicate(int fd)
 static int open_stream(int fd, const struct stat *stat, struct open_file *like)
 {
     like->kind = FILE_GIVEN;
-    like->may_block = !S_ISSOCK(stat->st_mode);
+    like->socket = S_ISSOCK(stat->st_mode);
+    like->may_block = !like->socket;
     like->fd = -1;
     if (S_ISFIFO(stat->st_mode) || S_ISCHR(stat->st_mode))
         like->fd = open_anew(fd, like->status & O_ACCMODE);
@@ -289,10 +290,10 @@ static bool is_ready(const struct open_file *file, short events)
 static ssize_t read_now(const struct open_file *file, void *to, size_t bytes)
 {
     struct iovec piece = {to, bytes};
-    ssize_t got = recv(file->fd, to, bytes, MSG_DONTWAIT);
+    ssize_t got;
 
-    if (got >= 0 || errno != ENOTSOCK)
-        return got;
+    if (file->socket)
+        return recv(file->fd, to, bytes, MSG_DONTWAIT);
     if (!file->may_block)
         return read(file->fd, to, bytes);
     got = preadv2(file->fd, &piece, 1, -1, RWF_NOWAIT);
@@ -304,10 +305,8 @@ static ssize_t read_now(const struct open_file *file, void *to, size_t bytes)
 
 static ssize_t write_now(const struct open_file *file, const void *from, size_t bytes)
 {
-    ssize_t put = send(file->fd, from, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-    if (put >= 0 || errno != ENOTSOCK)
-        return put;
+    if (file->socket)
+        return send(file->fd, from, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (!file->may_block)
         return write(file->fd, from, bytes);
     errno = EAGAIN;

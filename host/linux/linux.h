@@ -18,6 +18,7 @@ struct ferry_vm;
 struct image_source;
 struct linux_state;
 struct linux_thread;
+struct pollfd;
 struct vcpu;
 
 /* The number of a program and of its first thread. Not 1: one that finds itself to be init behaves
@@ -44,6 +45,13 @@ struct linux_config {
 
 /* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */
 #define LINUX_OWN_FILES 4
+
+/* The most descriptors of the host that a program has at a time. */
+#define LINUX_WATCHED_MAX 64
+
+/* The descriptors of the host that the program waits for and nobody watches, if its only thread may
+ * poll them: up to LINUX_WATCHED_MAX. They are forgotten: who waits on asks for them again. */
+unsigned linux_watched(struct linux_state *state, struct pollfd *entries);
 
 /* Before the program runs: its descriptor `fd`, 0 to 2, is that descriptor of the host, of which it
  * has a copy. 0 or a negative errno. */

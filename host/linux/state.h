@@ -24,8 +24,8 @@
 #define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
 
 #define DESCRIPTORS_MAX 1024 /* RLIMIT_NOFILE at the start */
-#define HOST_FILES_MAX  64   /* open files and directories that take a descriptor of the host's */
-#define CALLS_MAX       512  /* numbers from here on are no x86-64 system calls */
+#define HOST_FILES_MAX  LINUX_WATCHED_MAX
+#define CALLS_MAX       512 /* numbers from here on are no x86-64 system calls */
 
 /* The buffer size that stdio libraries use (st_blksize). It is large for input, since each call is
  * a VM exit and a read waits for the first byte only. For output it is that of a pipe: bytes in a
@@ -82,7 +82,7 @@ struct open_file {
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */
     bool given;                /* the embedder's: FILE_REGULAR or FILE_GIVEN */
     bool shares_position;      /* of a given FILE_REGULAR: the position is the descriptor's */
-    bool terminal;             /* of FILE_GIVEN */
+    bool terminal, socket;     /* of FILE_GIVEN */
     bool may_block;            /* of FILE_GIVEN: only a look by poll tells that a call does not */
     uint64_t stopped_ns;       /* of a terminal: when it last stopped the program */
     struct writable *writable; /* it is where the program may write; or NULL */

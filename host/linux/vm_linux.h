@@ -135,6 +135,9 @@ bool vm_stopping(struct ferry_vm *vm);
 int vm_await(struct ferry_vm *vm, const atomic_bool *done);
 void vm_wake(struct ferry_vm *vm);
 
+/* Whether vm_wait polls the descriptors of linux_watched: the program has one thread only. */
+bool vm_polls_itself(struct ferry_vm *vm);
+
 /* Whether what a wait is for has come. May set *again_ns, which is UINT64_MAX before, to the moment
  * at which to ask again though nobody woke the VM. */
 typedef bool (*vm_ready_fn)(void *arg, uint64_t *again_ns);

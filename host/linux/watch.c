@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the thread that waits for descriptors of the host in place of the threads of a VM. Those
- * wait for many things at once, all of which wake the VM; what a descriptor of the host has to say
- * becomes one of these. A VM that never waits for such a descriptor has no such thread.
+ * Owns what a program waits for of descriptors of the host. Its threads wait for many things at once,
+ * all of which wake the VM. The only thread of a program polls these descriptors itself, which is
+ * quicker by two switches of threads for each wait; for several threads, which serve each other's
+ * calls, one of ours does. A VM that never needs that thread has none.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -17,8 +18,9 @@
 
 struct host_watch {
     struct ferry_vm *vm;
+    bool runs; /* the thread, which is there from the first need on */
     pthread_t thread;
-    int changed; /* an eventfd: the thread is to look at `wanted` anew */
+    int changed; /* of the thread, an eventfd: it is to look at `wanted` anew */
     struct lock lock;
     /* Under the lock: each descriptor, until one of its events held. */
     struct pollfd wanted[HOST_FILES_MAX];
@@ -95,15 +97,32 @@ static struct host_watch *watch_new(struct ferry_vm *vm)
     if (!watch)
         return NULL;
     watch->vm = vm;
-    watch->changed = vm_file_take(vm) ? eventfd(0, EFD_CLOEXEC) : -1;
     lock_init(&watch->lock, LOCK_LEAF);
-    if (watch->changed >= 0 && thread_start(&watch->thread, NULL, watch_thread, watch) == 0)
-        return watch;
+    return watch;
+}
+
+static bool start_thread(struct host_watch *watch)
+{
+    if (watch->runs)
+        return true;
+    if (!vm_file_take(watch->vm))
+        return false;
+    watch->changed = eventfd(0, EFD_CLOEXEC);
+    watch->runs =
+        watch->changed >= 0 && thread_start(&watch->thread, NULL, watch_thread, watch) == 0;
+    if (watch->runs)
+        return true;
     if (watch->changed >= 0)
         close(watch->changed);
-    lock_fini(&watch->lock);
-    free(watch);
-    return NULL;
+    vm_file_give_back(watch->vm);
+    return false;
+}
+
+/* The thread may be in a poll of what is not wanted any more, or not of all that is. */
+static void tell_thread(struct host_watch *watch)
+{
+    if (watch->runs)
+        eventfd_write(watch->changed, 1);
 }
 
 bool watch_arm(struct linux_state *state, int fd, short events)
@@ -125,9 +144,30 @@ bool watch_arm(struct linux_state *state, int fd, short events)
         watch->wanted[watch->count++] = (struct pollfd){.fd = fd, .events = events};
     }
     lock_drop(&watch->lock);
-    if (is_new && fits)
-        eventfd_write(watch->changed, 1);
-    return fits;
+    if (!fits || vm_polls_itself(state->vm))
+        return fits;
+    if (!watch->runs)
+        return start_thread(watch);
+    if (is_new)
+        tell_thread(watch);
+    return true;
+}
+
+unsigned linux_watched(struct linux_state *state, struct pollfd *entries)
+{
+    struct host_watch *watch = state->watch;
+    unsigned count;
+
+    if (!watch || !vm_polls_itself(state->vm))
+        return 0;
+    lock_take(&watch->lock);
+    count = watch->count;
+    memcpy(entries, watch->wanted, count * sizeof(entries[0]));
+    watch->count = 0;
+    lock_drop(&watch->lock);
+    if (count)
+        tell_thread(watch);
+    return count;
 }
 
 void watch_drop(struct linux_state *state, int fd)
@@ -143,7 +183,18 @@ void watch_drop(struct linux_state *state, int fd)
         forget(watch, entry);
     lock_drop(&watch->lock);
     if (entry)
-        eventfd_write(watch->changed, 1);
+        tell_thread(watch);
+}
+
+static void end_thread(struct host_watch *watch)
+{
+    lock_take(&watch->lock);
+    watch->over = true;
+    lock_drop(&watch->lock);
+    tell_thread(watch);
+    pthread_join(watch->thread, NULL);
+    close(watch->changed);
+    vm_file_give_back(watch->vm);
 }
 
 void watch_fini(struct linux_state *state)
@@ -152,13 +203,8 @@ void watch_fini(struct linux_state *state)
 
     if (!watch)
         return;
-    lock_take(&watch->lock);
-    watch->over = true;
-    lock_drop(&watch->lock);
-    eventfd_write(watch->changed, 1);
-    pthread_join(watch->thread, NULL);
-    close(watch->changed);
-    vm_file_give_back(state->vm);
+    if (watch->runs)
+        end_thread(watch);
     lock_fini(&watch->lock);
     free(watch);
     state->watch = NULL;

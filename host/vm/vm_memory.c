@@ -177,8 +177,8 @@ bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool wr
 
 /* Mappings besides those of the program: system area, window, shared page, stack and endpoint. */
 #define OWN_MAPPINGS 8
-/* Descriptors: the VM, its virtual CPU and standard error. */
-#define OWN_FILES 3
+/* Descriptors: the VM, its virtual CPU, standard error, and the endpoint's waker. */
+#define OWN_FILES 4
 
 /* Mappings of each CPU but the first: what it shares with KVM, and its thread's stack. */
 #define CPU_MAPPINGS 3

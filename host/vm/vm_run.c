@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A VM that runs: its thread, waiting for it, stopping it; waits that the personality asks for. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "lib/error.h"
 #include "lib/sized.h"
 #include "lib/thread.h"
+#include "linux/linux.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
@@ -80,6 +82,22 @@ void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns)
     ticker_alarm(&vm->engine->ticker, &vm->runner, moment_ns);
 }
 
+bool vm_polls_itself(struct ferry_vm *vm)
+{
+    return vm->vcpu_count == 1 && endpoint_can_poll(vm->endpoint);
+}
+
+/* Blocks until there may be something new, also for descriptors of the host that the personality
+ * waits for. */
+static int block(struct ferry_vm *vm, uint32_t seen, uint64_t deadline)
+{
+    struct pollfd entries[1 + LINUX_WATCHED_MAX];
+    unsigned count = vm->served ? linux_watched(vm->personality, entries + 1) : 0;
+
+    return count ? endpoint_block_on(vm->endpoint, seen, deadline, entries, count + 1)
+                 : endpoint_block(vm->endpoint, seen, deadline);
+}
+
 int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
 {
     uint64_t deadline = clock_deadline(timeout_ns), again = UINT64_MAX;
@@ -91,7 +109,7 @@ int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_
         again = UINT64_MAX;
         is_ready = ready(arg, &again);
         if (!is_ready)
-            result = endpoint_block(vm->endpoint, seen, again < deadline ? again : deadline);
+            result = block(vm, seen, again < deadline ? again : deadline);
         endpoint_finish(vm->endpoint);
         if (result == -ETIMEDOUT && again < deadline)
             result = 0; /* only the moment to look again */

@@ -26,6 +26,22 @@ WAYS = {"process": [], "ferry": [FERRY, "run"]}
 SH = [BUSYBOX, "sh", "-c"]
 
 
+def states(pid):
+    """Of its threads."""
+    tasks = f"/proc/{pid}/task"
+    return [open(f"{tasks}/{task}/stat", encoding="ascii").read().rpartition(")")[2].split()[0]
+            for task in os.listdir(tasks)]  # fmt: skip
+
+
+def until_asleep(pid):
+    """How many threads it has, all of which sleep."""
+    until = time.monotonic() + SOON
+    while set(now := states(pid)) != {"S"}:
+        assert time.monotonic() < until, now
+        time.sleep(0.01)
+    return len(now)
+
+
 class Terminal:
     """A program at a terminal of its own: what it prints can be read, and keys be typed."""
 
@@ -384,6 +400,18 @@ class Files(FerryTest):
                 self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)
                 ours.shutdown(socket.SHUT_WR)
                 self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_the_only_thread_waits_itself(self):
+        """A wait for a descriptor of the host takes no thread that one who never waits has not."""
+        counts = []
+        for argv, waits in (([*SH, "echo x; while :; do :; done"], False), ([BUSYBOX, "cat"], True)):
+            with subprocess.Popen([FERRY, "run", *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+                process.stdin.write(b"x\n")
+                process.stdin.flush()
+                self.assertEqual(process.stdout.readline(), b"x\n")
+                counts.append(until_asleep(process.pid) if waits else len(states(process.pid)))
+                process.kill()
+        self.assertEqual(*counts)
 
     def test_signals_end_a_wait(self):
         """Each way out of a read that finds nothing, and of a write that finds no room."""

@@ -298,6 +298,12 @@ void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
     (void)aside;
 }
 
+bool vm_polls_itself(struct ferry_vm *vm)
+{
+    (void)vm;
+    return false;
+}
+
 void vm_wake(struct ferry_vm *vm)
 {
     atomic_fetch_add(&vm->wakes, 1);

@@ -6,8 +6,15 @@
 #include "core_trio.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
+#include "ipc/endpoint_wait.h"
 #include "ipc/ring.h"
+#include "lib/clock.h"
 
 static struct ferry_link *a_to_b, *b_to_a, *c_to_b;
 
@@ -226,6 +233,47 @@ static void the_end_of_a_program_lets_senders_go(void **state)
     assert_int_equal(a->control->out_status[FERRY_RING_ENTRIES / 2], -EPIPE);
 }
 
+static void *wake_once_it_polls(void *arg)
+{
+    struct endpoint *endpoint = arg;
+
+    while (!atomic_load(&endpoint->asleep))
+        sched_yield();
+    endpoint_wake(endpoint);
+    return NULL;
+}
+
+/* A wait that polls ends by a wake, by a descriptor, by its deadline and by a stop. */
+static void a_wait_that_polls(void **state)
+{
+    struct pollfd entries[2] = {{0}, {.events = POLLIN}};
+    pthread_t waker;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    entries[1].fd = ends[0];
+    assert_true(endpoint_can_poll(a));
+    assert_int_equal(endpoint_block_on(a, a->events, 1, entries, 2), -ETIMEDOUT);
+    assert_int_equal(endpoint_block_on(a, a->events - 1, CLOCK_NEVER, entries, 2), 0);
+    for (int i = 0; i < 50; i++) {
+        uint32_t seen = a->events;
+
+        assert_int_equal(pthread_create(&waker, NULL, wake_once_it_polls, a), 0);
+        assert_int_equal(endpoint_block_on(a, seen, CLOCK_NEVER, entries, 2), 0);
+        pthread_join(waker, NULL);
+        assert_int_equal(a->events, seen + 1);
+        assert_false(a->asleep || a->polls);
+    }
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(endpoint_block_on(a, a->events, CLOCK_NEVER, entries, 2), 0);
+    assert_int_equal(entries[1].revents, POLLIN);
+    a->stopping = true;
+    assert_int_equal(endpoint_block_on(a, a->events, CLOCK_NEVER, entries, 2), -EINTR);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, trio_teardown)
 
 int main(void)
@@ -238,6 +286,7 @@ int main(void)
         CASE(a_move_waits_for_the_receivers_share),
         CASE(a_run_that_waits_for_a_share_sleeps),
         CASE(the_end_of_a_program_lets_senders_go),
+        CASE(a_wait_that_polls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
