@@ -55,6 +55,7 @@ struct ferry_vm {
     struct linux_state *linux_state;
     struct vcpu cpu;
     uint64_t stack_bytes;
+    int files; /* taken and not given back */
     /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
     int execs, exec_result;
     char exec_text[256];

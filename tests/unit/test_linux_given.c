@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The personality: descriptors of the host that the embedder gave the program. */
+#include "linux_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "linux/state.h"
+
+#define EVENTS (SCRATCH + PAGE)
+#define WORD   (SCRATCH + 2 * PAGE)
+
+static void give(struct ferry_vm *vm, unsigned fd, int host_fd)
+{
+    assert_int_equal(linux_give(vm->linux_state, fd, host_fd), 0);
+    close(host_fd);
+}
+
+/* The first end of a pair of sockets is descriptor 0; gives the other. */
+static int give_socket(struct ferry_vm *vm)
+{
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    give(vm, 0, ends[0]);
+    return ends[1];
+}
+
+static void test_what_cannot_be_watched_counts_no_file(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct pollfd *entry = guest(vm, EVENTS);
+    int peer = give_socket(vm), before = vm->files;
+    struct rlimit limit, none;
+
+    *entry = (struct pollfd){.fd = 0, .events = POLLIN};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(CALL(vm, poll, EVENTS, 1, 0), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(vm->files, before);
+    close(peer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
+                                        linux_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
