@@ -349,14 +349,21 @@ static int64_t given_put(struct linux_state *state, struct open_file *file, cons
 static int given_poll(struct linux_state *state, struct open_file *file, int want,
                       struct readiness *readiness)
 {
-    struct pollfd entry = {.fd = file->fd, .events = (short)(want & (POLLIN | POLLOUT | POLLPRI))};
+    const int always = POLLERR | POLLHUP | POLLNVAL;
+    struct pollfd entry = {.fd = file->fd,
+                           .events = (short)(want & (POLLIN | POLLOUT | POLLPRI | POLLRDHUP))};
+    int now = poll(&entry, 1, 0) > 0 ? entry.revents : 0, missing = entry.events & ~now;
 
-    readiness->in_edges = readiness->out_edges = file->stalls;
-    if (poll(&entry, 1, 0) > 0)
-        return entry.revents;
-    if (!watch_arm(state, file->fd, entry.events))
+    file->came += (now & ~file->held) != 0;
+    file->held = (short)((file->held & ~(entry.events | always)) | now);
+    readiness->in_edges = readiness->out_edges = file->stalls + file->came;
+    if (now && !(file->watches && missing))
+        return now;
+    /* Who was told all that holds waits for the rest (EPOLLET). What always tells something cannot be
+     * watched. */
+    if (now & always || !watch_arm(state, file->fd, (short)missing))
         readiness->again_ns = clock_deadline(UNWATCHED_NS);
-    return 0;
+    return now;
 }
 
 static int given_stat(struct linux_state *state, const struct open_file *file, struct stat *out)

@@ -83,6 +83,8 @@ struct open_file {
     bool given;                /* the embedder's: FILE_REGULAR or FILE_GIVEN */
     bool shares_position;      /* of a given FILE_REGULAR: the position is the descriptor's */
     bool terminal, socket;     /* of FILE_GIVEN */
+    short held;                /* of FILE_GIVEN: events that held at the last look, */
+    uint32_t came;             /* and how often one came */
     bool may_block;            /* of FILE_GIVEN: only a look by poll tells that a call does not */
     uint64_t stopped_ns;       /* of a terminal: when it last stopped the program */
     struct writable *writable; /* it is where the program may write; or NULL */

@@ -36,6 +36,30 @@ static int give_socket(struct ferry_vm *vm)
     return ends[1];
 }
 
+static void test_input_is_an_edge_beside_room(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct epoll_event *event = guest(vm, EVENTS);
+    int peer = give_socket(vm);
+
+    *event = (struct epoll_event){.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+    assert_int_equal(CALL(vm, epoll_create1, 0), 3);
+    assert_int_equal(CALL(vm, epoll_ctl, 3, EPOLL_CTL_ADD, 0, EVENTS), 0);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
+    assert_int_equal(event->events, EPOLLOUT);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
+    assert_int_equal(write(peer, "x", 1), 1);
+    while (!atomic_load(&vm->wakes)) /* or the test takes too long */
+        sched_yield();
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
+    assert_int_equal(event->events, EPOLLIN | EPOLLOUT);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
+    shutdown(peer, SHUT_WR);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
+    assert_int_equal(event->events, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    close(peer);
+}
+
 static void test_what_cannot_be_watched_counts_no_file(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -57,6 +81,8 @@ static void test_what_cannot_be_watched_counts_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_input_is_an_edge_beside_room, linux_setup,
+                                        linux_teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
                                         linux_teardown),
     };
