@@ -283,6 +283,22 @@ static int64_t tee_pipe(struct linux_state *state, struct open_file *in, struct 
     return there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
 }
 
+/* From one pipe of the host to another. */
+static int64_t tee_given(struct linux_state *state, struct open_file *in, struct open_file *out,
+                         uint64_t bytes, bool waits)
+{
+    int64_t done;
+
+    waits = waits && !((in->status | out->status) & O_NONBLOCK);
+    do {
+        done = tee(in->fd, out->fd, bytes < TRANSFER_MAX ? bytes : TRANSFER_MAX, SPLICE_F_NONBLOCK);
+        if (done < 0)
+            done = errno == EINTR ? -EAGAIN : -errno;
+    } while (waits && file_waited(state, in, POLLIN, &done) &&
+             file_waited(state, out, POLLOUT, &done));
+    return done;
+}
+
 /* tee: bytes of input go to output, and stay for the next read. */
 int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
@@ -306,6 +322,12 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         result = tee_pipe(state, in, out, arg[2], waits);
         return result == -EPIPE ? signal_broken_pipe(state) : result;
     }
+    if (in->kind == FILE_GIVEN && out->kind == FILE_GIVEN) {
+        result = tee_given(state, in, out, arg[2], waits);
+        return result == -EPIPE ? signal_broken_pipe(state) : result;
+    }
+    if (in->kind != FILE_INPUT)
+        return -EINVAL;
     result = waits && !(in->status & O_NONBLOCK)
                  ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
                  : input_now(state);

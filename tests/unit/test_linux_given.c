@@ -78,6 +78,30 @@ static void test_what_cannot_be_watched_counts_no_file(void **state)
     close(peer);
 }
 
+static void test_tee(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int in[2], out[2], pipe[2];
+    char bytes[8] = "";
+
+    vm->input = "of the stream";
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    give(vm, 0, in[0]);
+    give(vm, 1, out[1]);
+    assert_int_equal(write(in[1], "pipe", 4), 4);
+    assert_int_equal(CALL(vm, tee, 0, 1, 100, 0), 4);
+    assert_int_equal(read(out[0], bytes, sizeof(bytes)), 4);
+    assert_string_equal(bytes, "pipe");
+    assert_int_equal(CALL(vm, read, 0, WORD, 100), 4); /* it stays for the next read */
+    assert_int_equal(CALL(vm, tee, 0, 1, 100, SPLICE_F_NONBLOCK), -EAGAIN);
+    assert_int_equal(CALL(vm, pipe, WORD), 0);
+    memcpy(pipe, guest(vm, WORD), sizeof(pipe));
+    assert_int_equal(CALL(vm, tee, 0, (uint64_t)pipe[1], 100, SPLICE_F_NONBLOCK), -EINVAL);
+    assert_string_equal(vm->input, "of the stream");
+    close(in[1]);
+    close(out[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +109,7 @@ int main(void)
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
                                         linux_teardown),
+        cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
