@@ -115,6 +115,7 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
     struct signal_info info;
     int signo;
 
+    signals_from_outside(state); /* also if the program never waits */
     while ((signo = signal_take(state, self, ~self->signals.blocked, &info))) {
         const struct signal_action *action = &state->signals.actions[signo - 1];
 

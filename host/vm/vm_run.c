@@ -157,6 +157,8 @@ static void *vm_thread(void *arg)
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     identity_begin(vm);
+    if (atomic_load(&vm->sent))
+        vm_kick(vm); /* a signal came before there was a thread */
     vm_run_threads(vm, &vm->first_cpu);
     vm_join_others(vm);
     vm_trace_end(vm);

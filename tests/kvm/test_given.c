@@ -76,6 +76,19 @@ static void a_signal_from_outside(void **state)
     }
 }
 
+/* It reaches a program that makes no call. */
+static void a_signal_before_the_start(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "spin", NULL);
+
+    ferry_vm_signal(world->vm[a], SIGUSR1);
+    world_start(world);
+    world_wait(world);
+    assert_int_equal(world->exit[a].how, FERRY_ENDED_SIGNAL);
+    assert_int_equal(world->exit[a].signo, SIGUSR1);
+}
+
 static void count(void *arg, int signo)
 {
     assert_int_equal(signo, SIGTSTP);
@@ -100,9 +113,8 @@ static void a_signal_that_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(what_cannot_be_given),
-        kvm_test(bytes_of_a_pipe),
-        kvm_test(a_signal_from_outside),
+        kvm_test(what_cannot_be_given),  kvm_test(bytes_of_a_pipe),
+        kvm_test(a_signal_from_outside), kvm_test(a_signal_before_the_start),
         kvm_test(a_signal_that_stops),
     };
 

@@ -331,6 +331,17 @@ static void test_blocked_signal_waits(void **state)
     assert_int_equal(vm->status, SIGUSR1);
 }
 
+/* Also by a program that never waits. */
+static void test_a_signal_from_outside_comes_with_any_call(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    vm->sent = 1 << (SIGUSR1 - 1);
+    CALL(vm, getpid);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGUSR1);
+}
+
 static void queue(struct ferry_vm *vm, int signo, int code, uint64_t value, int64_t result)
 {
     struct {
@@ -623,6 +634,7 @@ int main(void)
         TEST(test_dispositions_are_kept),
         TEST(test_signal_to_itself),
         TEST(test_blocked_signal_waits),
+        TEST(test_a_signal_from_outside_comes_with_any_call),
         TEST(test_queued_signals),
         TEST(test_wait_for_a_signal),
         TEST(test_masks_of_waits),
