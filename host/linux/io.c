@@ -133,11 +133,17 @@ static int64_t put_from(struct linux_state *state, struct open_file *file, uint6
 
 bool file_waited(struct linux_state *state, struct open_file *file, int events, int64_t *result)
 {
+    struct readiness readiness;
     int waited;
 
     if (*result != -EAGAIN || file->status & O_NONBLOCK)
         return false;
-    waited = file_await(state, file, events);
+    /* It may be ready and yet have no room for so much: an eventfd, or what a driver of the host says.
+     * Others have their turn, and signals and the VM's end are noticed. */
+    if (file_poll(state, file, events, &readiness))
+        waited = vm_sleep(state->vm, 0);
+    else
+        waited = file_await(state, file, events);
     *result = waited ? waited : *result;
     return !waited;
 }

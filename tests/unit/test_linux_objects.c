@@ -368,8 +368,11 @@ static void test_stop_ends_waits_for_objects(void **state)
 {
     struct ferry_vm *vm = *state;
     int64_t set = CALL(vm, epoll_create1, 0), event = CALL(vm, eventfd2, 0, 0);
+    int64_t filled = CALL(vm, eventfd2, 1, 0);
 
     vm->stop = true;
+    *(uint64_t *)guest(vm, DATA) = UINT64_MAX - 1; /* there is room, but for less */
+    assert_int_equal(CALL(vm, write, (uint64_t)filled, DATA, 8), -EINTR);
     assert_int_equal(CALL(vm, read, (uint64_t)event, DATA, 8), -EINTR);
     assert_int_equal(vm->next, LINUX_STOPPED);
     assert_int_equal(CALL(vm, epoll_wait, (uint64_t)set, EVENT, 1, (uint32_t)-1), -EINTR);
