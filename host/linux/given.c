@@ -54,14 +54,30 @@ static int duplicate(int fd)
     return copy < 0 ? -errno : copy;
 }
 
+/* To a reader that comes when the last writer has gone a named one never tells its end. */
+static int open_fifo_anew(int fd, int flags)
+{
+    struct pollfd entry = {.fd = fd};
+    int opened = open_anew(fd, flags);
+
+    if (opened < 0 || flags != O_RDONLY || poll(&entry, 1, 0) <= 0 || !(entry.revents & POLLHUP))
+        return opened;
+    close(opened);
+    return -ENXIO;
+}
+
 /* A file of its own for a stream of the host. */
 static int open_stream(int fd, const struct stat *stat, struct open_file *like)
 {
+    unsigned number; /* of a pseudoterminal, of which opening the master anew makes another one */
+
     like->kind = FILE_GIVEN;
     like->socket = S_ISSOCK(stat->st_mode);
     like->may_block = !like->socket;
     like->fd = -1;
-    if (S_ISFIFO(stat->st_mode) || S_ISCHR(stat->st_mode))
+    if (S_ISFIFO(stat->st_mode))
+        like->fd = open_fifo_anew(fd, like->status & O_ACCMODE);
+    else if (S_ISCHR(stat->st_mode) && isatty(fd) && ioctl(fd, TIOCGPTN, &number) < 0)
         like->fd = open_anew(fd, like->status & O_ACCMODE);
     if (like->fd >= 0)
         like->may_block = false;

@@ -102,6 +102,51 @@ static void test_tee(void **state)
     close(out[0]);
 }
 
+/* Opened anew, a named pipe that no writer has does not tell its end. */
+static void test_the_end_of_a_named_pipe(void **state)
+{
+    struct ferry_vm *vm = *state;
+    char directory[] = "/tmp/given-XXXXXX", name[64];
+    int reader, writer;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(name, sizeof(name), "%s/fifo", directory);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    reader = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    writer = open(name, O_WRONLY | O_CLOEXEC);
+    assert_true(reader >= 0 && writer >= 0);
+    assert_int_equal(fcntl(reader, F_SETFL, 0), 0);
+    close(writer);
+    give(vm, 0, reader);
+    *(struct pollfd *)guest(vm, EVENTS) = (struct pollfd){.fd = 0, .events = POLLIN};
+    assert_int_equal(CALL(vm, poll, EVENTS, 1, 0), 1);
+    assert_int_equal(CALL(vm, read, 0, WORD, 1), 0);
+    unlink(name);
+    rmdir(directory);
+}
+
+/* Opening it anew makes another terminal. */
+static void test_the_master_of_a_terminal(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+    struct termios modes;
+    char byte = 0;
+
+    assert_int_equal(grantpt(master) | unlockpt(master), 0);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    assert_true(slave >= 0);
+    assert_int_equal(tcgetattr(slave, &modes), 0);
+    cfmakeraw(&modes);
+    assert_int_equal(tcsetattr(slave, TCSANOW, &modes), 0);
+    give(vm, 0, master);
+    assert_int_equal(CALL(vm, write, 0, guest_string(vm, WORD, "x"), 1), 1);
+    assert_int_equal(poll(&(struct pollfd){.fd = slave, .events = POLLIN}, 1, 10000), 1);
+    assert_int_equal(read(slave, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    close(slave);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +155,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
