@@ -70,7 +70,14 @@ bool terminal_above(const struct linux_state *state, const char *path)
 
 /* ---- the background ------------------------------------------------------ */
 
-/* As terminal_may, whatever the modes are. */
+static bool takes_no(const struct linux_state *state, int signo)
+{
+    return state->thread->signals.blocked & signal_bit(signo) ||
+           state->signals.actions[signo - 1].handler == HANDLER_IGNORE;
+}
+
+/* As terminal_may, whatever the modes are. Linux lets a process that takes no SIGTTOU change the
+ * terminal from the background, as shells do. A program in a VM may not take it from others. */
 static int in_background(struct linux_state *state, struct open_file *file, int signo)
 {
     const struct signal_info info = {.signo = signo, .code = SI_KERNEL};
@@ -78,9 +85,8 @@ static int in_background(struct linux_state *state, struct open_file *file, int 
 
     if (foreground <= 0 || foreground == getpgrp())
         return 0;
-    if (state->thread->signals.blocked & signal_bit(signo) ||
-        state->signals.actions[signo - 1].handler == HANDLER_IGNORE)
-        return signo == SIGTTIN ? -EIO : 0;
+    if (takes_no(state, signo))
+        return -EIO;
     /* It was sent the signal just now and is here again: nobody could make it go on. */
     if (clock_now() - file->stopped_ns < STOPPED_NS)
         return -EIO;
@@ -93,7 +99,8 @@ int terminal_may(struct linux_state *state, struct open_file *file, int signo)
 {
     struct termios modes;
 
-    if (signo == SIGTTOU && (tcgetattr(file->fd, &modes) || !(modes.c_lflag & TOSTOP)))
+    if (signo == SIGTTOU &&
+        (takes_no(state, signo) || tcgetattr(file->fd, &modes) || !(modes.c_lflag & TOSTOP)))
         return 0;
     return in_background(state, file, signo);
 }
@@ -156,7 +163,7 @@ static bool output_left(void *arg, uint64_t *again_ns)
 /* As tcdrain. */
 static int drain(struct linux_state *state, struct open_file *file)
 {
-    int result = in_background(state, file, SIGTTOU);
+    int result = takes_no(state, SIGTTOU) ? 0 : in_background(state, file, SIGTTOU);
 
     return result ? result : vm_wait(state->vm, output_left, file, UINT64_MAX);
 }
@@ -183,7 +190,9 @@ static int64_t set_modes(struct linux_state *state, struct open_file *file, uint
 
     if (guest_get(state, addr, modes, is_new ? MODES_BYTES : OLD_MODES_BYTES))
         return -EFAULT;
-    result = now ? in_background(state, file, SIGTTOU) : drain(state, file);
+    result = in_background(state, file, SIGTTOU);
+    if (!result && !now)
+        result = drain(state, file);
     if (result)
         return result;
     if (flush)
@@ -239,7 +248,7 @@ static int64_t set_group(struct linux_state *state, struct open_file *file, uint
     int result = in_background(state, file, SIGTTOU);
 
     if (result)
-        return result;
+        return result == -EIO ? -EPERM : result;
     if (guest_get(state, addr, &group, sizeof(group)))
         return -EFAULT;
     if (group != LINUX_PID)
@@ -256,7 +265,8 @@ static int64_t put_int(struct linux_state *state, const struct open_file *file, 
                                                 : guest_put(state, addr, &value, sizeof(value));
 }
 
-/* What is left undone or thrown away; TCOOFF would leave the terminal stopped for others. */
+/* What is left undone or thrown away; others than TCOON would leave the terminal stopped, or print
+ * bytes that stop whoever types there. */
 static int64_t control(struct linux_state *state, struct open_file *file, uint32_t command,
                        uint64_t arg)
 {
@@ -264,7 +274,7 @@ static int64_t control(struct linux_state *state, struct open_file *file, uint32
 
     if (result)
         return result;
-    if (command == TCXONC && arg == TCOOFF)
+    if (command == TCXONC && (int)arg != TCOON)
         return -EPERM;
     return ioctl(file->fd, command, (unsigned long)(int)arg) < 0 ? -errno : 0;
 }

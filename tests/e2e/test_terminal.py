@@ -304,6 +304,14 @@ class Terminals(FerryTest):
                 job.terminal.expect(b"typed\r\ntyped\r\n")
                 self.assertEqual(job.end(), 0)
 
+    def test_the_background_takes_no_terminal(self):
+        """Linux lets whoever ignores SIGTTOU do so, as shells must."""
+        with Job([FERRY, "run", guest("asks_given"), "grab"], "background") as job:
+            self.assertEqual(job.end(), 0)
+            said = job.terminal.expect(b"drain: 0").split(b"\r\n")
+        self.assertEqual(said, [b"group: -1 (Operation not permitted)", b"modes: -1 (Input/output error)",
+                                b"flush: -1 (Input/output error)", b"drain: 0"])  # fmt: skip
+
     def test_an_editor_of_lines(self):
         """The busybox shell edits by itself, in raw mode."""
         keys = b"echo pront\x1b[D\x1b[D\x7fi\r"

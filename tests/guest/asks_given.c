@@ -229,6 +229,27 @@ static void ask_refused(void)
         dprintf(2, "%s\n", ioctl(0, calls[i], &number) < 0 ? strerrorname_np(errno) : "done");
 }
 
+/* From the background, without the signal that would stop it. */
+static void grab(void)
+{
+    struct termios modes;
+
+    signal(SIGTTOU, SIG_IGN);
+    say("group", tcsetpgrp(0, getpgrp()));
+    tcgetattr(0, &modes);
+    say("modes", tcsetattr(0, TCSANOW, &modes));
+    say("flush", tcflush(0, TCIFLUSH));
+    say("drain", tcdrain(0));
+}
+
+static void await(void)
+{
+    struct pollfd entry = {.fd = 0, .events = POLLIN};
+
+    dprintf(2, "go\n");
+    say("poll", poll(&entry, 1, -1));
+}
+
 /* Asks for a byte and gives it back. */
 static void give_back(void)
 {
@@ -248,6 +269,10 @@ int main(int argc, char **argv)
         ask_terminal();
     } else if (strcmp(what, "read") == 0) {
         give_back();
+    } else if (strcmp(what, "await") == 0) {
+        await();
+    } else if (strcmp(what, "grab") == 0) {
+        grab();
     } else if (strcmp(what, "stop") == 0) {
         raise(SIGTSTP);
     } else if (strcmp(what, "watch") == 0) {
