@@ -147,6 +147,20 @@ static void test_the_master_of_a_terminal(void **state)
     close(slave);
 }
 
+static void test_a_terminal_is_not_stopped(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    assert_int_equal(grantpt(master) | unlockpt(master), 0);
+    give(vm, 0, open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    assert_int_equal(CALL(vm, ioctl, 0, TCXONC, TCOON), 0);
+    assert_int_equal(CALL(vm, ioctl, 0, TCXONC, TCOOFF), -EPERM);
+    assert_int_equal(CALL(vm, ioctl, 0, TCXONC, TCIOFF), -EPERM);
+    assert_int_equal(CALL(vm, ioctl, 0, TCXONC, TCION), -EPERM);
+    close(master);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +171,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
+                                        linux_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
