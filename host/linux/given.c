@@ -150,7 +150,9 @@ int64_t given_open(struct linux_state *state, const struct open_file *file, uint
 {
     struct open_file like = {
         .kind = file->kind, .status = file_status(flags), .local = file->local, .given = true};
-    int how = (int)(flags & (O_ACCMODE | O_TRUNC | O_APPEND)) | (file->status & O_APPEND);
+    /* The embedder's O_APPEND, whatever the program has set since. */
+    int how =
+        (int)(flags & (O_ACCMODE | O_TRUNC | O_APPEND)) | (fcntl(file->fd, F_GETFL) & O_APPEND);
     struct stat stat;
 
     if (flags & O_DIRECTORY)

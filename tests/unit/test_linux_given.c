@@ -125,6 +125,24 @@ static void test_the_end_of_a_named_pipe(void **state)
     rmdir(directory);
 }
 
+static void test_appending_is_for_good(void **state)
+{
+    struct ferry_vm *vm = *state;
+    FILE *file = tmpfile();
+    char bytes[16] = "";
+
+    assert_non_null(file);
+    assert_int_equal(write(fileno(file), "before", 6), 6);
+    assert_int_equal(fcntl(fileno(file), F_SETFL, O_APPEND), 0);
+    assert_int_equal(linux_give(vm->linux_state, 1, fileno(file)), 0);
+    assert_int_equal(CALL(vm, fcntl, 1, F_SETFL, 0), 0);
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc/self/fd/1"), O_WRONLY), 3);
+    assert_int_equal(CALL(vm, write, 3, guest_string(vm, WORD, "after"), 5), 5);
+    assert_int_equal(pread(fileno(file), bytes, sizeof(bytes), 0), 11);
+    assert_string_equal(bytes, "beforeafter");
+    fclose(file);
+}
+
 /* Opening it anew makes another terminal. */
 static void test_the_master_of_a_terminal(void **state)
 {
@@ -170,6 +188,7 @@ int main(void)
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_appending_is_for_good, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
                                         linux_teardown),
