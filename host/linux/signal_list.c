@@ -44,11 +44,23 @@ static int enqueue(struct linux_state *state, struct signal_list *list,
     return 0;
 }
 
+/* A signal that stops the program and one that makes it go on cancel each other. */
+static void cancel_others(struct linux_state *state, int signo)
+{
+    if (SIGNALS_THAT_STOP & signal_bit(signo))
+        signal_drop(state, SIGCONT);
+    for (int other = 1; signo == SIGCONT && other <= SIGNALS; other++) {
+        if (SIGNALS_THAT_STOP & signal_bit(other))
+            signal_drop(state, other);
+    }
+}
+
 int signal_post(struct linux_state *state, struct linux_thread *thread,
                 const struct signal_info *info)
 {
     const struct linux_thread *taker = thread ? thread : state->thread;
 
+    cancel_others(state, info->signo);
     /* One that is blocked is pending even if it is ignored: that may change before it is looked
      * at. */
     if (!(taker->signals.blocked & signal_bit(info->signo)) &&

@@ -331,6 +331,29 @@ static void test_blocked_signal_waits(void **state)
     assert_int_equal(vm->status, SIGUSR1);
 }
 
+static uint64_t pending(struct ferry_vm *vm)
+{
+    assert_int_equal(CALL(vm, rt_sigpending, SCRATCH, 8), 0);
+    return *(uint64_t *)guest(vm, SCRATCH);
+}
+
+static void test_stop_and_continue_cancel_each_other(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t pid = (uint64_t)CALL(vm, getpid);
+
+    vm->pauses_at = 1;
+    set_blocked(vm, UINT64_MAX);
+    CALL(vm, kill, pid, SIGTSTP);
+    CALL(vm, tkill, pid, SIGTTIN);
+    CALL(vm, kill, pid, SIGUSR1);
+    CALL(vm, kill, pid, SIGCONT);
+    assert_int_equal(pending(vm), 1 << (SIGUSR1 - 1) | 1 << (SIGCONT - 1));
+    CALL(vm, kill, pid, SIGTSTP);
+    assert_int_equal(pending(vm), 1 << (SIGUSR1 - 1) | 1 << (SIGTSTP - 1));
+    assert_int_equal(vm->pauses_at, 1);
+}
+
 /* Also by a program that never waits. */
 static void test_a_signal_from_outside_comes_with_any_call(void **state)
 {
@@ -634,6 +657,7 @@ int main(void)
         TEST(test_dispositions_are_kept),
         TEST(test_signal_to_itself),
         TEST(test_blocked_signal_waits),
+        TEST(test_stop_and_continue_cancel_each_other),
         TEST(test_a_signal_from_outside_comes_with_any_call),
         TEST(test_queued_signals),
         TEST(test_wait_for_a_signal),
