@@ -191,10 +191,48 @@ static bool is_fatal(const struct linux_state *state, const struct linux_thread 
     return false;
 }
 
+/* The next signal to take, if it is one that stops the program by itself; else 0. */
+static int next_stops(const struct linux_state *state, const struct linux_thread *thread)
+{
+    uint64_t pending = signal_pending(state, thread, ~thread->signals.blocked);
+
+    if (!pending || pending & ~SIGNALS_THAT_STOP)
+        return 0;
+    for (int signo = 1; signo <= SIGNALS; signo++) {
+        if (pending & signal_bit(signo) &&
+            state->signals.actions[signo - 1].handler != HANDLER_DEFAULT)
+            return 0;
+    }
+    return __builtin_ctzll(pending) + 1;
+}
+
+/* A wait goes on after the program was stopped and went on, as on Linux. Waiting for that is a wait as
+ * well, in which this is called again. */
+static void pause_in_wait(struct linux_state *state, struct linux_thread *thread)
+{
+    struct signal_info info;
+    int signo;
+
+    thread->signals.pausing = true;
+    while (!vm_stopping(state->vm) && (signo = next_stops(state, thread))) {
+        signal_take(state, thread, signal_bit(signo), &info);
+        if (signal_is_ignored(state, signo))
+            continue;
+        if (state->traced)
+            trace_signal(state, &info);
+        vm_pause(state->vm, signo);
+        signals_from_outside(state);
+    }
+    thread->signals.pausing = false;
+}
+
 bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
 {
     state->thread = thread;
-    if (!thread->call || !signal_interrupts(state))
+    if (!thread->call || thread->signals.pausing || !signal_interrupts(state))
+        return false;
+    pause_in_wait(state, thread);
+    if (!signal_interrupts(state))
         return false;
     return !thread->signals.patient || is_fatal(state, thread);
 }

@@ -69,6 +69,7 @@ struct thread_signals {
     uint64_t blocked_before;
     bool has_before;
     bool patient;     /* only a signal that ends the program ends a wait of the call */
+    bool pausing;     /* a wait of the call is interrupted by a signal that stops the program */
     uint64_t awaited; /* the call being served returns when one of these is sent */
     struct signal_stack stack;
     struct signal_list list; /* sent to this thread alone */

@@ -312,6 +312,19 @@ class Terminals(FerryTest):
         self.assertEqual(said, [b"group: -1 (Operation not permitted)", b"modes: -1 (Input/output error)",
                                 b"flush: -1 (Input/output error)", b"drain: 0"])  # fmt: skip
 
+    def test_a_wait_goes_on_after_a_stop(self):
+        """Also one that a signal with a handler would end."""
+        for way, prefix in WAYS.items():
+            with self.subTest(way), Job([*prefix, guest("asks_given"), "await"]) as job:
+                job.terminal.expect(b"go\r\n")
+                until_asleep(os.tcgetpgrp(job.terminal.master))
+                job.terminal.type(b"\x1a")
+                self.assertEqual(job.stopped(), signal.SIGTSTP)
+                job.go_on()
+                job.terminal.type(b"typed\r")
+                job.terminal.expect(b"poll: 1\r\n")
+                self.assertEqual(job.end(), 0)
+
     def test_an_editor_of_lines(self):
         """The busybox shell edits by itself, in raw mode."""
         keys = b"echo pront\x1b[D\x1b[D\x7fi\r"
