@@ -307,6 +307,12 @@ int space_clear(struct space *space, uint64_t charged)
     return 0;
 }
 
+void space_host_shut(struct space *space, uint64_t start, uint64_t end)
+{
+    mprotect(space->base + start, end - start, PROT_NONE);
+    madvise(space->base + start, end - start, MADV_DONTNEED);
+}
+
 /* Host rights of [start, end) as the list of regions says. */
 static void restore_host(struct space *space, uint64_t start, uint64_t end)
 {
@@ -318,7 +324,9 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         if (from >= to)
             break;
         /* Takes rights away, or gives back earlier ones: the host has no reason to refuse. */
-        if (!(region->prot & CLOSED))
+        if (region->prot & CLOSED)
+            space_host_shut(space, from, to);
+        else
             mprotect(space->base + from, to - from, space_host_prot(region->prot));
     }
 }

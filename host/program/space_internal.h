@@ -86,6 +86,8 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 bool space_is_range(uint64_t start, uint64_t bytes);
 /* Makes [start, start + bytes) host memory that is reserved and nothing else. */
 int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
+/* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */
+void space_host_shut(struct space *space, uint64_t start, uint64_t end);
 /* Whether to ask for huge pages in a mapping that ends there. */
 bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot);
 /* The guest's way to [start, end): memory slots and table entries. */

@@ -3,7 +3,11 @@
 #include "space_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define KIB   (1ull << 10)
 #define PIECE (64 * KIB)
@@ -216,6 +220,51 @@ static void test_move(void **state)
     assert_int_equal(space->base[AREA + MIB], 7);
 }
 
+static int slot_refused(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
+{
+    struct space_fixture *f = arg;
+
+    (void)gpa, (void)bytes, (void)host;
+    f->space.base[AREA + PAGE] = 7; /* as another thread of the program may */
+    return -ENOMEM;
+}
+
+/* Rights that are refused half way: what was open for a moment is closed again, and empty. */
+static void test_refused_rights(void **state)
+{
+    struct space_fixture *f = *state;
+    struct space *space = &f->space;
+    const uint64_t far = AREA + 64 * LIMIT;
+    int fd = memfd_create("file", MFD_CLOEXEC), reader;
+    char name[32];
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    reader = open(name, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, PAGE), 0);
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), MIB, 0), 0);
+    assert_int_equal(
+        space_map_live(space, guest_addr(AREA + MIB), PAGE, SPACE_READ | SPACE_SHARED, reader, 0),
+        0);
+    assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), MIB, READ_WRITE), -EACCES);
+    assert_int_equal(open_bytes(space, AREA, MIB), 0);
+    assert_int_equal(space->used_bytes, 0);
+    assert_true(host_can(space, AREA + MIB, false));
+    /* Between two small parts that would be opened one that stays closed. */
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA + MIB), far - AREA - MIB,
+                                        READ_WRITE | SPACE_NORESERVE),
+                     0);
+    assert_int_equal(space_map_by_touch(space, guest_addr(far), MIB, 0), 0);
+    space->backend.slot_add = slot_refused;
+    assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), far - AREA, READ_WRITE),
+                     -ENOMEM);
+    assert_int_equal(open_bytes(space, AREA, MIB), 0);
+    assert_int_equal(space->used_bytes, 0);
+    assert_int_equal(space_protect(space, guest_addr(AREA), 2 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space->base[AREA + PAGE], 0);
+    close(reader);
+    close(fd);
+}
+
 static void test_touch_around(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
@@ -330,6 +379,7 @@ int main(void)
         TEST(test_rights),
         TEST(test_discard_gives_back),
         TEST(test_move),
+        TEST(test_refused_rights),
         TEST(test_touch_around),
         TEST(test_random_steps),
     };
