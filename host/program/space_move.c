@@ -28,14 +28,24 @@ bool space_is_uniform(const struct space *space, struct guest_addr at, uint64_t 
     return true;
 }
 
+/* Whether nobody ever could store there. */
+static bool is_empty(const struct space_region *region)
+{
+    return !(region->prot & (CHARGED | ALONE));
+}
+
 /* Moves the pages of one region; the old place stays mapped, and empty, so that there is no hole
  * meanwhile into which other memory of this process could come. */
 static int move_pages(struct space *space, const struct space_region *from, uint64_t to)
 {
     uint64_t bytes = from->end - from->start;
-    void *got = mremap(space->base + from->start, bytes, bytes,
-                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, space->base + to);
+    void *got;
 
+    /* A mapping that was moved would never be one with its new neighbours. */
+    if (is_empty(from))
+        return space_host_reserve(space, to, bytes);
+    got = mremap(space->base + from->start, bytes, bytes,
+                 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, space->base + to);
     return got == MAP_FAILED ? -ENOMEM : 0;
 }
 
@@ -115,7 +125,7 @@ static void move_regions(struct space *space, const struct space_region *pieces,
     space_cut_regions(space, pieces[0].start, pieces[count - 1].end);
     for (size_t i = 0; i < count; i++) {
         struct space_region moved = {pieces[i].start + shift, pieces[i].end + shift,
-                                     pieces[i].prot | (pieces[i].prot & CLOSED ? 0 : MOVED)};
+                                     pieces[i].prot | (is_empty(&pieces[i]) ? 0 : MOVED)};
 
         space_insert_region(space, space_first_after(space, moved.start), moved);
     }

@@ -220,6 +220,41 @@ static void test_move(void **state)
     assert_int_equal(space->base[AREA + MIB], 7);
 }
 
+/* Mappings of this process within the program's memory. */
+static unsigned host_mappings(const struct space *space)
+{
+    uintptr_t base = (uintptr_t)space->base, start;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    unsigned count = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        start = strtoull(line, NULL, 16);
+        count += start >= base && start < base + FERRY_PROGRAM_HIGH;
+    }
+    fclose(maps);
+    return count;
+}
+
+/* The bound on regions is one on mappings of the host, which come from one that was touched here. */
+static void test_moved_regions_bound_mappings(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t to = AREA + 256 * MIB;
+
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), 2 * MIB, READ_WRITE), 0);
+    touch(space, AREA + MIB);
+    assert_int_equal(space_protect(space, guest_addr(AREA), 2 * MIB, 0), 0);
+    for (uint64_t i = 0; i < 64; i++)
+        assert_int_equal(
+            space_move(space, guest_addr(AREA + i * PAGE), PAGE, guest_addr(to + (63 - i) * PAGE)),
+            0);
+    assert_int_equal(space_protect(space, guest_addr(to), 64 * PAGE, SPACE_READ), 0);
+    assert_int_equal(space_protect(space, guest_addr(to), 64 * PAGE, 0), 0);
+    assert_true(host_mappings(space) <= 2 * space->count + 1);
+}
+
 static int slot_refused(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
     struct space_fixture *f = arg;
@@ -379,6 +414,7 @@ int main(void)
         TEST(test_rights),
         TEST(test_discard_gives_back),
         TEST(test_move),
+        TEST(test_moved_regions_bound_mappings),
         TEST(test_refused_rights),
         TEST(test_touch_around),
         TEST(test_random_steps),
