@@ -35,18 +35,27 @@ static bool is_empty(const struct space_region *region)
 }
 
 /* Moves the pages of one region; the old place stays mapped, and empty, so that there is no hole
- * meanwhile into which other memory of this process could come. */
+ * meanwhile into which other memory of this process could come. It is closed first: what other
+ * threads stored there meanwhile, nobody would be charged for. */
 static int move_pages(struct space *space, const struct space_region *from, uint64_t to)
 {
     uint64_t bytes = from->end - from->start;
-    void *got;
+    char *old = space->base + from->start, *fresh = space->base + to;
+    const int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    bool closes = from->prot & RIGHTS && !(from->prot & LIVE), moved;
 
     /* A mapping that was moved would never be one with its new neighbours. */
     if (is_empty(from))
         return space_host_reserve(space, to, bytes);
-    got = mremap(space->base + from->start, bytes, bytes,
-                 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, space->base + to);
-    return got == MAP_FAILED ? -ENOMEM : 0;
+    moved = (!closes || !mprotect(old, bytes, PROT_NONE)) &&
+            mremap(old, bytes, bytes, how, fresh) != MAP_FAILED;
+    if (moved && closes && mprotect(fresh, bytes, space_host_prot(from->prot))) {
+        mremap(fresh, bytes, bytes, how, old); /* both mappings are there already */
+        moved = false;
+    }
+    if (!moved && closes)
+        mprotect(old, bytes, space_host_prot(from->prot));
+    return moved ? 0 : -ENOMEM;
 }
 
 /* The pieces of [from, from + bytes), cut to it. The caller frees them. */

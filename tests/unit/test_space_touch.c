@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define KIB   (1ull << 10)
@@ -220,6 +221,37 @@ static void test_move(void **state)
     assert_int_equal(space->base[AREA + MIB], 7);
 }
 
+/* Another thread of the program, which stores where the memory was just before it is moved. */
+static bool refills, refilled;
+
+void *__real_mremap(void *old, size_t bytes, size_t fresh_bytes, int flags, void *fresh);
+void *__wrap_mremap(void *old, size_t bytes, size_t fresh_bytes, int flags, void *fresh);
+void *__wrap_mremap(void *old, size_t bytes, size_t fresh_bytes, int flags, void *fresh)
+{
+    char byte = 9;
+    struct iovec mine = {&byte, 1}, there = {old, 1};
+    void *got = __real_mremap(old, bytes, fresh_bytes, flags, fresh);
+
+    if (refills && process_vm_writev(getpid(), &mine, 1, &there, 1, 0) == 1)
+        refilled = true;
+    return got;
+}
+
+static void test_nobody_stores_during_a_move(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t to = AREA + 256 * MIB;
+
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), 16 * MIB, READ_WRITE), 0);
+    touch(space, AREA + 9 * MIB);
+    refills = true;
+    assert_int_equal(space_move(space, guest_addr(AREA), 16 * MIB, guest_addr(to)), 0);
+    refills = false;
+    assert_false(refilled);
+    assert_int_equal(space->base[to + 9 * MIB], 7);
+    assert_true(host_can(space, to + 9 * MIB, true));
+}
+
 /* Mappings of this process within the program's memory. */
 static unsigned host_mappings(const struct space *space)
 {
@@ -414,6 +446,7 @@ int main(void)
         TEST(test_rights),
         TEST(test_discard_gives_back),
         TEST(test_move),
+        TEST(test_nobody_stores_during_a_move),
         TEST(test_moved_regions_bound_mappings),
         TEST(test_refused_rights),
         TEST(test_touch_around),
