@@ -12,6 +12,7 @@
 #include "linux/epoll.h"
 #include "linux/file_type.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 static bool is_host_file(const struct open_file *file)
 {
@@ -45,6 +46,7 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
     file->references = 1;
     state->host_files += is_host_file(file);
     state->files[file->kind]++;
+    writable_opened(state, file);
     *out = file;
     return 0;
 }
@@ -57,6 +59,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
     }
     state->files[file->kind]--;
     epoll_forget(state, file);
+    writable_forget(file);
     give_back(state, file);
     free(file);
 }

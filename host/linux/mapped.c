@@ -110,17 +110,6 @@ int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64
     return result;
 }
 
-bool file_is_mapped(const struct linux_state *state, const struct stat *file)
-{
-    for (size_t i = 0; i < state->mapped_count; i++) {
-        const struct open_file *mapped = state->mapped[i].file;
-
-        if (mapped->ino == file->st_ino && mapped->dev == file->st_dev)
-            return true;
-    }
-    return false;
-}
-
 void mapped_clear(struct linux_state *state)
 {
     while (state->mapped_count)

@@ -90,6 +90,7 @@ struct open_file {
     struct writable *writable; /* it is where the program may write; or NULL */
     dev_t dev;                 /* of a file there */
     ino_t ino;
+    struct open_file *next_writable, **writable_link; /* of all such, wherever they are held */
 };
 
 struct descriptor {
@@ -239,6 +240,7 @@ struct linux_state {
     uint64_t object_bytes, object_bytes_most;
     struct mapped_file *mapped; /* mapped.c */
     size_t mapped_count, mapped_room;
+    struct open_file *writables; /* all open files that are where the program may write */
     struct writable *memfds;     /* what counts the contents of all of them; or NULL */
     struct epoll *epolls;        /* all of them */
     unsigned epoll_items;        /* in all of them */
@@ -318,11 +320,6 @@ int file_await(struct linux_state *state, struct open_file *file, int events);
 typedef int64_t (*file_call)(struct linux_state *, struct open_file *, const uint64_t *);
 int64_t file_in_turn(struct linux_state *state, struct open_file *file, const uint64_t arg[6],
                      file_call call);
-
-/* ---- mapped.c ------------------------------------------------------------ */
-
-/* Whether memory of the program is a file that it may write, and this one. */
-bool file_is_mapped(const struct linux_state *state, const struct stat *file);
 
 /* ---- given.c ------------------------------------------------------------- */
 

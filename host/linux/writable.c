@@ -254,21 +254,38 @@ void writable_changed(struct linux_state *state, struct writable *writable,
         give_back(state, writable, &call->stat, (uint64_t)-call->grown);
 }
 
-/* Whether the program has the file open, or mapped. */
-static bool is_open(struct linux_state *state, const struct writable *writable,
-                    const struct stat *file)
+void writable_opened(struct linux_state *state, struct open_file *file)
 {
-    for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
-        const struct open_file *open = state->descriptors[i].file;
-
-        if (open && open->writable == writable && open->ino == file->st_ino &&
-            open->dev == file->st_dev)
-            return true;
-    }
-    return file_is_mapped(state, file);
+    if (!file->writable)
+        return;
+    file->next_writable = state->writables;
+    file->writable_link = &state->writables;
+    if (file->next_writable)
+        file->next_writable->writable_link = &file->next_writable;
+    state->writables = file;
 }
 
-/* Its bytes are gone with its last name, or later with its last descriptor. */
+void writable_forget(struct open_file *file)
+{
+    if (!file->writable)
+        return;
+    *file->writable_link = file->next_writable;
+    if (file->next_writable)
+        file->next_writable->writable_link = file->writable_link;
+}
+
+/* Whether the program has the file open, or mapped. */
+static bool is_open(const struct linux_state *state, const struct writable *writable,
+                    const struct stat *file)
+{
+    for (const struct open_file *open = state->writables; open; open = open->next_writable) {
+        if (open->writable == writable && open->ino == file->st_ino && open->dev == file->st_dev)
+            return true;
+    }
+    return false;
+}
+
+/* Its bytes are gone with its last name, or later with its last open file. */
 void writable_removed(struct linux_state *state, struct writable *writable, const struct stat *file)
 {
     if (writable->kernel >= 0)
@@ -280,8 +297,11 @@ void writable_removed(struct linux_state *state, struct writable *writable, cons
 void writable_close(struct linux_state *state, const struct open_file *file)
 {
     struct writable *writable = file->writable;
-    struct stat stat = {.st_nlink = 1};
+    struct stat stat = {.st_nlink = 1, .st_dev = file->dev, .st_ino = file->ino};
 
+    /* A call that waited for a record may have got it after the last descriptor was closed. */
+    if (!is_open(state, writable, &stat))
+        locks_drop(state, file);
     /* Only of a file that answers. For another one the program remains charged. */
     if (file->local && fstat(file->fd, &stat))
         stat.st_nlink = 1;

@@ -58,6 +58,10 @@ void writable_changed(struct linux_state *state, struct writable *writable,
 /* A name of the file was removed; `file` is how it was before. */
 void writable_removed(struct linux_state *state, struct writable *writable,
                       const struct stat *file);
+/* An open file begins, and ends. Whoever holds it, a descriptor, a mapping, a socket or a call, what
+ * it holds is there. */
+void writable_opened(struct linux_state *state, struct open_file *file);
+void writable_forget(struct open_file *file);
 /* Closes the host's descriptor of the open file, which no descriptor of the program refers to. */
 void writable_close(struct linux_state *state, const struct open_file *file);
 /* The user of our process and its group are the program's own in what it sees of a file there. */

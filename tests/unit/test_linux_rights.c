@@ -3,6 +3,8 @@
 #include "linux_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -151,15 +153,38 @@ static void bad_controls_are_refused(void **state)
     assert_int_equal(vm->linux_state->files_sent, 0);
 }
 
+/* What a file in memory holds counts as long as it can come back, by another open file of it too. */
+static void what_is_on_its_way_is_charged(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t held;
+    char name[32];
+    int pair[2], again;
+    int64_t file;
+
+    pair_of(vm, SOCK_STREAM, pair);
+    file = CALL(vm, memfd_create, guest_string(vm, TEXT, "name"), 0);
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)file, 16 * PAGE), 0);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", (int)file);
+    again = (int)CALL(vm, open, guest_string(vm, TEXT, name), O_RDWR);
+    assert_true(again >= 0);
+    assert_int_equal(send_files(vm, pair[0], &again, 1), 1);
+    held = vm->space.used_bytes;
+    shut(vm, again);
+    shut(vm, (int)file);
+    assert_true(vm->space.used_bytes > held - 16 * PAGE);
+    shut(vm, receive_one(vm, pair[1]));
+    assert_true(vm->space.used_bytes <= held - 16 * PAGE);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, linux_setup, linux_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(no_socket_holds_itself),
-        TEST(those_on_their_way_count),
-        TEST(a_long_row_is_closed),
-        TEST(bad_controls_are_refused),
+        TEST(no_socket_holds_itself),        TEST(those_on_their_way_count),
+        TEST(a_long_row_is_closed),          TEST(bad_controls_are_refused),
+        TEST(what_is_on_its_way_is_charged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
