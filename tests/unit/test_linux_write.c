@@ -643,6 +643,28 @@ static void test_records(void **state)
     assert_int_equal(lock(tree, second, F_SETLKW, F_WRLCK, 40), 0);
 }
 
+/* A call that waits for a record asks again when its descriptor is closed already: what it gets ends
+ * with it, as nothing of the program has the file open then. */
+static void test_no_record_outlives_its_file(void **state)
+{
+    struct tree *tree = *state;
+    struct linux_state *program = tree->vm->linux_state;
+    const struct flock lock = {.l_type = F_WRLCK, .l_len = 10};
+    struct open_file *file;
+    uint64_t fd;
+
+    make(tree, "rw/record", "");
+    fd = (uint64_t)open_name(tree, "rw/record", O_RDWR);
+    file = program->descriptors[fd].file;
+    file->references++;
+    assert_int_equal(CALL(tree->vm, close, fd), 0);
+    memcpy(guest(tree->vm, BUFFER), &lock, sizeof(lock));
+    assert_int_equal(record_lock(program, file, F_SETLK, BUFFER), 0);
+    assert_non_null(program->record_owners);
+    file_release(program, file);
+    assert_null(program->record_owners);
+}
+
 static void test_flock(void **state)
 {
     struct tree *tree = *state;
@@ -852,6 +874,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_record_outlives_its_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
