@@ -24,7 +24,7 @@ static int copy_of(struct linux_state *state, const struct found *found)
     return file_copy(state, &file, (uint64_t)found->stat.st_size, 0, &got);
 }
 
-int found_source(struct linux_state *state, struct found *found)
+int found_source(struct linux_state *state, struct found *found, bool *own)
 {
     int64_t result;
 
@@ -39,6 +39,7 @@ int found_source(struct linux_state *state, struct found *found)
         return (int)result;
     if (!found_is_public(found, S_IROTH | S_IXOTH)) /* its mode was changed meanwhile */
         return -EACCES;
+    *own = found->mount->writable || !found->local;
     if (!found->local)
         return copy_of(state, found);
     result = found->fd;
@@ -46,7 +47,7 @@ int found_source(struct linux_state *state, struct found *found)
     return (int)result;
 }
 
-int file_source(struct linux_state *state, const struct open_file *file)
+int file_source(struct linux_state *state, const struct open_file *file, bool *own)
 {
     struct stat stat;
     uint64_t got;
@@ -59,6 +60,7 @@ int file_source(struct linux_state *state, const struct open_file *file)
         return result;
     if (!(stat.st_mode & ANY_EXECUTE))
         return -EACCES;
+    *own = file->writable || !file->local;
     if (!file->local)
         return file_copy(state, file, state->memory_bytes, 0, &got);
     result = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
@@ -87,11 +89,16 @@ char *program_path(struct linux_state *state, const char *name)
 int linux_open_program(struct linux_state *state, const char *name, struct image_source *out)
 {
     struct found found;
+    bool own = false;
     int result = path_find_name(state, (uint64_t)AT_FDCWD, name, FIND_FOLLOW, &found);
 
     if (result)
         return result;
-    result = found_source(state, &found);
+    result = found_source(state, &found, &own);
     found_drop(&found);
-    return result < 0 ? result : image_source_take(result, name, out, NULL);
+    if (result >= 0)
+        result = image_source_take(result, name, out, NULL);
+    if (!result)
+        out->own = own;
+    return result;
 }

@@ -115,6 +115,7 @@ static int fetch_all(struct fetch *fetch, const uint64_t vectors[2], struct word
 /* What is to be run. */
 struct target {
     int fd;
+    bool own; /* as in struct image_source */
     bool name_is_lost;
     char name[PATH_MAX + 32];
 };
@@ -126,7 +127,7 @@ static int of_descriptor(struct linux_state *state, uint64_t fd, struct target *
     if (!file)
         return -EBADF;
     target->name_is_lost = state->descriptors[(uint32_t)fd].close_on_exec;
-    target->fd = file_source(state, file);
+    target->fd = file_source(state, file, &target->own);
     return target->fd < 0 ? target->fd : 0;
 }
 
@@ -137,9 +138,9 @@ static int of_found(struct linux_state *state, struct found *found, struct targe
     if (found->place == PLACE_DESCRIPTOR)
         return of_descriptor(state, found->which, target);
     if (found->place == PLACE_OUTSIDE && strcmp(found->text, "/proc/self/exe") == 0)
-        target->fd = vm_program_fd(state->vm);
+        target->fd = vm_program_fd(state->vm, &target->own);
     else
-        target->fd = found_source(state, found);
+        target->fd = found_source(state, found, &target->own);
     return target->fd < 0 ? target->fd : 0;
 }
 
@@ -246,6 +247,7 @@ static int64_t run(struct linux_state *state, const struct target *target, const
     };
     int result = image_source_take(target->fd, target->name, &source, NULL);
 
+    source.own = target->own;
     if (!result)
         result = replace(state, &exec);
     if (result < 0)

@@ -436,9 +436,9 @@ void code_files_forget(struct linux_state *state);
 /* ---- exec.c -------------------------------------------------------------- */
 
 /* A descriptor of the host, for reading, of a file that is to run: of one that was found, or is
- * open. -EACCES: it is no file that may run. */
-int found_source(struct linux_state *state, struct found *found);
-int file_source(struct linux_state *state, const struct open_file *file);
+ * open. -EACCES: it is no file that may run. *own: as in struct image_source. */
+int found_source(struct linux_state *state, struct found *found, bool *own);
+int file_source(struct linux_state *state, const struct open_file *file, bool *own);
 /* The name of a file that runs, without links; NULL: none is known. */
 char *program_path(struct linux_state *state, const char *name);
 

@@ -102,8 +102,9 @@ struct vm_exec {
  * and registers, of which RAX is 0; calls linux_begin. Takes over the source, also on an error. 0; a negative errno:
  * nothing changed; 1: the old program is gone and the new one could not be loaded. */
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec);
-/* A new descriptor of the file that the program runs from, for reading, or a negative errno. */
-int vm_program_fd(struct ferry_vm *vm);
+/* A new descriptor of the file that the program runs from, for reading, or a negative errno; *own: as
+ * in struct image_source. */
+int vm_program_fd(struct ferry_vm *vm, bool *own);
 
 /* Processor time that all threads of the program took, also those that have ended, the work for them
  * included; and that a thread took which has not ended. */

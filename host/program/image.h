@@ -31,6 +31,9 @@ struct image_key {
 struct image_source {
     int fd;
     struct image_key key;
+    /* It is in memory, or a program could write it: what its image holds, only that program's VM is
+     * charged for. So the file is copied whole, to be let go of, and no image of it is kept. */
+    bool own;
 };
 
 struct image_segment {
@@ -51,6 +54,7 @@ struct image {
     /* The memory that a VM is charged for: the pages of its segments, and the part of the copy that
      * is not certain to be shared with other VMs. */
     uint64_t memory_bytes, unshared_bytes;
+    uint64_t copied_bytes;      /* the pages of the copy */
     struct image_source source; /* the file, for bytes outside the copy; fd -1: there are none */
     char *path;
     uint64_t entry, bias; /* bias: how far a file that may go anywhere is moved up, else 0 */

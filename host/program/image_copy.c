@@ -80,10 +80,10 @@ static uint64_t file_pages_bytes(const struct image_segment *segment)
 
 static void reckon(struct image *image)
 {
-    uint64_t copied = 0, shared = 0;
+    uint64_t shared = 0;
 
     for (size_t i = 0; i < image->copied_count; i++)
-        copied += page_up(image->copied[i].end) - image->copied[i].start;
+        image->copied_bytes += page_up(image->copied[i].end) - image->copied[i].start;
     for (size_t i = 0; i < image->segment_count; i++) {
         const struct image_segment *segment = &image->segments[i];
         uint64_t start = segment->addr + image->bias;
@@ -92,7 +92,7 @@ static void reckon(struct image *image)
         if (!(segment->prot & SPACE_WRITE))
             shared += file_pages_bytes(segment);
     }
-    image->unshared_bytes = copied > shared ? copied - shared : 0;
+    image->unshared_bytes = image->copied_bytes > shared ? image->copied_bytes - shared : 0;
 }
 
 void image_plan(struct image *image, const struct image_headers *headers)
@@ -111,7 +111,7 @@ void image_plan(struct image *image, const struct image_headers *headers)
     merge_ranges(image);
     for (size_t i = 0; i < image->copied_count; i++)
         copied += image->copied[i].end - image->copied[i].start;
-    if (bytes - copied <= REST_BYTES) {
+    if (bytes - copied <= REST_BYTES || image->source.own) {
         image->copied[0] = (struct image_range){0, bytes};
         image->copied_count = 1;
     }

@@ -2,7 +2,7 @@
 /*
  * The images of an engine: the image that belongs to a file, and how long an image is kept. Of
  * those that no VM uses the latest few are kept for the next VM, and no more: the files of an
- * engine may change without end.
+ * engine may change without end, and no VM is charged for what is kept.
  */
 #include "program/images.h"
 
@@ -15,7 +15,8 @@
 #include "lib/error.h"
 #include "program/image.h"
 
-#define IDLE_MOST 8 /* images that no VM uses */
+#define IDLE_MOST  8             /* images that no VM uses, */
+#define IDLE_BYTES (64ull << 20) /* and their copies together */
 
 /* A file that was changed a moment before it was opened may be changed again within the same
  * tick of the clock that file systems use, and would then look the same. */
@@ -97,15 +98,20 @@ static struct image_entry *take_surplus(struct images *images)
     lock_assert_held(&images->lock);
     struct image_entry *surplus = NULL, **link = &images->list;
     unsigned idle = 0;
+    uint64_t bytes = 0;
 
     while (*link) {
         struct image_entry *entry = *link;
+        const struct image *image = entry->image;
 
-        if (entry->image->users == 0 && ++idle > IDLE_MOST) {
+        if (image->users == 0 &&
+            (image->source.own || idle == IDLE_MOST || image->copied_bytes > IDLE_BYTES - bytes)) {
             *link = entry->next;
             entry->next = surplus;
             surplus = entry;
         } else {
+            idle += image->users == 0;
+            bytes += image->users == 0 ? image->copied_bytes : 0;
             link = &entry->next;
         }
     }

@@ -29,8 +29,9 @@ int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_so
     return program_open(out, &vm->engine->images, &opener, name, source, argv, limit_bytes, err);
 }
 
-int vm_program_fd(struct ferry_vm *vm)
+int vm_program_fd(struct ferry_vm *vm, bool *own)
 {
+    *own = vm->program.image->source.own;
     return image_file(vm->program.image);
 }
 

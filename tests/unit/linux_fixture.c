@@ -76,6 +76,7 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 
     (void)cpu;
     close(exec->source->fd);
+    vm->exec_own = exec->source->own;
     vm->execs++;
     snprintf(vm->exec_text, sizeof(vm->exec_text), "%s", exec->name);
     for (int v = 0; v < 2; v++) {
@@ -88,9 +89,10 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     return vm->exec_result;
 }
 
-int vm_program_fd(struct ferry_vm *vm)
+int vm_program_fd(struct ferry_vm *vm, bool *own)
 {
     (void)vm;
+    (void)own;
     return -ESTALE;
 }
 

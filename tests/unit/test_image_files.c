@@ -573,6 +573,40 @@ static void test_images_do_not_pile_up(void **state)
     remove_file(&file);
 }
 
+/* Those that a program could write are not kept at all, nor their files; of others only so much. */
+static void test_what_is_kept_is_bounded(void **state)
+{
+    struct elf elf = make_elf();
+    struct file file = make_file(*state, &elf);
+    struct images images;
+    struct image_source source;
+    struct image *image;
+    unsigned before = open_files();
+
+    elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = 1 << 20;
+    assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+    assert_int_equal(ftruncate(file.fd, 4 << 20), 0); /* more than such a copy has, */
+    images_init(&images);
+    assert_int_equal(image_source_open(file.path, &source, NULL), 0);
+    source.own = true;
+    assert_int_equal(images_open(&images, file.path, &source, LIMIT, &image, NULL), 0);
+    assert_int_equal(image_copy_wait(image, NULL), 0);
+    assert_int_equal(image->copied_bytes, 4 << 20); /* but not this one */
+    assert_int_equal(image->source.fd, -1);
+    images_release(&images, image);
+    assert_int_equal(open_files(), before);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pwrite(file.fd, elf.byte, elf.bytes, 0), elf.bytes);
+        image = must_find(&images, file.path);
+        assert_int_equal(image_copy_wait(image, NULL), 0);
+        image->copied_bytes = 30 << 20; /* as a larger file has */
+        images_release(&images, image);
+    }
+    assert_int_equal(open_files(), before + 2 * 2);
+    images_fini(&images);
+    remove_file(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_replaced_in_place),
         cmocka_unit_test(test_same_file_is_one_image),
         cmocka_unit_test(test_images_do_not_pile_up),
+        cmocka_unit_test(test_what_is_kept_is_bounded),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

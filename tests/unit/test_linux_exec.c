@@ -45,6 +45,7 @@ static void test_arguments(void **state)
 
     assert_int_equal(run(vm, vector(vm, VECTOR, words, 5), vector(vm, VECTOR + 64, words, 1)), 0);
     assert_string_equal(vm->exec_text, PROGRAM "|zero  two 3 4 |zero ");
+    assert_false(vm->exec_own);
     assert_int_equal(vm->next, LINUX_RESUME);
     /* A program that is given no words has its empty name; and it may have no variables. */
     assert_int_equal(run(vm, 0, 0), 0);

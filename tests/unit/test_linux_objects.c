@@ -194,6 +194,18 @@ static void test_memory_files(void **state)
     assert_true(vm->space.used_bytes - before >= MEMORY / 4);
 }
 
+/* An image of what the program could write is its own. */
+static void test_memory_files_run(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, "name"), 0);
+
+    assert_int_equal(
+        CALL(vm, execveat, (uint64_t)fd, guest_string(vm, SCRATCH, ""), 0, 0, AT_EMPTY_PATH), 0);
+    assert_int_equal(vm->execs, 1);
+    assert_true(vm->exec_own);
+}
+
 /* What cannot be handed to the program is not left open. */
 static void test_pairs_are_made_whole_or_not(void **state)
 {
@@ -390,6 +402,7 @@ int main(void)
         TEST(test_closed_files_leave_their_sets),
         TEST(test_pairs_are_made_whole_or_not),
         TEST(test_memory_files),
+        TEST(test_memory_files_run),
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
         TEST(test_calls_keep_all_files_that_they_get),
