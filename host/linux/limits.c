@@ -9,6 +9,7 @@
 
 #include "lib/bits.h"
 #include "linux/calls.h"
+#include "linux/mapped.h"
 #include "linux/state.h"
 
 #define NS_PER_S 1000000000ull
@@ -95,6 +96,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
     }
     if (result)
         return result;
+    mapped_settle(state); /* a file may have been mapped over it */
     state->stack_start = start;
     vm_stack_is(state->vm, FERRY_PROGRAM_HIGH - start);
     return 0;

@@ -55,29 +55,43 @@ static void insert(struct linux_state *state, struct open_file *file, uint64_t s
     state->mapped[state->mapped_count++] = (struct mapped_file){file, start, end};
 }
 
-static void take_out(struct linux_state *state, size_t i)
+/* *holes: set to where the file is, if stores made more of it than it is charged for. There is one such
+ * place at most. */
+static void take_out(struct linux_state *state, size_t i, struct writable **holes)
 {
     struct open_file *file = state->mapped[i].file;
 
+    if (file_map_flags(file))
+        *holes = file->writable;
     state->mapped[i] = state->mapped[--state->mapped_count];
     file_release(state, file);
 }
 
+/* The charge for a mapping with holes is gone: what stores made counts as the file's. */
+static void recount(struct linux_state *state, struct writable *holes)
+{
+    if (holes)
+        writable_recount(state, holes);
+}
+
 void mapped_add(struct linux_state *state, struct open_file *file, uint64_t start, uint64_t bytes)
 {
+    struct writable *holes = NULL;
+
     /* What it replaces is mapped there no more. */
     for (size_t i = state->mapped_count; i-- > 0;) {
         if (state->mapped[i].start >= start && state->mapped[i].end <= start + bytes)
-            take_out(state, i);
+            take_out(state, i, &holes);
     }
     if (file->writable)
         insert(state, file, start, start + bytes);
+    recount(state, holes);
 }
 
 void mapped_settle(struct linux_state *state)
 {
     struct space *space = vm_space(state->vm);
-    struct writable *holes = NULL; /* there is one at most */
+    struct writable *holes = NULL;
 
     for (size_t i = state->mapped_count; i-- > 0;) {
         const struct mapped_file *mapped = &state->mapped[i];
@@ -86,10 +100,9 @@ void mapped_settle(struct linux_state *state)
             holes = mapped->file->writable;
         if (!space_mapped_bytes(space, guest_addr(mapped->start), guest_addr(mapped->end),
                                 SPACE_LIVE, 0))
-            take_out(state, i);
+            take_out(state, i, &holes);
     }
-    if (holes)
-        writable_recount(state, holes);
+    recount(state, holes);
 }
 
 int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64_t to)
@@ -112,8 +125,11 @@ int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64
 
 void mapped_clear(struct linux_state *state)
 {
+    struct writable *holes = NULL;
+
     while (state->mapped_count)
-        take_out(state, 0);
+        take_out(state, state->mapped_count - 1, &holes);
+    recount(state, holes);
     object_uncharge(state, state->mapped_room * sizeof(*state->mapped));
     free(state->mapped);
     state->mapped = NULL;

@@ -95,6 +95,7 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
         if (space_unmap(vm_space(state->vm), guest_addr(end), state->heap_mapped - end))
             return (int64_t)state->heap_break;
         state->heap_mapped = end;
+        mapped_settle(state); /* a file may have been mapped over it */
     }
     state->heap_break = wanted;
     return (int64_t)wanted;
@@ -305,7 +306,7 @@ static int memory_map(struct linux_state *state, uint64_t addr, uint64_t bytes, 
                               prot | (flags & MAP_NORESERVE ? SPACE_NORESERVE : 0));
 }
 
-int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
+static int64_t map(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t bytes = page_up(arg[1]);
     /* Linux takes any further bits of the rights, and they mean nothing. */
@@ -329,8 +330,15 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     if (addr < 0)
         return addr;
     result = memory_map(state, (uint64_t)addr, bytes, prot, arg[3]);
-    mapped_settle(state);
     return result ? result : addr;
+}
+
+int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
+{
+    int64_t result = map(state, arg);
+
+    mapped_settle(state); /* also where it failed: what was to be replaced may be gone */
+    return result;
 }
 
 /* Nothing is ever mapped outside the program's part, so unmapping there succeeds. */

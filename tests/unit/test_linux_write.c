@@ -556,6 +556,44 @@ static void test_memory_of_stores(void **state)
     assert_in_range(vm->space.used_bytes, before - 2 * PAGE, before + PAGE);
 }
 
+/* They count on whatever takes the mapping's place. */
+static void test_stores_count_after_all_ends(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t fd = (uint64_t)open_name(tree, "/private/sparse", O_CREAT | O_RDWR);
+    uint64_t other = (uint64_t)open_name(tree, "rw/other", O_CREAT | O_RDWR);
+    const uint64_t heap = (uint64_t)CALL(vm, brk, 0);
+    const struct rlimit small = {256 * PAGE, 256 * PAGE};
+    uint64_t before = vm->space.used_bytes;
+    int64_t map;
+
+    assert_int_equal(CALL(vm, ftruncate, fd, 8 * MIB), 0);
+    assert_int_equal(CALL(vm, ftruncate, other, PAGE), 0);
+    for (uint64_t part = 0; part < 3; part++) {
+        const uint64_t at = part < 2 ? 0 : vm->linux_state->stack_start, bytes = 2 * MIB;
+
+        if (part == 1)
+            assert_int_equal(CALL(vm, brk, heap + bytes), heap + bytes);
+        map = CALL(vm, mmap, part == 1 ? heap : at, bytes, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | (part ? MAP_FIXED : 0), fd, part * bytes);
+        assert_true(map > 0);
+        memset(guest(vm, (uint64_t)map), 1, bytes);
+        if (part == 0) {
+            assert_int_equal(
+                CALL(vm, mmap, (uint64_t)map, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, other, 0),
+                map);
+        } else if (part == 1) {
+            assert_int_equal(CALL(vm, brk, heap), heap);
+        } else {
+            vm->cpu.sp = FERRY_PROGRAM_HIGH - PAGE;
+            memcpy(guest(vm, BUFFER), &small, sizeof(small));
+            assert_int_equal(CALL(vm, setrlimit, RLIMIT_STACK, BUFFER), 0);
+        }
+        assert_true(vm->space.used_bytes - before >= (part + 1) * bytes);
+    }
+}
+
 static void test_file_size_limit(void **state)
 {
     struct tree *tree = *state;
@@ -871,6 +909,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit_of_calls_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stores_count_after_all_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flock, setup, teardown),
