@@ -176,13 +176,13 @@ static int read_charged(struct linux_state *state, const struct open_file *file,
                         uint64_t bytes, uint64_t offset, uint64_t *got)
 {
     struct space *space = vm_space(state->vm);
-    int result = space_charge(space, bytes);
+    int result = space_charge(space, page_up(bytes));
 
     if (result)
         return result;
     result =
         ftruncate(copy, (off_t)bytes) ? -ENOMEM : read_file(state, file, copy, bytes, offset, got);
-    space_recharge(space, bytes, 0);
+    space_recharge(space, page_up(bytes), 0);
     return result;
 }
 

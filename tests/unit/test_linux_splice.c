@@ -272,6 +272,30 @@ static void test_a_mapping_made_meanwhile_stays(void **state)
     assert_int_equal(*(char *)guest(vm, (uint64_t)mapped_meanwhile), '!');
 }
 
+static uint64_t used_meanwhile;
+
+static void ask_used(struct ferry_vm *vm)
+{
+    if (vm->space.used_bytes > used_meanwhile)
+        used_meanwhile = vm->space.used_bytes;
+    vm->meanwhile = ask_used;
+}
+
+/* The copy of a file is charged as soon as it is made, not when it is mapped. */
+static void test_a_copy_is_charged_at_once(void **state)
+{
+    struct ferry_vm *vm = with_file(state);
+    uint64_t before = vm->space.used_bytes;
+
+    vm->linux_state->descriptors[3].file->local = false;
+    used_meanwhile = 0;
+    vm->meanwhile = ask_used;
+    assert_true(CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 3, 0) > 0);
+    vm->meanwhile = NULL;
+    assert_int_equal(used_meanwhile, before + PAGE);
+    assert_int_equal(vm->space.used_bytes, before + PAGE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -286,6 +310,7 @@ int main(void)
         TEST(test_calls_by_position_take_turns),
         TEST(test_reading_lets_others_be_served),
         TEST(test_a_mapping_made_meanwhile_stays),
+        TEST(test_a_copy_is_charged_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
