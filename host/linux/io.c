@@ -10,6 +10,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/socket.h"
 #include "linux/state.h"
 
 /* A long read is made in parts of this size, and the VM may be stopped between two. */
@@ -67,8 +68,9 @@ int64_t file_put(struct linux_state *state, struct open_file *file, const void *
 /* ---- live memory --------------------------------------------------------- */
 
 /* The bytes that a call of our own moves to live memory, or from there, go through memory of the VMM,
- * in parts like that. */
-#define LIVE_PART (64u << 10)
+ * in parts like that: none is shorter than the longest message of a socket. */
+#define LIVE_PART (256u << 10)
+_Static_assert(LIVE_PART >= SOCKET_BYTES, "a message is moved in one part");
 
 /* Whether only the host's kernel touches the bytes that are read or written. */
 static bool is_by_kernel(const struct open_file *file)

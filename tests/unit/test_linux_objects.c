@@ -194,6 +194,26 @@ static void test_memory_files(void **state)
     assert_true(vm->space.used_bytes - before >= MEMORY / 4);
 }
 
+/* Live memory is no reason to cut a message in two. */
+static void test_messages_of_live_memory(void **state)
+{
+    const uint64_t bytes = 200000, mapped = 256 * 1024;
+    struct ferry_vm *vm = *state;
+    int64_t fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, "name"), 0), at;
+    int pair[2];
+
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, mapped), 0);
+    at = CALL(vm, mmap, 0, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, (uint64_t)fd, 0);
+    assert_true(at > 0);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_SEQPACKET, 0, FDS), 0);
+    memcpy(pair, guest(vm, FDS), sizeof(pair));
+    *(char *)guest(vm, (uint64_t)at + bytes - 1) = 7;
+    assert_int_equal(CALL(vm, write, (uint64_t)pair[0], (uint64_t)at, bytes), bytes);
+    *(char *)guest(vm, (uint64_t)at + bytes - 1) = 0;
+    assert_int_equal(CALL(vm, read, (uint64_t)pair[1], (uint64_t)at, mapped), bytes);
+    assert_int_equal(*(char *)guest(vm, (uint64_t)at + bytes - 1), 7);
+}
+
 /* An image of what the program could write is its own. */
 static void test_memory_files_run(void **state)
 {
@@ -403,6 +423,7 @@ int main(void)
         TEST(test_pairs_are_made_whole_or_not),
         TEST(test_memory_files),
         TEST(test_memory_files_run),
+        TEST(test_messages_of_live_memory),
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
         TEST(test_calls_keep_all_files_that_they_get),
