@@ -49,8 +49,23 @@ int mapped_reserve(struct linux_state *state, const struct open_file *file)
     return file->writable ? reserve(state, 1) : 0;
 }
 
+/* One entry is enough for the mappings of a file in a range. */
+static bool is_covered(const struct linux_state *state, const struct open_file *file,
+                       uint64_t start, uint64_t end)
+{
+    for (size_t i = 0; i < state->mapped_count; i++) {
+        const struct mapped_file *mapped = &state->mapped[i];
+
+        if (mapped->file == file && mapped->start <= start && mapped->end >= end)
+            return true;
+    }
+    return false;
+}
+
 static void insert(struct linux_state *state, struct open_file *file, uint64_t start, uint64_t end)
 {
+    if (is_covered(state, file, start, end))
+        return;
     file->references++;
     state->mapped[state->mapped_count++] = (struct mapped_file){file, start, end};
 }

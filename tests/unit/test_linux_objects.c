@@ -14,6 +14,8 @@
 
 #include "linux/state.h"
 
+#include "linux/state.h"
+
 #define EVENT (SCRATCH + PAGE)
 #define FDS   (SCRATCH + 2 * PAGE)
 #define DATA  (SCRATCH + 3 * PAGE)
@@ -212,6 +214,24 @@ static void test_messages_of_live_memory(void **state)
     *(char *)guest(vm, (uint64_t)at + bytes - 1) = 0;
     assert_int_equal(CALL(vm, read, (uint64_t)pair[1], (uint64_t)at, mapped), bytes);
     assert_int_equal(*(char *)guest(vm, (uint64_t)at + bytes - 1), 7);
+}
+
+/* A file is kept in mind once for all its mappings in a range. */
+static void test_mappings_in_parts(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int64_t fd = CALL(vm, memfd_create, guest_string(vm, SCRATCH, "name"), 0), at;
+
+    assert_int_equal(CALL(vm, ftruncate, (uint64_t)fd, 64 * PAGE), 0);
+    at = CALL(vm, mmap, 0, 64 * PAGE, PROT_READ, MAP_SHARED, (uint64_t)fd, 0);
+    assert_true(at > 0);
+    for (uint64_t page = 0; page < 64 * PAGE; page += PAGE)
+        assert_int_equal(CALL(vm, mmap, (uint64_t)at + page, PAGE, PROT_READ,
+                              MAP_SHARED | MAP_FIXED, (uint64_t)fd, page),
+                         (uint64_t)at + page);
+    assert_int_equal(vm->linux_state->mapped_count, 1);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)at, 64 * PAGE), 0);
+    assert_int_equal(vm->linux_state->mapped_count, 0);
 }
 
 /* An image of what the program could write is its own. */
@@ -424,6 +444,7 @@ int main(void)
         TEST(test_memory_files),
         TEST(test_memory_files_run),
         TEST(test_messages_of_live_memory),
+        TEST(test_mappings_in_parts),
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
         TEST(test_calls_keep_all_files_that_they_get),
