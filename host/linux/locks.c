@@ -8,7 +8,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -91,6 +93,55 @@ void locks_fini(struct linux_state *state)
 {
     while (state->record_owners)
         free_owner(state, &state->record_owners);
+}
+
+/* ---- how many records there are ------------------------------------------- */
+
+/* The host keeps each of them in memory that nobody is charged for. */
+#define RECORDS_MAX 8192
+
+/* Adds how many locks the host keeps for the descriptor. */
+static bool add_locks(int fd, unsigned *count)
+{
+    char name[sizeof("/proc/self/fdinfo/") + 3 * sizeof(int)], line[256];
+    FILE *info;
+
+    snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
+    info = fopen(name, "re");
+    while (info && fgets(line, sizeof(line), info))
+        *count += strncmp(line, "lock:", 5) == 0;
+    return info && fclose(info) == 0;
+}
+
+static bool count_records(const struct linux_state *state, unsigned *count)
+{
+    bool all = true;
+
+    *count = 0;
+    for (const struct record_owner *owner = state->record_owners; all && owner; owner = owner->next)
+        all = add_locks(owner->fd, count);
+    for (const struct open_file *file = state->writables; all && file; file = file->next_writable)
+        all = !file->local || file->kind != FILE_REGULAR || add_locks(file->fd, count);
+    return all;
+}
+
+/* Whether there may be one more. A lock in the middle of another one makes two of them, and so does a
+ * part that is unlocked: for that there is room when there is none for locks, so that a program can
+ * come out of it. The host is asked only when there might be too many. */
+static bool has_room(struct linux_state *state, const struct flock *lock)
+{
+    bool unlocks = lock->l_type == F_UNLCK;
+    unsigned count;
+
+    if (unlocks && lock->l_whence == SEEK_SET && !lock->l_start && !lock->l_len)
+        return true; /* all of them */
+    if (state->records + 2 > RECORDS_MAX) {
+        if (!count_records(state, &count) || count + 2 > (unlocks ? RECORDS_MAX : RECORDS_MAX / 2))
+            return false;
+        state->records = count;
+    }
+    state->records += 2;
+    return true;
 }
 
 /* ---- waiting ------------------------------------------------------------- */
@@ -236,6 +287,8 @@ int64_t record_lock(struct linux_state *state, struct open_file *file, uint64_t 
     request.state = state;
     request.records_of = of_file ? NULL : file;
     request.fd = file->fd;
+    if (!asks && !has_room(state, &request.lock))
+        return -ENOLCK;
     if (!asks)
         return get_lock(state, file, &request, command == F_SETLKW || command == F_OFD_SETLKW);
     result = get_record(state, file, &request);

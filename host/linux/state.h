@@ -206,6 +206,7 @@ struct linux_state {
     unsigned refused; /* files that were refused and mentioned */
     struct view view;
     struct record_owner *record_owners; /* locks.c */
+    unsigned records;                   /* that the host may keep for it, at most */
     char *cwd;                          /* absolute, normalised */
     uint32_t umask;
     struct processors processors;

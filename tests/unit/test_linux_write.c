@@ -703,6 +703,30 @@ static void test_no_record_outlives_its_file(void **state)
     assert_null(program->record_owners);
 }
 
+/* They are memory of the host: there are only so many, and what unlocks makes no more either. */
+static void test_records_are_bounded(void **state)
+{
+    struct tree *tree = *state;
+    const struct flock all = {.l_type = F_UNLCK};
+    uint64_t fd;
+    off_t at = 0;
+
+    make(tree, "rw/records", "");
+    fd = (uint64_t)open_name(tree, "rw/records", O_RDWR);
+    while (at < 200000 && lock(tree, fd, F_SETLK, F_WRLCK, at) == 0)
+        at += 20;
+    assert_in_range(at / 20, 4000, 8192);
+    assert_int_equal(lock(tree, fd, F_SETLK, F_WRLCK, at), -ENOLCK);
+    assert_int_equal(lock(tree, fd, F_OFD_SETLK, F_WRLCK, at), -ENOLCK);
+    for (off_t half = 0; half < 4000 * 20; half += 20)
+        assert_int_equal(lock(tree, fd, F_SETLK, F_UNLCK, half), 0);
+    assert_int_equal(lock(tree, fd, F_SETLK, F_WRLCK, at), 0);
+    memcpy(guest(tree->vm, BUFFER), &all, sizeof(all));
+    assert_int_equal(CALL(tree->vm, fcntl, fd, F_SETLK, BUFFER), 0);
+    for (at = 0; at < 4000 * 20; at += 20)
+        assert_int_equal(lock(tree, fd, F_SETLK, F_WRLCK, at), 0);
+}
+
 static void test_flock(void **state)
 {
     struct tree *tree = *state;
@@ -913,6 +937,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_records_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_record_outlives_its_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
