@@ -371,6 +371,29 @@ static void shared_mapping(const char *name)
     who_may_map(name);
 }
 
+/* Mapped while it was empty. */
+static void grown_mapping(const char *name)
+{
+    const struct timespec soon = {0, 1000000};
+    int fd = make_file(name, 0, 0), ends[2];
+    char *at = map(1, RW, MAP_SHARED, fd, 0);
+
+    pipe(ends);
+    write(ends[1], "hello", 5);
+    say("into an empty file", read(ends[0], at, 5));
+    say("wait there", futex(at + 8, FUTEX_WAIT, 0, (long)&soon, NULL, 0));
+    cut(fd, 1);
+    say("into the file", read(ends[0], at, 5));
+    printf("%.5s\n", at);
+    say("wait there", futex(at + 8, FUTEX_WAIT, 0, (long)&soon, NULL, 0));
+    say("wait for another value", futex(at + 8, FUTEX_WAIT, 1, (long)&soon, NULL, 0));
+    say("wake", futex(at + 8, FUTEX_WAKE, 1, 0, NULL, 0));
+    close(ends[0]);
+    close(ends[1]);
+    munmap(at, PAGE);
+    close(fd);
+}
+
 /* Larger than the memory of a VM: it takes none. */
 static void large_mapping(const char *name)
 {
@@ -502,6 +525,7 @@ int main(int argc, char **argv)
     calls(fd, argv[1], second, MAP_PRIVATE);
     calls(fd, argv[1], second, MAP_SHARED);
     shared_mapping(second);
+    grown_mapping(second);
     large_mapping(second);
     return 0;
 }
