@@ -78,7 +78,7 @@ class Mapped(FerryTest):
         host, vm = self.directories
         runs = (
             run([guest("asks_mapped"), host, *arguments]),
-            run([FERRY, "run", f"--rw={vm}", guest("asks_mapped"), vm, *arguments]),
+            run([FERRY, "run", "--timeout=90", f"--rw={vm}", guest("asks_mapped"), vm, *arguments]),
         )
         files = [
             {

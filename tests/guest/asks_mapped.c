@@ -412,46 +412,66 @@ static void large_mapping(const char *name)
 
 /* ---- the end ------------------------------------------------------------- */
 
-static atomic_bool over;
+/* For how long the race lasts, and after how long it is stuck; an emulated machine is slow. */
+enum { RACE_SECONDS = 3, STUCK_SECONDS = 60 };
 
+static atomic_bool over;
+static time_t begun;
+static const char *volatile doing = "nothing yet"; /* what the racing thread does */
+
+/* Also tells where the other thread is stuck, if it is. */
 static void *cut_again(void *arg)
 {
     int fd = *(int *)arg;
 
-    while (!atomic_load(&over)) {
+    for (unsigned cuts = 1; !atomic_load(&over); cuts++) {
         ftruncate(fd, 0);
         ftruncate(fd, 2 * PAGE);
+        if (cuts % 64 == 0 && time(NULL) > begun + STUCK_SECONDS)
+            fail("stuck in: %s", doing);
     }
     return NULL;
 }
 
-/* Uses the page while it comes and goes; what a use comes to is chance. */
+static void use_by_calls(char *at, const int ends[2], bool changes)
+{
+    uint32_t *word = (uint32_t *)(void *)(at + 64), own = 0;
+
+    doing = "write";
+    write(ends[1], at, 100);
+    doing = "read";
+    read(ends[0], at + PAGE, 200);
+    doing = "clock_gettime";
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, at + 16);
+    doing = "futex, wake";
+    futex(word, FUTEX_WAKE, 1, 0, NULL, 0);
+    doing = "futex, wait";
+    futex(word, FUTEX_WAIT_PRIVATE, 1, 0, NULL, 0); /* the word is never 1 */
+    doing = "futex, change and wake";
+    if (changes)
+        futex(&own, FUTEX_WAKE_OP_PRIVATE, 1, 1, word, 0);
+}
+
+/* Uses the page while it comes and goes; what a use comes to is chance. So no use may wait: chance may
+ * write whenever the page is there and read whenever it is not, until the pipe is full. */
 static void race(int fd)
 {
     char *at = map(2, RW, MAP_SHARED, fd, 0);
-    uint32_t *word = (uint32_t *)(void *)(at + 64);
     static volatile int rounds;
-    static time_t begun;
     pthread_t thread;
     int ends[2];
 
-    pipe(ends);
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    pthread_create(&thread, NULL, cut_again, &fd);
+    if (pipe2(ends, O_NONBLOCK))
+        fail("pipe2: %s", strerror(errno));
     begun = time(NULL);
+    pthread_create(&thread, NULL, cut_again, &fd);
     sigsetjmp(again, 1);
-    while (++rounds < 3000 && time(NULL) < begun + 3) { /* an emulated machine is slow */
-        struct timespec now;
-
-        write(ends[1], at, 100);
-        read(ends[0], at + PAGE, 200);
-        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, at + 16);
-        futex(word, FUTEX_WAKE, 1, 0, NULL, 0);
-        futex(word, FUTEX_WAIT_PRIVATE, 1, 0, NULL, 0);
-        if (rounds % 64 == 0)
-            futex(&now, FUTEX_WAKE_OP_PRIVATE, 1, 1, word, 0);
+    while (++rounds < 3000 && time(NULL) < begun + RACE_SECONDS) {
+        use_by_calls(at, ends, rounds % 64 == 0);
+        doing = "an access";
         at[PAGE + 5] = at[5]; /* the handler counts, and goes on */
     }
+    doing = "the end";
     atomic_store(&over, true);
     pthread_join(thread, NULL);
     cut(fd, 0);
