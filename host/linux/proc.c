@@ -82,10 +82,10 @@ void proc_maps(struct linux_state *state, FILE *out)
         const struct space_region *region = &space->regions[i];
         const char *name = region_name(state, region);
 
-        fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%cp 00000000 00:00 0%*s%s\n", region->start,
+        fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c 00000000 00:00 0%*s%s\n", region->start,
                 region->end, region->prot & SPACE_READ ? 'r' : '-',
                 region->prot & SPACE_WRITE ? 'w' : '-', region->prot & SPACE_EXEC ? 'x' : '-',
-                *name ? 26 : 1, "", name);
+                region->prot & SPACE_SHARED ? 's' : 'p', *name ? 26 : 1, "", name);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -248,6 +249,10 @@ static void test_what_the_vm_is(void **state)
     snprintf(text, sizeof(text), "%08llx-%08llx rw-p ", (unsigned long long)SCRATCH,
              (unsigned long long)SCRATCH_END);
     assert_non_null(strstr(content(vm, "/proc/self/maps"), text));
+    assert_int_equal(CALL(vm, mmap, SCRATCH - 2 * PAGE, PAGE, PROT_READ,
+                          MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, UINT64_MAX, 0),
+                     SCRATCH - 2 * PAGE);
+    assert_memory_equal(strchr(content(vm, "/proc/self/maps"), ' '), " r--s ", 6);
     assert_string_equal(content(vm, "/proc/sys/kernel/osrelease"), "6.1.0\n");
     assert_int_equal(open_name(vm, "/dev/tty"), -ENXIO);
     assert_int_equal(CALL(vm, readlink, guest_string(vm, SCRATCH, "/proc/self/cwd"), out, 9), 1);
