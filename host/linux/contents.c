@@ -37,43 +37,53 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
     int64_t result;
 
     call->fd = file->fd;
-    if (file->given) {
-        call->as_is = true;
-        return host_file_call(state, file->local, call);
-    }
+    call->as_is = file->given;
     call->room = writable_room(state, file->writable);
-    result = file->local || call->room.pages ? host_file_call(state, file->local, call)
-                                             : change_by_helper(state, file, call);
-    writable_changed(state, file->writable, call);
+    result = file->local || file->given || call->room.pages
+                 ? host_file_call(state, file->local, call)
+                 : change_by_helper(state, file, call);
+    if (file->writable)
+        writable_changed(state, file->writable, call);
     /* Once some was written the next call finds out why it was no more, as on Linux. */
     if (result == -EFBIG && call->room.length < INT64_MAX && !state->thread->call->wrote)
         signal_send(state, SIGXFSZ);
     state->thread->call->wrote |= call->op == HOST_WRITE && result > 0;
-    return writable_error(state, file->writable, result);
+    return file->writable ? writable_error(state, file->writable, result) : result;
 }
 
-/* From *offset on, or at the end of the file; *offset: where it ended. */
+/* The descriptor of a file that the program appends to, and that is ours alone, tells where that ended. */
+static bool ours_to_move(const struct open_file *file)
+{
+    return file->status & O_APPEND && !file->given;
+}
+
+/* From *offset on, or at the end of the file; *offset: where it ended. -1, and it stays so: from where
+ * the descriptor of the host is. */
 static int64_t write_at(struct linux_state *state, const struct open_file *file, const char *from,
-                        size_t bytes, bool append, off_t *offset)
+                        size_t bytes, off_t *offset)
 {
     size_t done = 0;
 
     while (done < bytes) {
         size_t part = bytes - done < WRITE_PART ? bytes - done : WRITE_PART;
-        struct host_call call = {.op = HOST_WRITE, .from = from + done, .bytes = part};
+        struct host_call call = {.op = HOST_WRITE,
+                                 .number = file->status & O_APPEND,
+                                 .offset = ours_to_move(file) ? -1 : *offset,
+                                 .from = from + done,
+                                 .bytes = part};
         int64_t put;
 
         if (vm_stopping(state->vm))
             return -EINTR;
         if (done && !file->local && !vm_still_has(state->vm, from + done, part, false))
             break; /* another thread unmapped it while a helper wrote the part before */
-        call.offset = append ? -1 : *offset;
         put = change(state, file, &call);
         if (put == -EINTR || (put <= 0 && !done))
             return put;
         if (put <= 0)
             break;
-        *offset = call.offset;
+        if (*offset >= 0)
+            *offset = call.offset;
         done += (size_t)put;
     }
     return (int64_t)done;
@@ -82,10 +92,10 @@ static int64_t write_at(struct linux_state *state, const struct open_file *file,
 int64_t regular_put(struct linux_state *state, struct open_file *file, const void *from,
                     size_t bytes)
 {
-    off_t offset = file->position;
-    int64_t put = write_at(state, file, from, bytes, file->status & O_APPEND, &offset);
+    off_t offset = file->shares_position ? -1 : file->position;
+    int64_t put = write_at(state, file, from, bytes, &offset);
 
-    if (put > 0)
+    if (put > 0 && !file->shares_position)
         file->position = offset;
     return put;
 }

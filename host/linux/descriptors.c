@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "linux/calls.h"
 #include "linux/epoll.h"
 #include "linux/file_type.h"
+#include "linux/host_file.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -88,13 +88,11 @@ void file_release(struct linux_state *state, struct open_file *file)
  * shares with others: where the file can be opened anew, that one is ours alone. */
 static int open_error(int stderr_fd)
 {
-    char path[32];
     struct stat st;
 
     if (fstat(stderr_fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
         return -1;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", stderr_fd);
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return host_open_anew(stderr_fd, O_WRONLY | O_NONBLOCK);
 }
 
 int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)

@@ -61,7 +61,7 @@ extern const struct file_type device_type;
 /* listing.c */
 extern const struct file_type list_type;
 /* given.c */
-extern const struct file_type given_type, given_file_type;
+extern const struct file_type given_type;
 /* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c, signalfd.c */
 extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type,
     inotify_type, signals_type;

@@ -21,9 +21,10 @@
 static int64_t regular_get(struct linux_state *state, struct open_file *file, void *to,
                            size_t bytes)
 {
-    int64_t got = file_read(state, file, to, bytes, file->position);
+    int64_t got = file_read(state, file, to, bytes, file->shares_position ? -1 : file->position);
 
-    file->position += got > 0 ? got : 0;
+    if (got > 0 && !file->shares_position)
+        file->position += got;
     return got;
 }
 
@@ -96,8 +97,6 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_SIGNALS] = &signals_type,
     };
 
-    if (file->given && file->kind == FILE_REGULAR)
-        return &given_file_type;
     return types[file->kind];
 }
 

@@ -27,8 +27,6 @@
 #include "linux/state.h"
 #include "linux/writable.h"
 
-/* A long write to a file is made in parts of this size, and the VM may be stopped between two. */
-#define WRITE_PART (16u << 20)
 /* How often to look at a descriptor that cannot be watched. */
 #define UNWATCHED_NS 20000000ull
 /* A pipe that poll calls writable takes so many bytes without blocking. */
@@ -41,8 +39,7 @@
 
 static int open_anew(int fd, int flags)
 {
-    const struct host_call call = {.fd = fd};
-    int opened = host_open_anew(&call, flags | O_NONBLOCK);
+    int opened = host_open_anew(fd, flags | O_NONBLOCK);
 
     return opened < 0 ? -errno : opened;
 }
@@ -195,30 +192,6 @@ int given_name(const struct open_file *file, char *text, size_t bytes)
 
 /* ---- files --------------------------------------------------------------- */
 
-int64_t host_as_is(const struct host_call *call)
-{
-    struct iovec piece = {call->from ? (void *)(uintptr_t)call->from : call->to, call->bytes};
-
-    switch (call->op) {
-    case HOST_READ:
-        return preadv2(call->fd, &piece, 1, call->offset, 0);
-    case HOST_WRITE:
-        return pwritev2(call->fd, &piece, 1, call->offset,
-                        call->number & O_APPEND ? RWF_APPEND : 0);
-    case HOST_SEEK:
-        return lseek(call->fd, call->offset, call->number);
-    case HOST_TRUNCATE:
-        return ftruncate(call->fd, call->offset);
-    case HOST_ALLOCATE:
-        return fallocate(call->fd, call->number, call->offset, (off_t)call->bytes);
-    case HOST_SYNC:
-        return call->number ? fdatasync(call->fd) : fsync(call->fd);
-    default:
-        errno = EINVAL;
-        return -1;
-    }
-}
-
 off_t file_position(const struct open_file *file)
 {
     return file->shares_position ? lseek(file->fd, 0, SEEK_CUR) : file->position;
@@ -240,60 +213,6 @@ struct open_file file_at(const struct open_file *file, off_t position)
     at.position = position;
     return at;
 }
-
-static void moved(struct open_file *file, int64_t bytes)
-{
-    if (bytes > 0 && !file->shares_position)
-        file->position += bytes;
-}
-
-static int64_t file_get_given(struct linux_state *state, struct open_file *file, void *to,
-                              size_t bytes)
-{
-    struct host_call call = {.op = HOST_READ,
-                             .fd = file->fd,
-                             .offset = file->shares_position ? -1 : file->position,
-                             .as_is = true,
-                             .to = to,
-                             .bytes = bytes};
-    int64_t got = host_file_call(state, file->local, &call);
-
-    moved(file, got);
-    return got;
-}
-
-static int64_t file_put_given(struct linux_state *state, struct open_file *file, const void *from,
-                              size_t bytes)
-{
-    struct host_call call = {.op = HOST_WRITE,
-                             .fd = file->fd,
-                             .number = file->status & O_APPEND,
-                             .offset = file->shares_position ? -1 : file->position,
-                             .as_is = true,
-                             .from = from,
-                             .bytes = bytes < WRITE_PART ? bytes : WRITE_PART};
-    int64_t put;
-
-    if (vm_stopping(state->vm))
-        return -EINTR;
-    put = host_file_call(state, file->local, &call);
-    moved(file, put);
-    return put;
-}
-
-static void given_release(struct linux_state *state, const struct open_file *file)
-{
-    (void)state;
-    close(file->fd);
-}
-
-const struct file_type given_file_type = {
-    .get = file_get_given,
-    .put = file_put_given,
-    .stat = host_stat,
-    .available = regular_available,
-    .release = given_release,
-};
 
 /* ---- streams ------------------------------------------------------------- */
 

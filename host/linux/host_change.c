@@ -191,32 +191,52 @@ static int64_t no_room(void)
     return -1;
 }
 
+static int64_t too_long(void)
+{
+    errno = EFBIG;
+    return -1;
+}
+
+static int64_t start_of_write(const struct host_call *call, int fd)
+{
+    if (call->number & O_APPEND)
+        return call->stat.st_size;
+    return call->offset < 0 ? lseek(fd, 0, SEEK_CUR) : call->offset;
+}
+
+/* Others may have appended before us, so the descriptor or the file tells. */
+static off_t end_of_write(const struct host_call *call, int fd, int64_t put)
+{
+    struct stat now;
+
+    if (call->offset < 0)
+        return lseek(fd, 0, SEEK_CUR);
+    if (call->number & O_APPEND && fstat(fd, &now) == 0)
+        return now.st_size;
+    return call->offset + put;
+}
+
 static int64_t write_bytes(struct host_call *call, int fd)
 {
-    bool append = call->offset < 0;
-    uint64_t start, end;
+    int64_t start, put;
+    uint64_t end, longest;
     struct iovec piece;
-    int64_t put;
 
-    if (fstat(fd, &call->stat))
+    if (fstat(fd, &call->stat) || (start = start_of_write(call, fd)) < 0)
         return -1;
-    start = (uint64_t)(append ? call->stat.st_size : call->offset);
-    if (start >= call->room.length) {
-        errno = EFBIG;
-        return -1;
-    }
-    end = call->bytes < call->room.length - start ? start + call->bytes : call->room.length;
-    end = end_that_fits(call, start, end);
-    if (end <= start)
+    longest = S_ISREG(call->stat.st_mode) ? call->room.length : INT64_MAX;
+    if ((uint64_t)start >= longest)
+        return too_long();
+    end = call->bytes < longest - (uint64_t)start ? (uint64_t)start + call->bytes : longest;
+    end = end_that_fits(call, (uint64_t)start, end);
+    if (end <= (uint64_t)start)
         return no_room();
-    piece = (struct iovec){(void *)call->from, end - start};
-    put = append ? pwritev2(fd, &piece, 1, -1, RWF_APPEND)
-                 : pwrite(fd, call->from, end - start, call->offset);
+    piece = (struct iovec){(void *)call->from, end - (uint64_t)start};
+    put = pwritev2(fd, &piece, 1, call->offset, call->number & O_APPEND ? RWF_APPEND : 0);
     if (put <= 0)
         return put;
-    /* Others may have appended before us: the file's own position tells. */
-    call->offset = append ? lseek(fd, 0, SEEK_CUR) : call->offset + put;
-    end = start + (uint64_t)put;
+    call->offset = end_of_write(call, fd, put);
+    end = (uint64_t)start + (uint64_t)put;
     call->grown = (int64_t)(at_least(end, (uint64_t)call->stat.st_size)) - call->stat.st_size;
     return put;
 }
@@ -229,11 +249,15 @@ static int64_t change_length(struct host_call *call, int fd)
     /* A hole takes no pages; they are counted when it is filled. */
     if (call->grown > 0 && !call->room.pages && (uint64_t)call->grown > call->room.bytes)
         return no_room();
-    if (call->grown > 0 && (uint64_t)call->offset > call->room.length) {
-        errno = EFBIG;
-        return -1;
-    }
+    if (call->grown > 0 && (uint64_t)call->offset > call->room.length)
+        return too_long();
     return ftruncate(fd, call->offset);
+}
+
+/* What is only reserved beyond the end is no part of the length. */
+static bool lengthens(const struct host_call *call, uint64_t end)
+{
+    return !(call->number & FALLOC_FL_KEEP_SIZE) && end > (uint64_t)call->stat.st_size;
 }
 
 static int64_t allocate(struct host_call *call, int fd)
@@ -244,10 +268,8 @@ static int64_t allocate(struct host_call *call, int fd)
         return -1;
     call->grown = 0;
     if (!(call->number & FALLOC_FL_PUNCH_HOLE)) {
-        if (end > call->room.length) {
-            errno = EFBIG;
-            return -1;
-        }
+        if (end > call->room.length && lengthens(call, end))
+            return too_long();
         if (end_that_fits(call, start, end) < end)
             return no_room();
         call->grown = (int64_t)at_least(end, (uint64_t)call->stat.st_size) - call->stat.st_size;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,11 +153,11 @@ static int look_up(struct host_call *call)
     return fd;
 }
 
-int host_open_anew(const struct host_call *call, int flags)
+int host_open_anew(int fd, int flags)
 {
     char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", call->fd);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     return open(name, O_CLOEXEC | O_NOCTTY | flags);
 }
 
@@ -189,9 +190,11 @@ static int64_t read_entries(struct host_call *call, int fd)
 /* Calls that need an open file. */
 static int64_t call_on_open(struct host_call *call, int fd)
 {
+    struct iovec piece = {call->to, call->bytes};
+
     switch (call->op) {
     case HOST_READ:
-        return pread(fd, call->to, call->bytes, call->offset);
+        return preadv2(fd, &piece, 1, call->offset, 0);
     case HOST_ENTRIES:
         return read_entries(call, fd);
     case HOST_SEEK:
@@ -206,6 +209,7 @@ static int64_t call_on_open(struct host_call *call, int fd)
 static int64_t dispatch(struct host_call *call, bool in_helper)
 {
     int64_t result = -1;
+    bool anew;
     int fd;
 
     switch (call->op) {
@@ -235,11 +239,8 @@ static int64_t dispatch(struct host_call *call, bool in_helper)
         result = host_change(call, in_helper);
         break;
     default:
-        if (call->as_is) {
-            result = host_as_is(call);
-            break;
-        }
-        fd = in_helper || call->op == HOST_OPEN ? host_open_anew(call, open_flags(call)) : call->fd;
+        anew = !call->as_is && (in_helper || call->op == HOST_OPEN);
+        fd = anew ? host_open_anew(call->fd, open_flags(call)) : call->fd;
         if (fd >= 0)
             result = call->op == HOST_OPEN && !in_helper ? fd : call_on_open(call, fd);
     }

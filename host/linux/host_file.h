@@ -61,7 +61,9 @@ struct host_call {
     enum host_op op;
     int fd;
     int number;
-    off_t offset; /* HOST_ENTRIES: and where it is then */
+    /* HOST_READ, HOST_WRITE: -1: where the descriptor is. HOST_WRITE, HOST_ENTRIES: and where that is
+     * then. */
+    off_t offset;
     const char *path;
     int fd2;
     const char *path2; /* not NULL: fd2 is one, too */
@@ -69,8 +71,7 @@ struct host_call {
     struct timespec times[2];
     const void *from; /* HOST_WRITE */
     struct host_room room;
-    bool as_is; /* on the descriptor itself, which is not opened anew; offset -1: from its own
-                   position on. HOST_WRITE, number: O_APPEND, or 0 */
+    bool as_is; /* on the descriptor itself, which is not opened anew */
     bool here;  /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */
     void *to;   /* what was read */
     size_t bytes;
@@ -88,11 +89,8 @@ bool host_file_local(int fd);
 /* Makes the call and returns its result. `local`: the file is on a file system that answers. */
 int64_t host_file_call(struct linux_state *state, bool local, struct host_call *call);
 
-/* Opens anew the file that the O_PATH descriptor call->fd stands for; -1 with errno. */
-int host_open_anew(const struct host_call *call, int flags);
-
-/* given.c: makes a call that is `as_is`. -1 with errno. */
-int64_t host_as_is(const struct host_call *call);
+/* Opens anew the file that a descriptor of ours is open on, or (O_PATH) stands for. -1 with errno. */
+int host_open_anew(int fd, int flags);
 
 /* host_change.c: make the call. fd: the file, open for writing, where the call needs one. -1 with
  * errno. */

@@ -40,7 +40,8 @@ int64_t file_read(struct linux_state *state, const struct open_file *file, void 
 
     do {
         part = bytes - done < READ_PART ? bytes - done : READ_PART;
-        got = read_part(state, file, (char *)to + done, part, offset + (off_t)done);
+        got = read_part(state, file, (char *)to + done, part,
+                        offset < 0 ? offset : offset + (off_t)done);
         done += got > 0 ? (size_t)got : 0;
     } while (got == (int64_t)part && done < bytes && !vm_stopping(state->vm));
     return done ? (int64_t)done : got;

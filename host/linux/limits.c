@@ -18,6 +18,16 @@
 /* Bytes below RSP that a function may use without moving it. */
 #define RED_ZONE 128
 
+/* The host holds us to this one; our process cannot raise it for one program. */
+static struct rlimit limit_of_host(int which)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+    (void)getrlimit(which, &limit);
+    limit.rlim_max = limit.rlim_cur;
+    return limit;
+}
+
 void limits_init(struct linux_state *state)
 {
     uint64_t stack = FERRY_PROGRAM_HIGH - state->stack_start;
@@ -32,6 +42,7 @@ void limits_init(struct linux_state *state)
     state->limits[RLIMIT_SIGPENDING] = (struct rlimit){QUEUED_SIGNALS_MAX, QUEUED_SIGNALS_MAX};
     state->limits[RLIMIT_NPROC] = (struct rlimit){1, 1};
     state->limits[RLIMIT_CORE] = (struct rlimit){0, 0};
+    state->limits[RLIMIT_FSIZE] = limit_of_host(RLIMIT_FSIZE);
     state->limits[RLIMIT_NICE] = (struct rlimit){0, 0};
     state->limits[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
 }

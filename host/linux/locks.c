@@ -53,11 +53,10 @@ static void free_owner(struct linux_state *state, struct record_owner **at)
 static int open_owner(const struct open_file *file)
 {
     static const int modes[] = {O_RDWR, O_RDONLY, O_WRONLY};
-    const struct host_call call = {.fd = file->fd};
     int fd = -1;
 
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]) && fd < 0; i++)
-        fd = host_open_anew(&call, modes[i] | O_NONBLOCK);
+        fd = host_open_anew(file->fd, modes[i] | O_NONBLOCK);
     return fd;
 }
 

@@ -79,16 +79,20 @@ void writable_destroy(struct linux_state *state, struct writable *writable)
 
 struct host_room writable_room(struct linux_state *state, const struct writable *writable)
 {
+    rlim_t length = state->limits[RLIMIT_FSIZE].rlim_cur;
+    struct host_room room = {.bytes = UINT64_MAX,
+                             .length = length < INT64_MAX ? length : INT64_MAX};
+
+    if (!writable)
+        return room;
+
     const struct space *space = vm_space(state->vm);
     uint64_t limit = writable->memory ? space->limit_bytes : writable->limit_bytes;
     uint64_t used = writable->memory ? space->used_bytes : writable->used_bytes;
-    rlim_t length = state->limits[RLIMIT_FSIZE].rlim_cur;
 
-    return (struct host_room){
-        .bytes = used < limit ? limit - used : 0,
-        .pages = writable->kernel >= 0,
-        .length = length < INT64_MAX ? length : INT64_MAX,
-    };
+    room.bytes = used < limit ? limit - used : 0;
+    room.pages = writable->kernel >= 0;
+    return room;
 }
 
 int64_t writable_error(struct linux_state *state, const struct writable *writable, int64_t result)

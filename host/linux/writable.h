@@ -39,7 +39,7 @@ void writable_destroy(struct linux_state *state, struct writable *writable);
 
 /* The umask of our process. The C library only tells it by setting another one, for all threads. */
 uint32_t writable_umask(void);
-/* How much a file there may grow. */
+/* How much a file there may grow; NULL: a file that is not counted, but has a length. */
 struct host_room writable_room(struct linux_state *state, const struct writable *writable);
 /* Takes so much of that room, or all that there is, for a call during which others are served: what
  * was taken, to be given back when the call is done, before it is counted. */

@@ -394,6 +394,16 @@ class Files(FerryTest):
             with self.subTest(where):
                 self.both([BUSYBOX, "echo", "from within"], self.lines, where)
 
+    def test_the_length_of_files_is_limited(self):
+        """By the program, or by whoever started it: what fits is written, then SIGXFSZ comes."""
+        own = "ulimit -f 1; exec dd bs=500 count=3 conv=notrunc status=none"
+        for words, where in (([*SH, own], "({} < in 1<> out; echo $?) 2> said; wc -c < out; : > said"),
+                             ([BUSYBOX, "dd", "bs=8", f"seek={(300 << 20) // 8 - 1}", "count=3", "conv=notrunc"],
+                              "ulimit -f 614400; ({} < in 1<> out; echo $?) 2> said; wc -c < out; : > out; : > said")):
+            with self.subTest(where):
+                _, output, _, _ = self.both(words, self.lines, where)
+                self.assertRegex(output, rb"\A153\n(512|314572800)\n\Z")
+
     def test_a_program_may_open_its_input_by_name(self):
         for name in ("/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
             self.both([BUSYBOX, "tail", "-c", "5", name], self.lines, "{} < in")

@@ -143,6 +143,40 @@ static void test_appending_is_for_good(void **state)
     fclose(file);
 }
 
+/* Of the length of files the program's limit holds, too. */
+static void test_a_file_has_a_longest_length(void **state)
+{
+    const struct rlimit limit = {10, 100};
+    struct ferry_vm *vm = *state;
+    struct stat stat;
+    FILE *file = tmpfile();
+
+    assert_non_null(file);
+    assert_int_equal(linux_give(vm->linux_state, 1, fileno(file)), 0);
+    memcpy(guest(vm, WORD), &limit, sizeof(limit));
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_FSIZE, WORD), 0);
+    assert_int_equal(CALL(vm, write, 1, WORD, 4), 4);
+    assert_int_equal(CALL(vm, write, 1, WORD, 16), 6); /* what fits, and no signal */
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(CALL(vm, pwrite64, 1, WORD, 16, 8), 2);
+    vm->linux_state->signals.actions[SIGXFSZ - 1].handler = HANDLER_IGNORE;
+    assert_int_equal(CALL(vm, pwrite64, 1, WORD, 16, 10), -EFBIG);
+    assert_int_equal(CALL(vm, ftruncate, 1, 11), -EFBIG);
+    assert_int_equal(CALL(vm, fallocate, 1, 0, 8, 3), -EFBIG);
+    assert_int_equal(CALL(vm, fcntl, 1, F_SETFL, O_APPEND), 0);
+    assert_int_equal(CALL(vm, write, 1, WORD, 1), -EFBIG);
+    assert_int_equal(CALL(vm, ftruncate, 1, 4), 0);
+    assert_int_equal(CALL(vm, write, 1, WORD, 16), 6);
+    assert_int_equal(CALL(vm, lseek, 1, 0, SEEK_CUR), 10);
+    vm->linux_state->signals.actions[SIGXFSZ - 1].handler = HANDLER_DEFAULT;
+    assert_int_equal(CALL(vm, write, 1, WORD, 1), -EFBIG);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGXFSZ);
+    assert_int_equal(fstat(fileno(file), &stat), 0);
+    assert_int_equal(stat.st_size, 10);
+    fclose(file);
+}
+
 /* Opening it anew makes another terminal. */
 static void test_the_master_of_a_terminal(void **state)
 {
@@ -189,6 +223,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_appending_is_for_good, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_has_a_longest_length, linux_setup,
+                                        linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
                                         linux_teardown),
