@@ -223,6 +223,7 @@ void ending_watch(struct pipeline *p)
             take_signal(p);
         if (fds[1].revents)
             clear_done(p);
+        process_drop_closed(p);
         if (fds[2].revents) {
             if (fds[2].revents & POLLERR)
                 tell_reader_left(p);

@@ -54,11 +54,12 @@ struct pipeline {
     sigset_t passed;      /* that the program was sent */
     uint64_t asked_ns[2]; /* when it was last asked to end, and before that */
     int signal_fd, done_fd;
-    _Atomic unsigned done; /* the parts that have ended, bits of enum part */
-    int signo;             /* that asked us to end */
-    bool stopped;          /* we asked the VMs to end */
-    bool reader_left;      /* nobody reads standard output any more */
-    bool output_late;      /* the time limit came before all output was taken */
+    _Atomic unsigned closed; /* descriptors that a program which was given them closed, as bits */
+    _Atomic unsigned done;   /* the parts that have ended, bits of enum part */
+    int signo;               /* that asked us to end */
+    bool stopped;            /* we asked the VMs to end */
+    bool reader_left;        /* nobody reads standard output any more */
+    bool output_late;        /* the time limit came before all output was taken */
     uint64_t start_ns, end_ns;
     struct ferry_link_stats *link_stats;
     struct ferry_ledger ledger;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `ferry run` as the process that its program would be; see process.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -14,6 +16,10 @@
 #define URGENT_NS    1000000000ull
 /* Some programs send a signal twice: timeout(1) does, to its child and to its group. */
 #define SAME_NS 20000000ull
+
+/* Of descriptors 0 to 2; for the handler, too. */
+static struct termios modes[3];
+static bool is_terminal[3];
 
 /* ---- descriptors ---------------------------------------------------------- */
 
@@ -30,6 +36,45 @@ static void pause_process(void *arg, int signo)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* On a thread of the VM; the rest is done by process_drop_closed. */
+static void note_closed(void *arg, int fd)
+{
+    struct pipeline *p = arg;
+
+    atomic_fetch_or(&p->closed, 1u << fd);
+    eventfd_write(p->done_fd, 1);
+}
+
+/* Whether ferry reads or writes there itself, for a program that uses messages. */
+static bool carries_messages(const struct pipeline *p, int fd)
+{
+    struct ferry_link_stats stats;
+
+    ferry_link_stats(p->links[fd == STDIN_FILENO ? 0 : p->count], &stats);
+    return stats.messages > 0;
+}
+
+/* A descriptor is kept until the program closes it, as messages may still go by the VM's links.
+ * Standard error is ours to the end. A terminal has no end that somebody waits for. */
+void process_drop_closed(struct pipeline *p)
+{
+    unsigned closed = atomic_exchange(&p->closed, 0);
+
+    for (int fd = 0; fd <= STDOUT_FILENO; fd++) {
+        int none;
+
+        if (!(closed & 1u << fd) || is_terminal[fd] || carries_messages(p, fd))
+            continue;
+        none = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (none < 0)
+            continue;
+        dup2(none, fd);
+        close(none);
+        if (fd == STDOUT_FILENO)
+            (void)ferry_link_refuse(p->links[p->count]);
+    }
+}
+
 int process_give(struct pipeline *p)
 {
     struct ferry_error error;
@@ -42,6 +87,7 @@ int process_give(struct pipeline *p)
             return STATUS_FERRY;
         }
     }
+    ferry_vm_on_close(p->stages[0].vm, note_closed, p);
     ferry_vm_on_pause(p->stages[0].vm, pause_process, NULL);
     return 0;
 }
@@ -92,10 +138,6 @@ int process_ended_by(const struct pipeline *p)
 }
 
 /* ---- the terminal --------------------------------------------------------- */
-
-/* Of descriptors 0 to 2; for the handler, too. */
-static struct termios modes[3];
-static bool is_terminal[3];
 
 void process_keep_modes(void)
 {

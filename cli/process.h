@@ -11,6 +11,9 @@
 /* Gives the program the descriptors of this process; before it starts. Returns an exit status. */
 int process_give(struct pipeline *pipeline);
 
+/* The program has closed some of them: so does this process, and who is at the other end sees it. */
+void process_drop_closed(struct pipeline *pipeline);
+
 /* Adds the signals that the program is sent beside those that ask to end. */
 void process_signals(sigset_t *set);
 /* Passes on a signal that came. False: it asks to end, whatever the program says. */

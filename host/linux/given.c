@@ -122,8 +122,10 @@ int linux_give(struct linux_state *state, unsigned fd, int host_fd)
     struct open_file like, *file;
     int result = make_like(host_fd, &like);
 
-    if (!result)
-        result = file_create(state, like, &file);
+    if (result)
+        return result;
+    like.given_as = (int)fd + 1;
+    result = file_create(state, like, &file);
     if (result)
         return result;
     descriptor_give(state, fd, file);
@@ -332,6 +334,8 @@ static void stream_release(struct linux_state *state, const struct open_file *fi
 {
     watch_drop(state, file->fd);
     close(file->fd);
+    if (file->given_as && !state->closing)
+        vm_closed(state->vm, file->given_as - 1);
 }
 
 const struct file_type given_type = {

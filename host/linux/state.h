@@ -80,7 +80,8 @@ struct open_file {
     unsigned watches;          /* sets of epoll that it is in */
     uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */
-    bool given;                /* the embedder's: FILE_REGULAR or FILE_GIVEN */
+    bool given;                /* the embedder's: FILE_REGULAR or FILE_GIVEN; */
+    int given_as;              /* 1 more than the descriptor as which it came; 0: opened later */
     bool shares_position;      /* of a given FILE_REGULAR: the position is the descriptor's */
     bool terminal, socket;     /* of FILE_GIVEN */
     short held;                /* of FILE_GIVEN: events that held at the last look, */

@@ -128,6 +128,9 @@ uint64_t vm_take_signals(struct ferry_vm *vm);
 bool vm_can_pause(struct ferry_vm *vm);
 void vm_pause(struct ferry_vm *vm, int signo);
 
+/* The program has closed what it was given as `fd`. */
+void vm_closed(struct ferry_vm *vm, int fd);
+
 /* Whether the VM was told to stop: for work that is long and never waits. */
 bool vm_stopping(struct ferry_vm *vm);
 

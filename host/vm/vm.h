@@ -74,6 +74,8 @@ struct ferry_vm {
     atomic_uint_fast64_t sent;           /* signals from outside: n is bit n - 1 */
     void (*pause)(void *arg, int signo); /* of the embedder; NULL: no signal stops the program */
     void *pause_arg;
+    void (*closed)(void *arg, int fd); /* of the embedder, as ferry_vm_on_close says; or NULL */
+    void *closed_arg;
     atomic_int stop;       /* 0, a signal number, STOP_TIMEOUT or STOP_CPU */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 

@@ -29,6 +29,18 @@ void ferry_vm_signal(struct ferry_vm *vm, int signo)
     vm_interrupt(vm);
 }
 
+void ferry_vm_on_close(struct ferry_vm *vm, void (*closed)(void *arg, int fd), void *arg)
+{
+    vm->closed = closed;
+    vm->closed_arg = arg;
+}
+
+void vm_closed(struct ferry_vm *vm, int fd)
+{
+    if (vm->closed)
+        vm->closed(vm->closed_arg, fd);
+}
+
 void ferry_vm_on_pause(struct ferry_vm *vm, void (*pause)(void *arg, int signo), void *arg)
 {
     vm->pause = pause;

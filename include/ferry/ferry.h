@@ -285,7 +285,8 @@ FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
  * process that inherits it: with its size and position, its modes and window size, and no other
  * rights than the descriptor has. The library takes a copy, and never changes its flags. To be called
  * before the VM is started, and any number of times. When the VM is destroyed, the modes of a terminal
- * are what they were before the program set others. Messages still go over links. Never blocks.
+ * are what they were before the program set others. Messages still go over links. Waits for no more
+ * than what the file system of a file says about it.
  *
  * Errors:
  * -EINVAL: `fd` is not 0, 1 or 2
@@ -294,6 +295,13 @@ FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
  * -EMFILE, -ENOMEM: no descriptor or no memory is left */
 FERRY_API int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct ferry_error *err);
 
+/* Says what to do when the program has closed the last descriptor of what it was given as `fd`, other
+ * than by its end: `closed` is called on a thread of the VM, with all signals blocked, and must return
+ * soon, as the program waits meanwhile. Who keeps a descriptor of the same pipe or socket can close
+ * that then, or nobody at the other end learns that it was closed. NULL: nobody wants to know. To be
+ * called before the VM is started. Never blocks. */
+FERRY_API void ferry_vm_on_close(struct ferry_vm *vm, void (*closed)(void *arg, int fd), void *arg);
+
 /* Sends the program a signal (1 to 31) as kill(2) from outside does: its handler runs, or it ends
  * (FERRY_ENDED_SIGNAL), stops, or nothing happens, as the program chose. One that is sent again
  * before the program took it is sent once. Never blocks; may be called at any time, also before the
@@ -301,9 +309,10 @@ FERRY_API int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct 
 FERRY_API void ferry_vm_signal(struct ferry_vm *vm, int signo);
 
 /* Says what to do when a signal (SIGTSTP, SIGTTIN, SIGTTOU, SIGSTOP) stops the program: `pause` is
- * called on a thread of the VM, with all signals blocked, and the program goes on when it returns.
- * The command stops its own process there. NULL, and without this call: these signals do nothing
- * unless the program handles them. To be called before the VM is started. Never blocks. */
+ * called on a thread of the VM, with all signals blocked, and that thread of the program goes on when it
+ * returns; others go on meanwhile, unless `pause` stops the whole process, as the command does there. A
+ * VM that is to end waits for it. NULL, and without this call: these signals do nothing unless the
+ * program handles them. To be called before the VM is started. Never blocks. */
 FERRY_API void ferry_vm_on_pause(struct ferry_vm *vm, void (*pause)(void *arg, int signo),
                                  void *arg);
 

@@ -404,6 +404,31 @@ class Files(FerryTest):
                 _, output, _, _ = self.both(words, self.lines, where)
                 self.assertRegex(output, rb"\A153\n(512|314572800)\n\Z")
 
+    def test_who_is_at_the_other_end_sees_what_is_closed(self):
+        """Long before the program ends. A file that it opened by the name holds the pipe as long."""
+        for way, prefix in WAYS.items():
+            for close, later in (("exec >&-", ""), ("exec <&-", ""), ("exec 3>/dev/stdout >&-", "read x; exec 3>&-;")):
+                with self.subTest(f"{way} {close}"):
+                    script = f"echo go; {close}; echo closed >&2; {later} while :; do :; done"
+                    self.see_closed([*prefix, *SH, script], "<" in close, later)
+
+    def see_closed(self, argv, is_input, later):
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                self.assertEqual(process.stdout.readline(), b"go\n")
+                self.assertEqual(process.stderr.readline(), b"closed\n")
+                if later:
+                    self.assertEqual(select.select([process.stdout], [], [], 0)[0], [])
+                    process.stdin.write(b"\n")
+                    process.stdin.flush()
+                ended = select.poll()
+                # POLLERR: nobody reads; POLLHUP: nobody writes
+                ended.register(process.stdin if is_input else process.stdout, 0)
+                self.assertEqual(len(ended.poll(SOON * 1000)), 1)
+                self.assertIsNone(process.poll())
+            finally:
+                process.kill()
+
     def test_a_program_may_open_its_input_by_name(self):
         for name in ("/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
             self.both([BUSYBOX, "tail", "-c", "5", name], self.lines, "{} < in")

@@ -572,6 +572,11 @@ uint64_t vm_take_signals(struct ferry_vm *vm)
     return sent;
 }
 
+void vm_closed(struct ferry_vm *vm, int fd)
+{
+    vm->closed_fd = fd;
+}
+
 bool vm_can_pause(struct ferry_vm *vm)
 {
     return vm->pauses_at;

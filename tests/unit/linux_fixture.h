@@ -80,6 +80,7 @@ struct ferry_vm {
     uint64_t sent;      /* signals from outside */
     unsigned pauses_at; /* not 0: a signal stops the program; each one counts up */
     int paused_by;
+    int closed_fd;       /* the last one given that it closed */
     unsigned interrupts; /* of its threads */
     uint64_t alarm_ns;
     unsigned sleeps;
