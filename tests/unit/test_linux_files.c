@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The personality: names, read-only directories, and that nothing leads out of them. */
-#include "linux_fixture.h"
+#include "tree.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,107 +28,45 @@
  * T/openly/file     beside it, with a name that begins alike
  * T/link            -> open
  */
-struct tree {
-    struct ferry_vm *vm;
-    char top[PATH_MAX];
-    char root[PATH_MAX];
-    char text[2 * PATH_MAX];
-};
-
-static void put_file(const char *top, const char *name, const char *text)
+static void make_tree(const struct tree *tree)
 {
-    char path[2 * PATH_MAX];
-    FILE *file;
-
-    snprintf(path, sizeof(path), "%s/%s", top, name);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void put_link(const char *top, const char *name, const char *target)
-{
-    char path[2 * PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/%s", top, name);
-    assert_int_equal(symlink(target, path), 0);
-}
-
-static void put_directory(const char *top, const char *name)
-{
-    char path[2 * PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/%s", top, name);
-    assert_int_equal(mkdir(path, 0755), 0);
-}
-
-static void make_tree(struct tree *tree)
-{
-    char scratch[] = "/tmp/ferry-test-XXXXXX";
-    char fifo[PATH_MAX + 16];
-
-    assert_non_null(mkdtemp(scratch));
-    assert_non_null(realpath(scratch, tree->top));
-    snprintf(tree->root, sizeof(tree->root), "%.4000s/open", tree->top);
-    put_directory(tree->top, "open");
-    put_directory(tree->top, "openly");
-    put_directory(tree->root, "dir");
-    put_directory(tree->root, "...");
-    put_directory(tree->root, "ly");
-    put_file(tree->root, "file", "content");
-    put_file(tree->root, "dir/inner", "inner");
-    put_file(tree->root, ".../odd name", "odd");
-    put_file(tree->root, "ly/file", "ly");
-    put_file(tree->top, "secret", "secret");
-    put_file(tree->top, "openly/file", "secret");
-    put_link(tree->root, "dir/up", "../file");
-    put_link(tree->root, "loop", "loop");
-    put_link(tree->root, "out", "../secret");
-    put_link(tree->root, "way-out", "..");
-    put_link(tree->root, "far", tree->top);
-    put_link(tree->root, "shadow", "/etc/shadow");
-    snprintf(tree->text, sizeof(tree->text), "%s/file", tree->root);
-    put_link(tree->root, "absolute", tree->text);
-    put_link(tree->top, "link", "open");
-    snprintf(fifo, sizeof(fifo), "%s/fifo", tree->root);
-    assert_int_equal(mkfifo(fifo, 0644), 0);
+    tree_put_directory(tree, "open");
+    tree_put_directory(tree, "openly");
+    tree_put_directory(tree, "open/dir");
+    tree_put_directory(tree, "open/...");
+    tree_put_directory(tree, "open/ly");
+    tree_put_file(tree, "open/file", "content");
+    tree_put_file(tree, "open/dir/inner", "inner");
+    tree_put_file(tree, "open/.../odd name", "odd");
+    tree_put_file(tree, "open/ly/file", "ly");
+    tree_put_file(tree, "secret", "secret");
+    tree_put_file(tree, "openly/file", "secret");
+    tree_put_link(tree, "open/dir/up", "../file");
+    tree_put_link(tree, "open/loop", "loop");
+    tree_put_link(tree, "open/out", "../secret");
+    tree_put_link(tree, "open/way-out", "..");
+    tree_put_link(tree, "open/far", tree->top);
+    tree_put_link(tree, "open/shadow", "/etc/shadow");
+    tree_put_link(tree, "open/absolute", tree_at(tree, "open/file"));
+    tree_put_link(tree, "link", "open");
+    assert_int_equal(mkfifo(tree_at(tree, "open/fifo"), 0644), 0);
 }
 
 static int setup(void **state)
 {
-    struct tree *tree = calloc(1, sizeof(*tree));
+    struct tree *tree;
 
-    assert_non_null(tree);
+    tree_setup(state);
+    tree = *state;
     make_tree(tree);
-    tree->vm = linux_vm_create((const char *const[]){tree->root, NULL}, -1);
-    *state = tree;
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static int teardown(void **state)
-{
-    struct tree *tree = *state;
-
-    linux_vm_destroy(tree->vm);
-    assert_int_equal(nftw(tree->top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(tree);
+    tree->vm = linux_vm_create((const char *const[]){tree_at(tree, "open"), NULL}, -1);
     return 0;
 }
 
 /* A name below the temporary directory, in program memory. */
 static uint64_t name(struct tree *tree, const char *rest)
 {
-    snprintf(tree->text, sizeof(tree->text), "%s/%s", tree->top, rest);
-    return guest_string(tree->vm, SCRATCH, tree->text);
+    return guest_string(tree->vm, SCRATCH, tree_at(tree, rest));
 }
 
 static int64_t open_name(struct tree *tree, const char *rest, int flags)
@@ -222,6 +158,7 @@ static void test_names_are_fetched_with_care(void **state)
 {
     struct tree *tree = *state;
     struct ferry_vm *vm = tree->vm;
+    const char *file = tree_at(tree, "open/file");
     uint64_t at;
 
     assert_int_equal(CALL(vm, open, NOWHERE, O_RDONLY), -EFAULT);
@@ -229,13 +166,12 @@ static void test_names_are_fetched_with_care(void **state)
     assert_int_equal(CALL(vm, open, UINT64_MAX, O_RDONLY), -EFAULT);
     assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, ""), O_RDONLY), -ENOENT);
     /* Up to the last byte there is, across a page boundary; then one byte more. */
-    name(tree, "open/file");
-    at = SCRATCH_END - strlen(tree->text) - 1;
-    assert_content(tree, CALL(vm, open, guest_string(vm, at, tree->text), O_RDONLY), "content");
+    at = SCRATCH_END - strlen(file) - 1;
+    assert_content(tree, CALL(vm, open, guest_string(vm, at, file), O_RDONLY), "content");
     *(char *)guest(vm, SCRATCH_END - 1) = 'x';
     assert_int_equal(CALL(vm, open, at, O_RDONLY), -EFAULT);
     at = SCRATCH + 2 * PAGE - 5;
-    assert_content(tree, CALL(vm, open, guest_string(vm, at, tree->text), O_RDONLY), "content");
+    assert_content(tree, CALL(vm, open, guest_string(vm, at, file), O_RDONLY), "content");
     memset(guest(vm, SCRATCH), '/', 2 * PAGE);
     assert_int_equal(CALL(vm, open, SCRATCH, O_RDONLY), -ENAMETOOLONG);
     memset(guest(vm, SCRATCH), 'a', PAGE - 1);
@@ -404,7 +340,7 @@ static void test_working_directory(void **state)
     assert_string_equal(guest(vm, SCRATCH), "/");
     assert_int_equal(CALL(vm, getcwd, SCRATCH, 1), -ERANGE);
     assert_int_equal(CALL(vm, chdir, name(tree, "open/dir")), 0);
-    assert_int_equal(CALL(vm, getcwd, SCRATCH, 4096), strlen(tree->root) + 5);
+    assert_int_equal(CALL(vm, getcwd, SCRATCH, 4096), strlen(tree_at(tree, "open/dir")) + 1);
     assert_content(tree, CALL(vm, open, guest_string(vm, SCRATCH, "inner"), 0), "inner");
     assert_content(tree, CALL(vm, open, guest_string(vm, SCRATCH, "./../file"), 0), "content");
     assert_int_equal(CALL(vm, chdir, name(tree, "open/file")), -ENOTDIR);
@@ -562,7 +498,7 @@ static void test_bad_directories(void **state)
 
     for (size_t i = 0; i < 2; i++) {
         char given[PATH_MAX + 16];
-        const char *directories[] = {tree->root, given, NULL};
+        const char *directories[] = {tree_at(tree, "open"), given, NULL};
         struct linux_config config = {.read_only_dirs = directories, .stderr_fd = -1};
         struct linux_state *unused;
 
@@ -571,7 +507,7 @@ static void test_bad_directories(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, tree_teardown)
 
 int main(void)
 {

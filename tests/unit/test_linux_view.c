@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The personality: which files a program sees that nobody gave to it, and which it never sees. */
-#include "linux_fixture.h"
+#include "tree.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -339,79 +337,22 @@ static void test_processors(void **state)
 
 /* ---- a tree of one's own ------------------------------------------------- */
 
-struct tree {
-    char top[PATH_MAX];
-};
-
-static const char *at(const struct tree *tree, const char *name)
-{
-    static char paths[4][2 * PATH_MAX];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-
-    snprintf(path, sizeof(paths[0]), "%s/%s", tree->top, name);
-    return path;
-}
-
-static void put_file(const struct tree *tree, const char *name, const char *text)
-{
-    FILE *file = fopen(at(tree, name), "w");
-
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void put_link(const struct tree *tree, const char *name, const char *target)
-{
-    assert_int_equal(symlink(target, at(tree, name)), 0);
-}
-
-static int setup(void **state)
-{
-    struct tree *tree = calloc(1, sizeof(*tree));
-    char scratch[] = "/tmp/ferry-test-XXXXXX";
-
-    assert_non_null(tree);
-    assert_non_null(mkdtemp(scratch));
-    assert_non_null(realpath(scratch, tree->top));
-    *state = tree;
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static int teardown(void **state)
-{
-    struct tree *tree = *state;
-
-    assert_int_equal(nftw(tree->top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(tree);
-    return 0;
-}
-
 static void test_other_system(void **state)
 {
     struct tree *tree = *state;
     struct ferry_vm *vm;
 
-    assert_int_equal(mkdir(at(tree, "usr"), 0755), 0);
-    assert_int_equal(mkdir(at(tree, "usr/bin"), 0755), 0);
-    assert_int_equal(mkdir(at(tree, "etc"), 0700), 0);
-    put_file(tree, "usr/bin/tool", "the tool");
-    put_file(tree, "etc/passwd", "its users");
-    put_link(tree, "bin", "usr/bin");
-    put_link(tree, "usr/bin/absolute", "/bin/tool");
-    put_link(tree, "usr/bin/far", "../../../../../../../bin/absolute");
-    put_link(tree, "usr/bin/shadow", "/etc/shadow");
-    put_link(tree, "usr/bin/host", tree->top);
-    put_link(tree, "etc/mtab", "../proc/self/fd");
+    tree_put_directory(tree, "usr");
+    tree_put_directory(tree, "usr/bin");
+    assert_int_equal(mkdir(tree_at(tree, "etc"), 0700), 0);
+    tree_put_file(tree, "usr/bin/tool", "the tool");
+    tree_put_file(tree, "etc/passwd", "its users");
+    tree_put_link(tree, "bin", "usr/bin");
+    tree_put_link(tree, "usr/bin/absolute", "/bin/tool");
+    tree_put_link(tree, "usr/bin/far", "../../../../../../../bin/absolute");
+    tree_put_link(tree, "usr/bin/shadow", "/etc/shadow");
+    tree_put_link(tree, "usr/bin/host", tree->top);
+    tree_put_link(tree, "etc/mtab", "../proc/self/fd");
     vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1, .root_dir = tree->top});
     assert_string_equal(content(vm, "/bin/tool"), "the tool");
     assert_string_equal(content(vm, "/bin/far"), "the tool");
@@ -432,15 +373,15 @@ static void test_program(void **state)
     struct ferry_vm *vm;
     char cwd[PATH_MAX];
 
-    put_file(tree, "script", "#!/bin/sh");
-    put_file(tree, "other", "not to be seen");
-    put_link(tree, "link", "script");
+    tree_put_file(tree, "script", "#!/bin/sh");
+    tree_put_file(tree, "other", "not to be seen");
+    tree_put_link(tree, "link", "script");
     assert_non_null(getcwd(cwd, sizeof(cwd)));
     assert_int_equal(chdir(tree->top), 0);
     vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1, .program = "./link"});
     assert_int_equal(chdir(cwd), 0);
     assert_string_equal(content(vm, "./link"), "#!/bin/sh");
-    assert_string_equal(content(vm, at(tree, "script")), "#!/bin/sh");
+    assert_string_equal(content(vm, tree_at(tree, "script")), "#!/bin/sh");
     assert_int_equal(open_name(vm, "other"), -ENOENT);
     assert_int_equal(open_name(vm, "./script/x"), -ENOTDIR);
     linux_vm_destroy(vm);
@@ -453,16 +394,16 @@ static void test_links_are_bounded(void **state)
     char name[16], target[2 * PATH_MAX];
     struct ferry_vm *vm;
 
-    put_file(tree, "0", "the end");
+    tree_put_file(tree, "0", "the end");
     for (int i = 1; i <= 41; i++) {
         snprintf(name, sizeof(name), "%d", i);
         /* in turn relative and absolute */
         snprintf(target, sizeof(target), "%s%s%d", i % 2 ? tree->top : "", i % 2 ? "/" : "", i - 1);
-        put_link(tree, name, target);
+        tree_put_link(tree, name, target);
     }
     vm = linux_vm_create(directories, -1);
-    assert_string_equal(content(vm, at(tree, "40")), "the end");
-    assert_int_equal(open_name(vm, at(tree, "41")), -ELOOP);
+    assert_string_equal(content(vm, tree_at(tree, "40")), "the end");
+    assert_int_equal(open_name(vm, tree_at(tree, "41")), -ELOOP);
     linux_vm_destroy(vm);
 }
 
@@ -498,15 +439,15 @@ static void test_names_that_change(void **state)
 
     snprintf(open_dir, sizeof(open_dir), "%s/open", tree->top);
     assert_int_equal(mkdir(open_dir, 0755), 0);
-    assert_int_equal(mkdir(at(tree, "open/here"), 0755), 0);
-    assert_int_equal(mkdir(at(tree, "secret"), 0755), 0);
-    put_file(tree, "open/here/file", "public");
-    put_file(tree, "secret/file", "secret");
-    put_link(tree, "open/there", "../secret");
+    tree_put_directory(tree, "open/here");
+    tree_put_directory(tree, "secret");
+    tree_put_file(tree, "open/here/file", "public");
+    tree_put_file(tree, "secret/file", "secret");
+    tree_put_link(tree, "open/there", "../secret");
     vm = linux_vm_create(directories, -1);
     assert_int_equal(pthread_create(&thread, NULL, swap, &swapped), 0);
     for (int i = 0; i < 1000000 && (seen < 200 || absent < 200); i++) {
-        const char *name = at(tree, "open/here/file");
+        const char *name = tree_at(tree, "open/here/file");
         int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, name), O_RDONLY);
 
         if (fd < 0) {
@@ -540,21 +481,15 @@ int64_t __wrap_host_file_call(struct linux_state *state, bool local, struct host
     return __real_host_file_call(state, local, call);
 }
 
-/* A directory in the system, which only root can make; NULL: the test is skipped. */
-static const char *make_in_system(struct tree *tree)
+/* A directory in the system, which only root can make; false: the test is skipped. */
+static bool make_in_system(struct tree *tree)
 {
-    snprintf(tree->top, sizeof(tree->top), "/usr/local/ferry-test-XXXXXX");
-    if (!mkdtemp(tree->top)) {
+    if (!tree_make(tree, "/usr/local")) {
         skip();
-        return NULL;
+        return false;
     }
     assert_int_equal(chmod(tree->top, 0755), 0);
-    return tree->top;
-}
-
-static void remove_tree(const struct tree *tree)
-{
-    assert_int_equal(nftw(tree->top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    return true;
 }
 
 static void test_closed_while_it_is_opened(void **state)
@@ -566,7 +501,7 @@ static void test_closed_while_it_is_opened(void **state)
     (void)state;
     if (!make_in_system(&tree))
         return;
-    put_file(&tree, "file", "secret");
+    tree_put_file(&tree, "file", "secret");
     snprintf(path, sizeof(path), "%s/file", tree.top);
     vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
     assert_string_equal(content(vm, path), "secret");
@@ -574,7 +509,7 @@ static void test_closed_while_it_is_opened(void **state)
     assert_int_equal(open_name(vm, path), -EACCES);
     closed_before_open = NULL;
     linux_vm_destroy(vm);
-    remove_tree(&tree);
+    tree_remove(&tree);
 }
 
 /* "here" is in turn one that others may read, and one that they may not. */
@@ -587,7 +522,7 @@ static void assert_never_secret(const struct tree *tree, const char *name)
 
     assert_int_equal(pthread_create(&thread, NULL, swap, &swapped), 0);
     for (int i = 0; i < 1000000 && (seen < 200 || refused < 200); i++) {
-        int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, at(tree, name)), O_RDONLY);
+        int64_t fd = CALL(vm, open, guest_string(vm, SCRATCH, tree_at(tree, name)), O_RDONLY);
 
         if (fd < 0) {
             assert_true(fd == -EACCES || fd == -ENOENT);
@@ -612,74 +547,69 @@ static void test_secrets_that_change_places(void **state)
     (void)state;
     if (!make_in_system(&tree))
         return;
-    assert_int_equal(mkdir(at(&tree, "open"), 0755), 0);
-    put_file(&tree, "open/here", "public");
-    put_file(&tree, "open/there", "secret");
-    assert_int_equal(chmod(at(&tree, "open/there"), 0600), 0);
+    tree_put_directory(&tree, "open");
+    tree_put_file(&tree, "open/here", "public");
+    tree_put_file(&tree, "open/there", "secret");
+    assert_int_equal(chmod(tree_at(&tree, "open/there"), 0600), 0);
     assert_never_secret(&tree, "open/here");
     /* A link to it. */
-    put_file(&tree, "open/here", "public");
-    assert_int_equal(chmod(at(&tree, "open/here"), 0644), 0);
-    assert_int_equal(remove(at(&tree, "open/there")), 0);
-    put_file(&tree, "secret", "secret");
-    assert_int_equal(chmod(at(&tree, "secret"), 0600), 0);
-    put_link(&tree, "open/there", "../secret");
+    tree_put_file(&tree, "open/here", "public");
+    assert_int_equal(chmod(tree_at(&tree, "open/here"), 0644), 0);
+    assert_int_equal(remove(tree_at(&tree, "open/there")), 0);
+    tree_put_file(&tree, "secret", "secret");
+    assert_int_equal(chmod(tree_at(&tree, "secret"), 0600), 0);
+    tree_put_link(&tree, "open/there", "../secret");
     assert_never_secret(&tree, "open/here");
     /* A directory that only its mode protects. */
-    assert_int_equal(remove(at(&tree, "open/here")), 0);
-    assert_int_equal(remove(at(&tree, "open/there")), 0);
-    assert_int_equal(mkdir(at(&tree, "open/here"), 0755), 0);
-    assert_int_equal(mkdir(at(&tree, "open/there"), 0755), 0);
-    put_file(&tree, "open/here/file", "public");
-    put_file(&tree, "open/there/file", "secret");
-    assert_int_equal(chmod(at(&tree, "open/there"), 0700), 0);
+    assert_int_equal(remove(tree_at(&tree, "open/here")), 0);
+    assert_int_equal(remove(tree_at(&tree, "open/there")), 0);
+    tree_put_directory(&tree, "open/here");
+    tree_put_directory(&tree, "open/there");
+    tree_put_file(&tree, "open/here/file", "public");
+    tree_put_file(&tree, "open/there/file", "secret");
+    assert_int_equal(chmod(tree_at(&tree, "open/there"), 0700), 0);
     assert_never_secret(&tree, "open/here/file");
-    remove_tree(&tree);
+    tree_remove(&tree);
 }
 
 /* Of the system only what others may read: planted where others could otherwise look, as root. */
 static void test_others(void **state)
 {
     static const char *const names[] = {"closed", "closed/file", "private", "public"};
-    char top[] = "/usr/local/ferry-test-XXXXXX", path[sizeof(top) + 32];
     struct tree tree;
     struct ferry_vm *vm;
 
     (void)state;
-    if (!mkdtemp(top)) {
-        skip();
+    if (!make_in_system(&tree))
         return;
-    }
-    snprintf(tree.top, sizeof(tree.top), "%s", top);
-    assert_int_equal(chmod(top, 0755), 0);
-    assert_int_equal(mkdir(at(&tree, "closed"), 0755), 0);
+    tree_put_directory(&tree, "closed");
     for (size_t i = 1; i < 4; i++)
-        put_file(&tree, names[i], names[i]);
-    assert_int_equal(chmod(at(&tree, "private"), 0640), 0);
-    assert_int_equal(chmod(at(&tree, "public"), 0644), 0);
-    put_link(&tree, "link", "private");
+        tree_put_file(&tree, names[i], names[i]);
+    assert_int_equal(chmod(tree_at(&tree, "private"), 0640), 0);
+    assert_int_equal(chmod(tree_at(&tree, "public"), 0644), 0);
+    tree_put_link(&tree, "link", "private");
     vm = linux_vm_create_as((struct linux_config){.stderr_fd = -1});
-    assert_string_equal(content(vm, at(&tree, "public")), "public");
-    assert_string_equal(content(vm, at(&tree, "closed/file")), "closed/file");
-    assert_int_equal(chmod(at(&tree, "closed"), 0750), 0);
-    assert_int_equal(open_name(vm, at(&tree, "private")), -EACCES);
-    assert_int_equal(open_name(vm, at(&tree, "link")), -EACCES);
-    assert_int_equal(open_name(vm, at(&tree, "closed")), -EACCES);
-    assert_int_equal(open_name(vm, at(&tree, "closed/file")), -EACCES);
-    assert_int_equal(open_name(vm, at(&tree, "closed/../public")), -EACCES);
-    assert_int_equal(CALL(vm, access, guest_string(vm, SCRATCH, at(&tree, "private")), R_OK),
+    assert_string_equal(content(vm, tree_at(&tree, "public")), "public");
+    assert_string_equal(content(vm, tree_at(&tree, "closed/file")), "closed/file");
+    assert_int_equal(chmod(tree_at(&tree, "closed"), 0750), 0);
+    assert_int_equal(open_name(vm, tree_at(&tree, "private")), -EACCES);
+    assert_int_equal(open_name(vm, tree_at(&tree, "link")), -EACCES);
+    assert_int_equal(open_name(vm, tree_at(&tree, "closed")), -EACCES);
+    assert_int_equal(open_name(vm, tree_at(&tree, "closed/file")), -EACCES);
+    assert_int_equal(open_name(vm, tree_at(&tree, "closed/../public")), -EACCES);
+    assert_int_equal(CALL(vm, access, guest_string(vm, SCRATCH, tree_at(&tree, "private")), R_OK),
                      -EACCES);
     /* Not by way of a descriptor that may not read either. */
-    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, at(&tree, "private")), O_PATH), 3);
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, tree_at(&tree, "private")), O_PATH),
+                     3);
     assert_int_equal(open_name(vm, "/proc/self/fd/3"), -EACCES);
     assert_int_equal(CALL(vm, read, 3, SCRATCH + PAGE, 10), -EBADF);
     assert_int_equal(CALL(vm, mmap, 0, PAGE, 1, 2, 3, 0), -EBADF);
     linux_vm_destroy(vm);
-    snprintf(path, sizeof(path), "%s", top);
-    assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    tree_remove(&tree);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_setup, tree_teardown)
 
 int main(void)
 {

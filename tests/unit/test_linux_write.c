@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The personality: files that a program may write, of the host and in memory, and that nothing else
  * is changed. Most cases are tried in both. */
-#include "linux_fixture.h"
+#include "tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,32 +32,10 @@
  * T/ro/file        --ro
  * T/secret         "secret"
  */
-struct tree {
-    struct ferry_vm *vm;
-    char top[PATH_MAX];
-    char text[2 * PATH_MAX];
-};
-
-static const char *at(struct tree *tree, const char *name)
-{
-    snprintf(tree->text, sizeof(tree->text), "%s%s%s", *name == '/' ? "" : tree->top,
-             *name == '/' ? "" : "/", name);
-    return tree->text;
-}
-
-static void put_file(struct tree *tree, const char *name, const char *text)
-{
-    FILE *file = fopen(at(tree, name), "w");
-
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void check_host(struct tree *tree, const char *name, const char *text)
 {
     char got[64] = "";
-    FILE *file = fopen(at(tree, name), "r");
+    FILE *file = fopen(tree_at(tree, name), "r");
 
     assert_non_null(file);
     got[fread(got, 1, sizeof(got) - 1, file)] = 0;
@@ -67,52 +43,36 @@ static void check_host(struct tree *tree, const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
+static void make_tree(const struct tree *tree)
+{
+    tree_put_directory(tree, "rw");
+    tree_put_directory(tree, "ro");
+    tree_put_directory(tree, "rw/sub");
+    tree_put_directory(tree, "rw/sub/ro");
+    tree_put_file(tree, "secret", "secret");
+    tree_put_file(tree, "ro/file", "read");
+    tree_put_file(tree, "rw/sub/ro/file", "read");
+    tree_put_file(tree, "rw/setuid", "setuid");
+    assert_int_equal(chmod(tree_at(tree, "rw/setuid"), 04755), 0);
+    tree_put_link(tree, "rw/way-out", "..");
+    tree_put_link(tree, "rw/shadow", "../secret");
+}
+
 static int setup(void **state)
 {
-    static const char *const private_dirs[] = {"/private", NULL};
-    struct tree *tree = calloc(1, sizeof(*tree));
-    char scratch[] = "/tmp/ferry-test-XXXXXX", ro[2][PATH_MAX + 16], rw[PATH_MAX + 16];
-    const char *const read_only[] = {ro[0], ro[1], NULL}, *const read_write[] = {rw, NULL};
+    struct tree *tree;
 
-    assert_non_null(mkdtemp(scratch));
-    assert_non_null(realpath(scratch, tree->top));
-    snprintf(rw, sizeof(rw), "%s/rw", tree->top);
-    snprintf(ro[0], sizeof(ro[0]), "%s/ro", tree->top);
-    snprintf(ro[1], sizeof(ro[1]), "%s/rw/sub/ro", tree->top);
-    assert_int_equal(mkdir(rw, 0755) | mkdir(ro[0], 0755), 0);
-    assert_int_equal(mkdir(at(tree, "rw/sub"), 0755) | mkdir(ro[1], 0755), 0);
-    put_file(tree, "secret", "secret");
-    put_file(tree, "ro/file", "read");
-    put_file(tree, "rw/sub/ro/file", "read");
-    put_file(tree, "rw/setuid", "setuid");
-    assert_int_equal(chmod(at(tree, "rw/setuid"), 04755), 0);
-    assert_int_equal(symlink("..", at(tree, "rw/way-out")), 0);
-    assert_int_equal(symlink("../secret", at(tree, "rw/shadow")), 0);
-    tree->vm = linux_vm_create_as((struct linux_config){.read_only_dirs = read_only,
-                                                        .read_write_dirs = read_write,
-                                                        .write_limit_bytes = LIMIT,
-                                                        .private_dirs = private_dirs,
-                                                        .view = FERRY_VIEW_NONE,
-                                                        .stderr_fd = -1});
-    *state = tree;
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static int teardown(void **state)
-{
-    struct tree *tree = *state;
-
-    linux_vm_destroy(tree->vm);
-    assert_int_equal(nftw(tree->top, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-    free(tree);
+    tree_setup(state);
+    tree = *state;
+    make_tree(tree);
+    tree->vm = linux_vm_create_as((struct linux_config){
+        .read_only_dirs =
+            (const char *const[]){tree_at(tree, "ro"), tree_at(tree, "rw/sub/ro"), NULL},
+        .read_write_dirs = (const char *const[]){tree_at(tree, "rw"), NULL},
+        .write_limit_bytes = LIMIT,
+        .private_dirs = (const char *const[]){"/private", NULL},
+        .view = FERRY_VIEW_NONE,
+        .stderr_fd = -1});
     return 0;
 }
 
@@ -123,12 +83,12 @@ static int teardown(void **state)
 
 static uint64_t name(struct tree *tree, const char *text)
 {
-    return guest_string(tree->vm, NAME, at(tree, text));
+    return guest_string(tree->vm, NAME, tree_at(tree, text));
 }
 
 static uint64_t other(struct tree *tree, const char *text)
 {
-    return guest_string(tree->vm, OTHER, at(tree, text));
+    return guest_string(tree->vm, OTHER, tree_at(tree, text));
 }
 
 static int64_t open_name(struct tree *tree, const char *text, int flags)
@@ -389,7 +349,7 @@ static void test_nothing_else_changes(void **state)
     check_host(tree, "secret", "secret");
     check_host(tree, "ro/file", "read");
     check_host(tree, "rw/sub/ro/file", "read");
-    assert_int_equal(access(at(tree, "new"), F_OK), -1);
+    assert_int_equal(access(tree_at(tree, "new"), F_OK), -1);
 }
 
 /* Who follows a link later, on the host, is not led out of the directory. */
@@ -480,7 +440,7 @@ static void test_limit(void **state)
     struct stat stat;
 
     assert_int_equal(fill(tree, fd, 2 * LIMIT), -EDQUOT);
-    assert_int_equal(lstat(at(tree, "rw/big"), &stat), 0);
+    assert_int_equal(lstat(tree_at(tree, "rw/big"), &stat), 0);
     assert_int_equal(stat.st_size, LIMIT - PAGE); /* the file itself costs a page */
     assert_int_equal(open_name(tree, "rw/next", O_CREAT | O_RDWR), -EDQUOT);
     assert_int_equal(CALL(vm, mkdir, name(tree, "rw/next"), 0755), -EDQUOT);
@@ -508,8 +468,8 @@ static void test_limit(void **state)
     second = (uint64_t)open_name(tree, "rw/big", O_RDWR);
     assert_int_equal(CALL(vm, ftruncate, second, LIMIT), -EDQUOT);
     /* Nothing is gained by removing what others wrote. */
-    put_file(tree, "rw/theirs", "0123456789");
-    assert_int_equal(truncate(at(tree, "rw/theirs"), 4 * LIMIT), 0);
+    tree_put_file(tree, "rw/theirs", "0123456789");
+    assert_int_equal(truncate(tree_at(tree, "rw/theirs"), 4 * LIMIT), 0);
     assert_int_equal(CALL(vm, unlink, name(tree, "rw/theirs")), 0);
     assert_int_equal(CALL(vm, ftruncate, second, 2 * LIMIT), -EDQUOT);
 }
@@ -654,7 +614,7 @@ static void test_records(void **state)
     make(tree, "rw/db", "0123456789");
     first = (uint64_t)open_name(tree, "rw/db", O_RDWR);
     second = (uint64_t)open_name(tree, "rw/db", O_RDWR);
-    host = open(at(tree, "rw/db"), O_RDWR);
+    host = open(tree_at(tree, "rw/db"), O_RDWR);
     assert_int_equal(host_lock(host, F_WRLCK, 0), 0);
     assert_int_equal(in_the_way(tree, first, 0), F_WRLCK);
     assert_int_equal(lock(tree, first, F_SETLK, F_RDLCK, 0), -EAGAIN);
@@ -736,7 +696,7 @@ static void test_flock(void **state)
     make(tree, "rw/lock", "");
     first = (uint64_t)open_name(tree, "rw/lock", O_RDONLY);
     second = (uint64_t)open_name(tree, "rw/lock", O_RDONLY);
-    host = open(at(tree, "rw/lock"), O_RDONLY);
+    host = open(tree_at(tree, "rw/lock"), O_RDONLY);
     assert_int_equal(CALL(tree->vm, flock, first, LOCK_EX), 0);
     assert_int_equal(CALL(tree->vm, flock, second, LOCK_SH | LOCK_NB), -EAGAIN);
     assert_int_equal(flock(host, LOCK_SH | LOCK_NB), -1);
@@ -748,7 +708,7 @@ static void test_flock(void **state)
     /* Who only reads a file locks nobody out. */
     read_only = (uint64_t)open_name(tree, "ro/file", O_RDONLY);
     assert_int_equal(CALL(tree->vm, flock, read_only, LOCK_EX), 0);
-    host = open(at(tree, "ro/file"), O_RDONLY);
+    host = open(tree_at(tree, "ro/file"), O_RDONLY);
     assert_int_equal(flock(host, LOCK_EX | LOCK_NB), 0);
     assert_int_equal(close(host), 0);
 }
@@ -852,8 +812,8 @@ static void test_in_shm(void **state)
 static void run_as(bool (*become)(void), CMUnitTestFunction test)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(test, setup, teardown)};
+        cmocka_unit_test_setup_teardown(test_memory, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test, setup, tree_teardown)};
     int status;
     pid_t pid = fork();
 
@@ -924,25 +884,25 @@ static void test_memory_goes_during_a_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_host, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_nothing_else_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_links_stay_inside, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_removed_files_are_left_open, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_limit_of_calls_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_stores_count_after_all_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_records, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_flock, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_records_are_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_record_outlives_its_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_directories_that_move, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory_goes_during_a_write, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_host, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_memory, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_else_changes, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_links_stay_inside, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_removed_files_are_left_open, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_limit, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_calls_at_once, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_memory_limit, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_stores_count_after_all_ends, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_file_size_limit, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_records, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_flock, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_records_are_bounded, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_no_record_outlives_its_file, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_copies, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_directories_that_move, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_made_when_needed, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_memory_goes_during_a_write, setup, tree_teardown),
         cmocka_unit_test(test_without_rights),
         cmocka_unit_test(test_as_nobody),
     };
