@@ -1,68 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Prints what Linux answers about pipes, events and what else a program has descriptors of, so that
- * a run in a VM can be compared with one outside. */
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
+/* Prints what Linux answers about pipes, events, sets of them and timers, so that a run in a VM can be
+ * compared with one outside. */
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
-#include "guest.h"
-
-/* A result and, if it is -1, why. */
-static void say(const char *what, long result)
-{
-    printf("%s: %ld", what, result);
-    if (result == -1)
-        printf(" (%s)", strerror(errno));
-    putchar('\n');
-}
-
-/* The events that hold now. */
-static void say_events(const char *what, int fd)
-{
-    struct pollfd entry = {.fd = fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP};
-    int ready = poll(&entry, 1, 0);
-
-    printf("%s: %d, events %#x\n", what, ready, (unsigned)entry.revents);
-}
-
-/* What stat and the link in /proc/self/fd tell, without the numbers. */
-static void say_kind(const char *what, int fd)
-{
-    char name[32], text[64];
-    struct stat stat;
-    ssize_t length;
-
-    say(what, fstat(fd, &stat));
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    length = readlink(name, text, sizeof text - 1);
-    text[length < 0 ? 0 : length] = '\0';
-    if (strncmp(text, "anon", 4) != 0)
-        text[strcspn(text, "[")] = '\0';
-    printf("mode %o, link %s, flags %#x %#x\n", stat.st_mode, text, fcntl(fd, F_GETFL),
-           fcntl(fd, F_GETFD));
-}
-
-static void fill_up(int fd, size_t bytes)
-{
-    static char many[100000];
-
-    say("fill", write(fd, many, bytes));
-}
+#include "say.h"
 
 static void pipes(void)
 {
@@ -124,19 +74,6 @@ static void pipes(void)
     close(ends[1]);
 }
 
-static void put_count(int fd, uint64_t count)
-{
-    say("put", write(fd, &count, sizeof count));
-}
-
-static void get_count(int fd)
-{
-    uint64_t count = 77;
-
-    say("get", read(fd, &count, sizeof count));
-    printf("count %llu\n", (unsigned long long)count);
-}
-
 static void events(void)
 {
     char text[16];
@@ -193,28 +130,6 @@ static void moves(void)
     close(second[0]);
     close(second[1]);
     close(file);
-}
-
-/* What epoll tells within a while, in the order of the data. */
-static void say_told(const char *what, int set, int timeout_ms)
-{
-    struct epoll_event told[8];
-    int count = epoll_wait(set, told, 8, timeout_ms);
-
-    say(what, count);
-    for (uint64_t data = 0; data < 16; data++) {
-        for (int i = 0; i < count; i++) {
-            if (told[i].data.u64 == data)
-                printf("  %d: %#x\n", (int)data, told[i].events);
-        }
-    }
-}
-
-static void watch(const char *what, int set, int how, int fd, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)fd};
-
-    say(what, epoll_ctl(set, how, fd, &event));
 }
 
 static void sets(void)
@@ -354,137 +269,6 @@ static void timers(void)
     close(set);
 }
 
-static void say_option(const char *what, int fd, int name)
-{
-    socklen_t length = sizeof(int);
-    int value = -1;
-
-    say(what, getsockopt(fd, SOL_SOCKET, name, &value, &length));
-    printf("value %d, length %d\n", value, (int)length);
-}
-
-static void receive_some(const char *what, int fd, size_t bytes, int flags)
-{
-    char first[4] = "", second[16] = "";
-    struct iovec pieces[2] = {{first, 3}, {second, bytes - 3}};
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2, .msg_name = second};
-
-    say(what, recvmsg(fd, &message, flags));
-    printf("%.3s|%.12s, name %d, flags %#x\n", first, second, (int)message.msg_namelen,
-           (unsigned)message.msg_flags);
-}
-
-static void sockets_of(int type)
-{
-    struct iovec pieces[2] = {{(void *)(uintptr_t) "abc", 3}, {(void *)(uintptr_t) "defg", 4}};
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
-    struct mmsghdr several[2] = {{.msg_hdr = message}, {.msg_hdr = message}};
-    struct sockaddr_storage name;
-    socklen_t length = sizeof name;
-    struct ucred peer;
-    char text[300000];
-    int pair[2], available;
-    long total = 0;
-
-    printf("type %d\n", type);
-    say("pair", socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
-    say_kind("one", pair[0]);
-    say_events("empty", pair[0]);
-    say_option("type", pair[0], SO_TYPE);
-    say_option("family", pair[0], SO_DOMAIN);
-    say_option("error", pair[0], SO_ERROR);
-    say_option("room", pair[0], SO_SNDBUF);
-    say_option("none", pair[0], 250);
-    say("reuse", setsockopt(pair[0], SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)));
-    length = sizeof peer;
-    say("peer", getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &length));
-    printf("me: %d %d\n", peer.pid == getpid(), peer.uid == getuid());
-    length = sizeof name;
-    say("name", getsockname(pair[0], (struct sockaddr *)&name, &length));
-    say("peer's name", getpeername(pair[0], (struct sockaddr *)&name, &length));
-    printf("family %d, length %d\n", name.ss_family, (int)length);
-    say("nothing", read(pair[0], text, 10));
-    say("send", send(pair[0], "hello", 5, 0));
-    say("sendmsg", sendmsg(pair[0], &message, MSG_NOSIGNAL));
-    say("writev", writev(pair[0], pieces, 2));
-    say_events("there", pair[1]);
-    say("available", ioctl(pair[1], FIONREAD, &available));
-    say("bytes", available);
-    receive_some("peek", pair[1], 10, MSG_PEEK);
-    receive_some("receive", pair[1], 4, MSG_TRUNC);
-    receive_some("receive", pair[1], 15, 0);
-    say("read", read(pair[1], text, sizeof text));
-    say("nothing", recv(pair[1], text, 10, 0));
-    say("seek", lseek(pair[0], 0, SEEK_SET));
-    say("at", pwrite(pair[0], text, 1, 0));
-    say("to nobody", sendto(pair[0], text, 1, 0, NULL, 0));
-    say("long", send(pair[0], text, sizeof text, 0) == sizeof text);
-    for (ssize_t put; (put = send(pair[0], text, 60000, 0)) > 0;)
-        total += put;
-    say("many", total > 100000 && errno == EAGAIN);
-    say_events("full", pair[0]);
-    while (read(pair[1], text, sizeof text) > 0)
-        continue;
-    say_events("empty again", pair[0]);
-    say("several", sendmmsg(pair[0], several, 2, 0));
-    printf("%u %u\n", several[0].msg_len, several[1].msg_len);
-    pieces[0].iov_base = pieces[1].iov_base = text;
-    say("back", recvmmsg(pair[1], several, 2, MSG_WAITFORONE, NULL));
-    printf("%u\n", several[0].msg_len);
-    while (read(pair[1], text, sizeof text) > 0)
-        continue;
-    say("shut", shutdown(pair[0], SHUT_WR));
-    say_events("shut, one", pair[0]);
-    say_events("shut, other", pair[1]);
-    say("no more", send(pair[0], text, 1, MSG_NOSIGNAL));
-    say("the other way", write(pair[1], "back", 4));
-    say("it", read(pair[0], text, 10));
-    say("no way", shutdown(pair[0], 3));
-    close(pair[0]);
-    say_events("closed", pair[1]);
-    say("closed", send(pair[1], text, 1, MSG_NOSIGNAL));
-    close(pair[1]);
-}
-
-static void sockets(void)
-{
-    int pair[2], set = epoll_create1(0);
-    char text[16];
-
-    sockets_of(SOCK_STREAM);
-    sockets_of(SOCK_DGRAM);
-    sockets_of(SOCK_SEQPACKET);
-    say("family", socketpair(77, SOCK_STREAM, 0, pair));
-    say("kind", socketpair(AF_UNIX, 9, 0, pair));
-    say("protocol", socketpair(AF_UNIX, SOCK_STREAM, 5, pair));
-    say("no socket", send(1, text, 1, 0));
-    say("no socket", shutdown(1, 0));
-    say("none", recv(77, text, 1, 0));
-    say("unread", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    say("send", send(pair[0], "hello", 5, 0));
-    close(pair[1]);
-    say_events("reset", pair[0]);
-    say("reset", read(pair[0], text, 1));
-    say("end", read(pair[0], text, 1));
-    close(pair[0]);
-    say("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    watch("by edge", set, EPOLL_CTL_ADD, pair[0], EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-    say_told("first", set, 0);
-    say_told("no edge", set, 0);
-    say("send", send(pair[1], "hello", 5, 0));
-    say_told("an edge", set, 0);
-    say("back", send(pair[0], "hello", 5, 0));
-    say_told("no edge", set, 0);
-    say("all of it", recv(pair[1], text, 5, MSG_WAITALL));
-    say_told("room is an edge", set, 0);
-    say("shut", shutdown(pair[1], SHUT_WR));
-    say_told("shut", set, 0);
-    close(pair[1]);
-    say_told("closed", set, 0);
-    close(pair[0]);
-    close(set);
-}
-
 /* What would wait for ever does not, and a wait takes what comes with a time. */
 static void waits(void)
 {
@@ -570,123 +354,6 @@ static void wait_for_ever(const char *how)
         say(how, epoll_wait(set, &event, 1, -1));
 }
 
-static void *map(int fd, size_t bytes, int prot, long offset)
-{
-    void *at = mmap(NULL, bytes, prot, MAP_SHARED, fd, offset);
-
-    say("map", at == MAP_FAILED ? -1 : 0);
-    return at;
-}
-
-static void memory_files(void)
-{
-    int fd = memfd_create("name", MFD_CLOEXEC | MFD_ALLOW_SEALING), other;
-    char text[16] = "", *first, *second;
-    struct stat stat;
-
-    say("memfd", fd);
-    say_kind("it", fd);
-    say("flags", memfd_create("", 0x100));
-    say("nowhere", syscall(SYS_memfd_create, 1, 0));
-    say("write", write(fd, "hello", 5));
-    say("at", pread(fd, text, 5, 0));
-    say("seek", lseek(fd, 1, SEEK_SET));
-    say("longer", ftruncate(fd, 10000));
-    say("seals", fcntl(fd, F_GET_SEALS));
-    first = map(fd, 12288, PROT_READ | PROT_WRITE, 0);
-    second = map(fd, 4096, PROT_READ, 0);
-    first[1] = 'a';
-    first[9999] = 'z';
-    printf("%.5s\n", second);
-    say("read", read(fd, text, 4));
-    say("at", pread(fd, text + 4, 4, 9996));
-    printf("%.4s %d\n", text, text[7]);
-    say("write", pwrite(fd, "b", 1, 2));
-    printf("%.5s\n", first);
-    say("into itself", pread(fd, first + 4096, 5, 0));
-    printf("%.5s\n", first + 4096);
-    say("read-only", mprotect(first, 4096, PROT_READ));
-    say("writable", mprotect(first, 4096, PROT_READ | PROT_WRITE));
-    first[3] = 'c';
-    say("unmap", munmap(first, 12288));
-    printf("%.5s\n", second);
-    say("another", other = open("/proc/self/fd/3", O_RDONLY));
-    say("its position", read(other, text, 5));
-    printf("%.5s\n", text);
-    say("read only", write(other, "x", 1));
-    say("map to write", mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, other, 0) == MAP_FAILED ? -1 : 0);
-    say("seal writing", fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
-    say("grow", ftruncate(fd, 20000));
-    munmap(second, 4096);
-    say("seal writing", fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL));
-    say("write", write(fd, "x", 1));
-    say("seals", fcntl(fd, F_GET_SEALS));
-    say("no more seals", fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
-    say("size", fstat(fd, &stat));
-    printf("size %ld, links %d\n", (long)stat.st_size, (int)stat.st_nlink);
-    close(other);
-    close(fd);
-    say("no seals", fd = memfd_create("", 0));
-    say("seals", fcntl(fd, F_GET_SEALS));
-    say("seal", fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
-    close(fd);
-}
-
-/* A file in /tmp, which is in memory in a VM. */
-static void temporary_file(void)
-{
-    char name[] = "/tmp/asks_objects.XXXXXX", text[8] = "", *first, *second;
-    int fd = mkstemp(name);
-
-    say("file", fd);
-    say("unlink", unlink(name));
-    say("longer", ftruncate(fd, 8192));
-    first = map(fd, 8192, PROT_READ | PROT_WRITE, 0);
-    second = map(fd, 4096, PROT_READ, 4096);
-    memcpy(first + 4096, "stored", 7);
-    printf("%s\n", second);
-    say("read", pread(fd, text, 7, 4096));
-    printf("%s\n", text);
-    say("sync", msync(first, 8192, MS_SYNC));
-    say("longer still", ftruncate(fd, 12288));
-    munmap(first, 8192);
-    munmap(second, 4096);
-    say("close", close(fd));
-}
-
-/* Bytes from any kind of descriptor to any other. */
-static void moves_among_all(void)
-{
-    int memory = memfd_create("", 0), other = memfd_create("", 0), ends[2], pair[2];
-    loff_t offset = 6, back = 2;
-    char text[32] = "";
-
-    say("memory", write(memory, "0123456789", 10));
-    say("pipe", pipe(ends));
-    say("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    say("to a socket", sendfile(pair[0], memory, &offset, 3));
-    say("socket to pipe", splice(pair[1], NULL, ends[1], NULL, 100, 0));
-    say("pipe to memory", splice(ends[0], NULL, other, &back, 2, 0));
-    say("pipe to memory, on", splice(ends[0], NULL, other, NULL, 100, 0));
-    printf("offsets %d %d %d\n", (int)offset, (int)back, (int)lseek(other, 0, SEEK_CUR));
-    say("memory to memory", sendfile(other, memory, (back = 0, &back), 4));
-    say("memory to pipe", splice(memory, (offset = 1, &offset), ends[1], NULL, 4, 0));
-    say("pipe to socket", splice(ends[0], NULL, pair[0], NULL, 100, 0));
-    say("no pipe", splice(pair[1], NULL, other, NULL, 4, 0));
-    say("socket to memory", recv(pair[1], text, sizeof text, 0));
-    printf("%s\n", text);
-    say("memory", pread(other, text, sizeof text, 0));
-    printf("%d %s\n", text[0], text + 1);
-    say("at", copy_file_range(memory, (offset = 0, &offset), other, (back = 8, &back), 3, 0));
-    say("memory", pread(other, text, sizeof text, 0));
-    close(memory);
-    close(other);
-    for (int i = 0; i < 2; i++) {
-        close(ends[i]);
-        close(pair[i]);
-    }
-}
-
 /* Calls that are no objects, and that programs try. */
 static void odds(void)
 {
@@ -702,44 +369,6 @@ static void odds(void)
     say("short", syscall(SYS_sched_getattr, 0, attributes, 40, 0));
     say("lock", mlock(page, 4096));
     say("unlock", munlock(page, 4096));
-}
-
-/* Tells of changes that others make in a directory, until the file there is gone. */
-static void changes(const char *directory)
-{
-    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), number, other, set = epoll_create1(0);
-    char events[4096];
-    uint32_t last = 0;
-
-    say("inotify", fd);
-    say_kind("it", fd);
-    say("flags", inotify_init1(1));
-    say("no events", inotify_add_watch(fd, directory, 0));
-    say("no file", inotify_add_watch(fd, "/nowhere", IN_CREATE));
-    say("no inotify", inotify_add_watch(1, directory, IN_CREATE));
-    say("watch", number = inotify_add_watch(fd, directory, IN_CREATE | IN_MODIFY | IN_DELETE));
-    say("again", inotify_add_watch(fd, directory, IN_CREATE | IN_MODIFY | IN_DELETE));
-    say("another", other = inotify_add_watch(fd, "/etc/passwd", IN_MODIFY));
-    say("off", inotify_rm_watch(fd, other));
-    say("off again", inotify_rm_watch(fd, other));
-    say("gone", read(fd, events, sizeof events));
-    say("nothing", read(fd, events, sizeof events));
-    watch("inotify", set, EPOLL_CTL_ADD, fd, EPOLLIN);
-    printf("ready\n");
-    fflush(stdout);
-    while (!(last & IN_DELETE)) {
-        struct epoll_event told;
-        ssize_t bytes = epoll_wait(set, &told, 1, -1) == 1 ? read(fd, events, sizeof events) : -1;
-
-        for (ssize_t at = 0; at < bytes;) {
-            struct inotify_event event;
-
-            memcpy(&event, events + at, sizeof event);
-            printf("%#x %s %d\n", event.mask, events + at + sizeof event, event.wd == number);
-            last = event.mask;
-            at += (ssize_t)(sizeof event + event.len);
-        }
-    }
 }
 
 static int shared_pipe[2], shared_set;
@@ -808,10 +437,6 @@ int main(int argc, char **argv)
         threads();
         return 0;
     }
-    if (argc > 2) {
-        changes(argv[2]);
-        return 0;
-    }
     if (argc > 1) {
         wait_for_ever(argv[1]);
         return 1;
@@ -822,10 +447,6 @@ int main(int argc, char **argv)
     sets();
     nested_sets();
     timers();
-    sockets();
-    memory_files();
-    temporary_file();
-    moves_among_all();
     odds();
     waits();
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The personality's objects: that they are counted, bounded, and given back. What they do is compared
- * with the host by tests/guest/asks_objects.c. */
+ * with the host by asks_objects.c, asks_sockets.c and asks_files.c in tests/guest. */
 #include "linux_fixture.h"
 
 #include <errno.h>
