@@ -39,6 +39,9 @@ signal.pthread_sigmask(signal.SIG_SETMASK, [])
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 EXTENT = 2 * MIB
 PATIENCE = 120  # seconds after which a small run counts as hung
+# Seconds that a program gets which is to be ended by its time limit, but not before it has come to a
+# certain point: the next where a busy machine did not let it come there.
+LIMITS = (1, 6, 36)
 
 
 def guest(name):

@@ -4,7 +4,6 @@
 import os
 import pty
 import signal
-import time
 
 from harness import (
     EXTENT,
@@ -162,9 +161,7 @@ class Crashes(FerryTest):
 
 class TimeLimit(FerryTest):
     def test_loop_without_system_calls(self):
-        start = time.monotonic()
         result = pipe([guest("spin")], "--timeout", "1")
-        self.assertLess(time.monotonic() - start, 30)
         self.assert_ends(result, 124, "spin")
         self.assert_conserved(result)
 

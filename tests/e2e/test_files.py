@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import FERRY, PATIENCE, FerryTest, box, ferry, guest, main
+from harness import FERRY, LIMITS, PATIENCE, FerryTest, box, ferry, guest, main
 from hung_files import GETATTR, LOOKUP, OPEN, READ, STATFS, HungFiles, mount, unmount
 
 AS_ROOT = unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
@@ -36,12 +36,15 @@ class FilesThatNeverAnswer(FerryTest):
                 # Above the mount, so that making the VM asks nothing.
                 os.mkdir(f"{where}/mount")
                 with HungFiles(f"{where}/mount", call) as files:
-                    result = ferry(
-                        "run", f"--ro={where}", "--timeout=1", "--",
-                        *box(f"cat {where}/mount/file").split(),
-                    )  # fmt: skip
+                    for limit in LIMITS:
+                        result = ferry(
+                            "run", f"--ro={where}", f"--timeout={limit}", "--",
+                            *box(f"cat {where}/mount/file").split(),
+                        )  # fmt: skip
+                        self.assert_ends(result, 124, "time limit")
+                        if files.asked.is_set():
+                            break
                     self.assertTrue(files.asked.is_set())
-                    self.assert_ends(result, 124, "time limit")
 
     @AS_ROOT
     def test_signals(self):
@@ -56,14 +59,17 @@ class FilesThatNeverAnswer(FerryTest):
 
     @AS_ROOT
     def test_an_execve_leaves_no_call_behind(self):
-        with tempfile.TemporaryDirectory() as where, HungFiles(where, OPEN) as files:
-            result = ferry(
-                "run", f"--ro={where}", "--timeout=2", "--",
-                guest("threads"), "opens", f"{where}/file",
-            )  # fmt: skip
-            self.assert_ends(result, 124, "time limit")
-            self.assertGreater(files.waiting, 1)
-            self.assertLessEqual(files.waiting, 16)
+        for limit in LIMITS:
+            with tempfile.TemporaryDirectory() as where, HungFiles(where, OPEN) as files:
+                result = ferry(
+                    "run", f"--ro={where}", f"--timeout={2 * limit}", "--",
+                    guest("threads"), "opens", f"{where}/file",
+                )  # fmt: skip
+                self.assert_ends(result, 124, "time limit")
+                self.assertLessEqual(files.waiting, 16)
+                if files.waiting > 1:
+                    break
+        self.assertGreater(files.waiting, 1)
 
 
 class FilesOfTheKernel(FerryTest):
@@ -75,7 +81,7 @@ class FilesOfTheKernel(FerryTest):
                 try:
                     self.assertTrue(os.path.exists(f"{where}/{name}"))
                     result = ferry(
-                        "run", f"--ro={where}", "--timeout=5", "--",
+                        "run", f"--ro={where}", "--timeout=60", "--",
                         *box(f"cat {where}/{name}").split(),
                     )  # fmt: skip
                 finally:

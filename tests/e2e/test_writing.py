@@ -174,14 +174,15 @@ class Writing(FerryTest):
     @unittest.skipUnless(can_be_powerless(), "user name spaces cannot be limited here")
     def test_memory_is_gone_after_sigkill(self):
         """Where it has to be a directory of /dev/shm."""
-        before = set(os.listdir("/dev/shm"))
         script = "echo x > /tmp/x; echo made; while :; do :; done"
         command = [*POWERLESS, FERRY, "run", "--", *box("sh").split(), "-c", script]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         ) as process:
             self.assertEqual(process.stdout.readline(), b"made\n")
-            made = set(os.listdir("/dev/shm")) - before
+            held = f"/proc/{process.pid}/fd"
+            links = [os.readlink(f"{held}/{fd}").split("/") for fd in os.listdir(held)]
+            made = {link[3] for link in links if link[:3] == ["", "dev", "shm"]}
             self.assertEqual(len(made), 1)
             process.kill()
             process.wait(PATIENCE)

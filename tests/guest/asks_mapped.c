@@ -413,7 +413,7 @@ static void large_mapping(const char *name)
 /* ---- the end ------------------------------------------------------------- */
 
 /* For how long the race lasts, and after how long it is stuck; an emulated machine is slow. */
-enum { RACE_SECONDS = 3, STUCK_SECONDS = 60 };
+enum { CUT_SECONDS = 3, STUCK_SECONDS = 60 };
 
 static atomic_bool over;
 static time_t begun;
@@ -466,7 +466,7 @@ static void race(int fd)
     begun = time(NULL);
     pthread_create(&thread, NULL, cut_again, &fd);
     sigsetjmp(again, 1);
-    while (++rounds < 3000 && time(NULL) < begun + RACE_SECONDS) {
+    while (++rounds < 3000 && time(NULL) < begun + CUT_SECONDS) {
         use_by_calls(at, ends, rounds % 64 == 0);
         doing = "an access";
         at[PAGE + 5] = at[5]; /* the handler counts, and goes on */

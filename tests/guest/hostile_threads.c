@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "call.h"
 #include "guest.h"
@@ -63,11 +64,12 @@ static void *scribble(void *arg)
 static void attack(void)
 {
     pthread_t threads[SCRIBBLERS];
+    time_t begun = time(NULL);
 
     page = alloc_units(FERRY_PAGE_BYTES);
     for (uintptr_t i = 0; i < SCRIBBLERS; i++)
         expect_ok("pthread_create", -pthread_create(&threads[i], NULL, scribble, (void *)i));
-    for (unsigned i = 0; i < LOOKS; i++)
+    for (unsigned i = 0; i < LOOKS && time(NULL) <= begun + RACE_SECONDS; i++)
         ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_OUT, 0, 0);
     atomic_store(&over, true);
     for (unsigned i = 0; i < SCRIBBLERS; i++)

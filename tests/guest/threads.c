@@ -423,8 +423,10 @@ static atomic_bool over;
 /* Takes the memory away and gives it back, and closes the descriptor 5 and opens it again. */
 static void *disturb(void *arg)
 {
+    time_t begun = time(NULL);
+
     (void)arg;
-    for (int i = 0; i < RACES; i++) {
+    for (int i = 0; i < RACES && time(NULL) <= begun + RACE_SECONDS; i++) {
         munmap(raced, RACED_BYTES);
         mmap(raced, RACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0);
@@ -480,8 +482,9 @@ static void replace(void)
 {
     raced = mmap(NULL, REPLACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pthread_t user = start(touch, raced);
+    time_t begun = time(NULL);
 
-    for (int i = 0; i < REPLACEMENTS; i++)
+    for (int i = 0; i < REPLACEMENTS && time(NULL) <= begun + RACE_SECONDS; i++)
         if (mmap(raced, REPLACED_BYTES, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != raced)
             fail("mmap: %s", strerror(errno));
@@ -512,7 +515,8 @@ static void *map_areas(void *arg)
 {
     for (int i = 0; i < AREAS; i++) {
         while (atomic_load(&areas_ready) < i)
-            ;
+            if (atomic_load(&over))
+                return arg;
         if (mmap(area(i), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
                  0) != area(i))
             fail("mmap: %s", strerror(errno));
@@ -523,14 +527,16 @@ static void *map_areas(void *arg)
 static void map_while_touched(void)
 {
     const struct sigaction action = {.sa_sigaction = touched_too_early, .sa_flags = SA_SIGINFO};
+    time_t begun = time(NULL);
     pthread_t other;
 
     sigaction(SIGSEGV, &action, NULL);
     other = start(map_areas, NULL);
-    for (int i = 0; i < AREAS; i++) {
+    for (int i = 0; i < AREAS && time(NULL) <= begun + RACE_SECONDS; i++) {
         atomic_store(&areas_ready, i);
         *(volatile char *)area(i) = 1;
     }
+    atomic_store(&over, true);
     pthread_join(other, NULL);
 }
 
@@ -645,25 +651,35 @@ static void limit_with_full_tables(int most)
     limit(most);
 }
 
+#define TURNS_LEAST 20
+#define TURNS_MOST  2000
+
+static atomic_long turn;
+
 /* Both run at once: each waits for the other's step and makes no call. */
 static void *step(void *arg)
 {
-    static atomic_long turn;
     long me = (long)arg;
 
-    for (long i = 0; i < 1000; i++) {
+    for (long i = 0;; i++) {
         while (atomic_load(&turn) != 2 * i + me)
-            ;
+            if (atomic_load(&over))
+                return NULL;
         atomic_fetch_add(&turn, 1);
     }
-    return NULL;
 }
 
+/* The two need a processor of the host each, or the scheduler for every turn: it may be slow. */
 static void parallel(void)
 {
-    pthread_t other = start(step, (void *)1);
+    pthread_t one = start(step, (void *)0), other = start(step, (void *)1);
+    time_t begun = time(NULL);
 
-    step((void *)0);
+    while (atomic_load(&turn) < TURNS_LEAST ||
+           (atomic_load(&turn) < TURNS_MOST && time(NULL) <= begun + RACE_SECONDS))
+        usleep(1000);
+    atomic_store(&over, true);
+    pthread_join(one, NULL);
     pthread_join(other, NULL);
 }
 

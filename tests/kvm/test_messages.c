@@ -37,9 +37,8 @@ static void inline_deferred(void **state)
 
     assert_int_equal(link_stats(link).bytes_inline, 20000 * 7);
     assert_int_equal(world_stats(*state, 0).exits_immediate, 0);
-    /* Several travel with each exit, though the program also leaves the VM to
-     * ask again and again whether it may go on. */
-    assert_true(world_stats(*state, 0).exits_natural < 20000);
+    /* Many travel with each exit: the program makes one when all that it may queue is queued. */
+    assert_true(world_stats(*state, 0).exits_natural < 20000 / 4);
 }
 
 static void inline_empty(void **state)

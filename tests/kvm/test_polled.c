@@ -36,9 +36,9 @@ static struct ferry_link *exchange(struct world *world, const char *from, const 
 
 static void inline_without_an_exit(void **state)
 {
-    struct ferry_link *link = exchange(*state, "no_exit", "inline", 2000, "8");
+    struct ferry_link *link = exchange(*state, "no_exit", "inline", 500, "8");
 
-    assert_int_equal(link_stats(link).messages, 2000);
+    assert_int_equal(link_stats(link).messages, 500);
     /* The only exits are those of the C library when it starts and ends. */
     assert_true(world_stats(*state, 0).exits_natural < 200);
 }
@@ -46,9 +46,9 @@ static void inline_without_an_exit(void **state)
 /* Payloads are copied out of the program's memory while the program runs. */
 static void copied_without_an_exit(void **state)
 {
-    struct ferry_link *link = exchange(*state, "no_exit", "copy", 1000, "3000");
+    struct ferry_link *link = exchange(*state, "no_exit", "copy", 500, "3000");
 
-    assert_int_equal(link_stats(link).bytes_copied, 1000 * 3000);
+    assert_int_equal(link_stats(link).bytes_copied, 500 * 3000);
     assert_true(world_stats(*state, 0).exits_natural < 200);
 }
 

@@ -15,11 +15,11 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <time.h>
 
 /* The file itself, so that each test starts with its state empty. */
 #include "../../guest/message.c"
 
+#include "../until.h"
 #include "fake_vmm.h"
 #include "watch.h"
 
@@ -137,10 +137,7 @@ static void a_direct_message_is_checked_as_it_was_read(void **context)
 
 /* ---- a receiver that goes to sleep ---------------------------------------- */
 
-/* Each round takes several turns of the scheduler where other programs want both processors too:
- * there, time ends the test. */
 #define ROUNDS   200000
-#define SECONDS  10
 #define NO_ROUND UINT_MAX
 #define DELAYS   64
 
@@ -205,7 +202,7 @@ static void either_the_sender_or_the_receiver_sees_the_other(void **context)
     cpu_set_t before;
     pthread_t receiver;
     unsigned lost = 0;
-    time_t end = time(NULL) + SECONDS;
+    time_t begun_at = time(NULL);
 
     (void)context;
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -214,7 +211,7 @@ static void either_the_sender_or_the_receiver_sees_the_other(void **context)
     assert_int_equal(pthread_create(&receiver, NULL, go_to_sleep, shown), 0);
     use_processor(receiver, true);
     use_processor(pthread_self(), false);
-    for (unsigned round = 1; round <= ROUNDS && time(NULL) < end; round++) {
+    for (unsigned round = 1; race_goes_on(begun_at, round > ROUNDS, round > 1); round++) {
         uint32_t rung = fake.doorbells;
 
         head_before = fake.control->guest.out_head;

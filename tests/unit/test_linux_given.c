@@ -15,6 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "linux/state.h"
 
 #define EVENTS (SCRATCH + PAGE)
@@ -49,8 +50,7 @@ static void test_input_is_an_edge_beside_room(void **state)
     assert_int_equal(event->events, EPOLLOUT);
     assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
     assert_int_equal(write(peer, "x", 1), 1);
-    while (!atomic_load(&vm->wakes)) /* or the test takes too long */
-        sched_yield();
+    until(atomic_load(&vm->wakes));
     assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
     assert_int_equal(event->events, EPOLLIN | EPOLLOUT);
     assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
@@ -193,7 +193,8 @@ static void test_the_master_of_a_terminal(void **state)
     assert_int_equal(tcsetattr(slave, TCSANOW, &modes), 0);
     give(vm, 0, master);
     assert_int_equal(CALL(vm, write, 0, guest_string(vm, WORD, "x"), 1), 1);
-    assert_int_equal(poll(&(struct pollfd){.fd = slave, .events = POLLIN}, 1, 10000), 1);
+    assert_int_equal(poll(&(struct pollfd){.fd = slave, .events = POLLIN}, 1, 1000 * UNTIL_SECONDS),
+                     1);
     assert_int_equal(read(slave, &byte, 1), 1);
     assert_int_equal(byte, 'x');
     close(slave);

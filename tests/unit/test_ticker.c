@@ -14,7 +14,7 @@
 #include "lib/clock.h"
 
 #define INTERVAL_NS 20000
-#define TOO_LONG_NS 20000000000ull
+#define TOO_LONG_NS (UNTIL_SECONDS * 1000000000ull)
 #define ROUNDS      300
 
 static struct ferry_engine *engine;
@@ -192,9 +192,9 @@ static void wakes_senders_to_one_that_leaves_often(void **state)
     loan_collect(b->endpoint); /* as at an exit */
     assert_int_equal(atomic_load(&a->endpoint->events), seen);
 
-    b->runner.entered_ns = clock_deadline(TOO_LONG_NS);
+    b->runner.entered_ns = clock_deadline(2 * TOO_LONG_NS);
     enter_guest(b);
-    assert_int_equal(endpoint_block(a->endpoint, seen, clock_deadline(TOO_LONG_NS / 10)), 0);
+    assert_int_equal(endpoint_block(a->endpoint, seen, clock_deadline(TOO_LONG_NS)), 0);
     leave_guest(b);
     b->runner.entered_ns = 0;
 }
@@ -235,7 +235,7 @@ static void ends_who_is_over_time(void **state)
     struct ferry_vm *late = core_vm(engine, "late"), *soon = core_vm(engine, "soon");
 
     (void)state;
-    late->runner.deadline_ns = clock_now() + TOO_LONG_NS;
+    late->runner.deadline_ns = clock_now() + 2 * TOO_LONG_NS;
     soon->runner.deadline_ns = clock_now() + INTERVAL_NS;
     ticker_add(&engine->ticker, &late->runner);
     until_asleep();
