@@ -132,7 +132,6 @@ void descriptor_give(struct linux_state *state, unsigned fd, struct open_file *f
 
 void descriptors_fini(struct linux_state *state)
 {
-    state->closing = true;
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
         struct open_file *file = state->descriptors[i].file;
 
@@ -141,9 +140,6 @@ void descriptors_fini(struct linux_state *state)
         if (file)
             file_release(state, file);
     }
-    if (state->terminal && --state->terminal->references == 0)
-        file_free(state, state->terminal);
-    free(state->terminal_name);
     if (state->error_fd >= 0)
         close(state->error_fd);
 }

@@ -46,8 +46,8 @@ static int64_t device_put(struct linux_state *state, struct open_file *file, con
 
 static int device_stat(struct linux_state *state, const struct open_file *file, struct stat *out)
 {
-    if (file->device == DEVICE_TERMINAL)
-        return file_stat(state, state->terminal, out);
+    if (file->device >= DEVICE_TERMINAL)
+        return file_stat(state, terminal_of(state, file->device), out);
     out->st_ino = 16 + (ino_t)file->device;
     out->st_rdev = file->device == DEVICE_TTY ? makedev(5, 0) : makedev(1, file->device);
     return 0;

@@ -53,8 +53,8 @@ static int64_t open_device(struct linux_state *state, enum device device, uint64
 
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (device >= DEVICE_TTY && state->terminal)
-        return given_open(state, state->terminal, flags);
+    if (device >= DEVICE_TTY && terminal_of(state, device))
+        return given_open(state, terminal_of(state, device), flags);
     return device == DEVICE_TTY && !(flags & O_PATH) ? -ENXIO : open_kind(state, &like, flags);
 }
 

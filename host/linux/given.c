@@ -129,8 +129,7 @@ int linux_give(struct linux_state *state, unsigned fd, int host_fd)
     if (result)
         return result;
     descriptor_give(state, fd, file);
-    terminal_given(state, file);
-    return 0;
+    return terminal_given(state, file);
 }
 
 /* ---- names --------------------------------------------------------------- */

@@ -225,7 +225,7 @@ static int jump(struct walk *walk)
     if (!walk->left[0] || has_up(walk->left) || !append(full, walk->left))
         return 1;
     if (special_place(walk->state, full, true, &place, &which) ||
-        terminal_named(walk->state, full) || is_own(walk, full) ||
+        terminal_named(walk->state, full, &which) || is_own(walk, full) ||
         view_above(&walk->state->view, full))
         return 1;
     fd = look_up(walk, walk->left, &call);
@@ -404,8 +404,7 @@ static int step(struct walk *walk)
         return go_to_mount(walk, mount);
     if (made_link(walk->state, at->text, target, sizeof(target)) >= 0)
         return follow_made(walk, target);
-    if (terminal_named(walk->state, at->text)) {
-        at->which = DEVICE_TERMINAL;
+    if (terminal_named(walk->state, at->text, &at->which)) {
         go_nowhere(walk, PLACE_DEVICE);
         return 0;
     }

@@ -95,7 +95,8 @@ void linux_destroy(struct linux_state *state)
 {
     if (!state)
         return;
-    terminal_restore(state);
+    state->closing = true;
+    terminals_fini(state);
     locks_fini(state);
     mapped_clear(state);
     descriptors_fini(state);

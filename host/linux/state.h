@@ -53,7 +53,7 @@ enum file_kind {
     FILE_KINDS,
 };
 
-/* By their minor numbers on Linux; /dev/tty, which is no terminal, also by its major one. */
+/* By their minor numbers on Linux; /dev/tty also by its major one. */
 enum device {
     DEVICE_NULL = 3,
     DEVICE_ZERO = 5,
@@ -61,7 +61,7 @@ enum device {
     DEVICE_RANDOM,
     DEVICE_URANDOM,
     DEVICE_TTY = 0x500,
-    DEVICE_TERMINAL, /* a terminal that was given, by its own name */
+    DEVICE_TERMINAL, /* and from there on: terminals that were given, by their own names */
 };
 
 /* An open file description: shared by the descriptors that were duplicated from one. */
@@ -185,14 +185,6 @@ struct refused {
     bool probe;          /* text is about something that programs look for and do without */
 };
 
-/* As the kernel's struct termios2. */
-#define MODES_BYTES 44
-
-struct terminal_modes {
-    bool changed; /* the program set some: */
-    char before[MODES_BYTES], now[MODES_BYTES];
-};
-
 struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
@@ -248,9 +240,7 @@ struct linux_state {
     unsigned epoll_items;        /* in all of them */
     unsigned helpers;            /* processes that make a call for it now: host_file.c */
     struct host_watch *watch;    /* watch.c; or NULL */
-    struct open_file *terminal;  /* that /dev/tty means, with a reference; or NULL */
-    char *terminal_name;         /* its own; or NULL */
-    struct terminal_modes modes; /* of that terminal */
+    struct terminal *terminals;  /* that it was given, each once: terminal.c */
     bool said_int80;             /* a 32-bit call was already said not to be offered */
     bool traced;                 /* somebody watches its calls: trace.c */
 };
@@ -337,13 +327,15 @@ struct open_file file_at(const struct open_file *file, off_t position);
 
 /* ---- terminal.c ---------------------------------------------------------- */
 
-/* The file was given: if it is a terminal it is what /dev/tty means, unless another one is. */
-void terminal_given(struct linux_state *state, struct open_file *file);
-/* The program is over: the modes are what they were, unless somebody else has set others since. */
-void terminal_restore(struct linux_state *state);
-/* Whether that is its name. */
-bool terminal_named(const struct linux_state *state, const char *path);
-/* Whether it is the name of a directory on the way to it. */
+/* The file was given; if it is a terminal, that is remembered. 0 or -ENOMEM. */
+int terminal_given(struct linux_state *state, struct open_file *file);
+/* The program is over: the modes of each are what they were, unless somebody else has set others since. */
+void terminals_fini(struct linux_state *state);
+/* The terminal that /dev/tty, or DEVICE_TERMINAL and on, stands for; NULL: none. */
+struct open_file *terminal_of(const struct linux_state *state, enum device device);
+/* Whether that is the name of one, and of which. */
+bool terminal_named(const struct linux_state *state, const char *path, uint64_t *device);
+/* Whether it is the name of a directory on the way to one. */
 bool terminal_above(const struct linux_state *state, const char *path);
 int64_t terminal_ioctl(struct linux_state *state, struct open_file *file, uint32_t command,
                        uint64_t arg);

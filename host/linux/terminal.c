@@ -33,39 +33,116 @@
 /* The kernel's structs termios and termios2, as far as they are looked at here. */
 #define OLD_MODES_BYTES 36
 #define MODES_LINE      16 /* the line discipline: a byte */
+#define MODES_BYTES     44 /* of the newer one */
 #define TCGETS2_        0x802c542au
 #define TCSETS2_        0x402c542bu
 #define TCSETSW2_       0x402c542cu
 #define TCSETSF2_       0x402c542du
 
-void terminal_given(struct linux_state *state, struct open_file *file)
-{
-    char name[4096];
-    struct open_file *now = state->terminal;
-    int length;
+/* A terminal that the program was given, by whatever descriptors. */
+struct terminal {
+    struct terminal *next;
+    struct open_file *file; /* with a reference; it may write if any that was given may */
+    unsigned device;        /* its number */
+    char *name;             /* its own; or NULL */
+    bool changed;           /* the program set modes: */
+    char before[MODES_BYTES], now[MODES_BYTES];
+};
 
-    if (!file->terminal || (now && (now->status & O_ACCMODE) == O_RDWR))
-        return;
-    length = given_name(file, name, sizeof(name));
-    if (now)
-        file_release(state, now);
-    free(state->terminal_name);
-    state->terminal_name = length > 0 && name[0] == '/' ? strdup(name) : NULL;
-    state->terminal = file;
-    file->references++;
+/* ---- which there are ----------------------------------------------------- */
+
+/* The number of the terminal itself, also where the descriptor is of /dev/tty or of a master. */
+static unsigned device_of(const struct open_file *file)
+{
+    unsigned device = 0;
+
+    (void)ioctl(file->fd, TIOCGDEV, &device);
+    return device;
 }
 
-bool terminal_named(const struct linux_state *state, const char *path)
+/* Where it is in the list, or is to be put. */
+static struct terminal **find(struct linux_state *state, const struct open_file *file)
 {
-    return state->terminal_name && strcmp(state->terminal_name, path) == 0;
+    struct terminal **at = &state->terminals;
+    unsigned device = device_of(file);
+
+    while (*at && (*at)->device != device)
+        at = &(*at)->next;
+    return at;
+}
+
+static char *name_of(const struct open_file *file)
+{
+    char name[4096];
+
+    return given_name(file, name, sizeof(name)) > 0 && name[0] == '/' ? strdup(name) : NULL;
+}
+
+int terminal_given(struct linux_state *state, struct open_file *file)
+{
+    struct terminal **at = file->terminal ? find(state, file) : NULL, *terminal;
+
+    if (!at)
+        return 0;
+    terminal = *at ? *at : calloc(1, sizeof(*terminal));
+    if (!terminal)
+        return -ENOMEM;
+    *at = terminal;
+    if (terminal->file && (terminal->file->status & O_ACCMODE) == O_RDWR)
+        return 0;
+    if (terminal->file)
+        file_release(state, terminal->file);
+    free(terminal->name);
+    terminal->device = device_of(file);
+    terminal->name = name_of(file);
+    terminal->file = file;
+    file->references++;
+    return 0;
+}
+
+/* Whether it is the one of our own session, which /dev/tty means to a process. */
+static bool is_controlling(const struct open_file *file)
+{
+    unsigned number; /* of a master, which tells the session at its other end */
+
+    return tcgetsid(file->fd) >= 0 && ioctl(file->fd, TIOCGPTN, &number) < 0;
+}
+
+struct open_file *terminal_of(const struct linux_state *state, enum device device)
+{
+    const struct terminal *terminal = state->terminals;
+
+    if (device == DEVICE_TTY)
+        while (terminal && !is_controlling(terminal->file))
+            terminal = terminal->next;
+    if (device == DEVICE_TTY && !terminal)
+        terminal = state->terminals;
+    for (unsigned i = DEVICE_TERMINAL; device != DEVICE_TTY && terminal && i < device; i++)
+        terminal = terminal->next;
+    return terminal ? terminal->file : NULL;
+}
+
+bool terminal_named(const struct linux_state *state, const char *path, uint64_t *device)
+{
+    *device = DEVICE_TERMINAL;
+    for (const struct terminal *terminal = state->terminals; terminal; terminal = terminal->next) {
+        if (terminal->name && strcmp(terminal->name, path) == 0)
+            return true;
+        ++*device;
+    }
+    return false;
 }
 
 bool terminal_above(const struct linux_state *state, const char *path)
 {
     size_t bytes = strlen(path);
 
-    return state->terminal_name && strncmp(state->terminal_name, path, bytes) == 0 &&
-           state->terminal_name[bytes] == '/';
+    for (const struct terminal *terminal = state->terminals; terminal; terminal = terminal->next) {
+        if (terminal->name && strncmp(terminal->name, path, bytes) == 0 &&
+            terminal->name[bytes] == '/')
+            return true;
+    }
+    return false;
 }
 
 /* ---- the background ------------------------------------------------------ */
@@ -178,6 +255,19 @@ static int64_t get_modes(struct linux_state *state, const struct open_file *file
     return guest_put(state, addr, modes, command == TCGETS ? OLD_MODES_BYTES : MODES_BYTES);
 }
 
+/* Remembers what they were before the first change, and what they are after the last. */
+static int64_t change_modes(struct terminal *terminal, const struct open_file *file,
+                            uint32_t command, char *modes)
+{
+    if (terminal && !terminal->changed)
+        ioctl(file->fd, TCGETS2_, terminal->before);
+    if (ioctl(file->fd, command, modes) < 0)
+        return -errno;
+    if (terminal)
+        terminal->changed = ioctl(file->fd, TCGETS2_, terminal->now) == 0;
+    return 0;
+}
+
 /* The kernel would wait in the call until output has left, so that is waited for before. */
 static int64_t set_modes(struct linux_state *state, struct open_file *file, uint32_t command,
                          uint64_t addr)
@@ -198,24 +288,32 @@ static int64_t set_modes(struct linux_state *state, struct open_file *file, uint
     if (flush)
         tcflush(file->fd, TCIFLUSH);
     modes[MODES_LINE] = 0;
-    if (!state->modes.changed)
-        ioctl(state->terminal->fd, TCGETS2_, state->modes.before);
-    if (ioctl(file->fd, is_new ? TCSETS2_ : TCSETS, modes) < 0)
-        return -errno;
-    state->modes.changed = ioctl(state->terminal->fd, TCGETS2_, state->modes.now) == 0;
-    return 0;
+    return change_modes(*find(state, file), file, is_new ? TCSETS2_ : TCSETS, modes);
 }
 
-void terminal_restore(struct linux_state *state)
+static void restore(const struct terminal *terminal)
 {
-    struct terminal_modes *modes = &state->modes;
-    pid_t foreground = modes->changed ? tcgetpgrp(state->terminal->fd) : 0;
+    int fd = terminal->file->fd;
+    pid_t foreground = terminal->changed ? tcgetpgrp(fd) : 0;
     char now[MODES_BYTES];
 
-    if (!modes->changed || (foreground > 0 && foreground != getpgrp()))
+    if (!terminal->changed || (foreground > 0 && foreground != getpgrp()))
         return;
-    if (ioctl(state->terminal->fd, TCGETS2_, now) == 0 && memcmp(now, modes->now, sizeof(now)) == 0)
-        ioctl(state->terminal->fd, TCSETS2_, modes->before);
+    if (ioctl(fd, TCGETS2_, now) == 0 && memcmp(now, terminal->now, sizeof(now)) == 0)
+        ioctl(fd, TCSETS2_, terminal->before);
+}
+
+void terminals_fini(struct linux_state *state)
+{
+    struct terminal *terminal;
+
+    while ((terminal = state->terminals)) {
+        state->terminals = terminal->next;
+        restore(terminal);
+        file_release(state, terminal->file);
+        free(terminal->name);
+        free(terminal);
+    }
 }
 
 /* ---- the rest ------------------------------------------------------------ */

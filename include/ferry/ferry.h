@@ -298,8 +298,8 @@ FERRY_API int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct 
 /* Says what to do when the program has closed the last descriptor of what it was given as `fd`, other
  * than by its end: `closed` is called on a thread of the VM, with all signals blocked, and must return
  * soon, as the program waits meanwhile. Who keeps a descriptor of the same pipe or socket can close
- * that then, or nobody at the other end learns that it was closed. NULL: nobody wants to know. To be
- * called before the VM is started. Never blocks. */
+ * that then, or nobody at the other end learns that it was closed. Of a terminal nothing is told. NULL:
+ * nobody wants to know. To be called before the VM is started. Never blocks. */
 FERRY_API void ferry_vm_on_close(struct ferry_vm *vm, void (*closed)(void *arg, int fd), void *arg);
 
 /* Sends the program a signal (1 to 31) as kill(2) from outside does: its handler runs, or it ends

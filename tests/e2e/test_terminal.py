@@ -248,19 +248,28 @@ class Terminals(FerryTest):
             self.assertEqual(terminal.end(), -signal.SIGINT)
 
     def test_modes_are_as_before_however_it_ends(self):
+        """Those of the terminal that it reads from, and of another one that it writes to."""
         ends = {
             "exit": ("exit", None, 0),
             "crash": ("crash", None, 128 + signal.SIGILL),
             "Ctrl-C": ("wait", b"\x03", -signal.SIGINT),
             "kill": ("wait", signal.SIGTERM, -signal.SIGTERM),
+            "timeout": ("wait", None, 124),
         }
+        master, output = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, output)
         for name, (how, event, expected) in ends.items():
-            with self.subTest(name), Terminal([FERRY, "run", guest("asks_given"), "spoil", how]) as terminal:
+            limit = "--timeout=300ms" if name == "timeout" else "--timeout=1h"
+            run = f"exec {FERRY} run {limit} {guest('asks_given')} spoil {how} > {os.ttyname(output)}"
+            other = termios.tcgetattr(output)
+            with self.subTest(name), Terminal(["/bin/sh", "-c", run]) as terminal:
                 before = terminal.modes()
                 self.addCleanup(os.close, terminal.other_end())  # so the modes outlive the program
                 terminal.expect(b"go\n")  # not \r\n: the modes are set
                 if event:
                     self.assertNotEqual(terminal.modes(), before)
+                    self.assertNotEqual(termios.tcgetattr(output), other)
                 if isinstance(event, bytes):
                     terminal.type(event)
                 elif event:
@@ -269,6 +278,7 @@ class Terminals(FerryTest):
                 terminal.pid = None
                 self.assertEqual(status, expected)
                 self.assertEqual(terminal.modes(), before)
+                self.assertEqual(termios.tcgetattr(output), other)
 
     def test_modes_that_others_set_stay(self):
         """As those of a pager behind it in a pipeline."""

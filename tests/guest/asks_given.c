@@ -181,10 +181,12 @@ static void spoil(const char *how)
     struct termios modes;
     char key;
 
-    tcgetattr(0, &modes);
-    modes.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
-    modes.c_oflag &= (tcflag_t)~OPOST;
-    tcsetattr(0, TCSANOW, &modes);
+    for (int fd = 1; fd >= 0; fd--) {
+        tcgetattr(fd, &modes);
+        modes.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
+        modes.c_oflag &= (tcflag_t)~OPOST;
+        tcsetattr(fd, TCSANOW, &modes);
+    }
     dprintf(2, "go\n");
     if (strcmp(how, "crash") == 0)
         __builtin_trap();

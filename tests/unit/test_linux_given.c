@@ -200,6 +200,62 @@ static void test_the_master_of_a_terminal(void **state)
     close(slave);
 }
 
+static int open_terminal(int *master)
+{
+    *master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_int_equal(grantpt(*master) | unlockpt(*master), 0);
+    return open(ptsname(*master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+/* Puts other modes on the terminal that is the descriptor; gives what they were. */
+static struct termios spoil(struct ferry_vm *vm, unsigned fd, int master)
+{
+    struct termios before;
+    char *modes = guest(vm, WORD);
+
+    assert_int_equal(tcgetattr(master, &before), 0);
+    assert_int_equal(CALL(vm, ioctl, fd, TCGETS, WORD), 0);
+    modes[12] ^= (char)(ECHO | ISIG); /* the local ones */
+    assert_int_equal(CALL(vm, ioctl, fd, TCSETS, WORD), 0);
+    return before;
+}
+
+/* Each is as it was, in whatever order they are changed, and has its own name. */
+static void test_two_terminals(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct termios before[2], now;
+    struct stat *stat = guest(vm, EVENTS);
+    int master[2];
+    char name[64];
+
+    for (unsigned fd = 0; fd < 2; fd++)
+        give(vm, fd, open_terminal(&master[fd]));
+    for (unsigned fd = 0; fd < 2; fd++)
+        before[fd] = spoil(vm, 1 - fd, master[1 - fd]);
+    spoil(vm, 1, master[1]);
+    for (unsigned fd = 0; fd < 2; fd++) {
+        ino_t ino;
+
+        assert_int_equal(ptsname_r(master[fd], name, sizeof(name)), 0);
+        assert_int_equal(CALL(vm, fstat, fd, EVENTS), 0);
+        ino = stat->st_ino;
+        assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, name), EVENTS), 0);
+        assert_int_equal(stat->st_ino, ino);
+        assert_int_equal(CALL(vm, open, SCRATCH, O_RDWR), 3);
+        assert_int_equal(CALL(vm, fstat, 3, EVENTS), 0);
+        assert_int_equal(stat->st_ino, ino);
+        assert_int_equal(CALL(vm, close, 3), 0);
+    }
+    linux_vm_destroy(vm);
+    *state = linux_vm_create(NULL, -1);
+    for (unsigned fd = 0; fd < 2; fd++) {
+        assert_int_equal(tcgetattr(master[fd], &now), 0);
+        assert_int_equal(now.c_lflag, before[1 - fd].c_lflag);
+        close(master[fd]);
+    }
+}
+
 static void test_a_terminal_is_not_stopped(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -227,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_has_a_longest_length, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_two_terminals, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
                                         linux_teardown),
     };
