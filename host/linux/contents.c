@@ -100,6 +100,19 @@ int64_t regular_put(struct linux_state *state, struct open_file *file, const voi
     return put;
 }
 
+int64_t regular_splice(struct linux_state *state, struct open_file *file, int pipe, size_t bytes)
+{
+    struct host_call call = {.op = HOST_WRITE,
+                             .offset = file->shares_position ? -1 : file->position,
+                             .source = pipe + 1,
+                             .bytes = bytes < WRITE_PART ? bytes : WRITE_PART};
+    int64_t put = change(state, file, &call);
+
+    if (put > 0 && !file->shares_position)
+        file->position = call.offset;
+    return put;
+}
+
 /* ---- length -------------------------------------------------------------- */
 
 int64_t file_truncate(struct linux_state *state, const struct open_file *file, off_t length)

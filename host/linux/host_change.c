@@ -216,11 +216,21 @@ static off_t end_of_write(const struct host_call *call, int fd, int64_t put)
     return call->offset + put;
 }
 
+static int64_t write_piece(struct host_call *call, int fd, size_t bytes)
+{
+    struct iovec piece = {(void *)call->from, bytes};
+    off_t offset = call->offset;
+
+    if (call->source)
+        return splice(call->source - 1, NULL, fd, offset < 0 ? NULL : &offset, bytes,
+                      SPLICE_F_NONBLOCK);
+    return pwritev2(fd, &piece, 1, offset, call->number & O_APPEND ? RWF_APPEND : 0);
+}
+
 static int64_t write_bytes(struct host_call *call, int fd)
 {
     int64_t start, put;
     uint64_t end, longest;
-    struct iovec piece;
 
     if (fstat(fd, &call->stat) || (start = start_of_write(call, fd)) < 0)
         return -1;
@@ -231,8 +241,7 @@ static int64_t write_bytes(struct host_call *call, int fd)
     end = end_that_fits(call, (uint64_t)start, end);
     if (end <= (uint64_t)start)
         return no_room();
-    piece = (struct iovec){(void *)call->from, end - (uint64_t)start};
-    put = pwritev2(fd, &piece, 1, call->offset, call->number & O_APPEND ? RWF_APPEND : 0);
+    put = write_piece(call, fd, end - (uint64_t)start);
     if (put <= 0)
         return put;
     call->offset = end_of_write(call, fd, put);

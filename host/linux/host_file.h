@@ -69,7 +69,8 @@ struct host_call {
     const char *path2; /* not NULL: fd2 is one, too */
     uint32_t mode;
     struct timespec times[2];
-    const void *from; /* HOST_WRITE */
+    const void *from; /* HOST_WRITE: these bytes, */
+    int source;       /* or those of this pipe, plus 1; 0: there is none */
     struct host_room room;
     bool as_is; /* on the descriptor itself, which is not opened anew */
     bool here;  /* HOST_LOOK_UP: not into another file system, which may not answer: -EXDEV */

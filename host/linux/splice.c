@@ -9,10 +9,13 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/objects.h"
+#include "linux/socket.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 #define SPLICE_ALL (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 /* Bytes that go through our memory go in parts of this size, which is that of a pipe. */
@@ -64,18 +67,69 @@ static int64_t put_some(struct linux_state *state, struct open_file *out, const 
     return put;
 }
 
-/* From input to a descriptor that is no stream: moves the bytes that are there, at most one
- * part. */
-static int64_t from_input(struct linux_state *state, struct open_file *in, struct open_file *out,
-                          uint64_t bytes, bool waits)
+/* ---- from what can be looked at before it is taken ------------------------- */
+
+/* The position of none of these moves by bytes that the other side did not take. */
+static bool can_peek(const struct open_file *file)
+{
+    return file->kind == FILE_INPUT || file->kind == FILE_PIPE || file->kind == FILE_SOCKET;
+}
+
+static int64_t peek_now(struct linux_state *state, struct open_file *in, void *to, size_t bytes)
+{
+    struct socket_read how = {.peek = true};
+
+    return in->kind == FILE_PIPE ? pipe_peek(in, to, bytes)
+                                 : socket_take(state, in->object, to, bytes, &how);
+}
+
+/* Up to so many bytes, which stay for the next read; 0: the end. */
+static int64_t peek(struct linux_state *state, struct open_file *in, void *to, size_t bytes,
+                    bool waits)
+{
+    const void *data;
+    int64_t there;
+
+    if (in->kind != FILE_INPUT) {
+        do
+            there = peek_now(state, in, to, bytes);
+        while (waits && file_waited(state, in, POLLIN, &there));
+        return there;
+    }
+    there = waits && !(in->status & O_NONBLOCK)
+                ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
+                : input_now(state);
+    if (there <= 0)
+        return there;
+    there = (int64_t)min_u64(stream_peek(vm_stream(state->vm), &data), bytes);
+    memcpy(to, data, (size_t)there);
+    return there;
+}
+
+/* Takes what was looked at just now. */
+static void take(struct linux_state *state, struct open_file *in, void *unused, int64_t bytes)
+{
+    for (int64_t got = 1; bytes > 0 && got > 0; bytes -= got)
+        got = file_get(state, in, unused, (size_t)bytes);
+}
+
+/* What the other side takes at once: while it waits for room, others may take from here. */
+static int64_t from_peeked(struct linux_state *state, struct open_file *in, struct open_file *out,
+                           uint64_t bytes, bool waits)
 {
     char through[THROUGH_BYTES];
-    int64_t got = waits && !(in->status & O_NONBLOCK) ? 1 : input_now(state);
+    int64_t there, put;
 
-    if (got > 0)
-        got = file_get(state, in, through, bytes < THROUGH_BYTES ? bytes : THROUGH_BYTES);
-    return got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
+    bytes = min_u64(bytes, sizeof(through));
+    do {
+        there = peek(state, in, through, bytes, waits);
+        put = there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
+    } while (there > 0 && waits && file_waited(state, out, POLLOUT, &put));
+    take(state, in, through, put);
+    return put;
 }
+
+/* ---- from files ------------------------------------------------------------ */
 
 /* From a file, part after part. Bytes that are not taken are read again, so the position moves only
  * by those that were. */
@@ -146,30 +200,84 @@ static int64_t give_offset(struct linux_state *state, uint64_t addr, const struc
     return guest_put(state, addr, &at->position, sizeof(at->position)) ? -EFAULT : result;
 }
 
-/* From a pipe or a socket of the program. Bytes that are not taken stay in it: where the other side
- * may have no room and nobody waits, no more than is sure to fit is taken. */
-static int64_t from_object(struct linux_state *state, struct open_file *in, struct open_file *out,
-                           uint64_t bytes, bool waits)
+/* ---- from what was given -------------------------------------------------- */
+
+/* From one pipe of the host to another, or (`copies`) only copied there. */
+static int64_t between_pipes(struct linux_state *state, struct open_file *in, struct open_file *out,
+                             uint64_t bytes, bool waits, bool copies)
+{
+    int64_t done;
+
+    bytes = min_u64(bytes, TRANSFER_MAX);
+    waits = waits && !((in->status | out->status) & O_NONBLOCK);
+    do {
+        done = copies ? tee(in->fd, out->fd, bytes, SPLICE_F_NONBLOCK)
+                      : splice(in->fd, NULL, out->fd, NULL, bytes, SPLICE_F_NONBLOCK);
+        if (done < 0)
+            done = errno == EINTR ? -EAGAIN : -errno;
+    } while (waits && file_waited(state, in, POLLIN, &done) &&
+             file_waited(state, out, POLLOUT, &done));
+    return done;
+}
+
+static bool is_host_pipe(const struct open_file *file)
+{
+    return file->kind == FILE_GIVEN && fcntl(file->fd, F_GETPIPE_SZ) > 0;
+}
+
+/* Bytes that were taken cannot be put back, so no more than is sure to fit is taken. */
+static int64_t from_given(struct linux_state *state, struct open_file *in, struct open_file *out,
+                          uint64_t bytes, bool waits)
 {
     char through[THROUGH_BYTES];
+    size_t sure = file_is_stream(out) ? PIPE_BUF : sizeof(through);
     struct readiness readiness;
     int64_t got;
 
-    if (bytes > sizeof(through))
-        bytes = sizeof(through);
-    if (!waits || out->status & O_NONBLOCK) {
-        if (bytes > PIPE_BUF)
-            bytes = PIPE_BUF;
-        if (!file_poll(state, out, POLLOUT, &readiness))
-            return -EAGAIN;
-    }
+    do {
+        got = file_poll(state, out, POLLOUT, &readiness) ? 0 : -EAGAIN;
+    } while (waits && file_waited(state, out, POLLOUT, &got));
+    if (!got && in->kind == FILE_INPUT && !waits && (got = input_now(state)) == 0)
+        return 0;
+    if (got >= 0)
+        got = file_get(state, in, through, min_u64(bytes, sure));
+    return got > 0 ? put_some(state, out, through, (size_t)got, waits) : got;
+}
+
+/* Into a file of the host, whose kernel takes from the pipe what it has written. */
+static int64_t from_host_pipe(struct linux_state *state, struct open_file *in,
+                              struct open_file *out, uint64_t bytes, bool waits)
+{
+    int64_t got;
+
     do
-        got = file_get(state, in, through, bytes);
+        got = regular_splice(state, out, in->fd, bytes);
     while (waits && file_waited(state, in, POLLIN, &got));
-    if (got > 0)
-        got = put_some(state, out, through, (size_t)got, waits);
     return got;
 }
+
+/* From a pipe or a socket. */
+static int64_t from_stream(struct linux_state *state, struct open_file *in, struct open_file *out,
+                           uint64_t bytes, bool waits)
+{
+    int64_t moved = -EINVAL;
+
+    waits = waits && !(out->status & O_NONBLOCK);
+    if (can_peek(in) && !(out->kind == FILE_REGULAR && !out->local))
+        return from_peeked(state, in, out, bytes, waits);
+    if (is_host_pipe(in) && is_host_pipe(out))
+        return between_pipes(state, in, out, bytes, waits, false);
+    if (is_host_pipe(in) && out->kind == FILE_REGULAR && out->local)
+        moved = from_host_pipe(state, in, out, bytes, waits);
+    if (moved != -EINVAL) /* else its file system has no such call */
+        return moved;
+    do
+        moved = from_given(state, in, out, bytes, waits);
+    while (waits && file_waited(state, in, POLLIN, &moved));
+    return moved;
+}
+
+/* ---- the calls ------------------------------------------------------------- */
 
 static bool is_pipe(const struct open_file *file)
 {
@@ -190,10 +298,7 @@ static int64_t into_file(struct linux_state *state, struct open_file *in, struct
         return result;
     if (arg[3])
         out = &at;
-    if (in->kind == FILE_INPUT)
-        result = from_input(state, in, out, bytes, waits);
-    else
-        result = is_pipe(in) ? from_object(state, in, out, bytes, waits) : -EINVAL;
+    result = is_pipe(in) ? from_stream(state, in, out, bytes, waits) : -EINVAL;
     return arg[3] ? give_offset(state, arg[3], out, result) : result;
 }
 
@@ -215,11 +320,9 @@ static int64_t splice_some(struct linux_state *state, const uint64_t arg[6])
         return into_file(state, in, out, arg, waits);
     if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT)
         return pass_on(state, bytes, waits && !((in->status | out->status) & O_NONBLOCK));
-    if (in->kind == FILE_INPUT)
-        return out->kind == FILE_INPUT ? -EINVAL : from_input(state, in, out, bytes, waits);
     if (file_is_stream(in) && (is_pipe(in) || is_pipe(out)))
         return in->object && in->object == out->object ? -EINVAL
-                                                       : from_object(state, in, out, bytes, waits);
+                                                       : from_stream(state, in, out, bytes, waits);
     if (!is_pipe(out) || !has_positions(in))
         return -EINVAL;
     return from_offset(state, in, out, arg[1], bytes, waits);
@@ -283,31 +386,13 @@ static int64_t tee_pipe(struct linux_state *state, struct open_file *in, struct 
     return there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
 }
 
-/* From one pipe of the host to another. */
-static int64_t tee_given(struct linux_state *state, struct open_file *in, struct open_file *out,
-                         uint64_t bytes, bool waits)
-{
-    int64_t done;
-
-    waits = waits && !((in->status | out->status) & O_NONBLOCK);
-    do {
-        done = tee(in->fd, out->fd, bytes < TRANSFER_MAX ? bytes : TRANSFER_MAX, SPLICE_F_NONBLOCK);
-        if (done < 0)
-            done = errno == EINTR ? -EAGAIN : -errno;
-    } while (waits && file_waited(state, in, POLLIN, &done) &&
-             file_waited(state, out, POLLOUT, &done));
-    return done;
-}
-
 /* tee: bytes of input go to output, and stay for the next read. */
 int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
     struct open_file *in = descriptor_file(state, arg[0]), *out = descriptor_file(state, arg[1]);
     bool waits = !(arg[3] & SPLICE_F_NONBLOCK);
     char through[THROUGH_BYTES];
-    const void *data;
-    size_t there;
-    int64_t result;
+    int64_t there, result;
 
     if (arg[3] & ~(uint64_t)SPLICE_ALL)
         return -EINVAL;
@@ -323,23 +408,13 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         return result == -EPIPE ? signal_broken_pipe(state) : result;
     }
     if (in->kind == FILE_GIVEN && out->kind == FILE_GIVEN) {
-        result = tee_given(state, in, out, arg[2], waits);
+        result = between_pipes(state, in, out, arg[2], waits, true);
         return result == -EPIPE ? signal_broken_pipe(state) : result;
     }
     if (in->kind != FILE_INPUT)
         return -EINVAL;
-    result = waits && !(in->status & O_NONBLOCK)
-                 ? stream_poll(vm_stream(state->vm), POLLIN | POLLHUP, UINT64_MAX)
-                 : input_now(state);
-    if (result <= 0)
-        return result;
-    there = stream_peek(vm_stream(state->vm), &data);
-    if (there > arg[2])
-        there = arg[2];
-    if (there > sizeof(through))
-        there = sizeof(through);
-    memcpy(through, data, there); /* another thread may read on while this one waits for room */
-    result = there ? put_some(state, out, through, there, waits) : 0;
+    there = peek(state, in, through, min_u64(arg[2], sizeof(through)), waits);
+    result = there > 0 ? put_some(state, out, through, (size_t)there, waits) : there;
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 

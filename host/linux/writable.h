@@ -95,6 +95,8 @@ int64_t file_open_to_write(struct linux_state *state, uint64_t addr, struct open
 /* write(2) to a FILE_REGULAR. */
 int64_t regular_put(struct linux_state *state, struct open_file *file, const void *from,
                     size_t bytes);
+/* splice(2) to it from a pipe of the host: up to so many bytes that are there. -EAGAIN: none is. */
+int64_t regular_splice(struct linux_state *state, struct open_file *file, int pipe, size_t bytes);
 int64_t file_truncate(struct linux_state *state, const struct open_file *file, off_t length);
 
 /* ---- private.c ----------------------------------------------------------- */

@@ -102,6 +102,42 @@ static void test_tee(void **state)
     close(out[0]);
 }
 
+/* What the file did not take is there for the next read: of a pipe of the host, and of one of its own. */
+static void test_nothing_is_lost_between_a_pipe_and_a_file(void **state)
+{
+    const struct rlimit limit = {6, 6};
+    struct ferry_vm *vm = *state;
+    FILE *file = tmpfile();
+    int host[2], own[2];
+
+    assert_non_null(file);
+    assert_int_equal(pipe2(host, O_CLOEXEC), 0);
+    assert_int_equal(write(host[1], "abcdefgh", 8), 8);
+    give(vm, 0, host[0]);
+    assert_int_equal(linux_give(vm->linux_state, 1, fileno(file)), 0);
+    assert_int_equal(CALL(vm, pipe2, WORD, 0), 0);
+    memcpy(own, guest(vm, WORD), sizeof(own));
+    assert_int_equal(CALL(vm, write, (uint64_t)own[1], guest_string(vm, WORD, "12345678"), 8), 8);
+    memcpy(guest(vm, WORD), &limit, sizeof(limit));
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_FSIZE, WORD), 0);
+    vm->linux_state->signals.actions[SIGXFSZ - 1].handler = HANDLER_IGNORE;
+
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 2, 0), 2);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, 0), 4);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, 0), -EFBIG);
+    assert_int_equal(CALL(vm, read, 0, WORD, 100), 2);
+    assert_memory_equal(guest(vm, WORD), "gh", 2);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, SPLICE_F_NONBLOCK), -EFBIG);
+    assert_int_equal(CALL(vm, lseek, 1, 0, SEEK_SET), 0);
+    assert_int_equal(CALL(vm, splice, 0, 0, 1, 0, 100, SPLICE_F_NONBLOCK), -EAGAIN);
+    assert_int_equal(CALL(vm, splice, (uint64_t)own[0], 0, 1, 0, 100, 0), 6);
+    assert_int_equal(CALL(vm, splice, (uint64_t)own[0], 0, 1, 0, 100, 0), -EFBIG);
+    assert_int_equal(CALL(vm, read, (uint64_t)own[0], WORD, 100), 2);
+    assert_memory_equal(guest(vm, WORD), "78", 2);
+    close(host[1]);
+    fclose(file);
+}
+
 /* Opened anew, a named pipe that no writer has does not tell its end. */
 static void test_the_end_of_a_named_pipe(void **state)
 {
@@ -276,6 +312,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_input_is_an_edge_beside_room, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
+                                        linux_teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_is_lost_between_a_pipe_and_a_file, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -72,6 +74,48 @@ static void test_splice_with_files(void **state)
     assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_SET), 0);
     assert_int_equal(CALL(vm, splice, 3, 0, 1, 0, 4, SPLICE_F_NONBLOCK), 2);
     assert_int_equal(CALL(vm, lseek, 3, 0, SEEK_CUR), 2);
+}
+
+/* A pipe of the program that has room for `room` bytes: its ends. */
+static void full_pipe(struct ferry_vm *vm, uint64_t *in, uint64_t *out, size_t room)
+{
+    int ends[2];
+
+    assert_int_equal(CALL(vm, pipe2, OUT, 0), 0);
+    memcpy(ends, guest(vm, OUT), sizeof(ends));
+    *in = (uint64_t)ends[0];
+    *out = (uint64_t)ends[1];
+    for (size_t left = 65536 - room; left; left -= left < PAGE ? left : PAGE)
+        assert_true(CALL(vm, write, *out, SCRATCH, left < PAGE ? left : PAGE) > 0);
+}
+
+/* What goes to a pipe is no more than fits: the rest stays where it is, also where it could wait. */
+static void test_nothing_is_lost_for_want_of_room(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t in, out, from, into;
+    int pair[2];
+
+    full_pipe(vm, &in, &out, 5000);
+    full_pipe(vm, &from, &into, 65536 - 8192);
+    assert_int_equal(CALL(vm, splice, from, 0, out, 0, 8192, 0), 5000);
+    assert_int_equal(CALL(vm, splice, from, 0, out, 0, 8192, SPLICE_F_NONBLOCK), -EAGAIN);
+    assert_int_equal(CALL(vm, ioctl, from, FIONREAD, OFFSET), 0);
+    assert_int_equal(*(int *)guest(vm, OFFSET), 8192 - 5000);
+
+    assert_int_equal(CALL(vm, read, in, SCRATCH, PAGE), PAGE);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_STREAM, 0, OUT), 0);
+    memcpy(pair, guest(vm, OUT), sizeof(pair));
+    assert_int_equal(CALL(vm, write, (uint64_t)pair[0], SCRATCH, 2 * PAGE), 2 * PAGE);
+    assert_int_equal(CALL(vm, splice, (uint64_t)pair[1], 0, out, 0, 2 * PAGE, 0), PAGE);
+    assert_int_equal(CALL(vm, ioctl, (uint64_t)pair[1], FIONREAD, OFFSET), 0);
+    assert_int_equal(*(int *)guest(vm, OFFSET), PAGE);
+
+    assert_int_equal(CALL(vm, read, in, SCRATCH, PAGE), PAGE);
+    assert_int_equal(CALL(vm, write, out, SCRATCH, PAGE - 3), PAGE - 3);
+    vm->input = "more than three";
+    assert_int_equal(CALL(vm, splice, 0, 0, out, 0, 100, SPLICE_F_NONBLOCK), -EAGAIN);
+    assert_string_equal(vm->input, "more than three");
 }
 
 static void test_sendfile(void **state)
@@ -303,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_splice_of_streams),
         TEST(test_splice_with_files),
+        TEST(test_nothing_is_lost_for_want_of_room),
         TEST(test_sendfile),
         TEST(test_tee_and_vmsplice),
         TEST(test_pieces_at_offsets),
