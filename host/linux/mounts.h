@@ -111,7 +111,7 @@ enum shown { HIDDEN, SHOWN_PARTLY, SHOWN };
 extern const char *const shown_of_system[], *const shown_bare[];
 /* What such a list says of a path. Partly: it is a directory on the way to something shown. */
 enum shown shown(const char *const *list, const char *path);
-/* Whether a file of this name is a library. */
-bool shown_is_library(const char *name);
+/* Whether a file that shown_bare shows is a library, or tells the loader where those are. */
+bool shown_is_library(const char *path);
 
 #endif

@@ -202,11 +202,11 @@ static bool is_own(const struct walk *walk, const char *path)
 }
 
 /* Whether the mount shows the file that was looked up. */
-static bool shows(const struct mount *mount, const char *name, enum shown what, mode_t mode)
+static bool shows(const struct mount *mount, const char *path, enum shown what, mode_t mode)
 {
     if (what == SHOWN_PARTLY)
         return S_ISDIR(mode) || S_ISLNK(mode);
-    return what == SHOWN && (!mount->libraries || !S_ISREG(mode) || shown_is_library(name));
+    return what == SHOWN && (!mount->libraries || !S_ISREG(mode) || shown_is_library(path));
 }
 
 /* All that is left at once, if no link is on the way and no other meaning. 1: that is not so. */
@@ -342,7 +342,7 @@ static int go_down(struct walk *walk, const char *name, const char *parent)
     if (what == HIDDEN)
         return go_above(walk);
     fd = look_up(walk, name, &call);
-    if (fd >= 0 && !shows(mount, name, what, call.stat.st_mode)) {
+    if (fd >= 0 && !shows(mount, at->text, what, call.stat.st_mode)) {
         close(fd);
         return go_above(walk);
     }

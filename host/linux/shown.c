@@ -141,9 +141,9 @@ enum shown shown(const char *const *list, const char *path)
     return best;
 }
 
-bool shown_is_library(const char *name)
+bool shown_is_library(const char *path)
 {
-    const char *at = strstr(name, ".so");
+    const char *slash = strrchr(path, '/'), *at = strstr(slash ? slash : path, ".so");
 
-    return at && (!at[3] || at[3] == '.');
+    return strncmp(path, "/etc/", 5) == 0 || (at && (!at[3] || at[3] == '.'));
 }

@@ -91,6 +91,16 @@ class View(FerryTest):
         result = ferry("run", "--bare", "/usr/bin/env")
         self.assert_ends(result, 0)
 
+    def test_bare_has_no_directories_in_memory(self):
+        """What the manual says of --bare: which of the rest is there."""
+        names = ["/dev/null", "/etc/passwd", "/proc/self/status", "/sys/devices/system/cpu/online"]
+        none = ["/tmp", "/var/tmp", "/dev/shm", "/run", "/home/nobody", "/usr/share", "/opt"]
+        there = 'for name; do [ -e "$name" ] && echo "$name"; done; echo "$HOME in $PWD"'
+        for options, more in (([], []), (["--rw", self.top], [self.top])):
+            result = ferry("run", "--bare", *options, "busybox", "sh", "-c", there, "sh", *names, *none, self.top)
+            self.assert_ends(result, 0)
+            self.assertEqual(result.output.decode().splitlines(), [*names, *more, "/home/nobody in /"])
+
 
 if __name__ == "__main__":
     main()

@@ -52,5 +52,48 @@ class Shown(unittest.TestCase):
                 self.assertEqual(len(docs.compare_shown(self.code, self.manual.replace(old, new))), 1)
 
 
+class Made(unittest.TestCase):
+    def setUp(self):
+        self.code = [read(f"host/linux/{name}.c") for name in ("made", "numbered", "special")]
+        self.manual = read("man/ferry.1")
+
+    def test_the_lists_are_one(self):
+        self.assertEqual(docs.compare_made(*self.code, self.manual), [])
+        made = docs.made_by_code(*self.code)
+        self.assertGreater(len(made), 60)
+        for path in ("/etc/passwd", "/proc/self/fd", "/proc/self/task", "/sys/devices/system/cpu/online", "/dev/tty",
+                     "/dev/stdin", "/proc/self/exe", "/proc/sys/vm/max_map_count"):  # fmt: skip
+            self.assertIn(path, made)
+
+    def test_more_in_the_code(self):
+        for file, old, new, added in (
+            (0, '{"/proc/loadavg"', '{"/proc/keys", "", NULL}, {"/proc/loadavg"', "/proc/keys"),
+            (0, '{SELF "cwd"', '{SELF "cwdx"', "/proc/self/cwdx"),
+            (1, 'SELF "fdinfo/"', 'SELF "sockets/"', "/proc/self/sockets"),
+            (2, '{"/dev/null"', '{"/dev/kmsg"', "/dev/kmsg"),
+            (2, '"/dev/stderr"};', '"/dev/stdlog"};', "/dev/stdlog"),
+        ):
+            with self.subTest(new):
+                self.assertIn(old, self.code[file])
+                code = [*self.code]
+                code[file] = code[file].replace(old, new)
+                self.assertIn(f"man/ferry.1 does not list {added}, which is made up",
+                              docs.compare_made(*code, self.manual))  # fmt: skip
+
+    def test_more_in_the_manual(self):
+        for old, new, added in (
+            (", group ,", ", group , shadow ,", "/etc/shadow"),
+            ("(2, cpuinfo", "(2, kcore, cpuinfo", "/proc/kcore"),
+            ("of self: cgroup", "of self: mem, cgroup", "/proc/self/mem"),
+            ("fs/nr_open", "fs/nr_open, fs/dentry", "/proc/sys/fs/dentry"),
+            ("kernel_max,", "kernel_max, isolated,", "/sys/devices/system/cpu/isolated"),
+            ("(null,", "(null, mem,", "/dev/mem"),
+        ):
+            with self.subTest(new):
+                self.assertIn(old, self.manual)
+                self.assertEqual(docs.compare_made(*self.code, self.manual.replace(old, new)),
+                                 [f"man/ferry.1 lists {added}, which nothing makes up"])  # fmt: skip
+
+
 if __name__ == "__main__":
     tap.main()

@@ -84,6 +84,10 @@ static void test_lists(void **state)
     }
     assert_true(shown_is_library("libc.so.6"));
     assert_true(shown_is_library("libz.so"));
+    assert_true(shown_is_library("/usr/lib/libz.so"));
+    assert_true(shown_is_library("/etc/ld-musl-x86_64.path"));
+    assert_true(shown_is_library("/etc/ld.so.conf.d/libc.conf"));
+    assert_false(shown_is_library("/usr/lib/x.so.d/secret"));
     assert_false(shown_is_library("a.sock"));
     assert_false(shown_is_library("os.py"));
 }
