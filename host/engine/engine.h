@@ -5,6 +5,8 @@
 #ifndef FERRY_HOST_ENGINE_H
 #define FERRY_HOST_ENGINE_H
 
+#include <stdatomic.h>
+
 #include <ferry/ferry.h>
 
 #include "engine/poller.h"
@@ -22,6 +24,7 @@ struct ferry_engine {
     struct exchange exchange;
     struct images images;
     struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */
+    atomic_uint far_parts;         /* VMs that have reserved one */
     struct poller poller;
     char pad[64];
     struct ticker ticker;

@@ -99,6 +99,27 @@ static uint32_t xsave_bytes(const struct kvm *kvm)
     return bytes;
 }
 
+/* What every processor has that can run VMs. */
+#define ADDRESS_BITS_LEAST 36
+
+/* How many bits a guest-physical address has. KVM's tables may reach less far than the processor's
+ * addresses; newer kernels say how far. */
+static unsigned address_bits(const struct kvm *kvm)
+{
+    unsigned all = 0, guest = 0;
+
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
+        const struct kvm_cpuid_entry2 *entry = &kvm->cpuid->entries[i];
+        if (entry->function != 0x80000008)
+            continue;
+        all = entry->eax & 0xff;
+        guest = entry->eax >> 16 & 0xff;
+    }
+    if (guest && guest < all)
+        all = guest;
+    return all < ADDRESS_BITS_LEAST ? ADDRESS_BITS_LEAST : all > 52 ? 52 : all;
+}
+
 static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
 {
     struct cpuid_table *table = malloc(sizeof *table);
@@ -111,6 +132,7 @@ static int read_cpuid(struct kvm *kvm, const char *kept_path, struct ferry_error
         return error_set(err, result, "KVM does not tell its CPUID: %s", strerror(-result));
     filter_cpuid(kvm);
     kvm->xsave_bytes = xsave_bytes(kvm);
+    kvm->address_bits = address_bits(kvm);
     return 0;
 }
 

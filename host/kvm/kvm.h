@@ -12,6 +12,7 @@ struct kvm {
     int fd; /* -1: it is not open */
     int vcpu_mmap_bytes;
     struct kvm_cpuid2 *cpuid; /* the processor features that guests may see */
+    unsigned address_bits;    /* how many a guest-physical address has */
     uint64_t xcr0;
     uint32_t xsave_bytes; /* of the state that xcr0 names, as XSAVE lays it out */
 };

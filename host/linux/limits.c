@@ -64,7 +64,7 @@ bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, uns
 
     if (state->limits[RLIMIT_AS].rlim_cur != RLIM_INFINITY &&
         !fits(state, RLIMIT_AS,
-              space_mapped_bytes(space, guest_addr(low), guest_addr(FERRY_PROGRAM_HIGH), 0, 0) -
+              space_mapped_bytes(space, guest_addr(low), guest_addr(FERRY_PROGRAM_FAR_HIGH), 0, 0) -
                   space_mapped_bytes(space, guest_addr(start), guest_addr(end), 0, 0),
               bytes))
         return false;

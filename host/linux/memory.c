@@ -9,6 +9,7 @@
 
 #include <ferry/abi/layout.h>
 
+#include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
@@ -118,7 +119,7 @@ _Static_assert(PROT_READ == SPACE_READ && PROT_WRITE == SPACE_WRITE && PROT_EXEC
 static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t bytes,
                               uint64_t flags)
 {
-    const struct space *space = vm_space(state->vm);
+    struct space *space = vm_space(state->vm);
     uint64_t found;
 
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
@@ -126,7 +127,7 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
             return -EINVAL;
         if (addr < FERRY_PROGRAM_LOW)
             return -EPERM;
-        if (addr > FERRY_PROGRAM_HIGH || bytes > FERRY_PROGRAM_HIGH - addr)
+        if (!space_is_range(space, guest_addr(addr), bytes))
             return -ENOMEM;
         if (flags & MAP_FIXED_NOREPLACE && space_find(space, guest_addr(addr), bytes).value != addr)
             return -EEXIST;
@@ -269,7 +270,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
     if (!arg[1] || offset & (PAGE - 1) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
-    if (!bytes || bytes > FERRY_PROGRAM_HIGH)
+    if (!bytes || bytes > FERRY_PROGRAM_FAR_HIGH)
         return -ENOMEM;
     *file = NULL;
     if (flags & MAP_ANONYMOUS)
@@ -341,21 +342,28 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
     return result;
 }
 
-/* Nothing is ever mapped outside the program's part, so unmapping there succeeds. */
+/* Unmaps what of the range lies in one part of the program. */
+static int unmap_part(struct space *space, uint64_t start, uint64_t end, uint64_t low,
+                      uint64_t high)
+{
+    start = max_u64(start, low);
+    end = min_u64(end, high);
+    return start < end ? space_unmap(space, guest_addr(start), end - start) : 0;
+}
+
+/* Nothing is ever mapped outside the program's parts, so unmapping there succeeds. */
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
+    struct space *space = vm_space(state->vm);
     uint64_t start = arg[0], bytes = page_up(arg[1]), end;
-    int result = 0;
+    int result;
 
     if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
         end > MEMORY_USER_END)
         return -EINVAL;
-    if (start < FERRY_PROGRAM_LOW)
-        start = FERRY_PROGRAM_LOW;
-    if (end > FERRY_PROGRAM_HIGH)
-        end = FERRY_PROGRAM_HIGH;
-    if (start < end)
-        result = space_unmap(vm_space(state->vm), guest_addr(start), end - start);
+    result = unmap_part(space, start, end, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
+    if (!result)
+        result = unmap_part(space, start, end, FERRY_PROGRAM_FAR_LOW, space->backend.far_high);
     mapped_settle(state);
     return result;
 }
@@ -370,16 +378,15 @@ int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
         return 0;
     if (prot & ~(uint64_t)(PROT_ALL | PROT_ATOM | PROT_GROWSDOWN))
         return -EINVAL;
-    if (!bytes || start < FERRY_PROGRAM_LOW || start >= FERRY_PROGRAM_HIGH ||
-        bytes > FERRY_PROGRAM_HIGH - start)
+    if (!space_is_range(vm_space(state->vm), guest_addr(start), bytes))
         return -ENOMEM;
     if (prot & PROT_GROWSDOWN) {
-        if (start < state->stack_start)
+        if (start < state->stack_start || start > FERRY_PROGRAM_HIGH)
             return -EINVAL;
         bytes += start - state->stack_start; /* all of the stack below, too */
         start = state->stack_start;
     }
-    if (prot & PROT_WRITE && start < state->stack_start &&
+    if (prot & PROT_WRITE && (start < state->stack_start || start > FERRY_PROGRAM_HIGH) &&
         !limits_allow(state, start, bytes, (unsigned)prot & PROT_ALL))
         return -ENOMEM;
     return space_protect(vm_space(state->vm), guest_addr(start), bytes, (unsigned)prot & PROT_ALL);

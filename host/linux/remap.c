@@ -87,11 +87,12 @@ static int64_t move_fixed(struct space *space, struct move *move, struct guest_a
     uint64_t start = to.value, old = move->old.value;
     int result = 0;
 
-    if (start & (PAGE - 1) || (start < old + move->bytes && old < start + move->new_bytes))
+    if (start & (PAGE - 1) || start > MEMORY_USER_END - move->new_bytes ||
+        (start < old + move->bytes && old < start + move->new_bytes))
         return -EINVAL;
     if (start < FERRY_PROGRAM_LOW)
         return -EPERM;
-    if (start > FERRY_PROGRAM_HIGH || move->new_bytes > FERRY_PROGRAM_HIGH - start)
+    if (!space_is_range(space, to, move->new_bytes))
         return -ENOMEM;
     if (move->new_bytes > move->bytes)
         return grow_to(space, move, to);
@@ -167,7 +168,7 @@ static int64_t remap(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (move.new_bytes > MEMORY_USER_END)
         return -EINVAL;
-    if (move.bytes > FERRY_PROGRAM_HIGH || move.new_bytes > FERRY_PROGRAM_HIGH)
+    if (move.bytes > FERRY_PROGRAM_FAR_HIGH || move.new_bytes > FERRY_PROGRAM_FAR_HIGH)
         return -ENOMEM;
     /* To become shorter where it is, it need not be of one kind. */
     shrinks = move.new_bytes < move.bytes && !(flags & MREMAP_FIXED);

@@ -24,12 +24,48 @@
 #define LARGE      FERRY_EXTENT_BYTES
 #define MAPPINGS   0x200000000ull /* where space_find begins to look: 8 GiB */
 #define HUGE_BYTES (4ull << 20)
-bool space_is_range(uint64_t start, uint64_t bytes)
+
+bool space_is_range(const struct space *space, struct guest_addr start, uint64_t bytes)
 {
     uint64_t end;
 
-    return bytes && !((start | bytes) & (PAGE - 1)) && start >= FERRY_PROGRAM_LOW &&
-           !__builtin_add_overflow(start, bytes, &end) && end <= FERRY_PROGRAM_HIGH;
+    if (!bytes || (start.value | bytes) & (PAGE - 1) ||
+        __builtin_add_overflow(start.value, bytes, &end))
+        return false;
+    return (start.value >= FERRY_PROGRAM_LOW && end <= FERRY_PROGRAM_HIGH) ||
+           (start.value >= FERRY_PROGRAM_FAR_LOW && end <= space->backend.far_high);
+}
+
+static uint64_t far_bytes(const struct space *space)
+{
+    return space->backend.far_high - FERRY_PROGRAM_FAR_LOW;
+}
+
+/* Not with the rest: of the addresses that a process has there are not enough for many VMs. */
+bool space_take_part(struct space *space, uint64_t addr)
+{
+    if (addr < FERRY_PROGRAM_FAR_LOW || space->far)
+        return true;
+    if (space->backend.allow_far && !space->backend.allow_far(space->backend.arg))
+        return false;
+    space->far = mapping_aligned(far_bytes(space), PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    return space->far;
+}
+
+bool space_guest(const struct space *space, const void *host, struct guest_addr *addr)
+{
+    const uint64_t at = (uintptr_t)host;
+    uint64_t offset = at - (uintptr_t)space->base;
+
+    if (offset >= FERRY_PROGRAM_HIGH) {
+        offset = at - (uintptr_t)space->far;
+        if (!space->far || offset >= far_bytes(space))
+            return false;
+        offset += FERRY_PROGRAM_FAR_LOW;
+    }
+    *addr = guest_addr(offset);
+    return true;
 }
 
 int space_host_prot(unsigned prot)
@@ -41,7 +77,7 @@ int space_host_prot(unsigned prot)
  * the host has no reason to refuse and leave a hole. */
 int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
 {
-    void *got = mmap(space->base + start, bytes, PROT_NONE,
+    void *got = mmap(space_host(space, start), bytes, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return got == MAP_FAILED ? -ENOMEM : 0;
@@ -90,6 +126,8 @@ void space_fini(struct space *space)
 {
     if (space->base)
         munmap(space->base, FERRY_PROGRAM_HIGH);
+    if (space->far)
+        munmap(space->far, far_bytes(space));
     free(space->regions);
     free(space->slots);
     *space = (struct space){0};
@@ -103,18 +141,21 @@ bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
 }
 
 /* With so many of the regions that are kept for the heap. */
-static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, size_t kept)
+static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
+               size_t kept)
 {
-    uint64_t end = start + bytes;
+    uint64_t start = at.value, end = start + bytes;
     unsigned kind = prot & SHARED;
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
     prot &= RIGHTS;
     if (prot)
         kind |= space_rights(prot) | CHARGED;
     if (prot && !space_within_limit(space, space_charged_bytes(space, start, end), bytes))
+        return -ENOMEM;
+    if (!space_take_part(space, start))
         return -ENOMEM;
     result = space_reserve_fresh(space, start, end,
                                  kind | (space_wants_huge(end, bytes, prot) ? HUGE : 0), kept);
@@ -129,11 +170,12 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
-    if (prot && mprotect(space->base + start, bytes, space_host_prot(kind))) {
+    if (prot && mprotect(space_host(space, start), bytes, space_host_prot(kind))) {
         space_host_reserve(space, start, bytes);
         return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
     }
-    if (space_wants_huge(end, bytes, prot) && !madvise(space->base + start, bytes, MADV_HUGEPAGE))
+    if (space_wants_huge(end, bytes, prot) &&
+        !madvise(space_host(space, start), bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
     return 0;
@@ -141,12 +183,12 @@ static int map(struct space *space, uint64_t start, uint64_t bytes, unsigned pro
 
 int space_map(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
 {
-    return map(space, start.value, bytes, prot, 0);
+    return map(space, start, bytes, prot, 0);
 }
 
 int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes)
 {
-    return map(space, start.value, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
+    return map(space, start, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
 }
 
 /* Maps the file; the list is the caller's to change, in three reserved places. */
@@ -155,13 +197,14 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
 {
     uint64_t end = start + bytes;
     void *got;
-    int result = space_guest_reach(space, start, end, prot, false);
+    int result =
+        space_take_part(space, start) ? space_guest_reach(space, start, end, prot, false) : -ENOMEM;
 
     if (result)
         return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
-    got = mmap(space->base + start, bytes, space_host_prot(space_rights(prot)),
+    got = mmap(space_host(space, start), bytes, space_host_prot(space_rights(prot)),
                how | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
     if (got == MAP_FAILED) {
         /* The old mapping may be gone by now, if the file system refused late. Never leave a hole
@@ -180,7 +223,7 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
     uint64_t start = at.value, end = start + bytes;
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)RIGHTS || offset & (PAGE - 1) ||
         offset > INT64_MAX)
         return -EINVAL;
     if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
@@ -203,7 +246,7 @@ bool space_has_room(const struct space *space, struct guest_addr at, uint64_t by
 {
     uint64_t start = at.value, wanted;
 
-    return space_is_range(start, bytes) &&
+    return space_is_range(space, at, bytes) &&
            !__builtin_mul_overflow(bytes, charged_twice(prot) ? 2 : 1, &wanted) &&
            space_within_limit(space, space_charged_bytes(space, start, start + bytes), wanted);
 }
@@ -227,7 +270,7 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
                     (charged_twice(prot) ? CHARGED_TWICE : 0);
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
         return -EINVAL;
     if (!space_has_room(space, at, bytes, prot))
         return -ENOMEM;
@@ -259,7 +302,7 @@ int space_map_live(struct space *space, struct guest_addr at, uint64_t bytes, un
     uint64_t wanted = (kind & CHARGED ? bytes : 0) + (kind & CHARGED_TWICE ? bytes : 0);
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | SHARED | SPACE_HOLES) ||
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | SHARED | SPACE_HOLES) ||
         offset & (PAGE - 1) || offset > INT64_MAX)
         return -EINVAL;
     if (!space_within_limit(space, space_charged_bytes(space, start, end), wanted))
@@ -278,7 +321,7 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
     uint64_t start = at.value, end = start + bytes;
     int result;
 
-    if (!space_is_range(start, bytes))
+    if (!space_is_range(space, at, bytes))
         return -EINVAL;
     if (space_is_free(space, start, end))
         return 0;
@@ -293,24 +336,36 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
     return 0;
 }
 
-int space_clear(struct space *space, uint64_t charged)
+/* Unmaps all of one part, up to `high`, and of those above, which are empty. */
+static int clear_part(struct space *space, uint64_t low, uint64_t high)
 {
-    uint64_t low = FERRY_PROGRAM_LOW, high = FERRY_PROGRAM_HIGH;
     int result = space_host_reserve(space, low, high - low);
 
     if (result)
         return result;
     space->changes++;
-    space->used_bytes -= space_charged_bytes(space, low, high) + charged;
-    space->count = 0;
+    space->used_bytes -= space_charged_bytes(space, low, high);
+    space->count = space_first_after(space, low);
+    return 0;
+}
+
+int space_clear(struct space *space, uint64_t charged)
+{
+    int result = space->far ? clear_part(space, FERRY_PROGRAM_FAR_LOW, space->backend.far_high) : 0;
+
+    if (!result)
+        result = clear_part(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
+    if (result)
+        return result;
+    space->used_bytes -= charged;
     space_settle(space);
     return 0;
 }
 
 void space_host_shut(struct space *space, uint64_t start, uint64_t end)
 {
-    mprotect(space->base + start, end - start, PROT_NONE);
-    madvise(space->base + start, end - start, MADV_DONTNEED);
+    mprotect(space_host(space, start), end - start, PROT_NONE);
+    madvise(space_host(space, start), end - start, MADV_DONTNEED);
 }
 
 /* Host rights of [start, end) as the list of regions says. */
@@ -327,7 +382,7 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         if (region->prot & CLOSED)
             space_host_shut(space, from, to);
         else
-            mprotect(space->base + from, to - from, space_host_prot(region->prot));
+            mprotect(space_host(space, from), to - from, space_host_prot(region->prot));
     }
 }
 
@@ -363,7 +418,7 @@ static int protect_host(struct space *space, uint64_t start, uint64_t end, unsig
         if (from < to && prot)
             result = space_guest_reach(space, from, to, prot, true);
         if (from < to && !result &&
-            mprotect(space->base + from, to - from, space_host_prot(space_rights(prot))))
+            mprotect(space_host(space, from), to - from, space_host_prot(space_rights(prot))))
             /* EACCES: a shared file that was not opened to be written. */
             result = errno == EACCES ? -EACCES : -ENOMEM;
         from = stop;
@@ -378,7 +433,7 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
     size_t i, last;
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)RIGHTS)
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)RIGHTS)
         return -EINVAL;
     if (!space_has_all(space, start, end, 0))
         return -ENOMEM;
@@ -431,40 +486,52 @@ void space_recharge(struct space *space, uint64_t before, uint64_t now)
     space->used_bytes = space->used_bytes - before + now;
 }
 
-/* The first multiple of `align` from `at` on that has `bytes` free, or 0. */
-static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t bytes, uint64_t align)
+/* The first multiple of `align` in [at, high) that has `bytes` free before `high`, or 0. */
+static uint64_t first_fit(const struct space *space, uint64_t at, uint64_t high, uint64_t bytes,
+                          uint64_t align)
 {
-    for (size_t i = space_first_after(space, at); i < space->count; i++) {
+    for (size_t i = space_first_after(space, at);
+         i < space->count && space->regions[i].start < high; i++) {
         if (space->regions[i].start >= at && space->regions[i].start - at >= bytes)
             return at;
         at = align_up(space->regions[i].end, align);
     }
-    return at <= FERRY_PROGRAM_HIGH && FERRY_PROGRAM_HIGH - at >= bytes ? at : 0;
+    return at <= high && high - at >= bytes ? at : 0;
 }
 
-struct guest_addr space_find(const struct space *space, struct guest_addr hint, uint64_t bytes)
+/* The same for large mappings at addresses for large pages, if there is such a place. */
+static uint64_t fit_in(const struct space *space, uint64_t at, uint64_t high, uint64_t bytes)
 {
-    uint64_t found = 0;
+    uint64_t found = bytes >= LARGE ? first_fit(space, at, high, bytes, LARGE) : 0;
 
-    if (!bytes || bytes & (PAGE - 1) || bytes > FERRY_PROGRAM_HIGH)
+    return found ? found : first_fit(space, at, high, bytes, PAGE);
+}
+
+struct guest_addr space_find(struct space *space, struct guest_addr hint, uint64_t bytes)
+{
+    uint64_t found;
+
+    if (!bytes || bytes & (PAGE - 1))
         return guest_addr(0);
-    if (space_is_range(hint.value, bytes) && space_is_free(space, hint.value, hint.value + bytes))
+    if (space_is_range(space, hint, bytes) &&
+        space_is_free(space, hint.value, hint.value + bytes) && space_take_part(space, hint.value))
         return hint;
-    if (bytes >= LARGE)
-        found = first_fit(space, MAPPINGS, bytes, LARGE);
-    if (!found)
-        found = first_fit(space, MAPPINGS, bytes, PAGE);
+    found = fit_in(space, MAPPINGS, FERRY_PROGRAM_HIGH, bytes);
     /* Last of all where the heap could grow. */
-    return guest_addr(found ? found : first_fit(space, FERRY_PROGRAM_LOW, bytes, PAGE));
+    if (!found)
+        found = first_fit(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH, bytes, PAGE);
+    if (!found && space->backend.far_high > FERRY_PROGRAM_FAR_LOW)
+        found = fit_in(space, FERRY_PROGRAM_FAR_LOW, space->backend.far_high, bytes);
+    return guest_addr(found && space_take_part(space, found) ? found : 0);
 }
 
 struct guest_addr space_find_within(const struct space *space, struct guest_addr low,
                                     struct guest_addr high, uint64_t bytes)
 {
     bool fits = bytes && bytes <= high.value - low.value;
-    uint64_t found = fits ? first_fit(space, low.value, bytes, PAGE) : 0;
+    uint64_t found = fits ? first_fit(space, low.value, high.value, bytes, PAGE) : 0;
 
-    return guest_addr(found && found <= high.value - bytes ? found : 0);
+    return guest_addr(found);
 }
 
 struct reach space_reach(const struct space *space, struct guest_addr addr, uint64_t bytes,
@@ -478,7 +545,7 @@ struct reach space_reach(const struct space *space, struct guest_addr addr, uint
     if (__builtin_add_overflow(addr.value, bytes, &end) ||
         !space_has_kinds(space, addr.value, end, prot, &kinds))
         return (struct reach){0};
-    return (struct reach){.at = space->base + addr.value, .live = kinds & LIVE};
+    return (struct reach){.at = space_host(space, addr.value), .live = kinds & LIVE};
 }
 
 void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes, unsigned prot)

@@ -3,7 +3,8 @@
  * The program's address space in a VM: which ranges of [FERRY_PROGRAM_LOW,
  * FERRY_PROGRAM_HIGH) are mapped and with what rights. Host memory for all of
  * it is one reserved range, so the host address of guest address `a` is
- * base + a; what is not mapped is PROT_NONE on the host, and rights to read
+ * base + a. The far part, [FERRY_PROGRAM_FAR_LOW, far_high), is another reserved range, made when
+ * it is first used and kept until the end, as slots lead to it; what is not mapped is PROT_NONE on the host, and rights to read
  * and write are enforced by the host mapping. KVM memory slots are added
  * as ranges come into use and never taken away. Memory that is charged by touch is closed on the
  * host until then.
@@ -18,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <ferry/abi/layout.h>
 
 #include "kvm/guest_tables.h"
 #include "lib/address.h"
@@ -41,6 +44,9 @@ struct space_backend {
     int (*slot_add)(void *arg, struct guest_addr gpa, uint64_t bytes, void *host);
     /* Whether the host may have so many mappings for it; fewer than before always. NULL: any. */
     bool (*allow_mappings)(void *arg, uint64_t mappings);
+    /* Whether the host may reserve the addresses of the far part; asked until it may. NULL: yes. */
+    bool (*allow_far)(void *arg);
+    uint64_t far_high; /* where the far part ends; not above its beginning: there is none */
     void *arg;
     struct guest_tables *tables;
 };
@@ -54,6 +60,7 @@ struct space_region {
 struct space {
     struct space_backend backend;
     char *base; /* host address of guest address 0 of the reservation */
+    char *far;  /* of the beginning of the far part; NULL: not reserved yet */
     uint64_t limit_bytes, used_bytes;
     struct space_region *regions; /* sorted, disjoint, adjacent equals merged */
     size_t count, capacity;
@@ -64,6 +71,18 @@ struct space {
 
 int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes);
 void space_fini(struct space *space);
+
+/* Whether it is page-aligned, not empty, and lies in one of the parts of the program. */
+bool space_is_range(const struct space *space, struct guest_addr start, uint64_t bytes);
+
+/* Where guest address `addr`, in a part of the program that is reserved, is on the host; and the way
+ * back: false if the host's address is in none. */
+static inline char *space_host(const struct space *space, uint64_t addr)
+{
+    return addr < FERRY_PROGRAM_FAR_LOW ? space->base + addr
+                                        : space->far + (addr - FERRY_PROGRAM_FAR_LOW);
+}
+bool space_guest(const struct space *space, const void *host, struct guest_addr *addr);
 
 /* All take page-aligned ranges inside the program's part, else -EINVAL. Map
  * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
@@ -102,7 +121,8 @@ uint64_t space_touchable(const struct space *space, struct guest_addr start, uin
 void space_touch_around(struct space *space, struct guest_addr addr);
 bool space_is_by_touch(const struct space *space, struct guest_addr addr);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
-/* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed. */
+/* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed but that the
+ * far part may be unmapped. */
 int space_clear(struct space *space, uint64_t charged);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
@@ -114,8 +134,8 @@ int space_charge(struct space *space, uint64_t bytes);
 void space_recharge(struct space *space, uint64_t before, uint64_t now);
 
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
- * area for mappings; 0: none. */
-struct guest_addr space_find(const struct space *space, struct guest_addr hint, uint64_t bytes);
+ * area for mappings, else in the far part; 0: none. */
+struct guest_addr space_find(struct space *space, struct guest_addr hint, uint64_t bytes);
 /* The first free range of whole pages in [low, high); 0: none. */
 struct guest_addr space_find_within(const struct space *space, struct guest_addr low,
                                     struct guest_addr high, uint64_t bytes);

@@ -82,8 +82,8 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 
 /* ---- space.c --------------------------------------------------------------- */
 
-/* Page-aligned, not empty, and within the program's part. */
-bool space_is_range(uint64_t start, uint64_t bytes);
+/* Whether host memory is reserved for the part that holds `addr`; the far part is reserved now. */
+bool space_take_part(struct space *space, uint64_t addr);
 /* Makes [start, start + bytes) host memory that is reserved and nothing else. */
 int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
 /* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */

@@ -16,7 +16,7 @@ bool space_is_uniform(const struct space *space, struct guest_addr at, uint64_t 
     size_t i = space_first_after(space, start);
     unsigned sort;
 
-    if (!space_is_range(start, bytes) || !space_has_all(space, start, start + bytes, 0))
+    if (!space_is_range(space, at, bytes) || !space_has_all(space, start, start + bytes, 0))
         return false;
     sort = space->regions[i].prot & SORT;
     for (; i < space->count && space->regions[i].start < start + bytes; i++) {
@@ -40,7 +40,7 @@ static bool is_empty(const struct space_region *region)
 static int move_pages(struct space *space, const struct space_region *from, uint64_t to)
 {
     uint64_t bytes = from->end - from->start;
-    char *old = space->base + from->start, *fresh = space->base + to;
+    char *old = space_host(space, from->start), *fresh = space_host(space, to);
     const int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     bool closes = from->prot & RIGHTS && !(from->prot & LIVE), moved;
 
@@ -147,12 +147,12 @@ int space_move(struct space *space, struct guest_addr old, uint64_t bytes, struc
     size_t count;
     int result;
 
-    if (!space_is_range(from, bytes) || !space_is_range(to, bytes) ||
+    if (!space_is_range(space, old, bytes) || !space_is_range(space, fresh, bytes) ||
         (from < to + bytes && to < from + bytes))
         return -EINVAL;
     if (!space_has_all(space, from, from + bytes, 0))
         return -EFAULT;
-    pieces = pieces_of(space, from, bytes, &count);
+    pieces = space_take_part(space, to) ? pieces_of(space, from, bytes, &count) : NULL;
     if (!pieces)
         return -ENOMEM;
     result = space_reserve_regions(space, count + 4);
@@ -172,7 +172,7 @@ int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, boo
 {
     uint64_t start = at.value, end = start + bytes, next = start;
 
-    if (!space_is_range(start, bytes))
+    if (!space_is_range(space, at, bytes))
         return -ENOMEM;
     for (size_t i; (i = space_first_after(space, next)) < space->count;) {
         const struct space_region *region = &space->regions[i];
@@ -187,7 +187,7 @@ int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, boo
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
         /* The host's mapping of a file is private too, so the kernel does what is asked here. */
-        if (!(region->prot & CLOSED) && madvise(space->base + from, to - from, MADV_DONTNEED))
+        if (!(region->prot & CLOSED) && madvise(space_host(space, from), to - from, MADV_DONTNEED))
             return -ENOMEM;
         space_close(space, i, from, to);
     }

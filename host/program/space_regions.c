@@ -121,11 +121,11 @@ uint64_t space_fresh_bytes(const struct space *space, uint64_t start, uint64_t e
     return bytes;
 }
 
-/* Each region is a mapping of the host's at most, and so is each gap. */
+/* Each region is a mapping of the host's at most, and so is each gap, in either part. */
 static bool allow(struct space *space, size_t regions)
 {
     return !space->backend.allow_mappings ||
-           space->backend.allow_mappings(space->backend.arg, 2 * regions + 1);
+           space->backend.allow_mappings(space->backend.arg, 2 * regions + (space->far ? 2 : 1));
 }
 
 void space_settle(struct space *space)

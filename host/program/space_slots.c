@@ -58,7 +58,7 @@ static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t 
         space->slot_capacity = capacity;
     }
     result = space->backend.slot_add(space->backend.arg, guest_addr(start), end - start,
-                                     space->base + start);
+                                     space_host(space, start));
     if (result)
         return result;
     memmove(&space->slots[at + 1], &space->slots[at],
@@ -72,15 +72,18 @@ static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t 
  * `end` as the gap before slot `at` allows. */
 static int slot_add(struct space *space, size_t at, uint64_t start, uint64_t end)
 {
-    uint64_t low = at ? space->slots[at - 1].end : FERRY_PROGRAM_LOW;
-    uint64_t high = at < space->slot_count ? space->slots[at].start : FERRY_PROGRAM_HIGH;
+    bool far = start >= FERRY_PROGRAM_FAR_LOW;
+    uint64_t low =
+        max_u64(at ? space->slots[at - 1].end : 0, far ? FERRY_PROGRAM_FAR_LOW : FERRY_PROGRAM_LOW);
+    uint64_t high = min_u64(at < space->slot_count ? space->slots[at].start : UINT64_MAX,
+                            far ? space->backend.far_high : FERRY_PROGRAM_HIGH);
     uint64_t from = max_u64(start & ~(ALIGN - 1), low);
     uint64_t need = min_u64(align_up(end, ALIGN), high);
     uint64_t chunk = CHUNK_MIN;
     uint64_t to;
 
-    if (at && low == from)
-        chunk = 2 * (low - space->slots[at - 1].start);
+    if (at && space->slots[at - 1].end == from)
+        chunk = 2 * (from - space->slots[at - 1].start);
     chunk = max_u64(min_u64(chunk, CHUNK_MAX), CHUNK_MIN);
     to = min_u64(max_u64(need, (from + chunk) & ~(ALIGN - 1)), high);
     if (to - from > budget(space))

@@ -50,7 +50,7 @@ int space_map_by_touch(struct space *space, struct guest_addr at, uint64_t bytes
     unsigned kind = space_rights(prot & RIGHTS) | (prot & further) | BY_TOUCH | CLOSED;
     int result;
 
-    if (!space_is_range(start, bytes) || prot & ~(unsigned)(RIGHTS | further))
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | further))
         return -EINVAL;
     /* What surely cannot be used in full is refused, as Linux does by its heuristic. */
     if (prot & RIGHTS && !(prot & SPACE_NORESERVE) &&
@@ -58,6 +58,8 @@ int space_map_by_touch(struct space *space, struct guest_addr at, uint64_t bytes
         return -ENOMEM;
     if (!(prot & SPACE_NORESERVE) && space_wants_huge(end, bytes, prot & RIGHTS))
         kind |= HUGE; /* else it may be for a few places far apart */
+    if (!space_take_part(space, start))
+        return -ENOMEM;
     result = space_reserve_fresh(space, start, end, kind, 0);
     if (!result && !space_is_free(space, start, end))
         result = space_host_reserve(space, start, bytes);
@@ -133,11 +135,11 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
     if (result)
         return result;
     space->changes++;
-    if (mprotect(space->base + start, end - start, space_host_prot(kind))) {
+    if (mprotect(space_host(space, start), end - start, space_host_prot(kind))) {
         space_host_shut(space, start, end); /* a part of it may be open */
         return -ENOMEM;
     }
-    if (kind & HUGE && madvise(space->base + start, end - start, MADV_HUGEPAGE))
+    if (kind & HUGE && madvise(space_host(space, start), end - start, MADV_HUGEPAGE))
         kind &= ~(unsigned)HUGE;
     space->used_bytes += end - start;
     i = space_split_at(space, start);
@@ -223,9 +225,16 @@ void space_touch_around(struct space *space, struct guest_addr addr)
            space->regions[last + 1].start == space->regions[last].end)
         last++;
     end = space->regions[last].end;
-    for (uint64_t at = space->regions[first].start; at < end; at += PIECE_MOST)
-        if (space_touch(space, guest_addr(at), min_u64(PIECE_MOST, end - at)))
+    for (uint64_t at = space->regions[first].start, bytes; at < end; at += bytes) {
+        const struct space_region *region = &space->regions[space_first_after(space, at)];
+
+        bytes = min_u64(region->end, end) - at;
+        if (!(region->prot & CLOSED) || !(region->prot & RIGHTS))
+            continue; /* perhaps a large reservation: in one step */
+        bytes = min_u64(bytes, PIECE_MOST);
+        if (space_touch(space, guest_addr(at), bytes))
             break;
+    }
 }
 
 /* ---- closing, and rights ------------------------------------------------- */

@@ -100,12 +100,12 @@ void vm_pause(struct ferry_vm *vm, int signo)
 
 struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
 {
-    const char *byte = to;
     struct vcpu *served = vm->served;
+    struct guest_addr addr;
 
     if (!served || vm->vcpu_count == 1)
         return NULL;
-    if (to && (byte < vm->space.base || byte >= vm->space.base + FERRY_PROGRAM_HIGH))
+    if (to && !space_guest(&vm->space, to, &addr))
         return NULL;
     vm_give_way(vm, served);
     return served;

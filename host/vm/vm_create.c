@@ -311,8 +311,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     vm_direct_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
-    budget_leave(&vm->engine->mappings, &vm->mappings);
-    budget_leave(&vm->engine->files, &vm->files);
+    vm_leave_budgets(vm);
     if (vm->endpoint)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);

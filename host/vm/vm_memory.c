@@ -11,6 +11,7 @@
 
 #include "ipc/loan.h"
 #include "kvm/boot.h"
+#include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/mapping.h"
 #include "linux/vm_linux.h"
@@ -107,6 +108,8 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
 {
     if (bytes == 0)
         return (struct reach){.at = vm->system};
+    if (addr.value >= FERRY_PROGRAM_FAR_LOW)
+        return space_memory(vm, addr, bytes, write);
     if (addr.value >= FERRY_WINDOW_BASE)
         return (struct reach){.at = window_memory(vm, addr, bytes, write)};
     if (addr.value >= FERRY_SYSTEM_BASE)
@@ -114,19 +117,15 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
     return space_memory(vm, addr, bytes, write);
 }
 
-static struct guest_addr addr_of(const struct ferry_vm *vm, const char *at)
-{
-    return guest_addr((uint64_t)(at - vm->space.base));
-}
-
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
 {
     const struct pool *pool = &vm->engine->exchange.pool;
     const char *byte = at;
+    struct guest_addr addr;
 
-    if (byte >= vm->space.base && byte < vm->space.base + FERRY_PROGRAM_HIGH)
-        return space_at(&vm->space, addr_of(vm, byte), bytes, write ? SPACE_WRITE : SPACE_READ) &&
-               space_memory(vm, addr_of(vm, byte), bytes, write).at;
+    if (space_guest(&vm->space, at, &addr))
+        return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) &&
+               space_memory(vm, addr, bytes, write).at;
     if (byte >= pool->base && byte < pool->base + pool->bytes)
         return window_memory(vm, endpoint_addr(vm->endpoint, pool_place(pool, byte)), bytes, write);
     return true;
@@ -180,6 +179,9 @@ bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool wr
 /* Descriptors: the VM, its virtual CPU, standard error, and the endpoint's waker. */
 #define OWN_FILES 4
 
+/* A far part takes more addresses than 32 GiB of each VM: all together, of 128 TiB, less than half. */
+#define FAR_PARTS_MOST 32
+
 /* Mappings of each CPU but the first: what it shares with KVM, and its thread's stack. */
 #define CPU_MAPPINGS 3
 
@@ -190,6 +192,25 @@ static bool set_mappings(struct ferry_vm *vm, uint32_t of_space, uint32_t of_cpu
     vm->space_mappings = of_space;
     vm->cpu_mappings = of_cpus;
     return true;
+}
+
+static bool allow_far(void *arg)
+{
+    struct ferry_vm *vm = arg;
+
+    if (!vm->has_far && atomic_fetch_add(&vm->engine->far_parts, 1) < FAR_PARTS_MOST)
+        vm->has_far = true;
+    else if (!vm->has_far)
+        atomic_fetch_sub(&vm->engine->far_parts, 1);
+    return vm->has_far;
+}
+
+void vm_leave_budgets(struct ferry_vm *vm)
+{
+    budget_leave(&vm->engine->mappings, &vm->mappings);
+    budget_leave(&vm->engine->files, &vm->files);
+    if (vm->has_far)
+        atomic_fetch_sub(&vm->engine->far_parts, 1);
 }
 
 static bool allow_mappings(void *arg, uint64_t mappings)
@@ -275,7 +296,13 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     guest_tables_hide(&vm->tables, endpoint->window_addr, pool->bytes);
 
     struct space_backend backend = {
-        .slot_add = slot_add, .allow_mappings = allow_mappings, .arg = vm, .tables = &vm->tables};
+        .slot_add = slot_add,
+        .allow_mappings = allow_mappings,
+        .allow_far = allow_far,
+        .far_high = min_u64(FERRY_PROGRAM_FAR_HIGH, 1ull << vm->engine->kvm.address_bits),
+        .arg = vm,
+        .tables = &vm->tables,
+    };
     result = space_init(&vm->space, &backend, limit_bytes);
     return result < 0 ? result
                       : slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);

@@ -9,6 +9,8 @@
  * any. */
 int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
                     struct ferry_error *err);
+/* Gives back all shares. Nothing happens if it has none. */
+void vm_leave_budgets(struct ferry_vm *vm);
 
 /* Makes the system area, the window and the space of the program, of limit_bytes at most. On an
  * error ferry_vm_destroy frees what was made. */

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -30,6 +31,34 @@ def both(program, *arguments, options=(), stdin=subprocess.DEVNULL):
 
 # An emulated processor, and a file system in memory, behave differently from the host's; and it is slow.
 EMULATED = unittest.skipIf("FERRY_SIZE_DIVISOR" in os.environ, "an emulated machine does otherwise")
+
+
+def address_bits():
+    """How many bits a physical address of this machine has, which is what a VM's has as well."""
+    with open("/proc/cpuinfo", encoding="ascii") as cpuinfo:
+        return int(re.search(r"address sizes\s*: (\d+) bits physical", cpuinfo.read()).group(1))
+
+
+class Addresses(FerryTest):
+    """Reservations of more addresses than the program's first 32 GiB."""
+
+    def test_a_reservation_behaves_as_on_the_host(self):
+        for gib in ("128", "1024") if address_bits() > 40 else ("128",):
+            with self.subTest(gib):
+                host, vm = both("asks_addresses", gib)
+                self.assertGreater(len(host[1].splitlines()), 40)
+                self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+                self.assertEqual(vm[0], host[0], vm[2])
+
+    @EMULATED
+    def test_many_programs_leave_addresses_to_others(self):
+        """32 in one engine have such a reservation; the others are refused one, and run."""
+        command = [f"{guest('asks_addresses')} 128 count"] * 34
+        with tempfile.TemporaryFile() as number:
+            number.write(b"0\n")
+            number.seek(0)
+            status, out, err = run([FERRY, "pipe", "--mem=16M", *command], number)
+        self.assertEqual((status, out), (0, "32\n"), err)
 
 
 @EMULATED

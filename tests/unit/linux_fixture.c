@@ -220,11 +220,10 @@ int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
 
 bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
 {
-    const char *byte = at;
+    struct guest_addr addr;
 
-    return byte < vm->space.base || byte >= vm->space.base + FERRY_PROGRAM_HIGH ||
-           space_at(&vm->space, guest_addr((uint64_t)(byte - vm->space.base)), bytes,
-                    write ? SPACE_WRITE : SPACE_READ);
+    return !space_guest(&vm->space, at, &addr) ||
+           space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 }
 
 void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)
@@ -277,8 +276,8 @@ int vm_await(struct ferry_vm *vm, const atomic_bool *done)
 
 struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
 {
-    bool own = (const char *)to >= vm->space.base &&
-               (const char *)to < vm->space.base + FERRY_PROGRAM_HIGH;
+    struct guest_addr addr;
+    bool own = space_guest(&vm->space, to, &addr);
     void (*meanwhile)(struct ferry_vm * vm) = vm->aside;
 
     if ((to && !own) || !meanwhile)

@@ -16,9 +16,9 @@ static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host
 
     if (f->slots_added == f->slots_allowed)
         return -ENOSPC;
-    assert_ptr_equal(host, f->space.base + start);
+    assert_ptr_equal(host, space_host(&f->space, start));
     assert_true(bytes && !((start | bytes) & (PAGE - 1)));
-    assert_true(end <= FERRY_PROGRAM_HIGH);
+    assert_true(space_is_range(&f->space, gpa, bytes));
     for (size_t i = 0; i < f->space.slot_count; i++)
         assert_true(end <= f->space.slots[i].start || start >= f->space.slots[i].end);
     f->slots_added++;
@@ -52,7 +52,7 @@ int space_teardown(void **state)
 bool host_can(const struct space *space, uint64_t addr, bool write)
 {
     char byte = 0;
-    struct iovec mine = {&byte, 1}, there = {space->base + addr, 1};
+    struct iovec mine = {&byte, 1}, there = {space_host(space, addr), 1};
 
     if (!write)
         return process_vm_readv(getpid(), &mine, 1, &there, 1, 0) == 1;

@@ -22,6 +22,10 @@
 #define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */
 #define FERRY_DIRECT_STRIDE 0x20000ull
 
+/* A second part of the program, which a VM has only where its processor's addresses reach so far. */
+#define FERRY_PROGRAM_FAR_LOW  0x5000000000ull  /* 320 GiB */
+#define FERRY_PROGRAM_FAR_HIGH 0x20000000000ull /* 2 TiB */
+
 /* The window over the pool: the same address in every VM, so that a pointer
  * inside a message means the same to its sender and its receiver. */
 #define FERRY_WINDOW_BASE      0x1000000000ull /* 64 GiB */
