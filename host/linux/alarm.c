@@ -269,7 +269,7 @@ static int is_cpu_clock(struct linux_state *state, uint64_t clock, int32_t *thre
     case CLOCK_MONOTONIC_COARSE:
         return -EOPNOTSUPP;
     default:
-        return cpu_clock_find(state, clock, thread) ? -EINVAL : 1;
+        return cpu_clock_find(state, clock, false, thread) ? -EINVAL : 1;
     }
 }
 

@@ -270,7 +270,7 @@ struct linux_state;
     CALL(getsid, sys_pid_of)                       \
     CALL(getppid, sys_ppid)                        \
     CALL(setsid, sys_not_permitted)                \
-    CALL(setpgid, sys_not_permitted)               \
+    CALL(setpgid, sys_setpgid)                     \
     CALL(getuid, sys_user)                         \
     CALL(geteuid, sys_user)                        \
     CALL(getgid, sys_user)                         \

@@ -19,7 +19,7 @@
  * process or thread, inverted, above three bits. */
 enum { KIND_SHIFT = 3, OF_THREAD = 4, KIND = 3, KIND_DEVICE = 3 };
 
-int cpu_clock_find(struct linux_state *state, uint64_t clock, int32_t *thread)
+int cpu_clock_find(struct linux_state *state, uint64_t clock, bool reads, int32_t *thread)
 {
     int32_t number = (int32_t)clock, id = 0;
 
@@ -31,7 +31,7 @@ int cpu_clock_find(struct linux_state *state, uint64_t clock, int32_t *thread)
             return -EINVAL;
         id = ~number >> KIND_SHIFT;
         if (!(number & OF_THREAD))
-            return id == 0 || id == LINUX_PID ? 0 : -EINVAL;
+            return id == 0 || id == LINUX_PID || (reads && id == state->thread->id) ? 0 : -EINVAL;
     }
     *thread = id ? id : state->thread->id;
     return thread_find(state, *thread) ? 0 : -EINVAL;
@@ -43,7 +43,9 @@ uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread)
 
     if (!thread)
         return vm_cpu_ns(state->vm);
-    return one ? vm_thread_cpu_ns(state->vm, one) : 0;
+    if (!one)
+        return 0;
+    return one->ended ? one->took_ns : vm_thread_cpu_ns(state->vm, one);
 }
 
 int64_t sys_times(struct linux_state *state, const uint64_t arg[6])

@@ -45,6 +45,12 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
  * that is wanted. *holder: the thread that holds it then. */
 int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
                    bool waits, int32_t *holder);
+/* Whether the holder of a lock waits, by other such locks and their holders, for one that `waiter`
+ * holds. */
+bool futex_closes_circle(struct linux_state *state, const struct linux_thread *waiter,
+                         int32_t holder);
+/* As futex_sleep of one that waits for a lock, or will when it is moved to its queue. */
+int64_t futex_sleep_for_lock(struct linux_state *state, struct futex_wait *wait, uint64_t deadline);
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits);
 int64_t futex_unlock_pi(struct linux_state *state, uint64_t addr);
 /* A thread ends: locks that it holds and that others wait for, and those of its robust list, are

@@ -29,6 +29,13 @@ static int64_t join_waiters(const struct futex_wait *first, uint32_t old, bool w
     return waits ? 1 : -EAGAIN;
 }
 
+static bool is_alive(struct linux_state *state, int32_t id)
+{
+    const struct linux_thread *thread = thread_find(state, id);
+
+    return thread && !thread->ended;
+}
+
 int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
                    bool waits, int32_t *holder)
 {
@@ -44,7 +51,7 @@ int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_
             return -EDEADLK;
         if (!named && first)
             return join_waiters(first, old, waits, holder);
-        if (named && !thread_find(state, (int32_t)named))
+        if (named && !is_alive(state, (int32_t)named))
             return -ESRCH;
         if (named && !waits)
             return -EAGAIN;
@@ -56,6 +63,31 @@ int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_
             return named != 0;
     }
     return result ? result : -EAGAIN;
+}
+
+bool futex_closes_circle(struct linux_state *state, const struct linux_thread *waiter,
+                         int32_t holder)
+{
+    /* No row of threads that wait for each other is longer. */
+    for (unsigned i = 0; i < state->thread_count && holder != waiter->id; i++) {
+        const struct linux_thread *thread = thread_find(state, holder);
+        const struct futex_wait *wait = thread ? thread->lock_wait : NULL;
+
+        if (!wait || !wait->next || !wait->pi) /* it waits for none, or was given it already */
+            return false;
+        holder = wait->holder;
+    }
+    return true;
+}
+
+int64_t futex_sleep_for_lock(struct linux_state *state, struct futex_wait *wait, uint64_t deadline)
+{
+    int64_t result;
+
+    wait->thread->lock_wait = wait;
+    result = futex_sleep(state, wait, 1, deadline);
+    wait->thread->lock_wait = NULL;
+    return result;
 }
 
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits)
@@ -70,8 +102,10 @@ int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadlin
         if (!other->pi)
             return -EINVAL;
     }
+    if (futex_closes_circle(state, state->thread, wait.holder))
+        return -EDEADLK;
     futex_queue(state, &wait);
-    return futex_sleep(state, &wait, 1, deadline);
+    return futex_sleep_for_lock(state, &wait, deadline);
 }
 
 /* The others wait for that thread now. */

@@ -32,7 +32,7 @@ int64_t futex_wait_requeue_pi(struct linux_state *state, const uint64_t arg[6], 
     if (result)
         return result;
     futex_queue(state, &wait);
-    result = futex_sleep(state, &wait, 1, deadline);
+    result = futex_sleep_for_lock(state, &wait, deadline);
     /* Once it waits for the lock it cannot wait for the word again. */
     return result == -EINTR && wait.pi ? -EAGAIN : result;
 }
@@ -70,6 +70,8 @@ static int64_t requeue_all(struct linux_state *state, uint64_t from, uint64_t to
          wait = futex_waiter(state, from, NULL)) {
         if (wait->lock != to)
             return -EINVAL;
+        if (futex_closes_circle(state, wait->thread, holder))
+            return -EDEADLK;
         futex_unqueue(wait);
         wait->addr = to;
         wait->pi = true;

@@ -182,7 +182,7 @@ int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
 
     if (which >= RLIM_NLIMITS)
         return -EINVAL;
-    if ((int32_t)arg[0] != 0 && (int32_t)arg[0] != LINUX_PID)
+    if ((int32_t)arg[0] != 0 && !thread_find(state, (int32_t)arg[0]))
         return -ESRCH;
     old = state->limits[which];
     if (arg[2])

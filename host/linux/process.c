@@ -30,10 +30,22 @@ int64_t sys_pid(struct linux_state *state, const uint64_t arg[6])
     return LINUX_PID;
 }
 
+/* Of a process that is named by any of its threads. */
 int64_t sys_pid_of(struct linux_state *state, const uint64_t arg[6])
 {
-    (void)state;
-    return (int32_t)arg[0] == 0 || (int32_t)arg[0] == LINUX_PID ? LINUX_PID : -ESRCH;
+    return (int32_t)arg[0] == 0 || thread_find(state, (int32_t)arg[0]) ? LINUX_PID : -ESRCH;
+}
+
+/* It leads its session. */
+int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
+{
+    int32_t id = (int32_t)arg[0] ? (int32_t)arg[0] : LINUX_PID;
+
+    if ((int32_t)arg[1] < 0)
+        return -EINVAL;
+    if (!thread_find(state, id))
+        return -ESRCH;
+    return id == LINUX_PID ? -EPERM : -EINVAL;
 }
 
 int64_t sys_ppid(struct linux_state *state, const uint64_t arg[6])

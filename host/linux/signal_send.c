@@ -48,18 +48,20 @@ static int64_t send_to(struct linux_state *state, struct linux_thread *thread, b
 {
     struct signal_info info = from_itself((int)(uint32_t)number, code);
 
-    if (info.signo < 0 || info.signo > SIGNALS)
-        return -EINVAL;
     if (!self)
         return -ESRCH;
+    if (info.signo < 0 || info.signo > SIGNALS)
+        return -EINVAL;
     return info.signo ? signal_post(state, thread, &info) : 0;
 }
 
+/* As on Linux the number of any thread names the process. */
 int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 {
     int32_t pid = (int32_t)arg[0];
 
-    return send_to(state, NULL, pid == LINUX_PID || pid == 0 || pid == -LINUX_PID, arg[1], SI_USER);
+    return send_to(state, NULL, pid == 0 || pid == -LINUX_PID || thread_find(state, pid), arg[1],
+                   SI_USER);
 }
 
 int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
@@ -90,10 +92,10 @@ static bool is_known(const struct signal_info *info)
            memcmp(info->rest, none.rest, sizeof(none.rest)) == 0;
 }
 
-/* Sends a signal with details that the program gives. A signal that claims to be from the kernel
- * may go only to the program itself. */
+/* Sends a signal with details that the program gives. One that claims to be from the kernel, or from
+ * kill or tgkill, may go only to the calling thread, by the number `id`. */
 static int64_t queue_to(struct linux_state *state, struct linux_thread *thread, bool self,
-                        uint64_t number, uint64_t addr)
+                        int32_t id, uint64_t number, uint64_t addr)
 {
     struct signal_info info;
 
@@ -101,8 +103,10 @@ static int64_t queue_to(struct linux_state *state, struct linux_thread *thread, 
         return -EFAULT;
     if (!is_known(&info))
         return -E2BIG;
+    if (id != state->thread->id && (info.code >= 0 || info.code == SI_TKILL))
+        return -EPERM;
     if (!self)
-        return info.code >= 0 || info.code == SI_TKILL ? -EPERM : -ESRCH;
+        return -ESRCH;
     info.signo = (int)(uint32_t)number;
     if (info.signo < 0 || info.signo > SIGNALS)
         return -EINVAL;
@@ -111,7 +115,9 @@ static int64_t queue_to(struct linux_state *state, struct linux_thread *thread, 
 
 int64_t sys_rt_sigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 {
-    return queue_to(state, NULL, (int32_t)arg[0] == LINUX_PID, arg[1], arg[2]);
+    int32_t id = (int32_t)arg[0];
+
+    return queue_to(state, NULL, thread_find(state, id), id, arg[1], arg[2]);
 }
 
 int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
@@ -120,5 +126,5 @@ int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 
     if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
         return -EINVAL;
-    return queue_to(state, to, to && (int32_t)arg[0] == LINUX_PID, arg[2], arg[3]);
+    return queue_to(state, to, to && (int32_t)arg[0] == LINUX_PID, (int32_t)arg[1], arg[2], arg[3]);
 }

@@ -162,10 +162,13 @@ struct linux_thread {
     struct linux_thread *next; /* of the process */
     int32_t id;
     bool ended;        /* the first one, which stays until the program ends */
+    uint64_t took_ns;  /* of processor time, until then */
     uint64_t clear_id; /* the word that is zeroed and woken at its end; 0: none */
     struct thread_signals signals;
     struct task task;
     struct current_call *call; /* NULL: it is in no call */
+    /* In whose queue it may wait for a lock with priority inheritance; NULL: for none. */
+    const struct futex_wait *lock_wait;
 };
 
 struct processors {
@@ -525,8 +528,9 @@ int int80_translate(struct linux_call *call);
 /* ---- cpu_clock.c --------------------------------------------------------- */
 
 /* Which processor time the clock counts: *thread is 0 for that of the process. -EINVAL: none, or that
- * of a thread which is not there. */
-int cpu_clock_find(struct linux_state *state, uint64_t clock, int32_t *thread);
+ * of a thread which is not there. `reads`: the calling thread's number stands for the process, too, as
+ * on Linux where a clock is only read. */
+int cpu_clock_find(struct linux_state *state, uint64_t clock, bool reads, int32_t *thread);
 /* That time. */
 uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread);
 

@@ -187,8 +187,9 @@ int64_t sys_prctl(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- capabilities -------------------------------------------------------- */
 
-/* Checks the header; *words: how many times 32 capabilities follow. */
-static int64_t capability_header(struct linux_state *state, uint64_t addr, size_t *words)
+/* Checks the header; *words: how many times 32 capabilities follow; *id: of which thread. */
+static int64_t capability_header(struct linux_state *state, uint64_t addr, size_t *words,
+                                 int32_t *id)
 {
     struct __user_cap_header_struct header;
 
@@ -207,15 +208,19 @@ static int64_t capability_header(struct linux_state *state, uint64_t addr, size_
         header.version = CAPABILITY_VERSION3;
         return guest_put(state, addr, &header, sizeof(header)) ? -EFAULT : -EINVAL;
     }
-    return check_self(state, (uint32_t)header.pid);
+    *id = header.pid;
+    return 0;
 }
 
 int64_t sys_capget(struct linux_state *state, const uint64_t arg[6])
 {
     const struct __user_cap_data_struct none[2] = {{0}, {0}};
     size_t words;
-    int64_t result = capability_header(state, arg[0], &words);
+    int32_t id;
+    int64_t result = capability_header(state, arg[0], &words, &id);
 
+    if (!result)
+        result = check_self(state, (uint32_t)id);
     if (!arg[1])
         return result == -EINVAL && !words ? 0 : result; /* a question for the version */
     return result ? result : guest_put(state, arg[1], none, words * sizeof(none[0]));
@@ -225,10 +230,13 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 {
     struct __user_cap_data_struct data[2] = {{0}, {0}};
     size_t words;
-    int64_t result = capability_header(state, arg[0], &words);
+    int32_t id;
+    int64_t result = capability_header(state, arg[0], &words, &id);
 
     if (result)
         return result;
+    if (id && id != state->thread->id)
+        return -EPERM;
     if (guest_get(state, arg[1], data, words * sizeof(data[0])))
         return -EFAULT;
     for (size_t i = 0; i < words; i++) {
@@ -322,29 +330,38 @@ int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
     return guest_put(state, arg[1], &slice, sizeof(slice));
 }
 
-static int check_priority(uint64_t which, uint64_t who)
+static int check_priority(struct linux_state *state, uint64_t which, uint64_t who)
 {
-    if ((uint32_t)which > PRIO_USER)
+    bool there = !(uint32_t)who;
+
+    switch ((uint32_t)which) {
+    case PRIO_PROCESS: /* of one thread, on Linux */
+        there |= thread_find(state, (int32_t)who) != NULL;
+        break;
+    case PRIO_PGRP:
+        there |= (uint32_t)who == LINUX_PID;
+        break;
+    case PRIO_USER:
+        there |= (uint32_t)who == LINUX_USER;
+        break;
+    default:
         return -EINVAL;
-    return !who || (uint32_t)who == ((uint32_t)which == PRIO_USER ? LINUX_USER : LINUX_PID)
-               ? 0
-               : -ESRCH;
+    }
+    return there ? 0 : -ESRCH;
 }
 
 int64_t sys_getpriority(struct linux_state *state, const uint64_t arg[6])
 {
-    int result = check_priority(arg[0], arg[1]);
+    int result = check_priority(state, arg[0], arg[1]);
 
-    (void)state;
     return result ? result : NICE_ZERO;
 }
 
 /* A VM that lowers its priority would delay the peers that wait for its messages and releases. */
 int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
 {
-    int result = check_priority(arg[0], arg[1]);
+    int result = check_priority(state, arg[0], arg[1]);
 
-    (void)state;
     if (result)
         return result;
     return (int32_t)arg[2] == 0 ? 0 : (int32_t)arg[2] < 0 ? -EACCES : -EPERM;

@@ -220,10 +220,13 @@ static void forget(struct linux_state *state, struct linux_thread *thread)
 /* The first one stays as a record, since the process has its number. */
 static void end(struct linux_state *state, struct linux_thread *thread)
 {
-    if (thread->id == LINUX_PID)
-        thread->ended = true;
-    else
+    if (thread->id != LINUX_PID) {
         forget(state, thread);
+        return;
+    }
+    thread->took_ns = cpu_clock_ns(state, thread->id);
+    thread->task.robust_list = 0;
+    thread->ended = true;
 }
 
 void linux_drop_thread(struct linux_state *state, struct linux_thread *thread)

@@ -34,7 +34,7 @@ static int check_clock(struct linux_state *state, uint64_t clock)
 {
     int32_t thread;
 
-    return host_clock(clock) == CLOCK_ABSENT ? cpu_clock_find(state, clock, &thread) : 0;
+    return host_clock(clock) == CLOCK_ABSENT ? cpu_clock_find(state, clock, false, &thread) : 0;
 }
 
 static uint64_t clock_ns(int clock)
@@ -81,7 +81,7 @@ int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
     if (clock != CLOCK_ABSENT) {
         clock_gettime(clock, &now);
     } else {
-        if (cpu_clock_find(state, arg[0], &thread))
+        if (cpu_clock_find(state, arg[0], true, &thread))
             return -EINVAL;
         used = cpu_clock_ns(state, thread);
         now = (struct timespec){(time_t)(used / NS_PER_S), (long)(used % NS_PER_S)};

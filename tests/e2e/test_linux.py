@@ -220,6 +220,12 @@ class Process(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
 
+    def test_a_thread_by_its_number_is_answered_as_on_the_host(self):
+        host, vm = both("asks_threads")
+        self.assertGreater(len(host[1].splitlines()), 250)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (7, 7), vm[2])
+
     def test_handlers_run_as_on_the_host(self):
         host, vm = both("handlers")
         self.assertGreater(len(host[1].splitlines()), 60)
