@@ -12,6 +12,8 @@
 struct pollfd;
 
 uint64_t clock_now(void);
+/* Processor time that the calling thread has taken. */
+uint64_t clock_thread_ns(void);
 
 /* The moment that is timeout_ns away; CLOCK_NEVER if that is beyond counting. */
 uint64_t clock_deadline(uint64_t timeout_ns);

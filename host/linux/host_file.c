@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/lock.h"
 #include "lib/thread.h"
 #include "linux/state.h"
@@ -362,8 +364,8 @@ static int helper_main(void *arg)
 }
 
 /* The thread sleeps until the helper ends, as after vfork. Meanwhile the helper uses the errno of
- * this thread. The thread does not keep our process from ending. */
-static void run_helper(struct helper *helper)
+ * this thread. The thread does not keep our process from ending. Fills in what the process took. */
+static void run_helper(struct helper *helper, struct rusage *used)
 {
     int pid =
         __clone(helper_main, helper->stack + HELPER_STACK_BYTES, CLONE_VM | CLONE_VFORK, helper);
@@ -372,20 +374,28 @@ static void run_helper(struct helper *helper)
         helper->call.result = -ENOMEM;
         return;
     }
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+    while (wait4(pid, NULL, __WALL, used) < 0 && errno == EINTR)
         ;
     if (gives_descriptor(&helper->call))
         helper->call.result = receive_descriptor(helper->ends[0]);
 }
 
+static uint64_t nanoseconds_of(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_usec * 1000u;
+}
+
 static void *helper_thread(void *arg)
 {
     struct helper *helper = arg;
+    struct rusage used = {0};
 
-    run_helper(helper);
+    run_helper(helper, &used);
     lock_take(&helper->lock);
     bool abandoned = helper->abandoned;
     if (!abandoned) {
+        vm_took_cpu(helper->vm, clock_thread_ns() + nanoseconds_of(&used.ru_utime) +
+                                    nanoseconds_of(&used.ru_stime));
         atomic_store(&helper->done, true);
         vm_wake(helper->vm); /* the VM is there: it takes the lock before it goes on */
     }

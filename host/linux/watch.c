@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/lock.h"
 #include "lib/thread.h"
 #include "linux/state.h"
@@ -77,6 +78,7 @@ static void *watch_thread(void *arg)
 {
     struct pollfd entries[1 + HOST_FILES_MAX];
     struct host_watch *watch = arg;
+    uint64_t told = 0, took; /* of processor time */
     eventfd_t unused;
     unsigned count;
 
@@ -85,6 +87,9 @@ static void *watch_thread(void *arg)
             continue;
         if (entries[0].revents)
             eventfd_read(watch->changed, &unused);
+        took = clock_thread_ns();
+        vm_took_cpu(watch->vm, took - told);
+        told = took;
         tell(watch, entries + 1, count - 1);
     }
     return NULL;

@@ -105,7 +105,9 @@ int image_source_open(const char *path, struct image_source *out, struct ferry_e
             return image_fail(err, result, path, "no right to read it; try chmod +r");
         return image_fail(err, result, path, "%s", strerror(-result));
     }
-    return image_source_take(fd, path, out, err);
+    result = image_source_take(fd, path, out, err);
+    out->aside = result == 0;
+    return result;
 }
 
 /* ---- reading ---------------------------------------------------------------- */

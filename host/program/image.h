@@ -34,6 +34,9 @@ struct image_source {
     /* It is in memory, or a program could write it: what its image holds, only that program's VM is
      * charged for. So the file is copied whole, to be let go of, and no image of it is kept. */
     bool own;
+    /* A thread of its own may copy it, while a VM is made. Once the program runs, what it does not do
+     * on a thread of its VM would not count as its processor time. */
+    bool aside;
 };
 
 struct image_segment {

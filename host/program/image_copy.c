@@ -332,8 +332,8 @@ int image_copy_begin(struct image *image, const struct image_headers *headers,
         return image_fail(err, -errno, image->path, "memfd_create: %s", strerror(errno));
     if (ftruncate(image->fd, (off_t)bytes) < 0)
         return image_fail(err, -errno, image->path, "making a copy in memory: %s", strerror(errno));
-    copying->started =
-        bytes >= LONG_BYTES && thread_start(&copying->thread, NULL, copy_main, copying) == 0;
+    copying->started = bytes >= LONG_BYTES && image->source.aside &&
+                       thread_start(&copying->thread, NULL, copy_main, copying) == 0;
     if (copying->started)
         return 0;
     copy_main(copying);

@@ -44,7 +44,8 @@ struct ferry_vm {
      * away, so one whose thread has ended runs a later one. */
     struct vcpu *vcpus[BOOT_CPUS_MAX];
     struct vcpu first_cpu;
-    unsigned vcpu_count; /* changes on the thread that serves the VM, under `lock` */
+    /* Changes on the thread that serves the VM, under `lock`; that many CPUs are there. */
+    atomic_uint vcpu_count;
     unsigned most_threads;
     char *system;            /* host view of the system area */
     struct lock window_lock; /* of the thread that shows the window; a leaf */
@@ -64,6 +65,7 @@ struct ferry_vm {
     void *trace_arg;
     uint64_t timeout_ns;
     uint64_t cpu_limit_ns;      /* of processor time; 0: none */
+    atomic_ullong helpers_ns;   /* that threads took which run no CPU */
     atomic_ullong cpu_watch_ns; /* when cpu_reached becomes true, once; UINT64_MAX: never */
     atomic_bool cpu_reached;    /* the next CPU that is interrupted tells the personality */
     struct runner runner;       /* as ticker and poller know it; its deadline is set at start */

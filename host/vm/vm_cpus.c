@@ -108,8 +108,10 @@ static int start_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     *start = (struct cpu_start){vm, vcpu};
     lock_take(&vm->lock);
     int result = thread_start(&vcpu->thread, NULL, cpu_thread, start);
-    if (result == 0)
-        vm->vcpus[vm->vcpu_count++] = vcpu;
+    if (result == 0) {
+        vm->vcpus[vm->vcpu_count] = vcpu;
+        vm->vcpu_count++; /* from here on others look at it without the lock, too */
+    }
     lock_drop(&vm->lock);
     if (result < 0)
         free(start);

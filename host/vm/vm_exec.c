@@ -17,7 +17,10 @@ static int open_for_program(void *arg, const char *name, struct image_source *ou
 {
     struct ferry_vm *vm = arg;
 
-    return linux_open_program(vm->personality, name, out);
+    int result = linux_open_program(vm->personality, name, out);
+
+    out->aside = !vm_is_started(vm);
+    return result;
 }
 
 int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_source *source,

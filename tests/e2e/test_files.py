@@ -30,6 +30,12 @@ class FilesThatNeverAnswer(FerryTest):
             self.assert_ends(result, 0)
 
     @AS_ROOT
+    def test_the_time_of_a_helper_is_the_programs(self):
+        with tempfile.TemporaryDirectory() as where, HungFiles(where, None):
+            result = ferry("run", f"--ro={where}", "--", guest("processor_time"), "helped", f"{where}/file")
+            self.assert_ends(result, 0)
+
+    @AS_ROOT
     def test_timeout(self):
         for call in (LOOKUP, GETATTR, STATFS, OPEN, READ):
             with self.subTest(call=call), tempfile.TemporaryDirectory() as where:

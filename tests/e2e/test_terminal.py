@@ -479,6 +479,16 @@ class Files(FerryTest):
                 ours.shutdown(socket.SHUT_WR)
                 self.assertEqual(process.wait(PATIENCE), 0)
 
+    def test_the_time_of_who_waits_for_input_is_the_programs(self):
+        command = [FERRY, "run", guest("processor_time"), "watched"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+            for _ in range(30):
+                self.assertEqual(process.stdout.read(1), b"?")
+                until_asleep(process.pid)
+                process.stdin.write(b"x")
+            process.stdin.close()
+            self.assertEqual(process.wait(PATIENCE), 0)
+
     def test_the_only_thread_waits_itself(self):
         """A wait for a descriptor of the host takes no thread that one who never waits has not."""
         with contextlib.ExitStack() as stack:

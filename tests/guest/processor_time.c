@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Threads that take processor time, and what the program is told of it; the first argument says which.
  * Ends with 0 if all was right. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -136,6 +137,54 @@ static void of_another(void)
         fail("the clock of a thread that has ended goes on");
 }
 
+/* The clock of the process is read before those of all its threads, which go on meanwhile: so it can
+ * be more than their sum only by what others took for it. */
+static void expect_help(uint64_t all, clockid_t other)
+{
+    uint64_t own = clock_of(CLOCK_THREAD_CPUTIME_ID) + (other ? clock_of(other) : 0);
+
+    if (all <= own)
+        fail("all: %llu ns, of its threads %llu", (unsigned long long)all, (unsigned long long)own);
+}
+
+#define READS 50
+
+/* A file on a file system that may not answer is read by others. */
+static void helped(const char *path)
+{
+    char byte;
+
+    for (int i = 0; i < READS; i++) {
+        int fd = open(path, O_RDONLY);
+
+        if (fd < 0 || pread(fd, &byte, 1, 0) != 1)
+            fail("%s: %s", path, strerror(errno));
+        close(fd);
+    }
+    expect_help(clock_of(CLOCK_PROCESS_CPUTIME_ID), 0);
+}
+
+static void *sleep_on(void *arg)
+{
+    pause();
+    return arg;
+}
+
+/* Input that was given, which another thread waits for, as there are several. Each byte is asked for
+ * by one of output. */
+static void watched(void)
+{
+    pthread_t thread = start(sleep_on, NULL);
+    clockid_t other;
+    char byte;
+
+    expect_ok("pthread_getcpuclockid", -pthread_getcpuclockid(thread, &other));
+    while (write(1, "?", 1) == 1 && read(0, &byte, 1) == 1)
+        ;
+    expect_help(clock_of(CLOCK_PROCESS_CPUTIME_ID), other);
+    exit(0);
+}
+
 /* ---- signals ------------------------------------------------------------------- */
 
 static void count(int signo)
@@ -207,6 +256,10 @@ int main(int argc, char **argv)
         usleep((unsigned)threads * 1000);
     else if (strcmp(what, "told") == 0)
         told();
+    else if (strcmp(what, "helped") == 0)
+        helped(argc > 2 ? argv[2] : "");
+    else if (strcmp(what, "watched") == 0)
+        watched();
     else if (strcmp(what, "another") == 0)
         of_another();
     else if (strcmp(what, "prof") == 0)

@@ -186,6 +186,12 @@ void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
     vm->stack_bytes = bytes;
 }
 
+void vm_took_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
+{
+    (void)vm;
+    (void)nanoseconds;
+}
+
 uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
     return vm->cpu_ns;

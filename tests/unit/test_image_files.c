@@ -341,21 +341,51 @@ static int open_image(struct images *images, const char *path, struct image **ou
     return result ? result : images_open(images, path, &source, LIMIT, out, err);
 }
 
+/* 16 MiB of it are copied. */
+static struct file make_large(const char *dir, struct elf *elf)
+{
+    *elf = make_elf();
+    elf->ehdr.e_shnum = 0;
+    elf->phdr[1].p_filesz = elf->phdr[1].p_memsz = 16 << 20;
+    struct file file = make_file(dir, elf);
+    for (uint64_t at = elf->bytes; at < 17 << 20; at += sizeof(elf->byte))
+        assert_int_equal(pwrite(file.fd, elf->byte, sizeof(elf->byte), (off_t)at),
+                         sizeof(elf->byte));
+    return file;
+}
+
+/* What a program executes is copied by its own thread, whose processor time is the program's. */
+static void test_copied_aside_only_at_the_start(void **state)
+{
+    struct elf elf;
+    struct file file = make_large(*state, &elf);
+
+    for (int aside = 0; aside <= 1; aside++) {
+        struct image_source source;
+        struct image *image;
+
+        assert_int_equal(image_source_open(file.path, &source, NULL), 0);
+        source.aside &= aside;
+        assert_int_equal(image_open(file.path, &source, LIMIT, &image, NULL), 0);
+        assert_int_equal(image->copying != NULL, aside);
+        assert_int_equal(image_copy_wait(image, NULL), 0);
+        image_close(image);
+    }
+    remove_file(&file);
+}
+
 /* A file that is truncated while it is copied: a thread that waits for it gets an error, and the
  * next that asks for it gets another copy. */
 static void cut_short(const char *dir, bool before_copy)
 {
-    struct elf elf = make_elf();
     struct ferry_error err = {0};
     struct images images;
     struct image *image = NULL, *again = NULL;
     struct fixture fixture;
 
-    elf.ehdr.e_shnum = 0;
-    elf.phdr[1].p_filesz = elf.phdr[1].p_memsz = 16 << 20;
-    struct file file = make_file(dir, &elf);
-    for (uint64_t at = elf.bytes; at < 17 << 20; at += sizeof(elf.byte))
-        assert_int_equal(pwrite(file.fd, elf.byte, sizeof(elf.byte), (off_t)at), sizeof(elf.byte));
+    struct elf elf;
+    struct file file = make_large(dir, &elf);
+
     images_init(&images);
     cut.before_copy = before_copy;
     cut.fd = file.fd;
@@ -615,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_long_in_huge_pages),
         cmocka_unit_test(test_symbols_are_bounded),
+        cmocka_unit_test(test_copied_aside_only_at_the_start),
         cmocka_unit_test(test_cut_short_before_it_is_copied),
         cmocka_unit_test(test_cut_short_while_copied),
         cmocka_unit_test(test_digest),

@@ -69,6 +69,20 @@ static void until_asleep(void)
     until(atomic_load(&engine->ticker.asleep));
 }
 
+/* As many threads of a program as it likes may ask, and the ticker needs the lock. */
+static void processor_time_is_told_without_a_lock(void **state)
+{
+    uint64_t used;
+
+    (void)state;
+    vcpu_begin(&a->first_cpu);
+    vm_took_cpu(a, TOO_LONG_NS);
+    lock_take(&a->lock);
+    used = vm_cpu_ns(a);
+    lock_drop(&a->lock);
+    assert_in_range(used, TOO_LONG_NS + 1, 2 * TOO_LONG_NS);
+}
+
 /* A loan to b that b gave back by stores alone. */
 static void lend_and_release(void)
 {
@@ -255,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(collects_from_a_running_guest),
         CASE(leaves_idle_ones_alone),
+        CASE(processor_time_is_told_without_a_lock),
         CASE(misses_no_entry),
         CASE(watches_several),
         CASE(is_due_an_interval_after_its_entry),
