@@ -104,12 +104,17 @@ void process_signals(sigset_t *set)
             sigaddset(set, passed[i]);
 }
 
+static bool asks_to_end(int signo)
+{
+    return signo == SIGINT || signo == SIGTERM || signo == SIGQUIT || signo == SIGHUP;
+}
+
 /* Whether it is one request too many. */
 static bool is_urgent(struct pipeline *p, int signo)
 {
     uint64_t now = now_ns();
 
-    if (signo != SIGINT && signo != SIGTERM && signo != SIGQUIT && signo != SIGHUP)
+    if (!asks_to_end(signo))
         return false;
     if (now - p->asked_ns[0] < SAME_NS)
         return false;
@@ -124,6 +129,8 @@ bool process_signal(struct pipeline *p, int signo)
     if (is_urgent(p, signo))
         return false;
     sigaddset(&p->passed, signo);
+    if (asks_to_end(signo))
+        say_soon(); /* the program takes the signal once what it does now is in the trace */
     ferry_vm_signal(p->stages[0].vm, signo);
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One-line messages on standard error, and text that is written with the same patience. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -8,6 +9,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,36 +21,61 @@
 /* How often a waiting message checks whether it may wait longer. */
 #define TURN_MS 20
 
+/* So long a message waits for room once it is to be soon. */
+#define SOON_NS 100000000ull
+
 static _Atomic uint64_t until_ns = UINT64_MAX;
+static _Atomic bool soon;
 
 void say_until(uint64_t moment_ns)
 {
     until_ns = moment_ns;
 }
 
-static bool too_late(void)
+void say_soon(void)
+{
+    soon = true;
+}
+
+static uint64_t now(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec >= until_ns;
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Whether it takes a part now. */
+/* Whether it takes a part now. What waits was waiting already when it may not wait long any more, so
+ * its time begins anew then. */
 static bool wait_for_room(int fd)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
+    uint64_t since = now();
+    bool was_soon = soon;
 
-    while (poll(&room, 1, too_late() ? 0 : TURN_MS) <= 0)
-        if (too_late())
+    while (poll(&room, 1, now() >= until_ns ? 0 : TURN_MS) <= 0) {
+        if (soon && !was_soon)
+            since = now();
+        was_soon = soon;
+        if (now() >= until_ns || (was_soon && now() - since >= SOON_NS))
             return false;
+    }
     return true;
+}
+
+/* Somebody else may have taken the room meanwhile, so the write must not block: pipes and terminals were
+ * opened anew for that, and a socket has a flag. */
+static ssize_t write_now(int fd, const char *text, size_t bytes)
+{
+    ssize_t n = send(fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    return n < 0 && errno == ENOTSOCK ? write(fd, text, bytes) : n;
 }
 
 int say_to(int fd, const char *text, size_t bytes)
 {
     while (bytes > 0 && wait_for_room(fd)) {
-        ssize_t n = write(fd, text, bytes < PART_BYTES ? bytes : PART_BYTES);
+        ssize_t n = write_now(fd, text, bytes < PART_BYTES ? bytes : PART_BYTES);
 
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return errno;
@@ -57,13 +85,25 @@ int say_to(int fd, const char *text, size_t bytes)
     return bytes ? ETIMEDOUT : 0;
 }
 
-/* One thread writes at a time, or one would take the room that another saw. */
+/* Standard error, of which the flags are shared with other processes. */
+static int error_fd(void)
+{
+    static int fd = -1;
+    struct stat stat;
+
+    if (fd < 0 && fstat(STDERR_FILENO, &stat) == 0 &&
+        (S_ISFIFO(stat.st_mode) || S_ISCHR(stat.st_mode)))
+        fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 ? STDERR_FILENO : fd;
+}
+
+/* One thread writes at a time, so that lines stay whole. */
 void say_text(const char *text, size_t bytes)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
     pthread_mutex_lock(&lock);
-    (void)say_to(STDERR_FILENO, text, bytes); /* nobody to tell */
+    (void)say_to(error_fd(), text, bytes); /* nobody to tell */
     pthread_mutex_unlock(&lock);
 }
 

@@ -28,6 +28,7 @@ int trace_open(struct trace *trace, const struct options *options)
             strerror(errno));
         return STATUS_USAGE;
     }
+    fcntl(trace->fd, F_SETFL, O_NONBLOCK); /* the open file is ours alone */
     trace->own = true;
     return 0;
 }

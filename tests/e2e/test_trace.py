@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`--trace`: every system call of a program, a line each, as strace prints it or as JSON."""
 
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
+import termios
+import time
 
 from harness import FERRY, LIMITS, PATIENCE, FerryTest, box, ferry, guest, main, pipe
 
@@ -163,6 +167,39 @@ class Trace(FerryTest):
             self.assertGreater(len(os.read(reader, 1 << 16)), 1 << 14)
         finally:
             os.close(reader)
+
+    def test_one_signal_ends_what_waits_for_the_reader_of_its_trace(self):
+        """The program could not take it before. What ferry writes to never blocks, whoever else fills it."""
+        os.mkfifo(self.file)
+        for words in ((f"--trace={self.file}",), (f"--trace={self.file}", "--trace-format=json"), ("--trace",)):
+            for signo in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest(words=words, signo=signo), open(
+                    os.open(self.file, os.O_RDONLY | os.O_NONBLOCK), "rb", 0
+                ) as reader, open(self.file, "wb", 0) as errors:
+                    run = subprocess.Popen([FERRY, "run", *words, BOX, "yes"], stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.DEVNULL, stderr=errors)  # fmt: skip
+                    try:
+                        self.await_full(reader)
+                        self.assertTrue(self.writes_without_blocking(run.pid))
+                        run.send_signal(signo)
+                        self.assertEqual(run.wait(PATIENCE), -signo)
+                    finally:
+                        run.kill()
+
+    def await_full(self, reader):
+        until = time.monotonic() + PATIENCE
+        while (there := struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]) < 50000:
+            self.assertLess(time.monotonic(), until, there)
+            time.sleep(0.01)
+
+    def writes_without_blocking(self, pid):
+        """Whether all its descriptors of the file but standard error, whose flags are not its own, do so."""
+        flags = []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            if fd != "2" and os.readlink(f"/proc/{pid}/fd/{fd}") == self.file:
+                with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as info:
+                    flags.append(int(re.search(r"flags:\s+(\d+)", info.read())[1], 8))
+        return flags and all(one & os.O_NONBLOCK for one in flags)
 
     def test_a_trace_that_cannot_be_written_is_a_failure(self):
         result = ferry("run", "--trace=/dev/full", BOX, "true")
