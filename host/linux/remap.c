@@ -284,6 +284,9 @@ int64_t sys_madvise(struct linux_state *state, const uint64_t arg[6])
     case MADV_PAGEOUT:
         return ignore(space, start, bytes);
     case MADV_FREE:
+        /* Linux may drop such pages at any moment. At once is what gives back the charge: which of
+         * them it has kept, and which were written again, nobody would tell us. */
+        return bytes ? space_discard_private(space, start, bytes) : 0;
     case MADV_WIPEONFORK: /* nothing forks */
         return ignore_anonymous(space, start, bytes);
     case MADV_DONTNEED:

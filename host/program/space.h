@@ -171,5 +171,7 @@ int space_move(struct space *space, struct guest_addr from, uint64_t bytes, stru
 /* Gives the pages back: private memory reads as zero afterwards and files as they were mapped.
  * Shared memory is emptied only if `shared`. -ENOMEM: a part was not mapped. */
 int space_discard(struct space *space, struct guest_addr start, uint64_t bytes, bool shared);
+/* The same of private memory that is no file's, up to the first that is something else: then -EINVAL. */
+int space_discard_private(struct space *space, struct guest_addr start, uint64_t bytes);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "lib/bits.h"
 #include "program/space_internal.h"
 
 /* The bits that make two ranges different mappings to Linux. */
@@ -192,4 +193,22 @@ int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, boo
         space_close(space, i, from, to);
     }
     return space_has_all(space, start, end, 0) ? 0 : -ENOMEM;
+}
+
+int space_discard_private(struct space *space, struct guest_addr at, uint64_t bytes)
+{
+    uint64_t start = at.value, end = start + bytes, stop = end;
+
+    if (!space_is_range(space, at, bytes))
+        return -ENOMEM;
+    for (size_t i = space_first_after(space, start);
+         i < space->count && space->regions[i].start < stop; i++) {
+        if (space->regions[i].prot & (SHARED | ALONE))
+            stop = max_u64(space->regions[i].start, start);
+    }
+    if (stop == end)
+        return space_discard(space, at, bytes, false);
+    if (stop > start)
+        space_discard(space, at, stop - start, false);
+    return -EINVAL;
 }

@@ -45,7 +45,7 @@ class Addresses(FerryTest):
     def test_a_reservation_behaves_as_on_the_host(self):
         for gib in ("128", "1024") if address_bits() > 40 else ("128",):
             with self.subTest(gib):
-                host, vm = both("asks_addresses", gib)
+                host, vm = both("asks_addresses", gib, options=["--mem=96M"])
                 self.assertGreater(len(host[1].splitlines()), 40)
                 self.assertEqual(vm[1].splitlines(), host[1].splitlines())
                 self.assertEqual(vm[0], host[0], vm[2])

@@ -119,6 +119,25 @@ static void beyond(char *all, size_t bytes)
     say("all unmapped once more", munmap(all, bytes));
 }
 
+/* More in turn than there may be at a time: each part is freed when it was used. */
+static void freed(char *all)
+{
+    long sum = 0;
+
+    say("rights", mprotect(all, 400 * (size_t)MIB, RW));
+    for (int i = 0; i < 10; i++) {
+        char *part = all + i * 40 * (size_t)MIB;
+
+        memset(part, 1, 40 * (size_t)MIB);
+        sum += part[i] + part[40 * (size_t)MIB - 1];
+        if (madvise(part, 40 * (size_t)MIB, MADV_FREE))
+            fail("MADV_FREE: %s", strerror(errno));
+        part[0] = 2; /* which keeps this page */
+        sum += part[0];
+    }
+    printf("sum %ld\n", sum);
+}
+
 /* Everything, again and again: whatever is refused, nothing is lost. */
 static void everything(size_t bytes)
 {
@@ -204,6 +223,7 @@ int main(int argc, char **argv)
     ends(all, bytes);
     threads(all, bytes);
     moved(all, bytes);
+    freed(all);
     beyond(all, bytes);
     everything(bytes);
     all = reserve(bytes);

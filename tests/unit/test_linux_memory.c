@@ -270,6 +270,9 @@ static void test_madvise(void **state)
     assert_int_equal(host[PAGE], 0);
     assert_int_equal(host[2 * PAGE], 7);
     assert_int_equal(CALL(vm, madvise, AREA, PAGE, MADV_FREE), 0);
+    assert_int_equal(host[0], 0);
+    assert_int_equal(CALL(vm, madvise, AREA, 4 * PAGE, MADV_FREE), -ENOMEM);
+    assert_int_equal(host[2 * PAGE], 0); /* what was there is freed nevertheless */
     assert_int_equal(CALL(vm, madvise, AREA, 4 * PAGE, MADV_DONTNEED), -ENOMEM);
     assert_int_equal(CALL(vm, madvise, 0x1000000000, PAGE, MADV_DONTNEED), -ENOMEM);
     assert_int_equal(CALL(vm, madvise, AREA + 1, PAGE, MADV_DONTNEED), -EINVAL);

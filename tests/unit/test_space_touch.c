@@ -164,6 +164,31 @@ static void test_rights(void **state)
     assert_true(space->used_bytes > used);
 }
 
+static void test_free_gives_back_what_is_private(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    struct guest_addr area = guest_addr(AREA);
+
+    assert_int_equal(space_map_by_touch(space, area, 4 * MIB, READ_WRITE), 0);
+    assert_int_equal(
+        space_map_by_touch(space, guest_addr(AREA + 4 * MIB), 4 * MIB, READ_WRITE | SPACE_SHARED),
+        0);
+    assert_non_null(space_touch_at(space, area, 8 * MIB, SPACE_WRITE));
+    memset(space->base + AREA, 7, 8 * MIB);
+    assert_int_equal(space_discard_private(space, guest_addr(AREA + MIB), MIB), 0);
+    assert_int_equal(space->used_bytes, 7 * MIB);
+    assert_int_equal(open_bytes(space, AREA + MIB, MIB), 0);
+    /* Up to what is something else. */
+    assert_int_equal(space_discard_private(space, guest_addr(AREA + 3 * MIB), 2 * MIB), -EINVAL);
+    assert_int_equal(space->used_bytes, 6 * MIB);
+    assert_int_equal(space->base[AREA + 4 * MIB], 7);
+    assert_int_equal(space_discard_private(space, guest_addr(AREA + 5 * MIB), MIB), -EINVAL);
+    assert_int_equal(space->base[AREA + 5 * MIB], 7);
+    assert_int_equal(space->used_bytes, 6 * MIB);
+    assert_int_equal(space_discard_private(space, guest_addr(AREA - PAGE), 2 * MIB), -ENOMEM);
+    assert_int_equal(space->used_bytes, 5 * MIB);
+}
+
 static void test_discard_gives_back(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
@@ -445,6 +470,7 @@ int main(void)
         TEST(test_what_cannot_be_had_is_refused),
         TEST(test_rights),
         TEST(test_discard_gives_back),
+        TEST(test_free_gives_back_what_is_private),
         TEST(test_move),
         TEST(test_nobody_stores_during_a_move),
         TEST(test_moved_regions_bound_mappings),
