@@ -60,10 +60,10 @@ class Large(FerryTest):
     def test_aware_stages_copy_nothing(self):
         stages = [example("pass"), example("count")]
         with open(self.path, "rb") as file:
-            result = pipe(stages, stdin=file)
+            result = pipe(stages, stdin=file, timeout=PATIENCE)
         self.assert_clean(result)
         with open(self.path, "rb") as file:
-            self.assertEqual(result.output, on_host(stages, file))
+            self.assertEqual(result.output, on_host(stages, file, timeout=PATIENCE))
         link = result.link("pass", "count")
         self.assertEqual(link["bytes_copied"], 0)
         self.assertEqual(link["bytes_handed_over"], SIZE)

@@ -217,7 +217,9 @@ class Process(FerryTest):
     def test_a_process_is_answered_as_on_the_host(self):
         host, vm = both("asks_process")
         self.assertGreater(len(host[1].splitlines()), 90)
-        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        # How nice it is in a VM is nobody's business.
+        expected = ["nice: 0" if line.startswith("nice: ") else line for line in host[1].splitlines()]
+        self.assertEqual(vm[1].splitlines(), expected)
         self.assertEqual(vm[0], host[0], vm[2])
 
     def test_a_thread_by_its_number_is_answered_as_on_the_host(self):
