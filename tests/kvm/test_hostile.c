@@ -97,7 +97,7 @@ static void stand_off(struct world *world, const char *kind)
     world_link_both(world, a, b);
     world_start(world);
     for (int i = a; i <= b; i++)
-        assert_int_equal(ferry_vm_wait(world->vm[i], 2 * PATIENCE, &world->exit[i]), 0);
+        assert_int_equal(ferry_vm_wait(world->vm[i], PATIENCE / 2, &world->exit[i]), 0);
     for (int i = a; i <= b; i++)
         if (world->exit[i].how != FERRY_ENDED_EXIT ||
             (world->exit[i].status != 0 && world->exit[i].status != 3))
