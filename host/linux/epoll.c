@@ -48,7 +48,7 @@ struct epoll {
 
 static struct epoll *epoll_of(const struct open_file *file)
 {
-    return file && file->kind == FILE_EPOLL && !(file->status & O_PATH) ? file->object : NULL;
+    return file && file->kind == FILE_EPOLL ? file->object : NULL;
 }
 
 static bool holds_input(const struct epoll *epoll, unsigned bound)
@@ -129,8 +129,6 @@ static void epoll_release(struct linux_state *state, const struct open_file *fil
 {
     struct epoll *epoll = file->object, **at = &state->epolls;
 
-    if (file->status & O_PATH)
-        return;
     while (epoll->count)
         item_remove(state, epoll, epoll->count - 1);
     while (*at && *at != epoll)

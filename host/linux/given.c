@@ -141,7 +141,7 @@ static bool has_rights(const struct open_file *file, uint64_t flags)
 
     if (flags & O_TRUNC && has == O_RDONLY)
         return false;
-    return flags & O_PATH || has == O_RDWR || has == wants;
+    return has == O_RDWR || has == wants;
 }
 
 int64_t given_open(struct linux_state *state, const struct open_file *file, uint64_t flags)

@@ -3,8 +3,10 @@
  * Owns locks on files: flock(2), and records by fcntl(2). Where the program may write they are the
  * host's, so that they hold against other VMs and processes. The locks of an open file are those of
  * our descriptor of it. Records that belong to a process cannot be those of our process, which has
- * several VMs: each VM has one more descriptor of such a file, and they belong to that. Elsewhere
- * each lock is granted, as nobody writes there: a program that only reads keeps nobody waiting.
+ * several VMs: each VM has one more descriptor of such a file, and they belong to that. On a file system
+ * that may not answer there is no descriptor that could have them. Elsewhere each lock is granted and
+ * holds against nobody: a program that only reads keeps nobody waiting, and a file that was given is open
+ * in other processes, whose lock it would be.
  */
 #include <errno.h>
 #include <fcntl.h>

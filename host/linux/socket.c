@@ -267,8 +267,6 @@ static void socket_release(struct linux_state *state, const struct open_file *fi
 {
     struct socket *socket = file->object;
 
-    if (file->status & O_PATH)
-        return;
     if (socket->peer) {
         if (socket->ring.fill && socket->type != SOCK_DGRAM)
             socket->peer->error = ECONNRESET;

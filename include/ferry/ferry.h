@@ -197,9 +197,10 @@ struct ferry_trace {
     uint32_t arg_count;
     bool returned;  /* else a call gave no result: it ended the thread, or was interrupted */
     int64_t result; /* of the call: 0 or more, or a negative errno; of an exit its status */
-    const char *result_text; /* of a call: "3", "0x7f0000", "-1 ENOENT (No such file or directory)",
-                                "?" */
-    const char *line;        /* all of it as strace(1) prints it, without VM, thread and newline */
+    /* Of a call: "3", "0x7f0000", "-1 ENOENT (No such file or directory)", "?"; of a signal and an end
+     * "". The library's, as all texts here, and gone when the callback returns. */
+    const char *result_text;
+    const char *line; /* all of it as strace(1) prints it, without VM, thread and newline */
 };
 
 /* What ferry_vm_create needs to know. */

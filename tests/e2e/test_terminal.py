@@ -467,6 +467,17 @@ class Files(FerryTest):
         self.assertEqual(said, ["Permission denied"] * 4 + ["-1 (Invalid argument)", "-1 (Bad file descriptor)",
                                                             "-1 (Not a directory)"])  # fmt: skip
 
+    def test_no_name_of_the_host_is_told(self):
+        """Of a file in a directory that the program does not see."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.lines(directory)
+            for words in (("ls", "-l", "/proc/self/fd", "/dev/fd/0"), ("cat", "/proc/self/fdinfo/0", "/proc/self/maps"),
+                          ("cat", "/proc/self/mountinfo", "/proc/mounts", "/proc/self/stat")):  # fmt: skip
+                done = subprocess.run(["sh", "-c", f"{FERRY} run {BUSYBOX} {shlex.join(words)} < in 2>&1 | cat"],
+                                      cwd=directory, capture_output=True, check=True)  # fmt: skip
+                self.assertGreater(done.stdout.count(b"\n"), 1)
+                self.assertNotIn(os.path.basename(directory).encode(), done.stdout)
+
     def test_sockets_and_their_flags(self):
         """Like the child of a server. The flags of what is shared stay as they are."""
         for prefix in WAYS.values():

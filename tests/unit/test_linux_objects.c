@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -91,6 +92,29 @@ static void test_lists_count_as_memory(void **state)
     assert_int_equal(open_list(vm), -ENOMEM);
     assert_int_equal(CALL(vm, close, (uint64_t)fd), 0);
     assert_int_equal(open_list(vm), fd);
+}
+
+/* So no call on one needs to ask for that. */
+static void test_none_is_opened_by_its_name(void **state)
+{
+    static const int flags[] = {O_PATH, O_RDONLY, O_RDWR};
+    struct ferry_vm *vm = *state;
+    int fds[4], pair[2];
+
+    fds[0] = (int)CALL(vm, epoll_create1, 0);
+    fds[1] = (int)CALL(vm, timerfd_create, 1, 0);
+    assert_int_equal(CALL(vm, socketpair, AF_UNIX, SOCK_STREAM, 0, FDS), 0);
+    memcpy(pair, guest(vm, FDS), sizeof(pair));
+    fds[2] = pair[0];
+    fds[3] = (int)CALL(vm, eventfd2, 0, 0);
+    for (size_t i = 0; i < 4; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "/proc/self/fd/%d", fds[i]);
+        for (size_t f = 0; f < 3; f++)
+            assert_int_equal(CALL(vm, open, guest_string(vm, DATA, name), (uint64_t)flags[f]),
+                             -ENXIO);
+    }
 }
 
 static void test_sets_within_sets_are_bounded(void **state)
@@ -438,6 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_pipes_count_as_memory),
         TEST(test_lists_count_as_memory),
+        TEST(test_none_is_opened_by_its_name),
         TEST(test_sets_within_sets_are_bounded),
         TEST(test_closed_files_leave_their_sets),
         TEST(test_pairs_are_made_whole_or_not),
