@@ -57,16 +57,23 @@ void endpoint_leave(struct endpoint *endpoint)
     endpoint_unlock(endpoint);
 }
 
-void endpoint_wake(struct endpoint *endpoint)
+/* All bits of a thread that sleeps are set in `asleep`: who clears one wakes all that wait for it. */
+void endpoint_wake_for(struct endpoint *endpoint, uint32_t what)
 {
     atomic_fetch_add(&endpoint->events, 1);
     /* Only the first thread that has something new for a sleeper makes the system call. */
-    if (!atomic_load(&endpoint->asleep) || !atomic_exchange(&endpoint->asleep, false))
+    if (!(atomic_load(&endpoint->asleep) & what) ||
+        !(atomic_fetch_and(&endpoint->asleep, ~what) & what))
         return;
     if (atomic_load(&endpoint->polls))
         eventfd_write(endpoint->waker, 1);
     else
-        clock_futex_wake(&endpoint->events);
+        clock_futex_wake_for(&endpoint->events, what);
+}
+
+void endpoint_wake(struct endpoint *endpoint)
+{
+    endpoint_wake_for(endpoint, UINT32_MAX);
 }
 
 bool endpoint_can_poll(struct endpoint *endpoint)

@@ -97,7 +97,7 @@ struct endpoint {
     struct lock lock;
     pthread_cond_t changed; /* users, releases_in_progress */
     atomic_uint events;     /* counts up whenever there may be something new: a futex */
-    atomic_bool asleep;     /* a thread waits on it */
+    atomic_uint asleep;     /* threads wait on it, for these; or have done so */
     int waker;              /* an eventfd; -1: none was needed yet */
     atomic_bool polls;      /* the thread that waits polls, the waker among others */
 
@@ -241,6 +241,8 @@ static inline void held_set_state(struct endpoint *endpoint, uint32_t token, enu
 /* Tells a waiting thread that there may be something new. Any lock may be held; makes one system
  * call at most, and only if a thread sleeps. */
 void endpoint_wake(struct endpoint *endpoint);
+/* Only those that wait for one of the bits of `what`, or for anything. */
+void endpoint_wake_for(struct endpoint *endpoint, uint32_t what);
 /* Whether the only thread that ever waits on it may poll meanwhile: it has a waker, from now on.
  * That belongs to this memory, as a wake may come late. On that thread. */
 bool endpoint_can_poll(struct endpoint *endpoint);

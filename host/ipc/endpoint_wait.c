@@ -50,17 +50,17 @@ void endpoint_finish(struct endpoint *endpoint)
 
 /* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
  * thread that counts up sees `asleep`. Each stores before it loads. */
-static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
+static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns, uint32_t what)
 {
     int result = 0;
 
     while (result == 0) {
-        atomic_store(&endpoint->asleep, true);
+        atomic_fetch_or(&endpoint->asleep, what);
         if (endpoint->stopping)
             return -EINTR;
         if (atomic_load(&endpoint->events) != seen)
             return 0;
-        result = clock_futex_wait(&endpoint->events, seen, deadline_ns);
+        result = clock_futex_wait_for(&endpoint->events, seen, deadline_ns, what);
     }
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
@@ -75,40 +75,63 @@ static int block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_
 
     entries[0] = (struct pollfd){.fd = endpoint->waker, .events = POLLIN};
     atomic_store(&endpoint->polls, true);
-    atomic_store(&endpoint->asleep, true);
+    atomic_store(&endpoint->asleep, UINT32_MAX);
     if (!endpoint->stopping && atomic_load(&endpoint->events) == seen)
         result = clock_poll(entries, count, deadline_ns);
-    atomic_store(&endpoint->asleep, false);
+    atomic_store(&endpoint->asleep, 0);
     atomic_store(&endpoint->polls, false);
     if (entries[0].revents)
         eventfd_read(endpoint->waker, &unused);
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
 
+/* What a wait is for: bits, or descriptors. */
+struct wanted {
+    uint32_t what;
+    struct pollfd *entries; /* with room for the waker; NULL: none */
+    unsigned count;
+};
+
 static int wait_once(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
-                     struct pollfd *entries, unsigned count)
+                     const struct wanted *wanted)
 {
-    return count ? block_on(endpoint, seen, deadline_ns, entries, count)
-                 : block(endpoint, seen, deadline_ns);
+    return wanted->entries ? block_on(endpoint, seen, deadline_ns, wanted->entries, wanted->count)
+                           : block(endpoint, seen, deadline_ns, wanted->what);
 }
 
-int endpoint_block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
-                      struct pollfd *entries, unsigned count)
+static int let_others_in(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                         const struct wanted *wanted)
 {
     const struct endpoint_waits *waits = endpoint->waits;
     void *who = NULL;
 
     if (!waits)
-        return wait_once(endpoint, seen, deadline_ns, entries, count);
+        return wait_once(endpoint, seen, deadline_ns, wanted);
     if (!waits->begin(endpoint->vm, &who))
         return -EINTR;
-    int result = wait_once(endpoint, seen, deadline_ns, entries, count);
+    int result = wait_once(endpoint, seen, deadline_ns, wanted);
     return waits->end(endpoint->vm, who) ? result : -EINTR;
+}
+
+int endpoint_block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                      struct pollfd *entries, unsigned count)
+{
+    const struct wanted wanted = {.entries = entries, .count = count};
+
+    return let_others_in(endpoint, seen, deadline_ns, &wanted);
+}
+
+int endpoint_block_for(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                       uint32_t what)
+{
+    const struct wanted wanted = {.what = what};
+
+    return let_others_in(endpoint, seen, deadline_ns, &wanted);
 }
 
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns)
 {
-    return endpoint_block_on(endpoint, seen, deadline_ns, NULL, 0);
+    return endpoint_block_for(endpoint, seen, deadline_ns, UINT32_MAX);
 }
 
 bool endpoint_keeps(const struct endpoint *endpoint, const void *at, uint64_t bytes, bool write)

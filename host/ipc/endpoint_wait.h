@@ -16,6 +16,9 @@ void endpoint_finish(struct endpoint *endpoint);
 void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting);
 /* -EINTR: told to stop; -ETIMEDOUT: deadline (CLOCK_MONOTONIC, UINT64_MAX: none). */
 int endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
+/* The same, and only endpoint_wake, or endpoint_wake_for of one of these bits, ends it. */
+int endpoint_block_for(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,
+                       uint32_t what);
 /* The same until something holds for one of the descriptors: entries[0] is room for the waker, others
  * follow. After endpoint_can_poll. */
 int endpoint_block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns,

@@ -42,14 +42,19 @@ static struct timespec to_timespec(uint64_t moment)
 }
 
 /* The form with a bit set is the one that takes an absolute time. */
-int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline)
+int clock_futex_wait_for(atomic_uint *word, uint32_t seen, uint64_t deadline, uint32_t what)
 {
     struct timespec until = to_timespec(deadline);
 
     if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, seen,
-                deadline == CLOCK_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
+                deadline == CLOCK_NEVER ? NULL : &until, NULL, what) == 0)
         return 0;
     return errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline)
+{
+    return clock_futex_wait_for(word, seen, deadline, FUTEX_BITSET_MATCH_ANY);
 }
 
 int clock_poll(struct pollfd *entries, unsigned count, uint64_t deadline)
@@ -61,9 +66,14 @@ int clock_poll(struct pollfd *entries, unsigned count, uint64_t deadline)
                                                                                     : 0;
 }
 
+void clock_futex_wake_for(atomic_uint *word, uint32_t what)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, what);
+}
+
 void clock_futex_wake(atomic_uint *word)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    clock_futex_wake_for(word, FUTEX_BITSET_MATCH_ANY);
 }
 
 int clock_cond_init(pthread_cond_t *cond)

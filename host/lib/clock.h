@@ -23,6 +23,9 @@ uint64_t clock_deadline(uint64_t timeout_ns);
 int clock_futex_wait(atomic_uint *word, uint32_t seen, uint64_t deadline);
 /* Wakes all that sleep on it. */
 void clock_futex_wake(atomic_uint *word);
+/* The same, and the wait ends only by who wakes for one of the bits of `what`. */
+int clock_futex_wait_for(atomic_uint *word, uint32_t seen, uint64_t deadline, uint32_t what);
+void clock_futex_wake_for(atomic_uint *word, uint32_t what);
 
 /* As poll(2), until `deadline`: 0, or -ETIMEDOUT. */
 int clock_poll(struct pollfd *entries, unsigned count, uint64_t deadline);

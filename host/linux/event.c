@@ -30,7 +30,7 @@ static int64_t event_get(struct linux_state *state, struct open_file *file, void
     event->count -= count;
     event->out_edges++;
     memcpy(to, &count, sizeof(count));
-    vm_wake(state->vm);
+    vm_wake_for(state->vm, wakes_of(event));
     return sizeof(count);
 }
 
@@ -50,7 +50,7 @@ static int64_t event_put(struct linux_state *state, struct open_file *file, cons
         return -EAGAIN;
     event->count += count;
     event->in_edges++;
-    vm_wake(state->vm);
+    vm_wake_for(state->vm, wakes_of(event));
     return sizeof(count);
 }
 

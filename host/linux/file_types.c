@@ -147,6 +147,18 @@ void file_first_look(struct linux_state *state, const struct open_file *file)
         stream_first_look(vm_stream(state->vm));
 }
 
+uint32_t file_wakes(const struct open_file *file)
+{
+    switch (file->kind) {
+    case FILE_PIPE:
+    case FILE_EVENT:
+    case FILE_SOCKET:
+        return wakes_of(file->object);
+    default:
+        return WAKES_ALL;
+    }
+}
+
 /* A wait for one file. */
 struct file_wait {
     struct linux_state *state;
@@ -170,10 +182,12 @@ int file_await(struct linux_state *state, struct open_file *file, int events)
 
     const struct file_type *type = file_type(file);
     uint64_t timeout_ns = type->patience ? type->patience(file, events) : UINT64_MAX;
+    uint32_t wakes;
     int result;
 
     file_first_look(state, file);
-    result = vm_wait(state->vm, is_ready, &wait, timeout_ns);
+    wakes = file_wakes(file);
+    result = vm_wait_for(state->vm, is_ready, &wait, timeout_ns, &wakes);
 
     /* A wait with a limit is never made again after a signal. */
     if (result == -EINTR && timeout_ns != UINT64_MAX && state->thread->call)
@@ -192,11 +206,12 @@ static bool is_position_free(void *arg, uint64_t *again_ns)
 /* As Linux waits for its lock, which no signal ends. */
 static int await_position(struct linux_state *state, struct open_file *file)
 {
+    const uint32_t wakes = wakes_of(file);
     int result;
 
     file->position_wanted++;
     state->thread->signals.patient = true;
-    result = vm_wait(state->vm, is_position_free, file, UINT64_MAX);
+    result = vm_wait_for(state->vm, is_position_free, file, UINT64_MAX, &wakes);
     state->thread->signals.patient = false;
     file->position_wanted--;
     return result;
@@ -216,6 +231,6 @@ int64_t file_in_turn(struct linux_state *state, struct open_file *file, const ui
     result = call(state, file, arg);
     file->position_used = false;
     if (file->position_wanted)
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(file));
     return result;
 }

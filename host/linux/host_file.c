@@ -397,7 +397,9 @@ static void *helper_thread(void *arg)
         vm_took_cpu(helper->vm, clock_thread_ns() + nanoseconds_of(&used.ru_utime) +
                                     nanoseconds_of(&used.ru_stime));
         atomic_store(&helper->done, true);
-        vm_wake(helper->vm); /* the VM is there: it takes the lock before it goes on */
+        vm_wake_for(
+            helper->vm,
+            wakes_of(&helper->done)); /* the VM is there: it takes the lock before it goes on */
     }
     lock_drop(&helper->lock);
     if (abandoned) {

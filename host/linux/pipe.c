@@ -41,7 +41,7 @@ static void pipe_release(struct linux_state *state, const struct open_file *file
         /* The other end sees the hang-up. */
         pipe->in_edges++;
         pipe->out_edges++;
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(pipe));
         return;
     }
     byte_ring_fini(state, &pipe->ring);
@@ -57,7 +57,7 @@ static int64_t pipe_get(struct linux_state *state, struct open_file *file, void 
     if (!got)
         return bytes && pipe->writers ? -EAGAIN : 0;
     pipe->out_edges += was_full && byte_ring_room(&pipe->ring) >= PIPE_BUF;
-    vm_wake(state->vm);
+    vm_wake_for(state->vm, wakes_of(pipe));
     return (int64_t)got;
 }
 
@@ -85,7 +85,7 @@ static int64_t pipe_put(struct linux_state *state, struct open_file *file, const
     put = byte_ring_put(state, &pipe->ring, from, bytes);
     if (put > 0) {
         pipe->in_edges++;
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(pipe));
     }
     return put;
 }
@@ -140,7 +140,7 @@ static int64_t pipe_resize(struct linux_state *state, struct open_file *file, ui
 
     if (bytes && !result) {
         pipe->out_edges++;
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(pipe));
     }
     return result ? result : (int64_t)pipe->ring.capacity;
 }

@@ -18,7 +18,8 @@ struct poll_wait {
     struct linux_state *state;
     struct pollfd *entries;
     unsigned count;
-    int ready; /* how many entries have events */
+    int ready;      /* how many entries have events */
+    uint32_t wakes; /* what wakes it */
 };
 
 /* Fills in the events of each entry. The descriptors are looked up anew each time, as another
@@ -28,6 +29,7 @@ static bool look_at_entries(void *arg, uint64_t *again_ns)
     struct poll_wait *wait = arg;
 
     wait->ready = 0;
+    wait->wakes = WAKES_NONE;
     for (unsigned i = 0; i < wait->count; i++) {
         struct pollfd *entry = &wait->entries[i];
         struct open_file *file =
@@ -35,8 +37,10 @@ static bool look_at_entries(void *arg, uint64_t *again_ns)
         struct readiness readiness = {.again_ns = UINT64_MAX};
 
         entry->revents = entry->fd >= 0 ? POLLNVAL : 0;
-        if (file)
+        if (file) {
             entry->revents = (short)file_poll(wait->state, file, entry->events, &readiness);
+            wait->wakes |= file_wakes(file);
+        }
         if (readiness.again_ns < *again_ns)
             *again_ns = readiness.again_ns;
         wait->ready += entry->revents != 0;
@@ -48,7 +52,7 @@ static bool look_at_entries(void *arg, uint64_t *again_ns)
 static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigned count,
                       uint64_t timeout_ns)
 {
-    struct poll_wait wait = {state, entries, count, 0};
+    struct poll_wait wait = {.state = state, .entries = entries, .count = count};
     int result;
 
     for (unsigned i = 0; i < count; i++) {
@@ -58,7 +62,7 @@ static int wait_ready(struct linux_state *state, struct pollfd *entries, unsigne
         if (file)
             file_first_look(state, file);
     }
-    result = vm_wait(state->vm, look_at_entries, &wait, timeout_ns);
+    result = vm_wait_for(state->vm, look_at_entries, &wait, timeout_ns, &wait.wakes);
     if (!wait.ready && signal_interrupts(state))
         return -EINTR;
     return result && result != -ETIMEDOUT ? result : wait.ready;

@@ -114,7 +114,7 @@ int64_t socket_take(struct linux_state *state, struct socket *socket, void *to, 
                                  : take_bytes(socket, to, bytes, how);
     if (!how->peek && socket->peer && has_room(socket)) {
         socket->peer->out_edges++;
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(socket->peer));
     }
     return (int64_t)got;
 }
@@ -170,7 +170,7 @@ int64_t socket_put(struct linux_state *state, struct socket *socket, const void 
     }
     if (put >= 0) {
         peer->in_edges++;
-        vm_wake(state->vm);
+        vm_wake_for(state->vm, wakes_of(peer));
     }
     return put;
 }
@@ -240,12 +240,12 @@ static int64_t socket_available(struct linux_state *state, struct open_file *fil
     return length;
 }
 
-/* Those who wait for it look again. */
+/* Those who wait for it, or to write to it, look again. */
 static void changed(struct linux_state *state, struct socket *socket)
 {
     socket->in_edges++;
     socket->out_edges++;
-    vm_wake(state->vm);
+    vm_wake_for(state->vm, wakes_of(socket) | wakes_of(socket->peer));
 }
 
 /* The other side of what is shut is told, unless it has no connection. */

@@ -306,6 +306,8 @@ void file_first_look(struct linux_state *state, const struct open_file *file);
 /* The events of these that hold, and POLLERR and POLLHUP in any case. */
 int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness);
+/* By what those are woken who wait for the file. */
+uint32_t file_wakes(const struct open_file *file);
 /* Waits for one of these events, POLLERR or POLLHUP: 0, -EINTR, or -EAGAIN: it took too long. The
  * file is one that the call asked descriptor_file for. */
 int file_await(struct linux_state *state, struct open_file *file, int events);

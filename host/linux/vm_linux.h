@@ -136,10 +136,25 @@ void vm_closed(struct ferry_vm *vm, int fd);
 /* Whether the VM was told to stop: for work that is long and never waits. */
 bool vm_stopping(struct ferry_vm *vm);
 
-/* Waits until *done, which another thread sets and then calls vm_wake; -EINTR when the VM is told
- * to stop first, or the program ends. An execve of another thread waits for it. */
+/* What a thread waits for, as a set of bits: it is woken by who wakes for one of them. Objects share
+ * the bits: to be woken for another's sake is harmless, but with many threads all waking all takes
+ * their number squared. WAKES_NONE: for no object, only for what concerns all threads. */
+#define WAKES_ALL  UINT32_MAX
+#define WAKES_NONE (1u << 31)
+static inline uint32_t wakes_of(const void *object)
+{
+    return 1u << ((uint64_t)(uintptr_t)object * 0x9e3779b97f4a7c15ull >> 32) % 31;
+}
+
+void vm_wake_for(struct ferry_vm *vm, uint32_t what);
+static inline void vm_wake(struct ferry_vm *vm)
+{
+    vm_wake_for(vm, WAKES_ALL);
+}
+
+/* Waits until *done, which another thread sets and then wakes for wakes_of it; -EINTR when the VM is
+ * told to stop first, or the program ends. An execve of another thread waits for it. */
 int vm_await(struct ferry_vm *vm, const atomic_bool *done);
-void vm_wake(struct ferry_vm *vm);
 
 /* Whether vm_wait polls the descriptors of linux_watched: the program has one thread only. */
 bool vm_polls_itself(struct ferry_vm *vm);
@@ -148,9 +163,16 @@ bool vm_polls_itself(struct ferry_vm *vm);
  * at which to ask again though nobody woke the VM. */
 typedef bool (*vm_ready_fn)(void *arg, uint64_t *again_ns);
 /* Waits until `ready`, which is asked at first and whenever there may be something new (a message
- * arrived, vm_wake was called), at most timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or
+ * arrived, vm_wake was called, or vm_wake_for for some of *what, which `ready` may set), at most timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or
  * -EINTR when the VM is told to stop. */
-int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns);
+int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns,
+                const uint32_t *what);
+static inline int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
+{
+    static const uint32_t all = WAKES_ALL;
+
+    return vm_wait_for(vm, ready, arg, timeout_ns, &all);
+}
 
 /* A CPU for another thread of the program. -EAGAIN: there may be no more threads. */
 int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out);

@@ -37,7 +37,7 @@ int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
 
     while (result == 0) {
         uint32_t seen = endpoint_prepare(vm->endpoint);
-        result = endpoint_block(vm->endpoint, seen, deadline);
+        result = endpoint_block_for(vm->endpoint, seen, deadline, WAKES_NONE);
         endpoint_finish(vm->endpoint);
     }
     return result == -ETIMEDOUT ? 0 : result;
@@ -58,7 +58,7 @@ int vm_await(struct ferry_vm *vm, const atomic_bool *done)
     while (result == 0 && !atomic_load(done)) {
         uint32_t seen = endpoint_prepare(vm->endpoint);
         if (!atomic_load(done))
-            result = endpoint_block(vm->endpoint, seen, UINT64_MAX);
+            result = endpoint_block_for(vm->endpoint, seen, UINT64_MAX, wakes_of(done));
         endpoint_finish(vm->endpoint);
     }
     if (served)
@@ -66,9 +66,9 @@ int vm_await(struct ferry_vm *vm, const atomic_bool *done)
     return result;
 }
 
-void vm_wake(struct ferry_vm *vm)
+void vm_wake_for(struct ferry_vm *vm, uint32_t what)
 {
-    endpoint_wake(vm->endpoint);
+    endpoint_wake_for(vm->endpoint, what);
 }
 
 void vm_interrupt(struct ferry_vm *vm)
@@ -89,16 +89,17 @@ bool vm_polls_itself(struct ferry_vm *vm)
 
 /* Blocks until there may be something new, also for descriptors of the host that the personality
  * waits for. */
-static int block(struct ferry_vm *vm, uint32_t seen, uint64_t deadline)
+static int block(struct ferry_vm *vm, uint32_t seen, uint64_t deadline, uint32_t what)
 {
     struct pollfd entries[1 + LINUX_WATCHED_MAX];
     unsigned count = vm->served ? linux_watched(vm->personality, entries + 1) : 0;
 
     return count ? endpoint_block_on(vm->endpoint, seen, deadline, entries, count + 1)
-                 : endpoint_block(vm->endpoint, seen, deadline);
+                 : endpoint_block_for(vm->endpoint, seen, deadline, what);
 }
 
-int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
+int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns,
+                const uint32_t *what)
 {
     uint64_t deadline = clock_deadline(timeout_ns), again = UINT64_MAX;
     bool is_ready = ready(arg, &again);
@@ -109,7 +110,7 @@ int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_
         again = UINT64_MAX;
         is_ready = ready(arg, &again);
         if (!is_ready)
-            result = block(vm, seen, again < deadline ? again : deadline);
+            result = block(vm, seen, again < deadline ? again : deadline, *what);
         endpoint_finish(vm->endpoint);
         if (result == -ETIMEDOUT && again < deadline)
             result = 0; /* only the moment to look again */

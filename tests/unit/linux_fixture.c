@@ -311,8 +311,9 @@ bool vm_polls_itself(struct ferry_vm *vm)
     return false;
 }
 
-void vm_wake(struct ferry_vm *vm)
+void vm_wake_for(struct ferry_vm *vm, uint32_t what)
 {
+    (void)what;
     atomic_fetch_add(&vm->wakes, 1);
 }
 
@@ -336,10 +337,12 @@ static void close_meanwhile(struct ferry_vm *vm)
 }
 
 /* Time passes without anybody waiting; a wait for ever ends at once. */
-int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)
+int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns,
+                const uint32_t *what)
 {
     uint64_t left_ns = timeout_ns, again = UINT64_MAX, turn_ns;
 
+    (void)what;
     while (!ready(arg, &again)) {
         if (vm->stop)
             return -EINTR;

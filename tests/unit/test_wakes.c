@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "ipc/endpoint_wait.h"
 #include "ipc/ring.h"
 #include "lib/clock.h"
@@ -274,6 +275,60 @@ static void a_wait_that_polls(void **state)
     close(ends[1]);
 }
 
+/* A thread that waits for some of the bits, over and over. */
+struct sleeper {
+    uint32_t what;
+    atomic_uint woken;
+    atomic_bool over;
+};
+
+static void *sleep_for_some(void *arg)
+{
+    struct sleeper *sleeper = arg;
+
+    uint32_t seen = a->events;
+
+    while (!atomic_load(&sleeper->over)) {
+        if (endpoint_block_for(a, seen, CLOCK_NEVER, sleeper->what) == 0)
+            atomic_fetch_add(&sleeper->woken, 1);
+        seen = a->events;
+    }
+    return NULL;
+}
+
+static bool all_asleep(uint32_t what)
+{
+    return (atomic_load(&a->asleep) & what) == what;
+}
+
+/* Once more, and once when it was about to sleep. */
+#define BY_CHANCE 10
+#define WAKES     200
+
+/* Of many threads that wait only those are woken for which there is something; for all, all. */
+static void who_waits_for_another_sleeps_on(void **state)
+{
+    struct sleeper one = {.what = 1}, other = {.what = 2};
+    pthread_t threads[2];
+
+    (void)state;
+    assert_int_equal(pthread_create(&threads[0], NULL, sleep_for_some, &one), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, sleep_for_some, &other), 0);
+    for (unsigned i = 0; i < WAKES; i++) {
+        unsigned before = atomic_load(&other.woken);
+
+        until(all_asleep(3));
+        endpoint_wake_for(a, 2);
+        until(atomic_load(&other.woken) > before);
+    }
+    assert_in_range(atomic_load(&one.woken), 0, BY_CHANCE);
+    atomic_store(&one.over, true);
+    atomic_store(&other.over, true);
+    endpoint_wake(a);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, trio_teardown)
 
 int main(void)
@@ -287,6 +342,7 @@ int main(void)
         CASE(a_run_that_waits_for_a_share_sleeps),
         CASE(the_end_of_a_program_lets_senders_go),
         CASE(a_wait_that_polls),
+        CASE(who_waits_for_another_sleeps_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
