@@ -91,6 +91,16 @@ class View(FerryTest):
         result = ferry("run", "--bare", "/usr/bin/env")
         self.assert_ends(result, 0)
 
+    def test_another_system_has_the_same_made_up(self):
+        """But for the files of /etc, and without being listed in /."""
+        os.mkdir(os.path.join(self.top, "bin"))
+        shutil.copy(BUSYBOX, os.path.join(self.top, "bin/busybox"))
+        names = ["/dev/null", "/proc/self/status", "/sys/devices/system/cpu/online", "/tmp", "/dev/shm", "/home/nobody"]
+        there = 'for name; do [ -e "$name" ] && echo "$name"; done; echo /*'
+        result = ferry("run", "--root", self.top, "busybox", "sh", "-c", there, "sh", *names, "/etc/passwd")
+        self.assert_ends(result, 0)
+        self.assertEqual(result.output.decode().splitlines(), [*names, "/bin"])
+
     def test_bare_has_no_directories_in_memory(self):
         """What the manual says of --bare: which of the rest is there."""
         names = ["/dev/null", "/etc/passwd", "/proc/self/status", "/sys/devices/system/cpu/online"]
