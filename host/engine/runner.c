@@ -54,6 +54,6 @@ void runner_poll(struct runner *runner)
         return;
     /* This is read before the drain, so changes during the drain are seen next time. */
     runner->polled = now;
-    drain_out(runner->endpoint);
+    atomic_store(&runner->left, !drain_out_quick(runner->endpoint));
     lock_drop(&runner->serving);
 }

@@ -49,6 +49,7 @@ struct runner {
 
     struct runner *next_polled;  /* the poller's, as what follows */
     struct ring_snapshot polled; /* as it saw them last */
+    atomic_bool left;            /* it left a message to the VM's own thread */
 };
 
 /* Makes a running guest leave the VM: a natural exit. Only while it is among the running. */

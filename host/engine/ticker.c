@@ -119,8 +119,8 @@ void ticker_remove(struct ticker *ticker, struct runner *runner)
 /* Its guest may be running. */
 static void look_after(const struct ticker *ticker, struct runner *runner)
 {
-    /* A poller takes queued messages, and tries those again that wait for room. */
-    if (runner_has_pending(runner) && !ticker->polled)
+    /* A poller takes queued messages, and tries those again that wait for room, but for some. */
+    if (runner_has_pending(runner) && (!ticker->polled || atomic_load(&runner->left)))
         runner_kick(runner);
     direct_announce(runner->endpoint);
     /* The messages it took and the tokens it released, by stores alone, give room to its senders

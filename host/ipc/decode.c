@@ -46,6 +46,15 @@ static int decode_payload(struct endpoint *from, const struct ferry_payload *pay
     return reach_may(out->source, payload->bytes, false) ? 0 : -EFAULT;
 }
 
+bool decode_may_wait(struct endpoint *from, const struct ferry_desc *desc)
+{
+    const struct mode *mode = mode_of(desc->mode);
+    const struct ferry_payload *payload = &desc->payload;
+
+    return mode && mode->carries == MODE_COPY && payload->bytes <= FERRY_COPY_BYTES &&
+           from->memory(from->vm, guest_addr(payload->addr), payload->bytes, false).live;
+}
+
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out)
 {
     *out = (struct transfer){

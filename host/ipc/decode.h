@@ -6,6 +6,7 @@
 #ifndef FERRY_HOST_DECODE_H
 #define FERRY_HOST_DECODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ipc/endpoint.h"
@@ -14,6 +15,9 @@
 /* Checks a descriptor that `from` queued. -EINVAL: malformed; -EPERM: no link; -EMSGSIZE: too long;
  * -EFAULT: the payload is not the sender's memory. */
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out);
+/* Whether to check this message, or to perform it, may take as long as a disk: its payload lies in
+ * memory in which a file itself is mapped. */
+bool decode_may_wait(struct endpoint *from, const struct ferry_desc *desc);
 /* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
 int decode_units(struct endpoint *from, struct pool_offset offset, uint64_t bytes,
                  struct transfer *out);

@@ -17,10 +17,14 @@ bool drain_pending(const struct endpoint *from)
     return ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES) != 0;
 }
 
+/* No outcome of a check: the message stays in the ring, for another thread. */
+#define LEFT (-EINPROGRESS)
+
 /* The descriptors that are taken out of the out ring at once. */
 struct drain {
     struct endpoint *from;
     uint32_t last;          /* the guest's head when the drain began */
+    bool quick;             /* no message is taken that may wait for a disk */
     bool frozen;            /* releases are frozen: no loan of the guest goes home */
     bool fetched, checked;  /* next: it is here; it was checked, with the outcome in *result */
     struct ferry_desc desc; /* the next message, which the guest can change no more */
@@ -45,6 +49,8 @@ static int check(struct drain *drain, struct transfer *out)
     bool checked = drain->checked;
 
     drain->fetched = drain->checked = false;
+    if (!checked && drain->quick && decode_may_wait(drain->from, &drain->desc))
+        return LEFT;
     if (!checked)
         return decode_message(drain->from, &drain->desc, out);
     *out = drain->next;
@@ -112,18 +118,21 @@ static void perform_checked(struct endpoint *from, struct transfer *run, uint32_
     }
 }
 
-void drain_ring(struct endpoint *from)
+/* False: it stopped at a message for another thread. */
+static bool drain_messages(struct endpoint *from, bool quick)
 {
-    struct drain drain = {.from = from};
+    struct drain drain = {.from = from, .quick = quick};
     struct transfer run[PERFORM_MOST];
+    int result = 0;
 
     loan_collect_new(from);
     from->out_parked = false;
     drain.last = from->out_tail +
                  ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
     while (from->out_tail != drain.last && !from->out_parked) {
-        int result;
         uint32_t count = check_run(&drain, run, &result);
+        if (result == LEFT)
+            break;
         if (count)
             perform_checked(from, run, count);
         else
@@ -132,15 +141,32 @@ void drain_ring(struct endpoint *from)
     }
     if (drain.frozen)
         loan_thaw_releases(from);
+    return result != LEFT;
 }
 
-void drain_out(struct endpoint *from)
+void drain_ring(struct endpoint *from)
+{
+    drain_messages(from, false);
+}
+
+static bool drain_all_ways(struct endpoint *from, bool quick)
 {
     /* Plain output that was written earlier goes first. */
     if (from->stream_out && drain_pending(from))
         endpoint_pull_stream(from);
-    drain_ring(from);
+    bool done = drain_messages(from, quick);
     direct_announce(from);
+    return done;
+}
+
+void drain_out(struct endpoint *from)
+{
+    drain_all_ways(from, false);
+}
+
+bool drain_out_quick(struct endpoint *from)
+{
+    return drain_all_ways(from, true);
 }
 
 int drain_all(struct endpoint *from)

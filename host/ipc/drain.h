@@ -16,6 +16,9 @@ void drain_ring(struct endpoint *from);
 /* The same; but first sends the plain output that the program wrote before, and wakes receivers
  * that wait for a message in its direct rings. */
 void drain_out(struct endpoint *from);
+/* The same on a thread that serves other VMs, too. False: it stopped at a message that may take as long
+ * as a disk, which the VM's own thread has to send. */
+bool drain_out_quick(struct endpoint *from);
 /* Drains until the out ring is empty. -EINTR: told to stop before that. On the VM's own thread. */
 int drain_all(struct endpoint *from);
 

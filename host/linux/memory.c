@@ -266,6 +266,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
                          struct open_file **file)
 {
     uint64_t flags = arg[3], type = flags & MAP_TYPE, offset = arg[5], end;
+    bool grows = flags & MAP_GROWSDOWN; /* asked for; only private memory may, and here none does */
 
     if (!arg[1] || offset & (PAGE - 1) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
@@ -274,7 +275,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -ENOMEM;
     *file = NULL;
     if (flags & MAP_ANONYMOUS)
-        return type == MAP_SHARED_VALIDATE ? -EINVAL : 0;
+        return type == MAP_SHARED_VALIDATE || (grows && type == MAP_SHARED) ? -EINVAL : 0;
     *file = descriptor_file(state, arg[4]);
     if (!*file || (*file)->status & O_PATH)
         return -EBADF;
@@ -282,7 +283,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -EACCES;
     if ((*file)->kind == FILE_DEVICE && (*file)->device == DEVICE_ZERO) {
         *file = NULL; /* as good as no file */
-        return 0;
+        return grows ? -EINVAL : 0;
     }
     if ((*file)->kind != FILE_REGULAR)
         return -ENODEV;
@@ -292,7 +293,9 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -EACCES;
     if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !is_live(*file))
         return -ENODEV;
-    return __builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX ? -EOVERFLOW : 0;
+    if (__builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX)
+        return -EOVERFLOW;
+    return grows ? -EINVAL : 0;
 }
 
 /* Memory that is no file's. */

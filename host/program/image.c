@@ -196,6 +196,8 @@ static int read_image(struct image *image, uint64_t limit_bytes, struct ferry_er
     /* Before the first byte is copied: a file may be sparse, and far larger than any VM. */
     if (image->memory_bytes + image->unshared_bytes > limit_bytes)
         return image_no_room(image, err);
+    if (image->source.room_bytes && image->copied_bytes > image->source.room_bytes)
+        return image_no_room(image, err);
     return image_copy_begin(image, &headers, err);
 }
 

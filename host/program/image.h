@@ -37,6 +37,9 @@ struct image_source {
     /* A thread of its own may copy it, while a VM is made. Once the program runs, what it does not do
      * on a thread of its VM would not count as its processor time. */
     bool aside;
+    /* So much its image may copy, within the limit: the rest is in use until the image is loaded. 0:
+     * as much as the limit. */
+    uint64_t room_bytes;
 };
 
 struct image_segment {

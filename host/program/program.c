@@ -70,6 +70,7 @@ static int open_named(const struct program *program, const struct program_opener
 {
     int result = opener->open(opener->arg, name, out);
 
+    out->room_bytes = program->room_bytes;
     switch (result) {
     case 0:
         return 0;
@@ -187,8 +188,13 @@ static int open_loader(struct program *program, const struct program_opener *ope
                        uint64_t limit_bytes, struct ferry_error *err)
 {
     const char *name = program->image->loader;
+    uint64_t copied = program->image->copied_bytes;
     struct image_source source;
-    int result = open_named(program, opener, "loader", name, &source, err);
+    int result;
+
+    if (program->room_bytes)
+        program->room_bytes = program->room_bytes > copied ? program->room_bytes - copied : 1;
+    result = open_named(program, opener, "loader", name, &source, err);
 
     if (result)
         return result;
@@ -228,7 +234,10 @@ int program_open(struct program *out, struct images *images, const struct progra
     struct image_source own = *source;
     int result;
 
-    *out = (struct program){.images = images, .name = strdup(name), .file = strdup(name)};
+    *out = (struct program){.images = images,
+                            .name = strdup(name),
+                            .file = strdup(name),
+                            .room_bytes = source->room_bytes};
     if (!out->name || !out->file || copy_arguments(out, argv)) {
         close(own.fd);
         result = image_fail(err, -ENOMEM, name, "out of memory");
@@ -281,6 +290,11 @@ uint64_t program_memory_bytes(const struct program *program)
 uint64_t program_unshared_bytes(const struct program *program)
 {
     return program->image->unshared_bytes + (program->loader ? program->loader->unshared_bytes : 0);
+}
+
+uint64_t program_copied_bytes(const struct program *program)
+{
+    return program->image->copied_bytes + (program->loader ? program->loader->copied_bytes : 0);
 }
 
 int program_wait(struct program *program, struct ferry_error *err)

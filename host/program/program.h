@@ -29,6 +29,7 @@ struct program {
     char *name;                   /* the name it was started by (AT_EXECFN) */
     char *file;                   /* the name of the image's file: another one for a script */
     char **argv;                  /* NULL-terminated, in memory of its own */
+    uint64_t room_bytes;          /* as in image_source: for what is still to be copied */
 };
 
 /* Finds out what the file is and opens what else it needs; `name` and `argv` are copied. Takes over
@@ -49,6 +50,8 @@ struct guest_addr program_end(const struct program *program);
 /* The memory that its images take at the start; the part of it that program_load charges for good. */
 uint64_t program_memory_bytes(const struct program *program);
 uint64_t program_unshared_bytes(const struct program *program);
+/* What the host holds of them before they are loaded. */
+uint64_t program_copied_bytes(const struct program *program);
 
 /* Waits until its images are read, so that program_load will not have to: 0, or the negative errno of
  * a failure. */

@@ -127,6 +127,8 @@ int space_clear(struct space *space, uint64_t charged);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 
+/* What is left of the limit. */
+uint64_t space_room(const struct space *space);
 /* Counts `bytes` against the limit for good: host memory that stands behind the mappings. */
 int space_charge(struct space *space, uint64_t bytes);
 /* Memory that stands elsewhere was counted as `before` bytes and is `now`, which may be above the

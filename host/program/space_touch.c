@@ -29,7 +29,7 @@
 #define HUGE_OF_ROOM    64   /* with huge pages */
 #define GOING_OF_ROOM   16   /* beside an open one */
 
-static uint64_t room(const struct space *space)
+uint64_t space_room(const struct space *space)
 {
     return space->limit_bytes > space->used_bytes ? space->limit_bytes - space->used_bytes : 0;
 }
@@ -82,7 +82,7 @@ static uint64_t wanted_bytes(const struct space *space, size_t i, uint64_t from,
     const struct space_region *region = &space->regions[i];
     bool huge = region->prot & HUGE;
     uint64_t bytes = huge ? FERRY_EXTENT_BYTES : piece_bytes(space);
-    uint64_t most = room(space) / (huge ? HUGE_OF_ROOM : PIECES_OF_ROOM);
+    uint64_t most = space_room(space) / (huge ? HUGE_OF_ROOM : PIECES_OF_ROOM);
     const struct space_region *beside = NULL;
 
     if (i > 0 && region[-1].end == region->start && is_open(&region[-1]) &&
@@ -95,7 +95,7 @@ static uint64_t wanted_bytes(const struct space *space, size_t i, uint64_t from,
         *way = -1;
     }
     if (beside)
-        most = room(space) / GOING_OF_ROOM;
+        most = space_room(space) / GOING_OF_ROOM;
     while (beside && bytes < PIECE_MOST && bytes < beside->end - beside->start)
         bytes *= 2;
     while (bytes > PAGE && bytes > most)
@@ -120,7 +120,8 @@ static struct space_region choose_piece(const struct space *space, size_t i, uin
 
     start = min_u64(start, piece.start);
     end = min_u64(max_u64(end, piece.end), region->end);
-    return end - start <= room(space) ? (struct space_region){.start = start, .end = end} : piece;
+    return end - start <= space_room(space) ? (struct space_region){.start = start, .end = end}
+                                            : piece;
 }
 
 /* Opens [start, end) of closed region i. Two reserved places. */
@@ -129,7 +130,7 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
     unsigned kind = (space->regions[i].prot & ~(unsigned)CLOSED) | CHARGED;
     int result;
 
-    if (end - start > room(space))
+    if (end - start > space_room(space))
         return -ENOMEM;
     result = space_guest_reach(space, start, end, kind & RIGHTS, true);
     if (result)
@@ -164,7 +165,7 @@ int space_touch(struct space *space, struct guest_addr at, uint64_t bytes)
         if (!(region.prot & CLOSED) || !(region.prot & RIGHTS))
             continue;
         /* If the list is nearly full, the whole of it, which adds no region. */
-        if (!space_regions_are_scarce(space) || region.end - region.start > room(space))
+        if (!space_regions_are_scarce(space) || region.end - region.start > space_room(space))
             piece = choose_piece(space, i, from, to);
         result = space_reserve_split(space, piece.start, piece.end);
         if (!result)
@@ -185,7 +186,7 @@ void *space_touch_at(struct space *space, struct guest_addr addr, uint64_t bytes
 
 uint64_t space_touchable(const struct space *space, struct guest_addr addr, uint64_t bytes)
 {
-    uint64_t stop = addr.value + bytes, left = room(space);
+    uint64_t stop = addr.value + bytes, left = space_room(space);
 
     for (size_t i = space_first_after(space, addr.value); i < space->count; i++) {
         const struct space_region *region = &space->regions[i];
@@ -283,5 +284,5 @@ bool space_may_promise(const struct space *space, uint64_t start, uint64_t end, 
             space_stays_closed(region, start, end, prot))
             bytes += min_u64(region->end, end) - max_u64(region->start, start);
     }
-    return bytes == 0 || bytes <= room(space);
+    return bytes == 0 || bytes <= space_room(space);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ipc/drain.h"
+#include "lib/bits.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
@@ -90,15 +91,34 @@ static int send_written(struct ferry_vm *vm)
     return result == -EINTR ? result : 0;
 }
 
+/* Opens the next program. Until the memory of the one before goes the host holds both, so what is copied
+ * is charged beside it, before the first byte is. */
+static int open_next(struct ferry_vm *vm, const struct vm_exec *exec, struct program *next)
+{
+    struct image_source source = *exec->source;
+    int result;
+
+    source.room_bytes = max_u64(space_room(&vm->space), 1);
+    result =
+        vm_open_program(vm, exec->name, &source, exec->argv, vm->space.limit_bytes, next, NULL);
+    if (result)
+        return result;
+    result = space_charge(&vm->space, program_copied_bytes(next));
+    if (result)
+        program_close(next);
+    return result;
+}
+
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
     uint32_t generation = 0;
     struct program next;
-    int result = vm_open_program(vm, exec->name, exec->source, exec->argv, vm->space.limit_bytes,
-                                 &next, NULL);
+    uint64_t copied;
+    int result = open_next(vm, exec, &next);
 
     if (result)
         return result;
+    copied = program_copied_bytes(&next);
     result = prepare(vm, exec, &next);
     if (!result)
         result = exchange_generation(&vm->engine->exchange, &generation);
@@ -107,8 +127,9 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     if (!result)
         result = send_written(vm);
     if (!result)
-        result = space_clear(&vm->space, program_unshared_bytes(&vm->program));
+        result = space_clear(&vm->space, program_unshared_bytes(&vm->program) + copied);
     if (result) {
+        space_recharge(&vm->space, copied, 0);
         program_close(&next);
         return result;
     }

@@ -302,6 +302,32 @@ class Exec(Compared):
         self.assertEqual(result.status, 126, result.errors)
         self.assertIn("memory", result.errors)
 
+    def test_two_programs_at_once(self):
+        """Until the old program is gone the copy of the next one counts beside it."""
+        next_one, both = self.path("next"), self.path("both")
+        for path, source in (
+            (next_one, "char memory[20 << 20] = {1}; int main(void) { return memory[0]; }"),
+            (both, """#include <stdlib.h>
+                #include <string.h>
+                #include <stdio.h>
+                #include <unistd.h>
+                int main(int argc, char **argv)
+                {
+                    size_t bytes = strtoul(argv[1], NULL, 10) << 20;
+                    char *memory = memset(malloc(bytes), 1, bytes);
+
+                    execv(argv[2], argv + 2);
+                    perror("execv");
+                    return memory[5] + argc;
+                }"""),
+        ):  # fmt: skip
+            subprocess.run(["gcc", "-x", "c", "-", "-o", path, "-static"], input=source.encode(), check=True)
+        for held, status, said in (("8", 1, ""), ("48", 4, "execv: Cannot allocate memory\n")):
+            with self.subTest(held):
+                result = ferry("run", "--mem", "64M", *SEEN, both, held, next_one)
+                self.assertEqual(result.status, status, result.errors)
+                self.assertTrue(result.errors.startswith(said), result.errors)
+
 
 if __name__ == "__main__":
     main()

@@ -147,6 +147,12 @@ static void asked(int fd)
     say("read beforehand", madvise(at, 2 * PAGE, 22));
     say("unknown flags",
         mmap(NULL, PAGE, PROT_READ, MAP_SHARED_VALIDATE | 0x80000, fd, 0) == MAP_FAILED ? -1 : 0);
+    say("growing private memory", (map(1, RW, ANONYMOUS | MAP_GROWSDOWN, -1, 0), 0));
+    say("growing a file",
+        mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0) == MAP_FAILED ? -1 : 0);
+    say("growing shared memory",
+        mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0) == MAP_FAILED ? -1
+                                                                                              : 0);
     say("shared and private",
         mmap(NULL, PAGE, RW, MAP_SHARED | ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
     say("larger than all", mremap(at, PAGE, 1UL << 48, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The polled engine's thread, with VMs that only look as if they ran. */
+#include <string.h>
+
 #include "../until.h"
 #include "core_trio.h"
 
@@ -105,6 +107,48 @@ static void who_serves_himself_is_left_alone(void **state)
     poller_remove(&engine->poller, &vm_c->runner);
 }
 
+static atomic_int looks;
+
+/* As core_memory, but a file is mapped there, and whoever looks may wait for its disk. */
+static struct reach file_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                bool write)
+{
+    struct reach place = core_memory(vm, addr, bytes, write);
+
+    atomic_fetch_add(&looks, 1);
+    place.live = place.at;
+    return place;
+}
+
+/* The poller must not wait for a disk while other VMs have messages. */
+static void what_may_wait_for_a_disk_is_left_to_the_vm(void **state)
+{
+    struct ferry_desc first = core_inline(b->id, 1),
+                      copy = core_payload(FERRY_COPY, b->id, CORE_MEMORY_ADDR, 5), more = copy;
+
+    (void)state;
+    memcpy(core_memory_bytes, "bytes", 5);
+    a->memory = file_memory;
+    enter(vm_a);
+    core_queue(a, &first);
+    core_queue(a, &copy);
+    core_queue(a, &more);
+    until(atomic_load(&vm_a->runner.left));
+    assert_int_equal(core_take(b).tag, 1);
+    assert_int_equal(a->control->vmm.out_tail, 1);
+    assert_int_equal(core_waiting(b), 0);
+    assert_true(atomic_load(&looks) > 0);
+    /* As the VM's thread does after the exit. */
+    lock_take(&vm_a->runner.serving);
+    drain_out(a);
+    lock_drop(&vm_a->runner.serving);
+    assert_int_equal(a->control->vmm.out_tail, 3);
+    assert_int_equal(core_waiting(b), 2);
+    assert_memory_equal(b->receive_buffers +
+                            (core_take(b).payload.addr - b->receive_buffers_addr.value),
+                        "bytes", 5);
+}
+
 static void it_sleeps_and_is_woken(void **state)
 {
     (void)state;
@@ -123,8 +167,11 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(a_store_is_enough),        CASE(a_release_is_seen),
-        CASE(a_parked_message_goes_on), CASE(who_serves_himself_is_left_alone),
+        CASE(a_store_is_enough),
+        CASE(a_release_is_seen),
+        CASE(a_parked_message_goes_on),
+        CASE(who_serves_himself_is_left_alone),
+        CASE(what_may_wait_for_a_disk_is_left_to_the_vm),
         CASE(it_sleeps_and_is_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

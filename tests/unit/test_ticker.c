@@ -187,6 +187,29 @@ static void is_due_an_interval_after_its_entry(void **state)
     a->runner.looked_ns = 0;
 }
 
+static atomic_int kicks;
+
+static void count_kick(struct runner *runner)
+{
+    (void)runner;
+    atomic_fetch_add(&kicks, 1);
+}
+
+/* Else nobody would send it. */
+static void kicks_a_polled_guest_for_what_the_poller_left(void **state)
+{
+    struct ferry_desc desc = core_inline(b->endpoint->id, 1);
+
+    (void)state;
+    engine->ticker.polled = true; /* while it sleeps */
+    a->runner.kick = count_kick;
+    core_queue(a->endpoint, &desc);
+    atomic_store(&a->runner.left, true);
+    enter_guest(a);
+    until(atomic_load(&kicks) > 0);
+    leave_guest(a);
+}
+
 /* b leaves again and again, so that it is never due, and each time has room for one message. */
 static void wakes_senders_to_one_that_leaves_often(void **state)
 {
@@ -273,6 +296,7 @@ int main(void)
         CASE(misses_no_entry),
         CASE(watches_several),
         CASE(is_due_an_interval_after_its_entry),
+        CASE(kicks_a_polled_guest_for_what_the_poller_left),
         CASE(wakes_senders_to_one_that_leaves_often),
         CASE(announces_what_is_in_a_direct_ring),
         CASE(tries_stuck_loans_again),
