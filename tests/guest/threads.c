@@ -405,6 +405,58 @@ static void open_and_execute(char *path)
     fail("execv: %s", strerror(errno));
 }
 
+#define WAYS    5
+#define AT_ONCE (4 * WAYS)
+
+static void *end_somehow(void *arg)
+{
+    int how = *(const int *)arg;
+
+    pthread_barrier_wait(&barrier);
+    switch (how % WAYS) {
+    case 0:
+        _exit(9);
+    case 1:
+        *(volatile int *)NULL = 1;
+        return NULL;
+    case 2:
+        return execute((void *)"/proc/self/exe");
+    case 3:
+        kill(getpid(), SIGTERM);
+        return NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Begins and ends threads until something else ends it. */
+static void *make_others(void *arg)
+{
+    pthread_t thread;
+
+    pthread_barrier_wait(&barrier);
+    for (;;)
+        if (pthread_create(&thread, NULL, nothing, NULL) == 0)
+            pthread_join(thread, NULL);
+    return arg;
+}
+
+/* All ends at once, while others wait, compute and begin. The first thread ends like any other. */
+static void end_at_once(int first)
+{
+    static int how[AT_ONCE];
+
+    occupy();
+    pthread_barrier_init(&barrier, NULL, AT_ONCE + 2);
+    for (int i = 0; i < AT_ONCE; i++) {
+        how[i] = first + i;
+        start(end_somehow, &how[i]);
+    }
+    start(make_others, NULL);
+    pthread_barrier_wait(&barrier);
+    pthread_exit(NULL);
+}
+
 static void alone(void)
 {
     if (getpid() != gettid())
@@ -741,6 +793,8 @@ int main(int argc, char **argv)
         readers(argc > 2 ? argv[2] : "");
     } else if (strcmp(what, "map-while-touched") == 0) {
         map_while_touched();
+    } else if (strcmp(what, "at-once") == 0) {
+        end_at_once(count);
     } else if (strcmp(what, "pin") == 0) {
         pin();
     } else if (strcmp(what, "parallel") == 0) {

@@ -186,6 +186,41 @@ static void memory_is_mapped_while_a_thread_touches_it(void **state)
     run_ok(*state, "map-while-touched", NULL);
 }
 
+/* Each is one that a thread of the program brings about; which one comes first is a race. */
+static bool is_a_way_to_end(const struct ferry_vm_exit *exit)
+{
+    switch (exit->how) {
+    case FERRY_ENDED_EXIT:
+        return exit->status == 9 || exit->status == 0;
+    case FERRY_ENDED_CRASH:
+        return exit->signo == SIGSEGV;
+    case FERRY_ENDED_SIGNAL:
+        return exit->signo == SIGTERM;
+    default:
+        return false;
+    }
+}
+
+/* Several VMs at a time, one of which the embedder stops meanwhile. */
+static void all_ends_at_once(void **state)
+{
+    struct world *world = *state;
+    static const char *const first[] = {"0", "1", "2", "3", "4"};
+
+    for (int i = 0; i < 5; i++) {
+        int a = world_add(world, first[i], "threads", "at-once", first[i], NULL);
+
+        world_stream(world, -1, a);
+    }
+    world_start(world);
+    ferry_vm_stop(world->vm[4], SIGTERM);
+    world_wait(world);
+    for (int i = 0; i < 4; i++)
+        if (!is_a_way_to_end(&world->exit[i]))
+            fail_msg("%s; %s", world->exit[i].text, world_said(world));
+    assert_true(world->exit[4].how == FERRY_ENDED_STOPPED || is_a_way_to_end(&world->exit[4]));
+}
+
 static void threads_stay_on_their_processors(void **state)
 {
     run_ok(*state, "pin", NULL);
@@ -243,6 +278,7 @@ int main(void)
         kvm_test(memory_and_descriptors_go_while_calls_use_them),
         kvm_test(memory_is_replaced_while_a_thread_uses_it),
         kvm_test(memory_is_mapped_while_a_thread_touches_it),
+        kvm_test(all_ends_at_once),
         kvm_test(threads_stay_on_their_processors),
         kvm_test(a_stop_ends_all),
         kvm_test(a_time_limit_ends_all),
