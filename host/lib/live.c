@@ -141,7 +141,7 @@ int reach_load(struct reach word, uint32_t *value)
     return 0;
 }
 
-/* The C library's clone by its other name, as in host_file.c. */
+/* The C library's clone by its other name, as in linux/helper.c. */
 int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...); /* NOLINT */
 
 #define CHANGE_STACK_BYTES (64u << 10)

@@ -93,6 +93,14 @@ int64_t host_file_call(struct linux_state *state, bool local, struct host_call *
 /* Opens anew the file that a descriptor of ours is open on, or (O_PATH) stands for. -1 with errno. */
 int host_open_anew(int fd, int flags);
 
+/* Makes the call here and now, whether it is answered or not. in_helper: in a process of its own. */
+void host_call_make(struct host_call *call, bool in_helper);
+
+/* helper.c: the same by a helper process. The call is not abandoned for an execve of another thread:
+ * what it does is still charged, and what it takes is still bounded. Only the end of the program, or of
+ * the VM, leaves it behind: -EINTR. */
+int64_t host_call_by_helper(struct linux_state *state, struct host_call *call);
+
 /* host_change.c: make the call. fd: the file, open for writing, where the call needs one. -1 with
  * errno. */
 int64_t host_change(struct host_call *call, bool in_helper);

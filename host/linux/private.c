@@ -83,7 +83,7 @@ static int maker_main(void *arg)
     _exit(0);
 }
 
-/* The C library's clone by its other name; see host_file.c. */
+/* The C library's clone by its other name; see helper.c. */
 int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...); /* NOLINT */
 
 static int mount_by_maker(uint64_t limit_bytes)

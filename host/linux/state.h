@@ -241,7 +241,7 @@ struct linux_state {
     struct writable *memfds;     /* what counts the contents of all of them; or NULL */
     struct epoll *epolls;        /* all of them */
     unsigned epoll_items;        /* in all of them */
-    unsigned helpers;            /* processes that make a call for it now: host_file.c */
+    unsigned helpers;            /* processes that make a call for it now: helper.c */
     struct host_watch *watch;    /* watch.c; or NULL */
     struct terminal *terminals;  /* that it was given, each once: terminal.c */
     bool said_int80;             /* a 32-bit call was already said not to be offered */
