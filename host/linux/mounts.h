@@ -83,6 +83,9 @@ int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned
 /* The same for a name in memory of ours. */
 int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
                    struct found *out);
+/* paths.c: the same for a name below `base`, an absolute name. */
+int path_walk(struct linux_state *state, const char *base, const char *name, unsigned flags,
+              struct found *out);
 /* The same for an absolute name that no call gave. */
 int path_find_text(struct linux_state *state, const char *name, unsigned flags, struct found *out);
 void found_drop(struct found *found);
