@@ -11,6 +11,7 @@
 #include "linux/epoll.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -60,6 +61,8 @@ static void file_free(struct linux_state *state, struct open_file *file)
     state->files[file->kind]--;
     epoll_forget(state, file);
     writable_forget(file);
+    space_file_release(vm_space(state->vm), file->seen);
+    object_uncharge(state, file->charged);
     give_back(state, file);
     free(file);
 }

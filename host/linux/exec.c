@@ -95,6 +95,10 @@ int linux_open_program(struct linux_state *state, const char *name, struct image
     if (result)
         return result;
     result = found_source(state, &found, &own);
+    if (result >= 0) {
+        free(state->opened);
+        state->opened = strdup(found.text);
+    }
     found_drop(&found);
     if (result >= 0)
         result = image_source_take(result, name, out, NULL);

@@ -13,6 +13,7 @@
 #include "linux/host_file.h"
 #include "linux/made.h"
 #include "linux/mapped.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -80,6 +81,22 @@ static int64_t open_list(struct linux_state *state, uint64_t flags)
     return like.path ? open_kind(state, &like, flags) : -ENOMEM;
 }
 
+/* What it holds is memory of ours, and a list of mappings may be long. */
+static int64_t charge_made(struct linux_state *state, int64_t fd)
+{
+    struct open_file *file = fd < 0 ? NULL : descriptor_look(state, (uint64_t)fd);
+    struct stat stat;
+
+    if (!file || fstat(file->fd, &stat))
+        return fd;
+    if (object_charge(state, (size_t)stat.st_size)) {
+        sys_close(state, (const uint64_t[6]){(uint64_t)fd});
+        return -ENOMEM;
+    }
+    file->charged = (size_t)stat.st_size;
+    return fd;
+}
+
 static int64_t open_made(struct linux_state *state, uint64_t which, const char *path,
                          uint64_t flags)
 {
@@ -97,7 +114,7 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
         close(like.fd);
         return -ENOMEM;
     }
-    return open_kind(state, &like, flags);
+    return charge_made(state, open_kind(state, &like, flags));
 }
 
 int64_t host_open(struct linux_state *state, bool local, int fd, int flags)

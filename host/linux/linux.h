@@ -67,6 +67,10 @@ void linux_destroy(struct linux_state *state);
 void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
                  const char *name, char *const *argv);
 
+struct program;
+/* It is in memory, with that stack pointer: says what was mapped where. -ENOMEM. */
+int linux_loaded(struct linux_state *state, const struct program *program, struct guest_addr stack);
+
 /* The name by which the program sees a file of the host that is to run, by malloc; NULL: there is
  * no memory. */
 char *linux_name_of(struct linux_state *state, const char *file);

@@ -49,6 +49,7 @@ static const struct {
     {"/proc/sys/vm/max_map_count", "65530\n", NULL},
     {"/proc/sys/vm/mmap_min_addr", "65536\n", NULL},
     {"/proc/sys/vm/overcommit_memory", "0\n", NULL},
+    {SELF "auxv", NULL, proc_auxv},
     {SELF "cgroup", "0::/\n", NULL},
     {SELF "cmdline", NULL, proc_cmdline},
     {SELF "comm", NULL, proc_comm},

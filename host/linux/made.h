@@ -40,6 +40,7 @@ bool numbered_names(const struct linux_state *state, bool (*add)(void *, const c
 
 /* ---- proc.c: what they hold ---------------------------------------------- */
 
+void proc_auxv(struct linux_state *state, FILE *out); /* maps.c, as proc_maps */
 void proc_cmdline(struct linux_state *state, FILE *out);
 void proc_comm(struct linux_state *state, FILE *out);
 void proc_cpuinfo(struct linux_state *state, FILE *out);

@@ -138,6 +138,18 @@ int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64
     return result;
 }
 
+void mapped_look(struct linux_state *state)
+{
+    for (size_t i = 0; i < state->mapped_count; i++) {
+        const struct open_file *file = state->mapped[i].file;
+        struct stat stat;
+
+        /* The name of a memfd says so itself. */
+        if (file->seen && !file_is_memfd(state, file) && !fstat(file->fd, &stat))
+            file->seen->deleted = !stat.st_nlink;
+    }
+}
+
 void mapped_clear(struct linux_state *state)
 {
     struct writable *holes = NULL;

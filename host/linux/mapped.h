@@ -24,6 +24,8 @@ void mapped_add(struct linux_state *state, struct open_file *file, uint64_t star
 void mapped_settle(struct linux_state *state);
 /* Before memory is moved; mapped_settle comes afterwards. -ENOMEM. */
 int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64_t to);
+/* Looks which of these files have no name any more. */
+void mapped_look(struct linux_state *state);
 /* No memory is mapped any more. */
 void mapped_clear(struct linux_state *state);
 

@@ -102,6 +102,15 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)wanted;
 }
 
+void memory_meet(struct linux_state *state, uint64_t start, uint64_t bytes)
+{
+    uint64_t end = page_up(state->heap_break);
+
+    if (end < state->heap_mapped && start < state->heap_mapped && start + bytes > end &&
+        !space_unmap(vm_space(state->vm), guest_addr(end), state->heap_mapped - end))
+        state->heap_mapped = end;
+}
+
 /* The bits of PROT_READ, PROT_WRITE and PROT_EXEC are those of SPACE_*. */
 _Static_assert(PROT_READ == SPACE_READ && PROT_WRITE == SPACE_WRITE && PROT_EXEC == SPACE_EXEC,
                "rights need no translation");
@@ -129,6 +138,7 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
             return -EPERM;
         if (!space_is_range(space, guest_addr(addr), bytes))
             return -ENOMEM;
+        memory_meet(state, addr, bytes);
         if (flags & MAP_FIXED_NOREPLACE && space_find(space, guest_addr(addr), bytes).value != addr)
             return -EEXIST;
         return (int64_t)addr;
@@ -304,25 +314,18 @@ static int memory_map(struct linux_state *state, uint64_t addr, uint64_t bytes, 
 {
     struct space *space = vm_space(state->vm);
 
-    if (bytes < SPACE_TOUCH_LEAST)
-        return space_map(space, guest_addr(addr), bytes, prot);
-    return space_map_by_touch(space, guest_addr(addr), bytes,
-                              prot | (flags & MAP_NORESERVE ? SPACE_NORESERVE : 0));
+    if (flags & MAP_NORESERVE)
+        prot |= SPACE_NORESERVE;
+    return bytes < SPACE_TOUCH_LEAST ? space_map(space, guest_addr(addr), bytes, prot)
+                                     : space_map_by_touch(space, guest_addr(addr), bytes, prot);
 }
 
-static int64_t map(struct linux_state *state, const uint64_t arg[6])
+static int64_t map_checked(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
+                           unsigned prot, struct open_file *file)
 {
-    uint64_t bytes = page_up(arg[1]);
-    /* Linux takes any further bits of the rights, and they mean nothing. */
-    unsigned prot = (unsigned)(arg[2] & PROT_ALL);
-    struct open_file *file;
-    int result = check_mapping(state, arg, bytes, &file);
     int64_t addr;
+    int result;
 
-    if (result)
-        return result;
-    if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
-        prot |= SPACE_SHARED;
     if (file) {
         addr = is_live(file) ? map_live(state, arg, bytes, prot, file)
                              : map_copy(state, arg, bytes, prot, file);
@@ -335,6 +338,47 @@ static int64_t map(struct linux_state *state, const uint64_t arg[6])
         return addr;
     result = memory_map(state, (uint64_t)addr, bytes, prot, arg[3]);
     return result ? result : addr;
+}
+
+/* What the mapping is called; *seen NULL: nothing, as private memory. */
+static int find_name(struct linux_state *state, const uint64_t arg[6], struct open_file *file,
+                     struct space_file **seen)
+{
+    *seen = NULL;
+    if (!file && (arg[3] & MAP_TYPE) != MAP_PRIVATE)
+        return maps_of_shared(state, seen);
+    if (!file && !(arg[3] & MAP_ANONYMOUS))
+        file = descriptor_file(state, arg[4]); /* /dev/zero */
+    return file ? maps_of_file(state, file, seen) : 0;
+}
+
+static int64_t map(struct linux_state *state, const uint64_t arg[6])
+{
+    uint64_t bytes = page_up(arg[1]);
+    /* Linux takes any further bits of the rights, and they mean nothing. */
+    unsigned prot = (unsigned)(arg[2] & PROT_ALL);
+    struct space *space = vm_space(state->vm);
+    struct space_file *seen = NULL;
+    struct open_file *file;
+    int result = check_mapping(state, arg, bytes, &file);
+    int64_t addr;
+
+    if (!result)
+        result = find_name(state, arg, file, &seen);
+    if (result)
+        return result;
+    if ((arg[3] & MAP_TYPE) != MAP_PRIVATE)
+        prot |= SPACE_SHARED;
+    addr = map_checked(state, arg, bytes, prot, file);
+    if (addr >= 0 && seen) {
+        uint64_t offset = arg[3] & MAP_ANONYMOUS ? 0 : arg[5];
+        struct space_label label = {seen, offset - (uint64_t)addr};
+
+        /* Cannot fail: it is a region of its own, or more than one. */
+        space_set_label(space, guest_addr((uint64_t)addr), bytes, label);
+    }
+    space_file_release(space, seen);
+    return addr;
 }
 
 int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
@@ -364,6 +408,7 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
     if (start & (PAGE - 1) || !bytes || __builtin_add_overflow(start, bytes, &end) ||
         end > MEMORY_USER_END)
         return -EINVAL;
+    memory_meet(state, start, end - start);
     result = unmap_part(space, start, end, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
     if (!result)
         result = unmap_part(space, start, end, FERRY_PROGRAM_FAR_LOW, space->backend.far_high);
@@ -389,6 +434,7 @@ int64_t sys_mprotect(struct linux_state *state, const uint64_t arg[6])
         bytes += start - state->stack_start; /* all of the stack below, too */
         start = state->stack_start;
     }
+    memory_meet(state, start, bytes);
     if (prot & PROT_WRITE && (start < state->stack_start || start > FERRY_PROGRAM_HIGH) &&
         !limits_allow(state, start, bytes, (unsigned)prot & PROT_ALL))
         return -ENOMEM;

@@ -67,7 +67,8 @@ bool numbered_above(struct linux_state *state, const char *path)
 bool numbered_names(const struct linux_state *state, bool (*add)(void *, const char *, uint8_t),
                     void *arg)
 {
-    static const char *const of_threads[] = {"comm", "limits", "maps", "stat", "statm", "status"};
+    static const char *const of_threads[] = {"auxv", "comm",  "limits", "maps",
+                                             "stat", "statm", "status"};
     const struct linux_thread *thread = state->threads;
     char name[64];
     bool going = true;

@@ -67,28 +67,6 @@ void proc_statm(struct linux_state *state, FILE *out)
             used);
 }
 
-static const char *region_name(const struct linux_state *state, const struct space_region *region)
-{
-    if (region->start >= state->stack_start && region->start < FERRY_PROGRAM_HIGH)
-        return "[stack]";
-    return region->start >= state->heap_start && region->start < state->heap_mapped ? "[heap]" : "";
-}
-
-void proc_maps(struct linux_state *state, FILE *out)
-{
-    const struct space *space = vm_space(state->vm);
-
-    for (size_t i = 0; i < space->count; i++) {
-        const struct space_region *region = &space->regions[i];
-        const char *name = region_name(state, region);
-
-        fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c 00000000 00:00 0%*s%s\n", region->start,
-                region->end, region->prot & SPACE_READ ? 'r' : '-',
-                region->prot & SPACE_WRITE ? 'w' : '-', region->prot & SPACE_EXEC ? 'x' : '-',
-                region->prot & SPACE_SHARED ? 's' : 'p', *name ? 26 : 1, "", name);
-    }
-}
-
 /* ---- processors and time ------------------------------------------------- */
 
 void proc_processors(struct linux_state *state, FILE *out)
@@ -231,9 +209,10 @@ void proc_self_stat(struct linux_state *state, FILE *out)
             told(state)->id, TASK_NAME_BYTES, told(state)->task.name, LINUX_PID, LINUX_PID,
             cpu_ticks(state), count_threads(state));
     fprintf(out,
-            "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 0 0 0 %" PRIu64
+            "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 %" PRIu64 " 0 0 %" PRIu64
             " 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-            mapped_bytes(state), used_bytes(state) / PAGE, state->signals.list.pending);
+            mapped_bytes(state), used_bytes(state) / PAGE, state->stack_top,
+            state->signals.list.pending);
 }
 
 static void put_signals(struct linux_state *state, FILE *out)

@@ -170,6 +170,9 @@ static int64_t remap(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (move.bytes > FERRY_PROGRAM_FAR_HIGH || move.new_bytes > FERRY_PROGRAM_FAR_HIGH)
         return -ENOMEM;
+    memory_meet(state, move.old.value, max_u64(move.bytes, move.new_bytes));
+    if (flags & MREMAP_FIXED)
+        memory_meet(state, arg[4], move.new_bytes);
     /* To become shorter where it is, it need not be of one kind. */
     shrinks = move.new_bytes < move.bytes && !(flags & MREMAP_FIXED);
     if (!space_is_uniform(space, move.old, shrinks ? PAGE : move.bytes, &move.prot, &move.file))
@@ -187,10 +190,34 @@ static int64_t remap(struct linux_state *state, const uint64_t arg[6])
     return move_fixed(space, &move, guest_addr(arg[4]));
 }
 
+/* What was added to the mapping is called as the rest, at its new place `now`, and what
+ * MREMAP_DONTUNMAP leaves as before. The names are only for /proc/self/maps: where there are too many
+ * regions already, private memory goes without. */
+static void name_again(struct space *space, const uint64_t arg[6], uint64_t now,
+                       struct space_label label)
+{
+    struct guest_addr old = guest_addr(arg[0]), fresh = guest_addr(now);
+    uint64_t bytes = page_up(arg[1]), new_bytes = page_up(arg[2]);
+    struct space_label moved = {label.file, label.shift + old.value - now};
+
+    if (new_bytes > bytes && (label.file || space_label_at(space, fresh).shift))
+        space_set_label(space, fresh, new_bytes, moved);
+    if (arg[3] & MREMAP_DONTUNMAP && label.file)
+        space_set_label(space, old, bytes, label);
+}
+
 int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
 {
-    int64_t result = remap(state, arg);
+    struct space *space = vm_space(state->vm);
+    struct space_label label = space_label_at(space, guest_addr(arg[0]));
+    int64_t result;
 
+    if (label.file)
+        label.file->references++;
+    result = remap(state, arg);
+    if (result >= 0)
+        name_again(space, arg, (uint64_t)result, label);
+    space_file_release(space, label.file);
     mapped_settle(state);
     return result;
 }

@@ -106,6 +106,7 @@ void linux_destroy(struct linux_state *state)
     threads_fini(state);
     code_files_forget(state);
     free(state->program);
+    free(state->opened);
     made_fini(state);
     free(state->arguments);
     free(state);

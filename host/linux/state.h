@@ -92,6 +92,8 @@ struct open_file {
     dev_t dev;                 /* of a file there */
     ino_t ino;
     struct open_file *next_writable, **writable_link; /* of all such, wherever they are held */
+    struct space_file *seen; /* what its mappings are called, once it has some; or NULL */
+    size_t charged;          /* for what it holds: of a file that is made up */
 };
 
 struct descriptor {
@@ -176,6 +178,8 @@ struct processors {
     unsigned count; /* of the program's own, from 0 on */
 };
 
+#define VECTOR_WORDS_MAX 64
+
 /* /etc/passwd and its like. */
 #define MADE_FILES 64 /* at most */
 
@@ -196,6 +200,7 @@ struct linux_state {
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
     struct timespec started;
     char *program;   /* its path, or NULL */
+    char *opened;    /* the path of the last file that linux_open_program opened, or NULL */
     char *arguments; /* at its start, each with its NUL */
     size_t argument_bytes;
     int error_fd;     /* standard error opened anew, or -1 */
@@ -207,7 +212,10 @@ struct linux_state {
     uint32_t umask;
     struct processors processors;
     uint64_t memory_bytes;
-    uint64_t stack_start; /* the stack reaches from here to FERRY_PROGRAM_HIGH */
+    uint64_t stack_start;              /* the stack reaches from here to FERRY_PROGRAM_HIGH */
+    uint64_t stack_top;                /* the stack pointer at the start; 0: not known */
+    uint64_t vector[VECTOR_WORDS_MAX]; /* the auxiliary vector at the start */
+    unsigned vector_words;
     uint64_t heap_start, heap_break,
         heap_mapped; /* heap_mapped: page boundary at or after the break */
     struct process_signals signals;
@@ -256,6 +264,9 @@ int guest_put(struct linux_state *state, uint64_t addr, const void *from, size_t
 /* A string with its NUL; -ENAMETOOLONG if it does not fit. */
 int guest_get_string(struct linux_state *state, uint64_t addr, char *to, size_t bytes);
 
+/* Before a call changes what is mapped in the range: what the heap keeps beyond its break is no memory
+ * of the program's, and goes. */
+void memory_meet(struct linux_state *state, uint64_t start, uint64_t bytes);
 void memory_init(struct linux_state *state, uint64_t heap_start);
 /* Copies up to `bytes` of the file into a memfd, which is as long as the bytes that there are. The
  * result is its descriptor. */
@@ -264,6 +275,12 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 
 /* The end of a program's addresses on Linux; the addresses that Ferry has for it end earlier. */
 #define MEMORY_USER_END 0x7ffffffff000ull
+
+/* ---- maps.c -------------------------------------------------------------- */
+
+/* What a mapping of the file, or of shared memory that is no file's, is called; with a reference. */
+int maps_of_file(struct linux_state *state, struct open_file *file, struct space_file **out);
+int maps_of_shared(struct linux_state *state, struct space_file **out);
 
 /* ---- descriptors.c ------------------------------------------------------- */
 

@@ -127,6 +127,7 @@ void space_fini(struct space *space)
         munmap(space->base, FERRY_PROGRAM_HIGH);
     if (space->far)
         munmap(space->far, far_bytes(space));
+    space_forget_regions(space, 0);
     free(space->regions);
     free(space->slots);
     *space = (struct space){0};
@@ -143,11 +144,12 @@ bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot)
 static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot,
                size_t kept)
 {
+    const unsigned further = SHARED | SPACE_NORESERVE;
     uint64_t start = at.value, end = start + bytes;
-    unsigned kind = prot & SHARED;
+    unsigned kind = prot & further;
     int result;
 
-    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
+    if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | further))
         return -EINVAL;
     prot &= RIGHTS;
     if (prot)
@@ -216,6 +218,23 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
     return result;
 }
 
+/* Of a copy that can be written each page may exist twice. */
+static bool charged_twice(unsigned prot)
+{
+    return prot & SPACE_WRITE;
+}
+
+/* The new `prot` of a region with new rights. */
+static unsigned with_rights(unsigned kind, unsigned prot)
+{
+    bool charged = kind & LIVE ? prot & SPACE_WRITE && !(kind & SHARED) : prot != 0;
+    bool stored = prot & SPACE_WRITE && (kind & (ALONE | SHARED)) == ALONE;
+
+    kind = (kind & ~(unsigned)(RIGHTS | UNASKED)) | prot | (charged ? CHARGED : 0) |
+           (stored ? SPACE_STORED : 0);
+    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
+}
+
 int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
                    uint64_t offset)
 {
@@ -231,14 +250,8 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
     if (!result)
         result = map_fd(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
     if (!result)
-        space_set_region(space, start, end, space_rights(prot) | CHARGED | ALONE);
+        space_set_region(space, start, end, with_rights(CHARGED | ALONE, space_rights(prot)));
     return result;
-}
-
-/* Of a copy that can be written each page may exist twice. */
-static bool charged_twice(unsigned prot)
-{
-    return prot & SPACE_WRITE;
 }
 
 bool space_has_room(const struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)
@@ -265,8 +278,8 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
 {
     uint64_t start = at.value, end = start + bytes;
     uint64_t file_end = file_bytes < bytes ? start + align_up(file_bytes, PAGE) : end;
-    unsigned kind = space_rights(prot & RIGHTS) | (prot & SHARED) | CHARGED | ALONE | COPIED |
-                    (charged_twice(prot) ? CHARGED_TWICE : 0);
+    unsigned kind =
+        with_rights((prot & SHARED) | CHARGED | ALONE | COPIED, space_rights(prot & RIGHTS));
     int result;
 
     if (!space_is_range(space, at, bytes) || prot & ~(unsigned)(RIGHTS | SHARED))
@@ -279,15 +292,6 @@ int space_map_copy(struct space *space, struct guest_addr at, uint64_t bytes, un
     if (!result)
         set_file_regions(space, start, file_end, end, kind);
     return result;
-}
-
-/* The new `prot` of a region with new rights. */
-static unsigned with_rights(unsigned kind, unsigned prot)
-{
-    bool charged = kind & LIVE ? prot & SPACE_WRITE && !(kind & SHARED) : prot != 0;
-
-    kind = (kind & ~(unsigned)RIGHTS) | prot | (charged ? CHARGED : 0);
-    return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
 }
 
 int space_map_live(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
@@ -344,7 +348,7 @@ static int clear_part(struct space *space, uint64_t low, uint64_t high)
         return result;
     space->changes++;
     space->used_bytes -= space_charged_bytes(space, low, high);
-    space->count = space_first_after(space, low);
+    space_forget_regions(space, low);
     return 0;
 }
 
@@ -461,7 +465,7 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
         bool fresh_region = !(region->prot & CHARGED);
 
         if (space_stays_closed(region, start, end, prot))
-            region->prot = (region->prot & ~(unsigned)RIGHTS) | prot;
+            region->prot = (region->prot & ~(unsigned)(RIGHTS | UNASKED)) | prot;
         else
             region->prot = with_rights(region->prot & ~(unsigned)CLOSED, prot);
         if (fresh_region && space_merge_fresh(space, i)) {

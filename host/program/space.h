@@ -34,6 +34,10 @@ enum {
     SPACE_LIVE = 4096,         /* live memory: told, not asked for */
     SPACE_HOLES = 8192,        /* of a file whose holes are not charged yet: asked for, not told */
     SPACE_NORESERVE = 1 << 18, /* may be more than the limit: as SPACE_SHARED */
+    SPACE_UNASKED = 1 << 19,   /* told: the right to read is there, but was not asked for */
+    /* Told: private memory of a file that could be written once. To Linux, which counts it, that is
+     * another mapping than one that never could. */
+    SPACE_STORED = 1 << 20,
 };
 
 /* Mappings of this size and more should be charged by touch: for less it is not worth an exit. */
@@ -51,10 +55,28 @@ struct space_backend {
     struct guest_tables *tables;
 };
 
+/* A file that is mapped, as the program knows it; or a name of other memory. Each region of it has a
+ * reference. It is charged. */
+struct space_file {
+    uint64_t references;
+    uint64_t dev, ino, charged;
+    bool deleted; /* it has no name any more */
+    char path[];
+};
+
+/* What a place is called: the file, or NULL, and what is added (modulo 2^64) to an address to have
+ * the offset in the file. Of private memory without a file that was moved: to have its address at
+ * first. */
+struct space_label {
+    struct space_file *file;
+    uint64_t shift;
+};
+
 /* Of the guest's addresses, as numbers: nothing but ranges of them is known here. */
 struct space_region {
     uint64_t start, end;
     unsigned prot;
+    struct space_label label;
 };
 
 struct space {
@@ -160,6 +182,20 @@ uint64_t space_mapped_bytes(const struct space *space, struct guest_addr start,
 unsigned space_prot(const struct space *space, struct guest_addr addr);
 /* Whether it is mapped there to a page beyond the end of a file. */
 bool space_beyond_file(const struct space *space, struct guest_addr addr);
+
+/* ---- space_label.c --------------------------------------------------------- */
+
+/* With one reference, the caller's. NULL: it would be over the limit, or the host has no memory. */
+struct space_file *space_file_create(struct space *space, const char *path, uint64_t dev,
+                                     uint64_t ino);
+/* NULL is allowed. */
+void space_file_release(struct space *space, struct space_file *file);
+/* That of the address, whose file gains no reference. */
+struct space_label space_label_at(const struct space *space, struct guest_addr addr);
+/* All that is mapped in the range is called so. -ENOMEM: nothing changed; never if the range begins
+ * and ends with a region, as one that was mapped from a file does. */
+int space_set_label(struct space *space, struct guest_addr start, uint64_t bytes,
+                    struct space_label label);
 
 /* ---- space_move.c ---------------------------------------------------------- */
 

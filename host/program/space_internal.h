@@ -27,12 +27,15 @@ enum {
     BY_TOUCH = 1 << 16,          /* charged by touch (space_touch.c) */
     CLOSED = 1 << 17, /* of that: not touched. Not charged, and no memory of the host whatever its
                          * rights */
+    UNASKED = SPACE_UNASKED,
 };
 
-/* x86 knows no right to write or execute without the one to read. */
+/* x86 knows no right to write or execute without the one to read. With UNASKED if that one was not
+ * asked for. */
 static inline unsigned space_rights(unsigned prot)
 {
-    return prot & (SPACE_WRITE | SPACE_EXEC) ? prot | SPACE_READ : prot;
+    return prot & (SPACE_WRITE | SPACE_EXEC) && !(prot & SPACE_READ) ? prot | SPACE_READ | UNASKED
+                                                                     : prot;
 }
 
 /* The host's rights for memory with such rights. */
@@ -74,6 +77,8 @@ void space_insert_region(struct space *space, size_t at, struct space_region reg
 size_t space_split_at(struct space *space, uint64_t addr);
 /* At most two. Takes [start, end) out of the list. */
 size_t space_cut_regions(struct space *space, uint64_t start, uint64_t end);
+/* Takes all out that end after that address. */
+void space_forget_regions(struct space *space, uint64_t from);
 /* None. A fresh region joins the one neighbour it can, the left one first. */
 bool space_merge_fresh(struct space *space, size_t i);
 /* Takes three. Puts [start, end) into the list in place of the regions there, and charges for

@@ -59,7 +59,7 @@ static int move_pages(struct space *space, const struct space_region *from, uint
     return moved ? 0 : -ENOMEM;
 }
 
-/* The pieces of [from, from + bytes), cut to it. The caller frees them. */
+/* The pieces of [from, from + bytes), cut to it, each with a reference of its file. */
 static struct space_region *pieces_of(const struct space *space, uint64_t from, uint64_t bytes,
                                       size_t *count)
 {
@@ -76,8 +76,27 @@ static struct space_region *pieces_of(const struct space *space, uint64_t from, 
             pieces[i].start = from;
         if (pieces[i].end > from + bytes)
             pieces[i].end = from + bytes;
+        if (pieces[i].label.file)
+            pieces[i].label.file->references++;
     }
     return pieces;
+}
+
+static void free_pieces(struct space *space, struct space_region *pieces, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        space_file_release(space, pieces[i].label.file);
+    free(pieces);
+}
+
+/* Whether their offsets go with them: in a file, and of memory that somebody used. */
+static bool keep_offsets(const struct space_region *pieces, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].label.file || !is_empty(&pieces[i]))
+            return true;
+    }
+    return false;
 }
 
 /* Moves the host's memory of all pieces up by `shift` (modulo 2^64) and closes where they were;
@@ -132,10 +151,16 @@ static void drop_regions(struct space *space, uint64_t start, uint64_t end)
 static void move_regions(struct space *space, const struct space_region *pieces, size_t count,
                          uint64_t shift)
 {
+    const bool keeps = keep_offsets(pieces, count);
+
     space_cut_regions(space, pieces[0].start, pieces[count - 1].end);
     for (size_t i = 0; i < count; i++) {
-        struct space_region moved = {pieces[i].start + shift, pieces[i].end + shift,
-                                     pieces[i].prot | (is_empty(&pieces[i]) ? 0 : MOVED)};
+        struct space_region moved = {
+            .start = pieces[i].start + shift,
+            .end = pieces[i].end + shift,
+            .prot = pieces[i].prot | (is_empty(&pieces[i]) ? 0 : MOVED),
+            .label = {pieces[i].label.file, keeps ? pieces[i].label.shift - shift : 0},
+        };
 
         space_insert_region(space, space_first_after(space, moved.start), moved);
     }
@@ -165,7 +190,7 @@ int space_move(struct space *space, struct guest_addr old, uint64_t bytes, struc
         if (!result)
             move_regions(space, pieces, count, to - from);
     }
-    free(pieces);
+    free_pieces(space, pieces, count);
     return result;
 }
 

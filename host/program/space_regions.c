@@ -190,16 +190,24 @@ static size_t is_replaced(const struct space *space, uint64_t start, uint64_t en
     return i < space->count && space->regions[i].end <= end;
 }
 
+/* Whether the two, which lie side by side, may be one. */
+static bool fit_together(const struct space_region *one, const struct space_region *other)
+{
+    return one->end == other->start && one->prot == other->prot &&
+           one->label.file == other->label.file && one->label.shift == other->label.shift;
+}
+
 /* Whether a fresh region of this kind has a neighbour that it joins. */
 static bool is_joined(const struct space *space, uint64_t start, uint64_t end, unsigned kind)
 {
+    const struct space_region fresh = {.start = start, .end = end, .prot = kind};
     size_t i = space_first_after(space, start);
     const struct space_region *region = &space->regions[i];
 
     if (kind & ALONE)
         return false;
-    return (i > 0 && region[-1].end == start && region[-1].prot == kind) ||
-           (i < space->count && region->start == end && region->prot == kind);
+    return (i > 0 && fit_together(&region[-1], &fresh)) ||
+           (i < space->count && fit_together(&fresh, region));
 }
 
 int space_reserve_fresh(struct space *space, uint64_t start, uint64_t end, unsigned kind,
@@ -226,6 +234,8 @@ int space_reserve_split(struct space *space, uint64_t start, uint64_t end)
 /* Room for it was reserved before. */
 void space_insert_region(struct space *space, size_t at, struct space_region region)
 {
+    if (region.label.file)
+        region.label.file->references++;
     memmove(&space->regions[at + 1], &space->regions[at],
             (space->count - at) * sizeof(space->regions[0]));
     space->regions[at] = region;
@@ -234,9 +244,17 @@ void space_insert_region(struct space *space, size_t at, struct space_region reg
 
 static void remove_regions(struct space *space, size_t from, size_t to)
 {
+    for (size_t i = from; i < to; i++)
+        space_file_release(space, space->regions[i].label.file);
     memmove(&space->regions[from], &space->regions[to],
             (space->count - to) * sizeof(space->regions[0]));
     space->count -= to - from;
+}
+
+void space_forget_regions(struct space *space, uint64_t from)
+{
+    if (space->count)
+        remove_regions(space, space_first_after(space, from), space->count);
 }
 
 /* Index of the region that begins at addr, or of the first one after it; a
@@ -270,11 +288,10 @@ bool space_merge_fresh(struct space *space, size_t i)
 
     if (region->prot & ALONE)
         return false;
-    if (i > 0 && region[-1].end == region->start && region[-1].prot == region->prot) {
+    if (i > 0 && fit_together(&region[-1], region)) {
         region[-1].end = region->end;
         remove_regions(space, i, i + 1);
-    } else if (i + 1 < space->count && region[1].start == region->end &&
-               region[1].prot == region->prot) {
+    } else if (i + 1 < space->count && fit_together(region, &region[1])) {
         region[1].start = region->start;
         remove_regions(space, i, i + 1);
     } else {
@@ -295,7 +312,7 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
     if (prot & CHARGED_TWICE)
         space->used_bytes += end - start;
     i = space_cut_regions(space, start, end);
-    space_insert_region(space, i, (struct space_region){start, end, prot});
+    space_insert_region(space, i, (struct space_region){.start = start, .end = end, .prot = prot});
     space_merge_fresh(space, i);
 }
 

@@ -197,7 +197,11 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
         vcpu_ticks(&vm->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
     vm->first_cpu.runs = linux_first_thread(vm->personality);
     /* This comes last: a thread may still be copying an image. */
-    return explain_refusal(vm, program_load(&vm->program, &vm->space, err), err);
+    result = program_load(&vm->program, &vm->space, err);
+    if (result < 0)
+        return explain_refusal(vm, result, err);
+    result = linux_loaded(vm->personality, &vm->program, stack);
+    return result < 0 ? error_set(err, result, "cannot start the program: out of memory") : 0;
 }
 
 static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)

@@ -74,6 +74,8 @@ static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exe
     if (!result)
         result = program_load(&vm->program, &vm->space, NULL);
     if (!result)
+        result = linux_loaded(vm->personality, &vm->program, stack);
+    if (!result)
         result = vcpu_restart(cpu, program_entry(&vm->program), stack);
     return result;
 }

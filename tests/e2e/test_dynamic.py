@@ -81,6 +81,67 @@ void write_there(char *to)
 }
 """
 
+# Looks up each segment of each library in /proc/self/maps, as garbage collectors and backtraces do.
+SEGMENTS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether all of [start, end) is in lines with these rights, and what it is called at the start. */
+static int look(unsigned long start, unsigned long end, char *name)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[5000];
+
+    name[0] = 0;
+    while (start < end && fgets(line, sizeof(line), maps)) {
+        unsigned long from, to;
+        char path[4096] = "";
+
+        sscanf(line, "%lx-%lx %*s %*s %*s %*s %4095[^\n]", &from, &to, path);
+        if (from > start || to <= start)
+            continue;
+        if (!name[0])
+            strcpy(name, path);
+        start = to;
+    }
+    fclose(maps);
+    return start >= end;
+}
+
+static int object(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)size;
+    (void)unused;
+    if (strstr(info->dlpi_name, "vdso"))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        unsigned long start = info->dlpi_addr + header->p_vaddr;
+        char name[4096], *real = realpath(info->dlpi_name[0] ? info->dlpi_name : "/proc/self/exe", NULL);
+
+        if (header->p_type != PT_LOAD)
+            continue;
+        printf("%s %d: ", info->dlpi_name, i);
+        printf("%d, ", look(start, start + header->p_memsz, name));
+        printf("%s is its name: %d\n", name, real && strcmp(real, name) == 0);
+        free(real);
+    }
+    return 0;
+}
+
+int main(void)
+{
+    dlopen("libm.so.6", RTLD_NOW);
+    dl_iterate_phdr(object, NULL);
+    return 0;
+}
+"""
+
+
 class Compared(FerryTest):
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()
@@ -95,10 +156,10 @@ class Compared(FerryTest):
         os.chmod(self.path(name), mode)
         return self.path(name)
 
-    def build(self, name, compiler, *flags):
+    def build(self, name, compiler, *flags, text=START):
         subprocess.run(
             [compiler, "-x", "c", "-", "-o", self.path(name), *flags],
-            input=START.encode(), check=True,
+            input=text.encode(), check=True,
         )  # fmt: skip
         return self.path(name)
 
@@ -112,6 +173,14 @@ class Compared(FerryTest):
 
 
 class Programs(Compared):
+    def test_mappings_have_names(self):
+        for flags in (["-pie", "-fPIE"], ["-no-pie"]):
+            with self.subTest(flags):
+                program = self.build("segments", "gcc", *flags, "-ldl", text=SEGMENTS)
+                result = self.assert_same(program)
+                self.assertGreater(result.output.count(b": 1, "), 10)
+                self.assertNotIn(b": 0", result.output)
+
     def test_kinds(self):
         """Each C library's loader; position-independent programs and others."""
         for compiler, *flags in (

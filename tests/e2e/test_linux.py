@@ -132,6 +132,24 @@ class Mapped(FerryTest):
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
 
+    def compare_maps(self, *arguments):
+        host, vm = self.directories
+        runs = (
+            run([guest("asks_maps"), host, *arguments]),
+            run([FERRY, "run", "--timeout=90", f"--rw={vm}", guest("asks_maps"), vm, *arguments]),
+        )
+        self.assertEqual(runs[1][1].splitlines(), runs[0][1].splitlines())
+        self.assertEqual((runs[1][0], runs[0][0]), (0, 0), runs[1][2])
+        return runs[1]
+
+    @EMULATED
+    def test_the_list_of_mappings_is_as_on_the_host(self):
+        self.assertGreater(len(self.compare_maps()[1].splitlines()), 300)
+
+    @EMULATED
+    def test_the_list_of_mappings_is_whole_when_there_are_many(self):
+        self.assertEqual(self.compare_maps("2000")[1], "mapped: 2000\neach has a line: 1\n")
+
     def test_a_page_that_was_cut_off_ends_the_program(self):
         for how, text in (("load", "read from"), ("store", "wrote to"), ("code", "ran code at")):
             with self.subTest(how):

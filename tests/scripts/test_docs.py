@@ -84,7 +84,7 @@ class Made(unittest.TestCase):
         for old, new, added in (
             (", group ,", ", group , shadow ,", "/etc/shadow"),
             ("(2, cpuinfo", "(2, kcore, cpuinfo", "/proc/kcore"),
-            ("of self: cgroup", "of self: mem, cgroup", "/proc/self/mem"),
+            ("of self: auxv", "of self: mem, auxv", "/proc/self/mem"),
             ("fs/nr_open", "fs/nr_open, fs/dentry", "/proc/sys/fs/dentry"),
             ("kernel_max,", "kernel_max, isolated,", "/sys/devices/system/cpu/isolated"),
             ("(null,", "(null, mem,", "/dev/mem"),

@@ -329,15 +329,19 @@ static void ask_used(struct ferry_vm *vm)
 static void test_a_copy_is_charged_at_once(void **state)
 {
     struct ferry_vm *vm = with_file(state);
-    uint64_t before = vm->space.used_bytes;
+    uint64_t before = vm->space.used_bytes, name;
+    int64_t addr;
 
     vm->linux_state->descriptors[3].file->local = false;
     used_meanwhile = 0;
     vm->meanwhile = ask_used;
-    assert_true(CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 3, 0) > 0);
+    addr = CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 3, 0);
+    assert_true(addr > 0);
     vm->meanwhile = NULL;
-    assert_int_equal(used_meanwhile, before + PAGE);
-    assert_int_equal(vm->space.used_bytes, before + PAGE);
+    name = space_label_at(&vm->space, guest_addr((uint64_t)addr)).file->charged;
+    assert_in_range(name, 1, 256);
+    assert_int_equal(used_meanwhile, before + PAGE + name);
+    assert_int_equal(vm->space.used_bytes, before + PAGE + name);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
