@@ -80,25 +80,33 @@ static unsigned said_full(struct world *world)
     return count;
 }
 
+static int create(struct world *world, struct ferry_vm_config config)
+{
+    int place = world->count++;
+
+    assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[place], NULL), 0);
+    return place;
+}
+
+/* All are there before the first takes what it can: how much is left for one that comes later depends
+ * on how soon it comes. */
 static void greedy_beside_modest(struct world *world, const char *what)
 {
     static const char *const etc[] = {"/etc", NULL};
-    char path[512], *argv[] = {"modest", "/etc/passwd", NULL};
-    int modest, place;
+    char path[512], *modest_argv[] = {"modest", "/etc/passwd", NULL};
+    char *greedy_argv[] = {"greedy", (char *)what, "/etc/passwd", NULL};
+    int greedy[GREEDY];
     struct ferry_vm_config config = {
-        .program = path, .argv = argv, .read_only_dirs = etc, .stderr_fd = world->stderr_fd};
+        .program = path, .argv = modest_argv, .read_only_dirs = etc, .stderr_fd = world->stderr_fd};
 
     snprintf(path, sizeof path, "%s/modest", getenv("FERRY_TEST_GUESTS"));
-    modest = world->count++;
-    assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[modest], NULL), 0);
+    int modest = create(world, config);
     snprintf(path, sizeof path, "%s/greedy", getenv("FERRY_TEST_GUESTS"));
-    char *greedy_argv[] = {"greedy", (char *)what, "/etc/passwd", NULL};
     config.argv = greedy_argv;
-    for (int i = 0; i < GREEDY; i++) {
-        place = world->count++;
-        assert_int_equal(ferry_vm_create(world->engine, &config, &world->vm[place], NULL), 0);
-        assert_int_equal(ferry_vm_start(world->vm[place], NULL), 0);
-    }
+    for (int i = 0; i < GREEDY; i++)
+        greedy[i] = create(world, config);
+    for (int i = 0; i < GREEDY; i++)
+        assert_int_equal(ferry_vm_start(world->vm[greedy[i]], NULL), 0);
     until(said_full(world) == GREEDY);
     assert_int_equal(ferry_vm_start(world->vm[modest], NULL), 0);
     assert_int_equal(ferry_vm_wait(world->vm[modest], PATIENCE, &world->exit[modest]), 0);
