@@ -3,6 +3,7 @@
  * goes through what the program may see, as each name may come from an untrusted file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,6 +68,36 @@ int file_source(struct linux_state *state, const struct open_file *file, bool *o
     return result < 0 ? -EMFILE : result;
 }
 
+/* The name without links of what the program sees by that name; NULL: it sees nothing there. What
+ * execveat(2) found below a directory is named by the descriptor of that. */
+static char *path_in_view(struct linux_state *state, const char *name)
+{
+    uint64_t directory = (uint64_t)AT_FDCWD;
+    struct found found;
+    char *path = NULL;
+    int digits = 0;
+    unsigned fd;
+
+    if (sscanf(name, "/dev/fd/%u/%n", &fd, &digits) == 1 && digits) {
+        directory = fd;
+        name += digits;
+    }
+    if (path_find_name(state, directory, name, FIND_FOLLOW, &found))
+        return NULL;
+    if (found.place == PLACE_INSIDE)
+        path = strdup(found.text);
+    found_drop(&found);
+    return path;
+}
+
+/* A name that a program gave means nothing on the host. */
+static char *name_of_program(struct linux_state *state, const char *name)
+{
+    char *path = path_in_view(state, name);
+
+    return path ? path : strdup(name);
+}
+
 char *program_path(struct linux_state *state, const char *name)
 {
     const struct open_file *file = NULL;
@@ -83,7 +114,9 @@ char *program_path(struct linux_state *state, const char *name)
             path = state->program;
         found_drop(&found);
     }
-    return path ? strdup(path) : linux_name_of(state, name);
+    if (path)
+        return strdup(path);
+    return state->begun ? name_of_program(state, name) : linux_name_of(state, name);
 }
 
 int linux_open_program(struct linux_state *state, const char *name, struct image_source *out)

@@ -80,6 +80,7 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     char *real = program_path(state, file);
     bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
 
+    state->begun = true;
     keep_arguments(state, argv);
     free(state->program);
     state->program = real;

@@ -199,6 +199,7 @@ struct linux_state {
     unsigned files[FILE_KINDS]; /* open files of each kind */
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
     struct timespec started;
+    bool begun;      /* the first program has: names of others are not the host's */
     char *program;   /* its path, or NULL */
     char *opened;    /* the path of the last file that linux_open_program opened, or NULL */
     char *arguments; /* at its start, each with its NUL */

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "linux/state.h"
 
@@ -161,6 +163,35 @@ static void test_descriptors(void **state)
     assert_string_equal(vm->exec_text, "/proc/self/fd/4| |");
 }
 
+/* What a program is called is looked for in what the program sees, never on the host: a name may be
+ * that of one of our descriptors there, and tell where a link of the host leads. */
+static void test_names_are_the_programs(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int usr = open("/usr", O_PATH | O_CLOEXEC);
+    int host = fcntl(usr, F_DUPFD_CLOEXEC, 100); /* a number that the program does not have */
+    char name[64], *path;
+
+    assert_true(host >= 100);
+    close(usr);
+    snprintf(name, sizeof(name), "/dev/fd/%d/lib/../bin/env", host);
+    path = program_path(vm->linux_state, name);
+    assert_string_equal(path, name);
+    free(path);
+    snprintf(name, sizeof(name), "/dev/fd/%d", host);
+    path = program_path(vm->linux_state, name);
+    assert_string_equal(path, name);
+    free(path);
+    path = program_path(vm->linux_state, "/etc/passwd/..");
+    assert_string_equal(path, "/etc/passwd/..");
+    free(path);
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, "/usr/bin"), O_RDONLY), 3);
+    path = program_path(vm->linux_state, "/dev/fd/3/../bin/env");
+    assert_string_equal(path, PROGRAM);
+    free(path);
+    close(host);
+}
+
 static uint64_t handler_of(struct ferry_vm *vm, int signo)
 {
     assert_int_equal(CALL(vm, rt_sigaction, (uint64_t)signo, 0, WORDS, 8), 0);
@@ -209,8 +240,10 @@ static void test_what_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_arguments), TEST(test_too_much),    TEST(test_room),         TEST(test_stop),
-        TEST(test_refused),   TEST(test_descriptors), TEST(test_what_changes),
+        TEST(test_arguments),    TEST(test_too_much),
+        TEST(test_room),         TEST(test_stop),
+        TEST(test_refused),      TEST(test_descriptors),
+        TEST(test_what_changes), TEST(test_names_are_the_programs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
