@@ -28,6 +28,7 @@ static void give_back(struct linux_state *state, const struct open_file *file)
 
     if (type->release)
         type->release(state, file);
+    object_uncharge(state, file->charged);
     free(file->path);
 }
 
@@ -62,7 +63,6 @@ static void file_free(struct linux_state *state, struct open_file *file)
     epoll_forget(state, file);
     writable_forget(file);
     space_file_release(vm_space(state->vm), file->seen);
-    object_uncharge(state, file->charged);
     give_back(state, file);
     free(file);
 }

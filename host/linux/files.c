@@ -81,22 +81,6 @@ static int64_t open_list(struct linux_state *state, uint64_t flags)
     return like.path ? open_kind(state, &like, flags) : -ENOMEM;
 }
 
-/* What it holds is memory of ours, and a list of mappings may be long. */
-static int64_t charge_made(struct linux_state *state, int64_t fd)
-{
-    struct open_file *file = fd < 0 ? NULL : descriptor_look(state, (uint64_t)fd);
-    struct stat stat;
-
-    if (!file || fstat(file->fd, &stat))
-        return fd;
-    if (object_charge(state, (size_t)stat.st_size)) {
-        sys_close(state, (const uint64_t[6]){(uint64_t)fd});
-        return -ENOMEM;
-    }
-    file->charged = (size_t)stat.st_size;
-    return fd;
-}
-
 static int64_t open_made(struct linux_state *state, uint64_t which, const char *path,
                          uint64_t flags)
 {
@@ -106,15 +90,16 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
         return -EACCES;
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
-    like.fd = made_open(state, which);
+    like.fd = made_open(state, which, &like.charged);
     if (like.fd < 0)
         return like.fd;
     like.path = strdup(path);
     if (!like.path) {
         close(like.fd);
+        object_uncharge(state, like.charged);
         return -ENOMEM;
     }
-    return charge_made(state, open_kind(state, &like, flags));
+    return open_kind(state, &like, flags);
 }
 
 int64_t host_open(struct linux_state *state, bool local, int fd, int flags)

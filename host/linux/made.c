@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "linux/objects.h"
 #include "linux/state.h"
 
 #define SELF "/proc/self/"
@@ -136,32 +137,55 @@ static int make_file(const char *text, size_t bytes)
     return fd;
 }
 
-static int write_file(struct linux_state *state, unsigned which)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    int fd = -ENOMEM;
+/* Where text goes that may be as long as a program likes, as that of a list of mappings. */
+struct text {
+    struct linux_state *state;
+    int fd;
+    size_t bytes;
+};
 
-    if (!out)
-        return -ENOMEM;
-    files[which].write(state, out);
-    if (fclose(out) == 0)
-        fd = make_file(text, bytes);
-    free(text);
-    return fd;
+/* Charges what it writes. Nothing is written for a VM that is to stop. */
+static ssize_t write_text(void *arg, const char *from, size_t bytes)
+{
+    struct text *text = arg;
+
+    if (vm_stopping(text->state->vm) || object_charge(text->state, bytes))
+        return 0;
+    text->bytes += bytes;
+    return write(text->fd, from, bytes) == (ssize_t)bytes ? (ssize_t)bytes : 0;
+}
+
+static int write_file(struct linux_state *state, unsigned which, size_t *charged)
+{
+    struct text text = {.state = state, .fd = make_file("", 0)};
+    FILE *out =
+        text.fd < 0 ? NULL : fopencookie(&text, "w", (cookie_io_functions_t){.write = write_text});
+    bool complete = false;
+
+    if (out) {
+        files[which].write(state, out);
+        complete = !ferror(out);
+        complete = fclose(out) == 0 && complete;
+    }
+    *charged = text.bytes;
+    if (complete || text.fd < 0)
+        return text.fd;
+    close(text.fd);
+    object_uncharge(state, text.bytes);
+    return -ENOMEM;
 }
 
 /* One that never changes is made when it is first asked for, and one file from then on, as programs
  * see by its number. */
-int made_open(struct linux_state *state, uint64_t number)
+int made_open(struct linux_state *state, uint64_t number, size_t *charged)
 {
     unsigned which = number & 0xffff;
     int fd;
 
+    *charged = 0;
     state->told = number >> 16 ? (number >> 16) - 1 : LINUX_PID;
     if (files[which].write)
-        return write_file(state, which);
+        return write_file(state, which, charged);
     if (!state->made[which]) {
         fd = make_file(files[which].text, strlen(files[which].text));
         if (fd < 0)

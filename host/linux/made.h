@@ -18,8 +18,9 @@ static inline uint64_t made_with_number(unsigned which, uint64_t number)
 {
     return which | (number + 1) << 16;
 }
-/* What it holds now, in a memfd: a descriptor, or a negative errno. */
-int made_open(struct linux_state *state, uint64_t which);
+/* What it holds now, in a memfd: a descriptor, or a negative errno. *charged: what it takes of the
+ * memory of the VM's objects, to be given back when it is closed. */
+int made_open(struct linux_state *state, uint64_t which, size_t *charged);
 void made_fini(struct linux_state *state);
 
 /* The target of a link that is made up; its length, or -ENOENT. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the files that the program may write and has mapped. */
+/* Owns the mapped files that memory of the program depends on: those that it may write, and what is
+ * made up. */
 #include "linux/mapped.h"
 
 #include <errno.h>
@@ -22,12 +23,23 @@ unsigned file_map_flags(const struct open_file *file)
 
 /* ---- the list ------------------------------------------------------------ */
 
+/* A change of memory walks the list, and a move walks it for each. */
+#define MAPPED_MAX 8192
+
+/* What it holds is charged as long as it is there, so a mapping keeps it. */
+static bool is_kept(const struct open_file *file)
+{
+    return file->writable || file->charged;
+}
+
 /* Room for so many more entries. */
 static int reserve(struct linux_state *state, size_t more)
 {
     size_t room = state->mapped_count + more, bytes;
     struct mapped_file *mapped;
 
+    if (room > MAPPED_MAX)
+        return -ENOMEM;
     if (room <= state->mapped_room)
         return 0;
     room = room < 16 ? 16 : 2 * room;
@@ -46,7 +58,7 @@ static int reserve(struct linux_state *state, size_t more)
 
 int mapped_reserve(struct linux_state *state, const struct open_file *file)
 {
-    return file->writable ? reserve(state, 1) : 0;
+    return is_kept(file) ? reserve(state, 1) : 0;
 }
 
 /* One entry is enough for the mappings of a file in a range. */
@@ -98,7 +110,7 @@ void mapped_add(struct linux_state *state, struct open_file *file, uint64_t star
         if (state->mapped[i].start >= start && state->mapped[i].end <= start + bytes)
             take_out(state, i, &holes);
     }
-    if (file->writable)
+    if (is_kept(file))
         insert(state, file, start, start + bytes);
     recount(state, holes);
 }
@@ -145,7 +157,7 @@ void mapped_look(struct linux_state *state)
         struct stat stat;
 
         /* The name of a memfd says so itself. */
-        if (file->seen && !file_is_memfd(state, file) && !fstat(file->fd, &stat))
+        if (file->seen && file->writable && !file_is_memfd(state, file) && !fstat(file->fd, &stat))
             file->seen->deleted = !stat.st_nlink;
     }
 }

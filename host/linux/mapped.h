@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Private to the personality: files that the program may write and has mapped.
+ * Private to the personality: mapped files that the program may write, and such that are made up.
  *
  * As on Linux a mapping keeps its file open: what the file holds is on the host, or in memory, and
  * counts until nothing of it is mapped any more.

@@ -128,11 +128,12 @@ static const char *line_name(const struct linux_state *state, const struct space
 
 static void put_name(FILE *out, const char *name)
 {
-    for (; *name; name++) {
-        if (*name == '\n')
+    while (*name) {
+        size_t plain = strcspn(name, "\n");
+
+        fwrite(name, 1, plain, out);
+        for (name += plain; *name == '\n'; name++)
             fputs("\\012", out);
-        else
-            fputc(*name, out);
     }
 }
 
@@ -205,7 +206,7 @@ void proc_maps(struct linux_state *state, FILE *out)
     struct space_region line = {0};
 
     mapped_look(state);
-    for (size_t i = 0; i < space->count; i++)
+    for (size_t i = 0; i < space->count && !ferror(out); i++)
         add_region(state, &line, &space->regions[i], out);
     put_line(state, &line, out);
 }

@@ -8,6 +8,7 @@
 
 #include "linux/calls.h"
 #include "linux/made.h"
+#include "linux/objects.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
@@ -39,10 +40,11 @@ static int stat_found(struct linux_state *state, const struct found *found, bool
         return file_stat(state, &like, out);
     case PLACE_MADE:
         like = (struct open_file){.kind = FILE_REGULAR, .local = true};
-        like.fd = made_open(state, found->which);
+        like.fd = made_open(state, found->which, &like.charged);
         result = like.fd < 0 ? like.fd : file_stat(state, &like, out);
         if (like.fd >= 0)
             close(like.fd);
+        object_uncharge(state, like.charged);
         return result;
     case PLACE_LIST:
         like.kind = FILE_LIST;

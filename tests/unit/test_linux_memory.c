@@ -339,6 +339,75 @@ static void test_a_stop_ends_long_calls(void **state)
     assert_int_equal(CALL(vm, madvise, (uint64_t)area, bytes, 23), 0);
 }
 
+/* Of descriptor 3, for reading. */
+static int64_t map_file(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, uint64_t flags)
+{
+    return CALL(vm, mmap, addr, bytes, PROT_READ, flags, 3, 0);
+}
+
+/* What is made up is memory of ours: it counts while it is written, and while it is mapped, too. */
+static void test_what_is_made_up_counts(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t name = guest_string(vm, SCRATCH, "/proc/self/maps");
+    const uint64_t *counted = &vm->linux_state->object_bytes;
+    uint64_t before, open_bytes, mapped_bytes;
+    int64_t area, second;
+
+    assert_int_equal(CALL(vm, open, name, O_RDONLY), 3);
+    area = map_file(vm, 0, PAGE, MAP_SHARED); /* makes the list of such mappings */
+    assert_int_equal(CALL(vm, munmap, (uint64_t)area, PAGE), 0);
+    assert_int_equal(CALL(vm, close, 3), 0);
+    before = *counted;
+    assert_int_equal(CALL(vm, open, name, O_RDONLY), 3);
+    open_bytes = *counted;
+    assert_true(open_bytes > before);
+    area = map_file(vm, 0, PAGE, MAP_SHARED);
+    second = map_file(vm, 0, PAGE, MAP_PRIVATE);
+    assert_true(area > 0 && second > 0);
+    assert_int_equal(CALL(vm, close, 3), 0);
+    assert_int_equal(*counted, open_bytes);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)area, PAGE), 0);
+    assert_int_equal(*counted, open_bytes);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)second, PAGE), 0);
+    assert_int_equal(*counted, before);
+
+    assert_int_equal(CALL(vm, stat, name, SCRATCH + PAGE), 0);
+    assert_int_equal(*counted, before);
+    mapped_bytes = vm->space.limit_bytes;
+    vm->linux_state->object_bytes_most = *counted;
+    vm->space.limit_bytes = vm->space.used_bytes;
+    assert_int_equal(CALL(vm, open, name, O_RDONLY), -ENOMEM);
+    assert_int_equal(CALL(vm, stat, name, SCRATCH + PAGE), -ENOMEM);
+    vm->space.limit_bytes = mapped_bytes;
+    vm->stop = true;
+    assert_int_equal(CALL(vm, open, name, O_RDONLY), -ENOMEM);
+    vm->stop = false;
+    assert_int_equal(*counted, before);
+    assert_int_equal(CALL(vm, open, name, O_RDONLY), 3);
+}
+
+/* Each stays in mind as long as a page of it is mapped, though the next one lies over the rest. */
+static void test_mapped_files_are_bounded(void **state)
+{
+    struct ferry_vm *vm = *state;
+    const uint64_t bytes = 64 * MIB;
+    int64_t area, at;
+    uint64_t count = 0;
+
+    assert_int_equal(CALL(vm, memfd_create, guest_string(vm, SCRATCH, ""), 0), 3);
+    area = map(vm, 0, 2 * bytes, PROT_NONE, ANONYMOUS);
+    assert_true(area > 0);
+    for (at = area; at > 0 && count <= 8192; count++) {
+        at = map_file(vm, (uint64_t)area + count * PAGE, bytes, MAP_SHARED | MAP_FIXED);
+        CALL(vm, munmap, (uint64_t)area, count * PAGE + (at > 0 ? PAGE : 0));
+    }
+    assert_int_equal(at, -ENOMEM);
+    assert_int_equal(count, 8193);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)area, 2 * bytes), 0);
+    assert_true(map_file(vm, 0, PAGE, MAP_SHARED) > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -356,6 +425,8 @@ int main(void)
         TEST(test_madvise),
         TEST(test_copies_at_once),
         TEST(test_a_stop_ends_long_calls),
+        TEST(test_what_is_made_up_counts),
+        TEST(test_mapped_files_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
