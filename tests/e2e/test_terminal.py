@@ -46,16 +46,25 @@ def until_asleep(pid):
 
 
 class Terminal:
-    """A program at a terminal of its own: what it prints can be read, and keys be typed."""
+    """A program at a terminal of its own: what it prints can be read, and keys be typed. A line may be
+    typed before it begins."""
 
-    def __init__(self, argv, rows=30, columns=100):
+    def __init__(self, argv, rows=30, columns=100, line=b""):
         self.output = b""
+        waits, begin = os.pipe()
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
             self.resize(rows, columns, 0)
+            os.read(waits, 1)
             os.execv(argv[0], argv)
         self.resize(rows, columns)
+        if line:
+            self.type(line + b"\r")
+            self.expect(line + b"\r\n")
+        os.write(begin, b"!")
+        os.close(begin)
+        os.close(waits)
 
     def __enter__(self):
         return self
@@ -187,13 +196,16 @@ commands.recv(10)
 
 
 class Terminals(FerryTest):
-    def same(self, argv, *steps):
-        """Types keys and waits for texts, both ways; gives what was printed and the status."""
+    def same(self, argv, *steps, line=b"", waits=False):
+        """Types keys, when it waits for them if it `waits`, and waits for texts, both ways; gives what was
+        printed and the status."""
         said = {}
         for way, prefix in WAYS.items():
-            with self.subTest(way), Terminal([*prefix, *argv]) as terminal:
+            with self.subTest(way), Terminal([*prefix, *argv], line=line) as terminal:
                 printed = b""
                 for keys, text in steps:
+                    if keys and waits:
+                        until_asleep(terminal.pid)
                     if keys:
                         terminal.type(keys)
                     printed += terminal.expect(text)
@@ -207,7 +219,7 @@ class Terminals(FerryTest):
         printed, status = self.same([guest("asks_given"), "terminal"])
         self.assertIn(b"30 rows, 100 columns", printed)
         self.assertEqual(status, 0)
-        self.same([guest("asks_given")], (b"abcdef\r", b"abcdef\r\n"))
+        self.same([guest("asks_given")], line=b"abcdef")
         self.assertEqual(self.same([BUSYBOX, "tty"]), (b"/dev/pts/N\r\n", 0))
         self.same([BUSYBOX, "stty", "-a"])
 
@@ -224,7 +236,7 @@ class Terminals(FerryTest):
 
     def test_ctrl_c_runs_a_handler(self):
         caught = "trap 'echo caught; exit 7' INT; echo go; read x"
-        printed, status = self.same([*SH, caught], (None, b"go\r\n"), (b"\x03", b"caught\r\n"))
+        printed, status = self.same([*SH, caught], (None, b"go\r\n"), (b"\x03", b"caught\r\n"), waits=True)
         self.assertEqual(status, 7)
 
     def test_a_change_of_size_is_told(self):
