@@ -248,46 +248,59 @@ static bool may_help(void *arg, uint64_t *again_ns)
     return ((const struct linux_state *)arg)->helpers < HELPERS_MAX;
 }
 
-/* Begins the call, once there may be one more helper. */
-static int helper_start(struct linux_state *state, struct helper *helper)
+/* Takes a place, once there is one, before anything is held for the call: who waits holds nothing. */
+static int take_place(struct linux_state *state, const struct host_call *call)
 {
-    int result = vm_wait(state->vm, may_help, state, UINT64_MAX);
-    pthread_t thread;
-
-    if (result || vm_stopping(state->vm))
+    if (vm_wait(state->vm, may_help, state, UINT64_MAX) || vm_stopping(state->vm))
         return -EINTR;
-    if (thread_start(&thread, NULL, helper_thread, helper) < 0)
-        return -ENOMEM;
-    pthread_detach(thread);
+    if (call->from && !vm_still_has(state->vm, call->from, call->bytes, false))
+        return -EFAULT; /* another thread unmapped it meanwhile */
+    state->helpers++;
     return 0;
+}
+
+static void give_place_back(struct linux_state *state)
+{
+    if (state->helpers-- == HELPERS_MAX)
+        vm_wake(state->vm); /* who waits for a helper */
+}
+
+/* Makes the call in the place that was taken. What was abandoned keeps its place: the program ends, or
+ * it does not yet, and must not leave one behind after the other. */
+static int64_t call_in_place(struct linux_state *state, struct host_call *call)
+{
+    struct helper *helper = helper_new(state->vm, call);
+    pthread_t thread;
+    bool abandoned;
+
+    if (!helper || thread_start(&thread, NULL, helper_thread, helper) < 0) {
+        if (helper)
+            helper_free(helper);
+        give_place_back(state);
+        return -ENOMEM;
+    }
+    pthread_detach(thread);
+    vm_await(state->vm, &helper->done);
+    lock_take(&helper->lock);
+    abandoned = helper->abandoned = !atomic_load(&helper->done);
+    lock_drop(&helper->lock);
+    if (abandoned)
+        return -EINTR; /* the thread frees it */
+    give_place_back(state);
+    take_result(call, helper);
+    helper_free(helper);
+    return call->result;
 }
 
 int64_t host_call_by_helper(struct linux_state *state, struct host_call *call)
 {
-    struct helper *helper = helper_new(state->vm, call);
-    int result;
+    bool *patient = &state->thread->signals.patient, before = *patient;
+    int64_t result;
 
-    if (!helper)
-        return -ENOMEM;
-    state->thread->signals.patient = true; /* as Linux waits for a disk */
-    result = helper_start(state, helper);
-    if (result) {
-        state->thread->signals.patient = false;
-        helper_free(helper);
-        return result;
-    }
-    state->helpers++;
-    vm_await(state->vm, &helper->done);
-    state->thread->signals.patient = false;
-    if (state->helpers-- == HELPERS_MAX)
-        vm_wake(state->vm); /* who waits for a helper */
-    lock_take(&helper->lock);
-    helper->abandoned = !atomic_load(&helper->done);
-    bool abandoned = helper->abandoned;
-    lock_drop(&helper->lock);
-    if (abandoned)
-        return -EINTR; /* the thread frees it */
-    take_result(call, helper);
-    helper_free(helper);
-    return call->result;
+    *patient = true; /* as Linux waits for a disk */
+    result = take_place(state, call);
+    if (!result)
+        result = call_in_place(state, call);
+    *patient = before;
+    return result;
 }
