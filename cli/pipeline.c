@@ -279,8 +279,9 @@ static int start(struct pipeline *p)
 
 /* ---- reporting ------------------------------------------------------------ */
 
-/* Whether it ended by a signal by which we end as well, or because we stopped the VMs (directly, or because it wrote to one that was
- * stopped before it), or because nobody reads its output, as the command itself ends then. */
+/* Whether it ended by a signal by which we end as well, or because we stopped the VMs (directly, or
+ * because it wrote to one that was stopped before it), or because nobody reads its output, as the
+ * command itself ends then. */
 static bool was_stopped(const struct pipeline *p, const struct ferry_vm_exit *end)
 {
     if (p->gives && p->signo != 0 && end->how == FERRY_ENDED_SIGNAL && end->signo == p->signo)

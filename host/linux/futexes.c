@@ -11,9 +11,6 @@
 #include "linux/calls.h"
 #include "linux/state.h"
 
-/* How often a change of a word is tried that other threads change meanwhile. */
-#define CHANGES_MAX 64
-
 /* ---- queues -------------------------------------------------------------- */
 
 static struct futex_wait *queue_of(struct linux_state *state, uint64_t addr)

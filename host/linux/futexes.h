@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #define LOCK_PI2 13 /* a command that headers of Linux before 5.14 do not name */
+/* How often a change of a word is tried that other threads change meanwhile. */
+#define CHANGES_MAX 64
 
 struct futex_wait;
 struct linux_state;

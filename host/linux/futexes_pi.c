@@ -10,8 +10,6 @@
 #include "linux/futexes.h"
 #include "linux/state.h"
 
-/* How often a change of a word is tried that other threads change meanwhile. */
-#define CHANGES_MAX 64
 /* The kernel looks at as many entries of a robust list. */
 #define ROBUST_MOST 2048
 

@@ -9,9 +9,6 @@
 #include "linux/futexes.h"
 #include "linux/state.h"
 
-/* How often a change of a word is tried that other threads change meanwhile. */
-#define CHANGES_MAX 64
-
 static int check_word(struct linux_state *state, uint64_t addr, uint32_t expected)
 {
     uint32_t value;

@@ -312,12 +312,9 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
 static int memory_map(struct linux_state *state, uint64_t addr, uint64_t bytes, unsigned prot,
                       uint64_t flags)
 {
-    struct space *space = vm_space(state->vm);
-
     if (flags & MAP_NORESERVE)
         prot |= SPACE_NORESERVE;
-    return bytes < SPACE_TOUCH_LEAST ? space_map(space, guest_addr(addr), bytes, prot)
-                                     : space_map_by_touch(space, guest_addr(addr), bytes, prot);
+    return space_map_memory(vm_space(state->vm), guest_addr(addr), bytes, prot);
 }
 
 static int64_t map_checked(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,

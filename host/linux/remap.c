@@ -30,17 +30,12 @@ struct move {
     bool file;
 };
 
-static int map_more(struct space *space, struct guest_addr to, uint64_t bytes, unsigned prot)
-{
-    return bytes < SPACE_TOUCH_LEAST ? space_map(space, to, bytes, prot)
-                                     : space_map_by_touch(space, to, bytes, prot);
-}
-
 /* Makes the mapping longer at `to`, by copying: moved memory would never be one region with its
  * new end. */
 static int64_t grow_by_copy(struct space *space, const struct move *move, struct guest_addr to)
 {
-    int result = map_more(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
+    int result =
+        space_map_memory(space, to, move->new_bytes, move->prot | SPACE_READ | SPACE_WRITE);
     const void *from;
     void *at;
 
@@ -63,7 +58,7 @@ static int64_t grow_by_copy(struct space *space, const struct move *move, struct
 /* The same of memory without rights, which cannot be read, and of much memory. */
 static int64_t grow_by_move(struct space *space, const struct move *move, struct guest_addr to)
 {
-    int result = map_more(space, to, move->new_bytes, move->prot);
+    int result = space_map_memory(space, to, move->new_bytes, move->prot);
 
     if (!result)
         result = space_move(space, move->old, move->bytes, to);
@@ -119,7 +114,7 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
         return result ? result : (int64_t)move->old.value;
     }
     if (!move->file && space_find(space, end, more).value == end.value &&
-        !map_more(space, end, more, move->prot))
+        !space_map_memory(space, end, more, move->prot))
         return (int64_t)move->old.value;
     if (may_move)
         to = space_find(space, guest_addr(0), move->new_bytes);

@@ -133,6 +133,8 @@ bool space_has_room(const struct space *space, struct guest_addr start, uint64_t
 /* Memory that is charged by touch; without rights a reservation, which is so when it gets some.
  * `prot` with SPACE_NORESERVE or not: then -ENOMEM for more than what is left of the limit. */
 int space_map_by_touch(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
+/* Memory that is no file's: by touch from SPACE_TOUCH_LEAST on. */
+int space_map_memory(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 /* Opens what of the mapped range is not open yet, and charges for it. -ENOMEM: over the limit, or
  * the host refused; a part may be open. */
 int space_touch(struct space *space, struct guest_addr start, uint64_t bytes);

@@ -68,6 +68,12 @@ int space_map_by_touch(struct space *space, struct guest_addr at, uint64_t bytes
     return result;
 }
 
+int space_map_memory(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot)
+{
+    return bytes < SPACE_TOUCH_LEAST ? space_map(space, start, bytes, prot)
+                                     : space_map_by_touch(space, start, bytes, prot);
+}
+
 /* ---- opening ------------------------------------------------------------- */
 
 static bool is_open(const struct space_region *region)
