@@ -48,19 +48,22 @@ void endpoint_finish(struct endpoint *endpoint)
     endpoint_show_waiting(endpoint, 0);
 }
 
+static bool wait_is_over(const struct endpoint *endpoint, uint32_t seen)
+{
+    return endpoint->stopping || atomic_load(&endpoint->events) != seen;
+}
+
 /* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
- * thread that counts up sees `asleep`. Each stores before it loads. */
+ * thread that counts up sees `asleep`. Each stores before it loads. Who was woken looks before it says
+ * again that it sleeps: the next wake would make a system call for nobody. */
 static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns, uint32_t what)
 {
     int result = 0;
 
-    while (result == 0) {
+    while (result == 0 && !wait_is_over(endpoint, seen)) {
         atomic_fetch_or(&endpoint->asleep, what);
-        if (endpoint->stopping)
-            return -EINTR;
-        if (atomic_load(&endpoint->events) != seen)
-            return 0;
-        result = clock_futex_wait_for(&endpoint->events, seen, deadline_ns, what);
+        if (!wait_is_over(endpoint, seen))
+            result = clock_futex_wait_for(&endpoint->events, seen, deadline_ns, what);
     }
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
@@ -76,7 +79,7 @@ static int block_on(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_
     entries[0] = (struct pollfd){.fd = endpoint->waker, .events = POLLIN};
     atomic_store(&endpoint->polls, true);
     atomic_store(&endpoint->asleep, UINT32_MAX);
-    if (!endpoint->stopping && atomic_load(&endpoint->events) == seen)
+    if (!wait_is_over(endpoint, seen))
         result = clock_poll(entries, count, deadline_ns);
     atomic_store(&endpoint->asleep, 0);
     atomic_store(&endpoint->polls, false);

@@ -289,9 +289,12 @@ static void *sleep_for_some(void *arg)
     uint32_t seen = a->events;
 
     while (!atomic_load(&sleeper->over)) {
-        if (endpoint_block_for(a, seen, CLOCK_NEVER, sleeper->what) == 0)
-            atomic_fetch_add(&sleeper->woken, 1);
+        int result = endpoint_block_for(a, seen, CLOCK_NEVER, sleeper->what);
+
+        /* Before it is counted: whoever waits for that wakes this thread again at once. */
         seen = a->events;
+        if (result == 0)
+            atomic_fetch_add(&sleeper->woken, 1);
     }
     return NULL;
 }
