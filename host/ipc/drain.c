@@ -123,6 +123,8 @@ static bool drain_messages(struct endpoint *from, bool quick)
 {
     struct drain drain = {.from = from, .quick = quick};
     struct transfer run[PERFORM_MOST];
+    uint32_t first = from->out_tail;
+    bool waited = from->out_parked;
     int result = 0;
 
     loan_collect_new(from);
@@ -141,6 +143,8 @@ static bool drain_messages(struct endpoint *from, bool quick)
     }
     if (drain.frozen)
         loan_thaw_releases(from);
+    if (waited && from->out_tail != first)
+        endpoint_wake(from); /* another thread may wait until it is sent: see drain_all */
     return result != LEFT;
 }
 
@@ -171,12 +175,17 @@ bool drain_out_quick(struct endpoint *from)
 
 int drain_all(struct endpoint *from)
 {
+    uint32_t last = from->out_tail +
+                    ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
+    bool waits = from->out_tail != last;
     int result = 0;
 
-    while (result == 0 && drain_pending(from)) {
+    while (result == 0 && waits) {
         uint32_t seen = endpoint_prepare(from);
         drain_out(from);
-        if (drain_pending(from))
+        /* What other threads queued since then is theirs to wait for. Nobody need tell of it. */
+        waits = from->out_parked && (int32_t)(last - from->out_tail) > 0;
+        if (waits)
             result = endpoint_block(from, seen, UINT64_MAX);
         endpoint_finish(from);
     }

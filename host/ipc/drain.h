@@ -19,7 +19,8 @@ void drain_out(struct endpoint *from);
 /* The same on a thread that serves other VMs, too. False: it stopped at a message that may take as long
  * as a disk, which the VM's own thread has to send. */
 bool drain_out_quick(struct endpoint *from);
-/* Drains until the out ring is empty. -EINTR: told to stop before that. On the VM's own thread. */
+/* Drains until all that the out ring has now is sent. -EINTR: told to stop before that. On the VM's
+ * own thread. */
 int drain_all(struct endpoint *from);
 
 #endif

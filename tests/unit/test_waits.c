@@ -96,19 +96,60 @@ static void b_takes(void)
     loan_collect(b);
 }
 
+static void queue_move(void)
+{
+    struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
+
+    core_queue(a, &move);
+}
+
 /* At its end a VM waits until all that it queued was taken. */
 static void a_vm_waits_for_its_last_messages(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct ferry_desc move = core_units(FERRY_MOVE, a, b->id, core_alloc(a, 1, true));
-        core_queue(a, &move);
-    }
+    queue_move();
+    queue_move();
     drain_out(vm_a->endpoint);
     assert_true(a->out_parked);
     before_prepare = b_takes;
     assert_int_equal(drain_all(vm_a->endpoint), 0);
     assert_int_equal(a->control->vmm.out_tail, 2);
+}
+
+/* What another thread of the VM does while this one sleeps. */
+static void another_sends_on(void)
+{
+    b_takes();
+    queue_move();
+}
+
+/* A write waits until what was queued before it is sent, not until other threads queue no more. */
+static void a_vm_waits_for_no_later_messages(void **state)
+{
+    (void)state;
+    queue_move();
+    queue_move();
+    before_prepare = queue_move; /* it is later already */
+    instead_of_block = another_sends_on;
+    assert_int_equal(drain_all(a), 0);
+    assert_null(instead_of_block);
+    assert_int_equal(a->control->vmm.out_tail, 2);
+}
+
+/* Another thread drains while this one sleeps: it tells of what it sent, since nobody else may. */
+static void another_tells_of_what_it_sent(void **state)
+{
+    (void)state;
+    queue_move();
+    queue_move();
+    drain_out(a);
+    assert_true(a->out_parked);
+    b_takes();
+    uint32_t seen = a->events;
+    drain_out(a);
+    assert_int_equal(a->events, seen + 1);
+    drain_out(a);
+    assert_int_equal(a->events, seen + 1);
 }
 
 int main(void)
@@ -119,6 +160,8 @@ int main(void)
         CASE(the_host_sends),
         CASE(the_host_reclaims),
         CASE(a_vm_waits_for_its_last_messages),
+        CASE(a_vm_waits_for_no_later_messages),
+        CASE(another_tells_of_what_it_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

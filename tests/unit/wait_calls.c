@@ -10,7 +10,7 @@ uint32_t __real_endpoint_prepare(struct endpoint *endpoint);
 uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint);
 int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns);
 
-void (*before_prepare)(void);
+void (*before_prepare)(void), (*instead_of_block)(void);
 unsigned blocks;
 
 uint32_t __wrap_endpoint_prepare(struct endpoint *endpoint)
@@ -29,6 +29,13 @@ int __wrap_endpoint_block(struct endpoint *endpoint, uint32_t seen, uint64_t dea
     (void)endpoint;
     (void)seen;
     (void)deadline_ns;
+    void (*act)(void) = instead_of_block;
+
+    instead_of_block = NULL;
+    if (act) {
+        act();
+        return 0;
+    }
     blocks++;
     return -ETIMEDOUT;
 }

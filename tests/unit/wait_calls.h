@@ -7,7 +7,10 @@
 /* Called once, when the next thread begins to wait. */
 extern void (*before_prepare)(void);
 
-/* How often a thread would have slept. */
+/* Called once, in place of the next sleep, which ends by what it does. */
+extern void (*instead_of_block)(void);
+
+/* How often a thread would have slept for nothing. */
 extern unsigned blocks;
 
 #endif
