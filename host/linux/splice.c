@@ -52,19 +52,25 @@ static int64_t pass_on(struct linux_state *state, uint64_t bytes, bool waits)
     return stream_pass(vm_stream(state->vm), bytes);
 }
 
-/* Writing is nonblocking if the call is. A write that does not wait is seen by nobody else. */
-static int64_t put_some(struct linux_state *state, struct open_file *out, const void *from,
-                        size_t bytes, bool waits)
+/* Writes what there is room for now. The thread keeps its turn, unless it is a file that is not local. */
+static int64_t put_now(struct linux_state *state, struct open_file *out, const void *from,
+                       size_t bytes)
 {
     int status = out->status;
     int64_t put;
 
-    if (waits || out->kind == FILE_REGULAR)
-        return file_write_bytes(state, out, from, bytes);
-    out->status |= O_NONBLOCK;
+    out->status |= O_NONBLOCK; /* nobody else sees that */
     put = file_put(state, out, from, bytes);
     out->status = status;
     return put;
+}
+
+/* Writing is nonblocking if the call is. */
+static int64_t put_some(struct linux_state *state, struct open_file *out, const void *from,
+                        size_t bytes, bool waits)
+{
+    return waits || out->kind == FILE_REGULAR ? file_write_bytes(state, out, from, bytes)
+                                              : put_now(state, out, from, bytes);
 }
 
 /* ---- from what can be looked at before it is taken ------------------------- */
@@ -123,7 +129,7 @@ static int64_t from_peeked(struct linux_state *state, struct open_file *in, stru
     bytes = min_u64(bytes, sizeof(through));
     do {
         there = peek(state, in, through, bytes, waits);
-        put = there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
+        put = there > 0 ? put_now(state, out, through, (size_t)there) : there;
     } while (there > 0 && waits && file_waited(state, out, POLLOUT, &put));
     take(state, in, through, put);
     return put;

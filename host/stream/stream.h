@@ -28,7 +28,7 @@ ssize_t stream_read(struct stream *stream, void *dst, size_t bytes);
  * Without a receiver (no link) output is discarded. */
 ssize_t stream_write(struct stream *stream, const void *src, size_t bytes);
 /* As a write to a pipe with O_NONBLOCK: writes as much as there is room for now, a short piece as a
- * whole or not at all; -EAGAIN. */
+ * whole or not at all; -EAGAIN, also while a message that was queued before waits for room. */
 ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes);
 /* The bytes that can be read of one message without blocking. They stay there; *data is valid until
  * they are read. */

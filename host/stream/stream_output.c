@@ -195,15 +195,38 @@ static bool still_has(const struct endpoint *endpoint, const char *src, size_t b
            ledger_access(&endpoint->exchange->ledger, units, endpoint->index) >= WINDOW_READ;
 }
 
+/* Whether all messages that were queued before have been sent, or are now. */
+static bool sent_before(struct stream *stream)
+{
+    if (!drain_pending(stream->endpoint))
+        return true;
+    drain_out(stream->endpoint);
+    return !stream->endpoint->out_parked;
+}
+
+static bool is_over(const struct stream *stream)
+{
+    return stream->output_closed || !queue_may_send(stream->endpoint->stream_out);
+}
+
 /* 0: it may be written; messages that were queued before have been sent. */
 static int prepare_write(struct stream *stream, const void *src, size_t bytes)
 {
-    struct endpoint *endpoint = stream->endpoint;
-
-    if (stream->output_closed || !queue_may_send(endpoint->stream_out))
+    if (is_over(stream))
         return -EPIPE;
     int result = drain_all(stream->endpoint);
-    return result == 0 && !still_has(endpoint, src, bytes) ? -EFAULT : result;
+    return result == 0 && !still_has(stream->endpoint, src, bytes) ? -EFAULT : result;
+}
+
+/* As prepare_write, for who does not wait. The caller has its turn until the write is done, and relies on
+ * that. -EAGAIN: a message that was queued before waits for room. */
+static int prepare_write_now(struct stream *stream, const void *src, size_t bytes)
+{
+    if (is_over(stream))
+        return -EPIPE;
+    if (stream->writing || !sent_before(stream))
+        return -EAGAIN;
+    return still_has(stream->endpoint, src, bytes) ? 0 : -EFAULT;
 }
 
 /* Whether a short piece finds room as a whole. */
@@ -225,9 +248,7 @@ ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
 
     if (!endpoint->stream_out || bytes == 0)
         return (ssize_t)bytes; /* on Linux writing nothing succeeds even if nobody reads */
-    ssize_t taken = prepare_write(stream, src, bytes);
-    if (taken == 0 && stream->writing)
-        return -EAGAIN;
+    ssize_t taken = prepare_write_now(stream, src, bytes);
     if (taken == 0 && bytes <= PIPE_BUF && !fits_whole(stream, bytes))
         return -EAGAIN;
     while (done < bytes && taken >= 0) {
@@ -333,6 +354,6 @@ void stream_close_output(struct stream *stream)
 
 bool stream_output_room(struct stream *stream)
 {
-    return !stream->writing &&
+    return !stream->writing && sent_before(stream) &&
            fits_whole(stream, PIPE_BUF); /* as a pipe has room when a page of it is free */
 }

@@ -575,6 +575,27 @@ static void test_file_size_limit(void **state)
     assert_int_equal(vm->status, SIGXFSZ);
 }
 
+/* A file takes less than the pipe has. No other thread may have a turn before that is taken from the pipe:
+ * it could read the same bytes. */
+static void test_no_turn_between_look_and_take(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    const struct rlimit limit = {10, 100};
+    uint64_t fd = (uint64_t)open_name(tree, "rw/short", O_CREAT | O_RDWR), sleeps;
+    int ends[2];
+
+    memcpy(guest(vm, BUFFER), &limit, sizeof(limit));
+    assert_int_equal(CALL(vm, setrlimit, RLIMIT_FSIZE, BUFFER), 0);
+    assert_int_equal(CALL(vm, pipe2, BUFFER, 0), 0);
+    memcpy(ends, guest(vm, BUFFER), sizeof(ends));
+    assert_int_equal(CALL(vm, write, (uint64_t)ends[1], BUFFER, 16), 16);
+    sleeps = vm->sleeps;
+    assert_int_equal(CALL(vm, splice, (uint64_t)ends[0], 0, fd, 0, 16, 0), 10);
+    assert_int_equal(vm->sleeps, sleeps);
+    assert_int_equal(CALL(vm, read, (uint64_t)ends[0], BUFFER, 16), 6);
+}
+
 /* ---- locks ------------------------------------------------------------------ */
 
 static int64_t lock(struct tree *tree, uint64_t fd, uint64_t command, short type, off_t start)
@@ -895,6 +916,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_stores_count_after_all_ends, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_no_turn_between_look_and_take, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_records, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_flock, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_records_are_bounded, setup, tree_teardown),

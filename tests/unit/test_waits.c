@@ -7,7 +7,9 @@
 #include "core_fixture.h"
 
 #include <errno.h>
+#include <poll.h>
 
+#include "stream/stream.h"
 #include "wait_calls.h"
 
 static struct ferry_engine *engine;
@@ -152,6 +154,26 @@ static void another_tells_of_what_it_sent(void **state)
     assert_int_equal(a->events, seen + 1);
 }
 
+/* A write that does not wait does not wait for the messages before it either, and who waits until it can
+ * write sends them. */
+static void a_write_that_does_not_wait(void **state)
+{
+    struct stream *stream = vm_a->endpoint->byte_stream;
+    struct ferry_vm *vm_c = core_vm(engine, "c");
+
+    (void)state;
+    core_stream_link(vm_a, vm_c);
+    queue_move();
+    queue_move();
+    assert_int_equal(stream_write_some(stream, core_memory_bytes, 8), -EAGAIN);
+    assert_int_equal(stream_poll(stream, POLLOUT, 0), 0);
+    b_takes();
+    assert_int_equal(stream_poll(stream, POLLOUT, 0), POLLOUT);
+    assert_int_equal(a->control->vmm.out_tail, 2);
+    assert_int_equal(stream_write_some(stream, core_memory_bytes, 8), 8);
+    ferry_vm_destroy(vm_c);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -162,6 +184,7 @@ int main(void)
         CASE(a_vm_waits_for_its_last_messages),
         CASE(a_vm_waits_for_no_later_messages),
         CASE(another_tells_of_what_it_sent),
+        CASE(a_write_that_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
