@@ -193,6 +193,12 @@ static int64_t socket_put_op(struct linux_state *state, struct open_file *file, 
     return socket_put(state, file->object, from, bytes, NULL);
 }
 
+/* A write ends at once: with an error. */
+static bool never_waits(const struct socket *socket)
+{
+    return !socket->peer || socket->no_more_out || socket->peer->no_more_in;
+}
+
 static int socket_poll(struct linux_state *state, struct open_file *file, int want,
                        struct readiness *readiness)
 {
@@ -207,7 +213,7 @@ static int socket_poll(struct linux_state *state, struct open_file *file, int wa
         holds |= POLLRDHUP;
     if (socket->no_more_in || socket->ring.fill)
         holds |= want & POLLIN;
-    if (!socket->peer || has_room(socket->peer))
+    if (never_waits(socket) || has_room(socket->peer))
         holds |= want & POLLOUT;
     return holds;
 }

@@ -369,6 +369,38 @@ static void look_at_many(struct ferry_vm *vm)
     replaced++;
 }
 
+static int shut_socket;
+static uint64_t shut_how;
+
+static void shut_meanwhile(struct ferry_vm *vm)
+{
+    assert_int_equal(
+        other_call(vm, SYS_shutdown, (const uint64_t[6]){(uint64_t)shut_socket, shut_how}), 0);
+}
+
+/* A write that waits for room ends when either side says that there will be no more of it. */
+static void test_a_shutdown_ends_a_write(void **state)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+    struct ferry_vm *vm = *state;
+    int pair[2];
+
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(
+            CALL(vm, socketpair, AF_UNIX, (uint64_t)types[i / 2] | SOCK_NONBLOCK, 0, SCRATCH), 0);
+        memcpy(pair, guest(vm, SCRATCH), sizeof(pair));
+        while (CALL(vm, write, (uint64_t)pair[0], DATA, PAGE) > 0)
+            ;
+        assert_int_equal(CALL(vm, fcntl, (uint64_t)pair[0], F_SETFL, 0), 0);
+        shut_socket = pair[i % 2];
+        shut_how = i % 2 ? SHUT_RD : SHUT_WR;
+        vm->waiting = shut_meanwhile;
+        assert_int_equal(CALL(vm, sendto, (uint64_t)pair[0], DATA, PAGE, MSG_NOSIGNAL, 0, 0),
+                         -EPIPE);
+        vm->waiting = NULL;
+    }
+}
+
 /* A call never gets a file that another thread could free meanwhile; those that need no such file
  * may be about more. */
 static void test_calls_keep_all_files_that_they_get(void **state)
@@ -472,6 +504,7 @@ int main(void)
         TEST(test_mappings_in_parts),
         TEST(test_files_outlive_a_wait_for_them),
         TEST(test_several_messages_come_from_one_socket),
+        TEST(test_a_shutdown_ends_a_write),
         TEST(test_calls_keep_all_files_that_they_get),
         TEST(test_the_first_look_holds_no_set),
         TEST(test_stop_ends_waits_for_objects),
