@@ -119,9 +119,10 @@ static void take(struct linux_state *state, struct open_file *in, void *unused, 
         got = file_get(state, in, unused, (size_t)bytes);
 }
 
-/* What the other side takes at once: while it waits for room, others may take from here. */
+/* What the other side takes at once: while it waits for room, others may take from here. It stays here
+ * if it is only copied. */
 static int64_t from_peeked(struct linux_state *state, struct open_file *in, struct open_file *out,
-                           uint64_t bytes, bool waits)
+                           uint64_t bytes, bool waits, bool copies)
 {
     char through[THROUGH_BYTES];
     int64_t there, put;
@@ -131,7 +132,8 @@ static int64_t from_peeked(struct linux_state *state, struct open_file *in, stru
         there = peek(state, in, through, bytes, waits);
         put = there > 0 ? put_now(state, out, through, (size_t)there) : there;
     } while (there > 0 && waits && file_waited(state, out, POLLOUT, &put));
-    take(state, in, through, put);
+    if (!copies)
+        take(state, in, through, put);
     return put;
 }
 
@@ -270,7 +272,7 @@ static int64_t from_stream(struct linux_state *state, struct open_file *in, stru
 
     waits = waits && !(out->status & O_NONBLOCK);
     if (can_peek(in) && !(out->kind == FILE_REGULAR && !out->local))
-        return from_peeked(state, in, out, bytes, waits);
+        return from_peeked(state, in, out, bytes, waits, false);
     if (is_host_pipe(in) && is_host_pipe(out))
         return between_pipes(state, in, out, bytes, waits, false);
     if (is_host_pipe(in) && out->kind == FILE_REGULAR && out->local)
@@ -368,30 +370,6 @@ int64_t sys_sendfile(struct linux_state *state, const uint64_t arg[6])
     return result == -EPIPE ? signal_broken_pipe(state) : result;
 }
 
-/* From a pipe of the program; what has no room is left out. */
-static int64_t tee_pipe(struct linux_state *state, struct open_file *in, struct open_file *out,
-                        uint64_t bytes, bool waits)
-{
-    char through[THROUGH_BYTES];
-    struct readiness readiness;
-    int64_t there;
-    int waited = 0;
-
-    waits = waits && !((in->status | out->status) & O_NONBLOCK);
-    do
-        there = pipe_peek(in, through, 1);
-    while (waits && file_waited(state, in, POLLIN, &there));
-    if (there <= 0)
-        return there;
-    if (!file_poll(state, out, POLLOUT, &readiness)) {
-        waited = waits ? file_await(state, out, POLLOUT) : -EAGAIN;
-        if (waited)
-            return waited;
-    }
-    there = pipe_peek(in, through, bytes < sizeof(through) ? bytes : sizeof(through));
-    return there > 0 ? put_some(state, out, through, (size_t)there, false) : there;
-}
-
 /* tee: bytes of input go to output, and stay for the next read. */
 int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
 {
@@ -410,7 +388,8 @@ int64_t sys_tee(struct linux_state *state, const uint64_t arg[6])
         (in->object && in->object == out->object))
         return -EINVAL;
     if (in->kind == FILE_PIPE) {
-        result = tee_pipe(state, in, out, arg[2], waits);
+        waits = waits && !((in->status | out->status) & O_NONBLOCK);
+        result = from_peeked(state, in, out, arg[2], waits, true);
         return result == -EPIPE ? signal_broken_pipe(state) : result;
     }
     if (in->kind == FILE_GIVEN && out->kind == FILE_GIVEN) {

@@ -118,6 +118,42 @@ static void test_nothing_is_lost_for_want_of_room(void **state)
     assert_string_equal(vm->input, "more than three");
 }
 
+static int copied[4]; /* two pipes */
+static unsigned turns;
+
+/* The other thread has two turns: it takes all that was to be copied, and later puts more. */
+static void empty_and_refill(struct ferry_vm *vm)
+{
+    if (turns++ == 0) {
+        assert_int_equal(
+            other_call(vm, SYS_read, (const uint64_t[6]){(uint64_t)copied[0], SCRATCH, PAGE}), 100);
+        assert_int_equal(
+            other_call(vm, SYS_read, (const uint64_t[6]){(uint64_t)copied[2], SCRATCH, PAGE}),
+            PAGE);
+    } else {
+        assert_int_equal(
+            other_call(vm, SYS_write, (const uint64_t[6]){(uint64_t)copied[1], SCRATCH, 5}), 5);
+    }
+}
+
+/* A tee that may wait never says that it would have to. */
+static void test_a_tee_waits_again(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t in, into, out, from;
+
+    full_pipe(vm, &in, &into, 65536 - 100);
+    full_pipe(vm, &from, &out, 0);
+    memcpy(copied, (int[]){(int)in, (int)into, (int)from, (int)out}, sizeof(copied));
+    turns = 0;
+    vm->waiting = empty_and_refill;
+    assert_int_equal(CALL(vm, tee, in, out, 200, 0), 5);
+    vm->waiting = NULL;
+    assert_int_equal(turns, 2);
+    assert_int_equal(CALL(vm, ioctl, in, FIONREAD, OFFSET), 0);
+    assert_int_equal(*(int *)guest(vm, OFFSET), 5);
+}
+
 static void test_sendfile(void **state)
 {
     struct ferry_vm *vm = with_file(state);
@@ -352,6 +388,7 @@ int main(void)
         TEST(test_splice_of_streams),
         TEST(test_splice_with_files),
         TEST(test_nothing_is_lost_for_want_of_room),
+        TEST(test_a_tee_waits_again),
         TEST(test_sendfile),
         TEST(test_tee_and_vmsplice),
         TEST(test_pieces_at_offsets),
