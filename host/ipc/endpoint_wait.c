@@ -54,17 +54,15 @@ static bool wait_is_over(const struct endpoint *endpoint, uint32_t seen)
 }
 
 /* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
- * thread that counts up sees `asleep`. Each stores before it loads. Who was woken looks before it says
- * again that it sleeps: the next wake would make a system call for nobody. */
+ * thread that counts up sees `asleep`. Each stores before it loads. Who was woken looks again, even if
+ * the count has come around to what it was. */
 static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns, uint32_t what)
 {
     int result = 0;
 
-    while (result == 0 && !wait_is_over(endpoint, seen)) {
-        atomic_fetch_or(&endpoint->asleep, what);
-        if (!wait_is_over(endpoint, seen))
-            result = clock_futex_wait_for(&endpoint->events, seen, deadline_ns, what);
-    }
+    atomic_fetch_or(&endpoint->asleep, what);
+    if (!wait_is_over(endpoint, seen))
+        result = clock_futex_wait_for(&endpoint->events, seen, deadline_ns, what);
     return endpoint->stopping ? -EINTR : atomic_load(&endpoint->events) != seen ? 0 : result;
 }
 

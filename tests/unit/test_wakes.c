@@ -332,6 +332,29 @@ static void who_waits_for_another_sleeps_on(void **state)
     pthread_join(threads[1], NULL);
 }
 
+static void *sleep_once(void *arg)
+{
+    struct sleeper *sleeper = arg;
+
+    if (endpoint_block_for(a, a->events, CLOCK_NEVER, sleeper->what) == 0)
+        atomic_store(&sleeper->woken, 1);
+    return NULL;
+}
+
+/* As after so many events for others that the count is the same again at the one for this thread. It may
+ * be woken before it sleeps, which wakes nobody: hence over and over. */
+static void a_count_that_comes_around_wakes(void **state)
+{
+    struct sleeper one = {.what = 1};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &one), 0);
+    until(all_asleep(1));
+    until((clock_futex_wake_for(&a->events, 1), atomic_load(&one.woken)));
+    pthread_join(thread, NULL);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, trio_teardown)
 
 int main(void)
@@ -346,6 +369,7 @@ int main(void)
         CASE(the_end_of_a_program_lets_senders_go),
         CASE(a_wait_that_polls),
         CASE(who_waits_for_another_sleeps_on),
+        CASE(a_count_that_comes_around_wakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
