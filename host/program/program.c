@@ -70,7 +70,6 @@ static int open_named(const struct program *program, const struct program_opener
 {
     int result = opener->open(opener->arg, name, out);
 
-    out->room_bytes = program->room_bytes;
     switch (result) {
     case 0:
         return 0;
@@ -156,6 +155,27 @@ static int find_file(struct program *program, const struct program_opener *opene
     }
 }
 
+/* ---- images -------------------------------------------------------------- */
+
+/* Charges for the copy before anybody else is served. Takes over the source. */
+static int open_image(const struct program *program, const struct program_opener *opener,
+                      const char *name, struct image_source *source, uint64_t limit_bytes,
+                      struct image **out, struct ferry_error *err)
+{
+    int result;
+
+    if (opener->space)
+        source->room_bytes = max_u64(space_room(opener->space), 1);
+    result = images_open(program->images, name, source, limit_bytes, out, err);
+    /* The room was asked for a copy that is made now: there may be one already. */
+    if (!result && opener->space && space_charge(opener->space, (*out)->copied_bytes)) {
+        result = image_no_room(*out, err);
+        images_release(program->images, *out);
+        *out = NULL;
+    }
+    return result;
+}
+
 /* ---- the loader ---------------------------------------------------------- */
 
 static uint64_t first_address(const struct image *image)
@@ -188,17 +208,12 @@ static int open_loader(struct program *program, const struct program_opener *ope
                        uint64_t limit_bytes, struct ferry_error *err)
 {
     const char *name = program->image->loader;
-    uint64_t copied = program->image->copied_bytes;
     struct image_source source;
-    int result;
-
-    if (program->room_bytes)
-        program->room_bytes = program->room_bytes > copied ? program->room_bytes - copied : 1;
-    result = open_named(program, opener, "loader", name, &source, err);
+    int result = open_named(program, opener, "loader", name, &source, err);
 
     if (result)
         return result;
-    result = images_open(program->images, name, &source, limit_bytes, &program->loader, err);
+    result = open_image(program, opener, name, &source, limit_bytes, &program->loader, err);
     if (result)
         return refuse_loader(program, result, err);
     program->loader_shift = image_shift_of_loader(program->loader);
@@ -222,7 +237,7 @@ static int open_images(struct program *program, const struct program_opener *ope
             close(source->fd);
         return result;
     }
-    result = images_open(program->images, program->file, source, limit_bytes, &program->image, err);
+    result = open_image(program, opener, program->file, source, limit_bytes, &program->image, err);
     return result || !program->image->loader ? result
                                              : open_loader(program, opener, limit_bytes, err);
 }
@@ -234,16 +249,15 @@ int program_open(struct program *out, struct images *images, const struct progra
     struct image_source own = *source;
     int result;
 
-    *out = (struct program){.images = images,
-                            .name = strdup(name),
-                            .file = strdup(name),
-                            .room_bytes = source->room_bytes};
+    *out = (struct program){.images = images, .name = strdup(name), .file = strdup(name)};
     if (!out->name || !out->file || copy_arguments(out, argv)) {
         close(own.fd);
         result = image_fail(err, -ENOMEM, name, "out of memory");
     } else {
         result = open_images(out, opener, &own, limit_bytes, err);
     }
+    if (result && opener->space)
+        space_recharge(opener->space, program_copied_bytes(out), 0);
     if (result)
         program_close(out);
     return result;
@@ -292,9 +306,14 @@ uint64_t program_unshared_bytes(const struct program *program)
     return program->image->unshared_bytes + (program->loader ? program->loader->unshared_bytes : 0);
 }
 
+static uint64_t copied_of(const struct image *image)
+{
+    return image ? image->copied_bytes : 0;
+}
+
 uint64_t program_copied_bytes(const struct program *program)
 {
-    return program->image->copied_bytes + (program->loader ? program->loader->copied_bytes : 0);
+    return copied_of(program->image) + copied_of(program->loader);
 }
 
 int program_wait(struct program *program, struct ferry_error *err)

@@ -16,10 +16,14 @@
 
 struct images;
 
-/* Opens the files that a program names: interpreters and loaders. 0 or a negative errno. */
+/* Opens the files that a program names: interpreters and loaders. 0 or a negative errno. Meanwhile
+ * other threads may use up memory. */
 struct program_opener {
     int (*open)(void *arg, const char *name, struct image_source *out);
     void *arg;
+    /* Charged for what the host holds of the images, from when each is open; the caller gives it
+     * back. NULL: nobody is charged before they are loaded. */
+    struct space *space;
 };
 
 struct program {
@@ -29,13 +33,12 @@ struct program {
     char *name;                   /* the name it was started by (AT_EXECFN) */
     char *file;                   /* the name of the image's file: another one for a script */
     char **argv;                  /* NULL-terminated, in memory of its own */
-    uint64_t room_bytes;          /* as in image_source: for what is still to be copied */
 };
 
 /* Finds out what the file is and opens what else it needs; `name` and `argv` are copied. Takes over
  * the source, also on an error. Sets all of *out, for program_close.
  *
- * Errors with a text, besides those of image_open: -ENOENT: an interpreter or loader is not there;
+ * Errors with a text, besides those of image_open, after which nothing is charged: -ENOENT: an interpreter or loader is not there;
  * -EACCES: it may not be run; -ELOOP: scripts that interpret each other in too many steps; -ELIBBAD:
  * the loader is no loader. */
 int program_open(struct program *out, struct images *images, const struct program_opener *opener,

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "ipc/drain.h"
-#include "lib/bits.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
@@ -28,7 +27,10 @@ int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_so
                     char *const *argv, uint64_t limit_bytes, struct program *out,
                     struct ferry_error *err)
 {
-    const struct program_opener opener = {open_for_program, vm};
+    /* Until the memory of the program before goes the host holds both, so what is copied is charged
+     * beside it. */
+    struct space *space = vm_is_started(vm) ? &vm->space : NULL;
+    const struct program_opener opener = {open_for_program, vm, space};
 
     return program_open(out, &vm->engine->images, &opener, name, source, argv, limit_bytes, err);
 }
@@ -93,30 +95,13 @@ static int send_written(struct ferry_vm *vm)
     return result == -EINTR ? result : 0;
 }
 
-/* Opens the next program. Until the memory of the one before goes the host holds both, so what is copied
- * is charged beside it, before the first byte is. */
-static int open_next(struct ferry_vm *vm, const struct vm_exec *exec, struct program *next)
-{
-    struct image_source source = *exec->source;
-    int result;
-
-    source.room_bytes = max_u64(space_room(&vm->space), 1);
-    result =
-        vm_open_program(vm, exec->name, &source, exec->argv, vm->space.limit_bytes, next, NULL);
-    if (result)
-        return result;
-    result = space_charge(&vm->space, program_copied_bytes(next));
-    if (result)
-        program_close(next);
-    return result;
-}
-
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
     uint32_t generation = 0;
     struct program next;
     uint64_t copied;
-    int result = open_next(vm, exec, &next);
+    int result = vm_open_program(vm, exec->name, exec->source, exec->argv, vm->space.limit_bytes,
+                                 &next, NULL);
 
     if (result)
         return result;

@@ -34,12 +34,22 @@ struct disk {
     size_t count;
     struct images images;
     struct elf elf; /* "/elf" */
+    /* Charged for the copies of the next program; NULL: nobody. What was charged when another file was
+     * opened, and whether another thread of the program then takes what is left. */
+    struct space *space;
+    uint64_t used_meanwhile;
+    bool others_take_all;
 };
 
 static int open_on_disk(void *arg, const char *name, struct image_source *out)
 {
-    const struct disk *disk = arg;
+    struct disk *disk = arg;
 
+    if (disk->space) {
+        disk->used_meanwhile = disk->space->used_bytes;
+        if (disk->others_take_all)
+            assert_int_equal(space_charge(disk->space, space_room(disk->space)), 0);
+    }
     for (size_t i = 0; i < disk->count; i++) {
         const struct named *file = &disk->files[i];
 
@@ -75,10 +85,13 @@ static void disk_init(struct disk *disk)
 static int run(struct disk *disk, const char *name, const char *const *argv, struct program *out,
                struct ferry_error *err)
 {
-    const struct program_opener opener = {open_on_disk, disk};
+    const struct program_opener opener = {.open = open_on_disk, .arg = disk, .space = disk->space};
     struct image_source source;
+    bool others_take_all = disk->others_take_all;
 
+    disk->others_take_all = false;
     assert_int_equal(open_on_disk(disk, name, &source), 0);
+    disk->others_take_all = others_take_all;
     return program_open(out, &disk->images, &opener, name, &source, (char *const *)(uintptr_t)argv,
                         LIMIT, err);
 }
@@ -315,13 +328,50 @@ static void test_loaders_refused(void **state)
     images_fini(&disk.images);
 }
 
+/* What was copied is charged before another thread is served, and the rest then has the room that is
+ * left. An image that is in use already is charged just so. */
+static void test_copies_are_charged_at_once(void **state)
+{
+    const char *const argv[] = {"me", NULL};
+    struct program program, again;
+    struct fixture fixture;
+    struct disk disk;
+    struct elf pie = make_elf();
+
+    (void)state;
+    disk_init(&disk);
+    make_pie(&pie);
+    add(&disk, "/ld.so", pie.byte, pie.bytes);
+    make_dynamic(&pie, "/ld.so");
+    add(&disk, "/dynamic", pie.byte, pie.bytes);
+    fixture_init(&fixture, LIMIT);
+    disk.space = &fixture.space;
+    assert_int_equal(run(&disk, "/dynamic", argv, &program, NULL), 0);
+    assert_in_range(disk.used_meanwhile, pie.bytes, fixture.space.used_bytes - 1);
+    assert_int_equal(fixture.space.used_bytes, program_copied_bytes(&program));
+    assert_int_equal(run(&disk, "/dynamic", argv, &again, NULL), 0);
+    assert_int_equal(fixture.space.used_bytes, 2 * program_copied_bytes(&program));
+    space_recharge(&fixture.space, fixture.space.used_bytes, 0);
+    program_close(&again);
+    for (int in_use = 1; in_use >= 0; in_use--) {
+        disk.others_take_all = true;
+        assert_int_equal(run(&disk, "/dynamic", argv, &again, NULL), -ENOMEM);
+        assert_int_equal(fixture.space.used_bytes, LIMIT - disk.used_meanwhile);
+        space_recharge(&fixture.space, fixture.space.used_bytes, 0);
+        if (in_use)
+            program_close(&program);
+    }
+    fixture_fini(&fixture);
+    images_fini(&disk.images);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),           cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_script),          cmocka_unit_test(test_scripts_refused),
         cmocka_unit_test(test_nesting),         cmocka_unit_test(test_loader),
-        cmocka_unit_test(test_loaders_refused),
+        cmocka_unit_test(test_loaders_refused), cmocka_unit_test(test_copies_are_charged_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
