@@ -14,15 +14,24 @@
 
 #define ANY_EXECUTE (S_IXUSR | S_IXGRP | S_IXOTH)
 
-/* A file that may not answer is read once, in a way that a stop ends, and run from memory. */
-static int copy_of(struct linux_state *state, const struct found *found)
+/* A file that may not answer is read once, in a way that a stop ends, and run from memory. It is sealed,
+ * so the image takes it as it is and charges for it, before others are served; could it not be sealed,
+ * there is a second copy for a moment. */
+static int copy_of(struct linux_state *state, const struct open_file *file)
+{
+    uint64_t got;
+    int copy = file_copy(state, file, state->memory_bytes, 0, &got);
+
+    if (copy >= 0)
+        image_seal(copy);
+    return copy;
+}
+
+static int copy_of_found(struct linux_state *state, const struct found *found)
 {
     const struct open_file file = {.kind = FILE_REGULAR, .fd = found->fd, .local = false};
-    uint64_t got;
 
-    if ((uint64_t)found->stat.st_size > state->memory_bytes)
-        return -ENOMEM;
-    return file_copy(state, &file, (uint64_t)found->stat.st_size, 0, &got);
+    return (uint64_t)found->stat.st_size > state->memory_bytes ? -ENOMEM : copy_of(state, &file);
 }
 
 int found_source(struct linux_state *state, struct found *found, bool *own)
@@ -42,7 +51,7 @@ int found_source(struct linux_state *state, struct found *found, bool *own)
         return -EACCES;
     *own = found->mount->writable || !found->local;
     if (!found->local)
-        return copy_of(state, found);
+        return copy_of_found(state, found);
     result = found->fd;
     found->fd = -1;
     return (int)result;
@@ -51,7 +60,6 @@ int found_source(struct linux_state *state, struct found *found, bool *own)
 int file_source(struct linux_state *state, const struct open_file *file, bool *own)
 {
     struct stat stat;
-    uint64_t got;
     int result;
 
     if (file->kind != FILE_REGULAR || file->given)
@@ -63,7 +71,7 @@ int file_source(struct linux_state *state, const struct open_file *file, bool *o
         return -EACCES;
     *own = file->writable || !file->local;
     if (!file->local)
-        return file_copy(state, file, state->memory_bytes, 0, &got);
+        return copy_of(state, file);
     result = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
     return result < 0 ? -EMFILE : result;
 }

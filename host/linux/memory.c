@@ -170,6 +170,7 @@ static int read_file(struct linux_state *state, const struct open_file *file, in
 
     if (to == MAP_FAILED)
         return -ENOMEM;
+    madvise(to, bytes, MADV_DONTFORK); /* in a child it would keep the copy from being sealed */
     for (*got = 0; part > 0 && *got<bytes; *got += part> 0 ? (uint64_t)part : 0) {
         uint64_t left = bytes - *got;
 
@@ -200,7 +201,7 @@ static int read_charged(struct linux_state *state, const struct open_file *file,
 int file_copy(struct linux_state *state, const struct open_file *file, uint64_t bytes,
               uint64_t offset, uint64_t *got)
 {
-    int copy = memfd_create("ferry-file", MFD_CLOEXEC);
+    int copy = memfd_create("ferry-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     struct stat stat;
     int result = copy < 0 ? -ENOMEM : file_stat(state, file, &stat);
 

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/rlimits.h"
@@ -71,8 +73,19 @@ bool image_is_whole(const struct image *image)
     return memcmp(&key, &image->source.key, sizeof(key)) == 0;
 }
 
+/* Such memory in huge pages cannot be mapped by the page. */
+static bool is_sealed(int fd)
+{
+    const int all = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+    int seals = fcntl(fd, F_GET_SEALS);
+    struct statfs fs;
+
+    return seals >= 0 && (seals & all) == all && !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
 int image_source_take(int fd, const char *path, struct image_source *out, struct ferry_error *err)
 {
+    bool sealed = is_sealed(fd); /* before its state is looked at */
     struct stat st;
     int result;
 
@@ -84,7 +97,7 @@ int image_source_take(int fd, const char *path, struct image_source *out, struct
     } else if (!S_ISREG(st.st_mode)) {
         result = image_fail(err, -EACCES, path, "not a regular file; copy the program to one");
     } else {
-        *out = (struct image_source){.fd = fd, .key = key_of(&st)};
+        *out = (struct image_source){.fd = fd, .key = key_of(&st), .sealed = sealed};
         return 0;
     }
     close(fd);

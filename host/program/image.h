@@ -34,6 +34,9 @@ struct image_source {
     /* It is in memory, or a program could write it: what its image holds, only that program's VM is
      * charged for. So the file is copied whole, to be let go of, and no image of it is kept. */
     bool own;
+    /* A memfd that nobody can change any more, as a copy that was sealed: where all of it is needed it
+     * is the image's copy itself. Else the host would hold both for a moment. */
+    bool sealed;
     /* A thread of its own may copy it, while a VM is made. Once the program runs, what it does not do
      * on a thread of its VM would not count as its processor time. */
     bool aside;
@@ -85,6 +88,9 @@ struct image {
 int image_source_open(const char *path, struct image_source *out, struct ferry_error *err);
 /* The same for a file that is open for reading. Takes over the descriptor, also on an error. */
 int image_source_take(int fd, const char *path, struct image_source *out, struct ferry_error *err);
+
+/* Seals a memfd: nobody can change it any more. 0, or -1 with errno. */
+int image_seal(int fd);
 
 /* Checks the file and begins to copy the parts that run; a thread of its own goes on with a long
  * copy. Takes over the source, also on an error. The text of an error names the path, the reason

@@ -248,7 +248,7 @@ static int copy_range(struct image *image, struct image_range range, char *buffe
 
 /* The kernel itself may hold a page for a moment, as when it moves pages about. It waits a while
  * for that before it says EBUSY, and then it is worth asking again. */
-static int seal(int fd)
+int image_seal(int fd)
 {
     const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
     int result = -1;
@@ -281,6 +281,12 @@ struct image_copying {
     char buffer[COPY_BYTES];
 };
 
+/* Whether the copy has all of the file. */
+static bool is_whole(const struct image *image)
+{
+    return image->copied[0].end == image->source.key.bytes;
+}
+
 static int copy(struct image_copying *copying)
 {
     struct image *image = copying->image;
@@ -299,9 +305,9 @@ static int copy(struct image_copying *copying)
     if (result)
         return image_fail(err, result, image->path, "making a copy in memory: %s",
                           strerror(-result));
-    if (seal(image->fd) < 0)
+    if (image_seal(image->fd) < 0)
         return image_fail(err, -errno, image->path, "sealing its copy: %s", strerror(errno));
-    if (image->copied[0].end == image->source.key.bytes) {
+    if (is_whole(image)) {
         close(image->source.fd); /* nothing will be asked of it */
         image->source.fd = -1;
     }
@@ -320,8 +326,14 @@ int image_copy_begin(struct image *image, const struct image_headers *headers,
                      struct ferry_error *err)
 {
     uint64_t bytes = image->copied[image->copied_count - 1].end;
-    struct image_copying *copying = calloc(1, sizeof(*copying));
+    struct image_copying *copying;
 
+    if (image->source.sealed && is_whole(image)) {
+        image->fd = image->source.fd;
+        image->source.fd = -1;
+        return 0;
+    }
+    copying = calloc(1, sizeof(*copying));
     if (!copying)
         return image_fail(err, -ENOMEM, image->path, "out of memory");
     copying->image = image;

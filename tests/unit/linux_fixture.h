@@ -59,7 +59,7 @@ struct ferry_vm {
     /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
     int execs, exec_result;
     char exec_text[256];
-    bool exec_own;
+    bool exec_own, exec_sealed;
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     uint64_t thread_cpu_ns;        /* by the first thread */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */

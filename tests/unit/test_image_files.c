@@ -110,6 +110,45 @@ static void test_large_rest_costs_nothing(void **state)
     remove_file(&file);
 }
 
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_ino;
+}
+
+/* A copy that the caller made and sealed is not copied again, unless a part of it is never needed. */
+static void test_sealed_copy_is_the_images(void **state)
+{
+    struct elf elf = make_elf();
+
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        struct image_source source;
+        struct fixture fixture;
+        struct image *image;
+
+        assert_int_equal(pwrite(fd, elf.byte, elf.bytes, 0), elf.bytes);
+        if (kind == 1)
+            assert_int_equal(ftruncate(fd, FAR), 0);
+        if (kind < 2)
+            assert_int_equal(image_seal(fd), 0);
+        uint64_t inode = inode_of(fd);
+        assert_int_equal(image_source_take(fd, "test", &source, NULL), 0);
+        assert_int_equal(image_open("test", &source, LIMIT, &image, NULL), 0);
+        assert_int_equal(inode_of(image->fd) == inode, kind == 0);
+        assert_int_equal(pwrite(image->fd, "x", 1, 0), -1);
+        load(&fixture, image);
+        assert_memory_equal(look(&fixture, TEXT, 0x1800), elf.byte, 0x1800);
+        if (kind == 0)
+            expect_digest(image, elf.byte, elf.bytes);
+        fixture_fini(&fixture);
+        image_close(image);
+    }
+}
+
 /* A load segment that is mostly a hole, too large for the VM: refused before it is read. One
  * that is not: its holes stay holes. */
 static void test_sparse_segment(void **state)
@@ -642,6 +681,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_are_bounded), /* first: see there */
         cmocka_unit_test(test_large_rest_costs_nothing),
+        cmocka_unit_test(test_sealed_copy_is_the_images),
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_long_in_huge_pages),
         cmocka_unit_test(test_symbols_are_bounded),

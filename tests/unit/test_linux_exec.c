@@ -163,6 +163,20 @@ static void test_descriptors(void **state)
     assert_string_equal(vm->exec_text, "/proc/self/fd/4| |");
 }
 
+/* A file that may not answer is copied, and the image takes the copy as it is. */
+static void test_a_copy_is_sealed(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, NAME, PROGRAM), O_RDONLY), 3);
+    for (int local = 1; local >= 0; local--) {
+        vm->linux_state->descriptors[3].file->local = local;
+        assert_int_equal(CALL(vm, execveat, 3, guest_string(vm, NAME, ""), 0, 0, AT_EMPTY_PATH), 0);
+        assert_int_equal(vm->exec_own, !local);
+        assert_int_equal(vm->exec_sealed, !local);
+    }
+}
+
 /* What a program is called is looked for in what the program sees, never on the host: a name may be
  * that of one of our descriptors there, and tell where a link of the host leads. */
 static void test_names_are_the_programs(void **state)
@@ -240,10 +254,15 @@ static void test_what_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_arguments),    TEST(test_too_much),
-        TEST(test_room),         TEST(test_stop),
-        TEST(test_refused),      TEST(test_descriptors),
-        TEST(test_what_changes), TEST(test_names_are_the_programs),
+        TEST(test_arguments),
+        TEST(test_too_much),
+        TEST(test_room),
+        TEST(test_stop),
+        TEST(test_refused),
+        TEST(test_descriptors),
+        TEST(test_what_changes),
+        TEST(test_names_are_the_programs),
+        TEST(test_a_copy_is_sealed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
