@@ -215,6 +215,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = vm_join_budgets(vm, config, err);
     if (result < 0)
         return result;
+    vm->space.limit_bytes = limit; /* what is read before there is memory counts as well */
     vm->stack_bytes = stack_size(limit);
     vm->most_threads = config->threads ? config->threads : VM_THREADS;
     result = create_personality(vm, config, limit, err);

@@ -303,7 +303,10 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
         .arg = vm,
         .tables = &vm->tables,
     };
+    uint64_t used_bytes = vm->space.used_bytes; /* while the program was opened */
     result = space_init(&vm->space, &backend, limit_bytes);
-    return result < 0 ? result
-                      : slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
+    if (result < 0)
+        return result;
+    space_recharge(&vm->space, 0, used_bytes);
+    return slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
 }

@@ -23,6 +23,27 @@ class FilesThatNeverAnswer(FerryTest):
             self.assertEqual(result.output, b"content\n")
 
     @AS_ROOT
+    def test_a_loader_is_read_from_there(self):
+        usual = b"/lib64/ld-linux-x86-64.so.2"
+        with open(usual, "rb") as file:
+            loader = file.read()
+        with open("/usr/bin/env", "rb") as file:
+            program = file.read()
+        self.assertIn(usual + b"\0", program)
+        with (
+            tempfile.TemporaryDirectory(dir="/tmp", prefix="") as where,
+            tempfile.NamedTemporaryFile() as file,
+            HungFiles(where, None, loader, may_run=True),
+        ):
+            name = f"{where}/file".encode()
+            file.write(program.replace(usual, name + bytes(len(usual) - len(name))))
+            file.flush()
+            os.chmod(file.name, 0o755)
+            result = ferry("run", f"--ro={where}", "--", file.name, "-i", "A=b")
+            self.assert_ends(result, 0)
+            self.assertEqual(result.output, b"A=b\n")
+
+    @AS_ROOT
     def test_threads_share_a_position(self):
         numbers = b"".join(n.to_bytes(4, "little") for n in range(200))
         with tempfile.TemporaryDirectory() as where, HungFiles(where, None, numbers):
