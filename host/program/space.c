@@ -339,7 +339,7 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
     return 0;
 }
 
-/* Unmaps all of one part, up to `high`, and of those above, which are empty. */
+/* Unmaps all of one part: so no region lies in it and goes on beyond it. */
 static int clear_part(struct space *space, uint64_t low, uint64_t high)
 {
     int result = space_host_reserve(space, low, high - low);
@@ -348,18 +348,18 @@ static int clear_part(struct space *space, uint64_t low, uint64_t high)
         return result;
     space->changes++;
     space->used_bytes -= space_charged_bytes(space, low, high);
-    space_forget_regions(space, low);
+    space_cut_regions(space, low, high);
     return 0;
 }
 
 int space_clear(struct space *space, uint64_t charged)
 {
-    int result = space->far ? clear_part(space, FERRY_PROGRAM_FAR_LOW, space->backend.far_high) : 0;
+    int result = clear_part(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
 
-    if (!result)
-        result = clear_part(space, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
     if (result)
         return result;
+    if (space->far && clear_part(space, FERRY_PROGRAM_FAR_LOW, space->backend.far_high))
+        return 1;
     space->used_bytes -= charged;
     space_settle(space);
     return 0;

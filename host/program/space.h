@@ -145,8 +145,8 @@ uint64_t space_touchable(const struct space *space, struct guest_addr start, uin
 void space_touch_around(struct space *space, struct guest_addr addr);
 bool space_is_by_touch(const struct space *space, struct guest_addr addr);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
-/* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed but that the
- * far part may be unmapped. */
+/* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed; 1: only the far
+ * part is left. */
 int space_clear(struct space *space, uint64_t charged);
 /* -ENOMEM if part of the range is not mapped, -EACCES for writing to a shared file. */
 int space_protect(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);

@@ -115,7 +115,7 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
         result = send_written(vm);
     if (!result)
         result = space_clear(&vm->space, program_unshared_bytes(&vm->program) + copied);
-    if (result) {
+    if (result) { /* also 1: what is left of the program before cannot run */
         space_recharge(&vm->space, copied, 0);
         program_close(&next);
         return result;

@@ -202,6 +202,27 @@ static void test_clearing_keeps_the_addresses(void **state)
     assert_int_equal(space->far[0], 0);
 }
 
+/* A program must never go on without a part of its memory. The host refuses what is at an odd address. */
+static void test_clearing_is_refused_before_anything_is_gone(void **state)
+{
+    struct space *space = &fixture_of(state)->space;
+
+    assert_int_equal(space_map(space, guest_addr(LOW), PAGE, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
+    space->base++;
+    assert_int_equal(space_clear(space, 0), -ENOMEM);
+    space->base--;
+    assert_int_equal(space->used_bytes, 2 * PAGE);
+    assert_true(host_can(space, LOW, true) && host_can(space, AREA, true));
+    space->far++;
+    assert_int_equal(space_clear(space, 0), 1);
+    space->far--;
+    assert_int_equal(space->used_bytes, PAGE);
+    assert_false(host_can(space, AREA, false));
+    assert_int_equal(space_clear(space, 0), 0);
+    assert_int_equal(space->used_bytes, 0);
+}
+
 int main(void)
 {
 #define FAR(name) cmocka_unit_test_setup_teardown(name, setup, space_teardown)
@@ -214,6 +235,7 @@ int main(void)
         FAR(test_touches_far_apart_are_bounded),
         FAR(test_what_lies_around_is_touched),
         FAR(test_clearing_keeps_the_addresses),
+        FAR(test_clearing_is_refused_before_anything_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
