@@ -56,6 +56,25 @@ static bool fits(const struct linux_state *state, int which, uint64_t used, uint
     return more <= limit && used <= limit - more;
 }
 
+static uint64_t written_part(const struct space *space, uint64_t start, uint64_t end, uint64_t low,
+                             uint64_t high)
+{
+    start = max_u64(start, low);
+    end = min_u64(end, high);
+    return start < end ? space_mapped_bytes(space, guest_addr(start), guest_addr(end), SPACE_WRITE,
+                                            SPACE_SHARED)
+                       : 0;
+}
+
+/* Private memory there that can be written, but for the stack. */
+static uint64_t data_bytes(const struct linux_state *state, uint64_t start, uint64_t end)
+{
+    const struct space *space = vm_space(state->vm);
+
+    return written_part(space, start, end, FERRY_PROGRAM_LOW, state->stack_start) +
+           written_part(space, start, end, FERRY_PROGRAM_FAR_LOW, FERRY_PROGRAM_FAR_HIGH);
+}
+
 bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot)
 {
     const struct space *space = vm_space(state->vm);
@@ -72,10 +91,7 @@ bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, uns
     return (prot & data) != SPACE_WRITE ||
            state->limits[RLIMIT_DATA].rlim_cur >= state->memory_bytes ||
            fits(state, RLIMIT_DATA,
-                space_mapped_bytes(space, guest_addr(low), guest_addr(state->stack_start),
-                                   SPACE_WRITE, SPACE_SHARED) -
-                    space_mapped_bytes(space, guest_addr(start), guest_addr(end), SPACE_WRITE,
-                                       SPACE_SHARED),
+                data_bytes(state, low, FERRY_PROGRAM_FAR_HIGH) - data_bytes(state, start, end),
                 bytes);
 }
 

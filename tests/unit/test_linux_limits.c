@@ -91,6 +91,30 @@ static void test_data(void **state)
     assert_int_equal(map(vm, PAGE, READ_WRITE, ANONYMOUS), -ENOMEM);
 }
 
+static int64_t map_at(struct ferry_vm *vm, uint64_t at, uint64_t bytes)
+{
+    return CALL(vm, mmap, at, bytes, READ_WRITE, ANONYMOUS | MAP_FIXED, UINT64_MAX, 0);
+}
+
+/* Memory of the far part counts like any other, and what is replaced there not twice. */
+static void test_data_far_away(void **state)
+{
+    const uint64_t far = FERRY_PROGRAM_FAR_LOW;
+    struct ferry_vm *vm = *state;
+    uint64_t written = SCRATCH_END - SCRATCH;
+
+#ifdef __SANITIZE_THREAD__
+    skip(); /* ThreadSanitizer leaves no hole so long among the host's addresses */
+#endif
+    vm->space.backend.far_high = FERRY_PROGRAM_FAR_HIGH;
+    assert_int_equal(set_limit(vm, RLIMIT_DATA, written + 4 * PAGE, MEMORY), 0);
+    assert_int_equal(map_at(vm, far, 3 * PAGE), far);
+    assert_int_equal(map_at(vm, far + 3 * PAGE, 2 * PAGE), -ENOMEM);
+    assert_int_equal(map(vm, 2 * PAGE, READ_WRITE, ANONYMOUS), -ENOMEM);
+    assert_int_equal(map_at(vm, far, 4 * PAGE), far);
+    assert_int_equal(map_at(vm, far, 5 * PAGE), -ENOMEM);
+}
+
 static void map_stack(struct ferry_vm *vm)
 {
     assert_int_equal(
@@ -180,8 +204,9 @@ static void test_processor_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_calls), TEST(test_address_space),   TEST(test_data),
-        TEST(test_stack), TEST(test_stack_elsewhere), TEST(test_processor_time),
+        TEST(test_calls),          TEST(test_address_space), TEST(test_data),
+        TEST(test_data_far_away),  TEST(test_stack),         TEST(test_stack_elsewhere),
+        TEST(test_processor_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
