@@ -107,7 +107,7 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
     if (start < state->stack_start) {
         uint64_t more = state->stack_start - start;
 
-        if (space_find(space, guest_addr(start), more).value != start ||
+        if (!space_is_unmapped(space, guest_addr(start), more) ||
             space_map(space, guest_addr(start), more,
                       space_prot(space, guest_addr(state->stack_start))))
             return -EPERM;

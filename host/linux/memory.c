@@ -70,8 +70,7 @@ static int heap_grow(struct linux_state *state, uint64_t end)
 
     if (!limits_allow(state, state->heap_mapped, bytes, SPACE_WRITE))
         return -ENOMEM;
-    if (end > HEAP_MAX ||
-        space_find(space, guest_addr(state->heap_mapped), bytes).value != state->heap_mapped)
+    if (end > HEAP_MAX || !space_is_unmapped(space, guest_addr(state->heap_mapped), bytes))
         return -ENOMEM;
     result = space_map_heap(space, guest_addr(state->heap_mapped), bytes);
     if (!result)
@@ -139,7 +138,7 @@ static int64_t choose_address(struct linux_state *state, uint64_t addr, uint64_t
         if (!space_is_range(space, guest_addr(addr), bytes))
             return -ENOMEM;
         memory_meet(state, addr, bytes);
-        if (flags & MAP_FIXED_NOREPLACE && space_find(space, guest_addr(addr), bytes).value != addr)
+        if (flags & MAP_FIXED_NOREPLACE && !space_is_unmapped(space, guest_addr(addr), bytes))
             return -EEXIST;
         return (int64_t)addr;
     }

@@ -113,7 +113,7 @@ static int64_t resize(struct space *space, const struct move *move, bool may_mov
 
         return result ? result : (int64_t)move->old.value;
     }
-    if (!move->file && space_find(space, end, more).value == end.value &&
+    if (!move->file && space_is_unmapped(space, end, more) &&
         !space_map_memory(space, end, more, move->prot))
         return (int64_t)move->old.value;
     if (may_move)

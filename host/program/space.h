@@ -159,6 +159,8 @@ int space_charge(struct space *space, uint64_t bytes);
  * limit. */
 void space_recharge(struct space *space, uint64_t before, uint64_t now);
 
+/* Whether it is a range as above in which nothing is mapped. Reserves no addresses. */
+bool space_is_unmapped(const struct space *space, struct guest_addr start, uint64_t bytes);
 /* A free range of `bytes`, at `hint` if that is free, else first fit in the
  * area for mappings, else in the far part; 0: none. */
 struct guest_addr space_find(struct space *space, struct guest_addr hint, uint64_t bytes);

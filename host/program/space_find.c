@@ -29,14 +29,19 @@ static uint64_t fit_in(const struct space *space, uint64_t at, uint64_t high, ui
     return found ? found : first_fit(space, at, high, bytes, PAGE);
 }
 
+bool space_is_unmapped(const struct space *space, struct guest_addr start, uint64_t bytes)
+{
+    return space_is_range(space, start, bytes) &&
+           space_is_free(space, start.value, start.value + bytes);
+}
+
 struct guest_addr space_find(struct space *space, struct guest_addr hint, uint64_t bytes)
 {
     uint64_t found;
 
     if (!bytes || bytes & (PAGE - 1))
         return guest_addr(0);
-    if (space_is_range(space, hint, bytes) &&
-        space_is_free(space, hint.value, hint.value + bytes) && space_take_part(space, hint.value))
+    if (space_is_unmapped(space, hint, bytes) && space_take_part(space, hint.value))
         return hint;
     found = fit_in(space, MAPPINGS, FERRY_PROGRAM_HIGH, bytes);
     /* Last of all where the heap could grow. */

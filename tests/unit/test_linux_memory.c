@@ -339,6 +339,23 @@ static void test_a_stop_ends_long_calls(void **state)
     assert_int_equal(CALL(vm, madvise, (uint64_t)area, bytes, 23), 0);
 }
 
+/* Whether a place is free is asked without looking for another one, which might reserve the far part. */
+static void test_a_busy_place_reserves_nothing(void **state)
+{
+    const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const uint64_t area = 0x200000000, rest = FERRY_PROGRAM_HIGH - area;
+    struct ferry_vm *vm = *state;
+
+    vm->space.backend.far_high = FERRY_PROGRAM_FAR_LOW + area;
+    assert_int_equal(CALL(vm, mmap, area, rest, PROT_NONE, flags | MAP_FIXED, UINT64_MAX, 0), area);
+    assert_int_equal(CALL(vm, brk, area), HEAP_START); /* SCRATCH is in the way */
+    assert_null(vm->space.far);
+    assert_int_equal(CALL(vm, mmap, SCRATCH, area - SCRATCH, PROT_NONE, flags | MAP_FIXED_NOREPLACE,
+                          UINT64_MAX, 0),
+                     -EEXIST);
+    assert_null(vm->space.far);
+}
+
 /* Of descriptor 3, for reading. */
 static int64_t map_file(struct ferry_vm *vm, uint64_t addr, uint64_t bytes, uint64_t flags)
 {
@@ -425,6 +442,7 @@ int main(void)
         TEST(test_madvise),
         TEST(test_copies_at_once),
         TEST(test_a_stop_ends_long_calls),
+        TEST(test_a_busy_place_reserves_nothing),
         TEST(test_what_is_made_up_counts),
         TEST(test_mapped_files_are_bounded),
     };
