@@ -21,17 +21,28 @@
 
 /* ---- names --------------------------------------------------------------- */
 
+static struct space_file *see(struct linux_state *state, const struct open_file *file,
+                              const struct stat *stat)
+{
+    const char *name = file->path ? file->path : "/dev/zero";
+    char given[32]; /* as /proc/self/fd calls it */
+
+    if (file->given) {
+        snprintf(given, sizeof(given), "file:[%lu]", (unsigned long)stat->st_ino);
+        name = given;
+    }
+    return space_file_create(vm_space(state->vm), name, stat->st_dev, stat->st_ino);
+}
+
 int maps_of_file(struct linux_state *state, struct open_file *file, struct space_file **out)
 {
-    struct space *space = vm_space(state->vm);
     struct stat stat;
     int result = file->seen ? 0 : file_stat(state, file, &stat);
 
     if (result)
         return result;
     if (!file->seen)
-        file->seen = space_file_create(space, file->path ? file->path : "/dev/zero", stat.st_dev,
-                                       stat.st_ino);
+        file->seen = see(state, file, &stat);
     if (!file->seen)
         return -ENOMEM;
     file->seen->references++;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -306,6 +307,24 @@ static void test_a_terminal_is_not_stopped(void **state)
     close(master);
 }
 
+/* In the list of mappings a file is called what its descriptor is. */
+static void test_a_mapped_file_has_the_name_of_its_descriptor(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int fd = memfd_create("given", MFD_CLOEXEC);
+    char *name = guest(vm, EVENTS);
+    int64_t addr, bytes;
+
+    assert_int_equal(ftruncate(fd, PAGE), 0);
+    give(vm, 0, fd);
+    addr = CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 0, 0);
+    assert_true(addr > 0);
+    bytes = CALL(vm, readlink, guest_string(vm, SCRATCH, "/proc/self/fd/0"), EVENTS, 100);
+    assert_in_range(bytes, 8, 99);
+    name[bytes] = 0;
+    assert_string_equal(space_label_at(&vm->space, guest_addr((uint64_t)addr)).file->path, name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_has_a_longest_length, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_mapped_file_has_the_name_of_its_descriptor,
+                                        linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_two_terminals, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
                                         linux_teardown),
