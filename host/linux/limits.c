@@ -123,7 +123,8 @@ static int set_stack(struct linux_state *state, uint64_t bytes)
     }
     if (result)
         return result;
-    mapped_settle(state); /* a file may have been mapped over it */
+    if (start > state->stack_start) /* a file may have been mapped over it */
+        mapped_settle(state, state->stack_start, start - state->stack_start);
     state->stack_start = start;
     vm_stack_is(state->vm, FERRY_PROGRAM_HIGH - start);
     return 0;

@@ -23,7 +23,8 @@ unsigned file_map_flags(const struct open_file *file)
 
 /* ---- the list ------------------------------------------------------------ */
 
-/* A change of memory walks the list, and a move walks it for each. */
+/* A change of memory walks the list, and what is mapped where it lies in the list; a move walks it for
+ * each. */
 #define MAPPED_MAX 8192
 
 /* What it holds is charged as long as it is there, so a mapping keeps it. */
@@ -115,7 +116,7 @@ void mapped_add(struct linux_state *state, struct open_file *file, uint64_t star
     recount(state, holes);
 }
 
-void mapped_settle(struct linux_state *state)
+void mapped_settle(struct linux_state *state, uint64_t start, uint64_t bytes)
 {
     struct space *space = vm_space(state->vm);
     struct writable *holes = NULL;
@@ -123,13 +124,19 @@ void mapped_settle(struct linux_state *state)
     for (size_t i = state->mapped_count; i-- > 0;) {
         const struct mapped_file *mapped = &state->mapped[i];
 
+        if (mapped->end <= start || (mapped->start >= start && mapped->start - start >= bytes))
+            continue;
         if (file_map_flags(mapped->file))
             holes = mapped->file->writable;
-        if (!space_mapped_bytes(space, guest_addr(mapped->start), guest_addr(mapped->end),
-                                SPACE_LIVE, 0))
+        if (!space_has_live(space, guest_addr(mapped->start), guest_addr(mapped->end)))
             take_out(state, i, &holes);
     }
     recount(state, holes);
+}
+
+void mapped_settle_all(struct linux_state *state)
+{
+    mapped_settle(state, 0, UINT64_MAX);
 }
 
 int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64_t to)

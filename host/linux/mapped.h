@@ -20,10 +20,11 @@ unsigned file_map_flags(const struct open_file *file);
 /* Before a file is mapped: makes room to keep that in mind, or -ENOMEM; and afterwards. */
 int mapped_reserve(struct linux_state *state, const struct open_file *file);
 void mapped_add(struct linux_state *state, struct open_file *file, uint64_t start, uint64_t bytes);
-/* After memory was unmapped. */
-void mapped_settle(struct linux_state *state);
-/* Before memory is moved; mapped_settle comes afterwards. -ENOMEM. */
+/* After memory was unmapped, all of it in that range. */
+void mapped_settle(struct linux_state *state, uint64_t start, uint64_t bytes);
+/* Before memory is moved; mapped_settle_all comes afterwards. -ENOMEM. */
 int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64_t to);
+void mapped_settle_all(struct linux_state *state);
 /* Looks which of these files have no name any more. */
 void mapped_look(struct linux_state *state);
 /* No memory is mapped any more. */

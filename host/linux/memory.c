@@ -78,6 +78,18 @@ static int heap_grow(struct linux_state *state, uint64_t end)
     return result;
 }
 
+static int heap_shrink(struct linux_state *state, uint64_t end)
+{
+    uint64_t bytes = state->heap_mapped - end;
+    int result = space_unmap(vm_space(state->vm), guest_addr(end), bytes);
+
+    if (result)
+        return result;
+    state->heap_mapped = end;
+    mapped_settle(state, end, bytes); /* a file may have been mapped over it */
+    return 0;
+}
+
 /* The result is the break in any case; that it has not moved says that it could not. */
 int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
 {
@@ -92,10 +104,8 @@ int64_t sys_brk(struct linux_state *state, const uint64_t arg[6])
             heap_grow(state, end))
             return (int64_t)state->heap_break;
     } else if (wanted < state->heap_break && end < state->heap_mapped) {
-        if (space_unmap(vm_space(state->vm), guest_addr(end), state->heap_mapped - end))
+        if (heap_shrink(state, end))
             return (int64_t)state->heap_break;
-        state->heap_mapped = end;
-        mapped_settle(state); /* a file may have been mapped over it */
     }
     state->heap_break = wanted;
     return (int64_t)wanted;
@@ -105,9 +115,8 @@ void memory_meet(struct linux_state *state, uint64_t start, uint64_t bytes)
 {
     uint64_t end = page_up(state->heap_break);
 
-    if (end < state->heap_mapped && start < state->heap_mapped && start + bytes > end &&
-        !space_unmap(vm_space(state->vm), guest_addr(end), state->heap_mapped - end))
-        state->heap_mapped = end;
+    if (end < state->heap_mapped && start < state->heap_mapped && start + bytes > end)
+        heap_shrink(state, end);
 }
 
 /* The bits of PROT_READ, PROT_WRITE and PROT_EXEC are those of SPACE_*. */
@@ -382,7 +391,10 @@ int64_t sys_mmap(struct linux_state *state, const uint64_t arg[6])
 {
     int64_t result = map(state, arg);
 
-    mapped_settle(state); /* also where it failed: what was to be replaced may be gone */
+    if (result >= 0)
+        mapped_settle(state, (uint64_t)result, page_up(arg[1]));
+    else if (arg[3] & MAP_FIXED) /* what was to be replaced may be gone */
+        mapped_settle(state, arg[0], page_up(arg[1]));
     return result;
 }
 
@@ -409,7 +421,7 @@ int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
     result = unmap_part(space, start, end, FERRY_PROGRAM_LOW, FERRY_PROGRAM_HIGH);
     if (!result)
         result = unmap_part(space, start, end, FERRY_PROGRAM_FAR_LOW, space->backend.far_high);
-    mapped_settle(state);
+    mapped_settle(state, start, end - start);
     return result;
 }
 

@@ -213,7 +213,7 @@ int64_t sys_mremap(struct linux_state *state, const uint64_t arg[6])
     if (result >= 0)
         name_again(space, arg, (uint64_t)result, label);
     space_file_release(space, label.file);
-    mapped_settle(state);
+    mapped_settle_all(state); /* also where it failed: see space_move */
     return result;
 }
 

@@ -182,6 +182,9 @@ void *space_touch_at(struct space *space, struct guest_addr addr, uint64_t bytes
 uint64_t space_mapped_bytes(const struct space *space, struct guest_addr start,
                             struct guest_addr end, unsigned with, unsigned without);
 
+/* Whether a part of [start, end) is live memory. */
+bool space_has_live(const struct space *space, struct guest_addr start, struct guest_addr end);
+
 /* What the program may do at addr: SPACE_* or 0. */
 unsigned space_prot(const struct space *space, struct guest_addr addr);
 /* Whether it is mapped there to a page beyond the end of a file. */

@@ -82,6 +82,15 @@ void *space_at(const struct space *space, struct guest_addr addr, uint64_t bytes
     return place.live ? NULL : place.at;
 }
 
+bool space_has_live(const struct space *space, struct guest_addr start, struct guest_addr end)
+{
+    for (size_t i = space_first_after(space, start.value);
+         i < space->count && space->regions[i].start < end.value; i++)
+        if (space->regions[i].prot & LIVE)
+            return true;
+    return false;
+}
+
 static unsigned kind_at(const struct space *space, struct guest_addr addr)
 {
     size_t i = space_first_after(space, addr.value);

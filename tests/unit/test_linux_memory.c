@@ -425,6 +425,49 @@ static void test_mapped_files_are_bounded(void **state)
     assert_true(map_file(vm, 0, PAGE, MAP_SHARED) > 0);
 }
 
+static unsigned looks;
+
+bool __real_space_has_live(const struct space *space, struct guest_addr start,
+                           struct guest_addr end);
+bool __wrap_space_has_live(const struct space *space, struct guest_addr start,
+                           struct guest_addr end);
+bool __wrap_space_has_live(const struct space *space, struct guest_addr start,
+                           struct guest_addr end)
+{
+    looks++;
+    return __real_space_has_live(space, start, end);
+}
+
+/* A change of memory looks only at the mapped files that lie there. */
+static void test_other_memory_is_no_walk(void **state)
+{
+    const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    struct ferry_vm *vm = *state;
+    int64_t files[3], at;
+
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, "/proc/self/maps"), O_RDONLY), 3);
+    for (int i = 0; i < 3; i++) {
+        files[i] = map_file(vm, 0x300000000 + (uint64_t)i * 4 * PAGE, PAGE, MAP_SHARED);
+        assert_int_equal(files[i], 0x300000000 + (uint64_t)i * 4 * PAGE);
+    }
+    assert_int_equal(CALL(vm, brk, HEAP_START + 2 * PAGE), HEAP_START + 2 * PAGE);
+    looks = 0;
+    at = CALL(vm, mmap, 0, 2 * PAGE, PROT_READ, flags, UINT64_MAX, 0);
+    assert_true(at > 0);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)at, PAGE), 0);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)files[0] + PAGE, PAGE), 0);
+    assert_int_equal(CALL(vm, brk, HEAP_START), HEAP_START);
+    assert_int_equal(looks, 0);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)files[1] - PAGE, 3 * PAGE), 0);
+    assert_int_equal(looks, 1);
+    assert_int_equal(vm->linux_state->mapped_count, 2);
+    assert_int_equal(
+        CALL(vm, mmap, (uint64_t)files[0], PAGE, PROT_READ, flags | MAP_FIXED, UINT64_MAX, 0),
+        files[0]);
+    assert_int_equal(looks, 2);
+    assert_int_equal(vm->linux_state->mapped_count, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -445,6 +488,7 @@ int main(void)
         TEST(test_a_busy_place_reserves_nothing),
         TEST(test_what_is_made_up_counts),
         TEST(test_mapped_files_are_bounded),
+        TEST(test_other_memory_is_no_walk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
