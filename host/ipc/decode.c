@@ -52,7 +52,8 @@ bool decode_may_wait(struct endpoint *from, const struct ferry_desc *desc)
     const struct ferry_payload *payload = &desc->payload;
 
     return mode && mode->carries == MODE_COPY && payload->bytes <= FERRY_COPY_BYTES &&
-           from->memory(from->vm, guest_addr(payload->addr), payload->bytes, false).live;
+           link_to(from, desc->dst) &&
+           !from->at_hand(from->vm, guest_addr(payload->addr), payload->bytes);
 }
 
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out)

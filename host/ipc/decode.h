@@ -15,8 +15,9 @@
 /* Checks a descriptor that `from` queued. -EINVAL: malformed; -EPERM: no link; -EMSGSIZE: too long;
  * -EFAULT: the payload is not the sender's memory. */
 int decode_message(struct endpoint *from, const struct ferry_desc *desc, struct transfer *out);
-/* Whether to check this message, or to perform it, may take as long as a disk: its payload lies in
- * memory in which a file itself is mapped. */
+/* Whether only the sender's own thread should check this message and perform it: its payload lies in
+ * memory in which a file itself is mapped, so that it may take as long as a disk, or in memory that is
+ * charged when it is touched. */
 bool decode_may_wait(struct endpoint *from, const struct ferry_desc *desc);
 /* Checks the payload of a LEND or MOVE: sets offset, bytes, units. */
 int decode_units(struct endpoint *from, struct pool_offset offset, uint64_t bytes,

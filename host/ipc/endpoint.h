@@ -50,6 +50,10 @@ struct endpoint_stream {
 typedef struct reach (*endpoint_memory_fn)(struct ferry_vm *vm, struct guest_addr addr,
                                            uint64_t bytes, bool write);
 
+/* Whether asking `memory` for these bytes to be read, and reading them, neither waits for a disk nor
+ * changes the VM's memory. */
+typedef bool (*endpoint_at_hand_fn)(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
+
 /* The hooks of a wait on a VM's endpoint: the VM serves other threads of its program meanwhile. */
 struct endpoint_waits {
     /* The calling thread gives way. False: it must not wait, since the VM ends. */
@@ -106,6 +110,7 @@ struct endpoint {
     bool retired; /* no thread acts for it any more, for good; under the exchange's lock */
     struct ferry_vm *vm;
     endpoint_memory_fn memory;          /* of vm: where the payload of a COPY is */
+    endpoint_at_hand_fn at_hand;        /* of vm: the same without touching it */
     const struct endpoint_waits *waits; /* of vm; NULL: only one thread ever acts for it */
     uint16_t index;                     /* its number in the ledger */
     uint16_t id;                        /* its number for peers; 0: the host */

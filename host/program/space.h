@@ -143,6 +143,8 @@ int space_touch(struct space *space, struct guest_addr start, uint64_t bytes);
 uint64_t space_touchable(const struct space *space, struct guest_addr start, uint64_t bytes);
 /* As much as the limit allows of all that is mapped by touch around that address. */
 void space_touch_around(struct space *space, struct guest_addr addr);
+/* Whether a part of a mapped range is charged by touch and not open yet. */
+bool space_is_closed(const struct space *space, struct guest_addr start, uint64_t bytes);
 bool space_is_by_touch(const struct space *space, struct guest_addr addr);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed; 1: only the far

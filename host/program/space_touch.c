@@ -209,6 +209,17 @@ uint64_t space_touchable(const struct space *space, struct guest_addr addr, uint
     return bytes;
 }
 
+bool space_is_closed(const struct space *space, struct guest_addr addr, uint64_t bytes)
+{
+    for (size_t i = space_first_after(space, addr.value); i < space->count; i++) {
+        if (space->regions[i].start >= addr.value + bytes)
+            break;
+        if (space->regions[i].prot & CLOSED)
+            return true;
+    }
+    return false;
+}
+
 bool space_is_by_touch(const struct space *space, struct guest_addr addr)
 {
     size_t i = space_first_after(space, addr.value);

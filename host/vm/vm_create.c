@@ -84,6 +84,7 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
     endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
     endpoint->memory = vm_memory;
+    endpoint->at_hand = vm_at_hand;
     endpoint->waits = &vm_waits;
     result = stream_create(endpoint);
     return result < 0 ? error_set(err, result, "no memory for another VM") : 0;

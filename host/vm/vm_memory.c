@@ -117,6 +117,16 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
     return space_memory(vm, addr, bytes, write);
 }
 
+bool vm_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
+{
+    struct reach place;
+
+    if (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_PROGRAM_FAR_LOW)
+        return true;
+    place = space_reach(&vm->space, addr, bytes, SPACE_READ);
+    return !place.at || (!place.live && !space_is_closed(&vm->space, addr, bytes));
+}
+
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
 {
     const struct pool *pool = &vm->engine->exchange.pool;

@@ -46,6 +46,11 @@ void core_assert_books(struct ferry_engine *engine, uint64_t free, uint64_t owne
     assert_int_equal(books.lent, lent);
 }
 
+static bool core_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
+{
+    return !vm->endpoint->memory(vm, addr, bytes, false).live;
+}
+
 struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
 {
     struct ferry_vm *vm = calloc(1, sizeof *vm);
@@ -60,6 +65,7 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
     struct endpoint *endpoint = vm->runner.endpoint = vm->endpoint;
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     endpoint->memory = core_memory;
+    endpoint->at_hand = core_at_hand;
     endpoint->control = (struct ferry_control *)(void *)vm->system;
     endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
     endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);

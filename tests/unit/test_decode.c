@@ -218,6 +218,44 @@ static void each_mode_has_its_traits(void **state)
     assert_true(mode_of(FERRY_MOVE)->moves && mode_lends(mode_of(FERRY_LEND)));
 }
 
+static unsigned asked;
+
+static struct reach asked_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                                 bool write)
+{
+    asked++;
+    return core_memory(vm, addr, bytes, write);
+}
+
+static bool not_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
+{
+    (void)vm;
+    (void)addr;
+    return bytes == 0;
+}
+
+/* Who serves many VMs asks first, and nothing of the sender is touched for that, nor at all for a
+ * message that goes nowhere. */
+static void memory_is_not_touched_beforehand(void **state)
+{
+    struct ferry_desc desc = core_payload(FERRY_COPY, DST, CORE_MEMORY_ADDR, 5);
+    struct ferry_desc nowhere = core_payload(FERRY_COPY, 3, CORE_MEMORY_ADDR, 5);
+    struct transfer transfer;
+
+    (void)state;
+    a->endpoint->memory = asked_memory;
+    a->endpoint->at_hand = not_at_hand;
+    asked = 0;
+    assert_true(decode_may_wait(a->endpoint, &desc));
+    assert_false(decode_may_wait(a->endpoint, &nowhere));
+    assert_int_equal(decode(&nowhere, &transfer), -EPERM);
+    assert_int_equal(asked, 0);
+    assert_int_equal(decode(&desc, &transfer), 0);
+    assert_int_equal(asked, 1);
+    desc.payload.bytes = 0;
+    assert_false(decode_may_wait(a->endpoint, &desc));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -228,6 +266,7 @@ int main(void)
         CASE(units_are_those_the_payload_touches),
         CASE(the_host_is_peer_0),
         CASE(each_mode_has_its_traits),
+        CASE(memory_is_not_touched_beforehand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

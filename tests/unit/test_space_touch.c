@@ -46,8 +46,13 @@ static void test_nothing_is_charged_before_a_touch(void **state)
     assert_int_equal(space_prot(space, guest_addr(AREA)), READ_WRITE);
     assert_non_null(space_at(space, guest_addr(AREA), 128 * LIMIT, READ_WRITE));
     assert_false(host_can(space, AREA, false));
+    assert_true(space_is_closed(space, guest_addr(AREA + 5 * MIB), 1));
+    assert_int_equal(space->used_bytes, 0);
     touch(space, AREA + 5 * MIB + 3);
     assert_int_equal(space->used_bytes, PIECE);
+    assert_false(space_is_closed(space, guest_addr(AREA + 5 * MIB), PIECE));
+    assert_true(space_is_closed(space, guest_addr(AREA + 5 * MIB), PIECE + 1));
+    assert_true(space_is_closed(space, guest_addr(AREA + 5 * MIB - 1), PIECE));
     assert_true(host_can(space, AREA + 5 * MIB, true));
     assert_int_equal(open_bytes(space, AREA + 4 * MIB, 2 * MIB), PIECE);
     touch(space, AREA + 5 * MIB + PIECE - 1);
