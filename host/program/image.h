@@ -43,6 +43,9 @@ struct image_source {
     /* So much its image may copy, within the limit: the rest is in use until the image is loaded. 0:
      * as much as the limit. */
     uint64_t room_bytes;
+    /* Asked again and again while it is copied: true ends that. NULL: nothing does. */
+    bool (*stopping)(void *arg);
+    void *stopping_arg;
 };
 
 struct image_segment {

@@ -27,6 +27,7 @@
 #define SEAL_TRIES 20
 #define COPY_BYTES (32u << 10)
 #define LONG_BYTES (256u << 10) /* a tenth of a millisecond */
+#define PART_BYTES (16u << 20)  /* that is read in huge pages before a stop is looked for */
 
 /* So much of the last huge page may stay unused. */
 #define SLACK_BYTES (FERRY_EXTENT_BYTES / 16)
@@ -153,8 +154,12 @@ static int cut_short(const struct image *image, struct ferry_error *err)
 static int read_file(const struct image *image, void *buffer, size_t bytes, uint64_t at,
                      struct ferry_error *err)
 {
-    int result = image_pread(image->source.fd, buffer, bytes, at);
+    const struct image_source *source = &image->source;
+    int result;
 
+    if (source->stopping && source->stopping(source->stopping_arg))
+        return image_fail(err, -EINTR, image->path, "its VM was stopped while it was read");
+    result = image_pread(source->fd, buffer, bytes, at);
     if (result == -ENODATA)
         return cut_short(image, err);
     return result ? image_fail(err, result, image->path, "reading it: %s", strerror(-result)) : 0;
@@ -198,12 +203,14 @@ static int read_huge(const struct image *image, uint64_t from, uint64_t to, uint
     if (!host)
         return 0;
     madvise(host, to, MADV_DONTFORK); /* in a child it would keep the copy from being sealed */
-    if (make_huge(image, host, from, to)) {
-        result = read_file(image, host + from, (to < end ? to : end) - from, from, err);
-        result = result ? result : 1;
+    for (uint64_t part; from < to && result == 0; from += part) {
+        part = min_u64(to - from, PART_BYTES);
+        if (!make_huge(image, host, from, from + part))
+            break;
+        result = read_file(image, host + from, min_u64(from + part, end) - from, from, err);
     }
     munmap(host, to);
-    return result;
+    return result == 0 && from == to ? 1 : result;
 }
 
 static int copy_data(struct image *image, uint64_t start, uint64_t end, char *buffer,
@@ -349,6 +356,7 @@ int image_copy_begin(struct image *image, const struct image_headers *headers,
     if (copying->started)
         return 0;
     copy_main(copying);
+    image->source.stopping = NULL; /* the image may outlive who is asked */
     return image_copy_wait(image, err);
 }
 

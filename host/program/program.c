@@ -164,6 +164,8 @@ static int open_image(const struct program *program, const struct program_opener
 {
     int result;
 
+    source->stopping = opener->stopping;
+    source->stopping_arg = opener->arg;
     if (opener->space)
         source->room_bytes = max_u64(space_room(opener->space), 1);
     result = images_open(program->images, name, source, limit_bytes, out, err);

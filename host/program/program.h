@@ -21,6 +21,7 @@ struct images;
 struct program_opener {
     int (*open)(void *arg, const char *name, struct image_source *out);
     void *arg;
+    bool (*stopping)(void *arg); /* as in image_source; or NULL */
     /* Charged for what the host holds of the images, from when each is open; the caller gives it
      * back. NULL: nobody is charged before they are loaded. */
     struct space *space;

@@ -23,14 +23,24 @@ static int open_for_program(void *arg, const char *name, struct image_source *ou
     return result;
 }
 
+static bool is_stopping(void *vm)
+{
+    return vm_stopping(vm);
+}
+
 int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_source *source,
                     char *const *argv, uint64_t limit_bytes, struct program *out,
                     struct ferry_error *err)
 {
     /* Until the memory of the program before goes the host holds both, so what is copied is charged
      * beside it. */
-    struct space *space = vm_is_started(vm) ? &vm->space : NULL;
-    const struct program_opener opener = {open_for_program, vm, space};
+    bool started = vm_is_started(vm);
+    const struct program_opener opener = {
+        .open = open_for_program,
+        .arg = vm,
+        .stopping = started ? is_stopping : NULL,
+        .space = started ? &vm->space : NULL,
+    };
 
     return program_open(out, &vm->engine->images, &opener, name, source, argv, limit_bytes, err);
 }

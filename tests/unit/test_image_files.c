@@ -110,6 +110,55 @@ static void test_large_rest_costs_nothing(void **state)
     remove_file(&file);
 }
 
+/* A file of `bytes`, each word of which is another, with a segment that is all behind 0x1800. */
+static struct file make_long(const char *dir, struct elf *elf, size_t bytes)
+{
+    uint64_t words[512];
+
+    elf->ehdr.e_shnum = 0;
+    elf->phdr[1].p_filesz = elf->phdr[1].p_memsz = bytes - 0x1800;
+    struct file file = make_file(dir, elf);
+    for (uint64_t at = elf->bytes & ~7ull; at < bytes; at += sizeof(words)) {
+        size_t part = bytes - at < sizeof(words) ? bytes - at : sizeof(words);
+
+        for (size_t i = 0; i < 512; i++)
+            words[i] = at + i;
+        assert_int_equal(pwrite(file.fd, words, part, (off_t)at), part);
+    }
+    return file;
+}
+
+static bool stops_at_0(void *arg)
+{
+    int *calls = arg;
+
+    return (*calls)-- == 0;
+}
+
+/* Copying may take long, on a slow disk: a stop ends it, also in huge pages. */
+static void test_a_stop_ends_the_copying(void **state)
+{
+    static const size_t lengths[] = {100000, 20 << 20};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct elf elf = make_elf();
+        struct file file = make_long(*state, &elf, lengths[i]);
+        struct ferry_error err = {""};
+        struct image_source source;
+        struct image *image;
+        int calls = 1;
+
+        assert_int_equal(image_source_open(file.path, &source, NULL), 0);
+        source.aside = false;
+        source.stopping = stops_at_0;
+        source.stopping_arg = &calls;
+        assert_int_equal(image_open(file.path, &source, LIMIT, &image, &err), -EINTR);
+        assert_non_null(strstr(err.text, "stopped"));
+        assert_int_equal(calls, -1);
+        remove_file(&file);
+    }
+}
+
 static uint64_t inode_of(int fd)
 {
     struct stat st;
@@ -199,24 +248,6 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
         return __real_madvise(start, bytes, advice);
     errno = EINVAL;
     return -1;
-}
-
-/* A file of `bytes`, each word of which is another, with a segment that is all behind 0x1800. */
-static struct file make_long(const char *dir, struct elf *elf, size_t bytes)
-{
-    uint64_t words[512];
-
-    elf->ehdr.e_shnum = 0;
-    elf->phdr[1].p_filesz = elf->phdr[1].p_memsz = bytes - 0x1800;
-    struct file file = make_file(dir, elf);
-    for (uint64_t at = elf->bytes & ~7ull; at < bytes; at += sizeof(words)) {
-        size_t part = bytes - at < sizeof(words) ? bytes - at : sizeof(words);
-
-        for (size_t i = 0; i < 512; i++)
-            words[i] = at + i;
-        assert_int_equal(pwrite(file.fd, words, part, (off_t)at), part);
-    }
-    return file;
 }
 
 static void expect_long(const char *dir, size_t bytes)
@@ -684,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_sealed_copy_is_the_images),
         cmocka_unit_test(test_sparse_segment),
         cmocka_unit_test(test_long_in_huge_pages),
+        cmocka_unit_test(test_a_stop_ends_the_copying),
         cmocka_unit_test(test_symbols_are_bounded),
         cmocka_unit_test(test_copied_aside_only_at_the_start),
         cmocka_unit_test(test_cut_short_before_it_is_copied),
