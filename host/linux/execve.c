@@ -25,6 +25,7 @@
 struct words {
     char **list; /* NULL-terminated */
     size_t count;
+    uint64_t charged;
 };
 
 /* Of one call, for all its strings: what they may still take, and a buffer for one. */
@@ -34,17 +35,28 @@ struct fetch {
     char *buffer;
 };
 
-static void free_words(struct words *words)
+/* What the allocator takes for a copy of the word, and for two pointers to it: a list has room for
+ * twice its words at most. */
+static uint64_t cost_of(const char *text)
 {
+    return align_up(strlen(text) + 1 + sizeof(size_t), 16) + 16 + 2 * sizeof(char *);
+}
+
+static void free_words(struct linux_state *state, struct words *words)
+{
+    space_recharge(vm_space(state->vm), words->charged, 0);
     for (size_t i = 0; i < words->count; i++)
         free(words->list[i]);
     free(words->list);
 }
 
-static int add_word(struct words *words, const char *text)
+static int add_word(struct linux_state *state, struct words *words, const char *text)
 {
     size_t count = words->count;
 
+    if (space_charge(vm_space(state->vm), cost_of(text)))
+        return -ENOMEM;
+    words->charged += cost_of(text);
     /* Doubles at each power of two; there is room for two at first. */
     if (!(count & (count + 1)) || !words->list) {
         char **grown = realloc(words->list, (2 * count + 2) * sizeof(*grown));
@@ -71,7 +83,7 @@ static int fetch_word(struct fetch *fetch, uint64_t addr, struct words *words)
     if (bytes > fetch->room)
         return -E2BIG;
     fetch->room -= bytes;
-    return add_word(words, fetch->buffer);
+    return add_word(fetch->state, words, fetch->buffer);
 }
 
 /* addr 0: an empty vector. */
@@ -103,7 +115,7 @@ static int fetch_all(struct fetch *fetch, const uint64_t vectors[2], struct word
     result = fetch_words(fetch, vectors[0], args);
     /* A program always has a name, since Linux 5.18. */
     if (!result && !args->count)
-        result = add_word(args, "");
+        result = add_word(fetch->state, args, "");
     if (!result)
         result = fetch_words(fetch, vectors[1], env);
     free(fetch->buffer);
@@ -244,6 +256,8 @@ static int64_t run(struct linux_state *state, const struct target *target, const
         .argv = args->list,
         .envp = env->list ? env->list : none,
         .stack_bytes = stack_bytes(state),
+        .words_bytes = args->charged + env->charged,
+        .kept_bytes = 2 * args->charged, /* as a list, and for /proc/self/cmdline */
     };
     int result = image_source_take(target->fd, target->name, &source, NULL);
 
@@ -277,8 +291,8 @@ static int64_t exec(struct linux_state *state, uint64_t dirfd, uint64_t addr,
         close(target.fd);
     else
         result = run(state, &target, &args, &env);
-    free_words(&args);
-    free_words(&env);
+    free_words(state, &args);
+    free_words(state, &env);
     return result;
 }
 

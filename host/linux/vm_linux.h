@@ -97,6 +97,8 @@ struct vm_exec {
     bool name_is_lost; /* it stands for a descriptor that is closed then: no script can be run */
     char *const *argv, *const *envp;
     uint64_t stack_bytes;
+    uint64_t words_bytes; /* what argv and envp take, which is charged; */
+    uint64_t kept_bytes;  /* what is kept of argv as long as the program runs, which is not yet */
 };
 /* Puts another program in the place of this one, on its only thread and the CPU that runs it: memory
  * and registers, of which RAX is 0; calls linux_begin. Takes over the source, also on an error. 0; a negative errno:

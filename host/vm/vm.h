@@ -57,6 +57,7 @@ struct ferry_vm {
 
     struct budget_share mappings, files;   /* of this process; each counts how much it may take */
     uint32_t space_mappings, cpu_mappings; /* parts of what it uses of the first */
+    uint64_t kept_bytes;                   /* charged for the arguments of the program */
     bool has_far;                          /* counted in the engine's far_parts */
 
     void *user; /* the embedder's */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ipc/drain.h"
 #include "linux/vm_linux.h"
@@ -54,7 +55,8 @@ int vm_program_fd(struct ferry_vm *vm, bool *own)
 /* Whatever can fail and needs none of the memory that is about to go. */
 static int prepare(const struct ferry_vm *vm, const struct vm_exec *exec, struct program *program)
 {
-    uint64_t bytes = program_memory_bytes(program) + exec->stack_bytes;
+    uint64_t bytes =
+        program_memory_bytes(program) + exec->stack_bytes + exec->words_bytes + exec->kept_bytes;
     int result = program_wait(program, NULL);
 
     if (result)
@@ -105,7 +107,7 @@ static int send_written(struct ferry_vm *vm)
     return result == -EINTR ? result : 0;
 }
 
-int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
+static int replace(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
     uint32_t generation = 0;
     struct program next;
@@ -136,4 +138,22 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     vm->stack_bytes = exec->stack_bytes;
     linux_begin(vm->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;
+}
+
+int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
+{
+    int result = space_charge(&vm->space, exec->kept_bytes);
+
+    if (result) {
+        close(exec->source->fd);
+        return result;
+    }
+    result = replace(vm, cpu, exec);
+    if (result < 0) {
+        space_recharge(&vm->space, exec->kept_bytes, 0);
+        return result;
+    }
+    space_recharge(&vm->space, vm->kept_bytes, 0);
+    vm->kept_bytes = exec->kept_bytes;
+    return result;
 }

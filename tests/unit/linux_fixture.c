@@ -78,6 +78,8 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     close(exec->source->fd);
     vm->exec_own = exec->source->own;
     vm->exec_sealed = exec->source->sealed;
+    vm->exec_used = vm->space.used_bytes;
+    vm->exec_kept = exec->kept_bytes;
     vm->execs++;
     snprintf(vm->exec_text, sizeof(vm->exec_text), "%s", exec->name);
     for (int v = 0; v < 2; v++) {

@@ -60,6 +60,7 @@ struct ferry_vm {
     int execs, exec_result;
     char exec_text[256];
     bool exec_own, exec_sealed;
+    uint64_t exec_used, exec_kept; /* memory charged then, and what it was asked to charge */
     uint64_t cpu_ns, cpu_watch_ns; /* processor time used, and when to look next */
     uint64_t thread_cpu_ns;        /* by the first thread */
     /* The input stream: what is there, and what stream_poll and stream_read find then. */

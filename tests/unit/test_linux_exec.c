@@ -110,6 +110,29 @@ static void test_room(void **state)
     assert_int_equal(vm->execs, 3);
 }
 
+/* While a call has words they count as memory, with what the host needs for each. */
+static void test_words_are_charged(void **state)
+{
+    const uint64_t at = 0x20000000, count = 100000;
+    struct ferry_vm *vm = *state;
+    uint64_t *words = guest(vm, at), before, taken;
+
+    assert_int_equal(space_map(&vm->space, guest_addr(at), MIB, SPACE_READ | SPACE_WRITE), 0);
+    for (uint64_t i = 0; i < count; i++)
+        words[i] = guest_string(vm, WORDS, "a");
+    words[count] = 0;
+    before = vm->space.used_bytes;
+    assert_int_equal(run(vm, at, 0), 0);
+    assert_int_equal(vm->space.used_bytes, before);
+    assert_in_range(vm->exec_used - before, count * 40, count * 80);
+    assert_in_range(vm->exec_kept, count * 40, 2 * count * 80);
+    taken = vm->space.limit_bytes - before - count * 32;
+    assert_int_equal(space_charge(&vm->space, taken), 0);
+    assert_int_equal(run(vm, at, 0), -ENOMEM);
+    assert_int_equal(vm->execs, 1);
+    assert_int_equal(vm->space.used_bytes, before + taken);
+}
+
 /* Many words take long to fetch, so a stop ends that. */
 static void test_stop(void **state)
 {
@@ -263,6 +286,7 @@ int main(void)
         TEST(test_what_changes),
         TEST(test_names_are_the_programs),
         TEST(test_a_copy_is_sealed),
+        TEST(test_words_are_charged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
