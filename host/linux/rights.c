@@ -134,7 +134,7 @@ int rights_fetch(struct linux_state *state, const struct msghdr *message, struct
 
 /* Whether the last of these sockets, or what is on its way to it or to any other of them, is `to`.
  * Each is looked at once. */
-static bool leads_to(struct rights_queue *todo, const struct rights_queue *to, uint32_t mark)
+static bool leads_to(struct rights_queue *todo, const struct rights_queue *to, uint64_t mark)
 {
     while (todo) {
         struct rights_queue *queue = todo;
@@ -160,7 +160,7 @@ static bool leads_to(struct rights_queue *todo, const struct rights_queue *to, u
 int rights_check(struct linux_state *state, const struct rights *rights,
                  const struct rights_queue *to)
 {
-    uint32_t mark = ++state->sockets_mark;
+    uint64_t mark = ++state->sockets_mark;
 
     for (unsigned i = 0; i < rights->count; i++) {
         struct rights_queue *queue = rights->files[i]->object;

@@ -28,7 +28,7 @@ struct rights {
  * which it is found from an open file. */
 struct rights_queue {
     struct rights *first;
-    uint32_t mark; /* for rights_check */
+    uint64_t mark; /* for rights_check */
     struct rights_queue *todo;
 };
 

@@ -239,7 +239,7 @@ struct linux_state {
     struct rights *rights_dropped; /* rights.c: to be closed by who does so already */
     bool dropping_rights;
     unsigned files_sent; /* open files on their way between sockets */
-    uint32_t sockets_mark;
+    uint64_t sockets_mark;
     bool closing;     /* the program has ended: its streams are not its own to close */
     uint64_t told;    /* the thread or descriptor of which a file in /proc is made up */
     uint64_t objects; /* that were ever made: objects.c */
