@@ -107,6 +107,15 @@ static bool run_handler(struct linux_state *state, struct vcpu *cpu, const struc
     return true;
 }
 
+static enum linux_next end_at_once(struct linux_state *state, int *status)
+{
+    if (state->traced)
+        trace_signal(state, &state->signals.fatal);
+    *status = state->signals.fatal.signo;
+    state->signals.fatal.signo = 0;
+    return LINUX_SIGNAL;
+}
+
 enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
                                 const struct linux_call *call, int *status)
 {
@@ -116,6 +125,8 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
     int signo;
 
     signals_from_outside(state); /* also if the program never waits */
+    if (state->signals.fatal.signo)
+        return end_at_once(state, status);
     while ((signo = signal_take(state, self, ~self->signals.blocked, &info))) {
         const struct signal_action *action = &state->signals.actions[signo - 1];
 

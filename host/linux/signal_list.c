@@ -11,6 +11,10 @@
     (signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL) | \
      signal_bit(SIGTRAP) | signal_bit(SIGSYS))
 
+#define LEAVE_A_CORE                                                               \
+    (OF_FAULTS | signal_bit(SIGQUIT) | signal_bit(SIGABRT) | signal_bit(SIGXCPU) | \
+     signal_bit(SIGXFSZ))
+
 bool signal_is_ignored(const struct linux_state *state, int signo)
 {
     const uint64_t harmless = signal_bit(SIGCHLD) | signal_bit(SIGURG) | signal_bit(SIGWINCH) |
@@ -55,10 +59,32 @@ static void cancel_others(struct linux_state *state, int signo)
     }
 }
 
+static bool takes(const struct linux_thread *thread, int signo)
+{
+    return !thread->ended && !(thread->signals.blocked & signal_bit(signo));
+}
+
+/* As Linux does: a program that is sent such a signal ends, whatever else is pending for it. */
+static bool ends_program(const struct linux_state *state, const struct linux_thread *thread,
+                         int signo)
+{
+    const struct linux_thread *taker = state->threads;
+
+    if (state->signals.actions[signo - 1].handler != HANDLER_DEFAULT ||
+        (LEAVE_A_CORE | SIGNALS_THAT_STOP) & signal_bit(signo) || signal_is_ignored(state, signo))
+        return false;
+    if (thread)
+        return takes(thread, signo);
+    while (taker && !takes(taker, signo))
+        taker = taker->next;
+    return taker;
+}
+
 int signal_post(struct linux_state *state, struct linux_thread *thread,
                 const struct signal_info *info)
 {
     const struct linux_thread *taker = thread ? thread : state->thread;
+    int result;
 
     cancel_others(state, info->signo);
     /* One that is blocked is pending even if it is ignored: that may change before it is looked
@@ -68,7 +94,10 @@ int signal_post(struct linux_state *state, struct linux_thread *thread,
         return 0;
     if (taker != state->thread || taker->signals.blocked & signal_bit(info->signo))
         vm_interrupt(state->vm); /* another thread may take it, or wait for it */
-    return enqueue(state, thread ? &thread->signals.list : &state->signals.list, info);
+    result = enqueue(state, thread ? &thread->signals.list : &state->signals.list, info);
+    if (!result && !state->signals.fatal.signo && ends_program(state, thread, info->signo))
+        state->signals.fatal = *info;
+    return result;
 }
 
 /* Takes the first one of that number. */

@@ -81,6 +81,8 @@ struct thread_signals {
 struct process_signals {
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
     struct signal_list list;
+    struct signal_info
+        fatal;       /* the first that ends the program whatever else is pending; 0: none */
     unsigned queued; /* on all lists */
     uint32_t sent;   /* how many ever were put on one */
 };

@@ -251,6 +251,52 @@ static void test_broken_pipe(void **state)
     assert_int_equal(vm->next, LINUX_RESUME);
 }
 
+/* Two signals come from outside at once, and the handler of SIGUSR1 blocks all others while it runs. */
+static void send_beside_usr1(struct ferry_vm *vm, int signo)
+{
+    memcpy(guest(vm, SCRATCH), (uint64_t[]){0x400000, 0x4000000, 0x500000, ~0ull}, 32);
+    assert_int_equal(CALL(vm, rt_sigaction, SIGUSR1, SCRATCH, 0, 8), 0);
+    vm->cpu.regs.rsp = SCRATCH_END;
+    vm->sent = 1ull << (SIGUSR1 - 1) | 1ull << (signo - 1);
+}
+
+/* One that ends the program does so whatever would be handled before it. */
+static void test_a_fatal_signal_is_first(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    send_beside_usr1(vm, SIGTERM);
+    CALL(vm, getpid);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGTERM);
+}
+
+static void test_one_with_a_core_waits_for_its_turn(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    send_beside_usr1(vm, SIGXCPU);
+    CALL(vm, getpid);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(vm->cpu.regs.rip, 0x400000);
+}
+
+static void test_it_ends_nothing_while_it_is_blocked(void **state)
+{
+    struct ferry_vm *vm = *state;
+
+    set_blocked(vm, ~0ull);
+    send_beside_usr1(vm, SIGTERM);
+    CALL(vm, getpid);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    set_blocked(vm, 0);
+    assert_int_equal(vm->next, LINUX_RESUME);
+    assert_int_equal(vm->cpu.regs.rip, 0x400000);
+    set_blocked(vm, 0);
+    assert_int_equal(vm->next, LINUX_SIGNAL);
+    assert_int_equal(vm->status, SIGTERM);
+}
+
 static void test_dispositions_are_kept(void **state)
 {
     const uint64_t action[4] = {0x400000, 0x14000000, 0x500000, 0xff};
@@ -657,6 +703,9 @@ int main(void)
         TEST(test_futex_waitv),
         TEST(test_futex_lock),
         TEST(test_broken_pipe),
+        TEST(test_a_fatal_signal_is_first),
+        TEST(test_one_with_a_core_waits_for_its_turn),
+        TEST(test_it_ends_nothing_while_it_is_blocked),
         TEST(test_dispositions_are_kept),
         TEST(test_signal_to_itself),
         TEST(test_blocked_signal_waits),
