@@ -170,12 +170,12 @@ static int open_image(const struct program *program, const struct program_opener
         source->room_bytes = max_u64(space_room(opener->space), 1);
     result = images_open(program->images, name, source, limit_bytes, out, err);
     /* The room was asked for a copy that is made now: there may be one already. */
-    if (!result && opener->space && space_charge(opener->space, (*out)->copied_bytes)) {
-        result = image_no_room(*out, err);
-        images_release(program->images, *out);
-        *out = NULL;
-    }
-    return result;
+    if (result || !opener->space || !space_charge(opener->space, (*out)->copied_bytes))
+        return result;
+    image_no_room(*out, err);
+    images_release(program->images, *out);
+    *out = NULL;
+    return -ENOMEM;
 }
 
 /* ---- the loader ---------------------------------------------------------- */
