@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <jansson.h>
 
@@ -14,6 +15,14 @@
 static double seconds(const struct pipeline *p)
 {
     return (double)(p->end_ns - p->start_ns) / 1e9;
+}
+
+/* Of this process: its own, and those that KVM served for guests by giving them memory. */
+static uint64_t page_faults(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)(usage.ru_minflt + usage.ru_majflt) : 0;
 }
 
 /* ---- table ---------------------------------------------------------------- */
@@ -30,6 +39,24 @@ static void print_vms(FILE *out, const struct pipeline *p)
                 p->stages[i].name, p->stages[i].exit.status, s->exits_immediate, s->exits_natural,
                 s->messages_sent, s->messages_received,
                 exits ? (double)(s->messages_sent + s->messages_received) / (double)exits : 0.0);
+    }
+}
+
+static void print_costs(FILE *out, const struct pipeline *p)
+{
+    fprintf(out, "%-20s %8s %6s %9s %10s %6s %8s %6s %6s %12s %6s %14s %5s\n", "exits by cause",
+            "syscalls", "calls", "doorbells", "exceptions", "MMIO", "refused", "kicks", "others",
+            "guest faults", "slots", "mapping calls", "CPUs");
+    for (size_t i = 0; i < p->count; i++) {
+        const struct ferry_vm_stats *s = &p->stages[i].stats;
+
+        fprintf(out,
+                "%-20s %8" PRIu64 " %6" PRIu64 " %9" PRIu64 " %10" PRIu64 " %6" PRIu64 " %8" PRIu64
+                " %6" PRIu64 " %6" PRIu64 " %12" PRIu64 " %6" PRIu64 " %14" PRIu64 " %5" PRIu64
+                "\n",
+                p->stages[i].name, s->exits_syscall, s->exits_call, s->exits_doorbell,
+                s->exits_exception, s->exits_mmio, s->exits_refused, s->exits_kick, s->exits_other,
+                s->guest_faults, s->memory_slots, s->mapping_calls, s->cpus);
     }
 }
 
@@ -62,7 +89,9 @@ static void print_table(FILE *out, const struct pipeline *p)
     fprintf(out, "%.3f s, %" PRIu64 " bytes in, %" PRIu64 " bytes out, %.3f GB/s\n", time,
             p->input.bytes, p->output.bytes, time > 0 ? (double)p->input.bytes / time / 1e9 : 0.0);
     print_vms(out, p);
+    print_costs(out, p);
     print_links(out, p);
+    fprintf(out, "page faults of this process: %" PRIu64 "\n", page_faults());
     fprintf(out,
             "ledger: %" PRIu64 " extents, %" PRIu64 " owned, %" PRIu64 " lent, %" PRIu64
             " leaked\n",
@@ -90,6 +119,22 @@ static json_t *number(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+static void add_costs(json_t *vm, const struct ferry_vm_stats *s)
+{
+    json_object_set_new(vm, "exits_syscall", number(s->exits_syscall));
+    json_object_set_new(vm, "exits_call", number(s->exits_call));
+    json_object_set_new(vm, "exits_doorbell", number(s->exits_doorbell));
+    json_object_set_new(vm, "exits_exception", number(s->exits_exception));
+    json_object_set_new(vm, "exits_mmio", number(s->exits_mmio));
+    json_object_set_new(vm, "exits_refused", number(s->exits_refused));
+    json_object_set_new(vm, "exits_kick", number(s->exits_kick));
+    json_object_set_new(vm, "exits_other", number(s->exits_other));
+    json_object_set_new(vm, "guest_faults", number(s->guest_faults));
+    json_object_set_new(vm, "memory_slots", number(s->memory_slots));
+    json_object_set_new(vm, "mapping_calls", number(s->mapping_calls));
+    json_object_set_new(vm, "cpus", number(s->cpus));
+}
+
 static json_t *vm_json(const struct stage *stage)
 {
     const struct ferry_vm_stats *s = &stage->stats;
@@ -101,6 +146,7 @@ static json_t *vm_json(const struct stage *stage)
     json_object_set_new(vm, "exits_natural", number(s->exits_natural));
     json_object_set_new(vm, "messages_sent", number(s->messages_sent));
     json_object_set_new(vm, "messages_received", number(s->messages_received));
+    add_costs(vm, s);
     return vm;
 }
 
@@ -146,6 +192,7 @@ void stats_print_json(const struct pipeline *p)
     json_object_set_new(root, "seconds", json_real(seconds(p)));
     json_object_set_new(root, "bytes_in", number(p->input.bytes));
     json_object_set_new(root, "bytes_out", number(p->output.bytes));
+    json_object_set_new(root, "page_faults", number(page_faults()));
     json_object_set_new(root, "vms", vms);
     json_object_set_new(root, "links", links);
     json_object_set_new(root, "ledger", ledger_json(&p->ledger));

@@ -67,21 +67,6 @@ bool space_guest(const struct space *space, const void *host, struct guest_addr 
     return true;
 }
 
-int space_host_prot(unsigned prot)
-{
-    return (prot & SPACE_READ ? PROT_READ : 0) | (prot & SPACE_WRITE ? PROT_WRITE : 0);
-}
-
-/* Host memory that is reserved and nothing else. It is not accounted for, so
- * the host has no reason to refuse and leave a hole. */
-int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes)
-{
-    void *got = mmap(space_host(space, start), bytes, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-
-    return got == MAP_FAILED ? -ENOMEM : 0;
-}
-
 static int map_tables(struct space *space, uint64_t start, uint64_t end, unsigned flags)
 {
     return guest_tables_map(space->backend.tables, guest_addr(start), end - start, flags);
@@ -171,12 +156,12 @@ static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsign
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
     }
-    if (prot && mprotect(space_host(space, start), bytes, space_host_prot(kind))) {
+    if (prot && space_host_protect(space, start, bytes, space_host_prot(kind))) {
         space_host_reserve(space, start, bytes);
         return -ENOMEM; /* as with mmap: a mapping that was to be replaced is gone */
     }
     if (space_wants_huge(end, bytes, prot) &&
-        !madvise(space_host(space, start), bytes, MADV_HUGEPAGE))
+        !space_host_advise(space, start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
     return 0;
@@ -197,7 +182,6 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
                   int fd, uint64_t offset)
 {
     uint64_t end = start + bytes;
-    void *got;
     int result =
         space_take_part(space, start) ? space_guest_reach(space, start, end, prot, false) : -ENOMEM;
 
@@ -205,12 +189,11 @@ static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned 
         return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
-    got = mmap(space_host(space, start), bytes, space_host_prot(space_rights(prot)),
-               how | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
-    if (got == MAP_FAILED) {
+    result =
+        space_host_map(space, start, bytes, space_host_prot(space_rights(prot)), how, fd, offset);
+    if (result) {
         /* The old mapping may be gone by now, if the file system refused late. Never leave a hole
          * into which the kernel could put other memory of this process. */
-        result = -errno;
         space_host_reserve(space, start, bytes);
         space->used_bytes -= space_charged_bytes(space, start, end);
         space_cut_regions(space, start, end);
@@ -365,12 +348,6 @@ int space_clear(struct space *space, uint64_t charged)
     return 0;
 }
 
-void space_host_shut(struct space *space, uint64_t start, uint64_t end)
-{
-    mprotect(space_host(space, start), end - start, PROT_NONE);
-    madvise(space_host(space, start), end - start, MADV_DONTNEED);
-}
-
 /* Host rights of [start, end) as the list of regions says. */
 static void restore_host(struct space *space, uint64_t start, uint64_t end)
 {
@@ -385,7 +362,7 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         if (region->prot & CLOSED)
             space_host_shut(space, from, to);
         else
-            mprotect(space_host(space, from), to - from, space_host_prot(region->prot));
+            space_host_protect(space, from, to - from, space_host_prot(region->prot));
     }
 }
 
@@ -403,6 +380,17 @@ static bool is_forbidden(const struct space *space, uint64_t start, uint64_t end
     return false;
 }
 
+static int open_host(struct space *space, uint64_t from, uint64_t to, unsigned prot)
+{
+    int result = prot ? space_guest_reach(space, from, to, prot, true) : 0;
+
+    if (result)
+        return result;
+    result = space_host_protect(space, from, to - from, space_host_prot(space_rights(prot)));
+    /* EACCES: a shared file that was not opened to be written. */
+    return result && result != -EACCES ? -ENOMEM : result;
+}
+
 /* Gives the host's memory of the range these rights, and the guest a way to it, except where it
  * stays closed. */
 static int protect_host(struct space *space, uint64_t start, uint64_t end, unsigned prot)
@@ -418,12 +406,8 @@ static int protect_host(struct space *space, uint64_t start, uint64_t end, unsig
 
         if (!closed && stop < end)
             continue; /* together with the next one */
-        if (from < to && prot)
-            result = space_guest_reach(space, from, to, prot, true);
-        if (from < to && !result &&
-            mprotect(space_host(space, from), to - from, space_host_prot(space_rights(prot))))
-            /* EACCES: a shared file that was not opened to be written. */
-            result = errno == EACCES ? -EACCES : -ENOMEM;
+        if (from < to)
+            result = open_host(space, from, to, prot);
         from = stop;
     }
     return result;

@@ -16,6 +16,7 @@
 #ifndef FERRY_HOST_SPACE_H
 #define FERRY_HOST_SPACE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,6 +89,7 @@ struct space {
     size_t count, capacity;
     struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
     size_t slot_count, slot_capacity;
+    atomic_ullong host_calls; /* of the kernel, that changed the host's mappings; for any thread */
     uint64_t changes; /* counts up whenever a place may have other rights, if only for a moment */
 };
 

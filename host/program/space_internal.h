@@ -38,9 +38,6 @@ static inline unsigned space_rights(unsigned prot)
                                                                      : prot;
 }
 
-/* The host's rights for memory with such rights. */
-int space_host_prot(unsigned prot);
-
 /* Index of the first region that ends after addr. */
 size_t space_first_after(const struct space *space, uint64_t addr);
 bool space_is_free(const struct space *space, uint64_t start, uint64_t end);
@@ -89,14 +86,24 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 
 /* Whether host memory is reserved for the part that holds `addr`; the far part is reserved now. */
 bool space_take_part(struct space *space, uint64_t addr);
-/* Makes [start, start + bytes) host memory that is reserved and nothing else. */
-int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
-/* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */
-void space_host_shut(struct space *space, uint64_t start, uint64_t end);
 /* Whether to ask for huge pages in a mapping that ends there. */
 bool space_wants_huge(uint64_t end, uint64_t bytes, unsigned prot);
 /* The guest's way to [start, end): memory slots and table entries. */
 int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large);
+
+/* --- space_host.c --- */
+
+/* The host's rights for memory with such rights. */
+int space_host_prot(unsigned prot);
+/* Makes [start, start + bytes) host memory that is reserved and nothing else. */
+int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
+/* As mmap with MAP_FIXED, mprotect and madvise. Negative errno. */
+int space_host_map(struct space *space, uint64_t start, uint64_t bytes, int prot, int how, int fd,
+                   uint64_t offset);
+int space_host_protect(struct space *space, uint64_t start, uint64_t bytes, int prot);
+int space_host_advise(struct space *space, uint64_t start, uint64_t bytes, int advice);
+/* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */
+void space_host_shut(struct space *space, uint64_t start, uint64_t end);
 
 /* --- space_touch.c --- */
 

@@ -48,14 +48,14 @@ static int move_pages(struct space *space, const struct space_region *from, uint
     /* A mapping that was moved would never be one with its new neighbours. */
     if (is_empty(from))
         return space_host_reserve(space, to, bytes);
-    moved = (!closes || !mprotect(old, bytes, PROT_NONE)) &&
+    moved = (!closes || !space_host_protect(space, from->start, bytes, PROT_NONE)) &&
             mremap(old, bytes, bytes, how, fresh) != MAP_FAILED;
-    if (moved && closes && mprotect(fresh, bytes, space_host_prot(from->prot))) {
+    if (moved && closes && space_host_protect(space, to, bytes, space_host_prot(from->prot))) {
         mremap(fresh, bytes, bytes, how, old); /* both mappings are there already */
         moved = false;
     }
     if (!moved && closes)
-        mprotect(old, bytes, space_host_prot(from->prot));
+        space_host_protect(space, from->start, bytes, space_host_prot(from->prot));
     return moved ? 0 : -ENOMEM;
 }
 
@@ -213,7 +213,7 @@ int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, boo
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
         /* The host's mapping of a file is private too, so the kernel does what is asked here. */
-        if (!(region->prot & CLOSED) && madvise(space_host(space, from), to - from, MADV_DONTNEED))
+        if (!(region->prot & CLOSED) && space_host_advise(space, from, to - from, MADV_DONTNEED))
             return -ENOMEM;
         space_close(space, i, from, to);
     }

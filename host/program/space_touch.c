@@ -142,11 +142,11 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
     if (result)
         return result;
     space->changes++;
-    if (mprotect(space_host(space, start), end - start, space_host_prot(kind))) {
+    if (space_host_protect(space, start, end - start, space_host_prot(kind))) {
         space_host_shut(space, start, end); /* a part of it may be open */
         return -ENOMEM;
     }
-    if (kind & HUGE && madvise(space_host(space, start), end - start, MADV_HUGEPAGE))
+    if (kind & HUGE && space_host_advise(space, start, end - start, MADV_HUGEPAGE))
         kind &= ~(unsigned)HUGE;
     space->used_bytes += end - start;
     i = space_split_at(space, start);

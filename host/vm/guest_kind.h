@@ -26,6 +26,19 @@ enum exit_count {
     EXIT_IMMEDIATE_IF_SENT,
 };
 
+/* What made the guest exit. */
+enum exit_cause {
+    CAUSE_OTHER, /* none that a guest of this kind should make */
+    CAUSE_SYSCALL,
+    CAUSE_CALL, /* of the guest library */
+    CAUSE_DOORBELL,
+    CAUSE_EXCEPTION,
+    CAUSE_MMIO,    /* KVM took an access that the host refused for one to a device */
+    CAUSE_REFUSED, /* an access that the host refused */
+    CAUSE_KICK,    /* the ticker, a signal, or an end from outside */
+    CAUSES
+};
+
 struct guest_exit {
     uint32_t reason; /* KVM_EXIT_... */
     /* The ports (KVM_EXIT_IO) or guest-physical addresses (KVM_EXIT_MMIO) that it is for; other
@@ -33,6 +46,7 @@ struct guest_exit {
     uint64_t at, bytes;
     exit_fn serve;
     enum exit_count count;
+    enum exit_cause cause;
 };
 
 #define EXIT_PORT(number) .reason = KVM_EXIT_IO, .at = (number), .bytes = 1

@@ -101,13 +101,13 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
 }
 
 static const struct guest_exit exits[] = {
-    {EXIT_PORT(FERRY_PORT_SYSCALL), syscall_serve, EXIT_IMMEDIATE_IF_SENT},
-    {EXIT_PORT(FERRY_PORT_CALL), guest_calls_serve, EXIT_NATURAL},
-    {EXIT_PORT(FERRY_PORT_DOORBELL), serve_doorbell, EXIT_IMMEDIATE},
-    {EXIT_PORT(FERRY_PORT_EXCEPTION), trap_serve, EXIT_NATURAL},
-    {EXIT_ANY(KVM_EXIT_IO), serve_other_port, EXIT_NATURAL},
-    {EXIT_ANY(KVM_EXIT_SHUTDOWN), serve_triple_fault, EXIT_NATURAL},
-    {EXIT_ANY(KVM_EXIT_MMIO), serve_mmio, EXIT_NATURAL},
+    {EXIT_PORT(FERRY_PORT_SYSCALL), syscall_serve, EXIT_IMMEDIATE_IF_SENT, CAUSE_SYSCALL},
+    {EXIT_PORT(FERRY_PORT_CALL), guest_calls_serve, EXIT_NATURAL, CAUSE_CALL},
+    {EXIT_PORT(FERRY_PORT_DOORBELL), serve_doorbell, EXIT_IMMEDIATE, CAUSE_DOORBELL},
+    {EXIT_PORT(FERRY_PORT_EXCEPTION), trap_serve, EXIT_NATURAL, CAUSE_EXCEPTION},
+    {EXIT_ANY(KVM_EXIT_IO), serve_other_port, EXIT_NATURAL, CAUSE_OTHER},
+    {EXIT_ANY(KVM_EXIT_SHUTDOWN), serve_triple_fault, EXIT_NATURAL, CAUSE_OTHER},
+    {EXIT_ANY(KVM_EXIT_MMIO), serve_mmio, EXIT_NATURAL, CAUSE_MMIO},
 };
 
 const struct guest_kind guest_program = {

@@ -62,7 +62,8 @@ static bool serve_failure(struct ferry_vm *vm, const struct vcpu *vcpu)
 
 /* A doorbell is an immediate exit; so is a plain write that was sent at its
  * own exit because delivery is immediate. All others are natural (claims 5, 6). */
-static void count_exit(struct ferry_vm *vm, enum exit_count count, uint64_t sent_before)
+static void count_exit(struct ferry_vm *vm, enum exit_count count, enum exit_cause cause,
+                       uint64_t sent_before)
 {
     uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
     bool doorbell = count == EXIT_IMMEDIATE;
@@ -72,6 +73,7 @@ static void count_exit(struct ferry_vm *vm, enum exit_count count, uint64_t sent
     atomic_fetch_add_explicit(doorbell || write ? &vm->runner.exits_immediate
                                                 : &vm->runner.exits_natural,
                               1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&vm->exits[cause], 1, memory_order_relaxed);
 }
 
 /* Serves an exit after KVM_RUN returned. True: the guest goes on. */
@@ -83,8 +85,13 @@ static bool serve_exit(struct ferry_vm *vm, struct vcpu *vcpu)
     /* All queued messages are processed at this exit, whatever its cause. */
     drain_out(vm->endpoint);
     bool on = exit ? exit->serve(vm, vcpu) : serve_failure(vm, vcpu);
-    count_exit(vm, exit ? exit->count : EXIT_NATURAL, sent);
+    count_exit(vm, exit ? exit->count : EXIT_NATURAL, exit ? exit->cause : CAUSE_OTHER, sent);
     return on;
+}
+
+static enum exit_cause cause_of_error(int error)
+{
+    return error == -EINTR ? CAUSE_KICK : error == -EFAULT ? CAUSE_REFUSED : CAUSE_OTHER;
 }
 
 /* KVM_RUN failed. True: the guest goes on. KVM makes a thread for each VM when it first runs;
@@ -92,7 +99,9 @@ static bool serve_exit(struct ferry_vm *vm, struct vcpu *vcpu)
 static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
                         struct refusals *refusals)
 {
-    atomic_fetch_add_explicit(&vm->runner.exits_natural, 1, memory_order_relaxed);
+    uint64_t sent = atomic_load_explicit(&vm->endpoint->messages_sent, memory_order_relaxed);
+
+    count_exit(vm, EXIT_NATURAL, cause_of_error(error), sent);
     drain_out(vm->endpoint);
     if (error == -EINTR || (error == -EAGAIN && ++refusals->count < REFUSED_RETRIES)) {
         vcpu_take_kick();

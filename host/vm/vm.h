@@ -69,7 +69,8 @@ struct ferry_vm {
     atomic_ullong helpers_ns;   /* that threads took which run no CPU */
     atomic_ullong cpu_watch_ns; /* when cpu_reached becomes true, once; UINT64_MAX: never */
     atomic_bool cpu_reached;    /* the next CPU that is interrupted tells the personality */
-    struct runner runner;       /* as ticker and poller know it; its deadline is set at start */
+    atomic_ullong exits[CAUSES];
+    struct runner runner; /* as ticker and poller know it; its deadline is set at start */
     /* Under runner.serving: */
     struct vcpu *served;    /* whose exit is being served */
     bool ending;            /* a thread ended the program: the others leave it */

@@ -329,21 +329,6 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     free(vm);
 }
 
-int ferry_vm_stats_sized(struct ferry_vm *vm, struct ferry_vm_stats *out, size_t out_bytes)
-{
-    int result = sized_check(out_bytes, FIRST_VM_STATS);
-    if (result < 0)
-        return result;
-    const struct ferry_vm_stats stats = {
-        .exits_immediate = atomic_load(&vm->runner.exits_immediate),
-        .exits_natural = atomic_load(&vm->runner.exits_natural),
-        .messages_sent = atomic_load(&vm->endpoint->messages_sent),
-        .messages_received = atomic_load(&vm->endpoint->messages_received),
-    };
-    sized_give(out, out_bytes, &stats, sizeof stats);
-    return 0;
-}
-
 const char *ferry_vm_name(struct ferry_vm *vm)
 {
     return vm->endpoint->name;

@@ -379,6 +379,16 @@ struct ferry_vm_stats {
     uint64_t exits_natural; /* all others */
     uint64_t messages_sent;
     uint64_t messages_received;
+    /* The same exits by their cause: system calls; calls of the guest library; doorbells;
+     * exceptions, first touches of memory among them; accesses that KVM took for ones to a device;
+     * accesses that the host refused; kicks by the ticker or a signal; others. */
+    uint64_t exits_syscall, exits_call, exits_doorbell, exits_exception;
+    uint64_t exits_mmio, exits_refused, exits_kick, exits_other;
+    /* Page faults that KVM served without an exit; 0 while the VM runs, and if KVM does not tell. */
+    uint64_t guest_faults;
+    uint64_t memory_slots;  /* KVM's, all made and none taken away */
+    uint64_t mapping_calls; /* mmap, mprotect and madvise behind the program's memory */
+    uint64_t cpus;          /* that were made, each with a thread of the host */
 };
 /* At any time; each figure is exact by itself, and all of them once the VM has ended. */
 static inline void ferry_vm_stats(struct ferry_vm *vm, struct ferry_vm_stats *out)

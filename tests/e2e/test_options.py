@@ -256,6 +256,25 @@ class Figures(FerryTest):
                 self.assertIsInstance(link[key], int, key)
         self.assertEqual(stats["ledger"]["owned"] + stats["ledger"]["lent"], 0)
 
+    def test_exits_by_cause(self):
+        """Each exit has one cause. A program that does nothing but calls makes one for each."""
+        trace = os.path.join(self.enter_directory(), "trace")
+        result = ferry("run", "--stats=json", f"--trace={trace}", box("true").split()[0], "true")
+        vm = result.vm(0)
+        causes = ("syscall", "call", "doorbell", "exception", "mmio", "refused", "kick", "other")
+        exits = [vm[f"exits_{cause}"] for cause in causes]
+        self.assertEqual(sum(exits), vm["exits_immediate"] + vm["exits_natural"])
+        with open(trace, encoding="ascii") as file:
+            calls = sum("(" in line.split("+++")[0] for line in file)
+        self.assertGreater(calls, 0)
+        self.assertEqual(vm["exits_syscall"], calls)
+        self.assertEqual(sum(exits[3:6]) + exits[7], 0)
+        self.assertEqual(vm["cpus"], 1)
+        for key in ("memory_slots", "mapping_calls"):
+            self.assertGreater(vm[key], 0)
+        self.assertGreater(result.stats["page_faults"], 0)
+        self.assertGreaterEqual(vm["guest_faults"], 0)
+
     def test_copied_counts_each_copy(self):
         """Bytes are copied out of write, to the receiver if no pages are, and into read."""
         stages = [box("tr a b"), box("tr b c"), box("cat")]

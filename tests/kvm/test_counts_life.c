@@ -22,6 +22,8 @@ static struct life life_of(struct world *world, int place)
     struct life life = {.immediate = stats.exits_immediate, .natural = stats.exits_natural};
 
     life.kvm = kvm_source_read(&sources[place], &life.counts);
+    if (life.kvm)
+        assert_int_equal(stats.guest_faults, life.counts.faults);
     return life;
 }
 

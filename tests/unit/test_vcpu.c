@@ -223,18 +223,22 @@ static int sees_it_gone(void)
 
 static void every_last_exit_drains(void **state)
 {
-    static const stay ends[][1] = {{defer_and_mmio},
-                                   {defer_and_shutdown},
-                                   {defer_and_internal_error},
-                                   {defer_and_unknown},
-                                   {defer_and_bad_error}};
+    static const struct {
+        stay stays[1];
+        enum exit_cause cause;
+    } ends[] = {{{defer_and_mmio}, CAUSE_MMIO},
+                {{defer_and_shutdown}, CAUSE_OTHER},
+                {{defer_and_internal_error}, CAUSE_OTHER},
+                {{defer_and_unknown}, CAUSE_OTHER},
+                {{defer_and_bad_error}, CAUSE_OTHER}};
 
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         if (i) {
             teardown(state);
             setup(state);
         }
-        run_guest(ends[i]);
+        run_guest(ends[i].stays);
+        assert_int_equal(vm_a->exits[ends[i].cause], 1);
         if (core_waiting(b) != 1 || vm_a->runner.exits_natural != 1 ||
             vm_a->runner.exits_immediate != 0)
             fail_msg("row %zu: %u arrived, exits %llu natural, %llu immediate", i, core_waiting(b),
@@ -248,10 +252,12 @@ static void every_other_exit_drains(void **state)
     static const struct {
         stay stays[2];
         uint64_t immediate;
-    } rows[] = {{{defer_and_kick, sees_it_gone}, 0},
-                {{defer_and_healed_fault, sees_it_gone}, 0},
-                {{defer_and_call, sees_it_gone}, 0},
-                {{defer_and_doorbell, sees_it_gone}, 1}};
+        enum exit_cause cause;
+        unsigned count;
+    } rows[] = {{{defer_and_kick, sees_it_gone}, 0, CAUSE_KICK, 2}, /* as that of the end */
+                {{defer_and_healed_fault, sees_it_gone}, 0, CAUSE_REFUSED, 1},
+                {{defer_and_call, sees_it_gone}, 0, CAUSE_CALL, 1},
+                {{defer_and_doorbell, sees_it_gone}, 1, CAUSE_DOORBELL, 1}};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (i) {
@@ -259,6 +265,7 @@ static void every_other_exit_drains(void **state)
             setup(state);
         }
         run_guest(rows[i].stays);
+        assert_int_equal(vm_a->exits[rows[i].cause], rows[i].count);
         if (vm_a->runner.exits_natural != 2 - rows[i].immediate ||
             vm_a->runner.exits_immediate != rows[i].immediate)
             fail_msg("row %zu: exits %llu natural, %llu immediate", i, vm_a->runner.exits_natural,
@@ -486,8 +493,8 @@ static int is_kicked(void)
 static void a_kind_of_guest_serves_its_own_exits(void **state)
 {
     static const struct guest_exit table[] = {
-        {KVM_EXIT_IO, DEVICE_PORT, 8, serve_device, EXIT_IMMEDIATE},
-        {KVM_EXIT_MMIO, DEVICE_MEMORY, 0x1000, serve_device, EXIT_NATURAL},
+        {KVM_EXIT_IO, DEVICE_PORT, 8, serve_device, EXIT_IMMEDIATE, CAUSE_DOORBELL},
+        {KVM_EXIT_MMIO, DEVICE_MEMORY, 0x1000, serve_device, EXIT_NATURAL, CAUSE_MMIO},
     };
     static const struct guest_kind machine = {
         .exits = table, .exit_count = sizeof table / sizeof *table, .interrupted = goes_on};
@@ -506,6 +513,10 @@ static void a_kind_of_guest_serves_its_own_exits(void **state)
         assert_int_equal(device_exits, 3);
         assert_int_equal(vm_a->runner.exits_immediate, 2);
         assert_int_equal(vm_a->runner.exits_natural, 3);
+        assert_int_equal(vm_a->exits[CAUSE_DOORBELL], 2);
+        assert_int_equal(vm_a->exits[CAUSE_MMIO], 1);
+        assert_int_equal(vm_a->exits[CAUSE_KICK], 1);
+        assert_int_equal(vm_a->exits[CAUSE_OTHER], 1);
         assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
     }
 }
