@@ -71,6 +71,10 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     int result = kvm_open(&engine->kvm, engine->config.measure_cache, err);
     if (result < 0)
         return result;
+    result = vdso_create(&engine->vdso);
+    if (result < 0)
+        return error_set(err, result, "no memory for the page of clocks: %s", strerror(-result));
+    guest_clock_init(&engine->clock, engine->vdso.clock);
     result = exchange_create(&engine->exchange, engine->config.pool_pages,
                              engine->config.pool_extents, err);
     if (result < 0)
@@ -102,7 +106,7 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     engine->config.polled_cpu = NULL;
     if (result == 0)
         result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull,
-                              engine->poller.running);
+                              engine->poller.running, &engine->clock);
     return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
 }
 
@@ -143,6 +147,8 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     images_fini(&engine->images);
     kvm_close(&engine->kvm);
     ticker_stop(&engine->ticker);
+    guest_clock_fini(&engine->clock);
+    vdso_destroy(&engine->vdso);
     budget_fini(&engine->mappings);
     budget_fini(&engine->files);
     free(engine);

@@ -12,7 +12,9 @@
 #include "engine/poller.h"
 #include "engine/ticker.h"
 #include "ipc/exchange.h"
+#include "kvm/guest_clock.h"
 #include "kvm/kvm.h"
+#include "kvm/vdso.h"
 #include "lib/budget.h"
 #include "program/images.h"
 
@@ -21,6 +23,8 @@ struct ferry_engine {
     struct ferry_engine_info info;
     unsigned processors; /* of the host, at least 1 */
     struct kvm kvm;
+    struct vdso vdso;
+    struct guest_clock clock;
     struct exchange exchange;
     struct images images;
     struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */

@@ -271,6 +271,8 @@ static void *ticker_thread(void *arg)
     lock_take(&ticker->lock);
     while (!ticker->stopping) {
         adopt(ticker);
+        if (ticker->watched && ticker->clock)
+            guest_clock_renew(ticker->clock);
         uint64_t next = look_at_watched(ticker);
         collect_stuck(ticker);
         enforce_limits(ticker, clock_now());
@@ -285,10 +287,11 @@ static void *ticker_thread(void *arg)
     return NULL;
 }
 
-int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled)
+int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled,
+                 struct guest_clock *clock)
 {
-    *ticker =
-        (struct ticker){.interval_ns = interval_ns, .polled = polled, .next_limit_ns = CLOCK_NEVER};
+    *ticker = (struct ticker){
+        .interval_ns = interval_ns, .polled = polled, .clock = clock, .next_limit_ns = CLOCK_NEVER};
     lock_init(&ticker->lock, LOCK_TABLES);
     int result = thread_start(&ticker->thread, NULL, ticker_thread, ticker);
     ticker->started = result == 0;

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "engine/runner.h"
+#include "kvm/guest_clock.h"
 #include "lib/lock.h"
 
 struct ticker {
@@ -33,6 +34,7 @@ struct ticker {
     bool started;
     uint64_t interval_ns;
     bool polled; /* there is a poller as well */
+    struct guest_clock *clock;
 
     struct lock lock; /* the four below; no VM's hot path takes it */
     bool stopping;
@@ -48,8 +50,9 @@ struct ticker {
 };
 
 /* The rings of a guest are looked at after interval_ns at most. `polled`: there is a poller that
- * takes queued messages. */
-int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled);
+ * takes queued messages. `clock` is renewed at ticks; NULL: there is none. */
+int ticker_start(struct ticker *ticker, uint64_t interval_ns, bool polled,
+                 struct guest_clock *clock);
 /* There are no VMs any more. The first call tells the ticker to end, which takes one wake;
  * ticker_stop waits until it has ended. */
 void ticker_tell_end(struct ticker *ticker);

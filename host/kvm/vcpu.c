@@ -75,6 +75,17 @@ static int set_state(struct vcpu *vcpu, const struct kvm *kvm, struct guest_addr
     return set_signal_mask(vcpu->fd);
 }
 
+/* The guest's TSC is to show what the host's does, as the page of clocks is made for it. Where KVM
+ * cannot be told so, the vDSO sees that the TSC is none that the page is for. */
+static void show_host_tsc(struct vcpu *vcpu)
+{
+    const uint64_t offset = 0;
+    const struct kvm_device_attr attr = {
+        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset};
+
+    (void)ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
 static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
                   struct guest_addr entry, struct guest_addr stack, struct ferry_error *err)
 {
@@ -92,6 +103,7 @@ static int create(struct vcpu *vcpu, const struct kvm *kvm, struct kvm_vm *vm,
     vcpu->run = run;
     /* Segments too: CS tells at which privilege level `syscall` arrived. */
     vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    show_host_tsc(vcpu);
     return set_state(vcpu, kvm, entry, stack, err);
 }
 

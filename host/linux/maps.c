@@ -132,6 +132,8 @@ static const char *line_name(const struct linux_state *state, const struct space
 
     if (line->label.file)
         return line->label.file->path;
+    if (line->start == FERRY_CLOCK_ADDR || line->start == FERRY_VDSO_ADDR)
+        return line->start == FERRY_VDSO_ADDR ? "[vdso]" : "[vvar]";
     if (line->start <= top && line->end > top)
         return "[stack]";
     return line->start >= state->heap_start && line->start < state->heap_break ? "[heap]" : NULL;
@@ -211,13 +213,29 @@ static void add_region(const struct linux_state *state, struct space_region *lin
     add_part(state, line, behind, out);
 }
 
-void proc_maps(struct linux_state *state, FILE *out)
+static void put_regions(const struct linux_state *state, uint64_t from, uint64_t to, FILE *out)
 {
     const struct space *space = vm_space(state->vm);
     struct space_region line = {0};
 
-    mapped_look(state);
-    for (size_t i = 0; i < space->count && !ferror(out); i++)
-        add_region(state, &line, &space->regions[i], out);
+    for (size_t i = 0; i < space->count && !ferror(out); i++) {
+        if (space->regions[i].start >= from && space->regions[i].end <= to)
+            add_region(state, &line, &space->regions[i], out);
+    }
     put_line(state, &line, out);
+}
+
+void proc_maps(struct linux_state *state, FILE *out)
+{
+    const struct space_region vvar = {
+        .start = FERRY_CLOCK_ADDR, .end = FERRY_VDSO_ADDR, .prot = SPACE_READ};
+    const struct space_region vdso = {.start = FERRY_VDSO_ADDR,
+                                      .end = FERRY_VDSO_ADDR + FERRY_VDSO_BYTES,
+                                      .prot = SPACE_READ | SPACE_EXEC};
+
+    mapped_look(state);
+    put_regions(state, 0, FERRY_PROGRAM_HIGH, out);
+    put_line(state, &vvar, out);
+    put_line(state, &vdso, out);
+    put_regions(state, FERRY_PROGRAM_FAR_LOW, FERRY_PROGRAM_FAR_HIGH, out);
 }

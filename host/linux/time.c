@@ -79,7 +79,7 @@ int64_t sys_clock_gettime(struct linux_state *state, const uint64_t arg[6])
     uint64_t used;
 
     if (clock != CLOCK_ABSENT) {
-        clock_gettime(clock, &now);
+        now = vm_clock(state->vm, clock);
     } else {
         if (cpu_clock_find(state, arg[0], true, &thread))
             return -EINVAL;
@@ -115,10 +115,10 @@ int64_t sys_clock_getres(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_gettimeofday(struct linux_state *state, const uint64_t arg[6])
 {
     const struct timezone zone = {0};
-    struct timeval now;
+    const struct timespec now = vm_clock(state->vm, CLOCK_REALTIME);
+    const struct timeval told = {now.tv_sec, now.tv_nsec / 1000};
 
-    gettimeofday(&now, NULL);
-    if (arg[0] && guest_put(state, arg[0], &now, sizeof(now)))
+    if (arg[0] && guest_put(state, arg[0], &told, sizeof(told)))
         return -EFAULT;
     return arg[1] ? guest_put(state, arg[1], &zone, sizeof(zone)) : 0;
 }

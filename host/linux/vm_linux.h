@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "lib/address.h"
 #include "lib/live.h"
@@ -117,6 +118,9 @@ uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread
 /* When vm_cpu_ns has reached that, linux_interrupted is called, once; UINT64_MAX: never. In place of
  * what was asked before. */
 void vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
+
+/* What a clock of the host shows to the VM's programs; not one of processor time. */
+struct timespec vm_clock(struct ferry_vm *vm, clockid_t clock);
 
 /* Sleeps; -EINTR when a signal waits or the VM is told to stop. UINT64_MAX: for ever. */
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds);

@@ -15,7 +15,7 @@
 
 #define RANDOM_BYTES 16
 #define STACK_ALIGN  16
-#define AUX_WORDS    42 /* two for each entry of put_aux */
+#define AUX_WORDS    44 /* two for each entry of put_aux */
 
 static const char platform[] = "x86_64";
 
@@ -77,8 +77,7 @@ static uint64_t minimal_signal_stack(void)
     return bytes ? bytes : 2048; /* MINSIGSTKSZ, from before kernels told */
 }
 
-/* There is no AT_SYSINFO_EHDR, so C libraries ask for the time by system calls, and
- * AT_HWCAP2 is 0, so that they leave FSGSBASE alone. */
+/* AT_HWCAP2 is 0, so that C libraries leave FSGSBASE alone. */
 static void put_aux(const struct program *program, struct writer *writer, struct guest_addr control,
                     const uint8_t random[RANDOM_BYTES], uint64_t *words)
 {
@@ -88,6 +87,7 @@ static void put_aux(const struct program *program, struct writer *writer, struct
         {AT_PHENT, sizeof(Elf64_Phdr)},
         {AT_PHNUM, image->phdr_addr ? image->phdr_count : 0},
         {AT_PAGESZ, FERRY_PAGE_BYTES},
+        {AT_SYSINFO_EHDR, FERRY_VDSO_ADDR},
         {AT_BASE, loader ? loader->bias + program->loader_shift : 0},
         {AT_FLAGS, 0},
         {AT_ENTRY, image->entry},

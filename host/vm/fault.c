@@ -144,6 +144,12 @@ static bool is_beyond_file(struct ferry_vm *vm, uint64_t addr, uint64_t error)
            space_reach(&vm->space, guest_addr(addr), 1, right).live;
 }
 
+static bool is_mapped(struct ferry_vm *vm, uint64_t addr)
+{
+    return space_reach(&vm->space, guest_addr(addr), 1, 0).at ||
+           vdso_at(&vm->engine->vdso, guest_addr(addr), 1);
+}
+
 /* The access is one that the program has no right to: says so in words. */
 static void describe_access(struct ferry_vm *vm, uint64_t addr, uint64_t error, const char *how,
                             struct fault *fault)
@@ -163,8 +169,7 @@ static void describe_access(struct ferry_vm *vm, uint64_t addr, uint64_t error, 
         set_access(fault, SIGBUS, BUS_ADRERR,
                    "%s 0x%" PRIx64 ", beyond the end of the file mapped there", verb, addr);
     } else {
-        set_access(fault, SIGSEGV,
-                   space_reach(&vm->space, guest_addr(addr), 1, 0).at ? SEGV_ACCERR : SEGV_MAPERR,
+        set_access(fault, SIGSEGV, is_mapped(vm, addr) ? SEGV_ACCERR : SEGV_MAPERR,
                    "%s 0x%" PRIx64 ", which %s", verb, addr, how);
     }
 }

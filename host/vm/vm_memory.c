@@ -92,6 +92,13 @@ static char *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_
     return vm->system + offset;
 }
 
+/* It is read as any code is, to find out what an instruction touches, and by programs that look up
+ * its functions. */
+static char *vdso_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
+{
+    return write ? NULL : vdso_at(&vm->engine->vdso, addr, bytes);
+}
+
 /* Memory of the program. What is charged by touch is touched now. */
 static struct reach space_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
                                  bool write)
@@ -112,6 +119,8 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
         return space_memory(vm, addr, bytes, write);
     if (addr.value >= FERRY_WINDOW_BASE)
         return (struct reach){.at = window_memory(vm, addr, bytes, write)};
+    if (addr.value >= FERRY_CLOCK_ADDR)
+        return (struct reach){.at = vdso_memory(vm, addr, bytes, write)};
     if (addr.value >= FERRY_SYSTEM_BASE)
         return (struct reach){.at = receive_memory(vm, addr, bytes, write)};
     return space_memory(vm, addr, bytes, write);
@@ -280,6 +289,15 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
 
 /* --- making it ---------------------------------------------------------------- */
 
+static int show_vdso(struct ferry_vm *vm)
+{
+    int result = vdso_map(&vm->tables);
+
+    return result < 0
+               ? result
+               : slot_add(vm, guest_addr(FERRY_CLOCK_ADDR), VDSO_ALL_BYTES, vm->engine->vdso.view);
+}
+
 int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
 {
     struct pool *pool = &vm->engine->exchange.pool;
@@ -318,5 +336,6 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     if (result < 0)
         return result;
     space_recharge(&vm->space, 0, used_bytes);
-    return slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
+    result = slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
+    return result < 0 ? result : show_vdso(vm);
 }

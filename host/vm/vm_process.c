@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What makes a program one of the host's processes, as far as its user can tell: descriptors of the
- * host, signals from outside, being stopped and going on. */
+ * host, its clocks, signals from outside, being stopped and going on. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -8,6 +8,11 @@
 #include "lib/error.h"
 #include "linux/vm_linux.h"
 #include "vm/vm.h"
+
+struct timespec vm_clock(struct ferry_vm *vm, clockid_t clock)
+{
+    return guest_clock_read(&vm->engine->clock, clock);
+}
 
 int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct ferry_error *err)
 {

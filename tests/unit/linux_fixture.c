@@ -211,6 +211,15 @@ void vm_watch_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
     vm->cpu_watch_ns = nanoseconds;
 }
 
+struct timespec vm_clock(struct ferry_vm *vm, clockid_t clock)
+{
+    struct timespec now = {0};
+
+    (void)vm;
+    clock_gettime(clock, &now);
+    return now;
+}
+
 int vm_sleep(struct ferry_vm *vm, uint64_t nanoseconds)
 {
     vm->slept_ns = nanoseconds;

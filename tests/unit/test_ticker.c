@@ -29,7 +29,7 @@ static int setup(void **state)
     b = core_vm(engine, "b");
     core_link(a, b, 0);
     lent = core_alloc(a->endpoint, 1, true);
-    assert_int_equal(ticker_start(&engine->ticker, INTERVAL_NS, false), 0);
+    assert_int_equal(ticker_start(&engine->ticker, INTERVAL_NS, false, NULL), 0);
     ticker_add(&engine->ticker, &a->runner);
     ticker_add(&engine->ticker, &b->runner);
     return 0;

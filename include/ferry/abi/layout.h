@@ -18,6 +18,11 @@
 /* Control structure and the VMM's own tables. */
 #define FERRY_SYSTEM_BASE 0x900000000ull /* 36 GiB */
 
+/* The page of clocks (clock.h), and right after it the vDSO, which AT_SYSINFO_EHDR names. */
+#define FERRY_CLOCK_ADDR 0x920000000ull
+#define FERRY_VDSO_ADDR  (FERRY_CLOCK_ADDR + FERRY_PAGE_BYTES)
+#define FERRY_VDSO_BYTES 0x2000ull
+
 /* Direct rings (direct.h), one after the other; the peer's entry has the address of its ring. */
 #define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */
 #define FERRY_DIRECT_STRIDE 0x20000ull

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tests of the page of clocks: of its arithmetic, of the lines that are drawn for it, and of
+ * the page beside the host's clocks, which these tests can set and stop.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "kvm/guest_clock.h"
+
+#define SECOND 1000000000
+#define MS     1000000
+#define GHZ(n) ((1ull << 32) / (n))
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+
+/* --- the host ------------------------------------------------------------------- */
+
+static _Atomic int64_t set_ns[16]; /* by how much each clock was set */
+static const char *clocksource;
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    int result = __real_clock_gettime(id, now);
+    int64_t ns = (int64_t)now->tv_sec * SECOND + now->tv_nsec + (id >= 0 ? set_ns[id] : 0);
+
+    *now = (struct timespec){ns / SECOND, ns % SECOND};
+    return result;
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+    if (!strstr(path, "current_clocksource"))
+        return __real_open64(path, flags, 0);
+    int fd = memfd_create("clocksource", 0);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, clocksource, strlen(clocksource), 0), strlen(clocksource));
+    return fd;
+}
+
+static int64_t host_ns(clockid_t id)
+{
+    struct timespec now;
+
+    __wrap_clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+static uint64_t read_tsc(void)
+{
+    _mm_lfence();
+    uint64_t tsc = __rdtsc();
+    _mm_lfence();
+    return tsc;
+}
+
+/* --- the page ------------------------------------------------------------------- */
+
+static const uint32_t all[] = {
+    FERRY_CLOCK_REALTIME,         FERRY_CLOCK_MONOTONIC, FERRY_CLOCK_MONOTONIC_RAW,
+    FERRY_CLOCK_REALTIME_COARSE,  FERRY_CLOCK_BOOTTIME,  FERRY_CLOCK_TAI,
+    FERRY_CLOCK_MONOTONIC_COARSE,
+};
+
+static void test_page_arithmetic(void **state)
+{
+    const uint64_t uptime = 290ull * 365 * 86400 * SECOND; /* years */
+    struct ferry_clock_page page = {
+        .coarse_step_ns = 4 * MS,
+        .tsc = UINT64_MAX - 5,
+        .ticks = 3000,
+        .lines = {{.ns = uptime,
+                   .scale = GHZ(2),
+                   .bend_ticks = 1000,
+                   .bend_ns = uptime + 500,
+                   .bend_scale = GHZ(4)},
+                  {.ns = 7, .scale = 1ull << 42, .bend_ticks = UINT64_MAX}},
+        .realtime_ns = -(int64_t)uptime,
+        .boottime_ns = 5,
+        .tai_ns = 37,
+        .monotonic_coarse_ns = uptime - 4 * MS,
+        .realtime_coarse_ns = 99,
+    };
+    uint64_t ns;
+
+    (void)state;
+    /* The TSC goes through 0 meanwhile. */
+    assert_true(ferry_clock_at(&page, UINT64_MAX - 5, FERRY_CLOCK_MONOTONIC, &ns));
+    assert_int_equal(ns, uptime);
+    assert_true(ferry_clock_at(&page, 993, FERRY_CLOCK_MONOTONIC, &ns));
+    assert_int_equal(ns, uptime + 499);
+    assert_true(ferry_clock_at(&page, 994 + 400, FERRY_CLOCK_MONOTONIC, &ns));
+    assert_int_equal(ns, uptime + 600);
+    assert_true(ferry_clock_at(&page, 994, FERRY_CLOCK_REALTIME, &ns));
+    assert_int_equal(ns, 500);
+    assert_true(ferry_clock_at(&page, 994, FERRY_CLOCK_BOOTTIME, &ns));
+    assert_int_equal(ns, uptime + 505);
+    assert_true(ferry_clock_at(&page, 994, FERRY_CLOCK_TAI, &ns));
+    assert_int_equal(ns, uptime + 537);
+    /* A slow TSC, of 1 MHz. */
+    assert_true(ferry_clock_at(&page, 2993, FERRY_CLOCK_MONOTONIC_RAW, &ns));
+    assert_int_equal(ns, 7 + 2999 * 1024);
+    /* The coarse clocks are told until the host's must have gone on. */
+    assert_true(ferry_clock_at(&page, 2993, FERRY_CLOCK_REALTIME_COARSE, &ns));
+    assert_int_equal(ns, 99);
+    page.monotonic_coarse_ns -= 4 * MS;
+    assert_false(ferry_clock_at(&page, 2993, FERRY_CLOCK_REALTIME_COARSE, &ns));
+    assert_false(ferry_clock_at(&page, 2993, FERRY_CLOCK_MONOTONIC_COARSE, &ns));
+    /* Before and after its time the page tells nothing. */
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_false(ferry_clock_at(&page, UINT64_MAX - 6, all[i], &ns));
+        assert_false(ferry_clock_at(&page, 2994, all[i], &ns));
+    }
+}
+
+static void test_page_tells_nothing(void **state)
+{
+    static const uint32_t others[] = {2, 3, 8, 9, 10, 12, 33, 0x80000000, (uint32_t)-6, UINT32_MAX};
+    struct ferry_clock_page page = {0};
+    uint64_t ns = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_true(ferry_clock_known(all[i]));
+        for (uint64_t tsc = 0; tsc < 3; tsc++)
+            assert_false(ferry_clock_at(&page, tsc, all[i], &ns));
+    }
+    page.ticks = UINT64_MAX;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(ferry_clock_at(&page, 0, others[i], &ns));
+    /* Without a scale clocks stand still. */
+    assert_true(ferry_clock_at(&page, 1ull << 60, FERRY_CLOCK_MONOTONIC, &ns));
+    assert_int_equal(ns, 0);
+}
+
+static void test_second(void **state)
+{
+    uint64_t second;
+
+    (void)state;
+    assert_false(ferry_second_of(0, &second));
+    assert_false(ferry_second_of(5ull * SECOND, &second));
+    assert_false(ferry_second_of(5ull * SECOND + FERRY_COARSE_LAG_NS - 1, &second));
+    assert_true(ferry_second_of(5ull * SECOND + FERRY_COARSE_LAG_NS, &second));
+    assert_int_equal(second, 5);
+    assert_true(ferry_second_of(6ull * SECOND - 1, &second));
+    assert_int_equal(second, 5);
+}
+
+/* --- lines ---------------------------------------------------------------------- */
+
+/* A host whose TSC runs at so many kHz and whose clock runs so many ppm faster. */
+struct made_up {
+    uint64_t tsc;
+    double ns, khz, ppm, part; /* of a tick */
+};
+
+static void pass(struct made_up *host, uint64_t ns)
+{
+    double ticks = (double)ns * host->khz / 1e6 + host->part;
+
+    host->tsc += (uint64_t)ticks;
+    host->part = ticks - (double)(uint64_t)ticks;
+    host->ns += (double)ns * (1 + host->ppm / 1e6);
+}
+
+static struct clock_sample sample_of(const struct made_up *host, int64_t error_ns)
+{
+    return (struct clock_sample){host->tsc, (uint64_t)((int64_t)host->ns + error_ns)};
+}
+
+/* One clock through many renewals, as guest_clock.c draws it: never backwards, and never further from
+ * the host's than that. `line` and `drawn` go on. */
+struct course {
+    struct clock_line line;
+    struct ferry_clock_line drawn;
+    uint64_t from, ticks, last_ns, renewals;
+};
+
+static void look(struct course *course, const struct made_up *host, double most_ns)
+{
+    uint64_t ticks = host->tsc - course->from, ns;
+
+    if (ticks >= course->ticks)
+        return;
+    ns = ferry_line_at(&course->drawn, ticks);
+    assert_true(ns >= course->last_ns);
+    course->last_ns = ns;
+    if ((double)ns > host->ns + most_ns || (double)ns < host->ns - most_ns)
+        fail_msg("%.0f ns from the host's clock, of %.0f at most, after %llu renewals",
+                 (double)ns - host->ns, most_ns, (unsigned long long)course->renewals);
+}
+
+static void renew(struct course *course, const struct made_up *host, int64_t error_ns)
+{
+    struct clock_sample sample = sample_of(host, error_ns);
+    uint64_t seen = host->tsc - course->from;
+
+    if (course->ticks)
+        course->line.shown_ns =
+            ferry_line_at(&course->drawn, seen < course->ticks ? seen : course->ticks);
+    course->ticks = clock_line_measure(&course->line, sample);
+    course->from = host->tsc;
+    if (course->ticks)
+        clock_line_draw(&course->line, sample, host->tsc, &course->drawn);
+    course->renewals++;
+}
+
+/* Renewals come when `interval_ns` has passed, by chance some later; each reading is wrong by up to
+ * 30 ns. */
+static void follow(struct course *course, struct made_up *host, unsigned renewals,
+                   uint64_t interval_ns, double most_ns)
+{
+    for (unsigned i = 0; i < renewals; i++) {
+        renew(course, host, rand() % 61 - 30);
+        for (int step = 0; step < 10; step++) {
+            look(course, host, most_ns);
+            pass(host, interval_ns / 10 + (uint64_t)rand() % (interval_ns / 20));
+        }
+        look(course, host, most_ns);
+    }
+}
+
+static void test_line_follows(void **state)
+{
+    static const double khz[] = {10e3, 200e3, 1e6, 2596152, 5.1e6};
+
+    (void)state;
+    srand(1);
+    for (size_t i = 0; i < sizeof khz / sizeof *khz; i++) {
+        /* A counter of 10 MHz is read in steps of 100 ns. */
+        double least_ns = 4e6 / khz[i];
+        struct made_up host = {.tsc = 12345, .ns = 5e15, .khz = khz[i]};
+        struct course course = {0};
+
+        follow(&course, &host, 300, MS, 400 + least_ns);
+        assert_true(course.ticks > 0);
+        follow(&course, &host, 50, 10 * MS, 400 + least_ns);
+        /* The host's clock is slewed as fast as by NTP at most, one way and the other. */
+        host.ppm = 500;
+        follow(&course, &host, 200, MS, 1000 + least_ns);
+        host.ppm = -500;
+        follow(&course, &host, 200, MS, 1700 + least_ns);
+        host.ppm = 0;
+        follow(&course, &host, 200, MS, 1000 + least_ns);
+    }
+}
+
+/* adjtimex(2) changes the speed by a tenth: the line is soon there, and never goes back. */
+static void test_line_after_a_change_of_speed(void **state)
+{
+    struct made_up host = {.tsc = 99, .ns = 1e12, .khz = 3e6};
+    struct course course = {0};
+
+    (void)state;
+    follow(&course, &host, 100, MS, 400);
+    host.ppm = -100000;
+    follow(&course, &host, 60, MS, 400000);
+    follow(&course, &host, 100, MS, 400);
+    host.ppm = 0;
+    follow(&course, &host, 60, MS, 400000);
+    follow(&course, &host, 100, MS, 400);
+}
+
+/* The VMM was stopped for a second; the host slept and its TSC ran on, or began anew. */
+static void test_line_after_a_gap(void **state)
+{
+    struct made_up host = {.tsc = 1ull << 40, .ns = 1e12, .khz = 2e6};
+    struct course course = {0};
+
+    (void)state;
+    follow(&course, &host, 100, MS, 400);
+    pass(&host, SECOND);
+    look(&course, &host, 0); /* its time is over */
+    follow(&course, &host, 100, MS, 400);
+
+    host.tsc += 1ull << 50;
+    renew(&course, &host, 0);
+    assert_int_equal(course.ticks, 0);
+    pass(&host, 100 * MS);
+    follow(&course, &host, 100, MS, 1000);
+
+    host.tsc = 1000;
+    renew(&course, &host, 0);
+    assert_int_equal(course.ticks, 0);
+    pass(&host, 100 * MS);
+    follow(&course, &host, 100, MS, 1000);
+}
+
+/* What was seen stays, however far the host's clock is behind it. */
+static void test_line_waits_for_the_host(void **state)
+{
+    struct made_up host = {.tsc = 1ull << 40, .ns = 1e12, .khz = 2e6};
+    struct course course = {.line.shown_ns = 1000020000000, .last_ns = 1000020000000};
+
+    (void)state;
+    renew(&course, &host, 0);
+    pass(&host, 2 * MS);
+    follow(&course, &host, 60, MS, 20 * MS);
+    follow(&course, &host, 60, MS, 400);
+}
+
+static void test_line_of_nonsense(void **state)
+{
+    struct clock_line line = {0};
+    struct ferry_clock_line out;
+    struct clock_sample samples[] = {
+        {1, 5},
+        {1, 6},               /* no tick passed */
+        {2, UINT64_MAX},      /* more than all speeds */
+        {UINT64_MAX, 2 * MS}, /* less than all speeds */
+        {5, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        if (clock_line_measure(&line, samples[i]))
+            clock_line_draw(&line, samples[i], samples[i].tsc + 5, &out);
+    }
+    clock_line_reset(&line);
+    assert_int_equal(clock_line_measure(&line, (struct clock_sample){1000, 1000}), 0);
+    assert_true(clock_line_measure(&line, (struct clock_sample){1000 + 2 * MS, 1000 + MS}) > 0);
+    assert_true(line.scale == 1ull << 31);
+}
+
+/* --- beside the host's clocks --------------------------------------------------- */
+
+static struct ferry_clock_page page;
+static struct guest_clock clocks;
+
+static int begin(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof set_ns / sizeof *set_ns; i++)
+        set_ns[i] = 0;
+    clocksource = "tsc\n";
+    memset(&page, 0, sizeof page);
+    guest_clock_init(&clocks, &page);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    guest_clock_fini(&clocks);
+    return 0;
+}
+
+/* Renews the page until it tells the time, which takes a millisecond or more. */
+static void await_page(void)
+{
+    for (int64_t until = host_ns(CLOCK_MONOTONIC) + 20ll * SECOND; !page.ticks;) {
+        guest_clock_renew(&clocks);
+        if (host_ns(CLOCK_MONOTONIC) > until)
+            fail_msg("no reading of the host's clock was good enough");
+    }
+}
+
+/* Compares a clock of the page with the host's often enough, and returns how often it could. */
+static unsigned compare(uint32_t id, int64_t most_ns)
+{
+    unsigned compared = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        int64_t before = host_ns((clockid_t)id);
+        uint64_t ns;
+        int known = ferry_clock_at(&page, read_tsc(), id, &ns);
+        int64_t after = host_ns((clockid_t)id);
+
+        if (!known)
+            guest_clock_renew(&clocks);
+        else if ((int64_t)ns < before - most_ns || (int64_t)ns > after + most_ns)
+            fail_msg("clock %u: %lld is not between %lld and %lld", id, (long long)ns,
+                     (long long)before, (long long)after);
+        compared += known != 0;
+    }
+    return compared;
+}
+
+static void test_exact(void **state)
+{
+    struct timespec step;
+
+    (void)state;
+    await_page();
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        __real_clock_gettime(CLOCK_MONOTONIC, &step);
+        clock_getres((clockid_t)all[i], &step);
+        assert_int_equal(step.tv_sec, 0);
+        assert_int_equal(step.tv_nsec,
+                         ferry_clock_is_coarse(all[i]) ? page.coarse_step_ns : page.fine_step_ns);
+        assert_true(compare(all[i], ferry_clock_is_coarse(all[i]) ? 2 * step.tv_nsec : 1000) > 100);
+    }
+}
+
+/* The system call and the page tell one clock. */
+static void test_call_and_page_agree(void **state)
+{
+    uint64_t last = 0, ns;
+
+    (void)state;
+    await_page();
+    for (int i = 0; i < 20000; i++) {
+        struct timespec now = guest_clock_read(&clocks, CLOCK_MONOTONIC);
+
+        ns = (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+        assert_true(ns >= last);
+        last = ns;
+        if (!ferry_clock_at(&page, read_tsc(), FERRY_CLOCK_MONOTONIC, &ns))
+            continue;
+        assert_true(ns >= last);
+        last = ns;
+    }
+}
+
+static void test_clock_is_set(void **state)
+{
+    (void)state;
+    await_page();
+    set_ns[CLOCK_REALTIME] = set_ns[CLOCK_TAI] = set_ns[CLOCK_REALTIME_COARSE] = -3600ll * SECOND;
+    guest_clock_renew(&clocks);
+    assert_true(compare(FERRY_CLOCK_REALTIME, 1000) > 100);
+    set_ns[CLOCK_REALTIME] = set_ns[CLOCK_TAI] = set_ns[CLOCK_REALTIME_COARSE] = 7200ll * SECOND;
+    set_ns[CLOCK_TAI] += 37ll * SECOND;
+    guest_clock_renew(&clocks);
+    assert_true(compare(FERRY_CLOCK_REALTIME, 1000) > 100);
+    assert_true(compare(FERRY_CLOCK_TAI, 1000) > 100);
+}
+
+/* CLOCK_MONOTONIC stood still meanwhile. */
+static void test_host_slept(void **state)
+{
+    (void)state;
+    await_page();
+    set_ns[CLOCK_BOOTTIME] += 600ll * SECOND;
+    set_ns[CLOCK_MONOTONIC] -= 5 * MS;
+    guest_clock_renew(&clocks);
+    assert_int_equal(page.ticks, 0); /* the speed is measured anew */
+    uint64_t shown = clocks.lines[FERRY_LINE_MONOTONIC].shown_ns;
+    struct timespec now = guest_clock_read(&clocks, CLOCK_MONOTONIC);
+    assert_true((uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec >= shown);
+    await_page();
+    assert_true(page.lines[FERRY_LINE_MONOTONIC].ns >= shown);
+    for (int64_t until = host_ns(CLOCK_MONOTONIC) + 30 * MS; host_ns(CLOCK_MONOTONIC) < until;)
+        guest_clock_renew(&clocks);
+    assert_true(compare(FERRY_CLOCK_MONOTONIC, 1000) > 100);
+    assert_true(compare(FERRY_CLOCK_BOOTTIME, 1000) > 100);
+}
+
+static void test_other_clocksource(void **state)
+{
+    struct timespec now;
+
+    (void)state;
+    await_page();
+    clocksource = "hpet\n";
+    set_ns[CLOCK_MONOTONIC] += SECOND; /* it is time to look again */
+    guest_clock_renew(&clocks);
+    assert_int_equal(page.ticks, 0);
+    assert_int_equal(page.sequence % 2, 0);
+    uint32_t sequence = page.sequence;
+    int64_t before = host_ns(CLOCK_MONOTONIC);
+    now = guest_clock_read(&clocks, CLOCK_MONOTONIC);
+    assert_in_range((int64_t)now.tv_sec * SECOND + now.tv_nsec, before, host_ns(CLOCK_MONOTONIC));
+    assert_int_equal(page.sequence, sequence); /* who waits for nothing is not disturbed */
+    clocksource = "tsc_of_another_name\n";
+    set_ns[CLOCK_MONOTONIC] += SECOND;
+    guest_clock_renew(&clocks);
+    assert_int_equal(page.ticks, 0);
+    clocksource = "tsc\n";
+    set_ns[CLOCK_MONOTONIC] += SECOND;
+    await_page();
+}
+
+/* --- threads -------------------------------------------------------------------- */
+
+static _Atomic uint64_t newest;
+static atomic_bool over;
+static atomic_uint backwards, looks;
+
+/* As the vDSO reads it. */
+static bool read_shared(uint64_t *ns)
+{
+    uint32_t before = __atomic_load_n(&page.sequence, __ATOMIC_ACQUIRE);
+    bool known = ferry_clock_at(&page, read_tsc(), FERRY_CLOCK_MONOTONIC, ns);
+
+    return !(before & 1) && __atomic_load_n(&page.sequence, __ATOMIC_ACQUIRE) == before && known;
+}
+
+static void *read_on(void *unused)
+{
+    (void)unused;
+    while (!over) {
+        uint64_t seen = newest, ns;
+
+        if (!read_shared(&ns))
+            continue;
+        backwards += ns < seen;
+        looks++;
+        while (seen < ns && !atomic_compare_exchange_weak(&newest, &seen, ns))
+            ;
+    }
+    return NULL;
+}
+
+static void test_threads_never_see_it_run_backwards(void **state)
+{
+    pthread_t readers[3];
+
+    (void)state;
+    await_page();
+    newest = 0;
+    over = false;
+    backwards = looks = 0;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&readers[i], NULL, read_on, NULL), 0);
+    for (int i = 0; i < 20000 || looks < 20000; i++) {
+        guest_clock_renew(&clocks);
+        if (i % 64 == 0)
+            sched_yield();
+    }
+    over = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(readers[i], NULL);
+    assert_int_equal(backwards, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_page_arithmetic),
+        cmocka_unit_test(test_page_tells_nothing),
+        cmocka_unit_test(test_second),
+        cmocka_unit_test(test_line_follows),
+        cmocka_unit_test(test_line_after_a_change_of_speed),
+        cmocka_unit_test(test_line_after_a_gap),
+        cmocka_unit_test(test_line_waits_for_the_host),
+        cmocka_unit_test(test_line_of_nonsense),
+        cmocka_unit_test_setup_teardown(test_exact, begin, end),
+        cmocka_unit_test_setup_teardown(test_call_and_page_agree, begin, end),
+        cmocka_unit_test_setup_teardown(test_clock_is_set, begin, end),
+        cmocka_unit_test_setup_teardown(test_host_slept, begin, end),
+        cmocka_unit_test_setup_teardown(test_other_clocksource, begin, end),
+        cmocka_unit_test_setup_teardown(test_threads_never_see_it_run_backwards, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
