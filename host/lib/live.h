@@ -35,4 +35,8 @@ int reach_load(struct reach word, uint32_t *value);
  * -EFAULT. In live memory, where that hardly ever happens, it takes a process of its own. */
 int reach_change(struct reach word, uint32_t *old, uint32_t value);
 
+/* How much of [offset, offset + bytes) of a file, from its start on in whole pages, can be read
+ * without a wait for a disk. */
+uint64_t live_cached(int fd, uint64_t offset, uint64_t bytes);
+
 #endif

@@ -20,6 +20,8 @@
 #define LOW_END   0x80000000ull
 /* The heap ends where space_find begins to place mappings. */
 #define HEAP_MAX 0x200000000ull
+/* Of a mapped file, which is copied. */
+#define POPULATE_MOST (1ull << 20)
 /* From this size on the heap grows in steps that can be huge pages. */
 #define HEAP_STEP (4ull << 20)
 
@@ -238,6 +240,17 @@ static bool is_live(const struct open_file *file)
     return file->local && live_works();
 }
 
+/* A library's data: nearly all of it is written when it is relocated. Not of a file that the program
+ * may write itself, since it would see by that which pages are its own copies already. */
+static void populate_live(struct linux_state *state, const struct open_file *file, uint64_t addr,
+                          uint64_t bytes, uint64_t offset)
+{
+    uint64_t cached = live_cached(file->fd, offset, min_u64(bytes, POPULATE_MOST));
+
+    if (cached)
+        space_populate(vm_space(state->vm), guest_addr(addr), cached);
+}
+
 static int64_t map_live(struct linux_state *state, const uint64_t arg[6], uint64_t bytes,
                         unsigned prot, struct open_file *file)
 {
@@ -250,6 +263,8 @@ static int64_t map_live(struct linux_state *state, const uint64_t arg[6], uint64
     if (result)
         return result;
     mapped_add(state, file, (uint64_t)addr, bytes);
+    if ((prot & (SPACE_WRITE | SPACE_SHARED)) == SPACE_WRITE && !file->writable)
+        populate_live(state, file, (uint64_t)addr, bytes, arg[5]);
     return addr;
 }
 

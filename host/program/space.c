@@ -164,6 +164,8 @@ static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsign
         !space_host_advise(space, start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
+    if (prot & SPACE_WRITE)
+        space_populate(space, guest_addr(start), min_u64(bytes, SPACE_AHEAD));
     return 0;
 }
 
@@ -232,9 +234,12 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
     result = space_reserve_fresh(space, start, end, ALONE, 0);
     if (!result)
         result = map_fd(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
-    if (!result)
-        space_set_region(space, start, end, with_rights(CHARGED | ALONE, space_rights(prot)));
-    return result;
+    if (result)
+        return result;
+    space_set_region(space, start, end, with_rights(CHARGED | ALONE, space_rights(prot)));
+    if (prot & SPACE_WRITE)
+        space_populate(space, guest_addr(start), min_u64(bytes, SPACE_AHEAD_IMAGE));
+    return 0;
 }
 
 bool space_has_room(const struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)

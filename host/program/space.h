@@ -148,6 +148,10 @@ void space_touch_around(struct space *space, struct guest_addr addr);
 /* Whether a part of a mapped range is charged by touch and not open yet. */
 bool space_is_closed(const struct space *space, struct guest_addr start, uint64_t bytes);
 bool space_is_by_touch(const struct space *space, struct guest_addr addr);
+/* Gives private memory that can be written its pages, before the guest takes a fault for each; those
+ * of a file as the program's own copies. It may wait for the file. Where that cannot be it is only
+ * slower. */
+void space_populate(struct space *space, struct guest_addr start, uint64_t bytes);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed; 1: only the far
  * part is left. */

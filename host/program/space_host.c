@@ -6,6 +6,10 @@
 
 #include "program/space_internal.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older C libraries lack the name */
+#endif
+
 static void count_call(struct space *space)
 {
     atomic_fetch_add_explicit(&space->host_calls, 1, memory_order_relaxed);
@@ -46,6 +50,11 @@ int space_host_advise(struct space *space, uint64_t start, uint64_t bytes, int a
 {
     count_call(space);
     return madvise(space_host(space, start), bytes, advice) ? -errno : 0;
+}
+
+void space_populate(struct space *space, struct guest_addr start, uint64_t bytes)
+{
+    space_host_advise(space, start.value, bytes, MADV_POPULATE_WRITE);
 }
 
 void space_host_shut(struct space *space, uint64_t start, uint64_t end)

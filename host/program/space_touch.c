@@ -156,6 +156,15 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
     return 0;
 }
 
+/* What lies at and after the touch of `from` gets its pages; at the end of the piece what is before. */
+static void populate_piece(struct space *space, const struct space_region *piece, uint64_t from)
+{
+    uint64_t bytes = min_u64(piece->end - piece->start, SPACE_AHEAD);
+
+    from = max_u64(from & ~(PAGE - 1), piece->start);
+    space_populate(space, guest_addr(min_u64(from, piece->end - bytes)), bytes);
+}
+
 int space_touch(struct space *space, struct guest_addr at, uint64_t bytes)
 {
     uint64_t next = at.value, stop = at.value + bytes;
@@ -178,6 +187,8 @@ int space_touch(struct space *space, struct guest_addr at, uint64_t bytes)
             result = open_piece(space, i, piece.start, piece.end);
         if (result)
             return result;
+        if (region.prot & SPACE_WRITE)
+            populate_piece(space, &piece, from);
         next = piece.end;
     }
     return 0;

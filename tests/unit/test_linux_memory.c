@@ -147,6 +147,7 @@ static void test_mmap_of_a_file(void **state)
     struct ferry_vm *vm;
     uint64_t fd;
     int64_t at;
+    bool own;
 
     (void)state;
     assert_true(host_fd >= 0);
@@ -172,6 +173,16 @@ static void test_mmap_of_a_file(void **state)
     /* It follows the file. */
     assert_int_equal(pwrite(host_fd, "TAIL", 4, PAGE), 4);
     assert_memory_equal(host, "TAIL", 5);
+    /* To be written, it is the program's own copy at once, where that needs no wait; */
+    own = live_cached(host_fd, PAGE, PAGE) > 0;
+    at = CALL(vm, mmap, 0, 2 * PAGE, READ_WRITE, MAP_PRIVATE, fd, PAGE);
+    assert_int_equal(pwrite(host_fd, "tail", 4, PAGE), 4);
+    assert_memory_equal(guest(vm, (uint64_t)at), own ? "TAIL" : "tail", 5);
+    assert_int_equal(CALL(vm, munmap, at, 2 * PAGE), 0);
+    /* one that others see never. */
+    at = CALL(vm, mmap, 0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, PAGE);
+    assert_memory_equal(guest(vm, (uint64_t)at), "tail", 5);
+    assert_int_equal(CALL(vm, munmap, at, 2 * PAGE), 0);
     assert_int_equal(ftruncate(host_fd, 0), 0);
     assert_int_equal(CALL(vm, write, 1, AREA, 1), -EFAULT);
     assert_int_equal(CALL(vm, getcwd, AREA, PAGE), -EFAULT);

@@ -495,6 +495,24 @@ static void test_memory_limit(void **state)
     assert_in_range(vm->space.used_bytes, before - PAGE, before + PAGE);
 }
 
+/* Of a file that the program may write a private mapping follows it until it is written itself. */
+static void test_a_private_mapping_follows_the_file(void **state)
+{
+    struct tree *tree = *state;
+    struct ferry_vm *vm = tree->vm;
+    uint64_t fd = (uint64_t)open_name(tree, "rw/file", O_CREAT | O_RDWR);
+    int64_t map;
+
+    assert_int_equal(CALL(vm, ftruncate, fd, PAGE), 0);
+    map = CALL(vm, mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_true(map > 0);
+    memset(guest(vm, BUFFER), 'x', 8);
+    assert_int_equal(CALL(vm, pwrite64, fd, BUFFER, 8, 0), 8);
+    assert_memory_equal(guest(vm, (uint64_t)map), "xxxxxxxx", 8);
+    assert_int_equal(CALL(vm, munmap, (uint64_t)map, PAGE), 0);
+    assert_int_equal(CALL(vm, close, fd), 0);
+}
+
 /* Stores that fill holes of a file in memory count while it is mapped, and afterwards. */
 static void test_memory_of_stores(void **state)
 {
@@ -914,6 +932,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit_of_calls_at_once, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_stores, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_a_private_mapping_follows_the_file, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_stores_count_after_all_ends, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_file_size_limit, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_no_turn_between_look_and_take, setup, tree_teardown),

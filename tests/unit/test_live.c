@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the tests of host/lib/live.c: with a file that is really cut short, this process survives. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -149,6 +151,54 @@ static void a_load_is_one_access(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, end)
 
+/* ---- what lies in memory --------------------------------------------------- */
+
+/* Whether this kernel can tell of this file. */
+static bool can_tell(int file)
+{
+    char byte;
+    struct iovec part = {&byte, 1};
+
+    return preadv2(file, &part, 1, 0, RWF_NOWAIT) == 1 || errno != EOPNOTSUPP;
+}
+
+static void pages_that_are_cached_are_counted(void **state)
+{
+    static const struct {
+        uint64_t offset, bytes, cached;
+    } rows[] = {{0, PAGE, PAGE}, {PAGE, 2 * PAGE, 2 * PAGE},
+                {0, ALL, ALL},   {ALL - PAGE, 3 * PAGE, PAGE},
+                {ALL, PAGE, 0},  {0, 0, 0}};
+
+    (void)state;
+    map_file(MAP_SHARED, ALL - PAGE / 2);
+    for (size_t i = 0; can_tell(fd) && i < sizeof(rows) / sizeof(*rows); i++)
+        if (live_cached(fd, rows[i].offset, rows[i].bytes) != rows[i].cached)
+            fail_msg("row %zu: %llu", i,
+                     (unsigned long long)live_cached(fd, rows[i].offset, rows[i].bytes));
+    assert_int_equal(live_cached(-1, 0, PAGE), 0);
+}
+
+/* Only where the test's directory is on a disk, and the kernel lets the page go. */
+static void a_page_of_the_disk_is_not_waited_for(void **state)
+{
+    char name[] = "/var/tmp/ferry-test-XXXXXX";
+    unsigned char there = 1;
+
+    (void)state;
+    fd = mkstemp(name);
+    assert_true(fd >= 0);
+    unlink(name);
+    assert_int_equal(pwrite(fd, bytes, ALL, 0), ALL);
+    fsync(fd);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    memory = mmap(NULL, ALL, PROT_READ, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    assert_int_equal(mincore(memory, PAGE, &there), 0);
+    if (!(there & 1))
+        assert_int_equal(live_cached(fd, 0, PAGE), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +206,8 @@ int main(void)
         TEST(looks_change_nothing),
         TEST(words),
         TEST(a_load_is_one_access),
+        TEST(pages_that_are_cached_are_counted),
+        TEST(a_page_of_the_disk_is_not_waited_for),
     };
 
     return cmocka_run_group_tests_name("live", tests, NULL, NULL);

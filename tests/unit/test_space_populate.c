@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The program's address space: memory that gets its pages before the program touches it. */
+#include "space_fixture.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define AHEAD       (256ull << 10) /* of fresh memory */
+#define AHEAD_IMAGE (2 * MIB)
+
+enum page { NONE, OF_FILE, OWN };
+
+static enum page page_at(const struct space *space, uint64_t addr)
+{
+    const uint64_t present = 1ull << 63, of_file = 1ull << 61;
+    uint64_t place = ((uintptr_t)space->base + addr) / PAGE, entry = 0;
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &entry, sizeof(entry), (off_t)(place * sizeof(entry))),
+                     sizeof(entry));
+    close(fd);
+    return !(entry & present) ? NONE : entry & of_file ? OF_FILE : OWN;
+}
+
+/* How many of the pages in [start, start + bytes) are the program's own. */
+static uint64_t own_pages(const struct space *space, uint64_t start, uint64_t bytes)
+{
+    uint64_t count = 0;
+
+    for (uint64_t at = start; at < start + bytes; at += PAGE)
+        count += page_at(space, at) == OWN;
+    return count;
+}
+
+static void test_fresh_memory(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    static const struct {
+        uint64_t bytes;
+        unsigned prot;
+        uint64_t pages;
+    } rows[] = {{PAGE, READ_WRITE, 1},
+                {AHEAD, READ_WRITE, AHEAD / PAGE},
+                {AHEAD + 3 * PAGE, READ_WRITE, AHEAD / PAGE},
+                {AHEAD, SPACE_READ, 0},
+                {AHEAD, 0, 0}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t start = AREA + i * MIB;
+
+        assert_int_equal(space_map(space, guest_addr(start), rows[i].bytes, rows[i].prot), 0);
+        assert_int_equal(own_pages(space, start, MIB), rows[i].pages);
+        assert_int_equal(own_pages(space, start, AHEAD), rows[i].pages);
+    }
+    /* Charged is what is mapped, as ever. */
+    assert_int_equal(space->used_bytes, 3 * AHEAD + 4 * PAGE);
+    assert_int_equal(space_map_heap(space, guest_addr(AREA + 8 * MIB), 5 * PAGE), 0);
+    assert_int_equal(own_pages(space, AREA + 8 * MIB, MIB), 5);
+    /* Nothing of it is left where it was. */
+    assert_int_equal(space_unmap(space, guest_addr(AREA), MIB), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), PAGE, SPACE_READ), 0);
+    assert_int_equal(own_pages(space, AREA, MIB), 0);
+}
+
+/* Data of an image: the bytes of the file in pages of the program's own, and the file as it was. */
+static void test_image(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    uint64_t bytes = AHEAD_IMAGE + 2 * PAGE;
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    char byte = 0;
+
+    assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+    for (uint64_t at = 0; at < bytes; at += PAGE)
+        assert_int_equal(pwrite(fd, "data", 4, (off_t)at), 4);
+    assert_int_equal(space_map_file(space, guest_addr(AREA), bytes, SPACE_READ, fd, 0), 0);
+    assert_int_equal(own_pages(space, AREA, bytes), 0);
+    assert_int_equal(space_map_file(space, guest_addr(AREA), bytes, READ_WRITE, fd, 0), 0);
+    assert_int_equal(own_pages(space, AREA, bytes), AHEAD_IMAGE / PAGE);
+    assert_int_equal(own_pages(space, AREA, AHEAD_IMAGE), AHEAD_IMAGE / PAGE);
+    assert_int_equal(space->used_bytes, bytes);
+    assert_memory_equal(space->base + AREA + AHEAD_IMAGE - PAGE, "data", 4);
+    space->base[AREA] = 'x';
+    assert_int_equal(pread(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'd');
+    close(fd);
+}
+
+/* A live file is populated when the caller says so. Beyond its end there is nothing, and that is no
+ * error; a file that is mapped shared would be written. */
+static void test_live_file(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    struct guest_addr area = guest_addr(AREA);
+    int fd = memfd_create("file", MFD_CLOEXEC);
+
+    assert_int_equal(pwrite(fd, "text", 4, PAGE), 4);
+    assert_int_equal(space_map_live(space, area, 4 * PAGE, READ_WRITE, fd, 0), 0);
+    assert_int_equal(own_pages(space, AREA, 4 * PAGE), 0);
+    space_populate(space, area, 4 * PAGE);
+    assert_int_equal(own_pages(space, AREA, 4 * PAGE), 2);
+    assert_memory_equal(space->base + AREA + PAGE, "text", 4);
+    /* Cut short, also the pages of the program's own go. */
+    assert_int_equal(ftruncate(fd, PAGE), 0);
+    assert_false(host_can(space, AREA + PAGE, false));
+    assert_int_equal(space->used_bytes, 4 * PAGE);
+    close(fd);
+}
+
+/* Of a piece that is opened by a touch. */
+static void test_by_touch(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t piece = 64ull << 10;
+
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), 2 * MIB, READ_WRITE), 0);
+    assert_int_equal(own_pages(space, AREA, 2 * MIB), 0);
+    assert_int_equal(space_touch(space, guest_addr(AREA + MIB + 5), 1), 0);
+    assert_int_equal(space->used_bytes, piece);
+    assert_int_equal(own_pages(space, AREA, 2 * MIB), piece / PAGE);
+    assert_int_equal(own_pages(space, AREA + MIB, piece), piece / PAGE);
+    /* What is opened at once for a long access gets its pages from there on, up to a bound. */
+    assert_int_equal(space_touch(space, guest_addr(AREA + MIB + piece), MIB - piece), 0);
+    assert_int_equal(own_pages(space, AREA, 2 * MIB), (piece + AHEAD) / PAGE);
+    assert_int_equal(own_pages(space, AREA + MIB + piece, AHEAD), AHEAD / PAGE);
+    /* Downwards: the page that is touched is among them. */
+    assert_int_equal(space_touch(space, guest_addr(AREA + MIB - 1), 1), 0);
+    assert_int_equal(page_at(space, AREA + MIB - PAGE), OWN);
+    /* What cannot be written is shown as zeros. */
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA + 8 * MIB), MIB, SPACE_READ), 0);
+    assert_int_equal(space_touch(space, guest_addr(AREA + 8 * MIB), 1), 0);
+    assert_int_equal(own_pages(space, AREA + 8 * MIB, MIB), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_fresh_memory),
+        TEST(test_image),
+        TEST(test_live_file),
+        TEST(test_by_touch),
+    };
+
+    return cmocka_run_group_tests_name("space_populate", tests, NULL, NULL);
+}
