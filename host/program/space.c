@@ -84,7 +84,7 @@ int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigne
         return result;
     if (start < LARGE)
         flags &= ~(unsigned)GUEST_COARSE; /* nothing is ever at address 0 */
-    if (!large || prot & SPACE_EXEC || low >= high)
+    if (!large || low >= high)
         return map_tables(space, start, end, flags);
     if (start < low)
         result = map_tables(space, start, low, flags);
@@ -179,16 +179,14 @@ int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes)
     return map(space, start, bytes, SPACE_READ | SPACE_WRITE, REGIONS_KEPT);
 }
 
-/* Maps the file; the list is the caller's to change, in three reserved places. */
-static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int how,
-                  int fd, uint64_t offset)
+/* Maps the file, which the guest can reach; the list is the caller's to change, in three reserved
+ * places. */
+static int map_reached(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int how,
+                       int fd, uint64_t offset)
 {
     uint64_t end = start + bytes;
-    int result =
-        space_take_part(space, start) ? space_guest_reach(space, start, end, prot, false) : -ENOMEM;
+    int result;
 
-    if (result)
-        return result;
     /* In place at once, not made elsewhere and moved: each change of a mapping costs a walk of
      * all the VMs of this process. */
     result =
@@ -220,6 +218,22 @@ static unsigned with_rights(unsigned kind, unsigned prot)
     return kind | (kind & COPIED && charged_twice(prot) ? CHARGED_TWICE : 0);
 }
 
+/* As space_guest_reach, also for a part of which nothing is reserved yet. */
+static int reach(struct space *space, uint64_t start, uint64_t end, unsigned prot, bool large)
+{
+    return space_take_part(space, start) ? space_guest_reach(space, start, end, prot, large)
+                                         : -ENOMEM;
+}
+
+/* With small leaves, so that code which comes here later makes nothing beside it executable. */
+static int map_fd(struct space *space, uint64_t start, uint64_t bytes, unsigned prot, int how,
+                  int fd, uint64_t offset)
+{
+    int result = reach(space, start, start + bytes, prot, false);
+
+    return result ? result : map_reached(space, start, bytes, prot, how, fd, offset);
+}
+
 int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot, int fd,
                    uint64_t offset)
 {
@@ -232,8 +246,10 @@ int space_map_file(struct space *space, struct guest_addr at, uint64_t bytes, un
     if (!space_within_limit(space, space_charged_bytes(space, start, end), bytes))
         return -ENOMEM;
     result = space_reserve_fresh(space, start, end, ALONE, 0);
+    if (!result) /* the copy of an image has huge pages */
+        result = reach(space, start, end, prot, true);
     if (!result)
-        result = map_fd(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
+        result = map_reached(space, start, bytes, prot, MAP_PRIVATE, fd, offset);
     if (result)
         return result;
     space_set_region(space, start, end, with_rights(CHARGED | ALONE, space_rights(prot)));

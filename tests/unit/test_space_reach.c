@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define LEAF_NO_EXEC (1ull << 63)
 
@@ -114,8 +116,10 @@ static void test_leaves(void **state)
 {
     struct space_fixture *f = *state;
     struct space *space = &f->space;
+    int file = memfd_create("file", MFD_CLOEXEC);
     bool large;
 
+    assert_true(file >= 0);
     /* The leaves at the edges are small, those between are large. */
     assert_int_equal(space_map(space, guest_addr(AREA + PAGE), 6 * MIB, READ_WRITE), 0);
     assert_int_equal(leaf_of(f, AREA, &large), 0);
@@ -130,11 +134,26 @@ static void test_leaves(void **state)
     /* Write rights are in every leaf: the host's mapping decides. */
     assert_int_equal(space_map(space, guest_addr(AREA + 16 * MIB), PAGE, SPACE_READ), 0);
     assert_int_equal(leaf_of(f, AREA + 16 * MIB, &large) & 7, 7);
-    /* Code has small leaves. */
+    /* Code has a large leaf only where all of it is code. */
     assert_int_equal(
-        space_map(space, guest_addr(AREA + 32 * MIB), 4 * MIB, SPACE_READ | SPACE_EXEC), 0);
-    assert_int_equal(leaf_of(f, AREA + 32 * MIB, &large) & LEAF_NO_EXEC, 0);
+        space_map(space, guest_addr(AREA + 32 * MIB), 5 * MIB, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(leaf_of(f, AREA + 34 * MIB, &large) & LEAF_NO_EXEC, 0);
+    assert_true(large);
+    assert_int_equal(leaf_of(f, AREA + 36 * MIB, &large) & LEAF_NO_EXEC, 0);
     assert_false(large);
+    assert_int_equal(space_map(space, guest_addr(AREA + 37 * MIB), MIB, SPACE_READ), 0);
+    assert_true(leaf_of(f, AREA + 37 * MIB, &large) & LEAF_NO_EXEC);
+    /* So has an image, which may lie in huge pages; another file has small leaves. */
+    assert_int_equal(space_map_file(space, guest_addr(AREA + 40 * MIB), 3 * MIB,
+                                    SPACE_READ | SPACE_EXEC, file, 0),
+                     0);
+    assert_int_equal(leaf_of(f, AREA + 40 * MIB, &large) & LEAF_NO_EXEC, 0);
+    assert_true(large);
+    assert_int_equal(
+        space_map_live(space, guest_addr(AREA + 44 * MIB), 3 * MIB, SPACE_READ, file, 0), 0);
+    assert_true(leaf_of(f, AREA + 44 * MIB, &large) & LEAF_NO_EXEC);
+    assert_false(large);
+    assert_int_equal(close(file), 0);
     /* A right may be gained later. */
     assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ | SPACE_EXEC),
                      0);
