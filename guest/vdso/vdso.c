@@ -25,7 +25,7 @@
 #define ALIAS(name) __attribute__((weak, alias("__vdso_" #name), visibility("default")))
 
 /* By the linker script: the page before this image. */
-extern const volatile struct ferry_clock_page clock_page __attribute__((visibility("hidden")));
+extern const struct ferry_clock_page clock_page __attribute__((visibility("hidden")));
 
 EXPORT int __vdso_clock_gettime(clockid_t clock, struct timespec *now);
 EXPORT int __vdso_clock_getres(clockid_t clock, struct timespec *step);
@@ -57,7 +57,7 @@ static inline uint64_t read_tsc(void)
 static inline int read_clock(uint32_t clock, uint64_t *ns)
 {
     for (int i = 0; i < PATIENCE; i++) {
-        uint32_t before = clock_page.sequence;
+        uint32_t before = FERRY_CLOCK_WORD(clock_page.sequence);
 
         if (before & 1) {
             __asm__ volatile("pause");
@@ -66,7 +66,7 @@ static inline int read_clock(uint32_t clock, uint64_t *ns)
         /* x86 keeps loads in order; the statement keeps the compiler from moving them. */
         int known = ferry_clock_at(&clock_page, read_tsc(), clock, ns);
         __asm__ volatile("" ::: "memory");
-        if (clock_page.sequence == before)
+        if (FERRY_CLOCK_WORD(clock_page.sequence) == before)
             return known;
     }
     return 0;

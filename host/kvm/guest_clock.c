@@ -3,7 +3,6 @@
 #include "kvm/guest_clock.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -171,14 +170,23 @@ static void note_shown(struct guest_clock *clock, uint64_t tsc)
         clock->lines[i].shown_ns = ferry_line_at(&page->lines[i], ticks);
 }
 
+/* By words, as guests read it. */
+static void publish(const struct ferry_clock_page *page, struct ferry_clock_page *shared)
+{
+    const uint64_t *from = (const uint64_t *)page;
+    uint64_t *to = (uint64_t *)shared;
+
+    for (size_t i = offsetof(struct ferry_clock_page, tsc) / 8; i < sizeof *page / 8; i++)
+        __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+}
+
 /* Draws the lines from this moment on. Guests that read the page meanwhile see by its sequence that
  * they must read again; so whoever read the old lines did so before this moment. */
 static void draw(struct guest_clock *clock, const struct reading *reading, uint64_t ticks)
 {
     struct ferry_clock_page *page = &clock->page, *shared = clock->shared;
 
-    __atomic_store_n(&shared->sequence, ++page->sequence, __ATOMIC_RELAXED);
-    atomic_thread_fence(memory_order_seq_cst);
+    __atomic_exchange_n(&shared->sequence, ++page->sequence, __ATOMIC_ACQ_REL);
     uint64_t tsc = read_tsc();
     note_shown(clock, tsc);
     page->tsc = tsc;
@@ -188,8 +196,7 @@ static void draw(struct guest_clock *clock, const struct reading *reading, uint6
     /* Never ahead of the other, which may be 50 ns behind the host's. */
     page->monotonic_coarse_ns =
         min_u64(reading->monotonic_coarse_ns, page->lines[FERRY_LINE_MONOTONIC].ns);
-    memcpy((char *)shared + sizeof shared->sequence, (char *)page + sizeof page->sequence,
-           sizeof *page - sizeof page->sequence);
+    publish(page, shared);
     __atomic_store_n(&shared->sequence, ++page->sequence, __ATOMIC_RELEASE);
 }
 

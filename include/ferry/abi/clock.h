@@ -69,23 +69,27 @@ static inline int ferry_clock_is_coarse(uint32_t clock)
     return clock == FERRY_CLOCK_REALTIME_COARSE || clock == FERRY_CLOCK_MONOTONIC_COARSE;
 }
 
+/* A word of the page, which may be written meanwhile: the sequence tells. */
+#define FERRY_CLOCK_WORD(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
+
 /* No product overflows: lines hold for far less than 4 s. */
-static inline uint64_t ferry_line_at(const volatile struct ferry_clock_line *line, uint64_t ticks)
+static inline uint64_t ferry_line_at(const struct ferry_clock_line *line, uint64_t ticks)
 {
-    uint64_t bend = line->bend_ticks;
+    uint64_t bend = FERRY_CLOCK_WORD(line->bend_ticks);
 
     if (ticks < bend)
-        return line->ns + (ticks * line->scale >> 32);
-    return line->bend_ns + ((ticks - bend) * line->bend_scale >> 32);
+        return FERRY_CLOCK_WORD(line->ns) + (ticks * FERRY_CLOCK_WORD(line->scale) >> 32);
+    return FERRY_CLOCK_WORD(line->bend_ns) +
+           ((ticks - bend) * FERRY_CLOCK_WORD(line->bend_scale) >> 32);
 }
 
 /* What the clock shows at that reading of the TSC. 0: that is not known from the page. */
-static inline int ferry_clock_at(const volatile struct ferry_clock_page *page, uint64_t tsc,
-                                 uint32_t clock, uint64_t *ns)
+static inline int ferry_clock_at(const struct ferry_clock_page *page, uint64_t tsc, uint32_t clock,
+                                 uint64_t *ns)
 {
-    uint64_t ticks = tsc - page->tsc, monotonic;
+    uint64_t ticks = tsc - FERRY_CLOCK_WORD(page->tsc), monotonic;
 
-    if (ticks >= page->ticks || !ferry_clock_known(clock))
+    if (ticks >= FERRY_CLOCK_WORD(page->ticks) || !ferry_clock_known(clock))
         return 0;
     if (clock == FERRY_CLOCK_MONOTONIC_RAW) {
         *ns = ferry_line_at(&page->lines[FERRY_LINE_RAW], ticks);
@@ -94,21 +98,22 @@ static inline int ferry_clock_at(const volatile struct ferry_clock_page *page, u
     monotonic = ferry_line_at(&page->lines[FERRY_LINE_MONOTONIC], ticks);
     switch (clock) {
     case FERRY_CLOCK_REALTIME:
-        *ns = monotonic + (uint64_t)page->realtime_ns;
+        *ns = monotonic + (uint64_t)FERRY_CLOCK_WORD(page->realtime_ns);
         break;
     case FERRY_CLOCK_BOOTTIME:
-        *ns = monotonic + (uint64_t)page->boottime_ns;
+        *ns = monotonic + (uint64_t)FERRY_CLOCK_WORD(page->boottime_ns);
         break;
     case FERRY_CLOCK_TAI:
-        *ns = monotonic + (uint64_t)page->tai_ns;
+        *ns = monotonic + (uint64_t)FERRY_CLOCK_WORD(page->tai_ns);
         break;
     case FERRY_CLOCK_REALTIME_COARSE:
     case FERRY_CLOCK_MONOTONIC_COARSE:
         /* The host's may have gone on since. */
-        if (monotonic - page->monotonic_coarse_ns >= 2 * (uint64_t)page->coarse_step_ns)
+        if (monotonic - FERRY_CLOCK_WORD(page->monotonic_coarse_ns) >=
+            2 * (uint64_t)FERRY_CLOCK_WORD(page->coarse_step_ns))
             return 0;
-        *ns = clock == FERRY_CLOCK_REALTIME_COARSE ? page->realtime_coarse_ns
-                                                   : page->monotonic_coarse_ns;
+        *ns = clock == FERRY_CLOCK_REALTIME_COARSE ? FERRY_CLOCK_WORD(page->realtime_coarse_ns)
+                                                   : FERRY_CLOCK_WORD(page->monotonic_coarse_ns);
         break;
     default:
         *ns = monotonic;
