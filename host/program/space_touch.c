@@ -159,8 +159,10 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
 /* What lies at and after the touch of `from` gets its pages; at the end of the piece what is before. */
 static void populate_piece(struct space *space, const struct space_region *piece, uint64_t from)
 {
-    uint64_t bytes = min_u64(piece->end - piece->start, SPACE_AHEAD);
+    uint64_t bytes = min_u64(piece->end - piece->start, SPACE_AHEAD_PIECE);
 
+    if (bytes <= PIECE_LEAST)
+        bytes = min_u64(bytes, PIECE_LEAST / 2);
     from = max_u64(from & ~(PAGE - 1), piece->start);
     space_populate(space, guest_addr(min_u64(from, piece->end - bytes)), bytes);
 }

@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define AHEAD       (256ull << 10) /* of fresh memory */
+#define AHEAD       (64ull << 10) /* of fresh memory */
+#define AHEAD_PIECE MIB
 #define AHEAD_IMAGE (2 * MIB)
 
 enum page { NONE, OF_FILE, OWN };
@@ -116,16 +117,16 @@ static void test_by_touch(void **state)
     struct space *space = &((struct space_fixture *)*state)->space;
     const uint64_t piece = 64ull << 10;
 
-    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), 2 * MIB, READ_WRITE), 0);
-    assert_int_equal(own_pages(space, AREA, 2 * MIB), 0);
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA), 3 * MIB, READ_WRITE), 0);
+    assert_int_equal(own_pages(space, AREA, 3 * MIB), 0);
     assert_int_equal(space_touch(space, guest_addr(AREA + MIB + 5), 1), 0);
     assert_int_equal(space->used_bytes, piece);
-    assert_int_equal(own_pages(space, AREA, 2 * MIB), piece / PAGE);
-    assert_int_equal(own_pages(space, AREA + MIB, piece), piece / PAGE);
+    assert_int_equal(own_pages(space, AREA, 3 * MIB), piece / 2 / PAGE);
+    assert_int_equal(own_pages(space, AREA + MIB, piece / 2), piece / 2 / PAGE);
     /* What is opened at once for a long access gets its pages from there on, up to a bound. */
-    assert_int_equal(space_touch(space, guest_addr(AREA + MIB + piece), MIB - piece), 0);
-    assert_int_equal(own_pages(space, AREA, 2 * MIB), (piece + AHEAD) / PAGE);
-    assert_int_equal(own_pages(space, AREA + MIB + piece, AHEAD), AHEAD / PAGE);
+    assert_int_equal(space_touch(space, guest_addr(AREA + MIB + piece), 2 * MIB - piece), 0);
+    assert_int_equal(own_pages(space, AREA, 3 * MIB), (piece / 2 + AHEAD_PIECE) / PAGE);
+    assert_int_equal(own_pages(space, AREA + MIB + piece, AHEAD_PIECE), AHEAD_PIECE / PAGE);
     /* Downwards: the page that is touched is among them. */
     assert_int_equal(space_touch(space, guest_addr(AREA + MIB - 1), 1), 0);
     assert_int_equal(page_at(space, AREA + MIB - PAGE), OWN);
