@@ -235,9 +235,13 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 }
 
 /* Whether the file itself is mapped. A fault on another file system may never be answered. */
-static bool is_live(const struct open_file *file)
+static bool is_live(struct linux_state *state, const struct open_file *file)
 {
-    return file->local && live_works();
+    if (file->local && !state->live_known) {
+        state->live_known = true;
+        state->live_works = live_works();
+    }
+    return file->local && state->live_works;
 }
 
 /* A library's data: nearly all of it is written when it is relocated. Not of a file that the program
@@ -325,7 +329,7 @@ static int check_mapping(struct linux_state *state, const uint64_t arg[6], uint6
         return -EOPNOTSUPP;
     if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !file_can_write(*file))
         return -EACCES;
-    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !is_live(*file))
+    if (type != MAP_PRIVATE && arg[2] & PROT_WRITE && !is_live(state, *file))
         return -ENODEV;
     if (__builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX)
         return -EOVERFLOW;
@@ -348,8 +352,8 @@ static int64_t map_checked(struct linux_state *state, const uint64_t arg[6], uin
     int result;
 
     if (file) {
-        addr = is_live(file) ? map_live(state, arg, bytes, prot, file)
-                             : map_copy(state, arg, bytes, prot, file);
+        addr = is_live(state, file) ? map_live(state, arg, bytes, prot, file)
+                                    : map_copy(state, arg, bytes, prot, file);
         if (addr >= 0 && prot & SPACE_EXEC)
             code_file_mapped(state, file, (uint64_t)addr, bytes, arg[5]);
         return addr;

@@ -244,7 +244,8 @@ struct linux_state {
     uint64_t told;    /* the thread or descriptor of which a file in /proc is made up */
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
-    struct mapped_file *mapped; /* mapped.c */
+    bool live_known, live_works; /* whether files can be mapped; asked once: memory.c */
+    struct mapped_file *mapped;  /* mapped.c */
     size_t mapped_count, mapped_room;
     struct open_file *writables; /* all open files that are where the program may write */
     struct writable *memfds;     /* what counts the contents of all of them; or NULL */

@@ -9,6 +9,7 @@
  * counted take PEER COUNT ROUNDS each|together: the other side. `each`: leaves the VM after each.
  * counted turns PEER COUNT first|second: deferred messages to and fro.
  * counted write COUNT BYTES, counted read BYTES: plain calls on fd 1 and fd 0.
+ * counted data PAGES: reads so many pages of its data, and then writes to them.
  * counted nothing: that.
  */
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #define MOST_BYTES (128u << 10)
 
 static uint8_t buffer[MOST_BYTES];
+static uint8_t data[64 * FERRY_PAGE_BYTES] = {1}; /* in the file, as it is not all zero */
 
 /* One access to each page of the processor; a read must return the bytes that were written so. */
 static void touch(void *data, size_t bytes, bool write)
@@ -242,6 +244,18 @@ static int plain_read(size_t bytes)
     return got < 0;
 }
 
+static int use_data(size_t pages)
+{
+    volatile uint8_t *at = data;
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < pages; i++)
+        sum += at[i * FERRY_PAGE_BYTES];
+    for (size_t i = 0; i < pages; i++)
+        at[i * FERRY_PAGE_BYTES] = (uint8_t)i;
+    return sum != 1;
+}
+
 int main(int argc, char **argv)
 {
     const char *role = argc > 1 ? argv[1] : "";
@@ -253,6 +267,8 @@ int main(int argc, char **argv)
         return plain_write(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
     if (strcmp(role, "read") == 0)
         return plain_read(strtoull(argv[2], NULL, 0));
+    if (strcmp(role, "data") == 0)
+        return use_data(strtoull(argv[2], NULL, 0));
     if (strcmp(role, "turns") == 0)
         return turns(argv);
     return strcmp(role, "send") == 0 ? send_rounds(argv) : take_rounds(argv);
