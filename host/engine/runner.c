@@ -30,6 +30,14 @@ void runner_send_gathered(struct runner *runner)
         endpoint_pull_stream(runner->endpoint);
 }
 
+void runner_look_at_stream(struct runner *runner)
+{
+    if (!runner->endpoint->byte_stream || !lock_try(&runner->serving))
+        return;
+    runner->endpoint->stream_does->look(runner->endpoint->byte_stream);
+    lock_drop(&runner->serving);
+}
+
 static struct ring_snapshot look(const struct runner *runner)
 {
     const struct ferry_control_guest *guest = &runner->endpoint->control->guest;

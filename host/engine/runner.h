@@ -61,6 +61,10 @@ bool runner_has_pending(const struct runner *runner);
 /* Sends the plain output that the VM gathered if the receiver waits for it. Any thread. */
 void runner_send_gathered(struct runner *runner);
 
+/* Looks at what its guest kernel read and wrote, unless the VM's own thread is serving it. Any
+ * thread. */
+void runner_look_at_stream(struct runner *runner);
+
 /* Drains the VM's rings if anything changed since the last look, unless the VM's own thread is
  * serving it. On the poller's thread. */
 void runner_poll(struct runner *runner);

@@ -122,6 +122,7 @@ static void look_after(const struct ticker *ticker, struct runner *runner)
     /* A poller takes queued messages, and tries those again that wait for room, but for some. */
     if (runner_has_pending(runner) && (!ticker->polled || atomic_load(&runner->left)))
         runner_kick(runner);
+    runner_look_at_stream(runner);
     direct_announce(runner->endpoint);
     /* The messages it took and the tokens it released, by stores alone, give room to its senders
      * and pages to their owners, which may be waiting. */

@@ -36,6 +36,8 @@ struct stream;
 struct endpoint_stream {
     /* A receiver is about to wait: sends the bytes that were gathered for it. Any thread. */
     void (*pull)(struct stream *stream);
+    /* A tick: the guest runs, and no thread of it is served. */
+    void (*look)(struct stream *stream);
     /* A loan came home. True: it was the stream's. Any thread. */
     bool (*came_home)(struct stream *stream, struct units units);
     /* Whether the VMM itself writes or reads any of the units for it, so that the guest must not

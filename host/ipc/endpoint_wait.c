@@ -19,8 +19,11 @@ void endpoint_show_waiting(struct endpoint *endpoint, uint32_t waiting)
             continue;
         /* The sender's control structure lives as long as the sender does. */
         endpoint_lock(link->from);
-        if (link->from->live)
+        if (link->from->live) {
             __atomic_store_n(&link->sender_peer_entry->waiting, waiting, __ATOMIC_RELEASE);
+            if (link->sender_waited)
+                __atomic_store_n(link->sender_waited, waiting != 0, __ATOMIC_SEQ_CST);
+        }
         endpoint_unlock(link->from);
     }
 }

@@ -32,12 +32,13 @@ struct ferry_link {
     uint32_t max_messages;
     struct ferry_peer *sender_peer_entry;   /* `to` as the guest `from` sees it, or NULL */
     struct ferry_peer *receiver_peer_entry; /* `from` as the guest `to` sees it, or NULL */
-    const struct ferry_direct *direct;      /* the VMM's view of its direct ring, or NULL */
-    uint32_t index;                         /* in to->in[] */
-    atomic_uint callers;  /* threads in a call of the host on it; see link_close */
-    bool given_up;        /* by the embedder; under the exchange's lock */
-    atomic_uint sequence; /* numbers its messages */
-    atomic_bool wanted;   /* the receiver has looked for messages of it */
+    uint32_t *sender_waited; /* where the guest kernel of `from` sees that `to` waits, or NULL */
+    const struct ferry_direct *direct; /* the VMM's view of its direct ring, or NULL */
+    uint32_t index;                    /* in to->in[] */
+    atomic_uint callers;               /* threads in a call of the host on it; see link_close */
+    bool given_up;                     /* by the embedder; under the exchange's lock */
+    atomic_uint sequence;              /* numbers its messages */
+    atomic_bool wanted;                /* the receiver has looked for messages of it */
     /* Under to->lock: */
     uint32_t in_flight;        /* with a payload: reserved, queued or held, not yet released */
     uint32_t inline_in_flight; /* in descriptors alone: queued */

@@ -53,6 +53,24 @@ int units_keep(struct endpoint *endpoint, bool beyond, struct units *out)
     return result;
 }
 
+int units_open(struct endpoint *endpoint, struct units units)
+{
+    struct exchange *exchange = endpoint->exchange;
+
+    int result = ledger_begin_free(&exchange->ledger, units, endpoint->index);
+    if (result < 0)
+        return result;
+    pool_make_huge(&exchange->pool, units);
+    pool_opened(&exchange->pool, units);
+    result = window_set(&endpoint->window, pool_offset(&exchange->pool, units.first),
+                        units_bytes(&exchange->pool, units), WINDOW_CLOSED, WINDOW_WRITE);
+    if (result < 0)
+        ledger_abort(&exchange->ledger, units, UNIT_OWNED);
+    else
+        ledger_commit_owned(&exchange->ledger, units, false);
+    return result;
+}
+
 int units_free(struct endpoint *endpoint, struct units units)
 {
     struct exchange *exchange = endpoint->exchange;

@@ -12,6 +12,10 @@ int units_alloc(struct endpoint *endpoint, uint64_t count, bool page, struct uni
  * made huge yet. `beyond`: even if that is one more than it may own. */
 int units_keep(struct endpoint *endpoint, bool beyond, struct units *out);
 
+/* An extent that is kept is from now on open to its owner, until it is free again. -ENOMEM: it is as
+ * before. */
+int units_open(struct endpoint *endpoint, struct units units);
+
 /* Owned units go back to the pool. -EPERM: not all are owned (nothing happens). */
 int units_free(struct endpoint *endpoint, struct units units);
 

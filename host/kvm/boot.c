@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <ferry/abi/kernel.h>
 #include <ferry/abi/layout.h>
 
 /* Offsets in the system area, a page each after the control structure. */
@@ -14,7 +15,10 @@
 #define AT_EXCEPTION  (AT_IDT + FERRY_PAGE_BYTES)
 #define AT_SYSCALL    (AT_EXCEPTION + FERRY_PAGE_BYTES)
 #define AT_CPUS       (AT_SYSCALL + FERRY_PAGE_BYTES)
-#define AT_PAGETABLES (AT_CPUS + FERRY_PAGE_BYTES)
+#define AT_KERNEL     (FERRY_KERNEL_BASE - FERRY_SYSTEM_BASE)
+#define AT_PAGETABLES (AT_KERNEL + FERRY_KERNEL_BYTES)
+
+_Static_assert(AT_CPUS + FERRY_PAGE_BYTES <= AT_KERNEL, "kernel.h says where the guest kernel is");
 
 /* What each CPU has of its own: its TSS, and above it the stack on which it puts the frame of an
  * exception. The blocks of the first CPUs lie at AT_CPUS. Those of further ones lie at the end of the
@@ -24,6 +28,7 @@
 #define TABLE_PAGES   ((SYSTEM_TABLES_BYTES - AT_PAGETABLES) / FERRY_PAGE_BYTES)
 #define TSS_BYTES     0x68
 #define TSS_AT_STACK0 4
+#define TSS_AT_IST1   36
 
 /* Selectors, in the order that syscall and sysret ask for. */
 enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_DATA = 0x23, USER_CODE = 0x2b, TASK = 0x30 };
@@ -73,6 +78,8 @@ static void write_exceptions(char *host)
         memcpy(host + AT_EXCEPTION + i * STUB_BYTES, stub, STUB_BYTES);
         idt[i] = (struct idt_entry){.offset_low = (uint16_t)entry,
                                     .selector = KERNEL_CODE,
+                                    /* Also from CPL0, where the guest kernel may be. */
+                                    .stack = 1,
                                     /* int3 and into come from CPL3 */
                                     .type = i == 3 || i == 4 ? 0xee : 0x8e,
                                     .offset_middle = (uint16_t)(entry >> 16),
@@ -147,6 +154,7 @@ void boot_cpu(void *host, uint32_t cpu)
     uint64_t at = at_cpu(cpu), stack = FERRY_SYSTEM_BASE + at + CPU_BYTES;
 
     memcpy((char *)host + at + TSS_AT_STACK0, &stack, sizeof stack);
+    memcpy((char *)host + at + TSS_AT_IST1, &stack, sizeof stack);
 }
 
 int boot_show_info(struct guest_tables *tables)
@@ -206,12 +214,22 @@ void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr
     *regs = (struct kvm_regs){.rip = entry.value, .rsp = stack.value, .rflags = boot_user_flags(0)};
 }
 
+struct guest_addr boot_syscall_stub(void)
+{
+    return guest_addr(FERRY_SYSTEM_BASE + AT_SYSCALL);
+}
+
+struct kvm_msr_entry boot_entry_msr(struct guest_addr entry)
+{
+    return (struct kvm_msr_entry){.index = 0xc0000082, .data = entry.value};
+}
+
 void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS])
 {
     const uint64_t star = (uint64_t)(0x18 | 3) << 48 | (uint64_t)KERNEL_CODE << 32;
 
     msrs[0] = (struct kvm_msr_entry){.index = 0xc0000081, .data = star};
-    msrs[1] = (struct kvm_msr_entry){.index = 0xc0000082, .data = FERRY_SYSTEM_BASE + AT_SYSCALL};
+    msrs[1] = boot_entry_msr(boot_syscall_stub());
     msrs[2] = (struct kvm_msr_entry){.index = 0xc0000084, .data = 0x44700}; /* AC NT DF IF TF */
 }
 
@@ -241,7 +259,10 @@ bool boot_exception_frame(const void *host, uint32_t cpu, struct guest_addr rsp,
     if (rsp.value < low || rsp.value > top - bytes)
         return false;
     memcpy(words + !with_error, (const char *)host + (rsp.value - FERRY_SYSTEM_BASE), bytes);
-    *frame = (struct boot_frame){
-        .error = with_error ? words[0] : 0, .rip = words[1], .rflags = words[3], .rsp = words[4]};
+    *frame = (struct boot_frame){.error = with_error ? words[0] : 0,
+                                 .rip = words[1],
+                                 .at_cpl0 = (words[2] & 3) == 0,
+                                 .rflags = words[3],
+                                 .rsp = words[4]};
     return true;
 }

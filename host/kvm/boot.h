@@ -41,6 +41,9 @@ void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr
 /* The model-specific registers that make `syscall` enter the stub. */
 #define BOOT_MSRS 3
 void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS]);
+/* The one of them that says where `syscall` arrives; and where the stub for it is. */
+struct kvm_msr_entry boot_entry_msr(struct guest_addr entry);
+struct guest_addr boot_syscall_stub(void);
 
 /* RFLAGS for user code: the bits of `flags` that the program may choose, with interrupts and port
  * access on. */
@@ -57,6 +60,7 @@ bool boot_in_stub(uint64_t rip);
 /* The frame that the CPU pushed when it took an exception. */
 struct boot_frame {
     uint64_t error, rip, rflags, rsp;
+    bool at_cpl0; /* it was in the guest kernel */
 };
 /* Reads the frame of exception `vector` that this CPU put at `rsp` in the area at `host`. False: its
  * stack is not there. */

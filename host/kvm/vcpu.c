@@ -227,7 +227,7 @@ uint64_t vcpu_fs(const struct vcpu *vcpu)
 
 uint64_t vcpu_gs(const struct vcpu *vcpu)
 {
-    return vcpu->run->s.regs.sregs.gs.base;
+    return vcpu->has_gs ? vcpu->run->s.regs.sregs.gs.base : 0;
 }
 
 int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs)
@@ -243,10 +243,14 @@ int vcpu_refresh(struct vcpu *vcpu)
     return vcpu_fetch(vcpu, &vcpu->run->s.regs.regs, &vcpu->run->s.regs.sregs);
 }
 
+bool vcpu_is_at_cpl3(const struct vcpu *vcpu)
+{
+    return (vcpu->run->s.regs.sregs.cs.selector & 3) == 3;
+}
+
 bool vcpu_in_program(const struct vcpu *vcpu)
 {
-    return (vcpu->run->s.regs.sregs.cs.selector & 3) == 3 &&
-           !boot_in_stub(vcpu->run->s.regs.regs.rip);
+    return vcpu_is_at_cpl3(vcpu) && !boot_in_stub(vcpu->run->s.regs.regs.rip);
 }
 
 _Static_assert(VCPU_XSAVE_MOST == sizeof(struct kvm_xsave), "KVM copies so many bytes");
@@ -304,10 +308,72 @@ void vcpu_set_fs(struct vcpu *vcpu, uint64_t base)
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
-void vcpu_set_gs(struct vcpu *vcpu, uint64_t base)
+static void set_gs(struct vcpu *vcpu, uint64_t base)
 {
     vcpu->run->s.regs.sregs.gs.base = base;
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+}
+
+void vcpu_set_gs(struct vcpu *vcpu, uint64_t base)
+{
+    vcpu->has_gs = base != 0;
+    if (vcpu->has_gs)
+        vcpu_leave_kernel(vcpu);
+    set_gs(vcpu, base);
+}
+
+/* --- the guest kernel ----------------------------------------------------------- */
+
+static int enter_by(struct vcpu *vcpu, struct guest_addr entry)
+{
+    _Alignas(8) char space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+    struct kvm_msrs *msrs = (struct kvm_msrs *)space;
+
+    *msrs = (struct kvm_msrs){.nmsrs = 1};
+    msrs->entries[0] = boot_entry_msr(entry);
+    int set = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
+    return set == 1 ? 0 : set < 0 ? -errno : -EIO;
+}
+
+/* The base is looked at each time: a program may load the selector, which sets it to 0. */
+int vcpu_enter_kernel(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr gs)
+{
+    if (vcpu->has_gs)
+        return 0;
+    if (vcpu->run->s.regs.sregs.gs.base != gs.value)
+        set_gs(vcpu, gs.value);
+    if (vcpu->in_kernel)
+        return 0;
+    int result = enter_by(vcpu, entry);
+    vcpu->in_kernel = result == 0;
+    return result;
+}
+
+int vcpu_leave_kernel(struct vcpu *vcpu)
+{
+    if (!vcpu->in_kernel)
+        return 0;
+    int result = enter_by(vcpu, boot_syscall_stub());
+    vcpu->in_kernel = result != 0;
+    if (!vcpu->has_gs)
+        set_gs(vcpu, 0);
+    return result;
+}
+
+int vcpu_store(struct vcpu *vcpu)
+{
+    if (ioctl(vcpu->fd, KVM_SET_REGS, &vcpu->run->s.regs.regs) < 0 ||
+        ioctl(vcpu->fd, KVM_SET_SREGS, &vcpu->run->s.regs.sregs) < 0)
+        return -errno;
+    return 0;
+}
+
+int vcpu_end_mmio(struct vcpu *vcpu)
+{
+    vcpu->run->immediate_exit = 1;
+    vcpu_run(vcpu);
+    vcpu->run->immediate_exit = 0;
+    return vcpu_refresh(vcpu);
 }
 
 /* All parts of the state that XSAVE knows are as after a reset, which the header says by naming only
@@ -341,6 +407,7 @@ int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr s
     sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss; /* with base 0 */
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     vcpu->calls_again = false;
+    vcpu->has_gs = false;
     return 0;
 }
 
@@ -353,7 +420,7 @@ void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
     regs->rsp = next->rsp;
     regs->rflags = boot_user_flags(next->rflags);
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-    if ((vcpu->run->s.regs.sregs.cs.selector & 3) != 3) {
+    if (!vcpu_is_at_cpl3(vcpu)) {
         boot_user_segments(&vcpu->run->s.regs.sregs);
         vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
     }
@@ -382,6 +449,9 @@ void vcpu_go_on_as(struct vcpu *to, const struct vcpu *from, uint64_t stack)
     sregs->es = source->es;
     sregs->fs = source->fs;
     sregs->gs = source->gs;
+    to->has_gs = from->has_gs;
+    if (!to->has_gs) /* it may be that of the guest kernel, which each CPU has for itself */
+        sregs->gs.base = 0;
     to->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 

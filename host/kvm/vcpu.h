@@ -32,12 +32,15 @@ struct vcpu {
     uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
     bool calls_again;                   /* a signal interrupted a call of the guest library */
     bool finishes;                      /* it does not leave its wait half done for an execve */
+    bool call_is_left;                  /* the guest kernel could not serve its call */
     atomic_uint wakes;                  /* counts up to end a sleep of its thread: a futex */
     struct vcpu *roused[VCPU_ROUSED];   /* whose sleep this thread ends when it gives way */
     unsigned roused_count;
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;
     size_t run_bytes;
+    bool in_kernel;       /* `syscall` enters the guest kernel */
+    bool has_gs;          /* the program set GS itself */
     uint64_t xcr0;        /* the register state that its guest may use; 0: it has no XSAVE */
     uint32_t xsave_bytes; /* of that state; at most VCPU_XSAVE_MOST */
 };
@@ -88,14 +91,20 @@ uint32_t vcpu_internal_error(const struct vcpu *vcpu);
 const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu);
 struct guest_addr vcpu_fault_address(const struct vcpu *vcpu);
 uint64_t vcpu_fs(const struct vcpu *vcpu);
-uint64_t vcpu_gs(const struct vcpu *vcpu);
+uint64_t vcpu_gs(const struct vcpu *vcpu); /* as the program set it */
 /* `sregs` may be NULL. 0 or a negative errno. */
 int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 
 /* Makes vcpu_regs tell the registers of now, after a vcpu_run that failed. 0 or a negative errno. */
 int vcpu_refresh(struct vcpu *vcpu);
+/* The other way round, for changes that must be there also after vcpu_refresh. */
+int vcpu_store(struct vcpu *vcpu);
+/* Ends what an exit by KVM_EXIT_MMIO left undone, and runs nothing more. Then as vcpu_refresh. */
+int vcpu_end_mmio(struct vcpu *vcpu);
 /* Whether the CPU was executing the program, and not a stub that is about to make an exit. */
 bool vcpu_in_program(const struct vcpu *vcpu);
+/* Whether it is at CPL3. */
+bool vcpu_is_at_cpl3(const struct vcpu *vcpu);
 /* Floating-point and vector registers, as XSAVE lays them out without compaction:
  * VCPU_XSAVE_MOST bytes. A state that KVM refuses changes nothing. */
 int vcpu_vectors(const struct vcpu *vcpu, void *area);
@@ -110,6 +119,10 @@ void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
 void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);
 void vcpu_set_gs(struct vcpu *vcpu, uint64_t base);
+/* From the next vcpu_run on `syscall` enters the guest kernel at `entry`, and GS is its; unless the
+ * program has set GS. 0 or a negative errno: it does not. vcpu_leave_kernel: back to the stub. */
+int vcpu_enter_kernel(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr gs);
+int vcpu_leave_kernel(struct vcpu *vcpu);
 /* Begins anew at `entry` with stack `stack`: all registers are as at the start of a program. 0, or a
  * negative errno: nothing changed. */
 int vcpu_restart(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr stack);

@@ -114,6 +114,12 @@ int linux_code_at(struct linux_state *state, struct guest_addr addr, struct imag
 void linux_describe_thread(const struct linux_state *state, const struct linux_thread *thread,
                            char *text, size_t bytes);
 
+/* Whether descriptor 0 is the program's input stream, and 1 its output stream; false where calls are
+ * watched. */
+void linux_streams(const struct linux_state *state, bool *input, bool *output);
+/* The program read from its input stream, without a call that was served here. */
+void linux_input_was_read(struct linux_state *state);
+
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
 

@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "linux/file_type.h"
+#include "linux/linux.h"
 #include "linux/objects.h"
 #include "linux/state.h"
 
@@ -36,6 +37,23 @@ static int stream_reopen(struct linux_state *state, const struct open_file *file
         return -EACCES; /* the other end is not here */
     like->fd = file->fd;
     return 0;
+}
+
+void linux_streams(const struct linux_state *state, bool *input, bool *output)
+{
+    const struct open_file *first = state->descriptors[STDIN_FILENO].file;
+    const struct open_file *second = state->descriptors[STDOUT_FILENO].file;
+
+    *input = !state->traced && first && first->kind == FILE_INPUT && file_can_read(first);
+    *output = !state->traced && second && second->kind == FILE_OUTPUT && file_can_write(second);
+}
+
+void linux_input_was_read(struct linux_state *state)
+{
+    struct open_file *file = state->descriptors[STDIN_FILENO].file;
+
+    if (file && file->kind == FILE_INPUT)
+        file->stalls++;
 }
 
 /* ---- input --------------------------------------------------------------- */

@@ -85,7 +85,7 @@ void ledger_destroy(struct ledger *ledger);
 int ledger_alloc(struct ledger *ledger, uint16_t owner, bool page, uint32_t count, uint32_t most,
                  struct units *out);
 /* `kept`: the owner itself may not access the units, as the VMM fills them in its name. They stay
- * kept until they are free again; for a borrower they are like any other loan. */
+ * kept until they are free again, or committed anew; for a borrower they are like any other loan. */
 void ledger_commit_owned(struct ledger *ledger, struct units units, bool kept);
 
 /* Begins giving units back to the pool. -EPERM unless `owner` owns and holds all. */

@@ -49,8 +49,11 @@ bool stream_uses(const struct stream *stream, struct units units)
            units_overlap(read, units);
 }
 
-static const struct endpoint_stream stream_does = {
-    .pull = stream_pull, .came_home = came_home, .uses = stream_uses, .destroy = destroy};
+static const struct endpoint_stream stream_does = {.pull = stream_pull,
+                                                   .look = stream_look,
+                                                   .came_home = came_home,
+                                                   .uses = stream_uses,
+                                                   .destroy = destroy};
 
 int stream_create(struct endpoint *endpoint)
 {

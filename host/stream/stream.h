@@ -12,6 +12,7 @@
 #ifndef FERRY_HOST_STREAM_H
 #define FERRY_HOST_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -52,5 +53,29 @@ int stream_finish(struct stream *stream);
 /* The program closed its last descriptor of that side. */
 void stream_close_input(struct stream *stream);
 void stream_close_output(struct stream *stream);
+
+/* --- the guest kernel (abi/kernel.h), which reads and writes without an exit --- */
+
+struct ferry_kernel_shown;
+struct ferry_kernel_words;
+
+/* Whether the program reads and writes so much that the guest kernel is worth its start. */
+bool stream_is_busy(const struct stream *stream);
+/* From here on the pages are there. gather_ticks: of the guest's clock, how long a receiver that waits
+ * may wait for more. */
+void stream_guest_start(struct stream *stream, struct ferry_kernel_shown *shown,
+                        struct ferry_kernel_words *words, uint64_t gather_ticks);
+#define STREAM_GATHER_NS    500000 /* the time for that, and the bytes */
+#define STREAM_GATHER_BYTES (256u << 10)
+/* Before the guest runs: publishes input that is there, and room for output, as allowed. */
+void stream_publish(struct stream *stream, bool input, bool output);
+/* Takes back what was published and is no longer allowed to be. */
+void stream_unpublish(struct stream *stream, bool input, bool output);
+/* After an exit: what the guest kernel read and wrote is counted. True: it read. */
+bool stream_settle(struct stream *stream);
+/* A CPU of the guest left off in the middle of a write, which has had no effect. */
+void stream_guest_left(struct stream *stream, uint32_t cpu);
+/* A tick, while no thread is served and the guest runs: gives back what was read, publishes what came. */
+void stream_look(struct stream *stream);
 
 #endif

@@ -37,7 +37,8 @@ int stream_input_ready(struct stream *stream)
     struct endpoint *endpoint = stream->endpoint;
     struct ferry_desc desc;
 
-    if (stream->have || stream->ended)
+    stream_take_input_back(stream);
+    if (stream->have || stream->ended || stream->ahead_count)
         return 1;
     if (!queue_peek(endpoint, &desc))
         return 0;
@@ -60,22 +61,34 @@ static bool still_there(const struct stream *stream)
             ledger_access(&endpoint->exchange->ledger, units, endpoint->index) == WINDOW_WRITE);
 }
 
-static void begin_message(struct stream *stream)
+void stream_begin_message(struct stream *stream, const struct ferry_desc *message)
 {
+    stream->message = *message;
     stream->have = true;
     stream->data = queue_payload(stream->endpoint, &stream->message);
     stream->left = mode_has_payload(mode_of(stream->message.mode)) ? stream->message.payload.bytes
                                                                    : stream->message.inline_bytes;
 }
 
+/* The first of those that were taken ahead, else of the queue. */
+static bool take(struct stream *stream, struct ferry_desc *message)
+{
+    if (!stream->ahead_count)
+        return queue_take(stream->endpoint, message);
+    *message = stream->ahead[stream->ahead_first];
+    stream->ahead_first = (stream->ahead_first + 1) % AHEAD_MAX;
+    stream->ahead_count--;
+    return true;
+}
+
 void stream_next_message(struct stream *stream)
 {
     while (!stream->have && !stream->ended && stream_input_ready(stream) > 0 &&
-           queue_take(stream->endpoint, &stream->message)) {
+           take(stream, &stream->message)) {
         if (mode_of(stream->message.mode)->is_last)
             stream->ended = true;
         else if (still_there(stream))
-            begin_message(stream);
+            stream_begin_message(stream, &stream->message);
         if (stream->have && stream->left == 0)
             stream_drop_message(stream);
     }
@@ -154,6 +167,7 @@ ssize_t stream_read(struct stream *stream, void *dst, size_t bytes)
     struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
+    stream->calls++;
     if (!endpoint->stream_in || bytes == 0)
         return 0;
     while (done == 0 && !stream->ended) {

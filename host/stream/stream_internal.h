@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <ferry/abi/kernel.h>
 #include <ferry/abi/message.h>
 
 #include "ipc/endpoint.h"
@@ -24,7 +25,24 @@ enum buffer_state { BUFFER_FREE, BUFFER_FILLING, BUFFER_LENT };
 struct buffer {
     struct units units;
     atomic_int state;
+    bool open; /* to the guest, whose kernel fills it */
 };
+
+/* What the guest kernel was shown, in stream_guest.c. */
+struct guest_side {
+    struct ferry_kernel_shown *shown; /* NULL: it is not there */
+    struct ferry_kernel_words *words;
+    /* Input, of the thread that is served: */
+    bool input_open;
+    uint32_t input_generation;
+    uint64_t input_seen, input_bytes; /* positions: read so far; the end of what was published */
+    bool was_read;
+    /* Output, under the stream's lock: */
+    bool room_open; /* the guest may be in the middle of filling */
+    uint32_t room_generation;
+};
+
+#define AHEAD_MAX FERRY_KERNEL_PIECES
 
 struct stream {
     struct endpoint *endpoint;
@@ -44,6 +62,12 @@ struct stream {
     const char *data;
     uint64_t left;
     bool have, ended;
+    /* Messages that follow it and were taken for the guest kernel. */
+    struct ferry_desc ahead[AHEAD_MAX];
+    uint32_t ahead_first, ahead_count;
+
+    unsigned calls; /* reads and writes that the VMM served */
+    struct guest_side guest;
 };
 
 /* Hooks of the endpoint, see struct endpoint_stream. */
@@ -61,6 +85,11 @@ ssize_t stream_gather(struct stream *stream, const char *src, size_t bytes);
 /* Whether a write would find room. */
 bool stream_output_room(struct stream *stream);
 
+/* Makes sure that there is an extent to fill: 0, or -EAGAIN, -ENOMEM. Under lock. */
+int stream_take_buffer(struct stream *stream);
+
+/* A message that was taken from the queue is the one being read. */
+void stream_begin_message(struct stream *stream, const struct ferry_desc *message);
 /* Whether the next message of the queue is input, or input has ended. -EBUSY:
  * it is from another peer, and the program must receive it as a message first. */
 int stream_input_ready(struct stream *stream);
@@ -73,5 +102,14 @@ void stream_next_message(struct stream *stream);
 void stream_consume(struct stream *stream, uint64_t bytes);
 /* Releases the message that was read: it goes home. */
 void stream_drop_message(struct stream *stream);
+
+/* --- stream_guest.c --- */
+
+/* The input is the VMM's again: what the guest kernel read is consumed. */
+void stream_take_input_back(struct stream *stream);
+/* Under lock, any thread: what the guest kernel wrote so far counts as gathered. */
+void stream_count_room(struct stream *stream);
+/* Under lock, on the thread that serves the VM: the same, and the room is the VMM's again. */
+void stream_take_room_back(struct stream *stream);
 
 #endif

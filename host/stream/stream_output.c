@@ -17,11 +17,13 @@
 #include "stream/stream_internal.h"
 
 /* A buffer to fill. -EAGAIN: all are lent; -ENOMEM: there is none at all. */
-static int take_buffer(struct stream *stream)
+int stream_take_buffer(struct stream *stream)
 {
     lock_assert_held(&stream->lock);
     unsigned count = atomic_load(&stream->buffer_count);
 
+    if (stream->filling)
+        return 0;
     for (unsigned i = 0; i < count && !stream->filling; i++)
         if (atomic_load(&stream->buffers[i].state) == BUFFER_FREE)
             stream->filling = &stream->buffers[i];
@@ -45,10 +47,22 @@ static bool copies(const struct stream *stream, uint64_t bytes)
 {
     const struct endpoint *endpoint = stream->endpoint;
 
-    if (endpoint->transfer == FERRY_TRANSFER_COPY)
+    if (endpoint->transfer == FERRY_TRANSFER_COPY || stream->guest.room_open)
         return true;
+    /* What the guest may have written beside would have to be cleared. */
+    if (stream->filling->open)
+        return bytes < FERRY_EXTENT_BYTES / 2;
     return endpoint->transfer == FERRY_TRANSFER_AUTO && bytes <= FERRY_COPY_BYTES &&
            bytes <= endpoint->exchange->crossover_bytes;
+}
+
+/* Where everything was sent, the next byte goes to the start of a buffer; but not while the guest
+ * kernel fills it. */
+static void begin_anew(struct stream *stream)
+{
+    lock_assert_held(&stream->lock);
+    if (!stream->filling || (stream->start == stream->fill && !stream->guest.room_open))
+        stream->start = stream->fill = 0;
 }
 
 /* Sends one message of gathered output. */
@@ -61,7 +75,7 @@ static int send_piece(struct stream *stream)
     struct transfer transfer = {.link = stream->endpoint->stream_out,
                                 .mode = FERRY_LEND,
                                 .turn = direct_sent(stream->endpoint->stream_out),
-                                .kept = true,
+                                .kept = !stream->filling->open,
                                 .clear = true,
                                 .units = stream->filling->units,
                                 .offset = offset,
@@ -86,8 +100,9 @@ static int send_piece(struct stream *stream)
     if (!copy)
         stream->filling = NULL;
     stream->start = copy ? stream->start + transfer.bytes : 0;
-    if (!copy || stream->start == stream->fill)
-        stream->start = stream->fill = 0;
+    if (stream->guest.room_open)
+        __atomic_store_n(&stream->guest.shown->sent, stream->start, __ATOMIC_RELAXED);
+    begin_anew(stream);
     return 0;
 }
 
@@ -96,10 +111,12 @@ int stream_flush(struct stream *stream)
     lock_assert_held(&stream->lock);
     int result = 0;
 
+    stream_count_room(stream);
     while (result == 0 && stream->filling && stream->fill > stream->start)
         result = send_piece(stream);
     if (result == -EPIPE)
-        stream->start = stream->fill = 0;
+        stream->start = stream->fill;
+    begin_anew(stream);
     return result;
 }
 
@@ -117,8 +134,8 @@ void stream_pull(struct stream *stream)
  * receiver that waits gets the first piece at once. If the program writes piece after piece, the
  * next message is sent when it is this long or this old; the tick and the program's next wait send
  * the rest. */
-#define GATHER_BYTES (256u << 10)
-#define GATHER_NS    500000
+#define GATHER_BYTES STREAM_GATHER_BYTES
+#define GATHER_NS    STREAM_GATHER_NS
 
 /* Whether the gathered output is to be sent now. */
 static bool due(const struct stream *stream)
@@ -156,10 +173,11 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     lock_assert_held(&stream->lock);
     int result = 0;
 
+    stream_take_room_back(stream);
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
         result = stream_flush(stream);
     if (result == 0 && !stream->filling)
-        result = take_buffer(stream);
+        result = stream_take_buffer(stream);
     if (result < 0)
         return result;
 
@@ -233,9 +251,10 @@ static int prepare_write_now(struct stream *stream, const void *src, size_t byte
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     lock_take(&stream->lock);
+    stream_take_room_back(stream);
     if (stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
         stream_flush(stream);
-    bool any = stream->filling || take_buffer(stream) == 0;
+    bool any = stream->filling || stream_take_buffer(stream) == 0;
     bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
     lock_drop(&stream->lock);
     return fits;
@@ -246,6 +265,7 @@ ssize_t stream_write_some(struct stream *stream, const void *src, size_t bytes)
     struct endpoint *endpoint = stream->endpoint;
     size_t done = 0;
 
+    stream->calls++;
     if (!endpoint->stream_out || bytes == 0)
         return (ssize_t)bytes; /* on Linux writing nothing succeeds even if nobody reads */
     ssize_t taken = prepare_write_now(stream, src, bytes);
@@ -298,6 +318,7 @@ ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
 {
     struct endpoint *endpoint = stream->endpoint;
 
+    stream->calls++;
     if (!endpoint->stream_out || bytes == 0)
         return (ssize_t)bytes;
     int result = prepare_write(stream, src, bytes);
@@ -326,6 +347,7 @@ static int flush_all(struct stream *stream)
     while (result == -EAGAIN) {
         uint32_t seen = endpoint_prepare(endpoint);
         lock_take(&stream->lock);
+        stream_take_room_back(stream);
         result = stream_flush(stream);
         lock_drop(&stream->lock);
         if (result == -EAGAIN && endpoint_block(endpoint, seen, UINT64_MAX) < 0)

@@ -50,12 +50,15 @@ static int pass_loan(struct stream *stream)
     return result;
 }
 
-/* Part of the message, or all; bytes, or -EAGAIN when there is no room now, or another thread is in
+/* Part of the message, or all; bytes (0: another thread took it), or -EAGAIN when there is no room now, or another thread is in
  * the middle of a write, which must not be torn. */
 static ssize_t pass_some(struct stream *stream, uint64_t most)
 {
+    stream_take_input_back(stream); /* it may have been published during a wait */
     uint64_t bytes = stream->left < most ? stream->left : most;
 
+    if (!stream->have)
+        return 0;
     if (stream->writing)
         return -EAGAIN;
     if (can_pass(stream, most)) {

@@ -9,6 +9,7 @@
 #include "vm/fault.h"
 #include "vm/guest_calls.h"
 #include "vm/guest_kind.h"
+#include "vm/kernel.h"
 #include "vm/report.h"
 #include "vm/syscall.h"
 #include "vm/trap.h"
@@ -19,6 +20,17 @@ static bool serve_doorbell(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     (void)vm;
     (void)vcpu;
+    return true;
+}
+
+/* The guest kernel wrote what a receiver waits for, and the call has ended. */
+static bool serve_wrote(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+    const struct boot_frame next = {.rip = regs->rcx, .rsp = regs->rsp, .rflags = regs->r11};
+
+    vcpu_resume(vcpu, regs->rax, &next);
+    endpoint_pull_stream(vm->endpoint);
     return true;
 }
 
@@ -72,6 +84,8 @@ static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 
     if (touches_by_mmio(vm, vcpu))
         return true;
+    if (vm_kernel_mmio(vm, vcpu))
+        return !vcpu->call_is_left || syscall_serve(vm, vcpu);
     if (fault_of_refused(vm, vcpu, &fault))
         report_fault(vm, &fault);
     else
@@ -105,6 +119,7 @@ static const struct guest_exit exits[] = {
     {EXIT_PORT(FERRY_PORT_CALL), guest_calls_serve, EXIT_NATURAL, CAUSE_CALL},
     {EXIT_PORT(FERRY_PORT_DOORBELL), serve_doorbell, EXIT_IMMEDIATE, CAUSE_DOORBELL},
     {EXIT_PORT(FERRY_PORT_EXCEPTION), trap_serve, EXIT_NATURAL, CAUSE_EXCEPTION},
+    {EXIT_PORT(FERRY_PORT_WROTE), serve_wrote, EXIT_NATURAL, CAUSE_SYSCALL},
     {EXIT_ANY(KVM_EXIT_IO), serve_other_port, EXIT_NATURAL, CAUSE_OTHER},
     {EXIT_ANY(KVM_EXIT_SHUTDOWN), serve_triple_fault, EXIT_NATURAL, CAUSE_OTHER},
     {EXIT_ANY(KVM_EXIT_MMIO), serve_mmio, EXIT_NATURAL, CAUSE_MMIO},

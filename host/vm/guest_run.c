@@ -9,7 +9,9 @@
 #include "kvm/vcpu.h"
 #include "lib/clock.h"
 #include "vm/guest_kind.h"
+#include "vm/kernel.h"
 #include "vm/report.h"
+#include "vm/syscall.h"
 #include "vm/turn.h"
 
 /* How often a refused access with no visible reason is tried again: a page
@@ -111,6 +113,8 @@ static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
         report_error(vm, error);
         return false;
     }
+    if (vcpu->call_is_left)
+        return syscall_serve(vm, vcpu);
     if (!vm->kind->refused(vm, vcpu))
         return false;
     return may_retry(vm, refusals) || vm->kind->refused_for_good(vm, vcpu);
@@ -129,11 +133,13 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
     if (!atomic_load(&runner->watched)) /* in this order: see ticker.h */
         ticker_report(&vm->engine->ticker, runner);
     poller_guest_runs(&vm->engine->poller);
+    vm_kernel_enter(vm, vcpu);
     vm_give_way(vm, vcpu);
     int result = vcpu_run(vcpu);
     atomic_store(&vcpu->in_guest, false);
     vm_serve(vm, vcpu);
     atomic_fetch_sub(&runner->in_guest, 1);
+    vm_kernel_left(vm, vcpu, result);
     return result;
 }
 

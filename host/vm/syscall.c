@@ -3,6 +3,7 @@
 #include "vm/syscall.h"
 
 #include "linux/vm_linux.h"
+#include "vm/kernel.h"
 #include "vm/report.h"
 #include "vm/turn.h"
 
@@ -114,5 +115,8 @@ bool syscall_serve(struct ferry_vm *vm, struct vcpu *vcpu)
         .arg = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9},
     };
 
+    if (!vcpu->call_is_left)
+        vm_kernel_consider(vm, vcpu);
+    vcpu->call_is_left = false;
     return syscall_serve_call(vm, vcpu, &call, &next);
 }

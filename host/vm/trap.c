@@ -20,6 +20,7 @@
 #include "program/instruction.h"
 #include "vm/fault.h"
 #include "vm/identity.h"
+#include "vm/kernel.h"
 #include "vm/report.h"
 #include "vm/syscall.h"
 
@@ -129,6 +130,8 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
         report_crash(vm, vcpu, SIGSEGV, "exception with no frame");
         return false;
     }
+    if (vm_kernel_trapped(vm, vcpu, &frame))
+        return !vcpu->call_is_left || syscall_serve(vm, vcpu);
     call = vsyscall_at(frame.rip);
     if (vector == BOOT_PAGE_FAULT && call >= 0)
         return serve_vsyscall(vm, vcpu, &frame, call);

@@ -27,6 +27,8 @@
 /* How many threads a program may have if nothing else is said. */
 #define VM_THREADS 64
 
+enum kernel_state { KERNEL_NONE, KERNEL_AT_CPL3, KERNEL_AT_CPL0, KERNEL_REFUSED };
+
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
@@ -35,7 +37,8 @@ struct ferry_vm {
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];
-    bool identity_shown; /* its guest has that table */
+    bool identity_shown;      /* its guest has that table */
+    enum kernel_state kernel; /* of the guest kernel; under runner.serving */
     struct linux_state *personality;
 
     const struct guest_kind *kind;

@@ -23,6 +23,9 @@
 #define FERRY_VDSO_ADDR  (FERRY_CLOCK_ADDR + FERRY_PAGE_BYTES)
 #define FERRY_VDSO_BYTES 0x2000ull
 
+/* The guest kernel (kernel.h), in the system area. */
+#define FERRY_KERNEL_BASE 0x900030000ull
+
 /* Direct rings (direct.h), one after the other; the peer's entry has the address of its ring. */
 #define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */
 #define FERRY_DIRECT_STRIDE 0x20000ull
@@ -41,6 +44,7 @@
 #define FERRY_PORT_CALL      0xf1 /* a call of call.h, arguments in registers */
 #define FERRY_PORT_SYSCALL   0xf2 /* from the stub that `syscall` enters */
 #define FERRY_PORT_EXCEPTION 0xf3 /* from the stub that exceptions enter */
+#define FERRY_PORT_WROTE     0xf4 /* from the guest kernel: who waits for output is to be told */
 
 /* The auxiliary-vector entry that holds the address of the control structure;
  * absent when the program runs as an ordinary process. */

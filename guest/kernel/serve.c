@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The calls that the guest kernel serves. Nothing here may change what the program can see, other
+ * than bytes of its buffer, before the commit in entry.S; a fault, a stop or a signal may take the
+ * call back at any instruction. What it cannot serve is left to the VMM, which does all of it.
+ *
+ * It has all rights where `syscall` arrives at CPL0, so every address of the program's is checked:
+ * only memory of the program itself is touched. Faults there are the VMM's to find.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry/abi/kernel.h>
+
+#include "kernel/kernel.h"
+
+/* As asm/unistd_64.h and the C library have them; neither belongs here. */
+enum {
+    CALL_READ = 0,
+    CALL_WRITE = 1,
+    CALL_POLL = 7,
+    CALL_LSEEK = 8,
+    CALL_READV = 19,
+    CALL_WRITEV = 20,
+    CALL_PPOLL = 271,
+};
+enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRNORM = 256 };
+#define ERROR_SEEK_PIPE 29
+
+/* The most that a call of Linux moves. */
+#define TRANSFER_MOST 0x7ffff000ull
+
+/* What a program gives in memory, of which so many are fetched at most. */
+#define PIECES_MOST 8
+struct piece {
+    uint64_t addr, bytes;
+};
+struct poll_entry {
+    int32_t fd;
+    int16_t events, revents;
+};
+/* As a pipe has room when a page of it is free. */
+#define ROOM_BYTES 4096
+
+extern const struct ferry_kernel_shown kernel_shown __attribute__((visibility("hidden")));
+extern struct ferry_kernel_words kernel_words __attribute__((visibility("hidden")));
+
+static void copy(uint64_t to, uint64_t from, uint64_t bytes)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+static bool is_programs(uint64_t addr, uint64_t bytes)
+{
+    return addr >= FERRY_PROGRAM_LOW && addr < FERRY_PROGRAM_HIGH &&
+           bytes <= FERRY_PROGRAM_HIGH - addr;
+}
+
+static void commit(struct ferry_kernel_cpu *cpu, uint64_t *word, uint64_t from, uint64_t to)
+{
+    cpu->word = (uint64_t)word;
+    cpu->from = from;
+    cpu->to = to;
+}
+
+/* ---- input --------------------------------------------------------------- */
+
+/* Copies up to `bytes` from the position on; returns how many. If the pieces change meanwhile, the
+ * commit fails. */
+static uint64_t copy_input(uint64_t position, uint64_t to, uint64_t bytes)
+{
+    const struct ferry_kernel_shown *shown = &kernel_shown;
+    uint32_t count = __atomic_load_n(&shown->piece_count, __ATOMIC_RELAXED);
+    uint64_t done = 0;
+
+    for (uint32_t i = 0; i < count && i < FERRY_KERNEL_PIECES && done < bytes; i++) {
+        uint64_t at = position + done;
+        uint64_t base = __atomic_load_n(&shown->pieces[i].base, __ATOMIC_RELAXED);
+        uint64_t end = __atomic_load_n(&shown->pieces[i].end, __ATOMIC_RELAXED);
+
+        if (at >= end)
+            continue;
+        uint64_t now = end - at < bytes - done ? end - at : bytes - done;
+        copy(to + done, base + at, now);
+        done += now;
+    }
+    return done;
+}
+
+/* Fetches the pieces of a call, and their length together, which is no more than fits a call of
+ * Linux. False: they are no business of the guest kernel. */
+static bool fetch_pieces(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total)
+{
+    *total = 0;
+    if (!cpu->rdx || cpu->rdx > PIECES_MOST || !is_programs(cpu->rsi, cpu->rdx * sizeof(pieces[0])))
+        return false;
+    copy((uint64_t)pieces, cpu->rsi, cpu->rdx * sizeof(pieces[0]));
+    for (uint64_t i = 0; i < cpu->rdx; i++) {
+        if (pieces[i].bytes ? !is_programs(pieces[i].addr, pieces[i].bytes)
+                            : pieces[i].addr >= FERRY_PROGRAM_HIGH)
+            return false;
+        *total += pieces[i].bytes;
+    }
+    return *total && *total <= TRANSFER_MOST;
+}
+
+static bool read_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count)
+{
+    uint64_t word = __atomic_load_n(&kernel_words.input, __ATOMIC_ACQUIRE);
+    uint64_t done = 0, now;
+
+    if ((uint32_t)cpu->rdi != kernel_shown.input_fd || !ferry_kernel_generation(word))
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        now = copy_input(ferry_kernel_position(word) + done, pieces[i].addr, pieces[i].bytes);
+        done += now;
+        if (now < pieces[i].bytes)
+            break;
+    }
+    cpu->result = done;
+    commit(cpu, &kernel_words.input, word, word + done);
+    return done != 0;
+}
+
+/* ---- output -------------------------------------------------------------- */
+
+/* One CPU at a time copies, so that what one writes is not overwritten by another one. */
+static bool claim(const struct ferry_kernel_cpu *cpu, uint64_t *word)
+{
+    uint64_t number =
+        (cpu->self - (uint64_t)&kernel_shown - 2 * FERRY_PAGE_BYTES) / FERRY_KERNEL_CPU_BYTES;
+    uint64_t claimed = *word | (number + 1) << FERRY_KERNEL_OWNER_SHIFT;
+
+    if (!ferry_kernel_generation(*word) || ferry_kernel_owner(*word) ||
+        !__atomic_compare_exchange_n(&kernel_words.output, word, claimed, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return false;
+    *word = claimed;
+    return true;
+}
+
+/* How much there is room for; 0: none is published. */
+static uint64_t room(uint64_t word)
+{
+    uint64_t bytes = __atomic_load_n(&kernel_shown.room_bytes, __ATOMIC_RELAXED);
+    uint64_t position = ferry_kernel_position(word);
+
+    return ferry_kernel_generation(word) && position < bytes ? bytes - position : 0;
+}
+
+/* All of them, or none. */
+static bool write_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count,
+                         uint64_t total)
+{
+    uint64_t word = __atomic_load_n(&kernel_words.output, __ATOMIC_ACQUIRE);
+    uint64_t to = __atomic_load_n(&kernel_shown.room_base, __ATOMIC_RELAXED);
+
+    if ((uint32_t)cpu->rdi != kernel_shown.output_fd || total > room(word) || !claim(cpu, &word))
+        return false;
+    /* With the claim, nobody but the VMM can change the room, and then the commit fails. */
+    to += ferry_kernel_position(word);
+    for (uint64_t i = 0; i < count; i++) {
+        copy(to, pieces[i].addr, pieces[i].bytes);
+        to += pieces[i].bytes;
+    }
+    cpu->result = total;
+    cpu->wrote = 1;
+    commit(cpu, &kernel_words.output, word,
+           (word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT)) + total);
+    return true;
+}
+
+/* ---- calls with pieces --------------------------------------------------- */
+
+static bool serve_one(struct ferry_kernel_cpu *cpu)
+{
+    const struct piece piece = {cpu->rsi, cpu->rdx};
+
+    if (!piece.bytes || piece.bytes > TRANSFER_MOST || !is_programs(piece.addr, piece.bytes))
+        return false;
+    return cpu->rax == CALL_READ ? read_pieces(cpu, &piece, 1)
+                                 : write_pieces(cpu, &piece, 1, piece.bytes);
+}
+
+static bool serve_several(struct ferry_kernel_cpu *cpu)
+{
+    struct piece pieces[PIECES_MOST];
+    uint64_t total;
+
+    if (!fetch_pieces(cpu, pieces, &total))
+        return false;
+    return cpu->rax == CALL_READV ? read_pieces(cpu, pieces, cpu->rdx)
+                                  : write_pieces(cpu, pieces, cpu->rdx, total);
+}
+
+/* ---- poll ---------------------------------------------------------------- */
+
+static bool has_input(void)
+{
+    uint64_t word = __atomic_load_n(&kernel_words.input, __ATOMIC_ACQUIRE);
+    uint32_t count = __atomic_load_n(&kernel_shown.piece_count, __ATOMIC_RELAXED);
+
+    return ferry_kernel_generation(word) && count && count <= FERRY_KERNEL_PIECES &&
+           ferry_kernel_position(word) <
+               __atomic_load_n(&kernel_shown.pieces[count - 1].end, __ATOMIC_RELAXED);
+}
+
+/* False: it is no stream, or what holds for it only the VMM can tell. */
+static bool look_at(struct poll_entry *entry)
+{
+    entry->revents = 0;
+    if (entry->fd < 0)
+        return true;
+    if ((uint32_t)entry->fd == kernel_shown.input_fd && has_input()) {
+        entry->revents = (int16_t)(entry->events & (EVENT_IN | EVENT_RDNORM));
+        if (__atomic_load_n(&kernel_shown.input_hung_up, __ATOMIC_RELAXED))
+            entry->revents |= EVENT_HUP;
+        return true;
+    }
+    if ((uint32_t)entry->fd == kernel_shown.output_fd &&
+        room(__atomic_load_n(&kernel_words.output, __ATOMIC_ACQUIRE)) >= ROOM_BYTES) {
+        entry->revents = (int16_t)(entry->events & (EVENT_OUT | EVENT_WRNORM));
+        return true;
+    }
+    return false;
+}
+
+/* What would wait, and what changes the signals that are blocked, is left. */
+static bool serve_poll(struct ferry_kernel_cpu *cpu)
+{
+    struct poll_entry entries[PIECES_MOST];
+    uint64_t bytes = cpu->rsi * sizeof(entries[0]);
+
+    if (!cpu->rsi || cpu->rsi > PIECES_MOST || !is_programs(cpu->rdi, bytes) ||
+        (cpu->rax == CALL_PPOLL && (cpu->rdx || cpu->r10)))
+        return false;
+    copy((uint64_t)entries, cpu->rdi, bytes);
+    cpu->result = 0;
+    for (uint64_t i = 0; i < cpu->rsi; i++) {
+        if (!look_at(&entries[i]))
+            return false;
+        cpu->result += entries[i].revents != 0;
+    }
+    if (!cpu->result)
+        return false;
+    copy(cpu->rdi, (uint64_t)entries, bytes);
+    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
+    return true;
+}
+
+/* ---- all ----------------------------------------------------------------- */
+
+static bool serve_lseek(struct ferry_kernel_cpu *cpu)
+{
+    uint32_t fd = (uint32_t)cpu->rdi;
+
+    if ((fd != kernel_shown.input_fd && fd != kernel_shown.output_fd) || (uint32_t)cpu->rdx > 2)
+        return false;
+    cpu->result = (uint64_t)-ERROR_SEEK_PIPE;
+    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
+    return true;
+}
+
+bool kernel_serve(struct ferry_kernel_cpu *cpu)
+{
+    cpu->wrote = 0;
+    switch (cpu->rax) {
+    case CALL_READ:
+    case CALL_WRITE:
+        return serve_one(cpu);
+    case CALL_READV:
+    case CALL_WRITEV:
+        return serve_several(cpu);
+    case CALL_POLL:
+    case CALL_PPOLL:
+        return serve_poll(cpu);
+    case CALL_LSEEK:
+        return serve_lseek(cpu);
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest kernel of a VM: when it is started and what it is shown, and what becomes of calls that it
+ * did not end.
+ *
+ * Whatever stops a CPU in the guest kernel, the program never sees it. A fault there is one of the
+ * program's pointers, or the first touch of a page: the registers are set to those of the call, and the
+ * VMM serves the call as if it had left, with the results that it gives: so there is no table of
+ * addresses, and no second way to EFAULT. A signal or a stop finds the call not begun, or ended.
+ */
+#include "vm/kernel.h"
+
+#include <errno.h>
+
+#include "kvm/kernel.h"
+#include "kvm/vcpu.h"
+#include "linux/linux.h"
+#include "stream/stream.h"
+
+/* A call of two bytes, as all are made. */
+#define SYSCALL_BYTES 2
+
+static bool is_on(const struct ferry_vm *vm)
+{
+    return vm->kernel == KERNEL_AT_CPL3 || vm->kernel == KERNEL_AT_CPL0;
+}
+
+void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    struct stream *stream = vm->endpoint->byte_stream;
+    bool input, output, at_cpl3 = vcpu_is_at_cpl3(vcpu);
+
+    if (vm->kernel != KERNEL_NONE || !stream_is_busy(stream) || vm->identity_shown)
+        return;
+    linux_streams(vm->personality, &input, &output);
+    if (!input && !output)
+        return;
+    if (kernel_install(vm->system, &vm->tables, at_cpl3) < 0) {
+        vm->kernel = KERNEL_REFUSED; /* there are no tables left for it */
+        return;
+    }
+    vm->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
+    stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
+                       vcpu_ticks(vcpu, STREAM_GATHER_NS));
+}
+
+/* Whether no other thread of the program can be in the guest. */
+static bool is_alone(const struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i] != vcpu && vm->vcpus[i]->runs)
+            return false;
+    return true;
+}
+
+void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    bool input = false, output = false;
+
+    if (!is_on(vm))
+        return;
+    if (vcpu->number < FERRY_KERNEL_CPUS_MAX)
+        vcpu_enter_kernel(vcpu, kernel_entry(vm->kernel == KERNEL_AT_CPL3),
+                          kernel_gs(vcpu->number));
+    /* A program that knows the message layer receives its messages itself. */
+    if (!vm->identity_shown)
+        linux_streams(vm->personality, &input, &output);
+    stream_publish(vm->endpoint->byte_stream, input, output && is_alone(vm, vcpu));
+}
+
+/* Sets the registers of the program. `serve`: those with which the call would have left, unless it has
+ * ended; else those with which the program goes on. */
+static void take_back(struct ferry_vm *vm, struct vcpu *vcpu, enum kernel_place place,
+                      struct kvm_regs regs, bool serve)
+{
+    kernel_registers(vm->system, vcpu->number, place, &regs);
+    const struct boot_frame next = {.rip =
+                                        place == KERNEL_DONE ? regs.rcx : regs.rcx - SYSCALL_BYTES,
+                                    .rsp = regs.rsp,
+                                    .rflags = regs.r11};
+
+    if (place == KERNEL_SAVED)
+        stream_guest_left(vm->endpoint->byte_stream, vcpu->number);
+    vcpu_set_regs(vcpu, &regs);
+    vcpu_resume(vcpu, regs.rax, &next);
+    vcpu->call_is_left = serve && place != KERNEL_DONE;
+}
+
+static enum kernel_place place_of(const struct vcpu *vcpu, uint64_t rip, uint64_t rflags)
+{
+    return vcpu->in_kernel ? kernel_place(rip, rflags) : KERNEL_OUTSIDE;
+}
+
+static bool take_back_now(struct ferry_vm *vm, struct vcpu *vcpu, bool serve)
+{
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+    enum kernel_place place = place_of(vcpu, regs->rip, regs->rflags);
+
+    if (place == KERNEL_OUTSIDE)
+        return false;
+    take_back(vm, vcpu, place, *regs, serve);
+    return true;
+}
+
+void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result)
+{
+    if (!is_on(vm))
+        return;
+    if (result < 0 && vcpu->in_kernel && vcpu_refresh(vcpu) == 0 &&
+        take_back_now(vm, vcpu, result == -EFAULT))
+        vcpu_store(vcpu);
+    if (stream_settle(vm->endpoint->byte_stream))
+        linux_input_was_read(vm->personality);
+}
+
+bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame)
+{
+    enum kernel_place place = place_of(vcpu, frame->rip, frame->rflags);
+    struct kvm_regs regs = *vcpu_regs(vcpu);
+
+    /* Where it runs at CPL0, a program that jumped there is none of its calls. */
+    if (place == KERNEL_OUTSIDE || frame->at_cpl0 != (vm->kernel == KERNEL_AT_CPL0))
+        return false;
+    regs.rsp = frame->rsp;
+    take_back(vm, vcpu, place, regs, true);
+    return true;
+}
+
+bool vm_kernel_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+
+    if (place_of(vcpu, regs->rip, regs->rflags) == KERNEL_OUTSIDE || vcpu_end_mmio(vcpu) < 0)
+        return false;
+    return take_back_now(vm, vcpu, true);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads and writes its streams in all ways that the guest kernel serves. The message layer is not
+ * used, as that keeps the guest kernel away. */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <ferry/abi/kernel.h>
+
+static char buffer[4 << 20];
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void put(const char *from, size_t bytes)
+{
+    for (ssize_t now; bytes; from += now, bytes -= (size_t)now)
+        if ((now = write(1, from, bytes)) <= 0)
+            fail("write");
+}
+
+/* ---- copying, in all ways ------------------------------------------------ */
+
+static void pass(size_t bytes)
+{
+    ssize_t got;
+
+    while ((got = read(0, buffer, bytes)) > 0)
+        put(buffer, (size_t)got);
+    if (got < 0)
+        fail("read");
+}
+
+/* Three pieces in and out, one of them empty. */
+static void pass_pieces(size_t bytes)
+{
+    struct iovec pieces[3] = {{buffer, bytes}, {NULL, 0}, {buffer + bytes, bytes}};
+    ssize_t got;
+
+    while ((got = readv(0, pieces, 3)) > 0) {
+        size_t first = (size_t)got < bytes ? (size_t)got : bytes;
+        struct iovec out[3] = {{NULL, 0}, {buffer, first}, {buffer + first, (size_t)got - first}};
+        if (writev(1, out, 3) != got)
+            fail("writev");
+    }
+    if (got < 0)
+        fail("readv");
+}
+
+static void pass_polling(size_t bytes)
+{
+    struct pollfd in = {.fd = 0, .events = POLLIN}, out = {.fd = 1, .events = POLLOUT};
+    ssize_t got;
+
+    do {
+        if (poll(&in, 1, -1) != 1 || !(in.revents & (POLLIN | POLLHUP)))
+            fail("poll of input");
+        got = read(0, buffer, bytes);
+        if (poll(&out, 1, -1) != 1 || out.revents != POLLOUT)
+            fail("poll of output");
+        if (got > 0)
+            put(buffer, (size_t)got);
+    } while (got > 0);
+}
+
+/* ---- signals ------------------------------------------------------------- */
+
+static volatile sig_atomic_t hits;
+
+static void hit(int signo)
+{
+    (void)signo;
+    hits++;
+}
+
+/* The bytes are right whatever instruction the signal comes at. */
+static void pass_with_signals(size_t bytes)
+{
+    const struct sigaction action = {.sa_handler = hit, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, 300}, {0, 300}};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    pass(bytes);
+    fprintf(stderr, "signals %s\n", hits ? "came" : "did not come");
+}
+
+/* ---- pointers ------------------------------------------------------------ */
+
+static void expect_fault(const char *what, ssize_t result)
+{
+    fprintf(stderr, "%s: %s\n", what, result == -1 && errno == EFAULT ? "EFAULT" : "no EFAULT");
+}
+
+/* Bad ones, after so many good calls that the guest kernel is there; no byte is lost by them. */
+static void pass_bad_pointers(void)
+{
+    char *none = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *constant = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *gone = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec pieces[2] = {{buffer, 0}, {none, 10}};
+    char *volatile null = NULL;
+
+    memset(gone, 1, 4096);
+    munmap(gone, 4096);
+    for (int i = 0; i < 30; i++) {
+        if (read(0, buffer, 1) != 1)
+            fail("read");
+        put(buffer, 1);
+    }
+    expect_fault("read to nothing", read(0, null, 10));
+    expect_fault("read to no rights", read(0, none, 10));
+    expect_fault("read to constant", read(0, constant, 10));
+    expect_fault("read to what is gone", read(0, gone, 10));
+    expect_fault("read to the system", read(0, (void *)FERRY_KERNEL_WORDS, 10));
+    expect_fault("read to the window", read(0, (void *)FERRY_WINDOW_BASE, 10));
+    expect_fault("read beyond", read(0, (void *)-4096l, 10));
+    expect_fault("write of nothing", write(1, null, 10));
+    expect_fault("write of no rights", write(1, none, 10));
+    expect_fault("write of what is gone", write(1, gone, 10));
+    expect_fault("write of the system", write(1, (void *)FERRY_KERNEL_WORDS, 10));
+    expect_fault("readv", readv(0, pieces, 2));
+    expect_fault("writev", writev(1, pieces, 2));
+    expect_fault("readv of pieces", readv(0, (struct iovec *)none, 2));
+    pass(1000);
+}
+
+/* ---- registers ----------------------------------------------------------- */
+
+/* RBX, RBP and R12 to R15, RDI, RSI, RDX, R10, R8 and R9 in that order, then the flags and what lies
+ * below the stack pointer. */
+static const uint64_t flags_before = 0x40cd7; /* AC DF, and all that arithmetic sets */
+
+static long call_with_registers(long number, long fd, void *to, long bytes, uint64_t *out)
+{
+    long result;
+
+    __asm__ volatile("movq %%rsp, %%xmm0\n\t"
+                     "movq %[out], %%xmm1\n\t"
+                     "movq $0x1234, -8(%%rsp)\n\t"
+                     "pushq %%rbx\n\t"
+                     "pushq %%rbp\n\t"
+                     "pushq %[flags]\n\t"
+                     "movq $11, %%rbx\n\t"
+                     "movq $22, %%rbp\n\t"
+                     "movq $33, %%r12\n\t"
+                     "movq $44, %%r13\n\t"
+                     "movq $55, %%r14\n\t"
+                     "movq $66, %%r15\n\t"
+                     "movq $77, %%r10\n\t"
+                     "movq $88, %%r8\n\t"
+                     "movq $99, %%r9\n\t"
+                     "popfq\n\t"
+                     "movq $0x5678, -8(%%rsp)\n\t"
+                     "syscall\n\t"
+                     "movq %%xmm1, %%rcx\n\t"
+                     "movq %%rbx, (%%rcx)\n\t"
+                     "movq %%rbp, 8(%%rcx)\n\t"
+                     "movq %%r12, 16(%%rcx)\n\t"
+                     "movq %%r13, 24(%%rcx)\n\t"
+                     "movq %%r14, 32(%%rcx)\n\t"
+                     "movq %%r15, 40(%%rcx)\n\t"
+                     "movq %%r10, 48(%%rcx)\n\t"
+                     "movq %%r8, 56(%%rcx)\n\t"
+                     "movq %%r9, 64(%%rcx)\n\t"
+                     "movq %%rdi, 72(%%rcx)\n\t"
+                     "movq %%rsi, 80(%%rcx)\n\t"
+                     "movq %%rdx, 88(%%rcx)\n\t"
+                     "movq -8(%%rsp), %%rdx\n\t"
+                     "movq %%rdx, 96(%%rcx)\n\t"
+                     "pushfq\n\t"
+                     "popq 104(%%rcx)\n\t"
+                     "cld\n\t"
+                     "pushq $2\n\t"
+                     "popfq\n\t"
+                     "popq %%rbp\n\t"
+                     "popq %%rbx\n\t"
+                     : "=a"(result)
+                     : "a"(number), "D"(fd), "S"(to),
+                       "d"(bytes), [out] "r"(out), [flags] "r"(flags_before)
+                     : "rcx", "r11", "r8", "r9", "r10", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
+                       "memory", "cc");
+    return result;
+}
+
+static void pass_with_registers(void)
+{
+    uint64_t seen[14];
+    long got;
+
+    while ((got = call_with_registers(SYS_read, 0, buffer, 7, seen)) > 0) {
+        const uint64_t expected[13] = {11, 22,    33, 44, 55, 66, 77, 88, 99, 0, (uint64_t)buffer,
+                                       7,  0x5678};
+        if (memcmp(seen, expected, sizeof expected) != 0 ||
+            (seen[13] & 0x40cd5) != (flags_before & 0x40cd5))
+            fail("registers");
+        put(buffer, (size_t)got);
+    }
+}
+
+/* ---- GS ------------------------------------------------------------------ */
+
+static void pass_with_gs(void)
+{
+    static uint64_t own[2] = {0x1111, 0x2222};
+    uint64_t base = 1, seen;
+
+    for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
+        put(buffer, 3);
+    if (syscall(SYS_arch_prctl, ARCH_GET_GS, &base) || base)
+        fail("GS before");
+    __asm__ volatile("movl %%gs, %%eax\n\tmovl %%eax, %%gs" : : : "eax");
+    for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
+        put(buffer, 3);
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, own))
+        fail("setting GS");
+    for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
+        put(buffer, 3);
+    __asm__ volatile("movq %%gs:8, %0" : "=r"(seen));
+    if (seen != own[1] || syscall(SYS_arch_prctl, ARCH_GET_GS, &base) || base != (uint64_t)own)
+        fail("GS after");
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, 0))
+        fail("clearing GS");
+    pass(3);
+}
+
+/* ---- descriptors --------------------------------------------------------- */
+
+/* Descriptors 0 and 1 become other files, and the streams again. */
+static void pass_with_descriptors(void)
+{
+    int pipes[2], input, output;
+
+    for (int i = 0; i < 20 && read(0, buffer, 10) == 10; i++)
+        put(buffer, 10);
+    input = dup(0);
+    output = dup(1);
+    if (pipe(pipes) || dup2(pipes[0], 0) != 0 || dup2(pipes[1], 1) != 1)
+        fail("pipe");
+    if (write(1, "inside", 6) != 6 || read(0, buffer, 100) != 6 || memcmp(buffer, "inside", 6) != 0)
+        fail("pipe inside");
+    close(0);
+    if (read(0, buffer, 10) != -1 || errno != EBADF)
+        fail("closed");
+    if (read(input, buffer, 10) != 10 || write(output, buffer, 10) != 10)
+        fail("copies of descriptors");
+    dup2(input, 0);
+    dup2(output, 1);
+    fcntl(0, F_SETFL, O_NONBLOCK);
+    for (;;) {
+        ssize_t got = read(0, buffer, 1000);
+        if (got == 0)
+            break;
+        if (got > 0)
+            put(buffer, (size_t)got);
+        else if (errno != EAGAIN)
+            fail("read");
+        else
+            poll(&(struct pollfd){.fd = 0, .events = POLLIN}, 1, -1);
+    }
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+#define RECORD 100
+
+static atomic_ullong sum, count;
+
+static void *read_some(void *argument)
+{
+    size_t bytes = (size_t)(uintptr_t)argument;
+    char *own = malloc(bytes);
+    ssize_t got;
+
+    while ((got = read(0, own, bytes)) > 0) {
+        unsigned long long all = 0;
+        for (ssize_t i = 0; i < got; i++)
+            all += (unsigned char)own[i];
+        sum += all;
+        count += (unsigned long long)got;
+    }
+    return got < 0 ? own : NULL;
+}
+
+/* Each byte is read by one of them. */
+static void sum_by_threads(void)
+{
+    pthread_t threads[4];
+    void *failed;
+
+    for (uintptr_t i = 0; i < 4; i++)
+        if (pthread_create(&threads[i], NULL, read_some, (void *)(1000 + 3000 * i)))
+            fail("thread");
+    for (int i = 0; i < 4; i++)
+        if (pthread_join(threads[i], &failed) || failed)
+            fail("join");
+    printf("%llu %llu\n", count, sum);
+}
+
+static void *write_records(void *argument)
+{
+    char record[RECORD];
+
+    memset(record, 'a' + (int)(uintptr_t)argument, RECORD - 1);
+    record[RECORD - 1] = '\n';
+    for (int i = 0; i < 20000; i++)
+        if (write(1, record, RECORD) != RECORD)
+            return argument;
+    return NULL;
+}
+
+/* What one writes is not torn by another. */
+static void write_by_threads(void)
+{
+    pthread_t threads[4];
+    void *failed;
+
+    for (uintptr_t i = 0; i < 4; i++)
+        if (pthread_create(&threads[i], NULL, write_records, (void *)i))
+            fail("thread");
+    for (int i = 0; i < 4; i++)
+        if (pthread_join(threads[i], &failed) || failed)
+            fail("join");
+}
+
+/* ---- hostile ------------------------------------------------------------- */
+
+static void *scribble(void *argument)
+{
+    volatile uint64_t *words = (volatile uint64_t *)FERRY_KERNEL_WORDS;
+    uint64_t random = 88172645463325252ull;
+
+    (void)argument;
+    for (;;) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        /* Words with the generation that is there, or any; then the registers of the first CPU. */
+        words[random % 4 * 4] =
+            random & 1 ? random : (words[random % 4 * 4] & ~0xffffffull) | (random >> 40);
+        if (random % 64 == 0)
+            words[512 + 1 + random / 64 % 22] = random;
+    }
+    return NULL;
+}
+
+/* Overwrites what its guest kernel works with, while that reads and writes. */
+static void pass_scribbling(void)
+{
+    pthread_t thread;
+
+    for (int i = 0; i < 30 && read(0, buffer, 10) == 10; i++)
+        put(buffer, 10);
+    pthread_create(&thread, NULL, scribble, NULL);
+    while (read(0, buffer, 3000) || write(1, buffer, 3000))
+        ;
+}
+
+/* Goes to each byte of the guest kernel's code in turn. */
+static void jump_around(unsigned long from)
+{
+    for (int i = 0; i < 30 && read(0, buffer, 10) == 10; i++)
+        put(buffer, 10);
+    ((void (*)(void))(FERRY_KERNEL_BASE + from))();
+}
+
+int main(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "";
+    size_t bytes = argc > 2 ? strtoul(argv[2], NULL, 0) : 0;
+
+    if (strcmp(how, "pass") == 0)
+        pass(bytes);
+    else if (strcmp(how, "pieces") == 0)
+        pass_pieces(bytes);
+    else if (strcmp(how, "poll") == 0)
+        pass_polling(bytes);
+    else if (strcmp(how, "signals") == 0)
+        pass_with_signals(bytes);
+    else if (strcmp(how, "pointers") == 0)
+        pass_bad_pointers();
+    else if (strcmp(how, "registers") == 0)
+        pass_with_registers();
+    else if (strcmp(how, "gs") == 0)
+        pass_with_gs();
+    else if (strcmp(how, "descriptors") == 0)
+        pass_with_descriptors();
+    else if (strcmp(how, "readers") == 0)
+        sum_by_threads();
+    else if (strcmp(how, "writers") == 0)
+        write_by_threads();
+    else if (strcmp(how, "scribble") == 0)
+        pass_scribbling();
+    else if (strcmp(how, "jump") == 0)
+        jump_around(bytes);
+    else
+        return 2;
+    return 0;
+}
