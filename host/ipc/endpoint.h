@@ -62,6 +62,8 @@ struct endpoint_waits {
     bool (*begin)(struct ferry_vm *vm, void **who);
     /* It has its turn again, as `who`. False: the VM ends. */
     bool (*end)(struct ferry_vm *vm, void *who);
+    /* Whether that CPU of the VM is in the guest now; then it is made to exit. */
+    bool (*kicks)(struct ferry_vm *vm, uint32_t cpu);
     /* Whether memory that the VM's `memory` gave is still the program's to write, or read. True for
      * memory of the VMM's own. */
     bool (*keeps)(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);

@@ -14,11 +14,14 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "ipc/endpoint_wait.h"
 #include "ipc/exchange.h"
 #include "ipc/mode.h"
 #include "ipc/queue.h"
 #include "ipc/units.h"
 #include "stream/stream_internal.h"
+
+#define TRIES_MOST 1000
 
 /* So many calls cost about as much as the start of the guest kernel does. */
 #define CALLS_TO_START 8
@@ -227,6 +230,63 @@ void stream_take_room_back(struct stream *stream)
         stream->start = stream->fill = 0;
 }
 
+/* Whether a CPU that may be in the guest has claimed the room. The guest may have forged that, so it
+ * must be one that is there; and it is made to exit, so that it does not keep the claim. */
+static bool is_claimed(const struct stream *stream, uint64_t word)
+{
+    const struct endpoint *endpoint = stream->endpoint;
+    uint32_t owner = ferry_kernel_owner(word);
+
+    return owner && ferry_kernel_generation(word) == stream->guest.room_generation &&
+           endpoint->waits && endpoint->waits->kicks(endpoint->vm, owner - 1);
+}
+
+bool stream_try_room_back(struct stream *stream)
+{
+    lock_assert_held(&stream->lock);
+    uint64_t *output = &stream->guest.words->output, word = 0;
+
+    if (!stream->guest.room_open)
+        return true;
+    /* No claim can begin once the word is 0. A guest that forges words without end is its own loss. */
+    for (unsigned tries = 0; tries < TRIES_MOST; tries++) {
+        word = __atomic_load_n(output, __ATOMIC_ACQUIRE);
+        if (is_claimed(stream, word))
+            return false;
+        if (__atomic_compare_exchange_n(output, &word, 0, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED))
+            break;
+    }
+    count_written(stream, word);
+    stream_take_room_back(stream);
+    return true;
+}
+
+static bool try_room_back(struct stream *stream)
+{
+    lock_take(&stream->lock);
+    bool done = stream_try_room_back(stream);
+    lock_drop(&stream->lock);
+    return done;
+}
+
+int stream_await_writers(struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    int result = 0;
+
+    while (result == 0 && !try_room_back(stream)) {
+        uint32_t seen = endpoint_prepare(endpoint);
+        stream->guest.awaited = true;
+        /* The CPU whose claim is seen here was kicked, and wakes this thread when it has its turn. */
+        if (!try_room_back(stream))
+            result = endpoint_block(endpoint, seen, UINT64_MAX);
+        endpoint_finish(endpoint);
+    }
+    stream->guest.awaited = false;
+    return result;
+}
+
 static void show_room(struct stream *stream)
 {
     lock_assert_held(&stream->lock);
@@ -281,7 +341,7 @@ static void publish_room(struct stream *stream)
     lock_take(&stream->lock);
     stream_count_room(stream);
     if (stream->guest.room_open && stream->fill == FERRY_EXTENT_BYTES)
-        stream_take_room_back(stream);
+        stream_take_room_back(stream); /* there is no room for a claim */
     if (!stream->guest.room_open && open_room(stream) == 0)
         show_room(stream);
     lock_drop(&stream->lock);
@@ -312,11 +372,8 @@ void stream_unpublish(struct stream *stream, bool input, bool output)
 {
     if (input)
         stream_take_input_back(stream);
-    if (!output || !stream->guest.room_open)
-        return;
-    lock_take(&stream->lock);
-    stream_take_room_back(stream);
-    lock_drop(&stream->lock);
+    if (output && stream->guest.room_open)
+        stream_await_writers(stream); /* where it is interrupted, the program ends */
 }
 
 bool stream_settle(struct stream *stream)
@@ -326,6 +383,8 @@ bool stream_settle(struct stream *stream)
 
     if (guest->input_open)
         count_input(stream, __atomic_load_n(&guest->words->input, __ATOMIC_ACQUIRE));
+    if (guest->awaited)
+        endpoint_wake(stream->endpoint);
     read = guest->was_read;
     guest->was_read = false;
     return read;

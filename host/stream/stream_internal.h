@@ -39,6 +39,7 @@ struct guest_side {
     bool was_read;
     /* Output, under the stream's lock: */
     bool room_open; /* the guest may be in the middle of filling */
+    bool awaited;   /* a thread waits until that is over */
     uint32_t room_generation;
 };
 
@@ -109,7 +110,14 @@ void stream_drop_message(struct stream *stream);
 void stream_take_input_back(struct stream *stream);
 /* Under lock, any thread: what the guest kernel wrote so far counts as gathered. */
 void stream_count_room(struct stream *stream);
-/* Under lock, on the thread that serves the VM: the same, and the room is the VMM's again. */
+/* Under lock, on the thread that serves the VM: the same, and the room is the VMM's again. No CPU is
+ * in the middle of a write: stream_await_writers. */
 void stream_take_room_back(struct stream *stream);
+/* Under lock: takes it back unless a CPU is in the middle of a write, which is kicked then. */
+bool stream_try_room_back(struct stream *stream);
+/* Waits until no CPU of the guest is in the middle of a write, and takes the room back. Other threads
+ * may be served meanwhile, and afterwards whenever the caller waits; then the room may be there again.
+ * 0 or -EINTR. */
+int stream_await_writers(struct stream *stream);
 
 #endif

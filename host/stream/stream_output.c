@@ -233,16 +233,27 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
     if (is_over(stream))
         return -EPIPE;
     int result = drain_all(stream->endpoint);
+    if (result == 0)
+        result = stream_await_writers(stream);
     return result == 0 && !still_has(stream->endpoint, src, bytes) ? -EFAULT : result;
 }
 
+/* Whether no CPU in the guest is in the middle of a write. */
+static bool no_writers(struct stream *stream)
+{
+    lock_take(&stream->lock);
+    bool none = stream_try_room_back(stream);
+    lock_drop(&stream->lock);
+    return none;
+}
+
 /* As prepare_write, for who does not wait. The caller has its turn until the write is done, and relies on
- * that. -EAGAIN: a message that was queued before waits for room. */
+ * that. -EAGAIN: a message that was queued before waits for room, or another thread writes. */
 static int prepare_write_now(struct stream *stream, const void *src, size_t bytes)
 {
     if (is_over(stream))
         return -EPIPE;
-    if (stream->writing || !sent_before(stream))
+    if (stream->writing || !sent_before(stream) || !no_writers(stream))
         return -EAGAIN;
     return still_has(stream->endpoint, src, bytes) ? 0 : -EFAULT;
 }
@@ -251,8 +262,8 @@ static int prepare_write_now(struct stream *stream, const void *src, size_t byte
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     lock_take(&stream->lock);
-    stream_take_room_back(stream);
-    if (stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
+    bool own = stream_try_room_back(stream);
+    if (own && stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
         stream_flush(stream);
     bool any = stream->filling || stream_take_buffer(stream) == 0;
     bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
@@ -330,8 +341,11 @@ ssize_t stream_write(struct stream *stream, const void *src, size_t bytes)
     }
     if (result < 0)
         return result;
-    stream->writing = true;
-    ssize_t written = write_all(stream, src, bytes);
+    stream->writing = true; /* so no room is published any more */
+    result = stream_await_writers(stream);
+    if (result == 0 && !still_has(endpoint, src, bytes))
+        result = -EFAULT;
+    ssize_t written = result < 0 ? result : write_all(stream, src, bytes);
     stream->writing = false;
     if (atomic_load(&endpoint->waiters))
         endpoint_wake(endpoint);
@@ -369,7 +383,10 @@ void stream_close_output(struct stream *stream)
     if (!endpoint->stream_out || stream->output_closed)
         return;
     drain_all(stream->endpoint);
+    stream->writing = true; /* as in a write */
+    stream_await_writers(stream);
     flush_all(stream);
+    stream->writing = false;
     stream->output_closed = true;
     queue_hangup(endpoint->stream_out);
 }

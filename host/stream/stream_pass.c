@@ -50,10 +50,14 @@ static int pass_loan(struct stream *stream)
     return result;
 }
 
-/* Part of the message, or all; bytes (0: another thread took it), or -EAGAIN when there is no room now, or another thread is in
- * the middle of a write, which must not be torn. */
+/* Part of the message, or all; bytes (0: another thread took it), or -EAGAIN when there is no room
+ * now, or another thread is in the middle of a write, which must not be torn. */
 static ssize_t pass_some(struct stream *stream, uint64_t most)
 {
+    int result = stream_await_writers(stream);
+
+    if (result < 0)
+        return result;
     stream_take_input_back(stream); /* it may have been published during a wait */
     uint64_t bytes = stream->left < most ? stream->left : most;
 
@@ -62,7 +66,7 @@ static ssize_t pass_some(struct stream *stream, uint64_t most)
     if (stream->writing)
         return -EAGAIN;
     if (can_pass(stream, most)) {
-        int result = pass_loan(stream);
+        result = pass_loan(stream);
         if (result < 0)
             return result;
         stream_consume(stream, bytes);

@@ -134,12 +134,14 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
         ticker_report(&vm->engine->ticker, runner);
     poller_guest_runs(&vm->engine->poller);
     vm_kernel_enter(vm, vcpu);
+    vcpu->is_away = true;
     vm_give_way(vm, vcpu);
     int result = vcpu_run(vcpu);
     atomic_store(&vcpu->in_guest, false);
     vm_serve(vm, vcpu);
     atomic_fetch_sub(&runner->in_guest, 1);
     vm_kernel_left(vm, vcpu, result);
+    vcpu->is_away = false;
     return result;
 }
 

@@ -44,15 +44,6 @@ void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
 }
 
-/* Whether no other thread of the program can be in the guest. */
-static bool is_alone(const struct ferry_vm *vm, const struct vcpu *vcpu)
-{
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpus[i] != vcpu && vm->vcpus[i]->runs)
-            return false;
-    return true;
-}
-
 void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     bool input = false, output = false;
@@ -65,7 +56,7 @@ void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
     /* A program that knows the message layer receives its messages itself. */
     if (!vm->identity_shown)
         linux_streams(vm->personality, &input, &output);
-    stream_publish(vm->endpoint->byte_stream, input, output && is_alone(vm, vcpu));
+    stream_publish(vm->endpoint->byte_stream, input, output);
 }
 
 /* Sets the registers of the program. `serve`: those with which the call would have left, unless it has

@@ -117,7 +117,22 @@ void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
         vm_serve(vm, aside);
 }
 
-const struct endpoint_waits vm_waits = {.begin = begin_wait, .end = end_wait, .keeps = vm_keeps};
+static bool kicks(struct ferry_vm *vm, uint32_t cpu)
+{
+    lock_assert_held(&vm->runner.serving);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        const struct vcpu *vcpu = vm->vcpus[i];
+
+        if (vcpu->number != cpu || !vcpu->is_away)
+            continue;
+        vcpu_kick(vcpu);
+        return true;
+    }
+    return false;
+}
+
+const struct endpoint_waits vm_waits = {
+    .begin = begin_wait, .end = end_wait, .kicks = kicks, .keeps = vm_keeps};
 
 int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline)
 {

@@ -102,11 +102,25 @@ class Threads(FerryTest):
         self.assert_clean(result)
         self.assertEqual(result.output, b"%d %d\n" % (len(data), sum(data)))
 
-    def test_no_record_is_torn(self):
-        result = pipe([stage("writers"), box("sort"), box("uniq -c")])
+    def check_records(self, size, count):
+        result = pipe([stage("writers", size, count), stage("pass", 100000)])
         self.assert_clean(result)
-        records = [line.split() for line in result.output.decode().splitlines()]
-        self.assertEqual(records, [["20000", letter * 99] for letter in "abcd"])
+        records = result.output.split(b"\n")
+        self.assertEqual(records.pop(), b"")
+        self.assertEqual(len(records), 4 * count)
+        for letter in b"abcd":
+            self.assertEqual(records.count(bytes([letter]) * (size - 1)), count)
+        return result
+
+    def test_no_record_is_torn(self):
+        result = self.check_records(100, 20000)
+        self.assertLess(result.vm(0)["exits_natural"], 80000 / 4)
+
+    def test_no_long_record_is_torn(self):
+        """Those that find no room are written by the VMM, while others write by themselves."""
+        for size, count in ((70000, 300), (1500000, 12), (3 * MIB, 4)):
+            with self.subTest(size=size):
+                self.check_records(size, count)
 
 
 class Hostile(FerryTest):

@@ -79,6 +79,35 @@ static void pass_polling(size_t bytes)
     } while (got > 0);
 }
 
+static char byte_at(size_t i)
+{
+    return (char)(i * 7 + i / 4096);
+}
+
+static void make(size_t bytes)
+{
+    for (size_t done = 0, now; done < bytes; done += now) {
+        now = bytes - done < 5000 ? bytes - done : 5000;
+        for (size_t i = 0; i < now; i++)
+            buffer[i] = byte_at(done + i);
+        put(buffer, now);
+    }
+}
+
+/* That it is what `make` writes. */
+static int check(size_t bytes)
+{
+    size_t done = 0;
+    ssize_t got;
+
+    while ((got = read(0, buffer, 3000)) > 0) {
+        for (ssize_t i = 0; i < got; i++)
+            if (buffer[i] != byte_at(done++))
+                return 3;
+    }
+    return got < 0 || done != bytes;
+}
+
 /* ---- signals ------------------------------------------------------------- */
 
 static volatile sig_atomic_t hits;
@@ -278,7 +307,8 @@ static void pass_with_descriptors(void)
 
 /* ---- threads ------------------------------------------------------------- */
 
-#define RECORD 100
+static size_t record_bytes;
+static unsigned long record_count;
 
 static atomic_ullong sum, count;
 
@@ -315,22 +345,24 @@ static void sum_by_threads(void)
 
 static void *write_records(void *argument)
 {
-    char record[RECORD];
+    char *record = malloc(record_bytes);
 
-    memset(record, 'a' + (int)(uintptr_t)argument, RECORD - 1);
-    record[RECORD - 1] = '\n';
-    for (int i = 0; i < 20000; i++)
-        if (write(1, record, RECORD) != RECORD)
-            return argument;
+    memset(record, 'a' + (int)(uintptr_t)argument, record_bytes - 1);
+    record[record_bytes - 1] = '\n';
+    for (unsigned long i = 0; i < record_count; i++)
+        if (write(1, record, record_bytes) != (ssize_t)record_bytes)
+            return record;
     return NULL;
 }
 
 /* What one writes is not torn by another. */
-static void write_by_threads(void)
+static void write_by_threads(size_t bytes, unsigned long records)
 {
     pthread_t threads[4];
     void *failed;
 
+    record_bytes = bytes;
+    record_count = records;
     for (uintptr_t i = 0; i < 4; i++)
         if (pthread_create(&threads[i], NULL, write_records, (void *)i))
             fail("thread");
@@ -387,6 +419,10 @@ int main(int argc, char **argv)
 
     if (strcmp(how, "pass") == 0)
         pass(bytes);
+    else if (strcmp(how, "make") == 0)
+        make(bytes);
+    else if (strcmp(how, "check") == 0)
+        return check(bytes);
     else if (strcmp(how, "pieces") == 0)
         pass_pieces(bytes);
     else if (strcmp(how, "poll") == 0)
@@ -404,7 +440,7 @@ int main(int argc, char **argv)
     else if (strcmp(how, "readers") == 0)
         sum_by_threads();
     else if (strcmp(how, "writers") == 0)
-        write_by_threads();
+        write_by_threads(bytes, argc > 3 ? strtoul(argv[3], NULL, 0) : 1);
     else if (strcmp(how, "scribble") == 0)
         pass_scribbling();
     else if (strcmp(how, "jump") == 0)

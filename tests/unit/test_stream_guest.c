@@ -245,6 +245,23 @@ static void room_is_filled_without_the_vmm(void **state)
     assert_memory_equal(got, sent, 151020);
 }
 
+/* Another thread pulls; the guest may be in the middle of its next write. */
+static void room_that_is_published_is_not_lent(void **state)
+{
+    (void)state;
+    stream_publish(a->byte_stream, false, true);
+    assert_true(guest_write(sent, EXTENT));
+    endpoint_pull_stream(a);
+    assert_int_equal(link_ab->extents_2m, 0);
+    assert_int_equal(core_rights(a, a->byte_stream->filling->units.first), WINDOW_WRITE);
+    for (uint64_t done = 0; done < EXTENT;) {
+        ssize_t now = stream_read(vm_stream(vm_b), got + done, EXTENT);
+        assert_true(now > 0);
+        done += (uint64_t)now;
+    }
+    assert_memory_equal(got, sent, EXTENT);
+}
+
 static void a_room_that_is_full_is_lent(void **state)
 {
     (void)state;
@@ -326,6 +343,84 @@ static void a_claim_ends_with_its_cpu(void **state)
     assert_int_not_equal(words_a->output, before);
     stream_guest_left(a->byte_stream, 2);
     assert_int_equal(words_a->output, before);
+}
+
+/* Another CPU, in the middle of a write: it leaves the guest once it was kicked. */
+static uint32_t away, kicked;
+
+static bool begin_wait(struct ferry_vm *vm, void **who)
+{
+    (void)vm;
+    *who = NULL;
+    if (!kicked)
+        return false; /* who waits now waits for ever */
+    stream_guest_left(a->byte_stream, kicked - 1);
+    away = 0;
+    stream_settle(a->byte_stream);
+    return true;
+}
+
+static bool end_wait(struct ferry_vm *vm, void *who)
+{
+    (void)vm;
+    (void)who;
+    return true;
+}
+
+static bool kicks(struct ferry_vm *vm, uint32_t cpu)
+{
+    (void)vm;
+    if (cpu + 1 != away)
+        return false;
+    kicked = away;
+    return true;
+}
+
+static bool keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
+{
+    (void)vm;
+    (void)at;
+    (void)bytes;
+    (void)write;
+    return true;
+}
+
+static const struct endpoint_waits waits = {begin_wait, end_wait, kicks, keeps};
+
+/* The VMM writes nothing where a CPU may still be copying: not the next bytes, and no other writer. */
+static void a_write_waits_for_the_one_before(void **state)
+{
+    (void)state;
+    a->waits = &waits;
+    stream_publish(a->byte_stream, false, true);
+    assert_true(guest_write(sent, 100));
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    away = 3;
+    kicked = 0;
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT); /* that never waits */
+    kicked = 0;
+    assert_int_equal(stream_write(vm_stream(vm_a), sent + 100, 10), 10);
+    assert_int_equal(kicked, 3);
+    assert_int_equal(words_a->output, NO_WORD);
+    assert_int_equal(stream_finish(vm_stream(vm_a)), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 1000), 110);
+    assert_memory_equal(got, sent, 110);
+}
+
+/* A claim of a CPU that is not there, or not in the guest, holds nobody up. */
+static void a_forged_claim_holds_nobody_up(void **state)
+{
+    (void)state;
+    a->waits = &waits;
+    away = kicked = 0;
+    stream_publish(a->byte_stream, false, true);
+    words_a->output |= 0xffull << FERRY_KERNEL_OWNER_SHIFT;
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    assert_int_equal(kicked, 0);
+    stream_publish(a->byte_stream, false, true);
+    words_a->output |= 1ull << FERRY_KERNEL_OWNER_SHIFT;
+    stream_publish(a->byte_stream, false, false);
+    assert_int_equal(words_a->output, NO_WORD);
 }
 
 static void there_is_no_room_where_each_write_is_sent(void **state)
@@ -445,10 +540,13 @@ int main(void)
         CASE(moved_units_are_not_published),
         CASE(the_end_of_input_is_the_vmms),
         CASE(room_is_filled_without_the_vmm),
+        CASE(room_that_is_published_is_not_lent),
         CASE(a_room_that_is_full_is_lent),
         CASE(nothing_beside_the_output_is_lent),
         CASE(forged_positions_of_output_count_nothing),
         CASE(a_claim_ends_with_its_cpu),
+        CASE(a_write_waits_for_the_one_before),
+        CASE(a_forged_claim_holds_nobody_up),
         CASE(there_is_no_room_where_each_write_is_sent),
         CASE(a_writer_finds_that_its_reader_left),
         CASE(the_guest_sees_who_waits),

@@ -20,6 +20,8 @@
 #include <ferry/abi/layout.h>
 
 #include "kvm/boot.h"
+#include "kvm/kernel.h"
+#include "stream/stream.h"
 #include "vm/guest_run.h"
 #include "wait_calls.h"
 
@@ -45,6 +47,9 @@ static const stay *stays;
 /* This KVM makes a virtual CPU and sets one model-specific register. */
 static bool made_up;
 
+/* This one keeps its registers in struct kvm_run. */
+static bool keeps_registers;
+
 static int made_up_ioctl(unsigned long request)
 {
     if (request == KVM_CREATE_VCPU) {
@@ -60,7 +65,7 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
     if (made_up)
         return made_up_ioctl(request);
     if (request != KVM_RUN)
-        return __real_ioctl(fd, request, argument);
+        return keeps_registers ? 0 : __real_ioctl(fd, request, argument);
     errno = (*stays++)();
     return errno ? -1 : 0;
 }
@@ -588,6 +593,92 @@ static void an_exit_with_nothing_queued_takes_one_lock(void **state)
     assert_int_equal(vm_a->runner.exits_immediate, 1);
 }
 
+/* --- the guest kernel --- */
+
+static enum { IN_ENTRY, IN_COPY, AT_COMMIT, BEHIND } stopped_at;
+static bool committed;
+
+static struct ferry_kernel_cpu *kernel_cpu(void)
+{
+    return (void *)(vm_a->system + (FERRY_KERNEL_CPUS - FERRY_SYSTEM_BASE));
+}
+
+/* Where the guest kernel has the instruction. */
+static uint64_t kernel_rip(void)
+{
+    uint64_t entry = kernel_entry(true).value;
+    uint64_t rip = entry;
+    enum kernel_place place = stopped_at == IN_ENTRY ? KERNEL_LIVE
+                              : stopped_at == BEHIND ? KERNEL_DONE
+                                                     : KERNEL_SAVED;
+
+    while (kernel_place(rip, 0) != place)
+        rip++;
+    if (stopped_at != AT_COMMIT)
+        return rip;
+    while (kernel_place(rip, 0x40) != KERNEL_DONE) /* by the zero flag */
+        rip++;
+    return rip;
+}
+
+/* `read` of 100 bytes, made by an instruction before 0x400002. */
+static int kicked_in_kernel(void)
+{
+    struct kvm_regs *regs = &run->s.regs.regs;
+    const struct kvm_regs call = {.rax = 0, .rbx = 1, .rdx = 100, .rsp = 0x7000, .rcx = 0x400002};
+
+    *kernel_cpu() = (struct ferry_kernel_cpu){.rax = call.rax,
+                                              .rbx = call.rbx,
+                                              .rdx = call.rdx,
+                                              .rsp = call.rsp,
+                                              .rcx = call.rcx,
+                                              .r11 = 0x3202,
+                                              .result = 77};
+    *regs = (struct kvm_regs){.rax = 5, .rbx = 6, .rsp = FERRY_KERNEL_WORDS};
+    if (stopped_at == IN_ENTRY) {
+        *regs = call;
+        regs->r11 = 0x3202;
+    }
+    regs->rip = kernel_rip();
+    regs->rflags = committed ? 0x3242 : 0x3002;
+    run->s.regs.sregs.cs.selector = 0x2b;
+    return EINTR;
+}
+
+/* The call has not begun, or has ended; no register tells of the guest kernel. */
+static int call_is_whole(void)
+{
+    const struct kvm_regs *regs = &run->s.regs.regs;
+    bool ended = stopped_at == BEHIND || (stopped_at == AT_COMMIT && committed);
+
+    assert_int_equal(regs->rip, ended ? 0x400002 : 0x400000);
+    assert_int_equal(regs->rax, ended ? 77 : 0);
+    assert_int_equal(regs->rbx, 1);
+    assert_int_equal(regs->rdx, 100);
+    assert_int_equal(regs->rsp, 0x7000);
+    assert_int_equal(regs->rflags, 0x3202);
+    return is_stopped();
+}
+
+static void a_kick_finds_no_half_of_a_call(void **state)
+{
+    const stay two[] = {kicked_in_kernel, call_is_whole};
+
+    (void)state;
+    stream_guest_start(a->byte_stream, kernel_shown(vm_a->system), kernel_words(vm_a->system), 1);
+    vm_a->kernel = KERNEL_AT_CPL3;
+    vm_a->identity_shown = true; /* there is no personality */
+    vm_a->vcpus[0]->in_kernel = keeps_registers = true;
+    for (stopped_at = IN_ENTRY; stopped_at <= BEHIND; stopped_at++) {
+        for (int i = 0; i < 2; i++) {
+            committed = i;
+            vm_a->stop = 0;
+            run_guest(two);
+        }
+    }
+    keeps_registers = false;
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -605,6 +696,7 @@ int main(void)
         CASE(a_kind_of_guest_serves_its_own_exits),
         CASE(unknown_events_are_refused),
         CASE(unknown_calls_are_refused),
+        CASE(a_kick_finds_no_half_of_a_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
