@@ -164,7 +164,7 @@ static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsign
         !space_host_advise(space, start, bytes, MADV_HUGEPAGE))
         kind |= HUGE;
     space_set_region(space, start, end, kind);
-    if (prot & SPACE_WRITE)
+    if (prot & SPACE_WRITE && !kept)
         space_populate(space, guest_addr(start), min_u64(bytes, SPACE_AHEAD));
     return 0;
 }

@@ -112,7 +112,8 @@ bool space_guest(const struct space *space, const void *host, struct guest_addr 
  * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
  * then nothing changed. */
 int space_map(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
-/* The same for the heap, for which some regions are kept when the program has used all others. */
+/* The same for the heap, for which some regions are kept when the program has used all others. Its
+ * pages are the caller's to ask for. */
 int space_map_heap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Private file mapping; the part beyond the end of the file must not be asked for. What the
  * host refuses to map leaves nothing in that place. */

@@ -103,8 +103,8 @@ int space_host_map(struct space *space, uint64_t start, uint64_t bytes, int prot
 int space_host_protect(struct space *space, uint64_t start, uint64_t bytes, int prot);
 int space_host_advise(struct space *space, uint64_t start, uint64_t bytes, int advice);
 /* So much of fresh private memory that can be written gets its pages at once, from its start on: it
- * costs less than a fault for each, and an idle VM stays small. */
-#define SPACE_AHEAD (64ull << 10)
+ * costs less than a fault for each. */
+#define SPACE_AHEAD (256ull << 10)
 /* Of what is opened by touch where the program goes on; of the first pieces, half. */
 #define SPACE_AHEAD_PIECE (1ull << 20)
 /* Of what a program is linked with, nearly all is written, if only to relocate it. */

@@ -74,6 +74,34 @@ static void test_heap_stops_at_a_mapping(void **state)
     assert_int_equal(*(char *)guest(vm, wall), 7);
 }
 
+/* How many pages the host has there. */
+static unsigned pages_there(struct ferry_vm *vm, uint64_t start, uint64_t bytes)
+{
+    unsigned char there[256];
+    unsigned count = 0;
+
+    assert_true(bytes / PAGE <= sizeof(there));
+    assert_int_equal(mincore(guest(vm, start), bytes, there), 0);
+    for (uint64_t i = 0; i < bytes / PAGE; i++)
+        count += there[i] & 1;
+    return count;
+}
+
+/* What the heap grows by has pages before it is touched; little of it at first. */
+static void test_heap_has_pages(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t first = HEAP_START + 33 * PAGE, second = first + 50 * PAGE,
+             third = second + 100 * PAGE;
+
+    assert_int_equal(CALL(vm, brk, first), first);
+    assert_int_equal(pages_there(vm, HEAP_START, 33 * PAGE), 16);
+    assert_int_equal(CALL(vm, brk, second), second);
+    assert_int_equal(pages_there(vm, first, 50 * PAGE), 50);
+    assert_int_equal(CALL(vm, brk, third), third);
+    assert_int_equal(pages_there(vm, second, 100 * PAGE), 64);
+}
+
 /* A large heap grows in steps, so that it can have huge pages. */
 static void test_heap_steps(void **state)
 {
@@ -487,6 +515,7 @@ int main(void)
         TEST(test_heap),
         TEST(test_heap_bounds),
         TEST(test_heap_stops_at_a_mapping),
+        TEST(test_heap_has_pages),
         TEST(test_heap_steps),
         TEST(test_mmap),
         TEST(test_mmap_refuses),
