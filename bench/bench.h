@@ -77,6 +77,7 @@ void part_start(struct bench *bench);     /* start and footprint of a VM */
 void start_commands(struct bench *bench); /* of it: starts of whole commands */
 void part_scale(struct bench *bench);     /* cost per message over number of VMs */
 void part_pipeline(struct bench *bench);  /* whole commands over a file */
+void part_calls(struct bench *bench);     /* single calls */
 void part_threads(struct bench *bench);   /* one thread and two */
 
 #endif

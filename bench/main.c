@@ -24,6 +24,7 @@ static const struct part {
     {"start", part_start, "start and footprint of a VM"},
     {"scale", part_scale, "cost of a message over the number of VMs"},
     {"pipeline", part_pipeline, "whole commands over a file, in VMs and as processes"},
+    {"calls", part_calls, "single calls that need no exit, in a process and a VM"},
     {"threads", part_threads, "the same work by one thread and by two, in a process and a VM"},
 };
 

@@ -17,8 +17,8 @@
 #define READ_MOST 8
 /* but no more once so many were close: the closest count. */
 #define READ_ENOUGH 3
-/* A system call renews a page of which this part of its time has passed. */
-#define RENEW_PART 20
+/* A page is old when this part of its time has passed. */
+#define OLD_PART 20
 /* How often to look whether the host's kernel uses the TSC. */
 #define LOOK_NS 1000000000ull
 /* CLOCK_BOOTTIME gained on CLOCK_MONOTONIC: the host slept. */
@@ -248,6 +248,20 @@ void guest_clock_renew(struct guest_clock *clock)
     lock_drop(&clock->lock);
 }
 
+/* By a reading of the TSC that may come early or late. */
+static bool is_old(const struct ferry_clock_page *page)
+{
+    return __rdtsc() - FERRY_CLOCK_WORD(page->tsc) >= FERRY_CLOCK_WORD(page->ticks) / OLD_PART;
+}
+
+void guest_clock_refresh(struct guest_clock *clock)
+{
+    if (!clock->tsc_is_trusted || !is_old(clock->shared) || !lock_try(&clock->lock))
+        return;
+    renew(clock);
+    lock_drop(&clock->lock);
+}
+
 /* What the host's clock shows, and no less than guests have seen of it. */
 static uint64_t host_shown_ns(const struct guest_clock *clock, clockid_t id)
 {
@@ -263,7 +277,7 @@ struct timespec guest_clock_read(struct guest_clock *clock, clockid_t id)
     uint64_t ns;
 
     lock_take(&clock->lock);
-    if (read_tsc() - clock->page.tsc >= clock->page.ticks / RENEW_PART)
+    if (is_old(clock->shared))
         renew(clock);
     if (!ferry_clock_at(&clock->page, read_tsc(), (uint32_t)id, &ns))
         ns = host_shown_ns(clock, id);

@@ -11,6 +11,7 @@
 #ifndef FERRY_HOST_GUEST_CLOCK_H
 #define FERRY_HOST_GUEST_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -25,8 +26,8 @@ struct guest_clock {
     struct ferry_clock_page *shared; /* what guests read; written only */
     struct ferry_clock_page page;    /* the same */
     struct clock_line lines[FERRY_LINES];
-    bool tsc_is_trusted;
-    uint64_t look_ns; /* when to look next whether it is */
+    atomic_bool tsc_is_trusted; /* read by any thread */
+    uint64_t look_ns;           /* when to look next whether it is */
 };
 
 /* Begins to write the page, which is zero. */
@@ -35,6 +36,8 @@ void guest_clock_fini(struct guest_clock *clock);
 
 /* Any thread. */
 void guest_clock_renew(struct guest_clock *clock);
+/* The same if the page is old, unless another thread is at it. A guest is about to run. */
+void guest_clock_refresh(struct guest_clock *clock);
 
 /* What a clock of the host with an entry in the page shows. Any thread. */
 struct timespec guest_clock_read(struct guest_clock *clock, clockid_t id);

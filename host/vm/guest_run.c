@@ -133,6 +133,7 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
     if (!atomic_load(&runner->watched)) /* in this order: see ticker.h */
         ticker_report(&vm->engine->ticker, runner);
     poller_guest_runs(&vm->engine->poller);
+    guest_clock_refresh(&vm->engine->clock);
     vm_kernel_enter(vm, vcpu);
     vcpu->is_away = true;
     vm_give_way(vm, vcpu);

@@ -2,6 +2,7 @@
 /* The clocks that the vDSO tells, by functions that are looked up here by hand; the first argument
  * says what is asked. Ends with 0 if all was right. */
 #include <elf.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -311,6 +312,28 @@ static void look_in_handlers(void)
     setitimer(ITIMER_REAL, &never, NULL);
 }
 
+/* Looks on until standard input ends, and tells each byte of it. */
+static void watch(void)
+{
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    char byte;
+
+    puts("begun");
+    for (;;) {
+        fflush(stdout);
+        for (int i = 0; i < 100000; i++)
+            look(i % 64 == 0);
+        if (poll(&input, 1, 0) == 0)
+            continue;
+        if (read(0, &byte, 1) != 1)
+            return;
+        int64_t before = by_call(CLOCK_REALTIME), now = by_vdso(CLOCK_REALTIME);
+
+        between("the time of day", before, now, by_call(CLOCK_REALTIME), 0);
+        puts("goes on");
+    }
+}
+
 /* ---- faults ---------------------------------------------------------------------- */
 
 static sigjmp_buf back;
@@ -429,7 +452,7 @@ static void test_maps(void)
 
 int main(int argc, char **argv)
 {
-    expect_arguments(argc, 1, "clocks compare|threads|handlers|faults|memory|maps|count N");
+    expect_arguments(argc, 1, "clocks compare|threads|handlers|watch|faults|memory|maps|count N");
     find_functions();
     if (!strcmp(argv[1], "compare")) {
         compare_clocks();
@@ -439,6 +462,8 @@ int main(int argc, char **argv)
         look_in_threads();
     } else if (!strcmp(argv[1], "handlers")) {
         look_in_handlers();
+    } else if (!strcmp(argv[1], "watch")) {
+        watch();
     } else if (!strcmp(argv[1], "faults")) {
         test_faults();
     } else if (!strcmp(argv[1], "memory")) {

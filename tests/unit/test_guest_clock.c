@@ -428,6 +428,41 @@ static void test_call_and_page_agree(void **state)
     }
 }
 
+static void await_ns(int64_t ns)
+{
+    for (int64_t until = host_ns(CLOCK_MONOTONIC) + ns; host_ns(CLOCK_MONOTONIC) < until;)
+        ;
+}
+
+/* A guest that is about to run finds no old page, and one that has a new page costs nothing. */
+static void test_refresh(void **state)
+{
+    uint32_t sequence;
+    uint64_t ns;
+    bool kept = false;
+
+    (void)state;
+    await_page();
+    await_ns(25 * MS); /* the speed is well known from then on */
+    guest_clock_renew(&clocks);
+    for (int i = 0; i < 100 && !kept; i++) { /* this thread may lose its processor meanwhile */
+        guest_clock_renew(&clocks);
+        sequence = page.sequence;
+        guest_clock_refresh(&clocks);
+        kept = page.sequence == sequence;
+    }
+    assert_true(kept);
+    await_ns(25 * MS);
+    assert_false(ferry_clock_at(&page, read_tsc(), FERRY_CLOCK_MONOTONIC, &ns));
+    sequence = page.sequence;
+    lock_take(&clocks.lock); /* another thread is at it */
+    guest_clock_refresh(&clocks);
+    lock_drop(&clocks.lock);
+    assert_int_equal(page.sequence, sequence);
+    guest_clock_refresh(&clocks);
+    assert_true(page.sequence != sequence);
+}
+
 static void test_clock_is_set(void **state)
 {
     (void)state;
@@ -553,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_line_of_nonsense),
         cmocka_unit_test_setup_teardown(test_exact, begin, end),
         cmocka_unit_test_setup_teardown(test_call_and_page_agree, begin, end),
+        cmocka_unit_test_setup_teardown(test_refresh, begin, end),
         cmocka_unit_test_setup_teardown(test_clock_is_set, begin, end),
         cmocka_unit_test_setup_teardown(test_host_slept, begin, end),
         cmocka_unit_test_setup_teardown(test_other_clocksource, begin, end),
