@@ -128,6 +128,12 @@ static void test_by_touch(void **state)
     /* Downwards: the page that is touched is among them. */
     assert_int_equal(space_touch(space, guest_addr(AREA + MIB - 1), 1), 0);
     assert_int_equal(page_at(space, AREA + MIB - PAGE), OWN);
+    /* So it is at the end of a first piece. */
+    assert_int_equal(space_map_by_touch(space, guest_addr(AREA + 16 * MIB), 2 * MIB, READ_WRITE),
+                     0);
+    assert_int_equal(space_touch(space, guest_addr(AREA + 17 * MIB + piece - 1), 1), 0);
+    assert_int_equal(own_pages(space, AREA + 17 * MIB + piece / 2, piece / 2), piece / 2 / PAGE);
+    assert_int_equal(own_pages(space, AREA + 16 * MIB, 2 * MIB), piece / 2 / PAGE);
     /* What cannot be written is shown as zeros. */
     assert_int_equal(space_map_by_touch(space, guest_addr(AREA + 8 * MIB), MIB, SPACE_READ), 0);
     assert_int_equal(space_touch(space, guest_addr(AREA + 8 * MIB), 1), 0);
