@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 {
     unsigned kind = 0;
 
-    while (argc == 3 && kind < sizeof kinds / sizeof *kinds && strcmp(argv[1], kinds[kind].name))
+    while (argc == 3 && kind < sizeof kinds / sizeof *kinds &&
+           strcmp(argv[1], kinds[kind].name) != 0)
         kind++;
     if (argc != 3 || kind == sizeof kinds / sizeof *kinds)
         return 2;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include <x86intrin.h>
 
 #include "kvm/guest_clock.h"
+
+#define CLOCKSOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 #define SECOND 1000000000
 #define MS     1000000
@@ -45,7 +48,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *now)
 
 int __wrap_open64(const char *path, int flags, ...)
 {
-    if (!strstr(path, "current_clocksource"))
+    if (!strstr(path, CLOCKSOURCE))
         return __real_open64(path, flags, 0);
     int fd = memfd_create("clocksource", 0);
     assert_true(fd >= 0);
@@ -361,9 +364,25 @@ static int end(void **state)
     return 0;
 }
 
+/* The pretended clocksource helps nothing where the host's clock is another: to read it takes too
+ * long, or it does not run as the TSC does. */
+static bool host_uses_tsc(void)
+{
+    char name[8] = "";
+    int fd = __real_open64(CLOCKSOURCE, O_RDONLY);
+
+    if (fd >= 0) {
+        assert_true(read(fd, name, sizeof name - 1) >= 0);
+        close(fd);
+    }
+    return strcmp(name, "tsc\n") == 0;
+}
+
 /* Renews the page until it tells the time, which takes a millisecond or more. */
 static void await_page(void)
 {
+    if (!host_uses_tsc())
+        skip();
     for (int64_t until = host_ns(CLOCK_MONOTONIC) + 20ll * SECOND; !page.ticks;) {
         guest_clock_renew(&clocks);
         if (host_ns(CLOCK_MONOTONIC) > until)
