@@ -33,14 +33,6 @@ void identity_forget(struct ferry_vm *vm)
 
 /* --- when the guest looks ------------------------------------------------------- */
 
-static bool has_digests(const struct ferry_vm *vm)
-{
-    for (uint32_t i = 0; i < vm->endpoint->control->info.peer_count; i++)
-        if (vm->peer_images[i])
-            return true;
-    return false;
-}
-
 /* One of a peer whose digest is not known, with a reference, or NULL. */
 static struct image *unknown(const struct ferry_vm *vm)
 {
@@ -68,14 +60,6 @@ static bool show(struct ferry_vm *vm, struct image **missing)
     if (!*missing)
         boot_show_info(&vm->tables); /* the table that the entry goes into is there */
     return !*missing;
-}
-
-void identity_begin(struct ferry_vm *vm)
-{
-    struct image *none;
-
-    if (!has_digests(vm))
-        show(vm, &none);
 }
 
 /* Computes it, with the reference; not to its end if the VM is being stopped. */

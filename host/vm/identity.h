@@ -22,11 +22,6 @@ void identity_set_peer(struct ferry_vm *vm, uint32_t index, struct image *image)
 /* When the VM is destroyed. */
 void identity_forget(struct ferry_vm *vm);
 
-/* Before the guest runs and after its links were made: shows the page at once if no peer has a
- * digest. Digests that are known already make no difference: the number of exits of a program must
- * not depend on earlier runs. */
-void identity_begin(struct ferry_vm *vm);
-
 /* On the VM's thread: the guest faulted at addr. True: this was its first look at the page, which
  * is mapped now, so the guest goes on; or the VM is being stopped. */
 bool identity_show(struct ferry_vm *vm, struct guest_addr addr);

@@ -37,7 +37,7 @@ struct ferry_vm {
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];
-    bool identity_shown;      /* its guest has that table */
+    bool identity_shown;      /* its guest looked at that table: it knows the message layer */
     enum kernel_state kernel; /* of the guest kernel; under runner.serving */
     struct linux_state *personality;
 

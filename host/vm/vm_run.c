@@ -21,7 +21,6 @@
 #include "linux/linux.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
-#include "vm/identity.h"
 #include "vm/report.h"
 #include "vm/turn.h"
 #include "vm/vm.h"
@@ -157,7 +156,6 @@ static void *vm_thread(void *arg)
     poller_add(&vm->engine->poller, &vm->runner);
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' (id %u, generation %u) starts",
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
-    identity_begin(vm);
     if (atomic_load(&vm->sent))
         vm_kick(vm); /* a signal came before there was a thread */
     vm_run_threads(vm, &vm->first_cpu);

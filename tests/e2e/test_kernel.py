@@ -48,6 +48,10 @@ class Bytes(FerryTest):
     def test_descriptors_change_their_files(self):
         self.check(stage("descriptors"), box("cat"), data=SOME[:100000])
 
+    def test_a_stage_alone(self):
+        result = self.check(stage("pass", 100), data=SOME[:200000])
+        self.assertLess(result.vm(0)["exits_natural"], 4000 / 2)
+
     def test_many_extents(self):
         data = SOME * 20
         self.check(stage("pass", 100000), box("cat"), stage("pass", 4096), data=data)
