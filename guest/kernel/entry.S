@@ -152,8 +152,11 @@
     .section .rodata, "a", @progbits
     .balign 8
 kernel_calls:
-    .quad 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 19 | 1 << 20 /* read write poll lseek readv writev */
-    .quad 0, 0, 0
+    /* read write poll lseek readv writev getpid */
+    .quad 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 19 | 1 << 20 | 1 << 39
+    /* getuid getgid geteuid getegid getppid */
+    .quad 1 << (102 - 64) | 1 << (104 - 64) | 1 << (107 - 64) | 1 << (108 - 64) | 1 << (110 - 64)
+    .quad 0, 0
     .quad 1 << (271 - 256) /* ppoll */
 kernel_calls_end:
 

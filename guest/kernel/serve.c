@@ -22,6 +22,12 @@ enum {
     CALL_LSEEK = 8,
     CALL_READV = 19,
     CALL_WRITEV = 20,
+    CALL_GETPID = 39,
+    CALL_GETUID = 102,
+    CALL_GETGID = 104,
+    CALL_GETEUID = 107,
+    CALL_GETEGID = 108,
+    CALL_GETPPID = 110,
     CALL_PPOLL = 271,
 };
 enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRNORM = 256 };
@@ -261,6 +267,13 @@ static bool serve_lseek(struct ferry_kernel_cpu *cpu)
     return true;
 }
 
+static bool answer(struct ferry_kernel_cpu *cpu, uint32_t result)
+{
+    cpu->result = result;
+    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
+    return true;
+}
+
 bool kernel_serve(struct ferry_kernel_cpu *cpu)
 {
     cpu->wrote = 0;
@@ -276,6 +289,15 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
         return serve_poll(cpu);
     case CALL_LSEEK:
         return serve_lseek(cpu);
+    case CALL_GETPID:
+        return answer(cpu, kernel_shown.process);
+    case CALL_GETPPID:
+        return answer(cpu, kernel_shown.parent);
+    case CALL_GETUID:
+    case CALL_GETEUID:
+    case CALL_GETGID:
+    case CALL_GETEGID:
+        return answer(cpu, kernel_shown.user);
     default:
         return false;
     }

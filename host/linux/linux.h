@@ -23,7 +23,9 @@ struct vcpu;
 
 /* The number of a program and of its first thread. Not 1: one that finds itself to be init behaves
  * differently. */
-#define LINUX_PID 2
+#define LINUX_PID    2
+#define LINUX_PARENT 1
+#define LINUX_USER   65534 /* nobody; as the auxiliary vector says */
 
 struct linux_config {
     uint64_t memory_bytes; /* the figure for limits and sysinfo */

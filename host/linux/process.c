@@ -52,7 +52,7 @@ int64_t sys_ppid(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
     (void)arg;
-    return 1;
+    return LINUX_PARENT;
 }
 
 int64_t sys_user(struct linux_state *state, const uint64_t arg[6])

@@ -21,8 +21,6 @@
 #include "program/space.h"
 #include "stream/stream.h"
 
-#define LINUX_USER 65534 /* nobody; as the auxiliary vector says */
-
 #define DESCRIPTORS_MAX 1024 /* RLIMIT_NOFILE at the start */
 #define HOST_FILES_MAX  LINUX_WATCHED_MAX
 #define CALLS_MAX       512 /* numbers from here on are no x86-64 system calls */

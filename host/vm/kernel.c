@@ -25,6 +25,13 @@ static bool is_on(const struct ferry_vm *vm)
     return vm->kernel == KERNEL_AT_CPL3 || vm->kernel == KERNEL_AT_CPL0;
 }
 
+static void show_answers(struct ferry_kernel_shown *shown)
+{
+    shown->process = LINUX_PID;
+    shown->parent = LINUX_PARENT;
+    shown->user = LINUX_USER;
+}
+
 void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     struct stream *stream = vm->endpoint->byte_stream;
@@ -42,6 +49,7 @@ void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
     vm->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
     stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
+    show_answers(kernel_shown(vm->system));
 }
 
 void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)

@@ -158,6 +158,16 @@ class Exits(FerryTest):
         self.assertEqual(plain.output, data)
         self.assertLess(plain.vm(0)["exits_natural"], calls / 8)
 
+    def test_answers_that_never_change(self):
+        few, many = (
+            pipe([f"{guest('answers_often')} {count}", box("cat")], data=SOME[:100])
+            for count in (1, 2000)
+        )
+        for result in (few, many):
+            self.assert_clean(result)
+            self.assertEqual(result.output, SOME[:100])
+        self.assertLess(many.vm(0)["exits_natural"] - few.vm(0)["exits_natural"], 1000)
+
 
 if __name__ == "__main__":
     main()

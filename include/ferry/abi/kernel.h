@@ -102,6 +102,8 @@ struct ferry_kernel_shown {
     uint32_t piece_count;
     uint64_t room_base, room_bytes; /* the byte at position p goes to base + p */
     FERRY_ALIGNED(64) struct ferry_kernel_piece pieces[FERRY_KERNEL_PIECES];
+    /* Answers that never change: the numbers of the process, its parent, and its user and group. */
+    uint32_t process, parent, user;
 };
 
 /* Changed by both. */
