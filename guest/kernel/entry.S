@@ -102,7 +102,7 @@
 \level\()_serve:
     leaq -CPU_END(%rsp), %rdi
     call kernel_serve
-    testl %eax, %eax
+    testb %al, %al /* a bool has 8 bits */
     jz \level\()_leave
     movq CPU(WORD), %rdx
     movq CPU(FROM), %rax
