@@ -7,6 +7,7 @@ Most tests run one guest program as a stage of VMs and as a process, with the sa
 import hashlib
 import os
 import subprocess
+import tempfile
 import time
 
 from harness import KIB, MIB, FerryTest, Running, box, guest, main, pipe, text
@@ -173,6 +174,17 @@ class Exits(FerryTest):
             self.assert_clean(result)
             self.assertEqual(result.output, SOME[:100])
         self.assertLess(many.vm(0)["exits_natural"] - few.vm(0)["exits_natural"], 1000)
+
+    def test_a_reader_makes_at_most_one_exit_for_256_kib(self):
+        """busybox reads 4 KiB at a time; the command has its input in a file."""
+        with tempfile.TemporaryFile() as file:
+            file.write(SOME * many(16))
+            size = file.tell()
+            file.seek(0)
+            result = pipe([box("sha256sum")], stdin=file)
+        self.assert_clean(result)
+        start = pipe([box("sha256sum")], data=b"").vm(0)["exits_natural"]
+        self.assertLessEqual(result.vm(0)["exits_natural"] - start, 8 + size / (256 * KIB))
 
 
 if __name__ == "__main__":
