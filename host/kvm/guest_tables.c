@@ -23,9 +23,13 @@ static unsigned index_at(uint64_t addr, int level)
     return (unsigned)(addr >> (12 + 9 * level)) & 511;
 }
 
+/* The table that `entry` leads to; NULL: it leads to none of those that were made. The tables lie in
+ * memory of the guest's, and a guest that got around its rights may have written any entry. */
 static uint64_t *table_of(const struct guest_tables *tables, uint64_t entry)
 {
-    return tables->pages + ((entry & ADDR_MASK) - tables->base.value) / sizeof(uint64_t);
+    uint64_t at = (entry & ADDR_MASK) - tables->base.value;
+
+    return at < tables->used * PAGE ? tables->pages + at / sizeof(uint64_t) : NULL;
 }
 
 void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_addr base,
@@ -41,7 +45,7 @@ static void set_entry(uint64_t *entry, uint64_t value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
-/* The table below `entry`, made if there is none; NULL: out of pages. */
+/* The table below `entry`, made if there is none; NULL: out of pages, or the entry is false. */
 static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
 {
     if (!(*entry & PRESENT)) {
@@ -106,20 +110,28 @@ int guest_tables_map(struct guest_tables *tables, struct guest_addr start, uint6
     return 0;
 }
 
-/* The entry of the GiB at addr, whose table is there. */
+/* The entry of the GiB at addr, whose table is there; NULL: it is there no more. */
 static uint64_t *gib_entry(struct guest_tables *tables, uint64_t addr)
 {
-    return &table_of(tables, tables->pages[index_at(addr, 3)])[index_at(addr, 2)];
+    uint64_t *table = table_of(tables, tables->pages[index_at(addr, 3)]);
+
+    return table ? &table[index_at(addr, 2)] : NULL;
 }
 
 void guest_tables_hide(struct guest_tables *tables, struct guest_addr start, uint64_t bytes)
 {
-    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB)
-        *gib_entry(tables, addr) &= ~PRESENT;
+    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB) {
+        uint64_t *entry = gib_entry(tables, addr);
+        if (entry)
+            *entry &= ~PRESENT;
+    }
 }
 
 void guest_tables_show(struct guest_tables *tables, struct guest_addr start, uint64_t bytes)
 {
-    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB)
-        __atomic_fetch_or(gib_entry(tables, addr), PRESENT, __ATOMIC_RELEASE);
+    for (uint64_t addr = start.value & ~(GIB - 1); addr < start.value + bytes; addr += GIB) {
+        uint64_t *entry = gib_entry(tables, addr);
+        if (entry)
+            __atomic_fetch_or(entry, PRESENT, __ATOMIC_RELEASE);
+    }
 }

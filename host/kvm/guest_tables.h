@@ -34,8 +34,8 @@ void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_ad
                        uint32_t capacity);
 
 /* Maps [start, start + bytes), page-aligned, each address to itself. Pages that are mapped already
- * only gain rights (and keep their leaf size). -ENOMEM: out of table pages; pages mapped so far
- * stay. */
+ * only gain rights (and keep their leaf size). -ENOMEM: out of table pages, or an entry leads to
+ * memory that is no table; pages mapped so far stay. */
 int guest_tables_map(struct guest_tables *tables, struct guest_addr start, uint64_t bytes,
                      unsigned flags);
 

@@ -188,14 +188,49 @@ static void what_is_hidden_comes_back_as_it_was(void **state)
     assert_unmapped(high);
 }
 
+/* What lies behind the tables must not change. A guest at CPL0 could have the host write there. */
+static void an_entry_that_leads_to_no_table_is_not_followed(void **state)
+{
+    const uint64_t gib = 1ull << 30, beyond = BASE + CAPACITY * PAGE;
+    const uint64_t forged[] = {0, BASE - PAGE, beyond, ADDR, BASE + 4 * PAGE, PAGE};
+    static uint64_t before[CAPACITY * 512];
+
+    (void)state;
+    tables.capacity = 5; /* the rest are beyond it */
+    assert_int_equal(map(0x20000, 0x21000, GUEST_USER), 0);
+    assert_int_equal(tables.used, 4);
+    for (unsigned level = 0; level < 3; level++) {
+        for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+            uint64_t *entry = &pages[level * 512], kept = *entry;
+
+            *entry = forged[i] | PRESENT | WRITABLE | USER;
+            memcpy(before, pages, sizeof pages);
+            assert_int_equal(map(0x20000, 0x21000, GUEST_USER | GUEST_WRITE), -ENOMEM);
+            if (level == 0) {
+                guest_tables_hide(&tables, guest_addr(0), gib);
+                guest_tables_show(&tables, guest_addr(0), gib);
+            }
+            assert_memory_equal(pages, before, sizeof pages);
+            *entry = kept;
+        }
+    }
+    assert_int_equal(map(0x20000, 0x21000, GUEST_USER | GUEST_WRITE), 0);
+    assert_mapped(0x20000, true, true, false, false);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
-        CASE(small_pages_map_to_themselves),    CASE(each_right_is_its_own),
-        CASE(a_range_may_cross_tables),         CASE(large_pages),
-        CASE(mapping_again_only_adds_rights),   CASE(leaves_keep_their_size),
-        CASE(running_out_keeps_what_there_was), CASE(what_is_hidden_comes_back_as_it_was),
+        CASE(small_pages_map_to_themselves),
+        CASE(each_right_is_its_own),
+        CASE(a_range_may_cross_tables),
+        CASE(large_pages),
+        CASE(mapping_again_only_adds_rights),
+        CASE(leaves_keep_their_size),
+        CASE(running_out_keeps_what_there_was),
+        CASE(what_is_hidden_comes_back_as_it_was),
+        CASE(an_entry_that_leads_to_no_table_is_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
