@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The way into the guest kernel and back, twice: for CPUs on which `syscall` stays at CPL3, and for
- * those on which it arrives at CPL0. The VMM sees which kind it has at a first call by the stub of
+ * those on which it arrives at CPL0. The VMM sees which kind it has by a call of its own beside the stub of
  * kvm/boot.c, and makes `syscall` enter the right one.
  *
  * The program's stack is never touched, as by a system call of Linux, and all registers but RAX are

@@ -34,6 +34,7 @@ _Static_assert(AT_CPUS + FERRY_PAGE_BYTES <= AT_KERNEL, "kernel.h says where the
 enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_DATA = 0x23, USER_CODE = 0x2b, TASK = 0x30 };
 
 #define STUB_BYTES 4
+#define AT_PROBE   (AT_SYSCALL + STUB_BYTES)
 
 struct idt_entry {
     uint16_t offset_low, selector;
@@ -92,8 +93,10 @@ static void write_exceptions(char *host)
 static void write_syscall(char *host)
 {
     static const uint8_t stub[STUB_BYTES] = {0xe6, FERRY_PORT_SYSCALL, 0x0f, 0x0b};
+    static const uint8_t probe[BOOT_SYSCALL_BYTES] = {0x0f, 0x05};
 
     memcpy(host + AT_SYSCALL, stub, sizeof stub);
+    memcpy(host + AT_PROBE, probe, sizeof probe);
 }
 
 static int map_pages(struct guest_tables *tables, uint64_t at, uint64_t bytes, unsigned flags)
@@ -217,6 +220,11 @@ void boot_regs(struct kvm_regs *regs, struct guest_addr entry, struct guest_addr
 struct guest_addr boot_syscall_stub(void)
 {
     return guest_addr(FERRY_SYSTEM_BASE + AT_SYSCALL);
+}
+
+struct guest_addr boot_syscall_probe(void)
+{
+    return guest_addr(FERRY_SYSTEM_BASE + AT_PROBE);
 }
 
 struct kvm_msr_entry boot_entry_msr(struct guest_addr entry)

@@ -44,6 +44,9 @@ void boot_msrs(struct kvm_msr_entry msrs[BOOT_MSRS]);
 /* The one of them that says where `syscall` arrives; and where the stub for it is. */
 struct kvm_msr_entry boot_entry_msr(struct guest_addr entry);
 struct guest_addr boot_syscall_stub(void);
+/* A `syscall` beside it, for a look at the level at which it arrives. No program can write there. */
+struct guest_addr boot_syscall_probe(void);
+#define BOOT_SYSCALL_BYTES 2
 
 /* RFLAGS for user code: the bits of `flags` that the program may choose, with interrupts and port
  * access on. */

@@ -248,6 +248,33 @@ bool vcpu_is_at_cpl3(const struct vcpu *vcpu)
     return (vcpu->run->s.regs.sregs.cs.selector & 3) == 3;
 }
 
+static bool was_probed(const struct vcpu *vcpu)
+{
+    return vcpu_exit_reason(vcpu) == KVM_EXIT_IO && vcpu_exit_at(vcpu) == FERRY_PORT_SYSCALL &&
+           vcpu_regs(vcpu)->rcx == boot_syscall_probe().value + BOOT_SYSCALL_BYTES &&
+           boot_in_stub(vcpu_regs(vcpu)->rip);
+}
+
+int vcpu_probe_syscall(struct vcpu *vcpu)
+{
+    struct kvm_sync_regs *now = &vcpu->run->s.regs;
+    const struct kvm_regs regs = now->regs;
+    const struct kvm_sregs sregs = now->sregs;
+
+    if (vcpu->in_kernel)
+        return -EIO;
+    boot_regs(&now->regs, boot_syscall_probe(), guest_addr(0));
+    boot_user_segments(&now->sregs);
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    int result = vcpu_run(vcpu);
+    if (result == 0)
+        result = was_probed(vcpu) ? vcpu_is_at_cpl3(vcpu) : -EIO;
+    now->regs = regs;
+    now->sregs = sregs;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    return result;
+}
+
 bool vcpu_in_program(const struct vcpu *vcpu)
 {
     return vcpu_is_at_cpl3(vcpu) && !boot_in_stub(vcpu->run->s.regs.regs.rip);

@@ -106,6 +106,10 @@ int vcpu_end_mmio(struct vcpu *vcpu);
 bool vcpu_in_program(const struct vcpu *vcpu);
 /* Whether it is at CPL3. */
 bool vcpu_is_at_cpl3(const struct vcpu *vcpu);
+/* Whether `syscall` stays at CPL3: 1 or 0. The CPU makes one of the VMM's, since a program can make the
+ * exit of the stub itself, at CPL3; its registers are as before then. -EINTR: it was kicked, and the
+ * kick is still on the thread's list; -EIO: the CPU did something else. */
+int vcpu_probe_syscall(struct vcpu *vcpu);
 /* Floating-point and vector registers, as XSAVE lays them out without compaction:
  * VCPU_XSAVE_MOST bytes. A state that KVM refuses changes nothing. */
 int vcpu_vectors(const struct vcpu *vcpu, void *area);

@@ -32,16 +32,10 @@ static void show_answers(struct ferry_kernel_shown *shown)
     shown->user = LINUX_USER;
 }
 
-void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
+static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
 {
     struct stream *stream = vm->endpoint->byte_stream;
-    bool input, output, at_cpl3 = vcpu_is_at_cpl3(vcpu);
 
-    if (vm->kernel != KERNEL_NONE || !stream_is_busy(stream) || vm->identity_shown)
-        return;
-    linux_streams(vm->personality, &input, &output);
-    if (!input && !output)
-        return;
     if (kernel_install(vm->system, &vm->tables, at_cpl3) < 0) {
         vm->kernel = KERNEL_REFUSED; /* there are no tables left for it */
         return;
@@ -50,6 +44,26 @@ void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu)
     stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
     show_answers(kernel_shown(vm->system));
+}
+
+void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
+{
+    bool input, output;
+
+    if (vm->kernel != KERNEL_NONE || !stream_is_busy(vm->endpoint->byte_stream) ||
+        vm->identity_shown)
+        return;
+    linux_streams(vm->personality, &input, &output);
+    if (!input && !output)
+        return;
+    /* The level of this call says nothing: the program may have made the stub's exit itself. */
+    int at_cpl3 = vcpu_probe_syscall(vcpu);
+    if (at_cpl3 == -EINTR)
+        return; /* at a later call */
+    if (at_cpl3 < 0)
+        vm->kernel = KERNEL_REFUSED;
+    else
+        start(vm, vcpu, at_cpl3);
 }
 
 void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)

@@ -9,9 +9,9 @@
 #include "kvm/boot.h"
 #include "vm/vm.h"
 
-/* A system call left the VM, and the CPU still shows at which privilege level it arrived: if the
- * program makes many of those that the guest kernel can serve, it is started. */
-void vm_kernel_consider(struct ferry_vm *vm, const struct vcpu *vcpu);
+/* A system call left the VM: if the program makes many of those that the guest kernel can serve, it is
+ * started. */
+void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu);
 
 /* The CPU is about to enter the guest: streams are published. */
 void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu);

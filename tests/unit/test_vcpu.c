@@ -22,13 +22,16 @@
 #include "kvm/boot.h"
 #include "kvm/kernel.h"
 #include "stream/stream.h"
+#include "stream/stream_internal.h"
 #include "vm/guest_run.h"
+#include "vm/kernel.h"
 #include "wait_calls.h"
 
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
+void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *output);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
                          struct image_source *out, uint64_t *offset, const char **path);
@@ -76,6 +79,13 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     locks++;
     return __real_pthread_mutex_lock(mutex);
+}
+
+/* Its program, if it had one, would have both. */
+void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *output)
+{
+    (void)state;
+    *input = *output = true;
 }
 
 /* The made-up guest has no program. */
@@ -679,6 +689,91 @@ static void a_kick_finds_no_half_of_a_call(void **state)
     keeps_registers = false;
 }
 
+/* --- the level at which `syscall` arrives --- */
+
+static int arrives(uint16_t selector)
+{
+    struct kvm_regs *regs = &run->s.regs.regs;
+
+    assert_int_equal(regs->rip, boot_syscall_probe().value);
+    assert_int_equal(run->s.regs.sregs.cs.selector & 3, 3);
+    regs->rcx = regs->rip + 2;
+    regs->rip = boot_syscall_stub().value;
+    run->s.regs.sregs.cs.selector = selector;
+    return leave_by_port(FERRY_PORT_SYSCALL);
+}
+
+static int arrives_at_cpl0(void)
+{
+    return arrives(0x08);
+}
+
+static int arrives_at_cpl3(void)
+{
+    return arrives(0x2b);
+}
+
+static int arrives_from_elsewhere(void)
+{
+    arrives(0x2b);
+    run->s.regs.regs.rcx++;
+    return 0;
+}
+
+static int arrives_elsewhere(void)
+{
+    arrives(0x2b);
+    run->s.regs.regs.rip = 0x400000;
+    return 0;
+}
+
+static int does_not_arrive(void)
+{
+    return leave_by_port(FERRY_PORT_EXCEPTION);
+}
+
+/* A program may have made all the exits of its reads by `out` from its own code, as here, where the
+ * CPU shows CPL3 and no stub. */
+static void a_program_does_not_tell_the_level(void **state)
+{
+    static const struct {
+        stay probe[1];
+        enum kernel_state expected;
+    } rows[] = {{{arrives_at_cpl0}, KERNEL_AT_CPL0},
+                {{arrives_at_cpl3}, KERNEL_AT_CPL3},
+                {{is_kicked}, KERNEL_NONE},
+                {{does_not_arrive}, KERNEL_REFUSED},
+                {{arrives_from_elsewhere}, KERNEL_REFUSED},
+                {{arrives_elsewhere}, KERNEL_REFUSED}};
+
+    static _Alignas(4096) uint64_t tables[64 * 512];
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (i) {
+            teardown(state);
+            setup(state);
+        }
+        guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
+        a->byte_stream->calls = 1000;
+        run->s.regs.regs = (struct kvm_regs){.rip = 0x400000, .rbx = 7, .rcx = 9, .rsp = 0x7000};
+        run->s.regs.sregs.cs.selector = 0x2b;
+        run->s.regs.sregs.fs.base = 0x5000;
+        stays = rows[i].probe;
+        keeps_registers = true;
+        vm_kernel_consider(vm_a, vm_a->vcpus[0]);
+        keeps_registers = false;
+        assert_int_equal(vm_a->kernel, rows[i].expected);
+        assert_ptr_equal(stays, rows[i].probe + 1);
+        /* The program sees nothing of it. */
+        assert_int_equal(run->s.regs.regs.rip, 0x400000);
+        assert_int_equal(run->s.regs.regs.rbx, 7);
+        assert_int_equal(run->s.regs.regs.rcx, 9);
+        assert_int_equal(run->s.regs.regs.rsp, 0x7000);
+        assert_int_equal(run->s.regs.sregs.cs.selector, 0x2b);
+        assert_int_equal(run->s.regs.sregs.fs.base, 0x5000);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -697,6 +792,7 @@ int main(void)
         CASE(unknown_events_are_refused),
         CASE(unknown_calls_are_refused),
         CASE(a_kick_finds_no_half_of_a_call),
+        CASE(a_program_does_not_tell_the_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
