@@ -96,6 +96,11 @@
     movq %r14, %gs:FERRY_KERNEL_R14
     movq %r15, %gs:FERRY_KERNEL_R15
 \level\()_saved:
+    .ifc \level, cpl3
+    movl %cs, %edi
+    testb $3, %dil
+    jz cpl3_leave_cpl0
+    .endif
     movq %gs:FERRY_KERNEL_SELF, %rdi
     leaq CPU_END(%rdi), %rsp
     cld
@@ -147,6 +152,13 @@
 
     path cpl3
     path cpl0
+
+    /* What the program can write must not lead CPL0: neither its stack, nor where to return to. RDI is
+     * what the program chooses in any case; no other register has changed. */
+cpl3_leave_cpl0:
+    movq %gs:FERRY_KERNEL_RDI, %rdi
+    outb %al, $PORT_SYSCALL
+    ud2
 
     /* A bit for each call that it is worth to look at, by its number. */
     .section .rodata, "a", @progbits
