@@ -116,7 +116,8 @@ static int map_system(struct guest_tables *tables, uint64_t window_bytes)
     result |= map_pages(tables, sizeof(struct ferry_control_info),
                         control - sizeof(struct ferry_control_info), GUEST_USER);
     result |= map_pages(tables, guest, in - guest, GUEST_USER | GUEST_WRITE);
-    result |= map_pages(tables, AT_SEGMENTS, 2 * FERRY_PAGE_BYTES, GUEST_WRITE);
+    /* Not even CPL0 writes its descriptors: all that the CPU would note in them is set. */
+    result |= map_pages(tables, AT_SEGMENTS, 2 * FERRY_PAGE_BYTES, 0);
     result |= map_pages(tables, AT_EXCEPTION, FERRY_PAGE_BYTES, GUEST_EXEC);
     result |= map_pages(tables, AT_SYSCALL, FERRY_PAGE_BYTES, GUEST_USER | GUEST_EXEC);
     result |= map_pages(tables, AT_CPUS, FERRY_PAGE_BYTES, GUEST_WRITE);

@@ -362,20 +362,6 @@ static int enter_by(struct vcpu *vcpu, struct guest_addr entry)
     return set == 1 ? 0 : set < 0 ? -errno : -EIO;
 }
 
-/* The base is looked at each time: a program may load the selector, which sets it to 0. */
-int vcpu_enter_kernel(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr gs)
-{
-    if (vcpu->has_gs)
-        return 0;
-    if (vcpu->run->s.regs.sregs.gs.base != gs.value)
-        set_gs(vcpu, gs.value);
-    if (vcpu->in_kernel)
-        return 0;
-    int result = enter_by(vcpu, entry);
-    vcpu->in_kernel = result == 0;
-    return result;
-}
-
 int vcpu_leave_kernel(struct vcpu *vcpu)
 {
     if (!vcpu->in_kernel)
@@ -384,6 +370,21 @@ int vcpu_leave_kernel(struct vcpu *vcpu)
     vcpu->in_kernel = result != 0;
     if (!vcpu->has_gs)
         set_gs(vcpu, 0);
+    return result;
+}
+
+/* The base is looked at each time: a program may load the selector, which sets it to 0. A CPU that
+ * ran another thread before may still enter the guest kernel, which stores where GS points. */
+int vcpu_enter_kernel(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr gs)
+{
+    if (vcpu->has_gs)
+        return vcpu_leave_kernel(vcpu);
+    if (vcpu->run->s.regs.sregs.gs.base != gs.value)
+        set_gs(vcpu, gs.value);
+    if (vcpu->in_kernel)
+        return 0;
+    int result = enter_by(vcpu, entry);
+    vcpu->in_kernel = result == 0;
     return result;
 }
 

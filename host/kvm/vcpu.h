@@ -125,7 +125,8 @@ void vcpu_set_rax(struct vcpu *vcpu, uint64_t rax);
 void vcpu_set_fs(struct vcpu *vcpu, uint64_t base);
 void vcpu_set_gs(struct vcpu *vcpu, uint64_t base);
 /* From the next vcpu_run on `syscall` enters the guest kernel at `entry`, and GS is its; unless the
- * program has set GS. 0 or a negative errno: it does not. vcpu_leave_kernel: back to the stub. */
+ * program has set GS, then it enters the stub. 0 or a negative errno: all is as before.
+ * vcpu_leave_kernel: back to the stub. */
 int vcpu_enter_kernel(struct vcpu *vcpu, struct guest_addr entry, struct guest_addr gs);
 int vcpu_leave_kernel(struct vcpu *vcpu);
 /* Begins anew at `entry` with stack `stack`: all registers are as at the start of a program. 0, or a

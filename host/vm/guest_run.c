@@ -134,10 +134,11 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
         ticker_report(&vm->engine->ticker, runner);
     poller_guest_runs(&vm->engine->poller);
     guest_clock_refresh(&vm->engine->clock);
-    vm_kernel_enter(vm, vcpu);
+    int result = vm_kernel_enter(vm, vcpu);
     vcpu->is_away = true;
     vm_give_way(vm, vcpu);
-    int result = vcpu_run(vcpu);
+    if (result == 0)
+        result = vcpu_run(vcpu);
     atomic_store(&vcpu->in_guest, false);
     vm_serve(vm, vcpu);
     atomic_fetch_sub(&runner->in_guest, 1);

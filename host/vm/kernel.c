@@ -66,19 +66,23 @@ void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
         start(vm, vcpu, at_cpl3);
 }
 
-void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
+int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     bool input = false, output = false;
+    int result = 0;
 
     if (!is_on(vm))
-        return;
+        return 0;
     if (vcpu->number < FERRY_KERNEL_CPUS_MAX)
-        vcpu_enter_kernel(vcpu, kernel_entry(vm->kernel == KERNEL_AT_CPL3),
-                          kernel_gs(vcpu->number));
+        result = vcpu_enter_kernel(vcpu, kernel_entry(vm->kernel == KERNEL_AT_CPL3),
+                                   kernel_gs(vcpu->number));
+    if (result < 0 && vcpu->in_kernel)
+        return result; /* the guest kernel would store where the program's GS points */
     /* A program that knows the message layer receives its messages itself. */
     if (!vm->identity_shown)
         linux_streams(vm->personality, &input, &output);
     stream_publish(vm->endpoint->byte_stream, input, output);
+    return 0;
 }
 
 /* Sets the registers of the program. `serve`: those with which the call would have left, unless it has

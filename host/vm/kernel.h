@@ -13,8 +13,8 @@
  * started. */
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu);
 
-/* The CPU is about to enter the guest: streams are published. */
-void vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu);
+/* The CPU is about to enter the guest: streams are published. 0, or a negative errno: it must not. */
+int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu);
 
 /* It has left, by an exit or (result < 0) not. What the guest kernel did is counted. A call in which
  * it was interrupted has not begun, or has ended; one for which an access was refused is left to

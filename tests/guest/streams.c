@@ -245,9 +245,31 @@ static void pass_with_registers(void)
 
 /* ---- GS ------------------------------------------------------------------ */
 
+static void *use_gs(void *argument)
+{
+    const uint64_t *own = argument;
+    uint64_t seen = 0;
+
+    for (int i = 0; i < 20; i++)
+        syscall(SYS_getpid);
+    if (own)
+        __asm__ volatile("movq %%gs:8, %0" : "=r"(seen));
+    return (void *)seen;
+}
+
+static uint64_t thread_with_gs(uint64_t *own)
+{
+    pthread_t thread;
+    void *seen;
+
+    if (pthread_create(&thread, NULL, use_gs, own) || pthread_join(thread, &seen))
+        fail("a thread with GS");
+    return (uint64_t)seen;
+}
+
 static void pass_with_gs(void)
 {
-    static uint64_t own[2] = {0x1111, 0x2222};
+    static uint64_t own[200] = {0x1111, 0x2222};
     uint64_t base = 1, seen;
 
     for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
@@ -257,8 +279,14 @@ static void pass_with_gs(void)
     __asm__ volatile("movl %%gs, %%eax\n\tmovl %%eax, %%gs" : : : "eax");
     for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
         put(buffer, 3);
+    thread_with_gs(NULL); /* its processor runs the next one as well */
     if (syscall(SYS_arch_prctl, ARCH_SET_GS, own))
         fail("setting GS");
+    if (thread_with_gs(own) != own[1])
+        fail("GS of a thread");
+    for (int i = 0; i < 200; i++)
+        if (own[i] != (i < 2 ? 0x1111u * (i + 1u) : 0))
+            fail("memory at GS");
     for (int i = 0; i < 20 && read(0, buffer, 3) == 3; i++)
         put(buffer, 3);
     __asm__ volatile("movq %%gs:8, %0" : "=r"(seen));

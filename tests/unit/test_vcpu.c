@@ -53,8 +53,13 @@ static bool made_up;
 /* This one keeps its registers in struct kvm_run. */
 static bool keeps_registers;
 
-static int made_up_ioctl(unsigned long request)
+/* Where `syscall` enters by the last register that was set alone. */
+static uint64_t syscall_entry;
+
+static int made_up_ioctl(unsigned long request, void *argument)
 {
+    if (request == KVM_SET_MSRS)
+        syscall_entry = ((struct kvm_msrs *)argument)->entries[0].data;
     if (request == KVM_CREATE_VCPU) {
         int fd = memfd_create("vcpu", MFD_CLOEXEC);
         assert_int_equal(ftruncate(fd, 4096), 0);
@@ -66,7 +71,7 @@ static int made_up_ioctl(unsigned long request)
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
     if (made_up)
-        return made_up_ioctl(request);
+        return made_up_ioctl(request, argument);
     if (request != KVM_RUN)
         return keeps_registers ? 0 : __real_ioctl(fd, request, argument);
     errno = (*stays++)();
@@ -689,6 +694,43 @@ static void a_kick_finds_no_half_of_a_call(void **state)
     keeps_registers = false;
 }
 
+/* A CPU whose thread ended in the guest kernel runs one that has the GS of its maker. */
+static void gs_of_a_program_never_enters_the_guest_kernel(void **state)
+{
+    struct vcpu *cpu = vm_a->vcpus[0];
+    struct kvm_run *makers = calloc(1, sizeof *makers);
+    struct vcpu maker = {.fd = -1, .run = makers, .has_gs = true};
+
+    (void)state;
+    assert_non_null(makers);
+    makers->s.regs.sregs.gs.base = 0x5000;
+    cpu->in_kernel = true;
+    vcpu_go_on_as(cpu, &maker, 0x7000);
+    made_up = true;
+    syscall_entry = 0;
+    assert_int_equal(vcpu_enter_kernel(cpu, kernel_entry(false), kernel_gs(0)), 0);
+    made_up = false;
+    assert_int_equal(syscall_entry, boot_syscall_stub().value);
+    assert_false(cpu->in_kernel);
+    assert_int_equal(vcpu_gs(cpu), 0x5000);
+    free(makers);
+}
+
+/* No KVM_RUN with it where KVM cannot make `syscall` enter the stub. */
+static void it_does_not_run_with_both(void **state)
+{
+    static const stay none[] = {is_stopped};
+
+    (void)state;
+    stream_guest_start(a->byte_stream, kernel_shown(vm_a->system), kernel_words(vm_a->system), 1);
+    vm_a->kernel = KERNEL_AT_CPL0;
+    vm_a->vcpus[0]->in_kernel = vm_a->vcpus[0]->has_gs = keeps_registers = true;
+    run_guest(none);
+    keeps_registers = false;
+    assert_ptr_equal(stays, none);
+    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+}
+
 /* --- the level at which `syscall` arrives --- */
 
 static int arrives(uint16_t selector)
@@ -792,6 +834,8 @@ int main(void)
         CASE(unknown_events_are_refused),
         CASE(unknown_calls_are_refused),
         CASE(a_kick_finds_no_half_of_a_call),
+        CASE(gs_of_a_program_never_enters_the_guest_kernel),
+        CASE(it_does_not_run_with_both),
         CASE(a_program_does_not_tell_the_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
