@@ -275,15 +275,16 @@ int stream_await_writers(struct stream *stream)
     struct endpoint *endpoint = stream->endpoint;
     int result = 0;
 
+    /* Others may wait as well, and one that is done does not speak for them. */
+    stream->guest.awaiting++;
     while (result == 0 && !try_room_back(stream)) {
         uint32_t seen = endpoint_prepare(endpoint);
-        stream->guest.awaited = true;
         /* The CPU whose claim is seen here was kicked, and wakes this thread when it has its turn. */
         if (!try_room_back(stream))
             result = endpoint_block(endpoint, seen, UINT64_MAX);
         endpoint_finish(endpoint);
     }
-    stream->guest.awaited = false;
+    stream->guest.awaiting--;
     return result;
 }
 
@@ -383,7 +384,7 @@ bool stream_settle(struct stream *stream)
 
     if (guest->input_open)
         count_input(stream, __atomic_load_n(&guest->words->input, __ATOMIC_ACQUIRE));
-    if (guest->awaited)
+    if (guest->awaiting)
         endpoint_wake(stream->endpoint);
     read = guest->was_read;
     guest->was_read = false;

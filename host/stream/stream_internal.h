@@ -37,9 +37,10 @@ struct guest_side {
     uint32_t input_generation;
     uint64_t input_seen, input_bytes; /* positions: read so far; the end of what was published */
     bool was_read;
+    /* Threads that wait until no CPU fills the room; of the thread that is served. */
+    unsigned awaiting;
     /* Output, under the stream's lock: */
     bool room_open; /* the guest may be in the middle of filling */
-    bool awaited;   /* a thread waits until that is over */
     uint32_t room_generation;
 };
 

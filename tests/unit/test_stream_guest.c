@@ -385,6 +385,23 @@ static bool keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool writ
     return true;
 }
 
+/* While one thread waits, the CPU commits, and a second thread finds the room free. The CPU, which was
+ * kicked, leaves after that. */
+static bool begin_wait_beside(struct ferry_vm *vm, void **who)
+{
+    uint32_t seen = atomic_load(&a->events);
+
+    (void)vm;
+    *who = NULL;
+    assert_int_equal(kicked, 3);
+    away = 0;
+    stream_guest_left(a->byte_stream, 2);
+    assert_int_equal(stream_await_writers(a->byte_stream), 0);
+    stream_settle(a->byte_stream);
+    assert_int_not_equal(atomic_load(&a->events), seen);
+    return true;
+}
+
 static const struct endpoint_waits waits = {begin_wait, end_wait, kicks, keeps};
 
 /* The VMM writes nothing where a CPU may still be copying: not the next bytes, and no other writer. */
@@ -405,6 +422,20 @@ static void a_write_waits_for_the_one_before(void **state)
     assert_int_equal(stream_finish(vm_stream(vm_a)), 0);
     assert_int_equal(stream_read(vm_stream(vm_b), got, 1000), 110);
     assert_memory_equal(got, sent, 110);
+}
+
+static void one_wait_that_ends_leaves_the_others_theirs(void **state)
+{
+    static const struct endpoint_waits beside = {begin_wait_beside, end_wait, kicks, keeps};
+
+    (void)state;
+    a->waits = &beside;
+    stream_publish(a->byte_stream, false, true);
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    away = 3;
+    kicked = 0;
+    assert_int_equal(stream_await_writers(a->byte_stream), 0);
+    assert_int_equal(a->byte_stream->guest.awaiting, 0);
 }
 
 /* A claim of a CPU that is not there, or not in the guest, holds nobody up. */
@@ -546,6 +577,7 @@ int main(void)
         CASE(forged_positions_of_output_count_nothing),
         CASE(a_claim_ends_with_its_cpu),
         CASE(a_write_waits_for_the_one_before),
+        CASE(one_wait_that_ends_leaves_the_others_theirs),
         CASE(a_forged_claim_holds_nobody_up),
         CASE(there_is_no_room_where_each_write_is_sent),
         CASE(a_writer_finds_that_its_reader_left),
