@@ -52,6 +52,12 @@ static void gs_of_the_program(void **state)
     pass(*state, world_many(100000), "gs", NULL);
 }
 
+/* Where `syscall` arrives at CPL0, it would get the guest kernel for CPL3, and run at CPL0 itself. */
+static void forged_calls(void **state)
+{
+    pass(*state, world_many(100000), "forge", NULL);
+}
+
 static void descriptors(void **state)
 {
     pass(*state, world_many(300000), "descriptors", NULL);
@@ -98,8 +104,8 @@ int main(void)
         kvm_test(all_bytes_arrive),  kvm_test(pieces),
         kvm_test(polling),           kvm_test(registers),
         kvm_test(gs_of_the_program), kvm_test(descriptors),
-        kvm_test(signals),           kvm_test(bad_pointers),
-        kvm_test(hostile),
+        kvm_test(forged_calls),      kvm_test(signals),
+        kvm_test(bad_pointers),      kvm_test(hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
