@@ -4,6 +4,7 @@
 #include "core_pair.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 
@@ -424,6 +425,28 @@ static void a_write_waits_for_the_one_before(void **state)
     assert_memory_equal(got, sent, 110);
 }
 
+/* Nor does a write that may not wait: it is made again when the CPU, which was kicked, has left. */
+static void a_write_that_may_not_wait_is_refused(void **state)
+{
+    const size_t much = PIPE_BUF + 1; /* less is written only as a whole */
+
+    (void)state;
+    a->waits = &waits;
+    stream_publish(a->byte_stream, false, true);
+    assert_true(guest_write(sent, 100));
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    away = 3;
+    kicked = 0;
+    assert_int_equal(stream_write_some(vm_stream(vm_a), sent + 100, much), -EAGAIN);
+    assert_int_equal(kicked, 3);
+    stream_guest_left(a->byte_stream, 2);
+    away = 0;
+    assert_int_equal(stream_write_some(vm_stream(vm_a), sent + 100, much), much);
+    assert_int_equal(stream_finish(vm_stream(vm_a)), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 2 * much), 100 + much);
+    assert_memory_equal(got, sent, 100 + much);
+}
+
 static void one_wait_that_ends_leaves_the_others_theirs(void **state)
 {
     static const struct endpoint_waits beside = {begin_wait_beside, end_wait, kicks, keeps};
@@ -577,6 +600,7 @@ int main(void)
         CASE(forged_positions_of_output_count_nothing),
         CASE(a_claim_ends_with_its_cpu),
         CASE(a_write_waits_for_the_one_before),
+        CASE(a_write_that_may_not_wait_is_refused),
         CASE(one_wait_that_ends_leaves_the_others_theirs),
         CASE(a_forged_claim_holds_nobody_up),
         CASE(there_is_no_room_where_each_write_is_sent),
