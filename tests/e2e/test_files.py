@@ -85,13 +85,6 @@ class FilesThatNeverAnswer(FerryTest):
                         self.assertEqual(process.wait(PATIENCE), -signo)
 
     @AS_ROOT
-    def test_calls_that_were_given_up_are_bounded(self):
-        with tempfile.TemporaryDirectory() as where, HungFiles(where, OPEN) as files:
-            result = ferry("run", f"--ro={where}", "--timeout=90", "--", guest("leaves_calls"), f"{where}/file")
-            self.assert_ends(result, 0)
-        self.assertIn(files.waiting, range(2, 17))
-
-    @AS_ROOT
     def test_an_execve_leaves_no_call_behind(self):
         for limit in LIMITS:
             with tempfile.TemporaryDirectory() as where, HungFiles(where, OPEN) as files:
