@@ -88,7 +88,8 @@ int terminal_given(struct linux_state *state, struct open_file *file)
     if (!terminal)
         return -ENOMEM;
     *at = terminal;
-    if (terminal->file && (terminal->file->status & O_ACCMODE) == O_RDWR)
+    /* O_RDONLY, O_WRONLY and O_RDWR count up. */
+    if (terminal->file && (terminal->file->status & O_ACCMODE) >= (file->status & O_ACCMODE))
         return 0;
     if (terminal->file)
         file_release(state, terminal->file);
@@ -259,11 +260,12 @@ static int64_t get_modes(struct linux_state *state, const struct open_file *file
 static int64_t change_modes(struct terminal *terminal, const struct open_file *file,
                             uint32_t command, char *modes)
 {
-    if (terminal && !terminal->changed)
-        ioctl(file->fd, TCGETS2_, terminal->before);
+    bool known =
+        terminal && (terminal->changed || ioctl(file->fd, TCGETS2_, terminal->before) == 0);
+
     if (ioctl(file->fd, command, modes) < 0)
         return -errno;
-    if (terminal)
+    if (known)
         terminal->changed = ioctl(file->fd, TCGETS2_, terminal->now) == 0;
     return 0;
 }

@@ -22,6 +22,24 @@
 #define EVENTS (SCRATCH + PAGE)
 #define WORD   (SCRATCH + 2 * PAGE)
 
+#define TCGETS2_MODES 0x802c542aul /* TCGETS2, which only the kernel's headers have */
+
+/* The next so many looks at the modes of a terminal fail. */
+static int refused_looks;
+
+int __real_ioctl(int fd, unsigned long command, void *arg);
+int __wrap_ioctl(int fd, unsigned long command, void *arg);
+
+int __wrap_ioctl(int fd, unsigned long command, void *arg)
+{
+    if (command == TCGETS2_MODES && refused_looks > 0) {
+        refused_looks--;
+        errno = EINTR;
+        return -1;
+    }
+    return __real_ioctl(fd, command, arg);
+}
+
 static void give(struct ferry_vm *vm, unsigned fd, int host_fd)
 {
     assert_int_equal(linux_give(vm->linux_state, fd, host_fd), 0);
@@ -293,6 +311,43 @@ static void test_two_terminals(void **state)
     }
 }
 
+/* Whatever comes after it: a name of the terminal stands for one that may write. */
+static void test_what_can_write_to_a_terminal_stays(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int master, slave = open_terminal(&master);
+    char byte = 0;
+
+    give(vm, 1, open(ptsname(master), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+    give(vm, 0, open(ptsname(master), O_RDONLY | O_NOCTTY | O_CLOEXEC));
+    assert_int_equal(CALL(vm, open, guest_string(vm, SCRATCH, ptsname(master)), O_WRONLY), 3);
+    assert_int_equal(CALL(vm, write, 3, guest_string(vm, WORD, "x"), 1), 1);
+    assert_int_equal(read(master, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    give(vm, 2, open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    assert_int_equal(CALL(vm, open, SCRATCH, O_RDWR), 4);
+    close(slave);
+    close(master);
+}
+
+/* Modes that nobody knows cannot be put back. */
+static void test_modes_that_could_not_be_read_are_not_put_back(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct termios before, now;
+    int master;
+
+    give(vm, 0, open_terminal(&master));
+    refused_looks = 1;
+    before = spoil(vm, 0, master);
+    assert_int_equal(refused_looks, 0);
+    linux_vm_destroy(vm);
+    *state = linux_vm_create(NULL, -1);
+    assert_int_equal(tcgetattr(master, &now), 0);
+    assert_int_equal(now.c_lflag, before.c_lflag ^ (ECHO | ISIG));
+    close(master);
+}
+
 static void test_a_terminal_is_not_stopped(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -343,6 +398,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_mapped_file_has_the_name_of_its_descriptor,
                                         linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_two_terminals, linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_what_can_write_to_a_terminal_stays, linux_setup,
+                                        linux_teardown),
+        cmocka_unit_test_setup_teardown(test_modes_that_could_not_be_read_are_not_put_back,
+                                        linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_terminal_is_not_stopped, linux_setup,
                                         linux_teardown),
     };
