@@ -30,8 +30,8 @@ int say_to(int fd, const char *text, size_t bytes);
 /* Until this moment (CLOCK_MONOTONIC) all these wait for a reader; from then on text that finds no
  * room is dropped. Without this call messages wait for ever. */
 void say_until(uint64_t moment_ns);
-/* From now on each waits for a reader 100 ms at most: somebody asks the program to end, which may be in
- * the middle of a line of the trace. */
+/* From now on each waits 100 ms at most for a reader to take anything, and 1 s for it to take all:
+ * somebody asks the program to end, which may be in the middle of a line of the trace. */
 void say_soon(void);
 
 /* argv[0] is the subcommand. Return the exit status. */

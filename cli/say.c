@@ -21,20 +21,16 @@
 /* How often a waiting message checks whether it may wait longer. */
 #define TURN_MS 20
 
-/* So long a message waits for room once it is to be soon. */
-#define SOON_NS 100000000ull
+/* So long a message waits for any room once it is to be soon, and so long for all the room it needs. */
+#define SOON_NS     100000000ull
+#define SOON_ALL_NS 1000000000ull
 
 static _Atomic uint64_t until_ns = UINT64_MAX;
-static _Atomic bool soon;
+static _Atomic uint64_t soon_ns = UINT64_MAX; /* since when messages are to be soon */
 
 void say_until(uint64_t moment_ns)
 {
     until_ns = moment_ns;
-}
-
-void say_soon(void)
-{
-    soon = true;
 }
 
 static uint64_t now(void)
@@ -45,21 +41,30 @@ static uint64_t now(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Whether it takes a part now. What waits was waiting already when it may not wait long any more, so
- * its time begins anew then. */
+void say_soon(void)
+{
+    uint64_t none = UINT64_MAX;
+
+    atomic_compare_exchange_strong(&soon_ns, &none, now());
+}
+
+/* What waited already when messages were to be soon has its time from then on. */
+static bool is_too_late(uint64_t begun_ns, uint64_t patience_ns)
+{
+    uint64_t since = soon_ns > begun_ns ? soon_ns : begun_ns, moment = now();
+
+    return soon_ns != UINT64_MAX && moment > since && moment - since >= patience_ns;
+}
+
+/* Whether it takes a part now. */
 static bool wait_for_room(int fd)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
-    uint64_t since = now();
-    bool was_soon = soon;
+    uint64_t begun = now();
 
-    while (poll(&room, 1, now() >= until_ns ? 0 : TURN_MS) <= 0) {
-        if (soon && !was_soon)
-            since = now();
-        was_soon = soon;
-        if (now() >= until_ns || (was_soon && now() - since >= SOON_NS))
+    while (poll(&room, 1, now() >= until_ns ? 0 : TURN_MS) <= 0)
+        if (now() >= until_ns || is_too_late(begun, SOON_NS))
             return false;
-    }
     return true;
 }
 
@@ -74,7 +79,9 @@ static ssize_t write_now(int fd, const char *text, size_t bytes)
 
 int say_to(int fd, const char *text, size_t bytes)
 {
-    while (bytes > 0 && wait_for_room(fd)) {
+    uint64_t begun = now();
+
+    while (bytes > 0 && !is_too_late(begun, SOON_ALL_NS) && wait_for_room(fd)) {
         ssize_t n = write_now(fd, text, bytes < PART_BYTES ? bytes : PART_BYTES);
 
         if (n < 0 && errno != EINTR && errno != EAGAIN)
