@@ -275,7 +275,7 @@ static int64_t map_live(struct linux_state *state, const uint64_t arg[6], uint64
     if (result)
         return result;
     mapped_add(state, file, (uint64_t)addr, bytes);
-    if ((prot & (SPACE_WRITE | SPACE_SHARED)) == SPACE_WRITE && !file->writable)
+    if ((prot & (SPACE_WRITE | SPACE_SHARED)) == SPACE_WRITE && !file->writable && !file->given)
         populate_live(state, file, (uint64_t)addr, bytes, arg[5]);
     return addr;
 }

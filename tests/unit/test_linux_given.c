@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../until.h"
+#include "lib/live.h"
 #include "linux/state.h"
 
 #define EVENTS (SCRATCH + PAGE)
@@ -380,6 +381,28 @@ static void test_a_mapped_file_has_the_name_of_its_descriptor(void **state)
     assert_string_equal(space_label_at(&vm->space, guest_addr((uint64_t)addr)).file->path, name);
 }
 
+/* What was given may be written in another way: a private mapping follows it until it is written. */
+static void test_a_private_mapping_follows_what_was_given(void **state)
+{
+    struct ferry_vm *vm = *state;
+    FILE *file = tmpfile();
+    char name[32];
+    int64_t map;
+
+    assert_non_null(file);
+    assert_int_equal(write(fileno(file), "before", 6), 6); /* so that the page is there */
+    assert_int_equal(ftruncate(fileno(file), PAGE), 0);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fileno(file));
+    give(vm, 0, open(name, O_RDONLY | O_CLOEXEC));
+    give(vm, 1, open(name, O_WRONLY | O_CLOEXEC));
+    map = CALL(vm, mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0, 0);
+    assert_true(map > 0);
+    assert_int_equal(CALL(vm, pwrite64, 1, guest_string(vm, WORD, "text"), 5, 0), 5);
+    if (live_works()) /* else it is a copy */
+        assert_memory_equal(guest(vm, (uint64_t)map), "text", 5);
+    fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +420,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_master_of_a_terminal, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_a_mapped_file_has_the_name_of_its_descriptor,
                                         linux_setup, linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_private_mapping_follows_what_was_given, linux_setup,
+                                        linux_teardown),
         cmocka_unit_test_setup_teardown(test_two_terminals, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_what_can_write_to_a_terminal_stays, linux_setup,
                                         linux_teardown),
