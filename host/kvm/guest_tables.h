@@ -4,7 +4,9 @@
  * only and not mapped into the guest. Entries only ever gain rights once the
  * guest has run: KVM with shadow paging does not see host writes to tables,
  * and a gained right needs no flush (the fault walks again). Rights are taken
- * away by the host's own page tables (mprotect), which KVM always follows.
+ * away by the host's own page tables (mprotect), which KVM always follows. So a right for a part of
+ * a large leaf is one for all of it. To split the leaf would be no gain that the fault sees: where
+ * shadow paging has a table for it already, KVM keeps that, made for the old rights.
  */
 #ifndef FERRY_HOST_GUEST_TABLES_H
 #define FERRY_HOST_GUEST_TABLES_H

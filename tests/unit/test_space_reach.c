@@ -153,15 +153,34 @@ static void test_leaves(void **state)
         space_map_live(space, guest_addr(AREA + 44 * MIB), 3 * MIB, SPACE_READ, file, 0), 0);
     assert_true(leaf_of(f, AREA + 44 * MIB, &large) & LEAF_NO_EXEC);
     assert_false(large);
-    assert_int_equal(close(file), 0);
     /* A right may be gained later. */
     assert_int_equal(space_protect(space, guest_addr(AREA + PAGE), PAGE, SPACE_READ | SPACE_EXEC),
                      0);
     assert_int_equal(leaf_of(f, AREA + PAGE, &large) & LEAF_NO_EXEC, 0);
     assert_true(leaf_of(f, AREA + 2 * PAGE, &large) & LEAF_NO_EXEC);
+    /* That of a large leaf is that of all 2 MiB, and of no other; rights to write stay as they were. */
+    assert_int_equal(
+        space_protect(space, guest_addr(AREA + 3 * MIB), PAGE, SPACE_READ | SPACE_EXEC), 0);
+    assert_int_equal(leaf_of(f, AREA + 2 * MIB, &large) & LEAF_NO_EXEC, 0);
+    assert_true(large);
+    assert_false(host_can(space, AREA + 3 * MIB, true));
+    assert_true(host_can(space, AREA + 3 * MIB + PAGE, true));
+    assert_true(leaf_of(f, AREA + 4 * MIB, &large) & LEAF_NO_EXEC);
+    assert_true(leaf_of(f, AREA + 2 * MIB - PAGE, &large) & LEAF_NO_EXEC);
+    /* The same where memory was unmapped; with small leaves it is that of the code alone. */
+    assert_int_equal(space_map(space, guest_addr(AREA + 52 * MIB), 2 * MIB, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA + 54 * MIB), MIB, READ_WRITE), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA + 52 * MIB), 3 * MIB), 0);
+    for (uint64_t at = AREA + 52 * MIB; at < AREA + 55 * MIB; at += 2 * MIB) {
+        assert_int_equal(
+            space_map_live(space, guest_addr(at), PAGE, SPACE_READ | SPACE_EXEC, file, 0), 0);
+        assert_int_equal(leaf_of(f, at, &large) & LEAF_NO_EXEC, 0);
+        assert_int_equal(!(leaf_of(f, at + PAGE, &large) & LEAF_NO_EXEC), at < AREA + 54 * MIB);
+    }
     /* A reservation has no leaves. */
     assert_int_equal(space_map(space, guest_addr(AREA + 48 * MIB), PAGE, 0), 0);
     assert_int_equal(leaf_of(f, AREA + 48 * MIB, &large), 0);
+    assert_int_equal(close(file), 0);
 }
 
 /* Host mappings inside the reservation. */
