@@ -22,10 +22,8 @@
 #define HEAP_MAX 0x200000000ull
 /* Of a mapped file, which is copied. */
 #define POPULATE_MOST (1ull << 20)
-/* So much of what the heap grows by gets its pages at once; less at first, as many a program hardly
- * uses its heap. */
-#define HEAP_POPULATE       (256ull << 10)
-#define HEAP_POPULATE_FIRST (64ull << 10)
+/* Of the heap's first growth: many a program hardly uses its heap. */
+#define POPULATE_FIRST (64ull << 10)
 /* From this size on the heap grows in steps that can be huge pages. */
 #define HEAP_STEP (4ull << 20)
 
@@ -71,7 +69,7 @@ void memory_init(struct linux_state *state, uint64_t heap_start)
 static int heap_grow(struct linux_state *state, uint64_t end)
 {
     struct space *space = vm_space(state->vm);
-    uint64_t bytes = end - state->heap_mapped, populate = HEAP_POPULATE;
+    uint64_t bytes = end - state->heap_mapped;
     int result;
 
     if (!limits_allow(state, state->heap_mapped, bytes, SPACE_WRITE))
@@ -82,8 +80,9 @@ static int heap_grow(struct linux_state *state, uint64_t end)
     if (result)
         return result;
     if (state->heap_mapped == state->heap_start)
-        populate = HEAP_POPULATE_FIRST;
-    space_populate(space, guest_addr(state->heap_mapped), min_u64(bytes, populate));
+        space_populate(space, guest_addr(state->heap_mapped), min_u64(bytes, POPULATE_FIRST));
+    else
+        space_populate_fresh(space, guest_addr(state->heap_mapped), bytes);
     state->heap_mapped = end;
     return 0;
 }

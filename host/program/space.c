@@ -103,6 +103,7 @@ int space_init(struct space *space, const struct space_backend *backend, uint64_
     if (!base)
         return -ENOMEM;
     *space = (struct space){.backend = *backend, .base = base, .limit_bytes = limit_bytes};
+    space_ahead_init(space);
     return 0;
 }
 
@@ -165,7 +166,7 @@ static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsign
         kind |= HUGE;
     space_set_region(space, start, end, kind);
     if (prot & SPACE_WRITE && !kept)
-        space_populate(space, guest_addr(start), min_u64(bytes, SPACE_AHEAD));
+        space_populate_fresh(space, guest_addr(start), bytes);
     return 0;
 }
 
@@ -332,6 +333,7 @@ int space_unmap(struct space *space, struct guest_addr at, uint64_t bytes)
         return -EINVAL;
     if (space_is_free(space, start, end))
         return 0;
+    space_ahead_learn(space, start, end);
     result = space_reserve_cut(space, start, end);
     if (!result)
         result = space_host_reserve(space, start, bytes);

@@ -80,6 +80,12 @@ struct space_region {
     struct space_label label;
 };
 
+/* How much of fresh memory gets its pages at once: space_ahead.c. */
+struct space_ahead {
+    uint64_t bytes;            /* at most so much of the next */
+    uint64_t start, stop, end; /* the last: up to `stop` it got them. `end` 0: none */
+};
+
 struct space {
     struct space_backend backend;
     char *base; /* host address of guest address 0 of the reservation */
@@ -90,6 +96,7 @@ struct space {
     struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
     size_t slot_count, slot_capacity;
     atomic_ullong host_calls; /* of the kernel, that changed the host's mappings; for any thread */
+    struct space_ahead ahead;
     uint64_t changes; /* counts up whenever a place may have other rights, if only for a moment */
 };
 
@@ -153,6 +160,9 @@ bool space_is_by_touch(const struct space *space, struct guest_addr addr);
  * of a file as the program's own copies. It may wait for the file. Where that cannot be it is only
  * slower. */
 void space_populate(struct space *space, struct guest_addr start, uint64_t bytes);
+/* The same for memory that was just mapped, from its start on: as much as the program uses of what it
+ * maps and unmaps. */
+void space_populate_fresh(struct space *space, struct guest_addr start, uint64_t bytes);
 int space_unmap(struct space *space, struct guest_addr start, uint64_t bytes);
 /* Unmaps all, and gives back `charged` bytes of space_charge. -ENOMEM: nothing changed; 1: only the far
  * part is left. */

@@ -52,6 +52,16 @@ int space_host_advise(struct space *space, uint64_t start, uint64_t bytes, int a
     return madvise(space_host(space, start), bytes, advice) ? -errno : 0;
 }
 
+int space_host_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to)
+{
+    const int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+    count_call(space);
+    return mremap(space_host(space, from), bytes, bytes, how, space_host(space, to)) == MAP_FAILED
+               ? -errno
+               : 0;
+}
+
 void space_populate(struct space *space, struct guest_addr start, uint64_t bytes)
 {
     space_host_advise(space, start.value, bytes, MADV_POPULATE_WRITE);

@@ -97,20 +97,22 @@ int space_guest_reach(struct space *space, uint64_t start, uint64_t end, unsigne
 int space_host_prot(unsigned prot);
 /* Makes [start, start + bytes) host memory that is reserved and nothing else. */
 int space_host_reserve(struct space *space, uint64_t start, uint64_t bytes);
-/* As mmap with MAP_FIXED, mprotect and madvise. Negative errno. */
+/* As mmap with MAP_FIXED, mprotect, madvise and mremap with MREMAP_DONTUNMAP. Negative errno. */
 int space_host_map(struct space *space, uint64_t start, uint64_t bytes, int prot, int how, int fd,
                    uint64_t offset);
 int space_host_protect(struct space *space, uint64_t start, uint64_t bytes, int prot);
 int space_host_advise(struct space *space, uint64_t start, uint64_t bytes, int advice);
-/* So much of fresh private memory that can be written gets its pages at once, from its start on: it
- * costs less than a fault for each. */
-#define SPACE_AHEAD (256ull << 10)
-/* Of what is opened by touch where the program goes on; of the first pieces, half. */
-#define SPACE_AHEAD_PIECE (1ull << 20)
+int space_host_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t to);
 /* Of what a program is linked with, nearly all is written, if only to relocate it. */
 #define SPACE_AHEAD_IMAGE (2ull << 20)
 /* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */
 void space_host_shut(struct space *space, uint64_t start, uint64_t end);
+
+/* --- space_ahead.c --- */
+
+void space_ahead_init(struct space *space);
+/* What lies there is to be unmapped. */
+void space_ahead_learn(struct space *space, uint64_t start, uint64_t end);
 
 /* --- space_touch.c --- */
 

@@ -41,17 +41,15 @@ static bool is_empty(const struct space_region *region)
 static int move_pages(struct space *space, const struct space_region *from, uint64_t to)
 {
     uint64_t bytes = from->end - from->start;
-    char *old = space_host(space, from->start), *fresh = space_host(space, to);
-    const int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     bool closes = from->prot & RIGHTS && !(from->prot & LIVE), moved;
 
     /* A mapping that was moved would never be one with its new neighbours. */
     if (is_empty(from))
         return space_host_reserve(space, to, bytes);
     moved = (!closes || !space_host_protect(space, from->start, bytes, PROT_NONE)) &&
-            mremap(old, bytes, bytes, how, fresh) != MAP_FAILED;
+            !space_host_move(space, from->start, bytes, to);
     if (moved && closes && space_host_protect(space, to, bytes, space_host_prot(from->prot))) {
-        mremap(fresh, bytes, bytes, how, old); /* both mappings are there already */
+        space_host_move(space, to, bytes, from->start); /* both mappings are there already */
         moved = false;
     }
     if (!moved && closes)

@@ -28,6 +28,10 @@
 #define PIECES_OF_ROOM  1024 /* in any place */
 #define HUGE_OF_ROOM    64   /* with huge pages */
 #define GOING_OF_ROOM   16   /* beside an open one */
+/* So much of a piece gets its pages at once: where the program goes on beside an open one, and of
+ * others. */
+#define AHEAD_GOING (1ull << 20)
+#define AHEAD_FIRST (32ull << 10)
 
 uint64_t space_room(const struct space *space)
 {
@@ -111,12 +115,12 @@ static uint64_t wanted_bytes(const struct space *space, size_t i, uint64_t from,
 
 /* The piece of closed region i to open for the touch of [from, to), which lies in it. */
 static struct space_region choose_piece(const struct space *space, size_t i, uint64_t from,
-                                        uint64_t to)
+                                        uint64_t to, int *way_on)
 {
     const struct space_region *region = &space->regions[i];
     struct space_region piece = {.start = from & ~(PAGE - 1), .end = align_up(to, PAGE)};
-    int way = 0;
-    uint64_t bytes = wanted_bytes(space, i, from, &way);
+    uint64_t bytes = wanted_bytes(space, i, from, way_on);
+    int way = *way_on;
     uint64_t start = way > 0   ? region->start
                      : way < 0 ? region->end - min_u64(bytes, region->end - region->start)
                                : max_u64(from & ~(bytes - 1), region->start);
@@ -156,14 +160,18 @@ static int open_piece(struct space *space, size_t i, uint64_t start, uint64_t en
     return 0;
 }
 
-/* What lies at and after the touch of `from` gets its pages; at the end of the piece what is before. */
-static void populate_piece(struct space *space, const struct space_region *piece, uint64_t from)
+/* What lies at and after the touch of [from, to) gets its pages; at the end of the piece what is
+ * before. Where the program goes on the length of the piece says how much is likely to be used; else
+ * only the touch does, however large the limit makes the piece. */
+static void populate_piece(struct space *space, const struct space_region *piece, uint64_t from,
+                           uint64_t to, bool goes_on)
 {
-    uint64_t bytes = min_u64(piece->end - piece->start, SPACE_AHEAD_PIECE);
+    uint64_t bytes = AHEAD_GOING;
 
-    if (bytes <= PIECE_LEAST)
-        bytes = min_u64(bytes, PIECE_LEAST / 2);
-    from = max_u64(from & ~(PAGE - 1), piece->start);
+    from &= ~(PAGE - 1);
+    if (!goes_on)
+        bytes = min_u64(max_u64(align_up(to, PAGE) - from, AHEAD_FIRST), AHEAD_GOING);
+    bytes = min_u64(bytes, piece->end - piece->start);
     space_populate(space, guest_addr(min_u64(from, piece->end - bytes)), bytes);
 }
 
@@ -174,7 +182,7 @@ int space_touch(struct space *space, struct guest_addr at, uint64_t bytes)
     for (size_t i; (i = space_first_after(space, next)) < space->count;) {
         struct space_region region = space->regions[i], piece = region;
         uint64_t from = max_u64(next, region.start), to = min_u64(stop, region.end);
-        int result;
+        int way = 0, result;
 
         if (region.start >= stop)
             break;
@@ -183,14 +191,14 @@ int space_touch(struct space *space, struct guest_addr at, uint64_t bytes)
             continue;
         /* If the list is nearly full, the whole of it, which adds no region. */
         if (!space_regions_are_scarce(space) || region.end - region.start > space_room(space))
-            piece = choose_piece(space, i, from, to);
+            piece = choose_piece(space, i, from, to, &way);
         result = space_reserve_split(space, piece.start, piece.end);
         if (!result)
             result = open_piece(space, i, piece.start, piece.end);
         if (result)
             return result;
         if (region.prot & SPACE_WRITE)
-            populate_piece(space, &piece, from);
+            populate_piece(space, &piece, from, to, way);
         next = piece.end;
     }
     return 0;

@@ -100,6 +100,12 @@ static void test_heap_has_pages(void **state)
     assert_int_equal(pages_there(vm, first, 50 * PAGE), 50);
     assert_int_equal(CALL(vm, brk, third), third);
     assert_int_equal(pages_there(vm, second, 100 * PAGE), 64);
+    /* Little of what goes and comes again and is not used. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(CALL(vm, brk, second), second);
+        assert_int_equal(CALL(vm, brk, third), third);
+    }
+    assert_int_equal(pages_there(vm, second, 100 * PAGE), 16);
 }
 
 /* A large heap grows in steps, so that it can have huge pages. */

@@ -408,10 +408,14 @@ static void test_moves_again(void **state)
 {
     struct space *space = &((struct space_fixture *)*state)->space;
     const uint64_t there = AREA + 64 * PAGE;
+    unsigned long long calls;
 
     assert_int_equal(space_map(space, guest_addr(AREA), PAGE, READ_WRITE), 0);
     space->base[AREA] = 7;
+    calls = atomic_load(&space->host_calls);
     assert_int_equal(space_move(space, guest_addr(AREA), PAGE, guest_addr(there)), 0);
+    /* Closed, moved, opened there, and reserved here. */
+    assert_int_equal(atomic_load(&space->host_calls) - calls, 4);
     assert_int_equal(space_map(space, guest_addr(there + PAGE), PAGE, READ_WRITE), 0);
     assert_int_equal(space->count, 2);
     space->base[there + PAGE] = 8;

@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
+
 #define AHEAD       (256ull << 10) /* of fresh memory */
+#define AHEAD_LEAST (64ull << 10)
 #define AHEAD_PIECE MIB
 #define AHEAD_IMAGE (2 * MIB)
 
@@ -147,12 +151,108 @@ static void test_end_of_a_piece(void **state)
     assert_int_equal(own_pages(space, AREA, 2 * MIB), piece / 2 / PAGE);
 }
 
-int main(void)
+/* The limit makes pieces larger. Of the first it gets no more pages, of those by which the program
+ * goes on all, up to a bound. */
+static void test_pieces_of_any_limit(void **state)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_fresh_memory), TEST(test_image),          TEST(test_live_file),
-        TEST(test_by_touch),     TEST(test_end_of_a_piece),
+    struct space *space = &((struct space_fixture *)*state)->space;
+    static const struct {
+        uint64_t limit, piece, going;
+    } rows[] = {{64 * MIB, 64 << 10, 64 << 10},
+                {256 * MIB, 64 << 10, 64 << 10},
+                {1024 * MIB, 256 << 10, 256 << 10},
+                {8192 * MIB, 2 * MIB, MIB},
+                {65536 * MIB, 16 * MIB, MIB}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t area = AREA + i * 64 * MIB, piece = rows[i].piece, all = 2 * piece;
+
+        space->limit_bytes = rows[i].limit;
+        assert_int_equal(space_map_by_touch(space, guest_addr(area), max_u64(all, 4 * MIB),
+                                            READ_WRITE | SPACE_NORESERVE),
+                         0);
+        assert_int_equal(space_touch(space, guest_addr(area), 1), 0);
+        assert_int_equal(space->used_bytes, piece);
+        assert_int_equal(own_pages(space, area, all), 8);
+        assert_int_equal(space_touch(space, guest_addr(area + piece), 1), 0);
+        assert_int_equal(space->used_bytes, 2 * piece);
+        assert_int_equal(own_pages(space, area + piece, piece), rows[i].going / PAGE);
+        assert_int_equal(own_pages(space, area, all), 8 + rows[i].going / PAGE);
+        assert_int_equal(space_unmap(space, guest_addr(area), max_u64(all, 4 * MIB)), 0);
+        /* An access is use, too. */
+        assert_int_equal(space_map_by_touch(space, guest_addr(area), max_u64(all, 4 * MIB),
+                                            READ_WRITE | SPACE_NORESERVE),
+                         0);
+        assert_int_equal(space_touch(space, guest_addr(area + 5), 10 * PAGE), 0);
+        assert_int_equal(own_pages(space, area, all), 11);
+        assert_int_equal(space_unmap(space, guest_addr(area), max_u64(all, 4 * MIB)), 0);
+    }
+}
+
+/* Maps so much, uses the first bytes of it, and unmaps it. How many pages it had at first. */
+static uint64_t map_use_unmap(struct space *space, uint64_t bytes, uint64_t used)
+{
+    uint64_t pages;
+
+    assert_int_equal(space_map(space, guest_addr(AREA), bytes, READ_WRITE), 0);
+    pages = own_pages(space, AREA, bytes);
+    for (uint64_t at = 0; at < used; at += PAGE)
+        space->base[AREA + at] = 1;
+    assert_int_equal(space_unmap(space, guest_addr(AREA), bytes), 0);
+    return pages;
+}
+
+/* A program that maps and unmaps gets so many pages as it uses. */
+static void test_a_loop(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    static const struct {
+        uint64_t bytes, used, pages;
+    } rows[] = {
+        {AHEAD, PAGE, 64},
+        {AHEAD, PAGE, 32},
+        {AHEAD, PAGE, 16},
+        {AHEAD, PAGE, 16},
+        {3 * AHEAD, PAGE, 16},
+        {AHEAD_LEAST, 0, 16},
+        {PAGE, PAGE, 1},
+        {AHEAD, 16 * PAGE, 16},
+        {AHEAD, 17 * PAGE, 16},
+        {AHEAD, AHEAD, 32},
+        {AHEAD, AHEAD, 64},
+        {3 * AHEAD, AHEAD, 32},
+        {3 * AHEAD, AHEAD, 64},
+        {3 * AHEAD, 2 * AHEAD, 32},
+        {3 * AHEAD, 2 * AHEAD, 64},
+        {3 * AHEAD, 2 * AHEAD, 64},
     };
 
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t pages = map_use_unmap(space, rows[i].bytes, rows[i].used);
+
+        if (pages != rows[i].pages)
+            fail_msg("row %zu: %llu", i, (unsigned long long)pages);
+    }
+    /* Where only a part is unmapped, or another mapping, nothing is told. */
+    assert_int_equal(space_map(space, guest_addr(AREA + MIB), AHEAD, READ_WRITE), 0);
+    assert_int_equal(space_map(space, guest_addr(AREA), AHEAD, READ_WRITE), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA + MIB), AHEAD), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA), AHEAD - PAGE), 0);
+    assert_int_equal(space_unmap(space, guest_addr(AREA), AHEAD), 0);
+    assert_int_equal(map_use_unmap(space, AHEAD, 0), 32);
+}
+
+int main(void)
+{
+    /* Of a huge page all pages come at once. */
+    const int no_huge = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+
+    const struct CMUnitTest tests[] = {
+        TEST(test_fresh_memory), TEST(test_image),          TEST(test_live_file),
+        TEST(test_by_touch),     TEST(test_end_of_a_piece), TEST(test_pieces_of_any_limit),
+        TEST(test_a_loop),
+    };
+
+    assert_int_equal(no_huge, 0);
     return cmocka_run_group_tests_name("space_populate", tests, NULL, NULL);
 }
