@@ -367,6 +367,7 @@ int space_clear(struct space *space, uint64_t charged)
     if (space->far && clear_part(space, FERRY_PROGRAM_FAR_LOW, space->backend.far_high))
         return 1;
     space->used_bytes -= charged;
+    space_ahead_init(space); /* another program */
     space_settle(space);
     return 0;
 }

@@ -20,7 +20,7 @@ enum page { NONE, OF_FILE, OWN };
 static enum page page_at(const struct space *space, uint64_t addr)
 {
     const uint64_t present = 1ull << 63, of_file = 1ull << 61;
-    uint64_t place = ((uintptr_t)space->base + addr) / PAGE, entry = 0;
+    uint64_t place = (uintptr_t)space_host(space, addr) / PAGE, entry = 0;
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
     assert_true(fd >= 0);
@@ -109,6 +109,15 @@ static void test_live_file(void **state)
     /* Cut short, also the pages of the program's own go. */
     assert_int_equal(ftruncate(fd, PAGE), 0);
     assert_false(host_can(space, AREA + PAGE, false));
+    assert_int_equal(space->used_bytes, 4 * PAGE);
+    /* Cut short after somebody looked how long it was: nobody gets a signal, and what is there is
+     * the program's own. */
+    assert_int_equal(space_map_live(space, area, 4 * PAGE, READ_WRITE, fd, 0), 0);
+    space_populate(space, area, 4 * PAGE);
+    assert_int_equal(own_pages(space, AREA, 4 * PAGE), 1);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    space_populate(space, area, 4 * PAGE);
+    assert_int_equal(own_pages(space, AREA, 4 * PAGE), 0);
     assert_int_equal(space->used_bytes, 4 * PAGE);
     close(fd);
 }
@@ -240,6 +249,35 @@ static void test_a_loop(void **state)
     assert_int_equal(space_unmap(space, guest_addr(AREA), AHEAD - PAGE), 0);
     assert_int_equal(space_unmap(space, guest_addr(AREA), AHEAD), 0);
     assert_int_equal(map_use_unmap(space, AHEAD, 0), 32);
+    /* Another program begins anew. */
+    assert_int_equal(space_clear(space, 0), 0);
+    assert_int_equal(map_use_unmap(space, AHEAD, 0), 64);
+}
+
+/* In the far part all is as it is near. */
+static void test_far(void **state)
+{
+    struct space *space = &((struct space_fixture *)*state)->space;
+    const uint64_t far = FERRY_PROGRAM_FAR_LOW + 1024 * MIB, piece = 64ull << 10;
+
+#ifdef __SANITIZE_THREAD__
+    skip(); /* ThreadSanitizer leaves no hole so long among the host's addresses */
+#endif
+    space->backend.far_high = FERRY_PROGRAM_FAR_HIGH;
+    assert_int_equal(space_map(space, guest_addr(far), 2 * AHEAD, READ_WRITE), 0);
+    assert_int_equal(own_pages(space, far, 2 * AHEAD), AHEAD / PAGE);
+    assert_int_equal(space_discard(space, guest_addr(far), AHEAD - PAGE, false), 0);
+    assert_int_equal(own_pages(space, far, 2 * AHEAD), 1);
+    assert_int_equal(space->used_bytes, 2 * AHEAD);
+    assert_int_equal(space_unmap(space, guest_addr(far), 2 * AHEAD), 0);
+    assert_int_equal(space_map_by_touch(space, guest_addr(far), 3 * MIB, READ_WRITE), 0);
+    assert_int_equal(space_touch(space, guest_addr(far), 1), 0);
+    assert_int_equal(space_touch(space, guest_addr(far + piece), 1), 0);
+    assert_int_equal(own_pages(space, far, 3 * MIB), (piece + piece / 2) / PAGE);
+    assert_int_equal(space->used_bytes, 2 * piece);
+    assert_int_equal(space_discard(space, guest_addr(far), 3 * MIB, false), 0);
+    assert_int_equal(own_pages(space, far, 3 * MIB), 0);
+    assert_int_equal(space->used_bytes, 0);
 }
 
 int main(void)
@@ -248,9 +286,10 @@ int main(void)
     const int no_huge = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 
     const struct CMUnitTest tests[] = {
-        TEST(test_fresh_memory), TEST(test_image),          TEST(test_live_file),
-        TEST(test_by_touch),     TEST(test_end_of_a_piece), TEST(test_pieces_of_any_limit),
-        TEST(test_a_loop),
+        TEST(test_fresh_memory),   TEST(test_image),
+        TEST(test_live_file),      TEST(test_by_touch),
+        TEST(test_end_of_a_piece), TEST(test_pieces_of_any_limit),
+        TEST(test_a_loop),         TEST(test_far),
     };
 
     assert_int_equal(no_huge, 0);
