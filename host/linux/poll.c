@@ -12,6 +12,7 @@
 #include "linux/state.h"
 
 #define NS_PER_S 1000000000ull
+#define US_PER_S 1000000
 
 /* What a call waits for. */
 struct poll_wait {
@@ -216,7 +217,8 @@ static int64_t select_fds(struct linux_state *state, const uint64_t arg[6], uint
     return bits;
 }
 
-/* The timeval at `addr` in nanoseconds, UINT64_MAX if there is none. */
+/* The timeval at `addr` in nanoseconds, UINT64_MAX if there is none. As in Linux, its microseconds may
+ * be more than a second. */
 static int timeval_get(struct linux_state *state, uint64_t addr, uint64_t *nanoseconds)
 {
     struct timeval time;
@@ -226,10 +228,12 @@ static int timeval_get(struct linux_state *state, uint64_t addr, uint64_t *nanos
         return 0;
     if (guest_get(state, addr, &time, sizeof(time)))
         return -EFAULT;
-    if (time.tv_sec < 0 || time.tv_usec < 0 || time.tv_usec >= 1000000)
+    if (__builtin_add_overflow(time.tv_sec, time.tv_usec / US_PER_S, &time.tv_sec) ||
+        time.tv_sec < 0 || time.tv_usec % US_PER_S < 0)
         return -EINVAL;
     if (__builtin_mul_overflow((uint64_t)time.tv_sec, NS_PER_S, nanoseconds) ||
-        __builtin_add_overflow(*nanoseconds, (uint64_t)time.tv_usec * 1000, nanoseconds))
+        __builtin_add_overflow(*nanoseconds, (uint64_t)(time.tv_usec % US_PER_S) * 1000,
+                               nanoseconds))
         *nanoseconds = UINT64_MAX;
     return 0;
 }
