@@ -18,20 +18,29 @@
 enum {
     CALL_READ = 0,
     CALL_WRITE = 1,
+    CALL_FSTAT = 5,
     CALL_POLL = 7,
     CALL_LSEEK = 8,
     CALL_READV = 19,
     CALL_WRITEV = 20,
+    CALL_SELECT = 23,
     CALL_GETPID = 39,
+    CALL_FCNTL = 72,
     CALL_GETUID = 102,
     CALL_GETGID = 104,
     CALL_GETEUID = 107,
     CALL_GETEGID = 108,
     CALL_GETPPID = 110,
+    CALL_NEWFSTATAT = 262,
+    CALL_PSELECT6 = 270,
     CALL_PPOLL = 271,
 };
 enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRNORM = 256 };
 #define ERROR_SEEK_PIPE 29
+#define NS_PER_S        1000000000ull
+#define US_PER_S        1000000ull
+#define COMMAND_GETFL   3
+#define FLAG_EMPTY_PATH 0x1000
 
 /* The most that a call of Linux moves. */
 #define TRANSFER_MOST 0x7ffff000ull
@@ -62,11 +71,32 @@ static bool is_programs(uint64_t addr, uint64_t bytes)
            bytes <= FERRY_PROGRAM_HIGH - addr;
 }
 
+/* Which stream a descriptor is. Acquire: what else is shown of the stream was stored before. */
+static bool is_input(uint64_t fd)
+{
+    return (uint32_t)fd != FERRY_KERNEL_NO_FD &&
+           (uint32_t)fd == __atomic_load_n(&kernel_shown.input_fd, __ATOMIC_ACQUIRE);
+}
+
+static bool is_output(uint64_t fd)
+{
+    return (uint32_t)fd != FERRY_KERNEL_NO_FD &&
+           (uint32_t)fd == __atomic_load_n(&kernel_shown.output_fd, __ATOMIC_ACQUIRE);
+}
+
 static void commit(struct ferry_kernel_cpu *cpu, uint64_t *word, uint64_t from, uint64_t to)
 {
     cpu->word = (uint64_t)word;
     cpu->from = from;
     cpu->to = to;
+}
+
+/* The result of a call that changes nothing. */
+static bool answer(struct ferry_kernel_cpu *cpu, uint64_t result)
+{
+    cpu->result = result;
+    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
+    return true;
 }
 
 /* ---- input --------------------------------------------------------------- */
@@ -117,7 +147,7 @@ static bool read_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces
     uint64_t word = __atomic_load_n(&kernel_words.input, __ATOMIC_ACQUIRE);
     uint64_t done = 0, now;
 
-    if ((uint32_t)cpu->rdi != kernel_shown.input_fd || !ferry_kernel_generation(word))
+    if (!is_input(cpu->rdi) || !ferry_kernel_generation(word))
         return false;
     for (uint64_t i = 0; i < count; i++) {
         now = copy_input(ferry_kernel_position(word) + done, pieces[i].addr, pieces[i].bytes);
@@ -163,7 +193,7 @@ static bool write_pieces(struct ferry_kernel_cpu *cpu, const struct piece *piece
     uint64_t word = __atomic_load_n(&kernel_words.output, __ATOMIC_ACQUIRE);
     uint64_t to = __atomic_load_n(&kernel_shown.room_base, __ATOMIC_RELAXED);
 
-    if ((uint32_t)cpu->rdi != kernel_shown.output_fd || total > room(word) || !claim(cpu, &word))
+    if (!is_output(cpu->rdi) || total > room(word) || !claim(cpu, &word))
         return false;
     /* With the claim, nobody but the VMM can change the room, and then the commit fails. */
     to += ferry_kernel_position(word);
@@ -201,7 +231,7 @@ static bool serve_several(struct ferry_kernel_cpu *cpu)
                                   : write_pieces(cpu, pieces, cpu->rdx, total);
 }
 
-/* ---- poll ---------------------------------------------------------------- */
+/* ---- poll and select ----------------------------------------------------- */
 
 static bool has_input(void)
 {
@@ -219,18 +249,31 @@ static bool look_at(struct poll_entry *entry)
     entry->revents = 0;
     if (entry->fd < 0) /* as above: NOLINT(clang-analyzer-core.*) */
         return true;
-    if ((uint32_t)entry->fd == kernel_shown.input_fd && has_input()) {
+    if (is_input((uint32_t)entry->fd) && has_input()) {
         entry->revents = (int16_t)(entry->events & (EVENT_IN | EVENT_RDNORM));
         if (__atomic_load_n(&kernel_shown.input_hung_up, __ATOMIC_RELAXED))
             entry->revents |= EVENT_HUP;
         return true;
     }
-    if ((uint32_t)entry->fd == kernel_shown.output_fd &&
+    if (is_output((uint32_t)entry->fd) &&
         room(__atomic_load_n(&kernel_words.output, __ATOMIC_ACQUIRE)) >= ROOM_BYTES) {
         entry->revents = (int16_t)(entry->events & (EVENT_OUT | EVENT_WRNORM));
         return true;
     }
     return false;
+}
+
+/* A time limit, of seconds and parts of a second. As no time passes, it remains as it is. */
+static bool is_limit(uint64_t addr, uint64_t parts)
+{
+    uint64_t limit[2] = {0};
+
+    if (!addr)
+        return true;
+    if (!is_programs(addr, sizeof(limit)))
+        return false;
+    copy((uint64_t)limit, addr, sizeof(limit));
+    return !(limit[0] >> 63) && limit[1] < parts;
 }
 
 /* What would wait, and what changes the signals that are blocked, is left. */
@@ -240,7 +283,7 @@ static bool serve_poll(struct ferry_kernel_cpu *cpu)
     uint64_t bytes = cpu->rsi * sizeof(entries[0]);
 
     if (!cpu->rsi || cpu->rsi > PIECES_MOST || !is_programs(cpu->rdi, bytes) ||
-        (cpu->rax == CALL_PPOLL && (cpu->rdx || cpu->r10)))
+        (cpu->rax == CALL_PPOLL && (cpu->r10 || !is_limit(cpu->rdx, NS_PER_S))))
         return false;
     copy((uint64_t)entries, cpu->rdi, bytes);
     cpu->result = 0;
@@ -252,28 +295,106 @@ static bool serve_poll(struct ferry_kernel_cpu *cpu)
     if (!cpu->result)
         return false;
     copy(cpu->rdi, (uint64_t)entries, bytes);
-    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
-    return true;
+    return answer(cpu, cpu->result);
+}
+
+/* How many of the bits in the sets for input and output are ready, or 0 if one of them is not. */
+static uint64_t count_ready(const uint64_t *sets)
+{
+    uint64_t count = 0;
+
+    for (int32_t fd = 0; fd < 64; fd++) {
+        uint64_t in = sets[0] >> fd & 1, out = sets[1] >> fd & 1;
+        struct poll_entry entry = {fd, (int16_t)(in * EVENT_IN | out * EVENT_OUT), 0};
+
+        if (!in && !out)
+            continue;
+        if (!look_at(&entry) || (in && !(entry.revents & (EVENT_IN | EVENT_HUP))) ||
+            (out && !(entry.revents & EVENT_OUT)))
+            return 0;
+        count += in + out;
+    }
+    return count;
+}
+
+/* That no signals are to be blocked otherwise: pselect6 has the mask's address and length there. */
+static bool is_no_mask(uint64_t addr)
+{
+    uint64_t mask[2] = {1};
+
+    if (!addr)
+        return true;
+    if (!is_programs(addr, sizeof(mask)))
+        return false;
+    copy((uint64_t)mask, addr, sizeof(mask));
+    return !mask[0];
+}
+
+/* Where all that is asked for is ready, the sets are their own result: so nothing is lost if the call
+ * is made again. They are stored all the same, as one that cannot be is an error. */
+static bool serve_select(struct ferry_kernel_cpu *cpu)
+{
+    const uint64_t addr[3] = {cpu->rsi, cpu->rdx, cpu->r10};
+    uint32_t fds = (uint32_t)cpu->rdi;
+    uint64_t sets[3] = {0}, count;
+
+    if (!fds || fds > 64 || !is_limit(cpu->r8, cpu->rax == CALL_SELECT ? US_PER_S : NS_PER_S) ||
+        (cpu->rax == CALL_PSELECT6 && !is_no_mask(cpu->r9)))
+        return false;
+    for (int i = 0; i < 3; i++) {
+        if (addr[i] && !is_programs(addr[i], sizeof(sets[i])))
+            return false;
+        if (addr[i])
+            copy((uint64_t)&sets[i], addr[i], sizeof(sets[i]));
+    }
+    if ((sets[0] | sets[1]) & ~(UINT64_MAX >> (64 - fds)) || sets[2])
+        return false;
+    count = count_ready(sets);
+    for (int i = 0; i < 3 && count; i++)
+        if (addr[i])
+            copy(addr[i], (uint64_t)&sets[i], sizeof(sets[i]));
+    return count && answer(cpu, count);
 }
 
 /* ---- all ----------------------------------------------------------------- */
 
 static bool serve_lseek(struct ferry_kernel_cpu *cpu)
 {
-    uint32_t fd = (uint32_t)cpu->rdi;
-
-    if ((fd != kernel_shown.input_fd && fd != kernel_shown.output_fd) || (uint32_t)cpu->rdx > 2)
+    if ((!is_input(cpu->rdi) && !is_output(cpu->rdi)) || (uint32_t)cpu->rdx > 2)
         return false;
-    cpu->result = (uint64_t)-ERROR_SEEK_PIPE;
-    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
-    return true;
+    return answer(cpu, (uint64_t)-ERROR_SEEK_PIPE);
 }
 
-static bool answer(struct ferry_kernel_cpu *cpu, uint32_t result)
+static bool serve_fcntl(struct ferry_kernel_cpu *cpu)
 {
-    cpu->result = result;
-    commit(cpu, &cpu->nothing, cpu->nothing, cpu->nothing);
-    return true;
+    if (cpu->rsi != COMMAND_GETFL)
+        return false;
+    if (is_input(cpu->rdi))
+        return answer(cpu, __atomic_load_n(&kernel_shown.input_flags, __ATOMIC_RELAXED));
+    return is_output(cpu->rdi) &&
+           answer(cpu, __atomic_load_n(&kernel_shown.output_flags, __ATOMIC_RELAXED));
+}
+
+static bool tell_stat(struct ferry_kernel_cpu *cpu, uint64_t to)
+{
+    bool input = is_input(cpu->rdi);
+
+    if ((!input && !is_output(cpu->rdi)) || !is_programs(to, FERRY_KERNEL_STAT_BYTES))
+        return false;
+    copy(to, (uint64_t)(input ? kernel_shown.input_stat : kernel_shown.output_stat),
+         FERRY_KERNEL_STAT_BYTES);
+    return answer(cpu, 0);
+}
+
+/* What fstat of the C library makes: no name, and so the descriptor itself. */
+static bool serve_newfstatat(struct ferry_kernel_cpu *cpu)
+{
+    uint8_t first = 1;
+
+    if ((uint32_t)cpu->r10 != FLAG_EMPTY_PATH || !is_programs(cpu->rsi, 1))
+        return false;
+    copy((uint64_t)&first, cpu->rsi, 1);
+    return !first && tell_stat(cpu, cpu->rdx);
 }
 
 bool kernel_serve(struct ferry_kernel_cpu *cpu)
@@ -289,8 +410,17 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     case CALL_POLL:
     case CALL_PPOLL:
         return serve_poll(cpu);
+    case CALL_SELECT:
+    case CALL_PSELECT6:
+        return serve_select(cpu);
     case CALL_LSEEK:
         return serve_lseek(cpu);
+    case CALL_FCNTL:
+        return serve_fcntl(cpu);
+    case CALL_FSTAT:
+        return tell_stat(cpu, cpu->rsi);
+    case CALL_NEWFSTATAT:
+        return serve_newfstatat(cpu);
     case CALL_GETPID:
         return answer(cpu, kernel_shown.process);
     case CALL_GETPPID:

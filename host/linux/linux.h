@@ -19,6 +19,7 @@ struct image_source;
 struct linux_state;
 struct linux_thread;
 struct pollfd;
+struct stat;
 struct vcpu;
 
 /* The number of a program and of its first thread. Not 1: one that finds itself to be init behaves
@@ -119,6 +120,10 @@ void linux_describe_thread(const struct linux_state *state, const struct linux_t
 /* Whether descriptor 0 is the program's input stream, and 1 its output stream; false where calls are
  * watched. */
 void linux_streams(const struct linux_state *state, bool *input, bool *output);
+/* What fstat tells of the streams, whatever their descriptors are. */
+void linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
+/* What fcntl(F_GETFL) tells of a descriptor that is one of them. */
+uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
 /* The program read from its input stream, without a call that was served here. */
 void linux_input_was_read(struct linux_state *state);
 

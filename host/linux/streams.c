@@ -48,6 +48,19 @@ void linux_streams(const struct linux_state *state, bool *input, bool *output)
     *output = !state->traced && second && second->kind == FILE_OUTPUT && file_can_write(second);
 }
 
+void linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output)
+{
+    const struct open_file first = {.kind = FILE_INPUT}, second = {.kind = FILE_OUTPUT};
+
+    file_stat(state, &first, input);
+    file_stat(state, &second, output);
+}
+
+uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd)
+{
+    return (uint32_t)state->descriptors[fd].file->status;
+}
+
 void linux_input_was_read(struct linux_state *state)
 {
     struct open_file *file = state->descriptors[STDIN_FILENO].file;

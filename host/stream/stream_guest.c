@@ -354,9 +354,9 @@ static void publish_room(struct stream *stream)
 static void show_files(struct guest_side *guest, bool input, bool output)
 {
     __atomic_store_n(&guest->shown->input_fd, input ? STDIN_FILENO : FERRY_KERNEL_NO_FD,
-                     __ATOMIC_RELAXED);
+                     __ATOMIC_RELEASE);
     __atomic_store_n(&guest->shown->output_fd, output ? STDOUT_FILENO : FERRY_KERNEL_NO_FD,
-                     __ATOMIC_RELAXED);
+                     __ATOMIC_RELEASE);
 }
 
 void stream_publish(struct stream *stream, bool input, bool output)

@@ -11,6 +11,9 @@
 #include "vm/kernel.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kvm/kernel.h"
 #include "kvm/vcpu.h"
@@ -25,11 +28,32 @@ static bool is_on(const struct ferry_vm *vm)
     return vm->kernel == KERNEL_AT_CPL3 || vm->kernel == KERNEL_AT_CPL0;
 }
 
-static void show_answers(struct ferry_kernel_shown *shown)
+_Static_assert(sizeof(struct stat) == FERRY_KERNEL_STAT_BYTES, "as the host has it");
+
+static void show_answers(struct ferry_vm *vm)
 {
+    struct ferry_kernel_shown *shown = kernel_shown(vm->system);
+    struct stat input, output;
+
+    linux_stat_streams(vm->personality, &input, &output);
+    memcpy(shown->input_stat, &input, sizeof(input));
+    memcpy(shown->output_stat, &output, sizeof(output));
     shown->process = LINUX_PID;
     shown->parent = LINUX_PARENT;
     shown->user = LINUX_USER;
+}
+
+/* Before the descriptors are shown. */
+static void show_flags(struct ferry_vm *vm, bool input, bool output)
+{
+    struct ferry_kernel_shown *shown = kernel_shown(vm->system);
+
+    if (input)
+        __atomic_store_n(&shown->input_flags, linux_stream_flags(vm->personality, STDIN_FILENO),
+                         __ATOMIC_RELAXED);
+    if (output)
+        __atomic_store_n(&shown->output_flags, linux_stream_flags(vm->personality, STDOUT_FILENO),
+                         __ATOMIC_RELAXED);
 }
 
 static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
@@ -43,7 +67,7 @@ static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
     vm->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
     stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
-    show_answers(kernel_shown(vm->system));
+    show_answers(vm);
 }
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
@@ -81,6 +105,7 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
     /* A program that knows the message layer receives its messages itself. */
     if (!vm->identity_shown)
         linux_streams(vm->personality, &input, &output);
+    show_flags(vm, input, output);
     stream_publish(vm->endpoint->byte_stream, input, output);
     return 0;
 }

@@ -46,6 +46,10 @@ class Bytes(FerryTest):
                 self.check(stage("pieces", size), stage("poll", size), data=data)
                 self.check(stage("poll", size), stage("pieces", size), data=data)
 
+    def test_questions_about_the_streams(self):
+        result = self.check(stage("ask", 700), box("cat"))
+        self.assertLess(result.vm(0)["exits_natural"], len(SOME) / 700)
+
     def test_registers_and_flags_are_kept(self):
         self.check(stage("registers"), box("cat"), data=SOME[:20000])
 

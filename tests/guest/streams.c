@@ -8,11 +8,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -80,6 +83,119 @@ static void pass_polling(size_t bytes)
     } while (got > 0);
 }
 
+static fd_set set_of(unsigned long bits)
+{
+    fd_set set = {{0}};
+
+    memcpy(&set, &bits, sizeof bits);
+    return set;
+}
+
+static void expect_sets(const char *what, int result, int expected, const fd_set *in,
+                        const fd_set *out)
+{
+    if (result != expected || memcmp(in, &(fd_set){{1}}, 8) != 0 ||
+        memcmp(out, &(fd_set){{expected == 2 ? 2 : 0}}, 8) != 0)
+        fail(what);
+}
+
+/* That of the C library is made of pselect6. */
+static int raw_select(int fds, fd_set *in, fd_set *out, struct timeval *time)
+{
+    return (int)syscall(SYS_select, fds, in, out, NULL, time);
+}
+
+/* All that is asked for is ready, or no more than that. Nothing of it is an exit, once the guest kernel
+ * is there. */
+static void select_streams(void)
+{
+    struct timeval time = {5, 0};
+    struct timespec exact = {5, 0};
+    struct pollfd entry = {.fd = 0, .events = POLLIN};
+    fd_set in = set_of(1), out = set_of(2);
+
+    if (raw_select(1, &in, NULL, NULL) != 1)
+        fail("select of input");
+    if (select(2, NULL, &out, NULL, NULL) != 1)
+        fail("select of output");
+    expect_sets("select with a limit", raw_select(2, &in, &out, &time), 2, &in, &out);
+    expect_sets("pselect", pselect(2, &in, &out, NULL, &exact, NULL), 2, &in, &out);
+    if (time.tv_sec > 5 || (time.tv_sec == 5 && time.tv_usec))
+        fail("the time that is left");
+    if (ppoll(&entry, 1, &exact, NULL) != 1 || !(entry.revents & (POLLIN | POLLHUP)))
+        fail("ppoll of input");
+}
+
+/* What the guest kernel leaves to the VMM. */
+static void select_more(void)
+{
+    struct timeval bad = {1, -1}, more = {0, 5500000};
+    const sigset_t none = {{0}};
+    fd_set in = set_of(1 | 1 << 5), out = set_of(0), urgent = set_of(1);
+
+    expect_sets("select of bits beyond", select(1, &in, &out, &urgent, NULL), 1, &in, &out);
+    if (FD_ISSET(0, &urgent))
+        fail("select of what is urgent");
+    expect_sets("pselect with a mask", pselect(1, &in, &out, NULL, NULL, &none), 1, &in, &out);
+    out = set_of(1); /* the input is no output */
+    expect_sets("select of no output", select(1, &in, &out, NULL, NULL), 1, &in, &out);
+    if (raw_select(1, &in, NULL, &bad) != -1 || errno != EINVAL)
+        fail("select with a bad limit");
+    in = set_of(1);
+    out = set_of(0);
+    expect_sets("select with microseconds that are seconds", raw_select(1, &in, &out, &more), 1,
+                &in, &out);
+    in = set_of(1 << 20);
+    if (select(21, &in, NULL, NULL, NULL) != -1 || errno != EBADF)
+        fail("select of no descriptor");
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_mode == b->st_mode &&
+           a->st_nlink == b->st_nlink && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
+           a->st_size == b->st_size && a->st_blksize == b->st_blksize;
+}
+
+/* What the VMM told at first is what is told later. */
+static void ask_streams(const struct stat before[2], const int flags[2])
+{
+    struct stat now;
+
+    for (int fd = 0; fd < 2; fd++) {
+        if (fstat(fd, &now) || !is_same(&now, &before[fd]) || syscall(SYS_fstat, fd, &now) ||
+            !is_same(&now, &before[fd]))
+            fail("fstat");
+        if (fcntl(fd, F_GETFL) != flags[fd])
+            fail("flags");
+        if (lseek(fd, 0, SEEK_CUR) != -1 || errno != ESPIPE)
+            fail("lseek");
+    }
+}
+
+static void pass_asking(size_t bytes)
+{
+    const int flags[2] = {fcntl(0, F_GETFL), fcntl(1, F_GETFL)};
+    struct stat before[2];
+    ssize_t got;
+    int left = 0;
+
+    if (fstat(0, &before[0]) || fstat(1, &before[1]) || flags[0] < 0 || flags[1] < 0)
+        fail("streams");
+    while ((got = read(0, buffer, bytes)) == (ssize_t)bytes && left < 1000000) {
+        put(buffer, bytes);
+        ask_streams(before, flags);
+        left += (int)bytes;
+        if (left < 900000)
+            select_streams();
+        if (left % (int)(100 * bytes) == 0 && left < 900000)
+            select_more();
+    }
+    if (got > 0)
+        put(buffer, (size_t)got);
+    pass(bytes);
+}
+
 static char byte_at(size_t i)
 {
     return (char)(i * 7 + i / 4096);
@@ -144,11 +260,14 @@ static void pass_bad_pointers(void)
     char *none = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *constant = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *gone = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *input = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct iovec pieces[2] = {{buffer, 0}, {none, 10}};
     char *volatile null = NULL;
 
     memset(gone, 1, 4096);
     munmap(gone, 4096);
+    *input = 1; /* a set with descriptor 0 */
+    mprotect(input, 4096, PROT_READ);
     for (int i = 0; i < 30; i++) {
         if (read(0, buffer, 1) != 1)
             fail("read");
@@ -168,6 +287,16 @@ static void pass_bad_pointers(void)
     expect_fault("readv", readv(0, pieces, 2));
     expect_fault("writev", writev(1, pieces, 2));
     expect_fault("readv of pieces", readv(0, (struct iovec *)none, 2));
+    expect_fault("fstat", syscall(SYS_fstat, 0, none));
+    expect_fault("fstat to constant", syscall(SYS_newfstatat, 1, "", constant, AT_EMPTY_PATH));
+    expect_fault("fstat by no name", syscall(SYS_newfstatat, 1, none, buffer, AT_EMPTY_PATH));
+    expect_fault("fstat to the system", syscall(SYS_fstat, 0, FERRY_KERNEL_WORDS));
+    expect_fault("select", syscall(SYS_select, 1, none, null, null, null));
+    expect_fault("select of the system",
+                 syscall(SYS_select, 1, FERRY_KERNEL_WORDS, null, null, null));
+    expect_fault("select of a constant", syscall(SYS_select, 1, input, null, null, null));
+    expect_fault("select with a limit", syscall(SYS_select, 1, buffer, null, null, none));
+    expect_fault("pselect with a mask", syscall(SYS_pselect6, 1, buffer, null, null, null, none));
     pass(1000);
 }
 
@@ -341,6 +470,7 @@ static void pass_with_forged_calls(void)
 /* Descriptors 0 and 1 become other files, and the streams again. */
 static void pass_with_descriptors(void)
 {
+    struct stat stream, other;
     int pipes[2], input, output;
 
     for (int i = 0; i < 20 && read(0, buffer, 10) == 10; i++)
@@ -349,16 +479,24 @@ static void pass_with_descriptors(void)
     output = dup(1);
     if (pipe(pipes) || dup2(pipes[0], 0) != 0 || dup2(pipes[1], 1) != 1)
         fail("pipe");
+    if (fstat(0, &other) || fstat(input, &stream) || is_same(&other, &stream))
+        fail("fstat of another file");
     if (write(1, "inside", 6) != 6 || read(0, buffer, 100) != 6 || memcmp(buffer, "inside", 6) != 0)
         fail("pipe inside");
     close(0);
     if (read(0, buffer, 10) != -1 || errno != EBADF)
         fail("closed");
+    if (lseek(-1, 0, SEEK_CUR) != -1 || errno != EBADF || fcntl(-1, F_GETFL) != -1 ||
+        errno != EBADF || syscall(SYS_fstat, -1, &other) != -1 || errno != EBADF ||
+        fcntl(0, F_GETFL) != -1 || errno != EBADF || fstat(0, &other) != -1 || errno != EBADF)
+        fail("no descriptor");
     if (read(input, buffer, 10) != 10 || write(output, buffer, 10) != 10)
         fail("copies of descriptors");
     dup2(input, 0);
     dup2(output, 1);
-    fcntl(0, F_SETFL, O_NONBLOCK);
+    if (fcntl(0, F_GETFL) & O_NONBLOCK || fcntl(0, F_SETFL, O_NONBLOCK) ||
+        !(fcntl(0, F_GETFL) & O_NONBLOCK) || fcntl(1, F_GETFL) & O_NONBLOCK)
+        fail("flags");
     for (;;) {
         ssize_t got = read(0, buffer, 1000);
         if (got == 0)
@@ -494,6 +632,8 @@ int main(int argc, char **argv)
         pass_pieces(bytes);
     else if (strcmp(how, "poll") == 0)
         pass_polling(bytes);
+    else if (strcmp(how, "ask") == 0)
+        pass_asking(bytes);
     else if (strcmp(how, "signals") == 0)
         pass_with_signals(bytes);
     else if (strcmp(how, "pointers") == 0)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ferry/abi/call.h>
@@ -32,6 +33,8 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *output);
+void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
+uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
                          struct image_source *out, uint64_t *offset, const char **path);
@@ -91,6 +94,21 @@ void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *ou
 {
     (void)state;
     *input = *output = true;
+}
+
+void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output)
+{
+    (void)state;
+    *input = (struct stat){.st_ino = 31, .st_blksize = 32};
+    *output = (struct stat){.st_ino = 41, .st_blksize = 42};
+}
+
+static uint32_t stream_flags[2];
+
+uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd)
+{
+    (void)state;
+    return stream_flags[fd];
 }
 
 /* The made-up guest has no program. */
@@ -816,6 +834,36 @@ static void a_program_does_not_tell_the_level(void **state)
     }
 }
 
+/* What the guest kernel tells of the streams is what the personality tells, at each entry. */
+static void the_guest_sees_what_its_streams_are(void **state)
+{
+    static _Alignas(4096) uint64_t tables[64 * 512];
+    static const stay at_cpl3[] = {arrives_at_cpl3};
+    const struct ferry_kernel_shown *shown = kernel_shown(vm_a->system);
+    struct stat stat;
+
+    (void)state;
+    guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
+    a->byte_stream->calls = 1000;
+    stays = at_cpl3;
+    keeps_registers = true;
+    vm_kernel_consider(vm_a, vm_a->vcpus[0]);
+    keeps_registers = false;
+    memcpy(&stat, shown->input_stat, sizeof stat);
+    assert_int_equal(stat.st_ino, 31);
+    memcpy(&stat, shown->output_stat, sizeof stat);
+    assert_int_equal(stat.st_blksize, 42);
+    made_up = true;
+    for (uint32_t i = 0; i < 2; i++) {
+        stream_flags[0] = 0x800 + i;
+        stream_flags[1] = 0x801 - i;
+        assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
+        assert_int_equal(shown->input_flags, 0x800 + i);
+        assert_int_equal(shown->output_flags, 0x801 - i);
+    }
+    made_up = false;
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -837,6 +885,7 @@ int main(void)
         CASE(gs_of_a_program_never_enters_the_guest_kernel),
         CASE(it_does_not_run_with_both),
         CASE(a_program_does_not_tell_the_level),
+        CASE(the_guest_sees_what_its_streams_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

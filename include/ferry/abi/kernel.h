@@ -80,7 +80,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FERRY_KERNEL_NO_FD UINT32_MAX
+#define FERRY_KERNEL_NO_FD      UINT32_MAX
+#define FERRY_KERNEL_STAT_BYTES 144
 
 /* A piece of input: the byte at position p is at base + p, for p from the end of the piece before to
  * `end`. */
@@ -102,8 +103,11 @@ struct ferry_kernel_shown {
     uint32_t piece_count;
     uint64_t room_base, room_bytes; /* the byte at position p goes to base + p */
     FERRY_ALIGNED(64) struct ferry_kernel_piece pieces[FERRY_KERNEL_PIECES];
-    /* Answers that never change: the numbers of the process, its parent, and its user and group. */
+    /* Answers that never change: the numbers of the process, its parent, and its user and group; and
+     * what fstat tells of the streams, as a struct stat. */
     uint32_t process, parent, user;
+    uint32_t input_flags, output_flags; /* what fcntl(F_GETFL) tells of them */
+    uint8_t input_stat[FERRY_KERNEL_STAT_BYTES], output_stat[FERRY_KERNEL_STAT_BYTES];
 };
 
 /* Changed by both. */
