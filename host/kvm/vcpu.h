@@ -32,7 +32,7 @@ struct vcpu {
     uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
     bool calls_again;                   /* a signal interrupted a call of the guest library */
     bool finishes;                      /* it does not leave its wait half done for an execve */
-    bool is_away;                       /* what it did in the guest is not known yet */
+    bool is_away;                       /* in the guest, or on its way out without a turn */
     bool call_is_left;                  /* the guest kernel could not serve its call */
     atomic_uint wakes;                  /* counts up to end a sleep of its thread: a futex */
     struct vcpu *roused[VCPU_ROUSED];   /* whose sleep this thread ends when it gives way */

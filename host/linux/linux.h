@@ -124,8 +124,6 @@ void linux_streams(const struct linux_state *state, bool *input, bool *output);
 void linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
 /* What fcntl(F_GETFL) tells of a descriptor that is one of them. */
 uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
-/* The program read from its input stream, without a call that was served here. */
-void linux_input_was_read(struct linux_state *state);
 
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);

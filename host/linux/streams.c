@@ -61,14 +61,6 @@ uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd)
     return (uint32_t)state->descriptors[fd].file->status;
 }
 
-void linux_input_was_read(struct linux_state *state)
-{
-    struct open_file *file = state->descriptors[STDIN_FILENO].file;
-
-    if (file && file->kind == FILE_INPUT)
-        file->stalls++;
-}
-
 /* ---- input --------------------------------------------------------------- */
 
 static int64_t input_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
@@ -85,12 +77,16 @@ static int64_t input_get(struct linux_state *state, struct open_file *file, void
 }
 
 /* A stream does not count what arrives. So readiness is new to a program that waits for changes
- * once it read, or found no room. */
+ * once it read, or found no room. The look tells what the guest kernel read. */
 static int poll_stream(struct linux_state *state, const struct open_file *file, int want,
                        struct readiness *readiness)
 {
-    readiness->in_edges = readiness->out_edges = file->stalls;
-    return stream_poll(vm_stream(state->vm), (short)want, 0);
+    struct stream *stream = vm_stream(state->vm);
+    int ready = stream_poll(stream, (short)want, 0);
+
+    readiness->out_edges = file->stalls;
+    readiness->in_edges = file->stalls + stream_guest_reads(stream);
+    return ready;
 }
 
 static int input_poll(struct linux_state *state, struct open_file *file, int want,

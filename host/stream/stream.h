@@ -71,8 +71,10 @@ void stream_guest_start(struct stream *stream, struct ferry_kernel_shown *shown,
 void stream_publish(struct stream *stream, bool input, bool output);
 /* Takes back what was published and is no longer allowed to be. */
 void stream_unpublish(struct stream *stream, bool input, bool output);
-/* After an exit: what the guest kernel read and wrote is counted. True: it read. */
-bool stream_settle(struct stream *stream);
+/* After an exit: what the guest kernel read and wrote is counted, and who waits for the room gets it. */
+void stream_settle(struct stream *stream);
+/* Counts up whenever the guest kernel has read, as far as that is known. */
+unsigned stream_guest_reads(const struct stream *stream);
 /* A CPU of the guest left off in the middle of a write, which has had no effect. */
 void stream_guest_left(struct stream *stream, uint32_t cpu);
 /* A tick, while no thread is served and the guest runs: gives back what was read, publishes what came. */

@@ -19,6 +19,7 @@
 #include "ipc/mode.h"
 #include "ipc/queue.h"
 #include "ipc/units.h"
+#include "lib/bits.h"
 #include "stream/stream_internal.h"
 
 #define TRIES_MOST 1000
@@ -100,7 +101,7 @@ static void count_input(struct stream *stream, uint64_t word)
         return;
     uint64_t bytes = ferry_kernel_position(word) - guest->input_seen;
     guest->input_seen += bytes;
-    guest->was_read = true;
+    guest->reads++;
     consume(stream, bytes);
 }
 
@@ -147,18 +148,20 @@ static void show_piece(struct guest_side *guest, uint32_t i, uint64_t addr, uint
     __atomic_store_n(&piece->end, guest->input_bytes, __ATOMIC_RELAXED);
 }
 
-/* A message that can be shown is being read. */
+/* A message that can be shown is being read. Positions have 32 bits: of a longer one the beginning is
+ * shown, and nothing after it. */
 static void show_input(struct stream *stream)
 {
     struct guest_side *guest = &stream->guest;
+    const uint64_t first = min_u64(stream->left, UINT32_MAX);
     uint32_t count = 1;
 
     guest->input_seen = guest->input_bytes = 0;
     take_ahead(stream);
     show_piece(guest, 0,
                stream->message.payload.addr + (stream->message.payload.bytes - stream->left),
-               stream->left);
-    for (; count <= stream->ahead_count; count++) {
+               first);
+    for (; first == stream->left && count <= stream->ahead_count; count++) {
         const struct ferry_desc *next =
             &stream->ahead[(stream->ahead_first + count - 1) % AHEAD_MAX];
 
@@ -251,8 +254,10 @@ bool stream_try_room_back(struct stream *stream)
     /* No claim can begin once the word is 0. A guest that forges words without end is its own loss. */
     for (unsigned tries = 0; tries < TRIES_MOST; tries++) {
         word = __atomic_load_n(output, __ATOMIC_ACQUIRE);
-        if (is_claimed(stream, word))
+        if (is_claimed(stream, word)) {
+            stream->guest.wanted = true;
             return false;
+        }
         if (__atomic_compare_exchange_n(output, &word, 0, false, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED))
             break;
@@ -279,7 +284,6 @@ int stream_await_writers(struct stream *stream)
     stream->guest.awaiting++;
     while (result == 0 && !try_room_back(stream)) {
         uint32_t seen = endpoint_prepare(endpoint);
-        /* The CPU whose claim is seen here was kicked, and wakes this thread when it has its turn. */
         if (!try_room_back(stream))
             result = endpoint_block(endpoint, seen, UINT64_MAX);
         endpoint_finish(endpoint);
@@ -328,6 +332,7 @@ static bool can_have_room(const struct stream *stream)
     const struct endpoint *endpoint = stream->endpoint;
 
     return endpoint->stream_out && !stream->output_closed && !stream->writing &&
+           !stream->guest.awaiting && !stream->guest.cut_off &&
            endpoint->delivery != FERRY_DELIVER_IMMEDIATE &&
            endpoint->transfer != FERRY_TRANSFER_MAP && queue_accepts(endpoint->stream_out);
 }
@@ -377,18 +382,23 @@ void stream_unpublish(struct stream *stream, bool input, bool output)
         stream_await_writers(stream); /* where it is interrupted, the program ends */
 }
 
-bool stream_settle(struct stream *stream)
+void stream_settle(struct stream *stream)
 {
     struct guest_side *guest = &stream->guest;
-    bool read;
 
     if (guest->input_open)
         count_input(stream, __atomic_load_n(&guest->words->input, __ATOMIC_ACQUIRE));
-    if (guest->awaiting)
+    if (!guest->wanted)
+        return;
+    /* Taken back here, since this CPU may write again before who waits has a turn. */
+    guest->wanted = false;
+    if (try_room_back(stream))
         endpoint_wake(stream->endpoint);
-    read = guest->was_read;
-    guest->was_read = false;
-    return read;
+}
+
+unsigned stream_guest_reads(const struct stream *stream)
+{
+    return stream->guest.reads;
 }
 
 void stream_guest_left(struct stream *stream, uint32_t cpu)
@@ -396,11 +406,13 @@ void stream_guest_left(struct stream *stream, uint32_t cpu)
     uint64_t *output = &stream->guest.words->output;
     uint64_t word = __atomic_load_n(output, __ATOMIC_RELAXED);
 
+    if (ferry_kernel_owner(word) != cpu + 1)
+        return;
+    stream->guest.cut_off = true; /* else it might be kicked out of its next try, too */
     /* If it fails, somebody has taken the room back. */
-    if (ferry_kernel_owner(word) == cpu + 1)
-        __atomic_compare_exchange_n(output, &word,
-                                    word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT),
-                                    false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(output, &word,
+                                word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT),
+                                false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 void stream_look(struct stream *stream)

@@ -36,9 +36,11 @@ struct guest_side {
     bool input_open;
     uint32_t input_generation;
     uint64_t input_seen, input_bytes; /* positions: read so far; the end of what was published */
-    bool was_read;
-    /* Threads that wait until no CPU fills the room; of the thread that is served. */
-    unsigned awaiting;
+    unsigned reads;                   /* counts up whenever the guest kernel has read */
+    /* Output, of the thread that is served. No room is shown while one of the first two is set: */
+    unsigned awaiting; /* threads that wait until no CPU fills the room */
+    bool cut_off;      /* a CPU was taken out of a write, which the VMM makes for it now */
+    bool wanted;       /* somebody found a CPU in the middle of a write, and may wait for its end */
     /* Output, under the stream's lock: */
     bool room_open; /* the guest may be in the middle of filling */
     uint32_t room_generation;

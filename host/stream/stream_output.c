@@ -151,8 +151,8 @@ static bool due(const struct stream *stream)
 }
 
 /* Copies into the buffer that is being filled, where there is room. Short output is
- * sent as a copy, and needs no huge page. `src` cannot overlap: the extent is closed to the
- * program, and a loan of it would not be filled. */
+ * sent as a copy, and needs no huge page. `src` may be a part of the same extent, which can be open to
+ * the program for its guest kernel. */
 static void fill(struct stream *stream, const char *src, uint64_t bytes)
 {
     lock_assert_held(&stream->lock);
@@ -161,7 +161,7 @@ static void fill(struct stream *stream, const char *src, uint64_t bytes)
 
     if (stream->fill + bytes > FERRY_COPY_BYTES)
         pool_make_huge(pool, units);
-    memcpy(pool_at(pool, pool_offset(pool, units.first)) + stream->fill, src, bytes);
+    memmove(pool_at(pool, pool_offset(pool, units.first)) + stream->fill, src, bytes);
     stream->fill += bytes;
     pool_filled(pool, units.first, stream->fill);
 }
@@ -174,6 +174,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     int result = 0;
 
     stream_take_room_back(stream);
+    stream->guest.cut_off = false;
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
         result = stream_flush(stream);
     if (result == 0 && !stream->filling)
@@ -262,11 +263,11 @@ static int prepare_write_now(struct stream *stream, const void *src, size_t byte
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     lock_take(&stream->lock);
-    bool own = stream_try_room_back(stream);
-    if (own && stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
+    bool fits = stream_try_room_back(stream);
+    if (fits && stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
         stream_flush(stream);
-    bool any = stream->filling || stream_take_buffer(stream) == 0;
-    bool fits = any && bytes <= FERRY_EXTENT_BYTES - stream->fill;
+    fits = fits && (stream->filling || stream_take_buffer(stream) == 0) &&
+           bytes <= FERRY_EXTENT_BYTES - stream->fill;
     lock_drop(&stream->lock);
     return fits;
 }
@@ -389,6 +390,7 @@ void stream_close_output(struct stream *stream)
     stream->writing = false;
     stream->output_closed = true;
     queue_hangup(endpoint->stream_out);
+    endpoint_wake(endpoint); /* a thread that waits for room, or for this one */
 }
 
 bool stream_output_room(struct stream *stream)

@@ -82,10 +82,11 @@ static bool serve_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     struct fault fault;
 
-    if (touches_by_mmio(vm, vcpu))
-        return true;
+    /* First: a copy of the guest kernel does not go on once its CPU has left. */
     if (vm_kernel_mmio(vm, vcpu))
         return !vcpu->call_is_left || syscall_serve(vm, vcpu);
+    if (touches_by_mmio(vm, vcpu))
+        return true;
     if (fault_of_refused(vm, vcpu, &fault))
         report_fault(vm, &fault);
     else

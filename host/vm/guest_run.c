@@ -142,8 +142,8 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
     atomic_store(&vcpu->in_guest, false);
     vm_serve(vm, vcpu);
     atomic_fetch_sub(&runner->in_guest, 1);
-    vm_kernel_left(vm, vcpu, result);
     vcpu->is_away = false;
+    vm_kernel_left(vm, vcpu, result);
     return result;
 }
 

@@ -123,6 +123,8 @@ static void take_back(struct ferry_vm *vm, struct vcpu *vcpu, enum kernel_place 
 
     if (place == KERNEL_SAVED)
         stream_guest_left(vm->endpoint->byte_stream, vcpu->number);
+    if (place == KERNEL_DONE) /* it may have been about to tell who waits for output */
+        runner_send_gathered(&vm->runner);
     vcpu_set_regs(vcpu, &regs);
     vcpu_resume(vcpu, regs.rax, &next);
     vcpu->call_is_left = serve && place != KERNEL_DONE;
@@ -151,8 +153,7 @@ void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result)
     if (result < 0 && vcpu->in_kernel && vcpu_refresh(vcpu) == 0 &&
         take_back_now(vm, vcpu, result == -EFAULT))
         vcpu_store(vcpu);
-    if (stream_settle(vm->endpoint->byte_stream))
-        linux_input_was_read(vm->personality);
+    stream_settle(vm->endpoint->byte_stream);
 }
 
 bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame)

@@ -457,6 +457,11 @@ size_t stream_peek(struct stream *stream, const void **data)
     return strlen(vm->input);
 }
 
+unsigned stream_guest_reads(const struct stream *stream)
+{
+    return stream->vm->guest_reads;
+}
+
 void stream_first_look(struct stream *stream)
 {
     struct ferry_vm *vm = stream->vm;

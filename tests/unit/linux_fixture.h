@@ -67,6 +67,7 @@ struct ferry_vm {
     const char *input;
     bool input_ended, input_closed;
     unsigned polls, first_looks;
+    unsigned guest_reads; /* by a guest kernel */
     short poll_want;
     uint64_t poll_timeout;
     /* The output stream. */

@@ -80,6 +80,25 @@ static void test_input_is_an_edge_beside_room(void **state)
     close(peer);
 }
 
+/* What came after a read is new, also if the read made no call that was served here. */
+static void test_a_read_of_the_guest_kernel_makes_an_edge(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct epoll_event *event = guest(vm, EVENTS);
+
+    *event = (struct epoll_event){.events = EPOLLIN | EPOLLET};
+    vm->input = "first";
+    assert_int_equal(CALL(vm, epoll_create1, 0), 3);
+    assert_int_equal(CALL(vm, epoll_ctl, 3, EPOLL_CTL_ADD, 0, EVENTS), 0);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
+    vm->input = "second";
+    vm->guest_reads++;
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 1);
+    assert_int_equal(event->events, EPOLLIN);
+    assert_int_equal(CALL(vm, epoll_wait, 3, EVENTS, 1, 0), 0);
+}
+
 static void test_what_cannot_be_watched_counts_no_file(void **state)
 {
     struct ferry_vm *vm = *state;
@@ -407,6 +426,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_input_is_an_edge_beside_room, linux_setup,
+                                        linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_read_of_the_guest_kernel_makes_an_edge, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
                                         linux_teardown),

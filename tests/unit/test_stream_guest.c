@@ -99,8 +99,10 @@ static void input_is_read_where_it_lies(void **state)
     assert_int_equal(shown_b->piece_count, 3);
     assert_int_equal(guest_read(got, 7), 7);
     assert_int_equal(guest_read(got + 7, 100000), 100000);
-    assert_true(stream_settle(b->byte_stream));
-    assert_false(stream_settle(b->byte_stream));
+    stream_settle(b->byte_stream);
+    assert_int_equal(stream_guest_reads(b->byte_stream), 1);
+    stream_settle(b->byte_stream);
+    assert_int_equal(stream_guest_reads(b->byte_stream), 1);
     assert_int_equal(link_ab->bytes_taken, 100007);
     /* The VMM goes on where the guest left off. */
     assert_int_equal(stream_read(vm_stream(vm_b), got + 100007, EXTENT),
@@ -127,6 +129,24 @@ static void a_tick_takes_what_was_read(void **state)
     assert_memory_equal(got, sent, 200005);
 }
 
+/* Positions have 32 bits. */
+static void of_a_long_message_the_beginning_is_shown(void **state)
+{
+    struct stream *stream = b->byte_stream;
+    struct ferry_payload *payload = &stream->message.payload;
+
+    (void)state;
+    send(sent, 10);
+    send(sent, 10);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 10);
+    payload->bytes = stream->left = (1ull << 32) + 5;
+    publish_input();
+    assert_int_equal(shown_b->piece_count, 1);
+    assert_int_equal(shown_b->pieces[0].end, UINT32_MAX);
+    stream_publish(b->byte_stream, false, false);
+    payload->bytes = stream->left = 10;
+}
+
 static void nothing_is_published_before_the_program_looked(void **state)
 {
     (void)state;
@@ -148,7 +168,7 @@ static void forged_positions_of_input_count_nothing(void **state)
     send(sent, 100);
     publish_input();
     assert_int_equal(guest_read(got, 10), 10);
-    assert_true(stream_settle(b->byte_stream));
+    stream_settle(b->byte_stream);
     good = words_b->input;
     forged[0] = 0;
     forged[1] = good - 1;                /* backwards */
@@ -160,9 +180,10 @@ static void forged_positions_of_input_count_nothing(void **state)
     forged[7] = good - 10;
     for (unsigned i = 0; i < 8; i++) {
         words_b->input = forged[i];
-        assert_false(stream_settle(b->byte_stream));
+        stream_settle(b->byte_stream);
         stream_look(b->byte_stream);
     }
+    assert_int_equal(stream_guest_reads(b->byte_stream), 1);
     assert_int_equal(link_ab->bytes_taken, 10);
     words_b->input = forged[2];
     assert_int_equal(stream_read(vm_stream(vm_b), got + 10, 1000), 90);
@@ -176,7 +197,7 @@ static void what_a_forged_owner_reads_is_read(void **state)
     send(sent, 100);
     publish_input();
     words_b->input += 100 | 0xffull << FERRY_KERNEL_OWNER_SHIFT;
-    assert_true(stream_settle(b->byte_stream));
+    stream_settle(b->byte_stream);
     assert_int_equal(link_ab->bytes_taken, 100);
     assert_int_equal(stream_available(vm_stream(vm_b)), 0);
 }
@@ -358,6 +379,9 @@ static bool begin_wait(struct ferry_vm *vm, void **who)
     stream_guest_left(a->byte_stream, kicked - 1);
     away = 0;
     stream_settle(a->byte_stream);
+    a->byte_stream->guest.cut_off = false;
+    stream_publish(a->byte_stream, false, true); /* who goes on first finds no room */
+    assert_int_equal(words_a->output, NO_WORD);
     return true;
 }
 
@@ -415,7 +439,8 @@ static void a_write_waits_for_the_one_before(void **state)
     words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
     away = 3;
     kicked = 0;
-    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT); /* that never waits */
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
+    assert_int_equal(kicked, 3);
     kicked = 0;
     assert_int_equal(stream_write(vm_stream(vm_a), sent + 100, 10), 10);
     assert_int_equal(kicked, 3);
@@ -445,6 +470,62 @@ static void a_write_that_may_not_wait_is_refused(void **state)
     assert_int_equal(stream_finish(vm_stream(vm_a)), 0);
     assert_int_equal(stream_read(vm_stream(vm_b), got, 2 * much), 100 + much);
     assert_memory_equal(got, sent, 100 + much);
+}
+
+/* Who found that there is no room is told when the CPU has left. */
+static void who_waits_for_room_is_woken_by_the_cpu(void **state)
+{
+    (void)state;
+    a->waits = &waits;
+    stream_publish(a->byte_stream, false, true);
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    away = 3;
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
+    unsigned seen = a->events;
+    away = 0;
+    stream_settle(a->byte_stream);
+    assert_int_equal(a->events, seen + 1);
+    assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT);
+    stream_settle(a->byte_stream);
+    assert_int_equal(a->events, seen + 1);
+}
+
+/* It might be kicked in the middle of each of its tries, by who only looks. */
+static void the_vmm_writes_for_a_cpu_that_was_cut_off(void **state)
+{
+    (void)state;
+    a->waits = &waits;
+    stream_publish(a->byte_stream, false, true);
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    stream_guest_left(a->byte_stream, 2);
+    stream_publish(a->byte_stream, false, true);
+    assert_false(guest_write(sent, 10));
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    stream_publish(a->byte_stream, false, true);
+    assert_true(guest_write(sent, 10));
+}
+
+/* The program may read what its guest kernel fills. */
+static void output_may_come_from_its_own_extent(void **state)
+{
+    (void)state;
+    stream_publish(a->byte_stream, false, true);
+    char *room = guest_at(vm_a, shown_a->room_base);
+    assert_true(guest_write(sent, 100));
+    assert_int_equal(stream_write(vm_stream(vm_a), room + 50, 100), 100);
+    assert_int_equal(stream_finish(vm_stream(vm_a)), 0);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 1000), 200);
+    assert_memory_equal(got, sent, 100);
+    assert_memory_equal(got + 100, sent + 50, 50);
+}
+
+/* A thread that waits for room, or for the one that closes. */
+static void the_end_of_the_output_wakes_its_writers(void **state)
+{
+    (void)state;
+    unsigned seen = a->events;
+    stream_close_output(vm_stream(vm_a));
+    assert_true(a->events > seen);
 }
 
 static void one_wait_that_ends_leaves_the_others_theirs(void **state)
@@ -587,6 +668,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(input_is_read_where_it_lies),
         CASE(a_tick_takes_what_was_read),
+        CASE(of_a_long_message_the_beginning_is_shown),
         CASE(nothing_is_published_before_the_program_looked),
         CASE(forged_positions_of_input_count_nothing),
         CASE(what_a_forged_owner_reads_is_read),
@@ -601,6 +683,10 @@ int main(void)
         CASE(a_claim_ends_with_its_cpu),
         CASE(a_write_waits_for_the_one_before),
         CASE(a_write_that_may_not_wait_is_refused),
+        CASE(who_waits_for_room_is_woken_by_the_cpu),
+        CASE(the_vmm_writes_for_a_cpu_that_was_cut_off),
+        CASE(output_may_come_from_its_own_extent),
+        CASE(the_end_of_the_output_wakes_its_writers),
         CASE(one_wait_that_ends_leaves_the_others_theirs),
         CASE(a_forged_claim_holds_nobody_up),
         CASE(there_is_no_room_where_each_write_is_sent),
