@@ -151,6 +151,7 @@ static int map(struct space *space, struct guest_addr at, uint64_t bytes, unsign
     if (result)
         return result;
     if (!space_is_free(space, start, end)) {
+        space_ahead_learn(space, start, end);
         result = space_host_reserve(space, start, bytes);
         if (result)
             return result;

@@ -83,7 +83,7 @@ struct space_region {
 /* How much of fresh memory gets its pages at once: space_ahead.c. */
 struct space_ahead {
     uint64_t bytes;            /* at most so much of the next */
-    uint64_t start, stop, end; /* the last: up to `stop` it got them. `end` 0: none */
+    uint64_t start, stop, end; /* the last: up to `stop` it got them */
 };
 
 struct space {

@@ -4,7 +4,7 @@
  * fault for each page, if the program uses them.
  *
  * A program that maps memory, uses a little and unmaps it, over and over, would pay each time for
- * pages that it leaves alone. So when the memory that was mapped last is unmapped, the host tells
+ * pages that it leaves alone. So when all that was mapped last goes, the host tells
  * whether the program went on where the pages ended. If so the next gets more, if not less; where all
  * of it had pages nothing tells, and the next gets less, which tells more.
  */
@@ -47,11 +47,11 @@ void space_ahead_learn(struct space *space, uint64_t start, uint64_t end)
 {
     struct space_ahead *ahead = &space->ahead;
 
-    if (start != ahead->start || end != ahead->end || end - start <= AHEAD_LEAST)
+    if (ahead->start < start || ahead->end > end || ahead->end - ahead->start <= AHEAD_LEAST)
         return;
-    if (ahead->stop < end && has_page(space, ahead->stop))
+    if (ahead->stop < ahead->end && has_page(space, ahead->stop))
         ahead->bytes = min_u64(2 * ahead->bytes, AHEAD_MOST);
     else
         ahead->bytes = max_u64(ahead->bytes / 2, AHEAD_LEAST);
-    ahead->end = 0; /* it tells once */
+    ahead->start = ahead->end; /* it tells once */
 }

@@ -111,7 +111,7 @@ void space_host_shut(struct space *space, uint64_t start, uint64_t end);
 /* --- space_ahead.c --- */
 
 void space_ahead_init(struct space *space);
-/* What lies there is to be unmapped. */
+/* What lies there is to be unmapped, or another mapping comes there. */
 void space_ahead_learn(struct space *space, uint64_t start, uint64_t end);
 
 /* --- space_touch.c --- */

@@ -224,13 +224,16 @@ static void faults(void)
     for (int i = 0; i < 5; i++)
         set(signals[i], fault, 0);
     page[0] = (char)0xc3;
-    page[4096] = 1;
+    page[4096] = (char)0xc3;
     FAULT("null", touch(NULL, 0));
     FAULT("null, written", touch(NULL, 1));
     FAULT("not canonical", touch((void *)(1ull << 63), 0));
     mprotect(page, 8192, PROT_READ);
     FAULT("read-only", touch(page + 4096, 1));
     FAULT("not executable", ((void (*)(void *))page)(page));
+    mprotect(page, 4096, PROT_READ | PROT_EXEC);
+    FAULT("executable", ((void (*)(void *))page)(page));
+    FAULT("not executable, beside code", ((void (*)(void *))(page + 4096))(page));
     mprotect(page, 8192, PROT_NONE);
     FAULT("no rights", touch(page, 0));
     munmap(page, 8192);

@@ -242,6 +242,14 @@ static void test_a_loop(void **state)
         if (pages != rows[i].pages)
             fail_msg("row %zu: %llu", i, (unsigned long long)pages);
     }
+    /* Another mapping in its place ends it, too, and so does more that is unmapped. */
+    for (uint64_t pages = 64; pages >= 32; pages /= 2) {
+        assert_int_equal(space_map(space, guest_addr(AREA), AHEAD, READ_WRITE), 0);
+        assert_int_equal(own_pages(space, AREA, AHEAD), pages);
+    }
+    assert_int_equal(space_unmap(space, guest_addr(AREA - PAGE), AHEAD + 2 * PAGE), 0);
+    assert_int_equal(map_use_unmap(space, AHEAD, 17 * PAGE), 16);
+    assert_int_equal(map_use_unmap(space, AHEAD, AHEAD), 32);
     /* Where only a part is unmapped, or another mapping, nothing is told. */
     assert_int_equal(space_map(space, guest_addr(AREA + MIB), AHEAD, READ_WRITE), 0);
     assert_int_equal(space_map(space, guest_addr(AREA), AHEAD, READ_WRITE), 0);
