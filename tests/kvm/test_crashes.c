@@ -105,6 +105,26 @@ static void port(void **state)
     expect_crash(*state, 0, SIGSEGV, "port", NULL);
 }
 
+/* A call with the right number at the port for calls, but not by `out` of one byte: KVM would end the
+ * instruction after the call was served. */
+static void port_of_calls_otherwise(void **state)
+{
+    static const char *const codes[] = {
+        "b82700000066baf2004889e76c", /* mov $39, %eax; mov $0xf2, %dx; mov %rsp, %rdi; insb */
+        "b82700000066baf200ec",       /* in (%dx), %al */
+        "b82700000066baf20066ef",     /* out %ax, (%dx) */
+    };
+    struct world *world = *state;
+    int vm[3];
+
+    for (int i = 0; i < 3; i++)
+        vm[i] = world_add(world, (const char *[]){"a", "b", "c"}[i], "instruction", codes[i], NULL);
+    world_start(world);
+    world_wait(world);
+    for (int i = 0; i < 3; i++)
+        expect_crash(world, vm[i], SIGSEGV, "port", NULL);
+}
+
 static void stack_overrun(void **state)
 {
     struct world *world = *state;
@@ -237,14 +257,23 @@ static void life_goes_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        kvm_test(jump_nowhere),        kvm_test(null_read),
-        kvm_test(exec_stack),          kvm_test(divide),
-        kvm_test(invalid_instruction), kvm_test(privileged),
-        kvm_test(interrupts),          kvm_test(port),
-        kvm_test(stack_overrun),       kvm_test(aborts),
-        kvm_test(write_after_lend),    kvm_test(read_after_lend),
-        kvm_test(touch_window),        kvm_test(touch_after_move),
-        kvm_test(write_borrowed),      kvm_test(crash_midway),
+        kvm_test(jump_nowhere),
+        kvm_test(null_read),
+        kvm_test(exec_stack),
+        kvm_test(divide),
+        kvm_test(invalid_instruction),
+        kvm_test(privileged),
+        kvm_test(interrupts),
+        kvm_test(port),
+        kvm_test(port_of_calls_otherwise),
+        kvm_test(stack_overrun),
+        kvm_test(aborts),
+        kvm_test(write_after_lend),
+        kvm_test(read_after_lend),
+        kvm_test(touch_window),
+        kvm_test(touch_after_move),
+        kvm_test(write_borrowed),
+        kvm_test(crash_midway),
         kvm_test(life_goes_on),
     };
 

@@ -172,6 +172,9 @@ static int leave_by_port(uint16_t port)
 {
     run->exit_reason = KVM_EXIT_IO;
     run->io.port = port;
+    run->io.direction = KVM_EXIT_IO_OUT;
+    run->io.size = 1;
+    run->io.count = 1;
     return 0;
 }
 
