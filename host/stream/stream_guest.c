@@ -124,15 +124,24 @@ static bool can_show(const struct ferry_desc *message)
     return mode->has_token && mode_has_payload(mode);
 }
 
+/* Whether the next message of the queue is input that can be shown. */
+static bool shows_next(const struct stream *stream)
+{
+    struct endpoint *endpoint = stream->endpoint;
+    struct ferry_desc message;
+
+    return queue_peek(endpoint, &message) && message.src == endpoint->stream_in->from->id &&
+           can_show(&message) && message.payload.bytes;
+}
+
 /* Takes messages that lie ready: those that are no input, or end it, remain. */
 static void take_ahead(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
     struct ferry_desc message;
 
-    while (stream->ahead_count < AHEAD_MAX - 1 && queue_peek(endpoint, &message) &&
-           message.src == endpoint->stream_in->from->id && can_show(&message) &&
-           message.payload.bytes && queue_take(endpoint, &message)) {
+    while (stream->ahead_count < AHEAD_MAX - 1 && shows_next(stream) &&
+           queue_take(endpoint, &message)) {
         stream->ahead[(stream->ahead_first + stream->ahead_count) % AHEAD_MAX] = message;
         stream->ahead_count++;
     }
@@ -423,7 +432,9 @@ void stream_look(struct stream *stream)
         return;
     if (guest->input_open) {
         count_input(stream, __atomic_load_n(&guest->words->input, __ATOMIC_ACQUIRE));
-        publish_input(stream);
+        /* Messages that are only dropped are the VM's own work: they may come without end. */
+        if (stream->have || shows_next(stream))
+            publish_input(stream);
         __atomic_store_n(&guest->shown->input_hung_up, queue_hung_up(stream->endpoint->stream_in),
                          __ATOMIC_RELAXED);
     }

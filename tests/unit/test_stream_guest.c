@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "ipc/queue.h"
 #include "kvm/boot.h"
 #include "kvm/kernel.h"
 #include "stream/stream.h"
@@ -145,6 +146,23 @@ static void of_a_long_message_the_beginning_is_shown(void **state)
     assert_int_equal(shown_b->pieces[0].end, UINT32_MAX);
     stream_publish(b->byte_stream, false, false);
     payload->bytes = stream->left = 10;
+}
+
+/* They may come without end, and all VMs share the thread of the tick. */
+static void a_tick_drops_no_messages(void **state)
+{
+    struct ferry_desc nothing = core_inline(b->id, 0);
+
+    (void)state;
+    nothing.inline_bytes = 0;
+    send(sent, 10);
+    publish_input();
+    assert_int_equal(guest_read(got, 10), 10);
+    assert_int_equal(core_send(a, &nothing), 0);
+    stream_look(b->byte_stream);
+    assert_true(queue_peek(b, &nothing));
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
+    assert_false(queue_peek(b, &nothing));
 }
 
 static void nothing_is_published_before_the_program_looked(void **state)
@@ -669,6 +687,7 @@ int main(void)
         CASE(input_is_read_where_it_lies),
         CASE(a_tick_takes_what_was_read),
         CASE(of_a_long_message_the_beginning_is_shown),
+        CASE(a_tick_drops_no_messages),
         CASE(nothing_is_published_before_the_program_looked),
         CASE(forged_positions_of_input_count_nothing),
         CASE(what_a_forged_owner_reads_is_read),
