@@ -47,6 +47,9 @@ enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRN
 
 /* What a program gives in memory, of which so many are fetched at most. */
 #define PIECES_MOST 8
+/* What one call reads: a signal that comes before its end takes all of it back, and the next may come
+ * before a longer one could end. */
+#define READ_MOST (256ull << 10)
 struct piece {
     uint64_t addr, bytes;
 };
@@ -150,7 +153,8 @@ static bool read_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces
     if (!is_input(cpu->rdi) || !ferry_kernel_generation(word))
         return false;
     for (uint64_t i = 0; i < count; i++) {
-        now = copy_input(ferry_kernel_position(word) + done, pieces[i].addr, pieces[i].bytes);
+        now = READ_MOST - done < pieces[i].bytes ? READ_MOST - done : pieces[i].bytes;
+        now = copy_input(ferry_kernel_position(word) + done, pieces[i].addr, now);
         done += now;
         if (now < pieces[i].bytes)
             break;
@@ -294,7 +298,9 @@ static bool serve_poll(struct ferry_kernel_cpu *cpu)
     }
     if (!cpu->result)
         return false;
-    copy(cpu->rdi, (uint64_t)entries, bytes);
+    for (uint64_t i = 0; i < cpu->rsi; i++) /* as Linux does: another thread may change the rest */
+        copy(cpu->rdi + i * sizeof(entries[0]) + offsetof(struct poll_entry, revents),
+             (uint64_t)&entries[i].revents, sizeof(entries[i].revents));
     return answer(cpu, cpu->result);
 }
 

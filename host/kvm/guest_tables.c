@@ -45,17 +45,26 @@ static void set_entry(uint64_t *entry, uint64_t value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
+/* Once: what is looked at is what is used. */
+static uint64_t get_entry(const uint64_t *entry)
+{
+    return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
 /* The table below `entry`, made if there is none; NULL: out of pages, or the entry is false. */
 static uint64_t *descend(struct guest_tables *tables, uint64_t *entry)
 {
-    if (!(*entry & PRESENT)) {
+    uint64_t value = get_entry(entry);
+
+    if (!(value & PRESENT)) {
         if (tables->used == tables->capacity)
             return NULL;
         uint64_t page = tables->base.value + PAGE * tables->used++;
         memset(table_of(tables, page), 0, PAGE);
-        set_entry(entry, page | PRESENT | WRITABLE | USER | USED);
+        value = page | PRESENT | WRITABLE | USER | USED;
+        set_entry(entry, value);
     }
-    return table_of(tables, *entry);
+    return table_of(tables, value);
 }
 
 /* Sets a leaf, or adds rights to the one that is there. */
@@ -113,7 +122,7 @@ int guest_tables_map(struct guest_tables *tables, struct guest_addr start, uint6
 /* The entry of the GiB at addr, whose table is there; NULL: it is there no more. */
 static uint64_t *gib_entry(struct guest_tables *tables, uint64_t addr)
 {
-    uint64_t *table = table_of(tables, tables->pages[index_at(addr, 3)]);
+    uint64_t *table = table_of(tables, get_entry(&tables->pages[index_at(addr, 3)]));
 
     return table ? &table[index_at(addr, 2)] : NULL;
 }

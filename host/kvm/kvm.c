@@ -69,11 +69,16 @@ static void filter_cpuid(struct kvm *kvm)
     for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
         struct kvm_cpuid_entry2 *entry = &kvm->cpuid->entries[i];
         if (entry->function == 1) {
-            entry->ecx &= ~(1u << 3 | 1u << 21 | 1u << 24); /* MONITOR, x2APIC, TSC deadline */
+            /* MONITOR, VMX, x2APIC, TSC deadline */
+            entry->ecx &= ~(1u << 3 | 1u << 5 | 1u << 21 | 1u << 24);
         } else if (entry->function == 7 && entry->index == 0) {
             entry->ebx &= ~(1u << 0);                        /* FSGSBASE: CR4 does not allow it */
             entry->ecx &= ~(1u << 3 | 1u << 4 | 1u << 5);    /* PKU, OSPKE, WAITPKG */
             entry->edx &= ~(1u << 22 | 1u << 24 | 1u << 25); /* AMX */
+        } else if (entry->function == 0xa) {
+            entry->eax = 0; /* no performance counters */
+        } else if (entry->function == 0x80000001) {
+            entry->ecx &= ~(1u << 2); /* SVM */
         } else if (entry->function == 0xd && entry->index == 0) {
             entry->eax &= (uint32_t)XCR0_OFFERED;
             entry->edx = 0;

@@ -134,6 +134,7 @@ static int stay(struct ferry_vm *vm, struct vcpu *vcpu)
         ticker_report(&vm->engine->ticker, runner);
     poller_guest_runs(&vm->engine->poller);
     guest_clock_refresh(&vm->engine->clock);
+    vcpu->call_is_left = false; /* whoever ran here before */
     int result = vm_kernel_enter(vm, vcpu);
     vcpu->is_away = true;
     vm_give_way(vm, vcpu);

@@ -52,7 +52,7 @@ static bool show(struct ferry_vm *vm, struct image **missing)
 
     lock_take(lock_of(vm));
     *missing = unknown(vm);
-    for (uint32_t i = 0; !*missing && i < info->peer_count; i++)
+    for (uint32_t i = 0; !*missing && i < FERRY_PEERS_MAX; i++)
         if (vm->peer_images[i])
             memcpy(info->peers[i].digest, vm->peer_images[i]->digest, FERRY_DIGEST_BYTES);
     vm->identity_shown = !*missing;

@@ -82,7 +82,7 @@ void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
         return;
     /* The level of this call says nothing: the program may have made the stub's exit itself. */
     int at_cpl3 = vcpu_probe_syscall(vcpu);
-    if (at_cpl3 == -EINTR)
+    if (at_cpl3 == -EINTR || at_cpl3 == -EAGAIN)
         return; /* at a later call */
     if (at_cpl3 < 0)
         vm->kernel = KERNEL_REFUSED;
@@ -130,19 +130,28 @@ static void take_back(struct ferry_vm *vm, struct vcpu *vcpu, enum kernel_place 
     vcpu->call_is_left = serve && place != KERNEL_DONE;
 }
 
-static enum kernel_place place_of(const struct vcpu *vcpu, uint64_t rip, uint64_t rflags)
+/* Where it runs at CPL0, a program that jumped there is in none of its calls. */
+static enum kernel_place place_of(const struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl0,
+                                  uint64_t rip, uint64_t rflags)
 {
-    return vcpu->in_kernel ? kernel_place(rip, rflags) : KERNEL_OUTSIDE;
+    return vcpu->in_kernel && at_cpl0 == (vm->kernel == KERNEL_AT_CPL0) ? kernel_place(rip, rflags)
+                                                                        : KERNEL_OUTSIDE;
+}
+
+static enum kernel_place place_now(const struct ferry_vm *vm, const struct vcpu *vcpu)
+{
+    const struct kvm_regs *regs = vcpu_regs(vcpu);
+
+    return place_of(vm, vcpu, !vcpu_is_at_cpl3(vcpu), regs->rip, regs->rflags);
 }
 
 static bool take_back_now(struct ferry_vm *vm, struct vcpu *vcpu, bool serve)
 {
-    const struct kvm_regs *regs = vcpu_regs(vcpu);
-    enum kernel_place place = place_of(vcpu, regs->rip, regs->rflags);
+    enum kernel_place place = place_now(vm, vcpu);
 
     if (place == KERNEL_OUTSIDE)
         return false;
-    take_back(vm, vcpu, place, *regs, serve);
+    take_back(vm, vcpu, place, *vcpu_regs(vcpu), serve);
     return true;
 }
 
@@ -158,11 +167,10 @@ void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result)
 
 bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame)
 {
-    enum kernel_place place = place_of(vcpu, frame->rip, frame->rflags);
+    enum kernel_place place = place_of(vm, vcpu, frame->at_cpl0, frame->rip, frame->rflags);
     struct kvm_regs regs = *vcpu_regs(vcpu);
 
-    /* Where it runs at CPL0, a program that jumped there is none of its calls. */
-    if (place == KERNEL_OUTSIDE || frame->at_cpl0 != (vm->kernel == KERNEL_AT_CPL0))
+    if (place == KERNEL_OUTSIDE)
         return false;
     regs.rsp = frame->rsp;
     take_back(vm, vcpu, place, regs, true);
@@ -171,9 +179,7 @@ bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot
 
 bool vm_kernel_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    const struct kvm_regs *regs = vcpu_regs(vcpu);
-
-    if (place_of(vcpu, regs->rip, regs->rflags) == KERNEL_OUTSIDE || vcpu_end_mmio(vcpu) < 0)
+    if (place_now(vm, vcpu) == KERNEL_OUTSIDE || vcpu_end_mmio(vcpu) < 0)
         return false;
     return take_back_now(vm, vcpu, true);
 }

@@ -125,11 +125,30 @@ static void it_leaves_at_cpl0(void **state)
                         none, sizeof none);
 }
 
+/* A guest that got around its rights finds no VMs to make. */
+static void no_guest_sees_virtualization(void **state)
+{
+    uint32_t looked = 0;
+
+    (void)state;
+    build();
+    for (uint32_t i = 0; i < kvm.cpuid->nent; i++) {
+        const struct kvm_cpuid_entry2 *entry = &kvm.cpuid->entries[i];
+
+        looked += entry->function == 1 || entry->function == 0x80000001;
+        assert_false(entry->function == 1 && entry->ecx & 1u << 5);
+        assert_false(entry->function == 0x80000001 && entry->ecx & 1u << 2);
+        assert_false(entry->function == 0xa && entry->eax);
+    }
+    assert_int_equal(looked, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_serves_at_cpl3, setup, teardown),
         cmocka_unit_test_setup_teardown(it_leaves_at_cpl0, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_guest_sees_virtualization, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
