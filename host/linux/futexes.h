@@ -47,10 +47,10 @@ int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint3
  * that is wanted. *holder: the thread that holds it then. */
 int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_thread *thread,
                    bool waits, int32_t *holder);
-/* Whether the holder of a lock waits, by other such locks and their holders, for one that `waiter`
- * holds. */
-bool futex_closes_circle(struct linux_state *state, const struct linux_thread *waiter,
-                         int32_t holder);
+/* The holder of a lock may wait for another such lock, its holder for a third, and so on: the thread
+ * at the end of this row, which is the only one of them that may begin to wait. If it began to wait
+ * for the first lock, none would ever go on. 0: the row has no end. */
+int32_t futex_last_of_row(struct linux_state *state, int32_t holder);
 /* As futex_sleep of one that waits for a lock, or will when it is moved to its queue. */
 int64_t futex_sleep_for_lock(struct linux_state *state, struct futex_wait *wait, uint64_t deadline);
 int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadline, bool waits);

@@ -63,19 +63,18 @@ int64_t futex_take(struct linux_state *state, uint64_t addr, const struct linux_
     return result ? result : -EAGAIN;
 }
 
-bool futex_closes_circle(struct linux_state *state, const struct linux_thread *waiter,
-                         int32_t holder)
+int32_t futex_last_of_row(struct linux_state *state, int32_t holder)
 {
     /* No row of threads that wait for each other is longer. */
-    for (unsigned i = 0; i < state->thread_count && holder != waiter->id; i++) {
+    for (unsigned i = 0; i < state->thread_count; i++) {
         const struct linux_thread *thread = thread_find(state, holder);
         const struct futex_wait *wait = thread ? thread->lock_wait : NULL;
 
         if (!wait || !wait->next || !wait->pi) /* it waits for none, or was given it already */
-            return false;
+            return holder;
         holder = wait->holder;
     }
-    return true;
+    return 0;
 }
 
 int64_t futex_sleep_for_lock(struct linux_state *state, struct futex_wait *wait, uint64_t deadline)
@@ -92,6 +91,7 @@ int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadlin
 {
     struct futex_wait wait = {.thread = state->thread, .addr = addr, .pi = true};
     int64_t result = futex_take(state, addr, state->thread, waits, &wait.holder);
+    int32_t last;
 
     if (result != 1)
         return result;
@@ -100,7 +100,8 @@ int64_t futex_lock_pi(struct linux_state *state, uint64_t addr, uint64_t deadlin
         if (!other->pi)
             return -EINVAL;
     }
-    if (futex_closes_circle(state, state->thread, wait.holder))
+    last = futex_last_of_row(state, wait.holder);
+    if (!last || last == state->thread->id)
         return -EDEADLK;
     futex_queue(state, &wait);
     return futex_sleep_for_lock(state, &wait, deadline);

@@ -49,7 +49,7 @@ static int64_t requeue_all(struct linux_state *state, uint64_t from, uint64_t to
 {
     struct futex_wait *wait = futex_waiter(state, from, NULL);
     int64_t count = 0, result;
-    int32_t holder;
+    int32_t holder, last;
 
     if (!wait)
         return 0;
@@ -63,11 +63,12 @@ static int64_t requeue_all(struct linux_state *state, uint64_t from, uint64_t to
         count++;
         result = futex_waiter(state, from, NULL) && most ? mark_waited_for(state, to) : 0;
     }
+    last = futex_last_of_row(state, holder); /* whoever waits for the lock from now on */
     for (wait = futex_waiter(state, from, NULL); wait && count <= most && result >= 0;
          wait = futex_waiter(state, from, NULL)) {
         if (wait->lock != to)
             return -EINVAL;
-        if (futex_closes_circle(state, wait->thread, holder))
+        if (!last || last == wait->thread->id)
             return -EDEADLK;
         futex_unqueue(wait);
         wait->addr = to;
