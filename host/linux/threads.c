@@ -226,6 +226,7 @@ static void end(struct linux_state *state, struct linux_thread *thread)
     }
     thread->took_ns = cpu_clock_ns(state, thread->id);
     thread->task.robust_list = 0;
+    thread->call = NULL; /* it was of the calling thread of the host, which forgets it */
     thread->ended = true;
 }
 

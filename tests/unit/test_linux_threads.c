@@ -113,6 +113,19 @@ static void test_none_is_moved_into_a_circle(void **state)
         futex_unqueue(&row[i]);
 }
 
+/* Its record stays, but nobody looks at the call in which it ended. */
+static void test_a_thread_that_ended_is_in_no_call(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct linux_thread *first = linux_first_thread(vm->linux_state);
+
+    add_thread(vm->linux_state, FIRST);
+    CALL(vm, exit, 0);
+    assert_int_equal(vm->next, LINUX_ENDED);
+    assert_true(first->ended);
+    assert_null(first->call);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -120,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_many_are_moved_to_a_lock),
         TEST(test_none_is_moved_into_a_circle),
+        TEST(test_a_thread_that_ended_is_in_no_call),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
