@@ -21,12 +21,13 @@
 #define VCPU_ROUSED 8
 
 struct vcpu {
-    int fd;             /* -1: it was not made */
-    uint32_t number;    /* from 0 on */
-    pthread_t thread;   /* of the host, that runs it; valid once the thread is started */
-    atomic_int clock;   /* of the processor time that thread takes; 0: it has not begun */
-    uint64_t before_ns; /* of that, what it had taken when `runs` began */
-    void *runs;         /* the program's thread that it runs; NULL: none. The VM's to set. */
+    int fd;                /* -1: it was not made */
+    uint32_t number;       /* from 0 on */
+    pthread_t thread;      /* of the host, that runs it; valid once the thread is started */
+    atomic_int clock;      /* of the processor time that thread takes; 0: it has not begun */
+    atomic_ullong took_ns; /* of that, once it has ended; 0 before */
+    uint64_t before_ns;    /* of that, what it had taken when `runs` began */
+    void *runs;            /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
     atomic_bool in_guest;               /* it is in KVM_RUN, or about to be */
     uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
@@ -62,14 +63,16 @@ void vcpu_destroy(struct vcpu *vcpu);
  * thread. */
 void vcpu_kick(const struct vcpu *vcpu);
 
-/* The processor time that the CPU's thread has taken, in the guest and outside; 0: it has not begun,
- * or has ended. Any thread. */
+/* The processor time that the CPU's thread has taken, in the guest and outside; 0: it has not begun.
+ * Any thread. */
 uint64_t vcpu_cpu_ns(const struct vcpu *vcpu);
 
 /* All functions below are for the CPU's own thread, or for the time before it has one. */
 
 /* The thread begins: from here on vcpu_cpu_ns tells its time. */
 void vcpu_begin(struct vcpu *vcpu);
+/* It ends: what it has taken by now is told for good. */
+void vcpu_end(struct vcpu *vcpu);
 
 /* Runs the guest until its next exit; changes of registers that were made before take effect. 0 or
  * the negative errno of KVM_RUN. -EINTR: it was interrupted, and the kick is still on the thread's

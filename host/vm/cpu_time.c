@@ -23,7 +23,7 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm)
     uint64_t used = atomic_load(&vm->helpers_ns);
 
     /* A CPU remains until the VM is destroyed. */
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
+    for (unsigned i = 0; i < vm->vcpus_made; i++)
         used += vcpu_cpu_ns(vm->vcpus[i]);
     return used;
 }

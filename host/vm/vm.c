@@ -48,7 +48,7 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->kind = &guest_program;
     vm->kvm.fd = -1;
     vm->vcpus[0] = &vm->first_cpu;
-    vm->vcpu_count = 1;
+    vm->vcpu_count = vm->vcpus_made = 1;
     vm->first_cpu.fd = -1;
     vm->runner.time_over = time_over;
     vm->runner.alarm = alarm_rings;

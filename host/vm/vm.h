@@ -49,6 +49,7 @@ struct ferry_vm {
     struct vcpu first_cpu;
     /* Changes on the thread that serves the VM, under `lock`; that many CPUs are there. */
     atomic_uint vcpu_count;
+    atomic_uint vcpus_made; /* the same, but it stays as it is when their threads end */
     unsigned most_threads;
     char *system;            /* host view of the system area */
     struct lock window_lock; /* of the thread that shows the window; a leaf */

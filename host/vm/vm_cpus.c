@@ -94,6 +94,7 @@ static void *cpu_thread(void *arg)
     vm_serve(vm, vcpu);
     vm_run_threads(vm, vcpu);
     vm_give_way(vm, vcpu);
+    vcpu_end(vcpu);
     return NULL;
 }
 
@@ -111,6 +112,7 @@ static int start_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     if (result == 0) {
         vm->vcpus[vm->vcpu_count] = vcpu;
         vm->vcpu_count++; /* from here on others look at it without the lock, too */
+        vm->vcpus_made++;
     }
     lock_drop(&vm->lock);
     if (result < 0)
