@@ -74,6 +74,8 @@ void vm_set_gs(struct vcpu *cpu, uint64_t base)
 
 bool syscall_goes_on(struct ferry_vm *vm, struct vcpu *vcpu, enum linux_next next, int status)
 {
+    if (next == LINUX_ENDED)
+        vcpu->runs = NULL; /* first, as nobody may end a second time what is gone */
     if (vm_must_leave(vm, vcpu))
         return false; /* another thread ended the program during a wait of this one */
     switch (next) {
@@ -86,7 +88,6 @@ bool syscall_goes_on(struct ferry_vm *vm, struct vcpu *vcpu, enum linux_next nex
         report_signal(vm, status);
         return false;
     case LINUX_ENDED:
-        vcpu->runs = NULL;
         return false;
     case LINUX_STOPPED:
     default:

@@ -11,6 +11,7 @@
 
 #include "../until.h"
 #include "kvm/boot.h"
+#include "vm/syscall.h"
 #include "vm/turn.h"
 #include "vm/vm_cpus.h"
 
@@ -111,10 +112,29 @@ static void test_processor_time_of_threads_that_ended_counts(void **state)
     assert_true(vm_cpu_ns(vm) >= before);
 }
 
+/* The personality has no record of it any more, whatever another thread does at the same moment. */
+static void test_a_thread_that_ended_meanwhile_is_gone(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct vcpu *cpu = new_cpu();
+
+        cpu->runs = &threads[1];
+        vm->only = i == 0 ? &vm->first_cpu : NULL; /* begins another program */
+        vm->ending = i == 1;
+        assert_false(syscall_goes_on(vm, cpu, LINUX_ENDED, 0));
+        assert_null(cpu->runs);
+        vm->only = NULL;
+    }
+    end_threads();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_processor_time_of_threads_that_ended_counts, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_thread_that_ended_meanwhile_is_gone, setup,
                                         teardown),
     };
 
