@@ -351,7 +351,7 @@ static int report(const struct pipeline *p)
 
 int pipeline_run(struct pipeline *p)
 {
-    p->signal_fd = p->done_fd = -1;
+    p->signal_fd = p->done_fd = p->null_fd = -1;
     if (p->gives)
         process_keep_modes();
     int status = make(p);
@@ -372,6 +372,8 @@ int pipeline_run(struct pipeline *p)
         close(p->signal_fd);
     if (p->done_fd >= 0)
         close(p->done_fd);
+    if (p->null_fd >= 0)
+        close(p->null_fd);
     if (p->signo != 0)
         ending_die(p);
     return status;

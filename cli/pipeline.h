@@ -54,6 +54,7 @@ struct pipeline {
     sigset_t passed;      /* that the program was sent */
     uint64_t asked_ns[2]; /* when it was last asked to end, and before that */
     int signal_fd, done_fd;
+    int null_fd;             /* /dev/null, opened while that can be done; -1: there is none */
     _Atomic unsigned closed; /* descriptors that a program which was given them closed, as bits */
     _Atomic unsigned done;   /* the parts that have ended, bits of enum part */
     int signo;               /* that asked us to end */

@@ -60,16 +60,10 @@ void process_drop_closed(struct pipeline *p)
 {
     unsigned closed = atomic_exchange(&p->closed, 0);
 
-    for (int fd = 0; fd <= STDOUT_FILENO; fd++) {
-        int none;
-
+    for (int fd = 0; fd <= STDOUT_FILENO && p->null_fd >= 0; fd++) {
         if (!(closed & 1u << fd) || is_terminal[fd] || carries_messages(p, fd))
             continue;
-        none = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (none < 0)
-            continue;
-        dup2(none, fd);
-        close(none);
+        dup2(p->null_fd, fd);
         if (fd == STDOUT_FILENO)
             (void)ferry_link_refuse(p->links[p->count]);
     }
@@ -79,6 +73,8 @@ int process_give(struct pipeline *p)
 {
     struct ferry_error error;
 
+    /* Now, as there may be no descriptor left once the program closes one of its own. */
+    p->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {
         if (!pipeline_can_use(fd) || (fd == STDIN_FILENO && p->options->no_stdin))
             continue;

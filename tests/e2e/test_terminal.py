@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import select
 import shlex
 import signal
@@ -446,10 +447,22 @@ class Files(FerryTest):
                     script = f"echo go; {close}; echo closed >&2; {later} while :; do :; done"
                     self.see_closed([*prefix, *SH, script], "<" in close, later)
 
-    def see_closed(self, argv, is_input, later):
+    def test_what_is_closed_is_seen_where_no_descriptor_is_left(self):
+        script = "echo go; read x; exec >&-; echo closed >&2; while :; do :; done"
+
+        def leave_none(process):
+            limit = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (8, limit[1]))  # it has more of them
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+
+        self.see_closed([FERRY, "run", *SH, script], False, False, leave_none)
+
+    def see_closed(self, argv, is_input, later, before=lambda process: None):
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 self.assertEqual(process.stdout.readline(), b"go\n")
+                before(process)
                 self.assertEqual(process.stderr.readline(), b"closed\n")
                 if later:
                     self.assertEqual(select.select([process.stdout], [], [], 0)[0], [])
