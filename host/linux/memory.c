@@ -433,7 +433,8 @@ static int unmap_part(struct space *space, uint64_t start, uint64_t end, uint64_
     return start < end ? space_unmap(space, guest_addr(start), end - start) : 0;
 }
 
-/* Nothing is ever mapped outside the program's parts, so unmapping there succeeds. */
+/* Outside of the program's parts it has nothing to unmap, so that succeeds: also of the vDSO, which
+ * stays. */
 int64_t sys_munmap(struct linux_state *state, const uint64_t arg[6])
 {
     struct space *space = vm_space(state->vm);

@@ -421,31 +421,60 @@ static void test_fresh_memory(void)
     }
 }
 
-static void test_maps(void)
+/* Where the other part of a program's addresses begins, in VMs that have one. */
+#define FAR ((void *)0x5000000000)
+
+static void check_line(const char *line, uintptr_t from, uintptr_t to, const char *rights)
 {
     const uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
-    unsigned long from, to, clocks_from = 0, clocks_to = 0;
+
+    if (strstr(line, "[vvar") && (from >= to || to != vdso || strcmp(rights, "r--p") != 0))
+        fail("the page of clocks is at %lx-%lx %s", from, to, rights);
+    if (strstr(line, "[vdso]") &&
+        (from != vdso || to - from != 8192 || strcmp(rights, "r-xp") != 0))
+        fail("the vDSO is at %lx-%lx %s", from, to, rights);
+}
+
+/* Each line lies behind the one before it, also with a mapping far behind the vDSO. */
+static void look_at_maps(const void *mapping)
+{
+    unsigned long from, to, last = 0;
     char line[256], rights[5];
     FILE *maps = fopen("/proc/self/maps", "r");
-    bool found = false;
+    int clocks = 0, vdso = 0, mappings = 0;
 
-    while (maps && fgets(line, sizeof(line), maps)) {
+    if (!maps)
+        fail("no maps");
+    while (fgets(line, sizeof(line), maps)) {
         if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3)
             fail("a line of maps cannot be read: %s", line);
-        if (strstr(line, "[vvar")) {
-            clocks_from = from;
-            clocks_to = to;
-            if (strcmp(rights, "r--p") != 0)
-                fail("the page of clocks is %s", rights);
-        }
-        if (strstr(line, "[vdso]")) {
-            found = true;
-            if (from != vdso || to - from != 8192 || strcmp(rights, "r-xp") != 0)
-                fail("the vDSO is at %lx-%lx %s", from, to, rights);
-        }
+        if (from < last)
+            fail("a line of maps begins before the end of the one before it: %s", line);
+        last = to;
+        clocks += strstr(line, "[vvar") != NULL;
+        vdso += strstr(line, "[vdso]") != NULL;
+        mappings += (uintptr_t)mapping - from < to - from;
+        check_line(line, from, to, rights);
     }
-    if (!found || clocks_to != vdso || clocks_from >= clocks_to)
-        fail("the vDSO is not among the mappings, or without its page");
+    fclose(maps);
+    if (clocks != 1 || vdso != 1 || mappings != 1)
+        fail("maps has %d lines of the page of clocks, %d of the vDSO, %d of a mapping", clocks,
+             vdso, mappings);
+}
+
+static void test_maps(void)
+{
+    void *mapping;
+
+    look_at_maps(&image);
+    mapping = mmap(FAR, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping == MAP_FAILED)
+        fail("no memory");
+    look_at_maps(mapping);
+    /* It is not the program's, and stays. */
+    if (munmap((void *)getauxval(AT_SYSINFO_EHDR), 8192) || by_vdso(CLOCK_MONOTONIC) < newest)
+        fail("the vDSO cannot be unmapped");
+    look_at_maps(mapping);
 }
 
 /* ---------------------------------------------------------------------------------- */
