@@ -73,7 +73,7 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
         return result;
     result = vdso_create(&engine->vdso);
     if (result < 0)
-        return error_set(err, result, "no memory for the page of clocks: %s", strerror(-result));
+        return error_set(err, result, "cannot make the page of clocks: %s", strerror(-result));
     guest_clock_init(&engine->clock, engine->vdso.clock);
     result = exchange_create(&engine->exchange, engine->config.pool_pages,
                              engine->config.pool_extents, err);

@@ -63,7 +63,7 @@ class Limits(FerryTest):
 
     def test_descriptors(self):
         places = " ".join(self.sweep(resource.RLIMIT_NOFILE, range(4, 33), "-n"))
-        for place in ("make a pool", "measure the cost", "stage 1 (true)", "stage 2 (cat)"):
+        for place in ("make the page of clocks", "measure the cost", "stage 1 (true)", "stage 2 (cat)"):
             self.assertIn(place, places)
 
     def test_files(self):
