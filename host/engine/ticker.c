@@ -251,7 +251,8 @@ static void wait_until(struct ticker *ticker, unsigned seen, uint64_t moment)
     lock_take(&ticker->lock);
 }
 
-/* Sleeps while there is nobody to look at. */
+/* Sleeps while there is nobody to look at. A VM that enters its guest after that opens the page of
+ * clocks by itself; for one that did so before it was closed here, the ticker is awake. */
 static void sleep_while_idle(struct ticker *ticker)
 {
     lock_assert_held(&ticker->lock);
@@ -259,6 +260,8 @@ static void sleep_while_idle(struct ticker *ticker)
 
     if (ticker->watched)
         return;
+    if (ticker->clock)
+        guest_clock_close(ticker->clock);
     atomic_store(&ticker->asleep, true);
     if (!atomic_load(&ticker->reported) && !atomic_load(&ticker->stuck) && !ticker->stopping)
         wait_until(ticker, seen, CLOCK_NEVER);

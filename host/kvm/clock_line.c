@@ -70,10 +70,14 @@ uint64_t clock_line_measure(struct clock_line *line, struct clock_sample sample)
     return ticks_of(min_u64(CLOCK_HOLDS_NS, 4 * measured_ns), scale);
 }
 
-void clock_line_draw(const struct clock_line *line, struct clock_sample sample, uint64_t tsc,
-                     struct ferry_clock_line *out)
+uint64_t clock_line_draw(const struct clock_line *line, struct clock_sample sample, uint64_t ticks,
+                         uint64_t tsc, struct ferry_clock_line *out)
 {
-    uint64_t host_ns = sample.ns + ns_of(tsc - sample.tsc, line->scale);
+    uint64_t since = tsc - sample.tsc; /* a TSC that is behind makes it very large */
+
+    if (since >= ticks)
+        return 0;
+    uint64_t host_ns = sample.ns + ns_of(since, line->scale);
     uint64_t ns = line->shown_ns, span_ns = CLOCK_BEND_NS;
     int64_t ahead = (int64_t)(ns - host_ns);
 
@@ -90,4 +94,5 @@ void clock_line_draw(const struct clock_line *line, struct clock_sample sample, 
                                      .bend_ticks = bend_ticks,
                                      .bend_ns = ns + ns_of(bend_ticks, scale),
                                      .bend_scale = line->scale};
+    return ticks - since;
 }

@@ -41,8 +41,10 @@ void clock_line_reset(struct clock_line *line);
 /* Takes a sample. Returns for how many ticks a line drawn from it holds; 0: none can be drawn. */
 uint64_t clock_line_measure(struct clock_line *line, struct clock_sample sample);
 
-/* Draws the line that begins at `tsc`, which is not before the sample. */
-void clock_line_draw(const struct clock_line *line, struct clock_sample sample, uint64_t tsc,
-                     struct ferry_clock_line *out);
+/* Draws the line that begins at `tsc`, some time after the sample, and holds until `ticks` after the
+ * sample. Returns how many of them are left. 0, and nothing is drawn: the thread was away for so long
+ * since it took the sample, or it is now on a processor whose TSC is behind. */
+uint64_t clock_line_draw(const struct clock_line *line, struct clock_sample sample, uint64_t ticks,
+                         uint64_t tsc, struct ferry_clock_line *out);
 
 #endif

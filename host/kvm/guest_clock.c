@@ -17,18 +17,22 @@
 #define READ_MOST 8
 /* but no more once so many were close: the closest count. */
 #define READ_ENOUGH 3
+/* After so many readings in a row that were not close it waits until LOOK_NS have passed. */
+#define FAILURES_MOST 3
 /* A page is old when this part of its time has passed. */
 #define OLD_PART 20
 /* How often to look whether the host's kernel uses the TSC. */
 #define LOOK_NS 1000000000ull
+/* One processor's TSC may be behind another's by this part of a page's time, 20 us. */
+#define BEHIND_PART 1000
 /* CLOCK_BOOTTIME gained on CLOCK_MONOTONIC: the host slept. */
 #define SLEPT_NS 1000000
 
 /* What is read at one moment. */
 struct reading {
     struct clock_sample samples[FERRY_LINES];
-    int64_t realtime_ns, boottime_ns, tai_ns; /* beyond CLOCK_MONOTONIC, or a little less */
-    int64_t realtime_most_ns, boottime_most_ns;
+    int64_t first_ns, second_ns; /* CLOCK_MONOTONIC, before and after the next three */
+    int64_t realtime_ns, boottime_ns, tai_ns;
     uint64_t monotonic_coarse_ns, realtime_coarse_ns;
 };
 
@@ -98,24 +102,16 @@ static bool read_beside_tsc(clockid_t id, struct clock_sample *out)
     return closest < EXACT_NS;
 }
 
-/* The clocks between two readings of CLOCK_MONOTONIC: how far they are beyond it lies between what
- * follows from the second and from the first. */
+/* The clocks between two readings of CLOCK_MONOTONIC. */
 static bool read_beyond(struct reading *out)
 {
     for (int i = 0; i < READ_MOST; i++) {
-        int64_t first = host_ns(CLOCK_MONOTONIC);
-        int64_t tai = host_ns(CLOCK_TAI);
-        int64_t boottime = host_ns(CLOCK_BOOTTIME);
-        int64_t realtime = host_ns(CLOCK_REALTIME);
-        int64_t second = host_ns(CLOCK_MONOTONIC);
-
-        out->realtime_ns = realtime - second;
-        out->realtime_most_ns = realtime - first;
-        out->boottime_ns = boottime - second;
-        out->boottime_most_ns = boottime - first;
-        /* It is ahead of CLOCK_REALTIME by whole seconds. */
-        out->tai_ns = (tai - realtime + SECOND / 2) / SECOND * SECOND;
-        if (second - first < 2 * EXACT_NS)
+        out->first_ns = host_ns(CLOCK_MONOTONIC);
+        out->tai_ns = host_ns(CLOCK_TAI);
+        out->boottime_ns = host_ns(CLOCK_BOOTTIME);
+        out->realtime_ns = host_ns(CLOCK_REALTIME);
+        out->second_ns = host_ns(CLOCK_MONOTONIC);
+        if (out->second_ns - out->first_ns < 2 * EXACT_NS)
             return true;
     }
     return false;
@@ -130,31 +126,55 @@ static bool read_all(struct reading *out)
            read_beside_tsc(CLOCK_MONOTONIC, &out->samples[FERRY_LINE_MONOTONIC]);
 }
 
+/* Where no reading is ever close, to try at each entry of a guest costs more than the page saves. */
+static bool try_to_read(struct guest_clock *clock, struct reading *out)
+{
+    if (read_all(out)) {
+        clock->failures = 0;
+        return true;
+    }
+    if (++clock->failures == FAILURES_MOST) {
+        clock->failures = 0;
+        clock->tsc_is_trusted = false;
+        clock->look_ns = (uint64_t)host_ns(CLOCK_MONOTONIC) + LOOK_NS;
+    }
+    return false;
+}
+
 /* --- writing the page ----------------------------------------------------------- */
 
-/* Each reading says "at least" and "at most". The largest "at least" is nearest to the truth, and
- * with it the clock never runs backwards, except where the host's was set. */
-static int64_t nearer(int64_t known, int64_t least, int64_t most)
+/* A clock that was read between two readings of CLOCK_MONOTONIC is beyond it by "at least" what
+ * follows from the second, and "at most" what follows from the first. The largest "at least" is
+ * nearest to the truth, and with it the clock never runs backwards, except where the host's was set. */
+static void set_one_beyond(int64_t *known, int64_t first_ns, int64_t ns, int64_t second_ns)
 {
-    return known < least || known > most ? least : known;
+    if (*known < ns - second_ns || *known > ns - first_ns)
+        *known = ns - second_ns;
+}
+
+/* The host slept: the TSC may have run on or begun anew, and CLOCK_MONOTONIC did neither. */
+static void notice_sleep(struct guest_clock *clock, int64_t beyond_ns)
+{
+    if (beyond_ns <= clock->page.boottime_ns + SLEPT_NS)
+        return;
+    for (int i = 0; i < FERRY_LINES; i++)
+        clock_line_reset(&clock->lines[i]);
 }
 
 static void set_beyond(struct guest_clock *clock, const struct reading *reading)
 {
     struct ferry_clock_page *page = &clock->page;
+    int64_t first_ns = reading->first_ns, second_ns = reading->second_ns;
 
-    if (reading->boottime_ns > page->boottime_ns + SLEPT_NS) {
-        for (int i = 0; i < FERRY_LINES; i++)
-            clock_line_reset(&clock->lines[i]);
-    }
-    page->realtime_ns = nearer(page->realtime_ns, reading->realtime_ns, reading->realtime_most_ns);
-    page->boottime_ns = nearer(page->boottime_ns, reading->boottime_ns, reading->boottime_most_ns);
-    page->tai_ns = page->realtime_ns + reading->tai_ns;
+    notice_sleep(clock, reading->boottime_ns - second_ns);
+    set_one_beyond(&page->realtime_ns, first_ns, reading->realtime_ns, second_ns);
+    set_one_beyond(&page->boottime_ns, first_ns, reading->boottime_ns, second_ns);
+    set_one_beyond(&page->tai_ns, first_ns, reading->tai_ns, second_ns);
     page->realtime_coarse_ns = reading->realtime_coarse_ns;
 }
 
-/* What guests may have seen of the lines up to now. A TSC that reads less than where they began says
- * that another processor's is a little ahead. */
+/* What guests may have seen of the lines up to now: all of them, if their time is over or the TSC
+ * began anew. */
 static void note_shown(struct guest_clock *clock, uint64_t tsc)
 {
     const struct ferry_clock_page *page = &clock->page;
@@ -162,12 +182,11 @@ static void note_shown(struct guest_clock *clock, uint64_t tsc)
 
     if (!page->ticks)
         return;
-    if ((int64_t)ticks < 0)
-        ticks = 0;
-    else if (ticks > page->ticks)
-        ticks = page->ticks;
+    if (ticks > page->ticks)
+        ticks = page->tsc - tsc < page->ticks / BEHIND_PART ? 0 : page->ticks;
     for (int i = 0; i < FERRY_LINES; i++)
-        clock->lines[i].shown_ns = ferry_line_at(&page->lines[i], ticks);
+        clock->lines[i].shown_ns =
+            max_u64(clock->lines[i].shown_ns, ferry_line_at(&page->lines[i], ticks));
 }
 
 /* By words, as guests read it. */
@@ -180,24 +199,35 @@ static void publish(const struct ferry_clock_page *page, struct ferry_clock_page
         __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
 }
 
-/* Draws the lines from this moment on. Guests that read the page meanwhile see by its sequence that
- * they must read again; so whoever read the old lines did so before this moment. */
+/* Draws the lines from this moment on; `ticks` 0: none, so that the page is closed. Guests that read
+ * the page meanwhile see by its sequence that they must read again; so whoever read the old lines did
+ * so before this moment. */
 static void draw(struct guest_clock *clock, const struct reading *reading, uint64_t ticks)
 {
     struct ferry_clock_page *page = &clock->page, *shared = clock->shared;
+    uint64_t left = ticks;
 
     __atomic_exchange_n(&shared->sequence, ++page->sequence, __ATOMIC_ACQ_REL);
     uint64_t tsc = read_tsc();
     note_shown(clock, tsc);
-    page->tsc = tsc;
-    page->ticks = ticks;
     for (int i = 0; ticks && i < FERRY_LINES; i++)
-        clock_line_draw(&clock->lines[i], reading->samples[i], tsc, &page->lines[i]);
+        left = min_u64(left, clock_line_draw(&clock->lines[i], reading->samples[i], ticks, tsc,
+                                             &page->lines[i]));
+    __atomic_store_n(&page->tsc, tsc, __ATOMIC_RELAXED);
+    __atomic_store_n(&page->ticks, left, __ATOMIC_RELAXED);
     /* Never ahead of the other, which may be 50 ns behind the host's. */
     page->monotonic_coarse_ns =
         min_u64(reading->monotonic_coarse_ns, page->lines[FERRY_LINE_MONOTONIC].ns);
     publish(page, shared);
     __atomic_store_n(&shared->sequence, ++page->sequence, __ATOMIC_RELEASE);
+}
+
+/* Who waits for nothing is not disturbed: a page that is closed stays as it is. */
+static void close_page(struct guest_clock *clock)
+{
+    lock_assert_held(&clock->lock);
+    if (clock->page.ticks)
+        draw(clock, &(struct reading){0}, 0);
 }
 
 static void renew(struct guest_clock *clock)
@@ -207,15 +237,13 @@ static void renew(struct guest_clock *clock)
 
     lock_assert_held(&clock->lock);
     look_at_tsc(clock);
-    if (clock->tsc_is_trusted) {
-        if (!read_all(&reading))
-            return; /* soon the page is too old, and nobody uses it */
-        set_beyond(clock, &reading);
-        for (int i = 0; i < FERRY_LINES; i++)
-            ticks = min_u64(ticks, clock_line_measure(&clock->lines[i], reading.samples[i]));
-    } else {
-        ticks = 0;
+    if (!clock->tsc_is_trusted || !try_to_read(clock, &reading)) {
+        close_page(clock);
+        return;
     }
+    set_beyond(clock, &reading);
+    for (int i = 0; i < FERRY_LINES; i++)
+        ticks = min_u64(ticks, clock_line_measure(&clock->lines[i], reading.samples[i]));
     if (ticks || clock->page.ticks)
         draw(clock, &reading, ticks);
 }
@@ -248,28 +276,71 @@ void guest_clock_renew(struct guest_clock *clock)
     lock_drop(&clock->lock);
 }
 
-/* By a reading of the TSC that may come early or late. */
-static bool is_old(const struct ferry_clock_page *page)
+void guest_clock_close(struct guest_clock *clock)
 {
+    lock_take(&clock->lock);
+    close_page(clock);
+    lock_drop(&clock->lock);
+}
+
+/* By a reading of the TSC that may come early or late. A page that is closed is old. */
+static bool is_old(const struct guest_clock *clock)
+{
+    const struct ferry_clock_page *page = &clock->page;
+
     return __rdtsc() - FERRY_CLOCK_WORD(page->tsc) >= FERRY_CLOCK_WORD(page->ticks) / OLD_PART;
 }
 
 void guest_clock_refresh(struct guest_clock *clock)
 {
-    if (!clock->tsc_is_trusted || !is_old(clock->shared) || !lock_try(&clock->lock))
+    if (!clock->tsc_is_trusted || !is_old(clock) || !lock_try(&clock->lock))
         return;
     renew(clock);
     lock_drop(&clock->lock);
 }
 
-/* What the host's clock shows, and no less than guests have seen of it. */
-static uint64_t host_shown_ns(const struct guest_clock *clock, clockid_t id)
+/* No less than anybody has seen of it; and nobody will see less. */
+static uint64_t show(struct clock_line *line, int64_t ns)
 {
-    uint64_t ns = (uint64_t)host_ns(id);
+    line->shown_ns = max_u64(line->shown_ns, (uint64_t)ns);
+    return line->shown_ns;
+}
 
-    if (id == CLOCK_MONOTONIC)
-        return max_u64(ns, clock->lines[FERRY_LINE_MONOTONIC].shown_ns);
-    return id == CLOCK_MONOTONIC_RAW ? max_u64(ns, clock->lines[FERRY_LINE_RAW].shown_ns) : ns;
+/* As the page tells it. */
+static uint64_t show_beyond(struct guest_clock *clock, clockid_t id, int64_t *known)
+{
+    int64_t first_ns = host_ns(CLOCK_MONOTONIC), ns = host_ns(id);
+    int64_t second_ns = host_ns(CLOCK_MONOTONIC);
+
+    if (id == CLOCK_BOOTTIME)
+        notice_sleep(clock, ns - second_ns);
+    set_one_beyond(known, first_ns, ns, second_ns);
+    return show(&clock->lines[FERRY_LINE_MONOTONIC], second_ns) + (uint64_t)*known;
+}
+
+/* What the host's clock shows. The page is closed: see guest_clock.h. */
+static uint64_t show_host(struct guest_clock *clock, clockid_t id)
+{
+    struct clock_line *lines = clock->lines;
+    uint64_t ns;
+
+    switch (id) {
+    case CLOCK_MONOTONIC:
+        return show(&lines[FERRY_LINE_MONOTONIC], host_ns(id));
+    case CLOCK_MONOTONIC_RAW:
+        return show(&lines[FERRY_LINE_RAW], host_ns(id));
+    case CLOCK_REALTIME:
+        return show_beyond(clock, id, &clock->page.realtime_ns);
+    case CLOCK_BOOTTIME:
+        return show_beyond(clock, id, &clock->page.boottime_ns);
+    case CLOCK_TAI:
+        return show_beyond(clock, id, &clock->page.tai_ns);
+    default:
+        ns = (uint64_t)host_ns(id);
+        if (id == CLOCK_MONOTONIC_COARSE) /* the page tells no less by either clock */
+            show(&lines[FERRY_LINE_MONOTONIC], (int64_t)ns);
+        return ns;
+    }
 }
 
 struct timespec guest_clock_read(struct guest_clock *clock, clockid_t id)
@@ -277,10 +348,12 @@ struct timespec guest_clock_read(struct guest_clock *clock, clockid_t id)
     uint64_t ns;
 
     lock_take(&clock->lock);
-    if (is_old(clock->shared))
+    if (is_old(clock))
         renew(clock);
-    if (!ferry_clock_at(&clock->page, read_tsc(), (uint32_t)id, &ns))
-        ns = host_shown_ns(clock, id);
+    if (!ferry_clock_at(&clock->page, read_tsc(), (uint32_t)id, &ns)) {
+        close_page(clock);
+        ns = show_host(clock, id);
+    }
     lock_drop(&clock->lock);
     return (struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
 }

@@ -35,6 +35,8 @@ int __wrap_open64(const char *path, int flags, ...);
 /* --- the host ------------------------------------------------------------------- */
 
 static _Atomic int64_t set_ns[16]; /* by how much each clock was set */
+static atomic_bool is_slow;        /* to read a clock takes longer than is exact */
+static atomic_uint readings;
 static const char *clocksource;
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now)
@@ -42,6 +44,9 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *now)
     int result = __real_clock_gettime(id, now);
     int64_t ns = (int64_t)now->tv_sec * SECOND + now->tv_nsec + (id >= 0 ? set_ns[id] : 0);
 
+    readings++;
+    for (int i = 0; is_slow && i < 16; i++)
+        set_ns[i] += 3000;
     *now = (struct timespec){ns / SECOND, ns % SECOND};
     return result;
 }
@@ -219,8 +224,8 @@ static void renew(struct course *course, const struct made_up *host, int64_t err
             ferry_line_at(&course->drawn, seen < course->ticks ? seen : course->ticks);
     course->ticks = clock_line_measure(&course->line, sample);
     course->from = host->tsc;
-    if (course->ticks)
-        clock_line_draw(&course->line, sample, host->tsc, &course->drawn);
+    course->ticks =
+        clock_line_draw(&course->line, sample, course->ticks, host->tsc, &course->drawn);
     course->renewals++;
 }
 
@@ -318,6 +323,28 @@ static void test_line_waits_for_the_host(void **state)
     follow(&course, &host, 60, MS, 400);
 }
 
+/* Between reading the clock and drawing the line its thread came to a processor whose TSC is behind, or
+ * was away. */
+static void test_line_begins_when_its_sample_holds(void **state)
+{
+    struct made_up host = {.tsc = 1ull << 40, .ns = 1e12, .khz = 2e6};
+    struct course course = {0};
+
+    (void)state;
+    follow(&course, &host, 100, MS, 400);
+    struct clock_sample sample = sample_of(&host, 0);
+    uint64_t ticks = clock_line_measure(&course.line, sample), tsc = sample.tsc;
+    struct ferry_clock_line drawn = {.ns = 5};
+    assert_true(ticks > 0);
+    assert_int_equal(clock_line_draw(&course.line, sample, ticks, tsc - 1, &drawn), 0);
+    assert_int_equal(clock_line_draw(&course.line, sample, ticks, tsc / 2, &drawn), 0);
+    assert_int_equal(clock_line_draw(&course.line, sample, ticks, tsc + ticks, &drawn), 0);
+    assert_int_equal(drawn.ns, 5);
+    course.line.shown_ns = 0;
+    assert_int_equal(clock_line_draw(&course.line, sample, ticks, tsc + ticks - 2, &drawn), 2);
+    assert_in_range(drawn.ns, sample.ns + ticks / 2 - 1000, sample.ns + ticks / 2 + 1000);
+}
+
 static void test_line_of_nonsense(void **state)
 {
     struct clock_line line = {0};
@@ -332,8 +359,8 @@ static void test_line_of_nonsense(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
-        if (clock_line_measure(&line, samples[i]))
-            clock_line_draw(&line, samples[i], samples[i].tsc + 5, &out);
+        uint64_t ticks = clock_line_measure(&line, samples[i]);
+        clock_line_draw(&line, samples[i], ticks, samples[i].tsc + 5, &out);
     }
     clock_line_reset(&line);
     assert_int_equal(clock_line_measure(&line, (struct clock_sample){1000, 1000}), 0);
@@ -351,6 +378,7 @@ static int begin(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof set_ns / sizeof *set_ns; i++)
         set_ns[i] = 0;
+    is_slow = false;
     clocksource = "tsc\n";
     memset(&page, 0, sizeof page);
     guest_clock_init(&clocks, &page);
@@ -482,18 +510,70 @@ static void test_refresh(void **state)
     assert_true(page.sequence != sequence);
 }
 
+static uint64_t read_call(clockid_t id)
+{
+    struct timespec now = guest_clock_read(&clocks, id);
+
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void set_time_of_day(int64_t ns)
+{
+    set_ns[CLOCK_REALTIME] = set_ns[CLOCK_TAI] = set_ns[CLOCK_REALTIME_COARSE] = ns;
+}
+
+/* How long it takes until guests see that the clock was set, if they only look at the page and
+ * `act` is called meanwhile. */
+static int64_t await_set(int64_t ns, void (*act)(struct guest_clock *))
+{
+    set_time_of_day(ns);
+    for (int64_t begin = host_ns(CLOCK_MONOTONIC);;) {
+        uint64_t told, host = (uint64_t)host_ns(CLOCK_REALTIME);
+        int64_t waited = host_ns(CLOCK_MONOTONIC) - begin;
+
+        if (ferry_clock_at(&page, read_tsc(), FERRY_CLOCK_REALTIME, &told) &&
+            told - (host - 1000) < SECOND)
+            return waited;
+        if (waited > 20ll * SECOND)
+            fail_msg("the page never tells that the clock was set");
+        act(&clocks);
+    }
+}
+
+static void read_it(struct guest_clock *clock)
+{
+    guest_clock_read(clock, CLOCK_REALTIME);
+}
+
+/* The least of some times, as this thread may lose its processor. */
+static int64_t least_to_set(void (*act)(struct guest_clock *))
+{
+    int64_t least = INT64_MAX;
+
+    for (int i = 1; i <= 20; i++) {
+        int64_t took = await_set((i % 2 ? -3600ll : 7200ll) * SECOND, act);
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
 static void test_clock_is_set(void **state)
 {
     (void)state;
     await_page();
-    set_ns[CLOCK_REALTIME] = set_ns[CLOCK_TAI] = set_ns[CLOCK_REALTIME_COARSE] = -3600ll * SECOND;
+    set_time_of_day(-3600ll * SECOND);
     guest_clock_renew(&clocks);
     assert_true(compare(FERRY_CLOCK_REALTIME, 1000) > 100);
-    set_ns[CLOCK_REALTIME] = set_ns[CLOCK_TAI] = set_ns[CLOCK_REALTIME_COARSE] = 7200ll * SECOND;
+    set_time_of_day(7200ll * SECOND);
     set_ns[CLOCK_TAI] += 37ll * SECOND;
     guest_clock_renew(&clocks);
     assert_true(compare(FERRY_CLOCK_REALTIME, 1000) > 100);
     assert_true(compare(FERRY_CLOCK_TAI, 1000) > 100);
+    await_ns(40 * MS);
+    guest_clock_renew(&clocks);
+    assert_true(least_to_set(guest_clock_renew) < MS / 2);
+    assert_true(least_to_set(guest_clock_refresh) < 2 * MS);
+    assert_true(least_to_set(read_it) < 2 * MS);
 }
 
 /* CLOCK_MONOTONIC stood still meanwhile. */
@@ -539,6 +619,207 @@ static void test_other_clocksource(void **state)
     clocksource = "tsc\n";
     set_ns[CLOCK_MONOTONIC] += SECOND;
     await_page();
+}
+
+/* --- the page and the system call in turn --------------------------------------- */
+
+static void set_all(int64_t ns)
+{
+    for (int i = 0; i < 16; i++)
+        set_ns[i] += ns;
+}
+
+static const clockid_t steady[] = {CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME,
+                                   CLOCK_REALTIME, CLOCK_TAI};
+#define STEADY (sizeof steady / sizeof *steady)
+
+/* Looks at all steady clocks by the page, and returns how many it told. */
+static unsigned look_at_page(uint64_t seen[STEADY])
+{
+    unsigned told = 0;
+    uint64_t ns;
+
+    for (size_t i = 0; i < STEADY; i++) {
+        if (!ferry_clock_at(&page, read_tsc(), (uint32_t)steady[i], &ns))
+            continue;
+        if (ns < seen[i])
+            fail_msg("by the page clock %d ran backwards", (int)steady[i]);
+        seen[i] = ns;
+        told++;
+    }
+    return told;
+}
+
+static void look_by_call(uint64_t seen[STEADY])
+{
+    for (size_t i = 0; i < STEADY; i++) {
+        uint64_t ns = read_call(steady[i]);
+
+        if (ns < seen[i])
+            fail_msg("by the system call clock %d ran backwards", (int)steady[i]);
+        seen[i] = ns;
+    }
+}
+
+/* What either has told holds for the other, however far behind it the host's clocks are. */
+static void test_page_then_call(void **state)
+{
+    uint64_t seen[STEADY] = {0};
+
+    (void)state;
+    await_page();
+    await_ns(40 * MS);
+    guest_clock_renew(&clocks);
+    set_all(-50 * MS);
+    while (look_at_page(seen)) /* until the page's time is over */
+        ;
+    is_slow = true;
+    look_by_call(seen);
+    assert_int_equal(page.ticks, 0);
+}
+
+static void test_call_then_page(void **state)
+{
+    uint64_t seen[STEADY] = {0};
+
+    (void)state;
+    await_page();
+    is_slow = true;
+    guest_clock_close(&clocks);
+    look_by_call(seen);
+    is_slow = false;
+    set_all(-10 * MS);
+    set_ns[CLOCK_MONOTONIC] += 2ll * SECOND; /* it is time to look at the TSC again */
+    guest_clock_renew(&clocks);
+    set_ns[CLOCK_MONOTONIC] -= 2ll * SECOND;
+    await_page();
+    for (int i = 0; i < 100; i++) {
+        look_at_page(seen);
+        look_by_call(seen);
+        guest_clock_renew(&clocks);
+    }
+}
+
+/* The page tells no coarse clock that is ahead of the other, and so the other must not be behind what
+ * the system call told of the coarse one. */
+static void test_call_then_page_of_a_coarse_clock(void **state)
+{
+    uint64_t told, ns;
+
+    (void)state;
+    await_page();
+    clocksource = "hpet\n";
+    set_ns[CLOCK_MONOTONIC] += SECOND;
+    guest_clock_renew(&clocks);
+    set_ns[CLOCK_MONOTONIC_COARSE] += SECOND + 30 * MS;
+    told = read_call(CLOCK_MONOTONIC_COARSE);
+    clocksource = "tsc\n";
+    set_ns[CLOCK_MONOTONIC] += SECOND;
+    guest_clock_renew(&clocks);
+    set_ns[CLOCK_MONOTONIC] -= SECOND;
+    await_page();
+    assert_true(page.ticks && ferry_clock_at(&page, page.tsc, FERRY_CLOCK_MONOTONIC_COARSE, &ns));
+    assert_true(ns >= told);
+}
+
+/* The TSC began anew, at less than where the page's time begins: all of that was seen. */
+static void test_tsc_begins_anew(void **state)
+{
+    (void)state;
+    await_page();
+    await_ns(40 * MS);
+    guest_clock_renew(&clocks);
+    uint64_t most = ferry_line_at(&page.lines[FERRY_LINE_MONOTONIC], page.ticks);
+    clocks.page.tsc += 1ull << 50;
+    for (int i = 0; i < FERRY_LINES; i++)
+        clocks.lines[i].base.tsc += 1ull << 50;
+    guest_clock_renew(&clocks);
+    assert_int_equal(page.ticks, 0);
+    assert_true(read_call(CLOCK_MONOTONIC) >= most);
+    await_page();
+    assert_true(page.lines[FERRY_LINE_MONOTONIC].ns >= most);
+}
+
+/* Another processor's TSC may be a few ticks behind, with which the page was not seen to its end. */
+static void test_tsc_is_a_little_behind(void **state)
+{
+    uint64_t most = 0, ahead = 0;
+
+    (void)state;
+    await_page();
+    await_ns(40 * MS);
+    for (int i = 0; i < 1000 && clocks.page.tsc >= ahead; i++) { /* this thread may be too slow */
+        await_page();
+        most = ferry_line_at(&page.lines[FERRY_LINE_MONOTONIC], page.ticks);
+        ahead = clocks.page.tsc = read_tsc() + page.ticks / 1000;
+        guest_clock_renew(&clocks);
+    }
+    assert_true(clocks.page.tsc < ahead);
+    assert_true(clocks.lines[FERRY_LINE_MONOTONIC].shown_ns < most);
+}
+
+/* --- clocks that cannot be read closely, and pages that nobody renews ----------- */
+
+static void test_reading_is_never_close(void **state)
+{
+    (void)state;
+    await_page();
+    is_slow = true;
+    readings = 0;
+    guest_clock_renew(&clocks);
+    assert_int_equal(page.ticks, 0); /* at once */
+    unsigned one = readings;
+    assert_true(one > 10);
+    for (int i = 0; i < 1000; i++)
+        guest_clock_refresh(&clocks);
+    assert_true(readings <= 3 * one + 10);
+    readings = 0;
+    for (int i = 0; i < 100; i++)
+        read_call(CLOCK_MONOTONIC);
+    assert_true(readings <= 300);
+    is_slow = false;
+    set_ns[CLOCK_MONOTONIC] += SECOND; /* then it is tried again */
+    await_page();
+}
+
+static void test_closed_page(void **state)
+{
+    uint64_t ns, seen = 0;
+
+    (void)state;
+    await_page();
+    assert_true(ferry_clock_at(&page, page.tsc, FERRY_CLOCK_MONOTONIC, &seen));
+    guest_clock_close(&clocks);
+    assert_int_equal(page.ticks, 0);
+    assert_false(ferry_clock_at(&page, read_tsc(), FERRY_CLOCK_MONOTONIC, &ns));
+    uint32_t sequence = page.sequence;
+    guest_clock_close(&clocks);
+    assert_int_equal(page.sequence, sequence);
+    await_ns(2 * MS);
+    for (int i = 0; i < 100 && !page.ticks; i++)
+        guest_clock_refresh(&clocks); /* a guest is about to run */
+    assert_true(ferry_clock_at(&page, page.tsc, FERRY_CLOCK_MONOTONIC, &ns));
+    assert_true(ns >= seen + 2 * MS - 1000);
+}
+
+/* What stands in the shared page is nothing to the VMM. */
+static void test_shared_page_is_not_read(void **state)
+{
+    int64_t before, after;
+    uint64_t ns;
+
+    (void)state;
+    await_page();
+    memset(&page, 0xff, sizeof page);
+    before = host_ns(CLOCK_MONOTONIC);
+    ns = read_call(CLOCK_MONOTONIC);
+    after = host_ns(CLOCK_MONOTONIC);
+    assert_in_range(ns, before - 1000, after + 1000);
+    await_ns(25 * MS);
+    memset(&page, 0xff, sizeof page); /* as if its time were never over */
+    guest_clock_refresh(&clocks);
+    assert_true(page.ticks != UINT64_MAX);
+    assert_int_equal(page.sequence % 2, 0);
 }
 
 /* --- threads -------------------------------------------------------------------- */
@@ -604,6 +885,7 @@ int main(void)
         cmocka_unit_test(test_line_after_a_change_of_speed),
         cmocka_unit_test(test_line_after_a_gap),
         cmocka_unit_test(test_line_waits_for_the_host),
+        cmocka_unit_test(test_line_begins_when_its_sample_holds),
         cmocka_unit_test(test_line_of_nonsense),
         cmocka_unit_test_setup_teardown(test_exact, begin, end),
         cmocka_unit_test_setup_teardown(test_call_and_page_agree, begin, end),
@@ -611,6 +893,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clock_is_set, begin, end),
         cmocka_unit_test_setup_teardown(test_host_slept, begin, end),
         cmocka_unit_test_setup_teardown(test_other_clocksource, begin, end),
+        cmocka_unit_test_setup_teardown(test_page_then_call, begin, end),
+        cmocka_unit_test_setup_teardown(test_call_then_page, begin, end),
+        cmocka_unit_test_setup_teardown(test_call_then_page_of_a_coarse_clock, begin, end),
+        cmocka_unit_test_setup_teardown(test_tsc_begins_anew, begin, end),
+        cmocka_unit_test_setup_teardown(test_tsc_is_a_little_behind, begin, end),
+        cmocka_unit_test_setup_teardown(test_reading_is_never_close, begin, end),
+        cmocka_unit_test_setup_teardown(test_closed_page, begin, end),
+        cmocka_unit_test_setup_teardown(test_shared_page_is_not_read, begin, end),
         cmocka_unit_test_setup_teardown(test_threads_never_see_it_run_backwards, begin, end),
     };
 

@@ -118,6 +118,32 @@ static void collects_from_a_running_guest(void **state)
     leave_guest(b);
 }
 
+/* While nobody renews the page of clocks it tells nothing. */
+static void closes_the_page_of_clocks(void **state)
+{
+    static struct ferry_clock_page page;
+    struct guest_clock clock;
+    uint64_t deadline = clock_deadline(TOO_LONG_NS);
+
+    (void)state;
+    until_asleep();
+    guest_clock_init(&clock, &page);
+    while (clock.tsc_is_trusted && !clock.page.ticks && clock_now() < deadline)
+        guest_clock_renew(&clock);
+    bool was_open = clock.page.ticks;
+    engine->ticker.clock = &clock; /* which sleeps, and looks at it under a lock when it wakes */
+    enter_guest(a);
+    leave_guest(a);
+    until_given_up(a);
+    until_asleep();
+    engine->ticker.clock = NULL;
+    uint64_t ticks = clock.page.ticks;
+    guest_clock_fini(&clock);
+    if (!was_open)
+        skip(); /* the host's clock is not the TSC */
+    assert_int_equal(ticks, 0);
+}
+
 /* Another guest keeps the ticker at work for many looks, and none of them is at b. */
 static void leaves_idle_ones_alone(void **state)
 {
@@ -292,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(collects_from_a_running_guest),
         CASE(leaves_idle_ones_alone),
+        CASE(closes_the_page_of_clocks),
         CASE(processor_time_is_told_without_a_lock),
         CASE(misses_no_entry),
         CASE(watches_several),
