@@ -180,52 +180,6 @@ void vcpu_take_kick(void)
         ;
 }
 
-uint32_t vcpu_exit_reason(const struct vcpu *vcpu)
-{
-    return vcpu->run->exit_reason;
-}
-
-#define NO_PORT UINT32_MAX
-
-/* Only an `out` of one byte is an exit of one of Ferry's ports. What a program began by `in`, or by a
- * string instruction, KVM ends at the next entry: it would put RIP behind it, whatever was set since. */
-static uint64_t port_of(const struct vcpu *vcpu)
-{
-    const bool is_plain = vcpu->run->io.direction == KVM_EXIT_IO_OUT && vcpu->run->io.size == 1 &&
-                          vcpu->run->io.count == 1;
-
-    return is_plain ? vcpu->run->io.port : NO_PORT;
-}
-
-uint64_t vcpu_exit_at(const struct vcpu *vcpu)
-{
-    switch (vcpu->run->exit_reason) {
-    case KVM_EXIT_IO:
-        return port_of(vcpu);
-    case KVM_EXIT_MMIO:
-        return vcpu->run->mmio.phys_addr;
-    default:
-        return 0;
-    }
-}
-
-void *vcpu_mmio(struct vcpu *vcpu, uint32_t *bytes, bool *write)
-{
-    *bytes = min_u64(vcpu->run->mmio.len, sizeof vcpu->run->mmio.data);
-    *write = vcpu->run->mmio.is_write;
-    return vcpu->run->mmio.data;
-}
-
-uint64_t vcpu_entry_failure(const struct vcpu *vcpu)
-{
-    return vcpu->run->fail_entry.hardware_entry_failure_reason;
-}
-
-uint32_t vcpu_internal_error(const struct vcpu *vcpu)
-{
-    return vcpu->run->internal.suberror;
-}
-
 /* --- its registers -------------------------------------------------------------- */
 
 const struct kvm_regs *vcpu_regs(const struct vcpu *vcpu)
@@ -238,8 +192,6 @@ struct guest_addr vcpu_fault_address(const struct vcpu *vcpu)
     return guest_addr(vcpu->run->s.regs.sregs.cr2);
 }
 
-/* Only the synchronized registers are changed: vcpu_resume may write them back, and would undo a
- * change made in another way. */
 uint64_t vcpu_fs(const struct vcpu *vcpu)
 {
     return vcpu->run->s.regs.sregs.fs.base;
@@ -355,6 +307,8 @@ void vcpu_set_fs(struct vcpu *vcpu, uint64_t base)
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
+/* Only the synchronized registers are changed: vcpu_resume may write them back, and would undo a
+ * change made in another way. */
 static void set_gs(struct vcpu *vcpu, uint64_t base)
 {
     vcpu->run->s.regs.sregs.gs.base = base;
@@ -414,21 +368,6 @@ int vcpu_store(struct vcpu *vcpu)
         ioctl(vcpu->fd, KVM_SET_SREGS, &vcpu->run->s.regs.sregs) < 0)
         return -errno;
     return 0;
-}
-
-/* A repeated instruction has one access after the other, but KVM enters the guest again in between. */
-#define REPEATS_MOST 4096
-
-int vcpu_end_mmio(struct vcpu *vcpu)
-{
-    int result;
-
-    vcpu->run->immediate_exit = 1;
-    for (unsigned more = 0; (result = vcpu_run(vcpu)) == 0; more++)
-        if (vcpu_exit_reason(vcpu) != KVM_EXIT_MMIO || more == REPEATS_MOST)
-            break;
-    vcpu->run->immediate_exit = 0;
-    return result == 0 ? -EIO : vcpu_refresh(vcpu);
 }
 
 /* All parts of the state that XSAVE knows are as after a reset, which the header says by naming only
