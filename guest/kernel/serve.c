@@ -286,7 +286,9 @@ static bool serve_poll(struct ferry_kernel_cpu *cpu)
     struct poll_entry entries[PIECES_MOST];
     uint64_t bytes = cpu->rsi * sizeof(entries[0]);
 
-    if (!cpu->rsi || cpu->rsi > PIECES_MOST || !is_programs(cpu->rdi, bytes) ||
+    if (!cpu->rsi || cpu->rsi > PIECES_MOST ||
+        cpu->rsi > __atomic_load_n(&kernel_shown.poll_most, __ATOMIC_RELAXED) ||
+        !is_programs(cpu->rdi, bytes) ||
         (cpu->rax == CALL_PPOLL && (cpu->r10 || !is_limit(cpu->rdx, NS_PER_S))))
         return false;
     copy((uint64_t)entries, cpu->rdi, bytes);

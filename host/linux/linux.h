@@ -122,6 +122,8 @@ void linux_describe_thread(const struct linux_state *state, const struct linux_t
 void linux_streams(const struct linux_state *state, bool *input, bool *output);
 /* What fstat tells of the streams, whatever their descriptors are. */
 void linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
+/* About so many descriptors a poll may be. */
+uint32_t linux_poll_most(const struct linux_state *state);
 /* What fcntl(F_GETFL) tells of a descriptor that is one of them. */
 uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
 

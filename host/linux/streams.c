@@ -56,6 +56,11 @@ void linux_stat_streams(struct linux_state *state, struct stat *input, struct st
     file_stat(state, &second, output);
 }
 
+uint32_t linux_poll_most(const struct linux_state *state)
+{
+    return descriptors_limit(state);
+}
+
 uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd)
 {
     return (uint32_t)state->descriptors[fd].file->status;

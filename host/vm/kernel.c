@@ -43,11 +43,12 @@ static void show_answers(struct ferry_vm *vm)
     shown->user = LINUX_USER;
 }
 
-/* Before the descriptors are shown. */
-static void show_flags(struct ferry_vm *vm, bool input, bool output)
+/* What calls of the program change. Before the descriptors are shown. */
+static void show_settings(struct ferry_vm *vm, bool input, bool output)
 {
     struct ferry_kernel_shown *shown = kernel_shown(vm->system);
 
+    __atomic_store_n(&shown->poll_most, linux_poll_most(vm->personality), __ATOMIC_RELAXED);
     if (input)
         __atomic_store_n(&shown->input_flags, linux_stream_flags(vm->personality, STDIN_FILENO),
                          __ATOMIC_RELAXED);
@@ -103,9 +104,10 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
     if (result < 0 && vcpu->in_kernel)
         return result; /* the guest kernel would store where the program's GS points */
     /* A program that knows the message layer receives its messages itself. */
-    if (!vm->identity_shown)
+    if (!vm->identity_shown) {
         linux_streams(vm->personality, &input, &output);
-    show_flags(vm, input, output);
+        show_settings(vm, input, output);
+    }
     stream_publish(vm->endpoint->byte_stream, input, output);
     return 0;
 }

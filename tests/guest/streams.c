@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -150,6 +151,20 @@ static void select_more(void)
         fail("select of no descriptor");
 }
 
+/* A limit that is lowered counts for poll, too. */
+static void poll_beyond_the_limit(void)
+{
+    struct pollfd entries[2] = {{.fd = 0, .events = POLLIN}, {.fd = -1}};
+    struct rlimit before, now;
+
+    if (getrlimit(RLIMIT_NOFILE, &before) || poll(entries, 2, -1) != 1)
+        fail("poll of input");
+    now = (struct rlimit){1, before.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &now) || poll(entries, 2, -1) != -1 || errno != EINVAL ||
+        poll(entries, 1, -1) != 1 || setrlimit(RLIMIT_NOFILE, &before))
+        fail("poll beyond the limit");
+}
+
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_mode == b->st_mode &&
@@ -188,8 +203,10 @@ static void pass_asking(size_t bytes)
         left += (int)bytes;
         if (left < 900000)
             select_streams();
-        if (left % (int)(100 * bytes) == 0 && left < 900000)
+        if (left % (int)(100 * bytes) == 0 && left < 900000) {
             select_more();
+            poll_beyond_the_limit();
+        }
     }
     if (got > 0)
         put(buffer, (size_t)got);

@@ -35,6 +35,7 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument);
 void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *output);
 void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
 uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
+uint32_t __wrap_linux_poll_most(const struct linux_state *state);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
                          struct image_source *out, uint64_t *offset, const char **path);
@@ -109,6 +110,14 @@ uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd)
 {
     (void)state;
     return stream_flags[fd];
+}
+
+static uint32_t poll_most;
+
+uint32_t __wrap_linux_poll_most(const struct linux_state *state)
+{
+    (void)state;
+    return poll_most;
 }
 
 /* The made-up guest has no program. */
@@ -860,9 +869,11 @@ static void the_guest_sees_what_its_streams_are(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         stream_flags[0] = 0x800 + i;
         stream_flags[1] = 0x801 - i;
+        poll_most = 7 * i;
         assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
         assert_int_equal(shown->input_flags, 0x800 + i);
         assert_int_equal(shown->output_flags, 0x801 - i);
+        assert_int_equal(shown->poll_most, 7 * i);
     }
     made_up = false;
 }

@@ -107,6 +107,7 @@ struct ferry_kernel_shown {
      * what fstat tells of the streams, as a struct stat. */
     uint32_t process, parent, user;
     uint32_t input_flags, output_flags; /* what fcntl(F_GETFL) tells of them */
+    uint32_t poll_most; /* so many descriptors a poll may be about, by the limit of the process */
     uint8_t input_stat[FERRY_KERNEL_STAT_BYTES], output_stat[FERRY_KERNEL_STAT_BYTES];
 };
 
