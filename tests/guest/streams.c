@@ -140,6 +140,8 @@ static void select_more(void)
     expect_sets("pselect with a mask", pselect(1, &in, &out, NULL, NULL, &none), 1, &in, &out);
     out = set_of(1); /* the input is no output */
     expect_sets("select of no output", select(1, &in, &out, NULL, NULL), 1, &in, &out);
+    out = set_of(3);
+    expect_sets("select of output, too", raw_select(2, &in, &out, NULL), 2, &in, &out);
     if (raw_select(1, &in, NULL, &bad) != -1 || errno != EINVAL)
         fail("select with a bad limit");
     in = set_of(1);
