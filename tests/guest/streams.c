@@ -195,17 +195,17 @@ static void pass_asking(size_t bytes)
     const int flags[2] = {fcntl(0, F_GETFL), fcntl(1, F_GETFL)};
     struct stat before[2];
     ssize_t got;
-    int left = 0;
+    int done = 0, rounds = 0;
 
     if (fstat(0, &before[0]) || fstat(1, &before[1]) || flags[0] < 0 || flags[1] < 0)
         fail("streams");
-    while ((got = read(0, buffer, bytes)) == (ssize_t)bytes && left < 1000000) {
+    while ((got = read(0, buffer, bytes)) == (ssize_t)bytes && done < 1000000) {
         put(buffer, bytes);
         ask_streams(before, flags);
-        left += (int)bytes;
-        if (left < 900000)
+        done += (int)bytes;
+        if (done < 900000)
             select_streams();
-        if (left % (int)(100 * bytes) == 0 && left < 900000) {
+        if (++rounds % 100 == 0 && done < 900000) {
             select_more();
             poll_beyond_the_limit();
         }
