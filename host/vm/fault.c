@@ -246,17 +246,51 @@ bool fault_touches(struct ferry_vm *vm, struct guest_addr addr, uint64_t error)
            vm_may(vm, addr, 1, error & FAULT_WRITE);
 }
 
+/* What an access that nobody can decode may have started from. */
+struct values {
+    uint64_t of[16];
+};
+
+static struct values values_of(const struct kvm_regs *regs)
+{
+    return (struct values){{regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi,
+                            regs->rbp, regs->rsp, regs->r8, regs->r9, regs->r10, regs->r11,
+                            regs->r12, regs->r13, regs->r14, regs->r15}};
+}
+
+#define VALUES (sizeof(struct values) / sizeof(uint64_t))
+
 bool fault_touches_around(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
-    const struct kvm_regs *regs = vcpu_regs(vcpu);
-    const uint64_t values[] = {regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi,
-                               regs->rbp, regs->rsp, regs->r8,  regs->r9,  regs->r10, regs->r11,
-                               regs->r12, regs->r13, regs->r14, regs->r15};
+    const struct values values = values_of(vcpu_regs(vcpu));
     uint64_t before = vm->space.used_bytes;
 
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        space_touch_around(&vm->space, guest_addr(values[i]));
+    for (size_t i = 0; i < VALUES; i++)
+        space_touch_around(&vm->space, guest_addr(values.of[i]));
     return vm->space.used_bytes != before;
+}
+
+bool fault_of_live(struct ferry_vm *vm, const struct vcpu *vcpu, const char *why,
+                   struct fault *fault)
+{
+    const struct boot_frame frame = {.rip = vcpu_regs(vcpu)->rip, .error = FAULT_USER};
+    const struct values values = values_of(vcpu_regs(vcpu));
+
+    if (!space_has_live(&vm->space, guest_addr(0), guest_addr(UINT64_MAX)))
+        return false;
+    *fault = fault_plain(SIGBUS, BUS_ADRERR, BOOT_PAGE_FAULT, &frame, why);
+    for (size_t i = 0; i < VALUES; i++) {
+        struct guest_addr addr = guest_addr(values.of[i]);
+
+        if (!space_reach(&vm->space, addr, 1, 0).live)
+            continue;
+        fault->info.addr = addr.value;
+        if (!vm_may(vm, addr, 1, false))
+            break; /* the best guess */
+    }
+    fault->info.cr2 = fault->info.addr;
+    fault->info.sets_cr2 = true;
+    return true;
 }
 
 /* ---- exceptions ---------------------------------------------------------- */

@@ -31,6 +31,11 @@ bool fault_touches(struct ferry_vm *vm, struct guest_addr addr, uint64_t error);
  * registers. True: something was charged, and the access may be tried again. */
 bool fault_touches_around(struct ferry_vm *vm, const struct vcpu *vcpu);
 
+/* The host refused an access again and again, and nobody knows which. If the program has live memory, it
+ * is that a page of it is not there: the address is the best guess. False: it has none. */
+bool fault_of_live(struct ferry_vm *vm, const struct vcpu *vcpu, const char *why,
+                   struct fault *fault);
+
 /* Any other fault; `why` is copied. */
 struct fault fault_plain(int signo, int code, int vector, const struct boot_frame *frame,
                          const char *why);

@@ -50,8 +50,12 @@ static const char refused_text[] = "touched memory that the host refused";
 
 static bool refused_for_good(struct ferry_vm *vm, struct vcpu *vcpu)
 {
+    struct fault fault;
+
     if (fault_touches_around(vm, vcpu))
         return true;
+    if (fault_of_live(vm, vcpu, refused_text, &fault))
+        return fault_serve(vm, vcpu, &fault);
     report_crash(vm, vcpu, SIGSEGV, refused_text);
     return false;
 }

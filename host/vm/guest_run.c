@@ -117,7 +117,10 @@ static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
         return syscall_serve(vm, vcpu);
     if (!vm->kind->refused(vm, vcpu))
         return false;
-    return may_retry(vm, refusals) || vm->kind->refused_for_good(vm, vcpu);
+    if (may_retry(vm, refusals))
+        return true;
+    refusals->count = 0; /* the next one is another, if there is one */
+    return vm->kind->refused_for_good(vm, vcpu);
 }
 
 /* The guest runs on this CPU until it makes an exit. What another CPU does meanwhile was not

@@ -157,6 +157,12 @@ class Mapped(FerryTest):
                 self.assertEqual((vm[0], host[0]), (128 + signal.SIGBUS, 128 + signal.SIGBUS))
                 self.assertRegex(vm[2], f"SIGBUS .*: {text} 0x[0-9a-f]*011, beyond the end of the file")
 
+    def test_a_page_that_nobody_can_name_ends_the_program_as_well(self):
+        """By an instruction of which the VMM does not know the addresses."""
+        host, vm = self.compare("gathered")
+        self.assertEqual((vm[0], host[0]), (128 + signal.SIGBUS, 128 + signal.SIGBUS))
+        self.assertRegex(vm[2], "SIGBUS .*: (touched memory that the host refused|read from 0x[0-9a-f]*011, beyond)")
+
     def test_a_handler_needs_its_stack(self):
         host, vm = self.compare("stack")
         self.assertEqual((vm[0], host[0]), (128 + signal.SIGSEGV, 128 + signal.SIGSEGV), vm[2])

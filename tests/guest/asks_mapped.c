@@ -2,9 +2,9 @@
 /*
  * Prints what Linux answers about mapped files that change, so that a run in a VM can be compared with
  * one outside. Its argument is a directory to write in. With a second argument it ends by a page that
- * was cut off: by a "load", a "store", running "code", or a "stack" of handlers there; or it is a
- * "race" of a thread that cuts the file short with one that uses it. To "watch" is to touch a file
- * that somebody else made, until that cuts it short.
+ * was cut off: by a "load", a "store", a load of many "gathered" words, running "code", or a "stack" of
+ * handlers there; or it is a "race" of a thread that cuts the file short with one that uses it. To
+ * "watch" is to touch a file that somebody else made, until that cuts it short.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -104,6 +104,29 @@ static void touch(const char *what, volatile char *at, bool store)
     }
 }
 
+/* An instruction with many addresses, which are in no single register. */
+static void load_gathered(volatile const char *at)
+{
+    __asm__ volatile("vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\t"
+                     "vpxor %%xmm2, %%xmm2, %%xmm2\n\t"
+                     "vpgatherdd %%xmm1, (%0, %%xmm2, 4), %%xmm0"
+                     :
+                     : "r"(at)
+                     : "memory", "xmm0", "xmm1", "xmm2");
+}
+
+static void gather(const char *what, const char *at)
+{
+    if (!__builtin_cpu_supports("avx2"))
+        return;
+    if (sigsetjmp(again, 1) == 0) {
+        load_gathered(at);
+        printf("%s: loaded\n", what);
+    } else {
+        printf("%s: signal %d code %d\n", what, caught.si_signo, caught.si_code);
+    }
+}
+
 static void load_across(const char *what, const char *at)
 {
     uint64_t value;
@@ -149,6 +172,8 @@ static void private_mapping(int fd)
     touch("cut off, and written before", at + 2 * PAGE, false);
     touch("writing there", at + 2 * PAGE + 1, true);
     load_across("across the end", at + PAGE - 3);
+    gather("gathered", at + PAGE + 16);
+    gather("gathered before the end", at + 16);
     cut(fd, 3);
     touch("empty", at + 2 * PAGE, false);
     load_across("across no end", at + PAGE - 3);
@@ -514,6 +539,10 @@ static void run_end(const char *how, int fd)
         (void)at[PAGE + 17];
     else if (!strcmp(how, "store"))
         at[PAGE + 17] = 1;
+    else if (!strcmp(how, "gathered") && __builtin_cpu_supports("avx2"))
+        load_gathered(at + PAGE + 17);
+    else if (!strcmp(how, "gathered")) /* as good as one can on this processor */
+        (void)at[PAGE + 17];
     else if (!strcmp(how, "code"))
         ((void (*)(void))(uintptr_t)(at + PAGE + 17))();
     sigaltstack(&stack, NULL);
