@@ -704,7 +704,7 @@ static void test_call_then_page(void **state)
  * the system call told of the coarse one. */
 static void test_call_then_page_of_a_coarse_clock(void **state)
 {
-    uint64_t told, ns;
+    uint64_t told, ns = 0;
 
     (void)state;
     await_page();
