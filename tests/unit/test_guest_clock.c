@@ -612,6 +612,10 @@ static void test_other_clocksource(void **state)
     now = guest_clock_read(&clocks, CLOCK_MONOTONIC);
     assert_in_range((int64_t)now.tv_sec * SECOND + now.tv_nsec, before, host_ns(CLOCK_MONOTONIC));
     assert_int_equal(page.sequence, sequence); /* who waits for nothing is not disturbed */
+    for (int64_t until = host_ns(CLOCK_MONOTONIC) + 10 * MS; host_ns(CLOCK_MONOTONIC) < until;) {
+        guest_clock_renew(&clocks);
+        assert_int_equal(page.ticks, 0);
+    }
     clocksource = "tsc_of_another_name\n";
     set_ns[CLOCK_MONOTONIC] += SECOND;
     guest_clock_renew(&clocks);
@@ -722,6 +726,17 @@ static void test_call_then_page_of_a_coarse_clock(void **state)
     assert_true(ns >= told);
 }
 
+/* The host's has not gone on for so long that the page does not tell it. */
+static void test_call_of_a_late_coarse_clock(void **state)
+{
+    (void)state;
+    await_page();
+    set_ns[CLOCK_MONOTONIC_COARSE] -= 100 * MS;
+    guest_clock_renew(&clocks);
+    assert_true(read_call(CLOCK_MONOTONIC_COARSE) < (uint64_t)host_ns(CLOCK_MONOTONIC) - 90 * MS);
+    assert_int_equal(page.ticks, 0);
+}
+
 /* The TSC began anew, at less than where the page's time begins: all of that was seen. */
 static void test_tsc_begins_anew(void **state)
 {
@@ -784,7 +799,7 @@ static void test_reading_is_never_close(void **state)
 
 static void test_closed_page(void **state)
 {
-    uint64_t ns, seen = 0;
+    uint64_t ns = 0, seen = 0;
 
     (void)state;
     await_page();
@@ -896,6 +911,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_page_then_call, begin, end),
         cmocka_unit_test_setup_teardown(test_call_then_page, begin, end),
         cmocka_unit_test_setup_teardown(test_call_then_page_of_a_coarse_clock, begin, end),
+        cmocka_unit_test_setup_teardown(test_call_of_a_late_coarse_clock, begin, end),
         cmocka_unit_test_setup_teardown(test_tsc_begins_anew, begin, end),
         cmocka_unit_test_setup_teardown(test_tsc_is_a_little_behind, begin, end),
         cmocka_unit_test_setup_teardown(test_reading_is_never_close, begin, end),
