@@ -125,7 +125,7 @@ uint64_t live_cached(int fd, uint64_t offset, uint64_t bytes)
     uint64_t done = 0;
 
     for (unsigned i = 0; i < LOOKS; i++)
-        parts[i] = (struct iovec){page, sizeof(page)};
+        parts[i] = (struct iovec){.iov_base = page, .iov_len = sizeof(page)};
     while (done < bytes) {
         uint64_t left = (bytes - done) / FERRY_PAGE_BYTES;
         int count = (int)min_u64(left, LOOKS);
