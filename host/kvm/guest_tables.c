@@ -45,10 +45,10 @@ static void set_entry(uint64_t *entry, uint64_t value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
-/* Once: what is looked at is what is used. */
+/* Once: what is looked at is what is used. The table that it leads to was counted before. */
 static uint64_t get_entry(const uint64_t *entry)
 {
-    return __atomic_load_n(entry, __ATOMIC_RELAXED);
+    return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
 }
 
 /* The table below `entry`, made if there is none; NULL: out of pages, or the entry is false. */

@@ -11,6 +11,7 @@
 #ifndef FERRY_HOST_GUEST_TABLES_H
 #define FERRY_HOST_GUEST_TABLES_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "lib/address.h"
@@ -29,7 +30,7 @@ struct guest_tables {
     uint64_t *pages;        /* host view of the pages tables are made of */
     struct guest_addr base; /* where the guest has them */
     uint32_t capacity;      /* how many */
-    uint32_t used;          /* the first is the root */
+    atomic_uint used;       /* the first is the root; another thread may look while one is added */
 };
 
 void guest_tables_init(struct guest_tables *tables, void *pages, struct guest_addr base,

@@ -256,10 +256,11 @@ static bool is_claimed(const struct stream *stream, uint64_t word)
 bool stream_try_room_back(struct stream *stream)
 {
     lock_assert_held(&stream->lock);
-    uint64_t *output = &stream->guest.words->output, word = 0;
+    uint64_t *output, word = 0;
 
     if (!stream->guest.room_open)
         return true;
+    output = &stream->guest.words->output;
     /* No claim can begin once the word is 0. A guest that forges words without end is its own loss. */
     for (unsigned tries = 0; tries < TRIES_MOST; tries++) {
         word = __atomic_load_n(output, __ATOMIC_ACQUIRE);
