@@ -175,8 +175,19 @@ static struct bytes pass_bytes(struct world *world, unsigned extents)
     return bytes;
 }
 
+/* Faults of so many extents, each touched for the first time after it was opened: one, or one for each page
+ * on a machine that has small pages only. */
+static uint64_t most_faults(const struct world *world, uint64_t extents)
+{
+    struct ferry_engine_info info;
+
+    ferry_engine_info(world->engine, &info);
+    return extents * (info.huge ? 1 : FERRY_EXTENT_BYTES / FERRY_PAGE_BYTES);
+}
+
 static void plain_bytes(void **state)
 {
+    const uint64_t most = most_faults(*state, EXTENTS);
     struct bytes once = pass_bytes(*state, EXTENTS), twice = pass_bytes(*state, 2 * EXTENTS);
 
     uint64_t writes = more_exits(&once.writer, &twice.writer);
@@ -194,9 +205,8 @@ static void plain_bytes(void **state)
     assert_int_equal(reads, 0);
     assert_int_equal(twice.writer.immediate + twice.reader.immediate, 0);
     if (kvm_counts_are_exact()) {
-        /* The first touch of each extent after it was opened. */
-        assert_in_range(twice.writer.counts.faults - once.writer.counts.faults, 1, EXTENTS);
-        assert_in_range(twice.reader.counts.faults - once.reader.counts.faults, 1, EXTENTS);
+        assert_in_range(twice.writer.counts.faults - once.writer.counts.faults, 1, most);
+        assert_in_range(twice.reader.counts.faults - once.reader.counts.faults, 1, most);
     }
     assert_int_equal(twice.link.extents_2m - once.link.extents_2m, EXTENTS);
     /* The sender is closed, the receiver opened and closed; nobody is left to open it for. */
