@@ -234,8 +234,6 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
     if (is_over(stream))
         return -EPIPE;
     int result = drain_all(stream->endpoint);
-    if (result == 0)
-        result = stream_await_writers(stream);
     return result == 0 && !still_has(stream->endpoint, src, bytes) ? -EFAULT : result;
 }
 

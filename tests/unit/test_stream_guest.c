@@ -388,6 +388,17 @@ static void a_claim_ends_with_its_cpu(void **state)
 /* Another CPU, in the middle of a write: it leaves the guest once it was kicked. */
 static uint32_t away, kicked;
 
+/* It has written so much, and is in the middle of its next write. */
+static void claim_room(uint64_t written)
+{
+    stream_publish(a->byte_stream, false, true);
+    if (written)
+        assert_true(guest_write(sent, written));
+    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
+    away = 3;
+    kicked = 0;
+}
+
 static bool begin_wait(struct ferry_vm *vm, void **who)
 {
     (void)vm;
@@ -452,11 +463,7 @@ static void a_write_waits_for_the_one_before(void **state)
 {
     (void)state;
     a->waits = &waits;
-    stream_publish(a->byte_stream, false, true);
-    assert_true(guest_write(sent, 100));
-    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
-    away = 3;
-    kicked = 0;
+    claim_room(100);
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
     assert_int_equal(kicked, 3);
     kicked = 0;
@@ -475,11 +482,7 @@ static void a_write_that_may_not_wait_is_refused(void **state)
 
     (void)state;
     a->waits = &waits;
-    stream_publish(a->byte_stream, false, true);
-    assert_true(guest_write(sent, 100));
-    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
-    away = 3;
-    kicked = 0;
+    claim_room(100);
     assert_int_equal(stream_write_some(vm_stream(vm_a), sent + 100, much), -EAGAIN);
     assert_int_equal(kicked, 3);
     stream_guest_left(a->byte_stream, 2);
@@ -495,9 +498,7 @@ static void who_waits_for_room_is_woken_by_the_cpu(void **state)
 {
     (void)state;
     a->waits = &waits;
-    stream_publish(a->byte_stream, false, true);
-    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
-    away = 3;
+    claim_room(0);
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
     unsigned seen = a->events;
     away = 0;
@@ -552,10 +553,7 @@ static void one_wait_that_ends_leaves_the_others_theirs(void **state)
 
     (void)state;
     a->waits = &beside;
-    stream_publish(a->byte_stream, false, true);
-    words_a->output |= 3ull << FERRY_KERNEL_OWNER_SHIFT;
-    away = 3;
-    kicked = 0;
+    claim_room(0);
     assert_int_equal(stream_await_writers(a->byte_stream), 0);
     assert_int_equal(a->byte_stream->guest.awaiting, 0);
 }
