@@ -519,7 +519,6 @@ static void race(void)
 }
 
 #define REPLACED_BYTES (1 << 20)
-#define REPLACEMENTS   2000
 
 /* Only computes, so that the memory is its one reason to leave the guest. */
 static void *touch(void *arg)
@@ -530,13 +529,13 @@ static void *touch(void *arg)
 }
 
 /* Memory that is replaced while it is used is there at every moment. */
-static void replace(void)
+static void replace(int times)
 {
     raced = mmap(NULL, REPLACED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pthread_t user = start(touch, raced);
     time_t begun = time(NULL);
 
-    for (int i = 0; i < REPLACEMENTS && time(NULL) <= begun + RACE_SECONDS; i++)
+    for (int i = 0; i < times && time(NULL) <= begun + RACE_SECONDS; i++)
         if (mmap(raced, REPLACED_BYTES, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != raced)
             fail("mmap: %s", strerror(errno));
@@ -788,7 +787,7 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "race") == 0) {
         race();
     } else if (strcmp(what, "replace") == 0) {
-        replace();
+        replace(count);
     } else if (strcmp(what, "readers") == 0) {
         readers(argc > 2 ? argv[2] : "");
     } else if (strcmp(what, "map-while-touched") == 0) {

@@ -2,6 +2,7 @@
 /* Programs with threads: each has a virtual processor, and they run in parallel. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,7 +179,10 @@ static void memory_and_descriptors_go_while_calls_use_them(void **state)
 
 static void memory_is_replaced_while_a_thread_uses_it(void **state)
 {
-    run_ok(*state, "replace", NULL);
+    char times[12];
+
+    snprintf(times, sizeof times, "%u", world_many(2000));
+    run_ok(*state, "replace", times);
 }
 
 static void memory_is_mapped_while_a_thread_touches_it(void **state)
