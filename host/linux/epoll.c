@@ -334,6 +334,7 @@ struct epoll_wait {
     const struct open_file *file;
     struct epoll_event *events; /* room for `most` */
     size_t most, count;
+    uint32_t wakes; /* what wakes it: as for each of the set; a change of the set wakes all */
 };
 
 /* Takes what there is to tell. */
@@ -343,12 +344,14 @@ static bool collect(void *arg, uint64_t *again_ns)
     struct epoll *epoll = wait->file->object;
     size_t begin = epoll->turn, count = epoll->count;
 
+    wait->wakes = WAKES_NONE;
     for (size_t i = 0; i < count && wait->count < wait->most; i++) {
         size_t at = (begin + i) % count;
         struct item *item = &epoll->items[at];
         struct readiness readiness;
         uint32_t holds = item_look(wait->state, item, &readiness);
 
+        wait->wakes |= file_wakes(item->file);
         if (readiness.again_ns < *again_ns)
             *again_ns = readiness.again_ns;
         if (!holds)
@@ -381,7 +384,7 @@ static int64_t wait_for_events(struct linux_state *state, const uint64_t arg[6],
     if (!wait.events)
         return -ENOMEM;
     file_first_look(state, file);
-    result = vm_wait(state->vm, collect, &wait, timeout_ns);
+    result = vm_wait_for(state->vm, collect, &wait, timeout_ns, &wait.wakes);
     if (wait.count)
         result = guest_put(state, arg[1], wait.events, wait.count * sizeof(wait.events[0]))
                      ? -EFAULT

@@ -169,8 +169,8 @@ bool vm_polls_itself(struct ferry_vm *vm);
  * at which to ask again though nobody woke the VM. */
 typedef bool (*vm_ready_fn)(void *arg, uint64_t *again_ns);
 /* Waits until `ready`, which is asked at first and whenever there may be something new (a message
- * arrived, vm_wake was called, or vm_wake_for for some of *what, which `ready` may set), at most timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or
- * -EINTR when the VM is told to stop. */
+ * arrived, vm_wake was called, or vm_wake_for for some of *what, which `ready` may set), at most
+ * timeout_ns (UINT64_MAX: for ever): 0, -ETIMEDOUT, or -EINTR when the VM is told to stop. */
 int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns,
                 const uint32_t *what);
 static inline int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t timeout_ns)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -340,6 +341,22 @@ class Objects(FerryTest):
         self.assertIn("pieces: 2000", host[1])
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual(vm[0], host[0], vm[2])
+
+    def test_no_wake_of_a_set_is_lost(self):
+        host, vm = both("sets_threads", "members")
+        self.assertEqual(len(host[1].splitlines()), 29)
+        self.assertEqual({line.rsplit(": ")[1] for line in host[1].splitlines()}, {"60"})
+        self.assertEqual(vm[:2], host[:2], vm[2])
+
+    def test_of_many_that_wait_in_sets_one_is_woken(self):
+        """40 threads, 400 questions: waking all would take 40 switches more for each than poll takes."""
+        switches = {}
+        for how in ("poll", "set"):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw
+            status, output, errors = run([FERRY, "run", guest("sets_threads"), "many", how])
+            self.assertEqual((status, output), (0, "asked 400\n"), errors)
+            switches[how] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw - before
+        self.assertLess(switches["set"] - switches["poll"], 400 * 40)
 
     def test_one_wait_for_input_and_objects(self):
         """Each word of input is sent once the program says that it waits for it."""

@@ -354,7 +354,6 @@ int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t time
 {
     uint64_t left_ns = timeout_ns, again = UINT64_MAX, turn_ns;
 
-    (void)what;
     while (!ready(arg, &again)) {
         if (vm->stop)
             return -EINTR;
@@ -365,6 +364,7 @@ int vm_wait_for(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uint64_t time
             turn_ns = left_ns;
         vm->slept_ns = timeout_ns;
         vm->sleeps++;
+        vm->waits_for = *what;
         if (vm->closed_meanwhile)
             close_meanwhile(vm);
         if (vm->waiting)

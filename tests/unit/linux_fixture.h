@@ -86,6 +86,7 @@ struct ferry_vm {
     unsigned interrupts; /* of its threads */
     uint64_t alarm_ns;
     unsigned sleeps;
+    uint32_t waits_for; /* what would have woken the last wait that slept */
     uint64_t suspended_until;
     char line[256];     /* the last of the log */
     char traced[12000]; /* lines of the trace */

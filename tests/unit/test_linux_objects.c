@@ -14,8 +14,7 @@
 #include <sys/uio.h>
 
 #include "linux/state.h"
-
-#include "linux/state.h"
+#include "linux/vm_linux.h"
 
 #define EVENT (SCRATCH + PAGE)
 #define FDS   (SCRATCH + 2 * PAGE)
@@ -487,6 +486,35 @@ static void test_stop_ends_waits_for_objects(void **state)
     assert_int_equal(vm->next, LINUX_STOPPED);
 }
 
+/* A thread that waits for a set sleeps on while others use what is not in it. */
+static void test_a_set_is_woken_for_its_own(void **state)
+{
+    struct ferry_vm *vm = *state;
+    uint64_t set = (uint64_t)CALL(vm, epoll_create1, 0), outer, second;
+    uint32_t first;
+
+    CALL(vm, epoll_wait, set, EVENT, 1, 1);
+    assert_int_equal(vm->waits_for, WAKES_NONE);
+    assert_int_equal(watch(vm, (int64_t)set, CALL(vm, eventfd2, 0, 0), EPOLLIN), 0);
+    CALL(vm, epoll_wait, set, EVENT, 1, 1);
+    first = vm->waits_for & ~WAKES_NONE;
+    assert_int_equal(first & (first - 1), 0);
+    assert_true(first);
+
+    second = (uint64_t)CALL(vm, eventfd2, 0, 0);
+    *(struct pollfd *)guest(vm, EVENT) = (struct pollfd){.fd = (int)second, .events = POLLIN};
+    CALL(vm, poll, EVENT, 1, 1);
+    uint32_t alone = vm->waits_for;
+    assert_int_equal(watch(vm, (int64_t)set, (int64_t)second, EPOLLIN), 0);
+    CALL(vm, epoll_wait, set, EVENT, 1, 1);
+    assert_int_equal(vm->waits_for, first | alone);
+
+    outer = (uint64_t)CALL(vm, epoll_create1, 0);
+    assert_int_equal(watch(vm, (int64_t)outer, (int64_t)set, EPOLLIN), 0);
+    CALL(vm, epoll_wait, outer, EVENT, 1, 1);
+    assert_int_equal(vm->waits_for, WAKES_ALL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, linux_setup, linux_teardown)
 
 int main(void)
@@ -508,6 +536,7 @@ int main(void)
         TEST(test_calls_keep_all_files_that_they_get),
         TEST(test_the_first_look_holds_no_set),
         TEST(test_stop_ends_waits_for_objects),
+        TEST(test_a_set_is_woken_for_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
