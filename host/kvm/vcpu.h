@@ -103,8 +103,9 @@ int vcpu_fetch(const struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs 
 int vcpu_refresh(struct vcpu *vcpu);
 /* The other way round, for changes that must be there also after vcpu_refresh. */
 int vcpu_store(struct vcpu *vcpu);
-/* Ends what an exit by KVM_EXIT_MMIO left undone, and runs nothing more. Then as vcpu_refresh. */
-int vcpu_end_mmio(struct vcpu *vcpu);
+/* Ends what an exit by KVM_EXIT_MMIO or KVM_EXIT_IO left undone, and runs nothing more. KVM would end it
+ * at the next entry, on whatever registers are set until then. Then as vcpu_refresh. */
+int vcpu_end_instruction(struct vcpu *vcpu);
 /* Whether the CPU was executing the program, and not a stub that is about to make an exit. */
 bool vcpu_in_program(const struct vcpu *vcpu);
 /* Whether it is at CPL3. */

@@ -52,16 +52,21 @@ uint32_t vcpu_internal_error(const struct vcpu *vcpu)
     return vcpu->run->internal.suberror;
 }
 
-/* A repeated instruction has one access after the other, but KVM enters the guest again in between. */
+/* A repeated instruction makes one exit after the other, without a step into the guest in between. */
 #define REPEATS_MOST 4096
 
-int vcpu_end_mmio(struct vcpu *vcpu)
+static bool is_half_done(const struct vcpu *vcpu)
+{
+    return vcpu_exit_reason(vcpu) == KVM_EXIT_MMIO || vcpu_exit_reason(vcpu) == KVM_EXIT_IO;
+}
+
+int vcpu_end_instruction(struct vcpu *vcpu)
 {
     int result;
 
     vcpu->run->immediate_exit = 1;
     for (unsigned more = 0; (result = vcpu_run(vcpu)) == 0; more++)
-        if (vcpu_exit_reason(vcpu) != KVM_EXIT_MMIO || more == REPEATS_MOST)
+        if (!is_half_done(vcpu) || more == REPEATS_MOST)
             break;
     vcpu->run->immediate_exit = 0;
     return result == 0 ? -EIO : vcpu_refresh(vcpu);

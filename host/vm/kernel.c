@@ -181,7 +181,7 @@ bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot
 
 bool vm_kernel_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    if (place_now(vm, vcpu) == KERNEL_OUTSIDE || vcpu_end_mmio(vcpu) < 0)
+    if (place_now(vm, vcpu) == KERNEL_OUTSIDE || vcpu_end_instruction(vcpu) < 0)
         return false;
     return take_back_now(vm, vcpu, true);
 }

@@ -39,9 +39,11 @@ static bool await_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     return !vm->ending;
 }
 
-/* The thread of this CPU ends, as another begins a new program. */
+/* The thread of this CPU ends, as another begins a new program. Nobody has served its last exit, and
+ * the next thread's registers must not be those of an instruction that is half done. */
 static void leave_alone(struct ferry_vm *vm, struct vcpu *vcpu)
 {
+    vcpu_end_instruction(vcpu); /* or it made no such exit */
     if (vcpu->runs)
         linux_drop_thread(vm->personality, vcpu->runs);
     vcpu->runs = NULL;

@@ -3,6 +3,7 @@
  * guest runs. */
 #include "core_fixture.h"
 
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -17,9 +18,13 @@
 
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 
+static int enter(void);
+
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
     (void)fd;
+    if (request == KVM_RUN)
+        return enter();
     (void)argument;
     if (request == KVM_CREATE_VCPU) {
         int made = memfd_create("vcpu", MFD_CLOEXEC);
@@ -34,6 +39,14 @@ void __wrap_linux_now_serves(struct linux_state *state, struct linux_thread *thr
 
 /* There is no program: a thread of it is but an address. */
 void __wrap_linux_now_serves(struct linux_state *state, struct linux_thread *thread)
+{
+    (void)state;
+    (void)thread;
+}
+
+void __wrap_linux_drop_thread(struct linux_state *state, struct linux_thread *thread);
+
+void __wrap_linux_drop_thread(struct linux_state *state, struct linux_thread *thread)
 {
     (void)state;
     (void)thread;
@@ -129,12 +142,49 @@ static void test_a_thread_that_ended_meanwhile_is_gone(void **state)
     end_threads();
 }
 
+/* What each entry of CPU 1 that runs nothing more ends with; at last it is interrupted. */
+static const uint32_t *left_undone;
+
+static int enter(void)
+{
+    struct kvm_run *run = vm->vcpus[1]->run;
+
+    assert_true(run->immediate_exit);
+    if (*left_undone == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    run->exit_reason = *left_undone++;
+    return 0;
+}
+
+/* Its last exit was one of a string instruction, say, and nobody serves it. */
+static void test_a_thread_that_leaves_ends_its_instruction(void **state)
+{
+    static const uint32_t exits[] = {KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_EXIT_IO, 0};
+    struct vcpu *cpu = new_cpu();
+
+    (void)state;
+    left_undone = exits;
+    cpu->runs = &threads[1];
+    vm->only = &vm->first_cpu;
+    vm_rouse(vm, cpu);
+    while (cpu->runs)
+        vm_doze(vm, &vm->first_cpu, atomic_load(&vm->first_cpu.wakes), CLOCK_NEVER);
+    vm->only = NULL;
+    assert_int_equal(*left_undone, 0);
+    assert_false(cpu->run->immediate_exit);
+    end_threads();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_processor_time_of_threads_that_ended_counts, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_thread_that_ended_meanwhile_is_gone, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_thread_that_leaves_ends_its_instruction, setup,
                                         teardown),
     };
 
