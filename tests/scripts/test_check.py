@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from importlib.machinery import SourceFileLoader
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -86,7 +87,7 @@ class Running(unittest.TestCase):
     def program(self, name, text, more="true"):
         self.said[name] = text, more
 
-    def run_check(self, environment=None):
+    def made_up_build(self, suite):
         with open(os.path.join(self.top, "meson.build"), "w", encoding="utf-8") as build:
             build.write("project('made up')\nsh = find_program('sh')\n")
             for name, (text, more) in self.said.items():
@@ -94,10 +95,14 @@ class Running(unittest.TestCase):
                     file.write(text)
                 build.write(
                     f"test('{name}', sh, args: ['-c', 'cat \"$0\"; {more}', files('{name}')], "
-                    "protocol: 'tap', suite: 'unit')\n"
+                    f"protocol: 'tap', suite: '{suite}')\n"
                 )
         build = os.path.join(self.top, "build")
         subprocess.run(["meson", "setup", build, self.top], check=True, stdout=subprocess.DEVNULL)
+        return build
+
+    def run_check(self, environment=None):
+        build = self.made_up_build("unit")
         done = subprocess.run(
             [CHECK, build, "--suite", "unit"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -146,6 +151,29 @@ class Running(unittest.TestCase):
         status, said = self.run_check()
         self.assertEqual(status, 0, said)
         self.assertRegex(said, "(?m)^second try: one: lab: no result from Linux 6.1")
+
+    def test_each_program_has_a_machine_of_the_lab(self):
+        """Once each, also where the name of one begins with that of another."""
+        lab = os.path.join(self.top, "lab")
+        with open(lab, "w", encoding="utf-8") as script:
+            script.write('#!/bin/sh\necho "$*" >>"$0.log"\n')
+            script.write('while [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n')
+        os.chmod(lab, 0o755)
+        self.program("one", "1..1\nok 1 - a\n")
+        self.program("one_more", "1..2\nok 1 - a\nok 2 - b\n")
+        self.program("bad", "1..1\nnot ok 1 - a\n")
+        build = self.made_up_build("kvm")
+        with unittest.mock.patch.object(check, "LAB", lab):
+            runs = check.run_in_lab(build, ["kvm"], ["--cpus", "2"], [])
+            some = check.run_in_lab(build, ["kvm"], [], ["--no-stdsplit", "one"])
+        counts = {count.name: (len(count.passed), len(count.failed)) for count in map(check.Count, runs)}
+        self.assertEqual(len(runs), 3)
+        self.assertEqual(counts, {"one": (1, 0), "one_more": (2, 0), "bad": (0, 1)})
+        self.assertEqual([check.Count(run).name for run in some], ["one"])
+        with open(lab + ".log", encoding="utf-8") as log:
+            machines = log.read().splitlines()
+        self.assertEqual(len(machines), 4)
+        self.assertEqual(len([line for line in machines if " --cpus 2 -- " in line]), 3)
 
 
 class Ci(unittest.TestCase):
