@@ -42,11 +42,12 @@ ssize_t stream_pass(struct stream *stream, size_t bytes);
  * So that a program which looks only once finds the input, this first look waits a moment. */
 void stream_first_look(struct stream *stream);
 /* As poll(2) of two pipes: waits until input can be read without blocking
- * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever). With 0 it never
- * waits, not even at the first look: no other thread of the program is served meanwhile.
+ * (or has ended) or output has room, at most timeout_ns (UINT64_MAX: for ever). With 0 it waits for
+ * nothing but a copy that the sender makes, not even at the first look: no other thread of the program
+ * is served meanwhile.
  * `want` and the result are POLLIN, POLLOUT, POLLHUP (input ended), POLLERR (receiver gone). */
 int stream_poll(struct stream *stream, short want, uint64_t timeout_ns);
-/* Bytes that can be read without blocking, as FIONREAD gives. */
+/* Bytes that can be read without blocking, as FIONREAD gives. What the sender gathered is sent first. */
 size_t stream_available(struct stream *stream);
 /* The program has ended: sends the rest, waiting for room. -EINTR: told to stop before. */
 int stream_finish(struct stream *stream);

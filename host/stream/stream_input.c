@@ -189,6 +189,9 @@ size_t stream_available(struct stream *stream)
     if (!endpoint->stream_in)
         return 0;
     stream_first_look(stream);
+    /* Who only asks does not show that it wants what the sender has gathered. */
+    if (stream_input_ready(stream) == 0)
+        endpoint_pull_stream(endpoint->stream_in->from);
     if (stream_input_ready(stream) > 0)
         stream_next_message(stream);
     return stream->have ? stream->left : 0;

@@ -32,7 +32,6 @@ static void output_gathers_until_it_is_pulled(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(stream_write(vm_stream(vm_a), sent + 100 * i, 100), 100);
     assert_int_equal(link_ab->messages, 0);
-    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
     /* The receiver is about to wait, so all of it is sent as one message. */
     assert_int_equal(stream_read(vm_stream(vm_b), got, EXTENT), 10000);
     assert_memory_equal(got, sent, 10000);
@@ -199,7 +198,7 @@ static void a_copy_that_finds_no_room_goes_on_where_it_was(void **state)
     assert_int_equal(stream_write(vm_stream(vm_a), sent, bytes), bytes);
     stream_pull(a->byte_stream);
     assert_int_equal(link_ab->messages, 16);
-    size_t done = read_all_there_is(bytes);
+    size_t done = read_all_there_is(16 * FERRY_COPY_BYTES);
     assert_int_equal(done, 16 * FERRY_COPY_BYTES);
     assert_int_equal(stream_write(vm_stream(vm_a), sent + bytes, 100), 100);
     while (done < bytes + 100) {

@@ -30,6 +30,21 @@ static void reads_are_as_long_as_asked(void **state)
     assert_int_equal(stream_available(vm_stream(vm_b)), 0);
 }
 
+/* Who asks over and over, and never waits, gets what the sender gathers. */
+static void what_is_gathered_can_be_read(void **state)
+{
+    const void *data;
+
+    (void)state;
+    assert_int_equal(stream_available(vm_stream(vm_b)), 0);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+    assert_int_equal(link_ab->messages, 0);
+    assert_int_equal(stream_available(vm_stream(vm_b)), 10);
+    assert_int_equal(stream_read(vm_stream(vm_b), got, 10), 10);
+    assert_int_equal(stream_write(vm_stream(vm_a), sent, 7), 7);
+    assert_int_equal(stream_peek(vm_stream(vm_b), &data), 7);
+}
+
 static void one_read_takes_several_messages(void **state)
 {
     (void)state;
@@ -449,6 +464,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, pair_setup, pair_teardown)
     const struct CMUnitTest tests[] = {
         CASE(reads_are_as_long_as_asked),
+        CASE(what_is_gathered_can_be_read),
         CASE(one_read_takes_several_messages),
         CASE(every_mode_can_be_read),
         CASE(input_being_read_is_not_the_guests),
