@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The calls that the guest kernel serves. Nothing here may change what the program can see, other
- * than bytes of its buffer, before the commit in entry.S; a fault, a stop or a signal may take the
- * call back at any instruction. What it cannot serve is left to the VMM, which does all of it.
+ * The calls that the guest kernel serves, but for those on files. Nothing here may change what the
+ * program can see, other than bytes of its buffer, before the commit in entry.S; a fault, a stop or a
+ * signal may take the call back at any instruction. What it cannot serve is left to the VMM, which does
+ * all of it.
  *
  * It has all rights where `syscall` arrives at CPL0, so every address of the program's is checked:
  * only memory of the program itself is touched. Faults there are the VMM's to find.
@@ -21,6 +22,7 @@ enum {
     CALL_FSTAT = 5,
     CALL_POLL = 7,
     CALL_LSEEK = 8,
+    CALL_PREAD = 17,
     CALL_READV = 19,
     CALL_WRITEV = 20,
     CALL_SELECT = 23,
@@ -60,20 +62,6 @@ struct poll_entry {
 /* As a pipe has room when a page of it is free. */
 #define ROOM_BYTES 4096
 
-extern const struct ferry_kernel_shown kernel_shown __attribute__((visibility("hidden")));
-extern struct ferry_kernel_words kernel_words __attribute__((visibility("hidden")));
-
-static void copy(uint64_t to, uint64_t from, uint64_t bytes)
-{
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
-}
-
-static bool is_programs(uint64_t addr, uint64_t bytes)
-{
-    return addr >= FERRY_PROGRAM_LOW && addr < FERRY_PROGRAM_HIGH &&
-           bytes <= FERRY_PROGRAM_HIGH - addr;
-}
-
 /* Which stream a descriptor is. Acquire: what else is shown of the stream was stored before. */
 static bool is_input(uint64_t fd)
 {
@@ -85,13 +73,6 @@ static bool is_output(uint64_t fd)
 {
     return (uint32_t)fd != FERRY_KERNEL_NO_FD &&
            (uint32_t)fd == __atomic_load_n(&kernel_shown.output_fd, __ATOMIC_ACQUIRE);
-}
-
-static void commit(struct ferry_kernel_cpu *cpu, uint64_t *word, uint64_t from, uint64_t to)
-{
-    cpu->word = (uint64_t)word;
-    cpu->from = from;
-    cpu->to = to;
 }
 
 /* The result of a call that changes nothing. */
@@ -410,8 +391,11 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     cpu->wrote = 0;
     switch (cpu->rax) {
     case CALL_READ:
+        return serve_one(cpu) || files_read(cpu);
     case CALL_WRITE:
         return serve_one(cpu);
+    case CALL_PREAD:
+        return files_pread(cpu);
     case CALL_READV:
     case CALL_WRITEV:
         return serve_several(cpu);
@@ -422,7 +406,7 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     case CALL_PSELECT6:
         return serve_select(cpu);
     case CALL_LSEEK:
-        return serve_lseek(cpu);
+        return serve_lseek(cpu) || files_lseek(cpu);
     case CALL_FCNTL:
         return serve_fcntl(cpu);
     case CALL_FSTAT:

@@ -10,6 +10,7 @@
 #include "linux/calls.h"
 #include "linux/epoll.h"
 #include "linux/file_type.h"
+#include "linux/guest_files.h"
 #include "linux/host_file.h"
 #include "linux/objects.h"
 #include "linux/state.h"
@@ -61,6 +62,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
     }
     state->files[file->kind]--;
     epoll_forget(state, file);
+    guest_files_forget(state, file);
     writable_forget(file);
     space_file_release(vm_space(state->vm), file->seen);
     give_back(state, file);
@@ -148,7 +150,7 @@ void descriptors_fini(struct linux_state *state)
 }
 
 /* False: the call has no place for a reference to one more. */
-static bool use(struct current_call *call, struct open_file *file)
+static bool use(struct linux_state *state, struct current_call *call, struct open_file *file)
 {
     for (unsigned i = 0; i < call->used_count; i++) {
         if (call->used[i] == file)
@@ -156,6 +158,7 @@ static bool use(struct current_call *call, struct open_file *file)
     }
     if (call->used_count == CALL_FILES)
         return false;
+    guest_files_take_back(state); /* the call may have waited before */
     file->references++;
     call->used[call->used_count++] = file;
     return true;
@@ -171,7 +174,7 @@ struct open_file *descriptor_file(struct linux_state *state, uint64_t fd)
 {
     struct open_file *file = descriptor_look(state, fd);
 
-    if (file && state->thread && state->thread->call && !use(state->thread->call, file))
+    if (file && state->thread && state->thread->call && !use(state, state->thread->call, file))
         return NULL;
     return file;
 }

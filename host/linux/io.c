@@ -9,6 +9,7 @@
 #include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/file_type.h"
+#include "linux/guest_files.h"
 #include "linux/host_file.h"
 #include "linux/socket.h"
 #include "linux/state.h"
@@ -209,7 +210,12 @@ static int64_t read_from(struct linux_state *state, struct open_file *file, cons
 
 int64_t sys_read(struct linux_state *state, const uint64_t arg[6])
 {
-    return file_in_turn(state, descriptor_file(state, arg[0]), arg, read_from);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t got = file_in_turn(state, file, arg, read_from);
+
+    if (got > 0)
+        guest_files_served(state, file, arg[0], file->position - got, got);
+    return got;
 }
 
 static int64_t write_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
@@ -230,9 +236,10 @@ int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
 /* The file's own position stays as it is, also for other threads meanwhile. */
 int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct open_file *file = descriptor_file(state, arg[0]);
+    struct open_file *file = descriptor_file(state, arg[0]);
     uint64_t bytes = arg[2] > TRANSFER_MAX ? TRANSFER_MAX : arg[2];
     struct open_file at;
+    int64_t got;
 
     if ((int64_t)arg[3] < 0)
         return -EINVAL;
@@ -249,7 +256,9 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
     if (file->kind != FILE_REGULAR || !bytes)
         return file->kind == FILE_REGULAR ? 0 : -EISDIR;
     at = file_at(file, (off_t)arg[3]);
-    return file_read_to(state, &at, arg[1], bytes);
+    got = file_read_to(state, &at, arg[1], bytes);
+    guest_files_served(state, file, arg[0], (off_t)arg[3], got);
+    return got;
 }
 
 int64_t sys_pwrite64(struct linux_state *state, const uint64_t arg[6])

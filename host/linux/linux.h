@@ -127,6 +127,11 @@ uint32_t linux_poll_most(const struct linux_state *state);
 /* What fcntl(F_GETFL) tells of a descriptor that is one of them. */
 uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
 
+/* A CPU is about to enter the guest: the guest kernel, if there is one, is shown what files it may read
+ * by itself. And whether one is worth to be started for that. */
+void linux_publish_files(struct linux_state *state);
+bool linux_wants_files(const struct linux_state *state);
+
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
 

@@ -12,6 +12,7 @@
 
 #include "linux/calls.h"
 #include "linux/futexes.h"
+#include "linux/guest_files.h"
 #include "linux/made.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
@@ -109,6 +110,7 @@ void linux_destroy(struct linux_state *state)
     free(state->program);
     free(state->opened);
     made_fini(state);
+    guest_files_fini(state);
     free(state->arguments);
     free(state);
 }
@@ -168,6 +170,7 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     state->thread = call->thread;
     call->thread->call = &current;
     call->given = call->number;
+    guest_files_take_back(state);
     if (state->traced)
         trace_call(state, call, serve);
     else

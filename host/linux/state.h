@@ -75,6 +75,7 @@ struct open_file {
     char *path;               /* absolute; NULL for streams and devices */
     enum device device;
     void *object;              /* what it works on; of the kinds that have one */
+    unsigned short_reads;      /* guest_files.c: that made an exit */
     unsigned watches;          /* sets of epoll that it is in */
     uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */
@@ -242,8 +243,9 @@ struct linux_state {
     uint64_t told;    /* the thread or descriptor of which a file in /proc is made up */
     uint64_t objects; /* that were ever made: objects.c */
     uint64_t object_bytes, object_bytes_most;
-    bool live_known, live_works; /* whether files can be mapped; asked once: memory.c */
-    struct mapped_file *mapped;  /* mapped.c */
+    bool live_known, live_works;     /* whether files can be mapped; asked once: memory.c */
+    struct guest_files *guest_files; /* guest_files.c; or NULL */
+    struct mapped_file *mapped;      /* mapped.c */
     size_t mapped_count, mapped_room;
     struct open_file *writables; /* all open files that are where the program may write */
     struct writable *memfds;     /* what counts the contents of all of them; or NULL */

@@ -24,6 +24,14 @@ struct stream;
 struct vcpu;
 
 struct space *vm_space(struct ferry_vm *vm);
+/* Where the guest kernel looks for files (abi/kernel.h): its pages, and the host's view of
+ * FERRY_FILES_BASE. False: there is no guest kernel, or no room. */
+struct vm_files {
+    struct ferry_kernel_shown *shown;
+    struct ferry_kernel_words *words;
+    char *place;
+};
+bool vm_files(struct ferry_vm *vm, struct vm_files *out);
 /* Its plain input and output. */
 struct stream *vm_stream(struct ferry_vm *vm);
 

@@ -71,15 +71,18 @@ static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
     show_answers(vm);
 }
 
+static bool has_use(const struct ferry_vm *vm)
+{
+    bool input = false, output = false;
+
+    if (stream_is_busy(vm->endpoint->byte_stream))
+        linux_streams(vm->personality, &input, &output);
+    return input || output || linux_wants_files(vm->personality);
+}
+
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    bool input, output;
-
-    if (vm->kernel != KERNEL_NONE || !stream_is_busy(vm->endpoint->byte_stream) ||
-        vm->identity_shown)
-        return;
-    linux_streams(vm->personality, &input, &output);
-    if (!input && !output)
+    if (vm->kernel != KERNEL_NONE || vm->identity_shown || !has_use(vm))
         return;
     /* The level of this call says nothing: the program may have made the stub's exit itself. */
     int at_cpl3 = vcpu_probe_syscall(vcpu);
@@ -109,6 +112,7 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
         show_settings(vm, input, output);
     }
     stream_publish(vm->endpoint->byte_stream, input, output);
+    linux_publish_files(vm->personality);
     return 0;
 }
 

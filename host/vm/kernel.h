@@ -26,4 +26,7 @@ bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot
 /* The same for an access that KVM takes for one to a device. */
 bool vm_kernel_mmio(struct ferry_vm *vm, struct vcpu *vcpu);
 
+/* kernel_files.c: the VM is taken apart. */
+void vm_kernel_unmap(struct ferry_vm *vm);
+
 #endif

@@ -39,6 +39,8 @@ struct ferry_vm {
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown;      /* its guest looked at that table: it knows the message layer */
     enum kernel_state kernel; /* of the guest kernel; under runner.serving */
+    char *files_place;        /* host view of what it finds at FERRY_FILES_BASE; or NULL, */
+    bool files_refused;       /* and the host refused it */
     struct linux_state *personality;
 
     const struct guest_kind *kind;

@@ -17,6 +17,7 @@
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
 #include "vm/identity.h"
+#include "vm/kernel.h"
 #include "vm/turn.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
@@ -315,6 +316,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     vm_destroy_cpus(vm);
     kvm_vm_destroy(&vm->kvm);
     vm_direct_unmap(vm);
+    vm_kernel_unmap(vm);
     if (vm->space.base)
         space_fini(&vm->space);
     vm_leave_budgets(vm);

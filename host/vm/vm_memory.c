@@ -239,11 +239,21 @@ static bool allow_mappings(void *arg, uint64_t mappings)
     return set_mappings(vm, (uint32_t)mappings, vm->cpu_mappings);
 }
 
+bool vm_mappings_take(struct ferry_vm *vm, uint32_t count)
+{
+    return set_mappings(vm, vm->space_mappings, vm->cpu_mappings + count);
+}
+
+void vm_mappings_give_back(struct ferry_vm *vm, uint32_t count)
+{
+    set_mappings(vm, vm->space_mappings, vm->cpu_mappings - count);
+}
+
 bool vm_cpu_take(struct ferry_vm *vm)
 {
     if (!vm_file_take(vm))
         return false;
-    if (set_mappings(vm, vm->space_mappings, vm->cpu_mappings + CPU_MAPPINGS))
+    if (vm_mappings_take(vm, CPU_MAPPINGS))
         return true;
     vm_file_give_back(vm);
     return false;
@@ -251,7 +261,7 @@ bool vm_cpu_take(struct ferry_vm *vm)
 
 void vm_cpu_give_back(struct ferry_vm *vm)
 {
-    set_mappings(vm, vm->space_mappings, vm->cpu_mappings - CPU_MAPPINGS);
+    vm_mappings_give_back(vm, CPU_MAPPINGS);
     vm_file_give_back(vm);
 }
 

@@ -23,6 +23,9 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write);
 /* As endpoint_at_hand_fn. Any thread that serves the VM. */
 bool vm_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes);
 
+/* Takes that many of this process's mappings, beside those of memory; and gives them back. */
+bool vm_mappings_take(struct ferry_vm *vm, uint32_t count);
+void vm_mappings_give_back(struct ferry_vm *vm, uint32_t count);
 /* Takes what one more CPU needs of this process's descriptors and mappings; and gives it back. */
 bool vm_cpu_take(struct ferry_vm *vm);
 void vm_cpu_give_back(struct ferry_vm *vm);

@@ -30,6 +30,12 @@ struct stream *vm_stream(struct ferry_vm *vm)
     return &vm->stream;
 }
 
+bool vm_files(struct ferry_vm *vm, struct vm_files *out)
+{
+    *out = vm->guest_files;
+    return out->place;
+}
+
 bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     return reach_may(vm_memory(vm, addr, bytes, write), bytes, write);

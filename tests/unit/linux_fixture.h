@@ -23,6 +23,7 @@
 
 #include "kvm/guest_tables.h"
 #include "linux/linux.h"
+#include "linux/vm_linux.h"
 #include "program/space.h"
 
 #define PAGE        4096ull
@@ -55,7 +56,8 @@ struct ferry_vm {
     struct linux_state *linux_state;
     struct vcpu cpu;
     uint64_t stack_bytes;
-    int files; /* taken and not given back */
+    struct vm_files guest_files; /* none, unless a test has some */
+    int files;                   /* taken and not given back */
     /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
     int execs, exec_result;
     char exec_text[256];

@@ -36,6 +36,7 @@ void __wrap_linux_streams(const struct linux_state *state, bool *input, bool *ou
 void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
 uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
 uint32_t __wrap_linux_poll_most(const struct linux_state *state);
+void __wrap_linux_publish_files(struct linux_state *state);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
                          struct image_source *out, uint64_t *offset, const char **path);
@@ -118,6 +119,14 @@ uint32_t __wrap_linux_poll_most(const struct linux_state *state)
 {
     (void)state;
     return poll_most;
+}
+
+static unsigned times_published;
+
+void __wrap_linux_publish_files(struct linux_state *state)
+{
+    (void)state;
+    times_published++;
 }
 
 /* The made-up guest has no program. */
@@ -846,13 +855,14 @@ static void a_program_does_not_tell_the_level(void **state)
     }
 }
 
-/* What the guest kernel tells of the streams is what the personality tells, at each entry. */
+/* What the guest kernel tells of the streams is what the personality tells, at each entry; files, too. */
 static void the_guest_sees_what_its_streams_are(void **state)
 {
     static _Alignas(4096) uint64_t tables[64 * 512];
     static const stay at_cpl3[] = {arrives_at_cpl3};
     const struct ferry_kernel_shown *shown = kernel_shown(vm_a->system);
     struct stat stat;
+    unsigned published;
 
     (void)state;
     guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
@@ -866,6 +876,7 @@ static void the_guest_sees_what_its_streams_are(void **state)
     memcpy(&stat, shown->output_stat, sizeof stat);
     assert_int_equal(stat.st_blksize, 42);
     made_up = true;
+    published = times_published;
     for (uint32_t i = 0; i < 2; i++) {
         stream_flags[0] = 0x800 + i;
         stream_flags[1] = 0x801 - i;
@@ -874,6 +885,7 @@ static void the_guest_sees_what_its_streams_are(void **state)
         assert_int_equal(shown->input_flags, 0x800 + i);
         assert_int_equal(shown->output_flags, 0x801 - i);
         assert_int_equal(shown->poll_most, 7 * i);
+        assert_int_equal(times_published, published + i + 1);
     }
     made_up = false;
 }

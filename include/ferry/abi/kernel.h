@@ -69,6 +69,14 @@
 
 #define FERRY_KERNEL_PIECES 32
 
+/* Open files of the host that it can read by itself; so much of each, from FERRY_FILES_BASE on, one
+ * after the other; and the longest read. Each page that is read for the first time costs a fault, so
+ * an exit is cheaper for a longer one. */
+#define FERRY_KERNEL_FILES      16
+#define FERRY_KERNEL_FILE_BYTES (8ull << 20)
+#define FERRY_KERNEL_FILE_READ  16384ull
+#define FERRY_FILES_BYTES       (FERRY_KERNEL_FILES * FERRY_KERNEL_FILE_BYTES)
+
 /* A word: a position in what was published, the CPU that is in the middle of writing (its number
  * plus 1; of `output` only), and the generation of what was published; 0: nothing is. */
 #define FERRY_KERNEL_OWNER_SHIFT      32
@@ -87,6 +95,14 @@
  * `end`. */
 struct ferry_kernel_piece {
     uint64_t base, end;
+};
+
+/* A part of an open file: its bytes from offset `start` on. The position of its word is relative to
+ * that. */
+struct ferry_kernel_file {
+    uint64_t start;
+    uint32_t bytes;
+    uint32_t has_position; /* the open file's own lies in that part */
 };
 
 /* Written by the VMM. */
@@ -109,6 +125,9 @@ struct ferry_kernel_shown {
     uint32_t input_flags, output_flags; /* what fcntl(F_GETFL) tells of them */
     uint32_t poll_most; /* so many descriptors a poll may be about, by the limit of the process */
     uint8_t input_stat[FERRY_KERNEL_STAT_BYTES], output_stat[FERRY_KERNEL_STAT_BYTES];
+    /* The descriptors that are these files, or FERRY_KERNEL_NO_FD. */
+    FERRY_ALIGNED(64) uint32_t file_fds[FERRY_KERNEL_FILES];
+    struct ferry_kernel_file files[FERRY_KERNEL_FILES];
 };
 
 /* Changed by both. */
@@ -117,6 +136,7 @@ struct ferry_kernel_words {
     FERRY_ALIGNED(64) uint64_t output;     /* position: bytes that were written */
     FERRY_ALIGNED(64) uint64_t sent_ticks; /* when it left the VM last to have output sent */
     uint8_t pad[56];
+    uint64_t files[FERRY_KERNEL_FILES]; /* position in the part of the file that is published */
 };
 
 /* The registers with which `syscall` was made, and the call's effect. */

@@ -25,6 +25,8 @@
 
 /* The guest kernel (kernel.h), in the system area. */
 #define FERRY_KERNEL_BASE 0x900030000ull
+/* Where the guest kernel finds files of the host. */
+#define FERRY_FILES_BASE 0x940000000ull /* 37 GiB */
 
 /* Direct rings (direct.h), one after the other; the peer's entry has the address of its ring. */
 #define FERRY_DIRECT_BASE   0xc00000000ull /* 48 GiB */

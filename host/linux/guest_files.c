@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns which files of the host the guest kernel reads by itself, where they are mapped for it, and
+ * their positions meanwhile.
+ *
+ * Nothing of what the guest writes is believed: a position counts if it has the generation of what was
+ * published and lies in that part of the file. The mapping is read-only, of what the program may read.
+ */
+#include "linux/guest_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <ferry/abi/kernel.h>
+
+#include "lib/bits.h"
+#include "linux/mapped.h"
+#include "linux/objects.h"
+#include "linux/state.h"
+#include "linux/writable.h"
+
+/* So many short reads cost about as much as it costs to map a file. */
+#define READS_TO_MAP 8
+/* Of a longer file the part begins at a multiple of this, so that reads may go back a little. */
+#define PART_STEP (FERRY_KERNEL_FILE_BYTES / 4)
+
+struct guest_file {
+    struct open_file *file; /* that is mapped; NULL: none is */
+    uint32_t fd;
+    uint64_t start, bytes; /* of the file */
+    size_t charged;        /* for holes of the file, which reads fill */
+    bool open;             /* it is published, and its word */
+    bool has_position;     /* has the position */
+    uint32_t generation;
+};
+
+struct guest_files {
+    struct vm_files vm; /* shown: NULL until there is a guest kernel */
+    struct guest_file files[FERRY_KERNEL_FILES];
+    unsigned next; /* to be used again where all are used */
+    /* The descriptor of a file to be mapped, around that offset; FERRY_KERNEL_NO_FD: none. */
+    uint32_t wanted_fd;
+    uint64_t wanted_offset;
+};
+
+/* Whether all that a read does to the file can be seen from here: position and bytes. */
+static bool can_map(const struct linux_state *state, const struct open_file *file)
+{
+    return file && file->kind == FILE_REGULAR && file->local && !file->given && file->fd >= 0 &&
+           file_can_read(file) && !(file->status & O_DIRECT) && !state->traced;
+}
+
+static struct guest_file *find(struct guest_files *files, const struct open_file *file)
+{
+    for (unsigned i = 0; files && i < FERRY_KERNEL_FILES; i++) {
+        if (files->files[i].file == file)
+            return &files->files[i];
+    }
+    return NULL;
+}
+
+/* ---- mapping ------------------------------------------------------------- */
+
+static char *place_of(const struct guest_files *files, const struct guest_file *mapped)
+{
+    return files->vm.place + (size_t)(mapped - files->files) * FERRY_KERNEL_FILE_BYTES;
+}
+
+/* It is not published. */
+static void unmap(struct linux_state *state, struct guest_file *mapped)
+{
+    struct guest_files *files = state->guest_files;
+    struct open_file *file = mapped->file;
+
+    /* In place of one mapping, so the host needs nothing for it that it might not have. */
+    (void)mmap(place_of(files, mapped), page_up(mapped->bytes), PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    __atomic_store_n(&files->vm.shown->file_fds[mapped - files->files], FERRY_KERNEL_NO_FD,
+                     __ATOMIC_RELAXED);
+    object_uncharge(state, mapped->charged);
+    if (mapped->charged)
+        writable_recount(state, file->writable);
+    mapped->file = NULL;
+    mapped->charged = 0;
+}
+
+/* Where there is no such part of it any more, or no memory, the file is not mapped. */
+static void map(struct linux_state *state, struct guest_file *mapped, struct open_file *file,
+                uint32_t fd, uint64_t offset)
+{
+    uint64_t start = offset & ~(PART_STEP - 1), bytes;
+    struct stat stat;
+
+    if (fstat(file->fd, &stat) || stat.st_size <= 0 || offset >= (uint64_t)stat.st_size)
+        return;
+    if ((uint64_t)stat.st_size <= FERRY_KERNEL_FILE_BYTES)
+        start = 0;
+    bytes = min_u64((uint64_t)stat.st_size - start, FERRY_KERNEL_FILE_BYTES);
+    mapped->charged = file_map_flags(file) ? page_up(bytes) : 0;
+    if (object_charge(state, mapped->charged)) {
+        mapped->charged = 0;
+        return;
+    }
+    if (mmap(place_of(state->guest_files, mapped), page_up(bytes), PROT_READ,
+             MAP_PRIVATE | MAP_FIXED, file->fd, (off_t)start) == MAP_FAILED) {
+        object_uncharge(state, mapped->charged);
+        mapped->charged = 0;
+        return;
+    }
+    mapped->file = file;
+    mapped->fd = fd;
+    mapped->start = start;
+    mapped->bytes = bytes;
+}
+
+static struct guest_file *choose(struct guest_files *files, const struct open_file *file)
+{
+    struct guest_file *mapped = find(files, file);
+
+    if (!mapped)
+        mapped = find(files, NULL);
+    if (!mapped)
+        mapped = &files->files[files->next++ % FERRY_KERNEL_FILES];
+    return mapped;
+}
+
+/* ---- publishing ---------------------------------------------------------- */
+
+static void start(struct guest_files *files)
+{
+    for (unsigned i = 0; i < FERRY_KERNEL_FILES; i++)
+        files->vm.shown->file_fds[i] = FERRY_KERNEL_NO_FD;
+}
+
+static void serve_want(struct linux_state *state)
+{
+    struct guest_files *files = state->guest_files;
+    uint32_t fd = files->wanted_fd;
+    struct open_file *file = descriptor_look(state, fd);
+    struct guest_file *mapped;
+    bool first = !files->vm.shown;
+
+    files->wanted_fd = FERRY_KERNEL_NO_FD;
+    if (fd == FERRY_KERNEL_NO_FD || !can_map(state, file) || !vm_files(state->vm, &files->vm))
+        return;
+    if (first)
+        start(files);
+    mapped = choose(files, file);
+    if (mapped->open)
+        return; /* it is being read, and the call that wanted another one is over */
+    if (mapped->file)
+        unmap(state, mapped);
+    map(state, mapped, file, fd, files->wanted_offset);
+}
+
+/* Position and generation go to the guest in one store. */
+static void publish(struct guest_files *files, struct guest_file *mapped)
+{
+    unsigned i = (unsigned)(mapped - files->files);
+    struct ferry_kernel_file *shown = &files->vm.shown->files[i];
+    uint64_t position = (uint64_t)mapped->file->position - mapped->start;
+    bool has_position = position <= mapped->bytes;
+    const uint32_t most = UINT32_MAX >> (FERRY_KERNEL_GENERATION_SHIFT - 32);
+
+    __atomic_store_n(&shown->start, mapped->start, __ATOMIC_RELAXED);
+    __atomic_store_n(&shown->bytes, (uint32_t)mapped->bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&shown->has_position, has_position, __ATOMIC_RELAXED);
+    __atomic_store_n(&files->vm.shown->file_fds[i], mapped->fd, __ATOMIC_RELAXED);
+    mapped->generation = mapped->generation < most ? mapped->generation + 1 : 1;
+    mapped->has_position = has_position;
+    mapped->open = true;
+    __atomic_store_n(&files->vm.words->files[i],
+                     (uint64_t)mapped->generation << FERRY_KERNEL_GENERATION_SHIFT |
+                         (has_position ? position : 0),
+                     __ATOMIC_RELEASE);
+}
+
+static void take_back(struct guest_files *files, struct guest_file *mapped)
+{
+    uint64_t *at = &files->vm.words->files[mapped - files->files];
+    uint64_t word = __atomic_exchange_n(at, 0, __ATOMIC_SEQ_CST);
+
+    mapped->open = false;
+    if (mapped->has_position && ferry_kernel_generation(word) == mapped->generation &&
+        ferry_kernel_position(word) <= mapped->bytes)
+        mapped->file->position = (off_t)(mapped->start + ferry_kernel_position(word));
+}
+
+static void forget(struct linux_state *state, struct guest_file *mapped)
+{
+    if (mapped->open)
+        take_back(state->guest_files, mapped);
+    unmap(state, mapped);
+}
+
+/* False: it was cut short where the part is not there any more, and in the rest of its last page the
+ * guest kernel would find zeros; or the program has set O_DIRECT. */
+static bool is_still(const struct linux_state *state, const struct guest_file *mapped)
+{
+    struct stat stat;
+
+    return can_map(state, mapped->file) && fstat(mapped->file->fd, &stat) == 0 &&
+           (uint64_t)stat.st_size >= mapped->start + mapped->bytes;
+}
+
+void linux_publish_files(struct linux_state *state)
+{
+    struct guest_files *files = state->guest_files;
+
+    if (!files)
+        return;
+    serve_want(state);
+    for (unsigned i = 0; i < FERRY_KERNEL_FILES; i++) {
+        struct guest_file *mapped = &files->files[i];
+
+        if (!mapped->file)
+            continue;
+        if (state->descriptors[mapped->fd].file != mapped->file || !is_still(state, mapped))
+            forget(state, mapped);
+        else if (!mapped->open && mapped->file->references == 1)
+            publish(files, mapped);
+    }
+}
+
+bool linux_wants_files(const struct linux_state *state)
+{
+    return state->guest_files && state->guest_files->wanted_fd != FERRY_KERNEL_NO_FD;
+}
+
+void guest_files_take_back(struct linux_state *state)
+{
+    struct guest_files *files = state->guest_files;
+
+    for (unsigned i = 0; files && i < FERRY_KERNEL_FILES; i++) {
+        if (files->files[i].open)
+            take_back(files, &files->files[i]);
+    }
+}
+
+/* ---- what is wanted, and no more ----------------------------------------- */
+
+static void want(struct linux_state *state, uint32_t fd, uint64_t offset)
+{
+    struct guest_files *files = state->guest_files;
+
+    if (!files)
+        files = state->guest_files = calloc(1, sizeof(*files));
+    if (!files)
+        return;
+    files->wanted_fd = fd;
+    files->wanted_offset = offset;
+}
+
+void guest_files_served(struct linux_state *state, struct open_file *file, uint64_t fd,
+                        off_t offset, int64_t got)
+{
+    struct guest_file *mapped;
+
+    if (got <= 0 || got > (int64_t)FERRY_KERNEL_FILE_READ || !can_map(state, file))
+        return;
+    mapped = find(state->guest_files, file);
+    if (mapped && (uint64_t)offset >= mapped->start &&
+        (uint64_t)(offset + got) - mapped->start <= mapped->bytes)
+        return; /* the guest kernel could have served it, but for a reason */
+    if (++file->short_reads >= READS_TO_MAP) {
+        file->short_reads = 0;
+        want(state, (uint32_t)fd, (uint64_t)(offset + got));
+    }
+}
+
+void guest_files_forget(struct linux_state *state, const struct open_file *file)
+{
+    struct guest_file *mapped = find(state->guest_files, file);
+
+    if (mapped)
+        forget(state, mapped);
+}
+
+void guest_files_fini(struct linux_state *state)
+{
+    free(state->guest_files);
+    state->guest_files = NULL;
+}
