@@ -65,6 +65,10 @@ void endpoint_wake_for(struct endpoint *endpoint, uint32_t what)
     if (!(atomic_load(&endpoint->asleep) & what) ||
         !(atomic_fetch_and(&endpoint->asleep, ~what) & what))
         return;
+    /* Who saw the count above without being woken may be in its next wait by now, and the bits that
+     * were just cleared may be that one's. If it slept with them clear, nobody would wake it any more; so
+     * what it saw must not be the count when it falls asleep. (models/wake.pml) */
+    atomic_fetch_add(&endpoint->events, 1);
     if (atomic_load(&endpoint->polls))
         eventfd_write(endpoint->waker, 1);
     else

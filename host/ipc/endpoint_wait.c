@@ -57,8 +57,9 @@ static bool wait_is_over(const struct endpoint *endpoint, uint32_t seen)
 }
 
 /* No wake is lost: either this thread sees the new count, here or in the kernel's check, or the
- * thread that counts up sees `asleep`. Each stores before it loads. Who was woken looks again, even if
- * the count has come around to what it was. */
+ * thread that counts up sees `asleep`. Each stores before it loads. Who clears `asleep` counts once more,
+ * since it may be late and clear that of another wait. Who was woken looks again, even if the count has
+ * come around to what it was. models/wake.pml tries all orders of these steps. */
 static int block(struct endpoint *endpoint, uint32_t seen, uint64_t deadline_ns, uint32_t what)
 {
     int result = 0;
