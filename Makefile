@@ -6,6 +6,7 @@
 #   make demo       setup, build, then real pipelines beside plain pipes
 #   make check      setup, build, then every test
 #   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
+#   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
@@ -16,7 +17,7 @@ BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check check-programs with-tests bench bench-quick lab check-lab install clean
+.PHONY: all setup demo check check-programs with-tests models bench bench-quick lab check-lab install clean
 
 # Empty, or make ends with one line.
 need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
@@ -56,6 +57,10 @@ with-tests:
 	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
 	@test -d $(BUILD)/tests/unit || { \
 	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
+
+models:
+	@scripts/setup spin
+	@models/check
 
 bench:
 	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \

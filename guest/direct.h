@@ -107,7 +107,8 @@ static inline int64_t direct_put(struct direct_out *out, const struct ferry_msg 
                      FERRY_INLINE | (uint64_t)msg->bytes << 8 | (uint64_t)out->head << 32,
                      __ATOMIC_RELEASE);
     /* The CPU may read `waiting` before others see the slot. This is harmless: the VMM interrupts
-     * this CPU after it shows `waiting` and before it looks at the slot. */
+     * this CPU after it shows `waiting` and before it looks at the slot. models/wake.pml has the store
+     * buffer of this CPU, and finds the message that nobody tells of without that. */
     __asm__ volatile("" : : : "memory");
     if (__builtin_expect(
             __atomic_load_n(&out->peer->waiting, __ATOMIC_RELAXED) & FERRY_WAITS_DIRECT, 0))

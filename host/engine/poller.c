@@ -28,7 +28,7 @@ static void look_round(struct poller *poller, bool *running)
 }
 
 /* A VM's thread sets in_guest and then loads `asleep`; this thread sets `asleep` and then loads
- * in_guest. One of the two sees the other, so no guest runs unwatched. */
+ * in_guest. One of the two sees the other, so no guest runs unwatched (models/wake.pml). */
 static void sleep_until_woken(struct poller *poller)
 {
     bool running = false;

@@ -60,7 +60,8 @@ void runner_poll(struct runner *runner)
         return;
     if (!lock_try(&runner->serving))
         return;
-    /* This is read before the drain, so changes during the drain are seen next time. */
+    /* This is read before the drain, so changes during the drain are seen next time
+     * (models/wake.pml). */
     runner->polled = now;
     atomic_store(&runner->left, !drain_out_quick(runner->endpoint));
     lock_drop(&runner->serving);

@@ -66,7 +66,8 @@ bool direct_waiting(const struct endpoint *to)
 }
 
 /* membarrier interrupts every CPU that runs a thread of this process, also one that runs a guest.
- * So the sender's stores and loads around that moment are ordered without a fence in its code. */
+ * So the sender's stores and loads around that moment are ordered without a fence in its code
+ * (models/wake.pml). */
 void direct_await(struct endpoint *to)
 {
     for (uint32_t i = 0; i < to->in_count; i++)
