@@ -285,6 +285,12 @@ static bool try_room_back(struct stream *stream)
     return done;
 }
 
+void stream_keep_room(struct stream *stream, unsigned pieces)
+{
+    if (stream->guest.vmm_writes < pieces)
+        stream->guest.vmm_writes = pieces;
+}
+
 int stream_await_writers(struct stream *stream)
 {
     struct endpoint *endpoint = stream->endpoint;
@@ -342,7 +348,7 @@ static bool can_have_room(const struct stream *stream)
     const struct endpoint *endpoint = stream->endpoint;
 
     return endpoint->stream_out && !stream->output_closed && !stream->writing &&
-           !stream->guest.awaiting && !stream->guest.cut_off &&
+           !stream->guest.awaiting && !stream->guest.vmm_writes &&
            endpoint->delivery != FERRY_DELIVER_IMMEDIATE &&
            endpoint->transfer != FERRY_TRANSFER_MAP && queue_accepts(endpoint->stream_out);
 }
@@ -418,7 +424,7 @@ void stream_guest_left(struct stream *stream, uint32_t cpu)
 
     if (ferry_kernel_owner(word) != cpu + 1)
         return;
-    stream->guest.cut_off = true; /* else it might be kicked out of its next try, too */
+    stream_keep_room(stream, STREAM_PIECES_CUT_OFF);
     /* If it fails, somebody has taken the room back. */
     __atomic_compare_exchange_n(output, &word,
                                 word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT),

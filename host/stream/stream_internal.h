@@ -38,9 +38,9 @@ struct guest_side {
     uint64_t input_seen, input_bytes; /* positions: read so far; the end of what was published */
     unsigned reads;                   /* counts up whenever the guest kernel has read */
     /* Output, of the thread that is served. No room is shown while one of the first two is set: */
-    unsigned awaiting; /* threads that wait until no CPU fills the room */
-    bool cut_off;      /* a CPU was taken out of a write, which the VMM makes for it now */
-    bool wanted;       /* somebody found a CPU in the middle of a write, and may wait for its end */
+    unsigned awaiting;   /* threads that wait until no CPU fills the room */
+    unsigned vmm_writes; /* so many pieces the VMM writes next: stream_keep_room */
+    bool wanted; /* somebody found a CPU in the middle of a write, and may wait for its end */
     /* Output, under the stream's lock: */
     bool room_open; /* the guest may be in the middle of filling */
     uint32_t room_generation;
@@ -118,6 +118,12 @@ void stream_count_room(struct stream *stream);
 void stream_take_room_back(struct stream *stream);
 /* Under lock: takes it back unless a CPU is in the middle of a write, which is kicked then. */
 bool stream_try_room_back(struct stream *stream);
+/* The next pieces, so many at least, are written by the VMM. So a CPU that was taken out of a write gets
+ * on, and so does a thread that found one in the middle of a write and did not wait: whenever it looks
+ * again, such a CPU might be in its next one. */
+void stream_keep_room(struct stream *stream, unsigned pieces);
+#define STREAM_PIECES_CUT_OFF 1
+#define STREAM_PIECES_REFUSED 16 /* enough for a thread that is woken to have its turn */
 /* Waits until no CPU of the guest is in the middle of a write, and takes the room back. Other threads
  * may be served meanwhile, and afterwards whenever the caller waits; then the room may be there again.
  * 0 or -EINTR. */

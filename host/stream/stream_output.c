@@ -174,7 +174,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     int result = 0;
 
     stream_take_room_back(stream);
-    stream->guest.cut_off = false;
+    stream->guest.vmm_writes -= stream->guest.vmm_writes > 0;
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
         result = stream_flush(stream);
     if (result == 0 && !stream->filling)
@@ -237,11 +237,21 @@ static int prepare_write(struct stream *stream, const void *src, size_t bytes)
     return result == 0 && !still_has(stream->endpoint, src, bytes) ? -EFAULT : result;
 }
 
-/* Whether no CPU in the guest is in the middle of a write. */
+/* Whether no CPU in the guest is in the middle of a write, for who does not wait. */
+static bool is_idle(struct stream *stream)
+{
+    lock_assert_held(&stream->lock);
+    bool idle = stream_try_room_back(stream);
+
+    if (!idle)
+        stream_keep_room(stream, STREAM_PIECES_REFUSED);
+    return idle;
+}
+
 static bool no_writers(struct stream *stream)
 {
     lock_take(&stream->lock);
-    bool none = stream_try_room_back(stream);
+    bool none = is_idle(stream);
     lock_drop(&stream->lock);
     return none;
 }
@@ -261,7 +271,7 @@ static int prepare_write_now(struct stream *stream, const void *src, size_t byte
 static bool fits_whole(struct stream *stream, size_t bytes)
 {
     lock_take(&stream->lock);
-    bool fits = stream_try_room_back(stream);
+    bool fits = is_idle(stream);
     if (fits && stream->filling && bytes > FERRY_EXTENT_BYTES - stream->fill)
         stream_flush(stream);
     fits = fits && (stream->filling || stream_take_buffer(stream) == 0) &&

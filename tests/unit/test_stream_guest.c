@@ -408,7 +408,7 @@ static bool begin_wait(struct ferry_vm *vm, void **who)
     stream_guest_left(a->byte_stream, kicked - 1);
     away = 0;
     stream_settle(a->byte_stream);
-    a->byte_stream->guest.cut_off = false;
+    a->byte_stream->guest.vmm_writes = 0;
     stream_publish(a->byte_stream, false, true); /* who goes on first finds no room */
     assert_int_equal(words_a->output, NO_WORD);
     return true;
@@ -507,6 +507,38 @@ static void who_waits_for_room_is_woken_by_the_cpu(void **state)
     assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT);
     stream_settle(a->byte_stream);
     assert_int_equal(a->events, seen + 1);
+}
+
+/* A thread beside one that writes large pieces without end looks, or tries, again and again: the one
+ * that writes must not be in its next piece each time. */
+static void who_was_refused_has_its_turn(void **state)
+{
+    const size_t much = PIPE_BUF + 1;
+
+    (void)state;
+    a->waits = &waits;
+    for (unsigned i = 0; i < 2; i++) {
+        claim_room(0);
+        if (i == 0)
+            assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), 0);
+        else
+            assert_int_equal(stream_write_some(vm_stream(vm_a), sent, much), -EAGAIN);
+        away = 0;
+        stream_guest_left(a->byte_stream, 2);
+        stream_settle(a->byte_stream);
+        for (unsigned n = 0; n < 3; n++) {
+            stream_publish(a->byte_stream, false, true);
+            assert_int_equal(words_a->output, NO_WORD);
+            assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+            assert_int_equal(stream_poll(vm_stream(vm_a), POLLOUT, 0), POLLOUT);
+        }
+        assert_int_equal(stream_write_some(vm_stream(vm_a), sent, much), much);
+        /* Who does not come back for it does not keep the room for ever. */
+        for (unsigned n = 0; n < STREAM_PIECES_REFUSED; n++)
+            assert_int_equal(stream_write(vm_stream(vm_a), sent, 10), 10);
+        stream_publish(a->byte_stream, false, true);
+        assert_int_not_equal(words_a->output, NO_WORD);
+    }
 }
 
 /* It might be kicked in the middle of each of its tries, by who only looks. */
@@ -701,6 +733,7 @@ int main(void)
         CASE(a_write_waits_for_the_one_before),
         CASE(a_write_that_may_not_wait_is_refused),
         CASE(who_waits_for_room_is_woken_by_the_cpu),
+        CASE(who_was_refused_has_its_turn),
         CASE(the_vmm_writes_for_a_cpu_that_was_cut_off),
         CASE(output_may_come_from_its_own_extent),
         CASE(the_end_of_the_output_wakes_its_writers),
