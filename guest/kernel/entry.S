@@ -169,7 +169,8 @@ kernel_calls:
     /* fcntl getuid getgid geteuid getegid getppid */
     .quad 1 << (72 - 64) | 1 << (102 - 64) | 1 << (104 - 64) | 1 << (107 - 64) | 1 << (108 - 64) | 1 << (110 - 64)
     .quad 0, 0
-    .quad 1 << (262 - 256) | 1 << (270 - 256) | 1 << (271 - 256) /* newfstatat pselect6 ppoll */
+    /* newfstatat pselect6 ppoll preadv */
+    .quad 1 << (262 - 256) | 1 << (270 - 256) | 1 << (271 - 256) | 1 << (295 - 256)
 kernel_calls_end:
 
     .section .note.GNU-stack, "", @progbits

@@ -39,36 +39,82 @@ static bool is_there(const struct ferry_kernel_file *file, uint64_t at, uint64_t
     return at <= file->bytes && bytes <= file->bytes - at;
 }
 
-static bool may_copy(const struct ferry_kernel_cpu *cpu)
+/* The pieces of the call, together no more than is read without an exit. */
+static bool fetch(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total)
 {
+    return fetch_pieces(cpu, pieces, total) && *total <= FERRY_KERNEL_FILE_READ;
+}
+
+static bool fetch_one(const struct ferry_kernel_cpu *cpu, struct piece *piece)
+{
+    *piece = (struct piece){cpu->rsi, cpu->rdx};
     return cpu->rdx && cpu->rdx <= FERRY_KERNEL_FILE_READ && is_programs(cpu->rsi, cpu->rdx);
+}
+
+static void copy_out(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count,
+                     uint64_t from)
+{
+    cpu->result = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        copy(pieces[i].addr, from + cpu->result, pieces[i].bytes);
+        cpu->result += pieces[i].bytes;
+    }
+}
+
+static bool read_here(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count,
+                      uint64_t total)
+{
+    struct ferry_kernel_file file;
+    uint64_t word, place, *at = look(cpu->rdi, &word, &file, &place);
+
+    if (!at || !file.has_position || !is_there(&file, ferry_kernel_position(word), total))
+        return false;
+    copy_out(cpu, pieces, count, place + ferry_kernel_position(word));
+    commit(cpu, at, word, word + total);
+    return true;
+}
+
+static bool read_there(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count,
+                       uint64_t total)
+{
+    struct ferry_kernel_file file;
+    uint64_t word, place, *at = look(cpu->rdi, &word, &file, &place);
+
+    if (!at || !is_there(&file, cpu->r10 - file.start, total))
+        return false;
+    copy_out(cpu, pieces, count, place + (cpu->r10 - file.start));
+    commit(cpu, at, word, word);
+    return true;
 }
 
 bool files_read(struct ferry_kernel_cpu *cpu)
 {
-    struct ferry_kernel_file file;
-    uint64_t word, place, *at = look(cpu->rdi, &word, &file, &place);
+    struct piece piece;
 
-    if (!at || !file.has_position || !may_copy(cpu) ||
-        !is_there(&file, ferry_kernel_position(word), cpu->rdx))
-        return false;
-    copy(cpu->rsi, place + ferry_kernel_position(word), cpu->rdx);
-    cpu->result = cpu->rdx;
-    commit(cpu, at, word, word + cpu->rdx);
-    return true;
+    return fetch_one(cpu, &piece) && read_here(cpu, &piece, 1, piece.bytes);
+}
+
+bool files_readv(struct ferry_kernel_cpu *cpu)
+{
+    struct piece pieces[PIECES_MOST];
+    uint64_t total;
+
+    return fetch(cpu, pieces, &total) && read_here(cpu, pieces, cpu->rdx, total);
 }
 
 bool files_pread(struct ferry_kernel_cpu *cpu)
 {
-    struct ferry_kernel_file file;
-    uint64_t word, place, *at = look(cpu->rdi, &word, &file, &place);
+    struct piece piece;
 
-    if (!at || !may_copy(cpu) || !is_there(&file, cpu->r10 - file.start, cpu->rdx))
-        return false;
-    copy(cpu->rsi, place + (cpu->r10 - file.start), cpu->rdx);
-    cpu->result = cpu->rdx;
-    commit(cpu, at, word, word);
-    return true;
+    return fetch_one(cpu, &piece) && read_there(cpu, &piece, 1, piece.bytes);
+}
+
+bool files_preadv(struct ferry_kernel_cpu *cpu)
+{
+    struct piece pieces[PIECES_MOST];
+    uint64_t total;
+
+    return fetch(cpu, pieces, &total) && read_there(cpu, pieces, cpu->rdx, total);
 }
 
 bool files_lseek(struct ferry_kernel_cpu *cpu)

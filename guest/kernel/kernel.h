@@ -29,12 +29,24 @@ static inline void commit(struct ferry_kernel_cpu *cpu, uint64_t *word, uint64_t
     cpu->to = to;
 }
 
+/* What a program gives in memory, of which so many are fetched at most. */
+#define PIECES_MOST 8
+struct piece {
+    uint64_t addr, bytes;
+};
+
+/* Fetches the pieces of a call, and their length together, which is no more than fits a call of
+ * Linux. False: they are no business of the guest kernel. */
+bool fetch_pieces(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total);
+
 /* Serves the call whose registers are in *cpu, up to its commit. False: it is left to the VMM. */
 bool kernel_serve(struct ferry_kernel_cpu *cpu);
 
 /* The same for calls on files of the host. */
 bool files_read(struct ferry_kernel_cpu *cpu);
+bool files_readv(struct ferry_kernel_cpu *cpu);
 bool files_pread(struct ferry_kernel_cpu *cpu);
+bool files_preadv(struct ferry_kernel_cpu *cpu);
 bool files_lseek(struct ferry_kernel_cpu *cpu);
 
 #endif

@@ -36,6 +36,7 @@ enum {
     CALL_NEWFSTATAT = 262,
     CALL_PSELECT6 = 270,
     CALL_PPOLL = 271,
+    CALL_PREADV = 295,
 };
 enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRNORM = 256 };
 #define ERROR_SEEK_PIPE 29
@@ -47,14 +48,9 @@ enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRN
 /* The most that a call of Linux moves. */
 #define TRANSFER_MOST 0x7ffff000ull
 
-/* What a program gives in memory, of which so many are fetched at most. */
-#define PIECES_MOST 8
 /* What one call reads: a signal that comes before its end takes all of it back, and the next may come
  * before a longer one could end. */
 #define READ_MOST (256ull << 10)
-struct piece {
-    uint64_t addr, bytes;
-};
 struct poll_entry {
     int32_t fd;
     int16_t events, revents;
@@ -107,9 +103,7 @@ static uint64_t copy_input(uint64_t position, uint64_t to, uint64_t bytes)
     return done;
 }
 
-/* Fetches the pieces of a call, and their length together, which is no more than fits a call of
- * Linux. False: they are no business of the guest kernel. */
-static bool fetch_pieces(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total)
+bool fetch_pieces(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total)
 {
     *total = 0;
     if (!cpu->rdx || cpu->rdx > PIECES_MOST || !is_programs(cpu->rsi, cpu->rdx * sizeof(pieces[0])))
@@ -397,8 +391,11 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     case CALL_PREAD:
         return files_pread(cpu);
     case CALL_READV:
+        return serve_several(cpu) || files_readv(cpu);
     case CALL_WRITEV:
         return serve_several(cpu);
+    case CALL_PREADV:
+        return files_preadv(cpu);
     case CALL_POLL:
     case CALL_PPOLL:
         return serve_poll(cpu);

@@ -9,6 +9,7 @@
 #include "lib/bits.h"
 #include "linux/calls.h"
 #include "linux/file_type.h"
+#include "linux/guest_files.h"
 #include "linux/socket.h"
 #include "linux/state.h"
 
@@ -202,7 +203,12 @@ static int64_t readv_from(struct linux_state *state, struct open_file *file, con
 
 int64_t sys_readv(struct linux_state *state, const uint64_t arg[6])
 {
-    return file_in_turn(state, descriptor_file(state, arg[0]), arg, readv_from);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t got = file_in_turn(state, file, arg, readv_from);
+
+    if (got > 0)
+        guest_files_served(state, file, arg[0], file->position - got, got);
+    return got;
 }
 
 static int64_t writev_to(struct linux_state *state, struct open_file *file, const uint64_t arg[6])
@@ -252,7 +258,12 @@ static int64_t at_offset(struct linux_state *state, const struct open_file *file
 
 int64_t sys_preadv(struct linux_state *state, const uint64_t arg[6])
 {
-    return at_offset(state, descriptor_file(state, arg[0]), 0, arg, readv_from);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t got = at_offset(state, file, 0, arg, readv_from);
+
+    if (got > 0)
+        guest_files_served(state, file, arg[0], (off_t)arg[3], got);
+    return got;
 }
 
 int64_t sys_pwritev(struct linux_state *state, const uint64_t arg[6])

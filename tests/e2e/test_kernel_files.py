@@ -62,6 +62,7 @@ class Reads(Same):
         calls = many(20000)
         self.assertLess(self.exits_of("mix", path, calls), 300 + calls / 2)
         self.assertLess(self.exits_of("order", path, 1000), 300)
+        self.assertLess(self.exits_of("pieces", path, 1000), 300)
         self.assertGreater(self.exits_of("order", path, 20000), 6 * MIB / 20000)
 
     def test_threads_read_each_byte_once(self):

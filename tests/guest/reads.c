@@ -102,6 +102,26 @@ static void do_otherwise(int fd, const char *path, off_t length)
     }
 }
 
+/* Side by side, so that their bytes can be noted. Some are empty, there may be none or more than are
+ * served without an exit, and the first one may be nowhere. */
+static void read_pieces(int fd, off_t where)
+{
+    struct iovec pieces[10];
+    int count = (int)below(11);
+    char *at = buffer;
+
+    for (int i = 0; i < 10; i++) {
+        pieces[i] = (struct iovec){at, below(4) ? below(3000) : 0};
+        at += pieces[i].iov_len;
+    }
+    if (below(8) == 0) {
+        pieces[0] = (struct iovec){nowhere, 10};
+        note(preadv(fd, pieces, 1 + below(8), 0));
+        return;
+    }
+    note(below(2) ? readv(fd, pieces, count) : preadv(fd, pieces, count, where));
+}
+
 static void do_any(int fd, const char *path, off_t length)
 {
     uint32_t where = below((uint32_t)length + 1000);
@@ -128,6 +148,10 @@ static void do_any(int fd, const char *path, off_t length)
         break;
     case 7:
         note(pread(fd, buffer, 10, -(off_t)where));
+        break;
+    case 8:
+    case 9:
+        read_pieces(fd, where);
         break;
     default:
         note(below(2) ? read(fd, buffer, below(9000)) : pread(fd, buffer, below(1000), where));
@@ -158,6 +182,23 @@ static void in_order(const char *path, size_t bytes)
         note(got);
     note(got);
     close(fd);
+    printf("%016llx\n", (unsigned long long)digest);
+}
+
+/* Half of it by readv, and then by preadv. */
+static void in_pieces(const char *path, size_t bytes)
+{
+    struct iovec pieces[2] = {{buffer, bytes / 3}, {buffer + bytes / 3, bytes - bytes / 3}};
+    int fd = open(path, O_RDONLY);
+    off_t half = lseek(fd, 0, SEEK_END) / 2, where;
+    ssize_t got;
+
+    note(lseek(fd, 0, SEEK_SET));
+    for (where = 0; where < half && (got = readv(fd, pieces, 2)) > 0; where += got)
+        note(got);
+    for (; (got = preadv(fd, pieces, 2, where)) > 0; where += got)
+        note(got);
+    note_position(fd);
     printf("%016llx\n", (unsigned long long)digest);
 }
 
@@ -314,6 +355,8 @@ int main(int argc, char **argv)
         mix(path, number);
     else if (strcmp(how, "order") == 0)
         in_order(path, number);
+    else if (strcmp(how, "pieces") == 0)
+        in_pieces(path, number);
     else if (strcmp(how, "turn") == 0)
         in_turn(path, number);
     else if (strcmp(how, "change") == 0)
