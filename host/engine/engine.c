@@ -63,6 +63,28 @@ static void tell_ticker(void *ticker)
     ticker_stuck(ticker);
 }
 
+static int start_threads(struct ferry_engine *engine, const int *cpu, struct ferry_error *err)
+{
+    int result = engine->config.polled ? poller_start(&engine->poller, cpu) : 0;
+
+    if (result == -EINVAL && cpu)
+        return error_set(err, result, "CPU %d of polled_cpu may not be used; see taskset(1)", *cpu);
+    if (result == 0)
+        result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull,
+                              engine->poller.running, &engine->clock);
+    return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
+}
+
+int engine_restart_threads(struct ferry_engine *engine, struct ferry_error *err)
+{
+    int cpu = engine->poller.cpu;
+
+    ticker_tell_end(&engine->ticker);
+    poller_stop(&engine->poller);
+    ticker_stop(&engine->ticker);
+    return start_threads(engine, engine->config.polled && cpu >= 0 ? &cpu : NULL, err);
+}
+
 static int build(struct ferry_engine *engine, struct ferry_error *err)
 {
     int processors = get_nprocs();
@@ -95,19 +117,9 @@ static int build(struct ferry_engine *engine, struct ferry_error *err)
     budget_init(&engine->mappings, budget_mappings(pool_units(&engine->exchange.pool)),
                 MAPPINGS_SURE);
     budget_init(&engine->files, budget_files(), FILES_SURE);
-    if (engine->config.polled) {
-        const int *cpu = engine->config.polled_cpu;
-
-        result = poller_start(&engine->poller, cpu);
-        if (result == -EINVAL && cpu)
-            return error_set(err, result, "CPU %d of polled_cpu may not be used; see taskset(1)",
-                             *cpu);
-    }
+    result = start_threads(engine, engine->config.polled_cpu, err);
     engine->config.polled_cpu = NULL;
-    if (result == 0)
-        result = ticker_start(&engine->ticker, engine->config.max_defer_us * 1000ull,
-                              engine->poller.running, &engine->clock);
-    return result < 0 ? error_set(err, result, "no thread: %s", strerror(-result)) : 0;
+    return result;
 }
 
 int ferry_engine_create_sized(const struct ferry_engine_config *config, size_t config_bytes,

@@ -34,6 +34,10 @@ struct ferry_engine {
     struct ticker ticker;
 };
 
+/* Ends the ticker and the poller, and begins them again with the rights that the calling thread has now.
+ * No VM of the engine runs. After an error there are none. */
+int engine_restart_threads(struct ferry_engine *engine, struct ferry_error *err);
+
 void engine_log(struct ferry_engine *engine, enum ferry_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -69,6 +69,8 @@ int poller_start(struct poller *poller, const int *cpu)
     if (cpu)
         CPU_SET(*cpu, &only);
     lock_init(&poller->lock, LOCK_POLLER);
+    poller->cpu = cpu ? *cpu : -1;
+    poller->stopping = false;
     int result = thread_start(&poller->thread, cpu ? &only : NULL, poll_thread, poller);
     poller->running = result == 0;
     return result;

@@ -18,6 +18,7 @@
 
 struct poller {
     bool running; /* there is such a thread */
+    int cpu;      /* where alone it runs; or -1 */
     pthread_t thread;
     atomic_bool stopping;
     atomic_uint events; /* a futex: counts up to end its sleep */

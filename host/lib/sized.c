@@ -62,3 +62,4 @@ IS_NOT_LESS(ferry_link_stats, FIRST_LINK_STATS);
 IS_NOT_LESS(ferry_identity, FIRST_IDENTITY);
 IS_NOT_LESS(ferry_message, FIRST_MESSAGE);
 IS_NOT_LESS(ferry_machine, FIRST_MACHINE);
+IS_NOT_LESS(ferry_jail_config, FIRST_JAIL_CONFIG);

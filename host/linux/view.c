@@ -332,7 +332,39 @@ static bool take_files(struct linux_state *state, unsigned count)
     return true;
 }
 
-/* It holds two descriptors of the directory that has them all, and one of each. */
+/* The directory that has those in memory, of which two descriptors are held. */
+static int make_top(struct linux_state *state)
+{
+    struct view *view = &state->view;
+
+    if (!take_files(state, 2))
+        return -EMFILE;
+    int top = private_make(state, view->memory);
+
+    if (top < 0)
+        return top;
+    view->memory_top = top;
+    return 0;
+}
+
+int linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
+{
+    struct view *view = &state->view;
+    bool wanted = false;
+    int result;
+
+    for (size_t i = 0; i < view->count; i++)
+        wanted = wanted || view->mounts[i].kind == MOUNT_PRIVATE;
+    if (!wanted || view->memory_top >= 0)
+        return 0;
+    result = make_top(state);
+    if (!result && (uid != geteuid() || gid != getegid()) &&
+        fchownat(view->memory_top, "", uid, gid, AT_EMPTY_PATH))
+        result = -errno;
+    return result;
+}
+
+/* One more descriptor for each. */
 int view_make_private(struct linux_state *state, struct mount *mount)
 {
     struct view *view = &state->view;
@@ -340,14 +372,13 @@ int view_make_private(struct linux_state *state, struct mount *mount)
 
     if (mount->kind != MOUNT_PRIVATE || mount->fd >= 0)
         return 0;
-    if (!take_files(state, view->memory_top < 0 ? 3 : 1))
+    if (!take_files(state, 1))
         return -EMFILE;
     if (view->memory_top < 0) {
-        int top = private_make(state, view->memory);
+        int result = make_top(state);
 
-        if (top < 0)
-            return top;
-        view->memory_top = top;
+        if (result)
+            return result;
     }
     snprintf(name, sizeof(name), "%zu", (size_t)(mount - view->mounts));
     if (mkdirat(view->memory_top, name, 0700) && errno != EEXIST)

@@ -643,6 +643,46 @@ FERRY_API int ferry_link_release(struct ferry_link *link, uint32_t token);
 /* Makes blocked and later host calls on this link return -ECANCELED; for shutting down. */
 FERRY_API void ferry_link_cancel(struct ferry_link *link);
 
+/* ---- ferry_jail(3): what this process may still ask of the kernel once guests run ---- */
+
+/* What ferry_jail leaves to the process. */
+struct ferry_jail_config {
+    /* Root keeps the right to the files of others (CAP_DAC_OVERRIDE, CAP_FOWNER), for programs that were
+     * given directories with such files. */
+    bool files_of_others;
+    /* The process becomes this user and group, without other groups. Only root may. */
+    bool change_user;
+    uint32_t uid, gid;
+};
+
+/* From here on the whole process, not only the library, can make no system call but those that the
+ * library needs to run VMs that were made. Any other call kills the process by SIGSYS: it starts no
+ * program, makes no memory that can be executed (so it loads no library either), makes no socket but a
+ * pair of AF_UNIX, sends no signal to others. The kernel's audit log names the call. Capabilities are
+ * given up by the calling thread and those that it starts later; no thread can gain rights by a program
+ * that it starts. The process makes no core and cannot be looked into by others of its user. Nothing
+ * undoes this.
+ *
+ * Call it when the VMs, links and descriptors of the process are made and before the first VM starts,
+ * best while the process has no thread but this one and those of the library. What was opened before
+ * stays open. A VM that is made later runs, but has no directories in memory (/tmp and the like). Such
+ * directories of the engine's VMs are made now, and each takes two of its descriptors. `config` may be
+ * NULL: all zeros. After an error a part may have been done: end the process.
+ *
+ * Errors:
+ * -EINVAL: the struct is too short
+ * -E2BIG: `config` has members that this library does not know
+ * -EBUSY: a VM of the engine was started, or a thread has a filter of its own
+ * -EPERM: only root may change the user
+ * -EMFILE: no descriptor is left
+ * -ENOMEM: no memory
+ * others: the error of a system call that gives rights up or installs the filter */
+static inline int ferry_jail(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                             struct ferry_error *err)
+{
+    return ferry_jail_sized(engine, config, sizeof *config, err);
+}
+
 /* ---- ferry_machine(3): what a machine offers and what it costs ---- */
 
 /* What ferry_machine_probe found and measured. */

@@ -26,6 +26,7 @@ struct ferry_engine_config;
 struct ferry_engine_info;
 struct ferry_error;
 struct ferry_identity;
+struct ferry_jail_config;
 struct ferry_ledger;
 struct ferry_link;
 struct ferry_link_config;
@@ -64,6 +65,8 @@ FERRY_API int ferry_link_send_sized(struct ferry_link *link, const struct ferry_
                                     size_t message_bytes, uint64_t timeout_ns);
 FERRY_API int ferry_link_recv_sized(struct ferry_link *link, uint64_t timeout_ns,
                                     struct ferry_message *message, size_t message_bytes);
+FERRY_API int ferry_jail_sized(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                               size_t config_bytes, struct ferry_error *err);
 FERRY_API int ferry_machine_probe_sized(struct ferry_machine *out, size_t out_bytes);
 FERRY_API int ferry_machine_keep_sized(const struct ferry_machine *machine, size_t machine_bytes,
                                        const char *path, uint64_t *held_crossover);

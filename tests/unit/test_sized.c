@@ -75,6 +75,16 @@ static int make_link(void *config, size_t bytes)
     return result;
 }
 
+static int jail(void *config, size_t bytes)
+{
+    struct ferry_error err;
+    int result = ferry_jail_sized(engine, config, bytes, &err);
+
+    assert_true(result < 0);
+    assert_non_null(strstr(err.text, "the struct ferry_jail_config"));
+    return result;
+}
+
 static int keep(void *machine, size_t bytes)
 {
     uint64_t held;
@@ -145,6 +155,7 @@ static const struct {
     {"ferry_engine_create", make_engine, FIRST_ENGINE_CONFIG, false},
     {"ferry_vm_create", make_vm, FIRST_VM_CONFIG, false},
     {"ferry_link_create", make_link, FIRST_LINK_CONFIG, false},
+    {"ferry_jail", jail, FIRST_JAIL_CONFIG, false},
     {"ferry_machine_keep", keep, FIRST_MACHINE, false},
     {"ferry_link_send", send_one, FIRST_MESSAGE, false},
     {"ferry_machine_probe", look, FIRST_MACHINE,

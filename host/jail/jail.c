@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The jail: what the VMM may still ask of the kernel once guests run. It is for one who has taken the
+ * VMM over, so nothing of it can be undone, and nothing is left that would have to be trusted then: no
+ * handler that names a forbidden call (the kernel's audit log does), no second process.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "ipc/endpoint.h"
+#include "jail/filter.h"
+#include "lib/capabilities.h"
+#include "lib/error.h"
+#include "lib/sized.h"
+#include "linux/linux.h"
+#include "vm/vm.h"
+
+/* What root needs of its capabilities for the files of others below the directories that it named. */
+#define FILES_OF_OTHERS (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER)
+
+/* Directories in memory are a file system, and who may make one may do too much. Where nobody may, the
+ * program learns it when it looks into one. */
+static int prepare_vms(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                       struct ferry_error *err)
+{
+    uint32_t uid = config->change_user ? config->uid : geteuid();
+    uint32_t gid = config->change_user ? config->gid : getegid();
+
+    for (uint16_t i = 0; i < ENDPOINTS_MAX; i++) {
+        const struct endpoint *endpoint = exchange_endpoint(&engine->exchange, i);
+        struct ferry_vm *vm = endpoint ? endpoint->vm : NULL;
+
+        if (!vm)
+            continue;
+        if (vm_is_started(vm))
+            return error_set(err, -EBUSY, "VM '%s' has been started: the jail comes before",
+                             endpoint->name);
+        int result = linux_prepare_memory(vm->personality, uid, gid);
+        if (result == -EMFILE || result == -ENOMEM)
+            return error_set(err, result, "no directories in memory for VM '%s': %s",
+                             endpoint->name, strerror(-result));
+    }
+    return 0;
+}
+
+static int no_core(void)
+{
+    const struct rlimit none = {0, 0};
+
+    return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+}
+
+/* The memory of the process, which holds that of all guests, goes neither into a core nor to a debugger
+ * of the same user. A leak check of a sanitizer is such a debugger. */
+static int hide(void)
+{
+#ifdef FERRY_SANITIZED
+    return 0;
+#else
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+#endif
+}
+
+/* The C library does so for all threads. The kernel drops the capabilities of a root that becomes
+ * another user. */
+static int change_user(const struct ferry_jail_config *config, struct ferry_error *err)
+{
+    if (config->change_user &&
+        (setgroups(0, NULL) || setresgid(config->gid, config->gid, config->gid) ||
+         setresuid(config->uid, config->uid, config->uid)))
+        return error_set(err, -errno, "cannot become user %u: %s", config->uid, strerror(errno));
+    return 0;
+}
+
+/* A thread has capabilities of its own, so those of the engine begin anew, without. */
+static int give_up_capabilities(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                                struct ferry_error *err)
+{
+    uint64_t keep = config->files_of_others ? FILES_OF_OTHERS : 0;
+    bool any = capabilities_any();
+
+    capabilities_bound(keep);
+    int result = change_user(config, err);
+    if (result < 0)
+        return result;
+    result = capabilities_keep(keep);
+    if (result < 0)
+        return error_set(err, result, "cannot give up capabilities: %s", strerror(-result));
+    return any ? engine_restart_threads(engine, err) : 0;
+}
+
+static int close_in(struct ferry_error *err)
+{
+    int result = no_core();
+
+    if (result == 0)
+        result = hide();
+    if (result == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        result = -errno;
+    if (result < 0)
+        return error_set(err, result, "cannot give up rights for the jail: %s", strerror(-result));
+    result = filter_install();
+    if (result < 0)
+        return error_set(err, result, "cannot filter system calls for the jail: %s%s",
+                         strerror(-result),
+                         result == -EBUSY ? "; a thread has a filter of its own" : "");
+    return 0;
+}
+
+int ferry_jail_sized(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                     size_t config_bytes, struct ferry_error *err)
+{
+    struct ferry_jail_config own = {0};
+    int result = config ? sized_take(&own, sizeof own, FIRST_JAIL_CONFIG, config, config_bytes) : 0;
+
+    if (result < 0)
+        return sized_explain(err, result, "ferry_jail_config");
+    result = prepare_vms(engine, &own, err);
+    if (result == 0)
+        result = give_up_capabilities(engine, &own, err);
+    return result < 0 ? result : close_in(err);
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A process that calls ferry_jail: a forbidden call kills it, whichever thread makes it, and VMs run.
+ * Each jail is in a child, as nothing ends it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kvm_fixture.h"
+
+/* ---- what is forbidden ---------------------------------------------------- */
+
+static void run_a_program(void)
+{
+    char *const argv[] = {"true", NULL};
+
+    execve("/bin/true", argv, NULL);
+}
+
+static void run_a_program_by_descriptor(void)
+{
+    syscall(SYS_execveat, AT_FDCWD, "/bin/true", NULL, NULL, 0);
+}
+
+static void make_a_process(void)
+{
+    syscall(SYS_fork);
+}
+
+static void make_a_name_space(void)
+{
+    syscall(SYS_unshare, CLONE_NEWUSER);
+}
+
+static void make_a_network_socket(void)
+{
+    socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void make_a_local_socket(void)
+{
+    socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static void make_a_pair_of_another_kind(void)
+{
+    int ends[2];
+
+    socketpair(AF_TIPC, SOCK_SEQPACKET, 0, ends);
+}
+
+static void map_code(void)
+{
+    (void)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void make_code_of_data(void)
+{
+    static _Alignas(4096) char page[4096];
+
+    mprotect(page, sizeof(page), PROT_READ | PROT_EXEC);
+}
+
+static void type_into_a_terminal(void)
+{
+    ioctl(0, TIOCSTI, "x");
+}
+
+static void take_a_terminal(void)
+{
+    ioctl(0, TIOCSCTTY, 1);
+}
+
+static void be_told_by_signals(void)
+{
+    fcntl(0, F_SETOWN, getppid());
+}
+
+static void read_the_parent(void)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {&byte, 1};
+
+    process_vm_readv(getppid(), &to, 1, &from, 1, 0);
+}
+
+static void change_limits_of_the_parent(void)
+{
+    const struct rlimit limit = {0, 0};
+
+    syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, &limit, NULL);
+}
+
+static void become_somebody(void)
+{
+    syscall(SYS_setuid, 0);
+}
+
+static void load_a_filter(void)
+{
+    syscall(SYS_bpf, 0, NULL, 0);
+}
+
+static void make_calls_by_a_ring(void)
+{
+    syscall(SYS_io_uring_setup, 1, NULL);
+}
+
+static void call_as_32_bits(void)
+{
+    long result = 20; /* getpid */
+
+    __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
+}
+
+static void call_as_x32(void)
+{
+    syscall(0x40000000 | SYS_getpid);
+}
+
+#ifndef FERRY_SANITIZED /* the run-time code of a sanitizer makes these */
+static void signal_the_parent(void)
+{
+    kill(getppid(), 0);
+}
+
+static void signal_a_thread_of_the_parent(void)
+{
+    syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+static void trace_the_parent(void)
+{
+    ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+}
+#endif
+
+static const struct {
+    const char *name;
+    void (*call)(void);
+} forbidden[] = {
+    {"execve", run_a_program},
+    {"execveat", run_a_program_by_descriptor},
+    {"fork", make_a_process},
+    {"unshare", make_a_name_space},
+    {"socket(AF_INET)", make_a_network_socket},
+    {"socket(AF_UNIX)", make_a_local_socket},
+    {"socketpair(AF_TIPC)", make_a_pair_of_another_kind},
+    {"mmap(PROT_EXEC)", map_code},
+    {"mprotect(PROT_EXEC)", make_code_of_data},
+    {"ioctl(TIOCSTI)", type_into_a_terminal},
+    {"ioctl(TIOCSCTTY)", take_a_terminal},
+    {"fcntl(F_SETOWN)", be_told_by_signals},
+    {"process_vm_readv of the parent", read_the_parent},
+    {"prlimit of the parent", change_limits_of_the_parent},
+    {"setuid", become_somebody},
+    {"bpf", load_a_filter},
+    {"io_uring_setup", make_calls_by_a_ring},
+    {"int 0x80", call_as_32_bits},
+    {"x32", call_as_x32},
+#ifndef FERRY_SANITIZED
+    {"kill of the parent", signal_the_parent},
+    {"tgkill of the parent", signal_a_thread_of_the_parent},
+    {"ptrace", trace_the_parent},
+#endif
+};
+
+/* ---- children ------------------------------------------------------------- */
+
+/* How a child ended that does this. It ends without the exit handlers of the test. */
+static int status_of(void (*what)(void *arg), void *arg)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        what(arg);
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void expect_well(int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("the child ended with %#x: %s", status,
+                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
+                                     : "the line of its failed check");
+}
+
+/* In a child, where cmocka's checks would leave by its long jump. */
+#define CHECK(what) ((what) ? (void)0 : _exit(__LINE__ % 251 + 1))
+
+/* Where the engine of each child finds what the first one measured. */
+static char kept[] = "/tmp/ferry-jail-XXXXXX";
+
+static struct ferry_engine *make_engine(void)
+{
+    const struct ferry_engine_config config = {
+        .pool_extents = 4, .pool_pages = 1, .measure_cache = kept};
+    struct ferry_engine *engine = NULL;
+    struct ferry_error error;
+
+    if (ferry_engine_create(&config, &engine, &error) != 0) {
+        fprintf(stderr, "%s\n", error.text);
+        _exit(251);
+    }
+    return engine;
+}
+
+static void close_jail(struct ferry_engine *engine)
+{
+    struct ferry_error error;
+
+    if (ferry_jail(engine, NULL, &error) != 0) {
+        fprintf(stderr, "%s\n", error.text);
+        _exit(250);
+    }
+}
+
+static void jailed(void *arg)
+{
+    void (*const *call)(void) = arg;
+
+    close_jail(make_engine());
+    (*call)();
+}
+
+static void nothing(void)
+{
+}
+
+static void forbidden_calls(void **state)
+{
+    void (*call)(void) = nothing;
+
+    (void)state;
+    expect_well(status_of(jailed, &call));
+    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        call = forbidden[i].call;
+        int status = status_of(jailed, &call);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+            fail_msg("%s: the child ended with %#x, not by SIGSYS", forbidden[i].name, status);
+    }
+}
+
+/* ---- other threads -------------------------------------------------------- */
+
+static atomic_bool closed;
+
+static void *later(void *arg)
+{
+    while (!atomic_load(&closed))
+        sched_yield();
+    run_a_program();
+    return arg;
+}
+
+static void with_a_thread(void *arg)
+{
+    pthread_t thread;
+
+    (void)arg;
+    CHECK(pthread_create(&thread, NULL, later, NULL) == 0);
+    close_jail(make_engine());
+    atomic_store(&closed, true);
+    pthread_join(thread, NULL);
+}
+
+/* It was there before the jail. */
+static void a_thread_is_held_as_well(void **state)
+{
+    (void)state;
+    int status = status_of(with_a_thread, NULL);
+
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+/* ---- what the process is then --------------------------------------------- */
+
+static void look_at_itself(void *arg)
+{
+    char text[8192] = {0};
+    struct rlimit core;
+
+    (void)arg;
+    close_jail(make_engine());
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    CHECK(read(fd, text, sizeof(text) - 1) > 0);
+    CHECK(strstr(text, "\nSeccomp:\t2\n"));
+    CHECK(strstr(text, "\nNoNewPrivs:\t1\n"));
+    CHECK(strstr(text, "\nCapEff:\t0000000000000000\n"));
+    CHECK(strstr(text, "\nCapPrm:\t0000000000000000\n"));
+    CHECK(geteuid() != 0 || strstr(text, "\nCapBnd:\t0000000000000000\n"));
+    CHECK(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0);
+}
+
+static void what_the_process_is(void **state)
+{
+    (void)state;
+    expect_well(status_of(look_at_itself, NULL));
+}
+
+/* ---- VMs ------------------------------------------------------------------- */
+
+static struct ferry_vm *make_vm(struct ferry_engine *engine, const char *program)
+{
+    char path[4096];
+    char *const argv[] = {(char *)program, NULL};
+    const struct ferry_vm_config config = {
+        .program = path, .argv = argv, .timeout_ns = PATIENCE, .stderr_fd = -1};
+    struct ferry_error error;
+    struct ferry_vm *vm = NULL;
+
+    snprintf(path, sizeof(path), "%s/%s", getenv("FERRY_TEST_GUESTS"), program);
+    if (ferry_vm_create(engine, &config, &vm, &error) != 0) {
+        fprintf(stderr, "%s\n", error.text);
+        _exit(249);
+    }
+    return vm;
+}
+
+static void expect_exit(struct ferry_vm *vm)
+{
+    struct ferry_vm_exit end;
+
+    CHECK(ferry_vm_wait(vm, PATIENCE, &end) == 0);
+    if (end.how != FERRY_ENDED_EXIT || end.status != 0) {
+        fprintf(stderr, "%s\n", end.text);
+        _exit(248);
+    }
+}
+
+/* One VM is made before the jail, and another in it. */
+static void run_vms(void *arg)
+{
+    struct ferry_engine *engine = make_engine();
+    struct ferry_error error;
+
+    (void)arg;
+    struct ferry_vm *first = make_vm(engine, "signals_threads");
+    close_jail(engine);
+    CHECK(ferry_vm_start(first, &error) == 0);
+    expect_exit(first);
+    CHECK(ferry_jail(engine, NULL, &error) == -EBUSY);
+    struct ferry_vm *second = make_vm(engine, "nothing");
+    CHECK(ferry_vm_start(second, &error) == 0);
+    expect_exit(second);
+    ferry_vm_destroy(first);
+    ferry_vm_destroy(second);
+    ferry_engine_destroy(engine);
+}
+
+static void vms_run_in_a_jail(void **state)
+{
+    (void)state;
+    expect_well(status_of(run_vms, NULL));
+}
+
+static void after_a_start(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "nothing", NULL);
+    struct ferry_error error;
+
+    world_start(world);
+    assert_int_equal(ferry_jail(world->engine, NULL, &error), -EBUSY);
+    assert_non_null(strstr(error.text, "'a' has been started"));
+    assert_int_equal(prctl(PR_GET_SECCOMP), 0);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
+static void measure(void *arg)
+{
+    (void)arg;
+    ferry_engine_destroy(make_engine());
+}
+
+/* Measures once, for the others. This process has no threads: a sanitizer lets no child of one that
+ * has make more. */
+static int keep_measures(void **state)
+{
+    static bool no_kvm;
+
+    close(mkstemp(kept));
+    no_kvm = status_of(measure, NULL) != 0;
+    *state = &no_kvm;
+    return 0;
+}
+
+/* As world_setup. */
+static int need_kvm(void **state)
+{
+    if (*(bool *)*state && !getenv("FERRY_REQUIRE_KVM"))
+        skip();
+    return 0;
+}
+
+static int forget(void **state)
+{
+    char cpuid[sizeof(kept) + sizeof(".cpuid")];
+
+    (void)state;
+    snprintf(cpuid, sizeof(cpuid), "%s.cpuid", kept);
+    unlink(cpuid);
+    return unlink(kept);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(forbidden_calls, need_kvm),
+        cmocka_unit_test_setup(a_thread_is_held_as_well, need_kvm),
+        cmocka_unit_test_setup(what_the_process_is, need_kvm),
+        cmocka_unit_test_setup(vms_run_in_a_jail, need_kvm),
+        kvm_test(after_a_start), /* the last: from here on there are threads */
+    };
+
+    return cmocka_run_group_tests_name("jail", tests, keep_measures, forget);
+}
