@@ -26,13 +26,15 @@
     "  --polled[=CPU]      a thread polls for messages, on CPU: no exits, but a core\n"
 #define OPTION_DIRECT \
     "  --direct            short messages go from stage to stage without a VM exit\n"
-#define OPTIONS_LAST                                                                 \
-    "  -n, --no-stdin      leave standard input alone: the programs find it empty\n" \
-    "  --stats[=json]      print figures on standard error at the end\n"             \
-    "  --trace[=FILE]      list every system call on standard error, or in FILE\n"   \
-    "  --trace-format FMT  text, as strace prints it, or json: an object a line\n"   \
-    "  --verbose           say what happens on standard error\n"                     \
-    "  -h, --help          print this help\n"                                        \
+#define OPTIONS_LAST                                                                  \
+    "  -n, --no-stdin      leave standard input alone: the programs find it empty\n"  \
+    "  --stats[=json]      print figures on standard error at the end\n"              \
+    "  --trace[=FILE]      list every system call on standard error, or in FILE\n"    \
+    "  --trace-format FMT  text, as strace prints it, or json: an object a line\n"    \
+    "  --user NAME         become this user, a name or a number, once all is open\n"  \
+    "  --no-jail           do not take from ferry the rights that it does not need\n" \
+    "  --verbose           say what happens on standard error\n"                      \
+    "  -h, --help          print this help\n"                                         \
     "  -V, --version       print the version\n"
 
 static const struct {

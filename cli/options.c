@@ -11,6 +11,7 @@
 #include <ferry/abi/layout.h>
 
 #include "command.h"
+#include "jail.h"
 #include "options.h"
 #include "words.h"
 
@@ -37,6 +38,8 @@ enum {
     OPT_TRACE,
     OPT_TRACE_FORMAT,
     OPT_VERBOSE,
+    OPT_NO_JAIL,
+    OPT_USER,
 };
 
 static const struct option long_options[] = {
@@ -59,6 +62,8 @@ static const struct option long_options[] = {
     {"stats", optional_argument, NULL, OPT_STATS},
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"trace-format", required_argument, NULL, OPT_TRACE_FORMAT},
+    {"no-jail", no_argument, NULL, OPT_NO_JAIL},
+    {"user", required_argument, NULL, OPT_USER},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -324,6 +329,11 @@ static int set_option(struct options *options, int option, const char *word)
     case 'n':
         options->no_stdin = true;
         return 0;
+    case OPT_NO_JAIL:
+        options->no_jail = true;
+        return 0;
+    case OPT_USER:
+        return jail_set_user(options, word);
     case OPT_DIRECT:
         options->direct = true;
         return 0;

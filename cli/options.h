@@ -33,6 +33,9 @@ struct options {
     enum stats_format stats;
     bool direct;
     bool no_stdin;
+    bool no_jail;
+    bool change_user; /* to: */
+    uint32_t uid, gid;
     bool verbose;
 };
 

@@ -19,6 +19,7 @@
 #include "cache.h"
 #include "command.h"
 #include "ending.h"
+#include "jail.h"
 #include "lib/rlimits.h"
 #include "pipeline.h"
 #include "process.h"
@@ -265,6 +266,9 @@ static int start(struct pipeline *p)
     p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
     int status = ending_prepare(p);
+    if (status != 0)
+        return status;
+    status = jail_close(p);
     if (status != 0)
         return status;
     p->start_ns = now_ns();
