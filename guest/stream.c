@@ -22,6 +22,12 @@
 
 #define EXTENTS_MAX 64u
 
+/* Extents that a long stream of loans uses in turn, and the bytes after which one more is added: most
+ * streams are short, and a new extent costs an exit and zeroing. Where two cores do not share a cache, to
+ * write what the other has just read is slower than memory: see docs/performance.md. */
+#define CIRCULATING 16u
+#define GROW_BYTES  (4ull * FERRY_EXTENT_BYTES)
+
 enum extent_state {
     EXTENT_FREE,    /* ours, nothing in it */
     EXTENT_CURRENT, /* being filled */
@@ -54,6 +60,8 @@ static struct {
     int error;   /* the first message that was refused says why; sticky */
     struct extent extents[EXTENTS_MAX];
     uint32_t extent_count;
+    uint32_t next;          /* the place in extents[] after the one that was taken last */
+    uint64_t lent_since;    /* bytes, since the last extent was added */
     bool extents_all;       /* no more are to be had */
     uint32_t lent;          /* extents in EXTENT_LENT */
     struct extent *current; /* [start, filled) is committed and not sent */
@@ -210,6 +218,7 @@ static int queue_committed(void)
     if (launch(&msg, extent) != 0)
         return stream.error;
     extent->state = EXTENT_SENDING;
+    stream.lent_since += bytes;
     stream.current = NULL;
     return 0;
 }
@@ -231,16 +240,30 @@ static struct extent *extent_add(uint8_t *base)
     struct extent *extent = &stream.extents[stream.extent_count++];
 
     *extent = (struct extent){.base = base, .state = EXTENT_FREE};
+    stream.lent_since = 0;
     return extent;
 }
 
+/* In turn: those that lie side by side are handed over together, and what a receiver has just read has
+ * left its cache when it is written again. */
 static struct extent *extent_free(void)
 {
     for (uint32_t i = 0; i < stream.extent_count; i++) {
-        if (stream.extents[i].state == EXTENT_FREE)
-            return &stream.extents[i];
+        struct extent *extent = &stream.extents[(stream.next + i) % stream.extent_count];
+
+        if (extent->state == EXTENT_FREE)
+            return extent;
     }
     return NULL;
+}
+
+/* Whether a stream that goes on should have one more, though another may be free: at most half of what
+ * the program may own, the rest of which may be wanted for messages. */
+static bool should_grow(void)
+{
+    return stream.lent_since >= GROW_BYTES && !stream.extents_all &&
+           stream.extent_count < CIRCULATING &&
+           stream.extent_count < ferry_control()->info.pool_extents / 2;
 }
 
 static struct extent *extent_alloc(int *error)
@@ -271,11 +294,14 @@ static int extent_take(void)
         ferry_guest_take_homes();
         if (stream.error != 0)
             return stream.error;
-        extent = extent_free();
+        extent = should_grow() ? extent_alloc(&result) : NULL;
+        if (extent == NULL)
+            extent = extent_free();
         if (extent == NULL)
             extent = extent_alloc(&result);
         if (extent != NULL) {
             extent->state = EXTENT_CURRENT;
+            stream.next = (uint32_t)(extent - stream.extents) + 1;
             stream.current = extent;
             stream.start = stream.filled = 0;
             return 0;

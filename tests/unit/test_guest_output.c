@@ -58,6 +58,42 @@ static void full_extents_are_lent_and_reused(void **context)
         assert_int_equal(fake.taken[i].desc.mode, FERRY_LEND);
 }
 
+/* Each loan is home before the next is made, and yet the stream comes to use half of its share, in turn. */
+static void a_long_stream_circulates(void **context)
+{
+    (void)context;
+    fake.control->info.pool_extents = FAKE_EXTENTS;
+    fake.release_early = true;
+    for (size_t i = 0; i < 48; i++) {
+        produce(i * EXTENT, EXTENT);
+        ferry_yield();
+        if (i < 4)
+            assert_int_equal(fake.allocs, 1);
+    }
+    assert_int_equal(fake.allocs, FAKE_EXTENTS / 2);
+    assert_received(48 * EXTENT);
+    for (uint32_t i = 40; i < 47; i++) {
+        uint64_t at = fake.taken[i].desc.payload.addr, next = fake.taken[i + 1].desc.payload.addr;
+        uint64_t first = (uintptr_t)fake.window;
+
+        assert_int_equal((next - first) / EXTENT, ((at - first) / EXTENT + 1) % (FAKE_EXTENTS / 2));
+    }
+}
+
+/* Copies leave their extent where it is: another would only be one more to zero. */
+static void a_long_stream_of_copies_does_not(void **context)
+{
+    (void)context;
+    fake.control->info.pool_extents = FAKE_EXTENTS;
+    fake.control->info.payload = FERRY_PAYLOAD_COPY;
+    for (size_t i = 0; i < 12; i++) {
+        produce(i * EXTENT, EXTENT);
+        ferry_yield();
+    }
+    assert_received(12 * EXTENT);
+    assert_int_equal(fake.allocs, 1);
+}
+
 static void one_extent_is_enough(void **context)
 {
     (void)context;
@@ -373,6 +409,8 @@ int main(void)
         TEST(who_waits_gets_each_message),
         TEST(much_output_gathers),
         TEST(full_extents_are_lent_and_reused),
+        TEST(a_long_stream_circulates),
+        TEST(a_long_stream_of_copies_does_not),
         TEST(one_extent_is_enough),
         TEST(small_pieces_are_copied_by_auto),
         TEST(auto_makes_several_copies_up_to_the_crossover),
