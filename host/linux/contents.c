@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/guest_files.h"
 #include "linux/host_file.h"
 #include "linux/state.h"
 #include "linux/writable.h"
@@ -44,6 +45,8 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
                  : change_by_helper(state, file, call);
     if (file->writable)
         writable_changed(state, file->writable, call);
+    if (call->op == HOST_TRUNCATE)
+        guest_files_cut(state);
     /* Once some was written the next call finds out why it was no more, as on Linux. */
     if (result == -EFBIG && call->room.length < INT64_MAX && !state->thread->call->wrote)
         signal_send(state, SIGXFSZ);

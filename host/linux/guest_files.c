@@ -40,6 +40,7 @@ struct guest_files {
     struct vm_files vm; /* shown: NULL until there is a guest kernel */
     struct guest_file files[FERRY_KERNEL_FILES];
     unsigned next; /* to be used again where all are used */
+    bool cut;      /* the program has made a file shorter since they were published */
     /* The descriptor of a file to be mapped, around that offset; FERRY_KERNEL_NO_FD: none. */
     uint32_t wanted_fd;
     uint64_t wanted_offset;
@@ -201,7 +202,11 @@ static bool is_still(const struct linux_state *state, const struct guest_file *m
 {
     struct stat stat;
 
-    return can_map(state, mapped->file) && fstat(mapped->file->fd, &stat) == 0 &&
+    if (!can_map(state, mapped->file))
+        return false;
+    if (file_map_flags(mapped->file) && !state->guest_files->cut)
+        return true; /* nobody else has that file system */
+    return fstat(mapped->file->fd, &stat) == 0 &&
            (uint64_t)stat.st_size >= mapped->start + mapped->bytes;
 }
 
@@ -222,6 +227,7 @@ void linux_publish_files(struct linux_state *state)
         else if (!mapped->open && mapped->file->references == 1)
             publish(files, mapped);
     }
+    files->cut = false;
 }
 
 bool linux_wants_files(const struct linux_state *state)
@@ -240,6 +246,12 @@ void guest_files_take_back(struct linux_state *state)
 }
 
 /* ---- what is wanted, and no more ----------------------------------------- */
+
+void guest_files_cut(struct linux_state *state)
+{
+    if (state->guest_files)
+        state->guest_files->cut = true;
+}
 
 static void want(struct linux_state *state, uint32_t fd, uint64_t offset)
 {
