@@ -114,6 +114,26 @@ static int64_t put_live(struct linux_state *state, struct open_file *file, uint6
     return done ? (int64_t)done : put;
 }
 
+/* Memory that is not there matters only to bytes that come: Linux tells the end all the same, and that
+ * there is nothing yet. */
+static int64_t get_to_nowhere(struct linux_state *state, struct open_file *file)
+{
+    struct readiness readiness;
+    int events;
+    char none;
+
+    if ((file->kind != FILE_REGULAR && file->kind != FILE_PIPE && file->kind != FILE_SOCKET &&
+         file->kind != FILE_INPUT) ||
+        file_type(file)->available(state, file) != 0)
+        return -EFAULT;
+    if (file->kind == FILE_REGULAR)
+        return 0;
+    if (file->kind != FILE_INPUT)
+        return file_get(state, file, &none, 1);
+    events = file_poll(state, file, POLLIN, &readiness);
+    return events & POLLHUP ? 0 : events ? -EFAULT : -EAGAIN;
+}
+
 static int64_t get_to(struct linux_state *state, struct open_file *file, uint64_t addr,
                       size_t bytes)
 {
@@ -121,7 +141,7 @@ static int64_t get_to(struct linux_state *state, struct open_file *file, uint64_
 
     if (to.live && !is_by_kernel(file))
         return get_live(state, file, addr, bytes);
-    return to.at ? file_get(state, file, to.at, bytes) : -EFAULT;
+    return to.at ? file_get(state, file, to.at, bytes) : get_to_nowhere(state, file);
 }
 
 static int64_t put_from(struct linux_state *state, struct open_file *file, uint64_t addr,
@@ -160,6 +180,8 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
 
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
+    if (addr > MEMORY_USER_END - bytes)
+        return -EFAULT; /* Linux asks that first, also for no bytes */
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
     /* A buffer may be larger than the memory that there is, if little comes. */
@@ -192,6 +214,8 @@ int64_t file_write_from(struct linux_state *state, struct open_file *file, uint6
 {
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
+    if (addr > MEMORY_USER_END - bytes)
+        return -EFAULT;                      /* Linux asks that first, also for no bytes */
     if (!bytes || file->kind == FILE_DEVICE) /* those look at nothing */
         return file_put(state, file, NULL, bytes);
     return write_all(state, file, NULL, addr, bytes);

@@ -371,6 +371,45 @@ static void odds(void)
     say("unlock", munlock(page, 4096));
 }
 
+/* Reads and writes with memory that is not there: at the end, with nothing there, and with a byte. */
+static void nowhere(const char *what, int in, int out)
+{
+    void *const places[] = {NULL, (void *)8, (void *)-4096};
+
+    printf("nowhere, %s\n", what);
+    for (unsigned i = 0; i < 3; i++) {
+        struct iovec pieces[2] = {{places[i], 0}, {places[i], 3}};
+
+        say("read", read(in, places[i], 3));
+        say("no bytes", read(in, places[i], 0));
+        say("pieces", readv(in, pieces, 2));
+        say("empty pieces", readv(in, pieces, 1));
+        say("write", out < 0 ? 0 : write(out, places[i], 3));
+        say("write nothing", out < 0 ? 0 : write(out, places[i], 0));
+        say("pread", pread(in, places[i], 3, 5));
+    }
+}
+
+static void reads_nowhere(void)
+{
+    int file = open("/proc/self/exe", O_RDONLY), ends[2], pair[2];
+
+    nowhere("a file", file, -1);
+    lseek(file, 0, SEEK_END);
+    nowhere("the end of a file", file, -1);
+    say("pipe", pipe2(ends, O_NONBLOCK));
+    nowhere("an empty pipe", ends[0], ends[1]);
+    say("put", write(ends[1], "a", 1));
+    nowhere("a pipe", ends[0], ends[1]);
+    say("get", read(ends[0], (char[1]){0}, 1));
+    close(ends[1]);
+    nowhere("the end of a pipe", ends[0], -1);
+    say("pair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
+    nowhere("an empty socket", pair[0], pair[1]);
+    shutdown(pair[1], SHUT_WR);
+    nowhere("the end of a socket", pair[0], -1);
+}
+
 static int shared_pipe[2], shared_set;
 
 static void *read_all(void *arg)
@@ -448,6 +487,7 @@ int main(int argc, char **argv)
     nested_sets();
     timers();
     odds();
+    reads_nowhere();
     waits();
     return 0;
 }
