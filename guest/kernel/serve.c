@@ -22,6 +22,7 @@ enum {
     CALL_FSTAT = 5,
     CALL_POLL = 7,
     CALL_LSEEK = 8,
+    CALL_RT_SIGACTION = 13,
     CALL_PREAD = 17,
     CALL_READV = 19,
     CALL_WRITEV = 20,
@@ -44,6 +45,8 @@ enum { EVENT_IN = 1, EVENT_OUT = 4, EVENT_HUP = 16, EVENT_RDNORM = 64, EVENT_WRN
 #define US_PER_S        1000000ull
 #define COMMAND_GETFL   3
 #define FLAG_EMPTY_PATH 0x1000
+#define SIGNALS         64
+#define MASK_BYTES      8
 
 /* The most that a call of Linux moves. */
 #define TRANSFER_MOST 0x7ffff000ull
@@ -380,6 +383,21 @@ static bool serve_newfstatat(struct ferry_kernel_cpu *cpu)
     return !first && tell_stat(cpu, cpu->rdx);
 }
 
+/* What happens at a signal, where the program has never changed that: interpreters ask so about each
+ * signal when they begin. */
+static bool serve_sigaction(struct ferry_kernel_cpu *cpu)
+{
+    const uint64_t action[4] = {0}; /* handler, flags, restorer, mask */
+    uint32_t signal = (uint32_t)cpu->rdi;
+
+    if (cpu->rsi || cpu->r10 != MASK_BYTES || signal < 1 || signal > SIGNALS ||
+        !is_programs(cpu->rdx, sizeof(action)) ||
+        !(__atomic_load_n(&kernel_shown.default_actions, __ATOMIC_RELAXED) >> (signal - 1) & 1))
+        return false;
+    copy(cpu->rdx, (uint64_t)action, sizeof(action));
+    return answer(cpu, 0);
+}
+
 bool kernel_serve(struct ferry_kernel_cpu *cpu)
 {
     cpu->wrote = 0;
@@ -410,6 +428,8 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
         return tell_stat(cpu, cpu->rsi);
     case CALL_NEWFSTATAT:
         return serve_newfstatat(cpu);
+    case CALL_RT_SIGACTION:
+        return serve_sigaction(cpu);
     case CALL_GETPID:
         return answer(cpu, kernel_shown.process);
     case CALL_GETPPID:

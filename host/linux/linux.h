@@ -128,6 +128,10 @@ void linux_streams(const struct linux_state *state, bool *input, bool *output);
 void linux_stat_streams(struct linux_state *state, struct stat *input, struct stat *output);
 /* About so many descriptors a poll may be. */
 uint32_t linux_poll_most(const struct linux_state *state);
+/* Bit i: what is done at signal i + 1 was never changed. And whether the program asks for that so often
+ * that a guest kernel is worth to be started. */
+uint64_t linux_default_actions(const struct linux_state *state);
+bool linux_asks_actions(const struct linux_state *state);
 /* What fcntl(F_GETFL) tells of a descriptor that is one of them. */
 uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
 

@@ -80,6 +80,8 @@ struct thread_signals {
 /* Of the process. */
 struct process_signals {
     struct signal_action actions[SIGNALS]; /* of signal i + 1 */
+    uint64_t changed;                      /* bit i: actions[i] may be other than all zeros */
+    uint32_t asked;                        /* how often the program has asked for one that is not */
     struct signal_list list;
     struct signal_info
         fatal;       /* the first that ends the program whatever else is pending; 0: none */

@@ -8,13 +8,27 @@
 #include "linux/calls.h"
 #include "linux/state.h"
 
-#define MASK_BYTES  8
-#define ONSTACK_MIN 2048 /* MINSIGSTKSZ of the kernel's ABI; libc's is no constant */
+#define MASK_BYTES 8
+/* After so many questions the rest is worth the start of a guest kernel. */
+#define ASKED_TO_START 4
+#define ONSTACK_MIN    2048 /* MINSIGSTKSZ of the kernel's ABI; libc's is no constant */
 
 void signals_init(struct linux_state *state, bool ignore_sigpipe)
 {
-    if (ignore_sigpipe)
+    if (ignore_sigpipe) {
         state->signals.actions[SIGPIPE - 1].handler = HANDLER_IGNORE;
+        state->signals.changed |= signal_bit(SIGPIPE);
+    }
+}
+
+uint64_t linux_default_actions(const struct linux_state *state)
+{
+    return ~state->signals.changed;
+}
+
+bool linux_asks_actions(const struct linux_state *state)
+{
+    return !state->traced && state->signals.asked >= ASKED_TO_START;
 }
 
 int64_t sys_rt_sigaction(struct linux_state *state, const uint64_t arg[6])
@@ -32,10 +46,13 @@ int64_t sys_rt_sigaction(struct linux_state *state, const uint64_t arg[6])
             return -EFAULT;
         action.mask &= ~SIGNALS_NEVER_BLOCKED;
         state->signals.actions[signo - 1] = action;
+        state->signals.changed |= signal_bit((int)signo);
         /* As in Linux, a pending signal is discarded when it becomes ignored. */
         if (signal_is_ignored(state, (int)signo))
             signal_drop(state, (int)signo);
     }
+    if (!arg[1] && !(state->signals.changed & signal_bit((int)signo)))
+        state->signals.asked++;
     return arg[2] ? guest_put(state, arg[2], &old, sizeof(old)) : 0;
 }
 

@@ -77,7 +77,8 @@ static bool has_use(const struct ferry_vm *vm)
 
     if (stream_is_busy(vm->endpoint->byte_stream))
         linux_streams(vm->personality, &input, &output);
-    return input || output || linux_wants_files(vm->personality);
+    return input || output || linux_wants_files(vm->personality) ||
+           linux_asks_actions(vm->personality);
 }
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
@@ -111,6 +112,8 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
         linux_streams(vm->personality, &input, &output);
         show_settings(vm, input, output);
     }
+    __atomic_store_n(&kernel_shown(vm->system)->default_actions,
+                     linux_default_actions(vm->personality), __ATOMIC_RELAXED);
     stream_publish(vm->endpoint->byte_stream, input, output);
     linux_publish_files(vm->personality);
     return 0;

@@ -2,6 +2,7 @@
 """What Linux answers to a program: each program runs on the host and in a VM, and says the same."""
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -258,6 +259,14 @@ class Process(FerryTest):
         self.assertGreater(len(host[1].splitlines()), 60)
         self.assertEqual(vm[1].splitlines(), host[1].splitlines())
         self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+
+    def test_what_is_done_at_signals_is_told_as_on_the_host(self):
+        host, vm = both("asks_actions", options=["--stats=json"])
+        self.assertGreater(len(host[1].splitlines()), 30)
+        self.assertEqual(vm[1].splitlines(), host[1].splitlines())
+        self.assertEqual((vm[0], host[0]), (0, 0), vm[2])
+        # Of 4,600 questions only those about a signal that was changed make an exit.
+        self.assertLess(json.loads(vm[2])["vms"][0]["exits_natural"], 1000)
 
     def test_timers_interrupt_as_on_the_host(self):
         silent, held = os.pipe()

@@ -306,6 +306,7 @@ static void test_dispositions_are_kept(void **state)
     memcpy(guest(vm, SCRATCH), action, sizeof(action));
     assert_int_equal(CALL(vm, rt_sigaction, SIGINT, SCRATCH, SCRATCH + 128, 8), 0);
     assert_int_equal(old[0], 0);
+    assert_int_equal(linux_default_actions(vm->linux_state), ~(1ull << (SIGINT - 1)));
     assert_int_equal(CALL(vm, rt_sigaction, SIGINT, 0, SCRATCH + 128, 8), 0);
     assert_memory_equal(old, action, sizeof(action));
     assert_int_equal(CALL(vm, rt_sigaction, SIGKILL, SCRATCH, 0, 8), -EINVAL);

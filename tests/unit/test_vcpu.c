@@ -37,6 +37,7 @@ void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, st
 uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
 uint32_t __wrap_linux_poll_most(const struct linux_state *state);
 void __wrap_linux_publish_files(struct linux_state *state);
+uint64_t __wrap_linux_default_actions(const struct linux_state *state);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
                          struct image_source *out, uint64_t *offset, const char **path);
@@ -122,6 +123,14 @@ uint32_t __wrap_linux_poll_most(const struct linux_state *state)
 }
 
 static unsigned times_published;
+
+static uint64_t default_actions;
+
+uint64_t __wrap_linux_default_actions(const struct linux_state *state)
+{
+    (void)state;
+    return default_actions;
+}
 
 void __wrap_linux_publish_files(struct linux_state *state)
 {
@@ -881,12 +890,19 @@ static void the_guest_sees_what_its_streams_are(void **state)
         stream_flags[0] = 0x800 + i;
         stream_flags[1] = 0x801 - i;
         poll_most = 7 * i;
+        default_actions = UINT64_MAX << i;
         assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
         assert_int_equal(shown->input_flags, 0x800 + i);
         assert_int_equal(shown->output_flags, 0x801 - i);
         assert_int_equal(shown->poll_most, 7 * i);
+        assert_int_equal(shown->default_actions, UINT64_MAX << i);
         assert_int_equal(times_published, published + i + 1);
     }
+    vm_a->identity_shown = true; /* then its streams are its own, but not its signals */
+    default_actions = 5;
+    assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
+    assert_int_equal(shown->default_actions, 5);
+    vm_a->identity_shown = false;
     made_up = false;
 }
 

@@ -124,6 +124,7 @@ struct ferry_kernel_shown {
     uint32_t process, parent, user;
     uint32_t input_flags, output_flags; /* what fcntl(F_GETFL) tells of them */
     uint32_t poll_most; /* so many descriptors a poll may be about, by the limit of the process */
+    uint64_t default_actions; /* bit i: what is done at signal i + 1 was never changed */
     uint8_t input_stat[FERRY_KERNEL_STAT_BYTES], output_stat[FERRY_KERNEL_STAT_BYTES];
     /* The descriptors that are these files, or FERRY_KERNEL_NO_FD. */
     FERRY_ALIGNED(64) uint32_t file_fds[FERRY_KERNEL_FILES];
