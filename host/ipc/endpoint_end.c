@@ -55,7 +55,8 @@ void endpoint_shutdown(struct endpoint *endpoint)
     endpoint_unlock(endpoint);
 
     /* From here on nobody else changes it: it is not live and has no users.
-     * Its window goes first, so that closing it loan by loan cannot fail. */
+     * Its window goes first, so that closing it loan by loan cannot fail. In this order: see
+     * models/owner.pml. */
     window_destroy(&endpoint->window);
     loan_release_all(endpoint);
     ledger_evict(&endpoint->exchange->ledger, endpoint->index);

@@ -61,7 +61,8 @@ static struct endpoint *enter_owner(struct exchange *exchange, struct units unit
 
     if (!owner || !endpoint_enter(owner))
         return NULL;
-    /* If another endpoint has its index since, then it was evicted and the ledger says so. */
+    /* If another endpoint has its index since, then it was evicted and the ledger says so
+     * (models/owner.pml). */
     if (ledger_look(&exchange->ledger, units.first).owner == index)
         return owner;
     endpoint_leave(owner);

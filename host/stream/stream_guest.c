@@ -261,7 +261,8 @@ bool stream_try_room_back(struct stream *stream)
     if (!stream->guest.room_open)
         return true;
     output = &stream->guest.words->output;
-    /* No claim can begin once the word is 0. A guest that forges words without end is its own loss. */
+    /* No claim can begin once the word is 0 (models/output.pml). A guest that forges words without end
+     * is its own loss. */
     for (unsigned tries = 0; tries < TRIES_MOST; tries++) {
         word = __atomic_load_n(output, __ATOMIC_ACQUIRE);
         if (is_claimed(stream, word)) {
