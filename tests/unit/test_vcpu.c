@@ -487,6 +487,34 @@ static void registers_that_are_not_set_are_an_error(void **state)
     assert_non_null(strstr(err.text, expected));
 }
 
+/* Where the guest kernel runs at CPL0, its GS decides what it stores to. So a program must have no way
+ * to choose a base: not by wrgsbase, and not by a selector of a descriptor that has one. */
+static void no_program_chooses_a_base(void **state)
+{
+    static uint64_t pages[512 * 64];
+    const uint64_t fsgsbase = 1u << 16, base = 0xff0000ffffff0000;
+    struct guest_tables tables;
+    struct kvm_sregs sregs = {0};
+    uint64_t gdt[8];
+    unsigned bases = 0;
+
+    (void)state;
+    guest_tables_init(&tables, pages, guest_addr(0), 64);
+    assert_int_equal(boot_system(vm_a->system, FERRY_EXTENT_BYTES, 1, &tables), 0);
+    boot_sregs(&sregs, 0);
+    assert_int_equal(sregs.cr4 & fsgsbase, 0);
+    assert_int_equal(sregs.gdt.limit + 1, sizeof gdt);
+    memcpy(gdt, vm_a->system + (sregs.gdt.base - FERRY_SYSTEM_BASE), sizeof gdt);
+    for (unsigned i = 0; i < 8; i++) {
+        bool is_segment = gdt[i] >> 44 & 1, is_code = gdt[i] >> 43 & 1;
+
+        bases += is_segment && gdt[i] & base;
+        /* Of code a program may have 64 bits only: `syscall` enters elsewhere from 32. */
+        assert_true(!is_segment || !is_code || gdt[i] >> 53 & 1);
+    }
+    assert_int_equal(bases, 0);
+}
+
 static void there_is_no_local_descriptor_table(void **state)
 {
     struct kvm_sregs sregs = {.ldt = {.present = 1, .limit = 0xffff, .type = 2}};
@@ -919,6 +947,7 @@ int main(void)
         CASE(a_refused_entry_tells_its_reason),
         CASE(a_run_that_is_always_to_be_tried_again_ends),
         CASE(registers_that_are_not_set_are_an_error),
+        CASE(no_program_chooses_a_base),
         CASE(there_is_no_local_descriptor_table),
         CASE(a_kind_of_guest_serves_its_own_exits),
         CASE(unknown_events_are_refused),
