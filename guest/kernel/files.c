@@ -27,6 +27,9 @@ static uint64_t *look(uint64_t fd, uint64_t *word, struct ferry_kernel_file *fil
     if ((uint32_t)fd == FERRY_KERNEL_NO_FD || i == FERRY_KERNEL_FILES)
         return NULL;
     *word = __atomic_load_n(&kernel_words.files[i], __ATOMIC_ACQUIRE);
+    /* It may have become another file's since it was found; what the commit compares is the word. */
+    if (__atomic_load_n(&kernel_shown.file_fds[i], __ATOMIC_RELAXED) != (uint32_t)fd)
+        return NULL;
     file->start = __atomic_load_n(&kernel_shown.files[i].start, __ATOMIC_RELAXED);
     file->bytes = __atomic_load_n(&kernel_shown.files[i].bytes, __ATOMIC_RELAXED);
     file->has_position = __atomic_load_n(&kernel_shown.files[i].has_position, __ATOMIC_RELAXED);

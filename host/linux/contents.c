@@ -45,7 +45,7 @@ static int64_t change(struct linux_state *state, const struct open_file *file,
                  : change_by_helper(state, file, call);
     if (file->writable)
         writable_changed(state, file->writable, call);
-    if (call->op == HOST_TRUNCATE)
+    if (call->op == HOST_TRUNCATE || call->op == HOST_ALLOCATE)
         guest_files_cut(state);
     /* Once some was written the next call finds out why it was no more, as on Linux. */
     if (result == -EFBIG && call->room.length < INT64_MAX && !state->thread->call->wrote)

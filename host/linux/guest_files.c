@@ -10,16 +10,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include <ferry/abi/kernel.h>
 
 #include "lib/bits.h"
 #include "linux/mapped.h"
-#include "linux/objects.h"
 #include "linux/state.h"
-#include "linux/writable.h"
 
 /* So many short reads cost about as much as it costs to map a file. */
 #define READS_TO_MAP 8
@@ -30,7 +30,6 @@ struct guest_file {
     struct open_file *file; /* that is mapped; NULL: none is */
     uint32_t fd;
     uint64_t start, bytes; /* of the file */
-    size_t charged;        /* for holes of the file, which reads fill */
     bool open;             /* it is published, and its word */
     bool has_position;     /* has the position */
     uint32_t generation;
@@ -50,7 +49,8 @@ struct guest_files {
 static bool can_map(const struct linux_state *state, const struct open_file *file)
 {
     return file && file->kind == FILE_REGULAR && file->local && !file->given && file->fd >= 0 &&
-           file_can_read(file) && !(file->status & O_DIRECT) && !state->traced;
+           file_can_read(file) && !(file->status & O_DIRECT) && !file->refuses_map &&
+           !state->traced;
 }
 
 static struct guest_file *find(struct guest_files *files, const struct open_file *file)
@@ -69,51 +69,70 @@ static char *place_of(const struct guest_files *files, const struct guest_file *
     return files->vm.place + (size_t)(mapped - files->files) * FERRY_KERNEL_FILE_BYTES;
 }
 
-/* It is not published. */
-static void unmap(struct linux_state *state, struct guest_file *mapped)
+/* Nothing is there any more. Never a hole, into which the kernel could put other memory of this process.
+ * It is in place of one mapping, so the host needs nothing for it that it might not have. */
+static void empty(struct guest_files *files, const struct guest_file *mapped, uint64_t bytes)
 {
-    struct guest_files *files = state->guest_files;
-    struct open_file *file = mapped->file;
-
-    /* In place of one mapping, so the host needs nothing for it that it might not have. */
-    (void)mmap(place_of(files, mapped), page_up(mapped->bytes), PROT_NONE,
+    (void)mmap(place_of(files, mapped), page_up(bytes), PROT_NONE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    __atomic_store_n(&files->vm.shown->file_fds[mapped - files->files], FERRY_KERNEL_NO_FD,
-                     __ATOMIC_RELAXED);
-    object_uncharge(state, mapped->charged);
-    if (mapped->charged)
-        writable_recount(state, file->writable);
-    mapped->file = NULL;
-    mapped->charged = 0;
 }
 
-/* Where there is no such part of it any more, or no memory, the file is not mapped. */
-static void map(struct linux_state *state, struct guest_file *mapped, struct open_file *file,
-                uint32_t fd, uint64_t offset)
+/* It is not published. */
+static void unmap(struct guest_files *files, struct guest_file *mapped)
 {
-    uint64_t start = offset & ~(PART_STEP - 1), bytes;
+    empty(files, mapped, mapped->bytes);
+    __atomic_store_n(&files->vm.shown->file_fds[mapped - files->files], FERRY_KERNEL_NO_FD,
+                     __ATOMIC_RELAXED);
+    mapped->file = NULL;
+}
+
+/* A read of a file of memory fills its holes, which nobody has paid for. */
+static bool has_holes(const struct open_file *file, const struct stat *stat)
+{
+    return file_map_flags(file) && (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
+}
+
+/* A mapping of a file that overlayfs has not copied yet stays with the old one when the program writes
+ * the file, but a read does not. */
+static bool may_be_copied_up(const struct open_file *file)
+{
+    struct statfs fs;
+
+    return file->writable && !file_can_write(file) &&
+           (fstatfs(file->fd, &fs) || fs.f_type == OVERLAYFS_SUPER_MAGIC);
+}
+
+struct part {
+    uint64_t start, bytes;
+};
+
+/* The part of the file around that offset. False: there is none, or none that can be mapped. */
+static bool find_part(struct open_file *file, uint64_t offset, struct part *part)
+{
     struct stat stat;
 
-    if (fstat(file->fd, &stat) || stat.st_size <= 0 || offset >= (uint64_t)stat.st_size)
-        return;
-    if ((uint64_t)stat.st_size <= FERRY_KERNEL_FILE_BYTES)
-        start = 0;
-    bytes = min_u64((uint64_t)stat.st_size - start, FERRY_KERNEL_FILE_BYTES);
-    mapped->charged = file_map_flags(file) ? page_up(bytes) : 0;
-    if (object_charge(state, mapped->charged)) {
-        mapped->charged = 0;
-        return;
-    }
-    if (mmap(place_of(state->guest_files, mapped), page_up(bytes), PROT_READ,
-             MAP_PRIVATE | MAP_FIXED, file->fd, (off_t)start) == MAP_FAILED) {
-        object_uncharge(state, mapped->charged);
-        mapped->charged = 0;
+    file->refuses_map = may_be_copied_up(file);
+    if (file->refuses_map || fstat(file->fd, &stat) || stat.st_size <= 0 ||
+        offset >= (uint64_t)stat.st_size || has_holes(file, &stat))
+        return false;
+    part->start = (uint64_t)stat.st_size <= FERRY_KERNEL_FILE_BYTES ? 0 : offset & ~(PART_STEP - 1);
+    part->bytes = min_u64((uint64_t)stat.st_size - part->start, FERRY_KERNEL_FILE_BYTES);
+    return true;
+}
+
+static void map(struct guest_files *files, struct guest_file *mapped, struct open_file *file,
+                uint32_t fd, const struct part *part)
+{
+    if (mmap(place_of(files, mapped), page_up(part->bytes), PROT_READ, MAP_PRIVATE | MAP_FIXED,
+             file->fd, (off_t)part->start) == MAP_FAILED) {
+        file->refuses_map = true;
+        empty(files, mapped, part->bytes); /* a file system may refuse when the old one is gone */
         return;
     }
     mapped->file = file;
     mapped->fd = fd;
-    mapped->start = start;
-    mapped->bytes = bytes;
+    mapped->start = part->start;
+    mapped->bytes = part->bytes;
 }
 
 static struct guest_file *choose(struct guest_files *files, const struct open_file *file)
@@ -141,10 +160,12 @@ static void serve_want(struct linux_state *state)
     uint32_t fd = files->wanted_fd;
     struct open_file *file = descriptor_look(state, fd);
     struct guest_file *mapped;
+    struct part part;
     bool first = !files->vm.shown;
 
     files->wanted_fd = FERRY_KERNEL_NO_FD;
-    if (fd == FERRY_KERNEL_NO_FD || !can_map(state, file) || !vm_files(state->vm, &files->vm))
+    if (fd == FERRY_KERNEL_NO_FD || !can_map(state, file) || !vm_files(state->vm, &files->vm) ||
+        !find_part(file, files->wanted_offset, &part))
         return;
     if (first)
         start(files);
@@ -152,8 +173,8 @@ static void serve_want(struct linux_state *state)
     if (mapped->open)
         return; /* it is being read, and the call that wanted another one is over */
     if (mapped->file)
-        unmap(state, mapped);
-    map(state, mapped, file, fd, files->wanted_offset);
+        unmap(files, mapped);
+    map(files, mapped, file, fd, &part);
 }
 
 /* Position and generation go to the guest in one store. */
@@ -193,7 +214,7 @@ static void forget(struct linux_state *state, struct guest_file *mapped)
 {
     if (mapped->open)
         take_back(state->guest_files, mapped);
-    unmap(state, mapped);
+    unmap(state->guest_files, mapped);
 }
 
 /* False: it was cut short where the part is not there any more, and in the rest of its last page the
@@ -206,7 +227,7 @@ static bool is_still(const struct linux_state *state, const struct guest_file *m
         return false;
     if (file_map_flags(mapped->file) && !state->guest_files->cut)
         return true; /* nobody else has that file system */
-    return fstat(mapped->file->fd, &stat) == 0 &&
+    return fstat(mapped->file->fd, &stat) == 0 && !has_holes(mapped->file, &stat) &&
            (uint64_t)stat.st_size >= mapped->start + mapped->bytes;
 }
 
@@ -278,7 +299,8 @@ void guest_files_served(struct linux_state *state, struct open_file *file, uint6
         return; /* the guest kernel could have served it, but for a reason */
     if (++file->short_reads >= READS_TO_MAP) {
         file->short_reads = 0;
-        want(state, (uint32_t)fd, (uint64_t)(offset + got));
+        want(state, (uint32_t)fd,
+             (uint64_t)offset); /* what is there, at the end of the file, too */
     }
 }
 

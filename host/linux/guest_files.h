@@ -21,7 +21,7 @@ void guest_files_served(struct linux_state *state, struct open_file *file, uint6
                         off_t offset, int64_t got);
 /* A call begins, or begins to work on a file: the positions of all files are the VMM's again. */
 void guest_files_take_back(struct linux_state *state);
-/* The program may have made a file shorter. */
+/* The program may have made a file shorter, or a hole in it. */
 void guest_files_cut(struct linux_state *state);
 /* The file is about to be closed. */
 void guest_files_forget(struct linux_state *state, const struct open_file *file);

@@ -76,6 +76,7 @@ struct open_file {
     enum device device;
     void *object;              /* what it works on; of the kinds that have one */
     unsigned short_reads;      /* guest_files.c: that made an exit */
+    bool refuses_map;          /* likewise: it cannot be mapped */
     unsigned watches;          /* sets of epoll that it is in */
     uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */

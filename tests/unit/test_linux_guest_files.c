@@ -12,10 +12,27 @@
 
 #include <ferry/abi/kernel.h>
 
+#include "linux/guest_files.h"
 #include "linux/state.h"
+#include "linux/writable.h"
 
 #define BYTES     100000u
 #define AT_A_TIME 100
+
+void *__real_mmap64(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset);
+
+static bool refuse_files;
+
+/* A file system that refuses does so when the old mapping is gone. */
+void *__wrap_mmap64(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+    if (!refuse_files || fd < 0 || !(flags & MAP_FIXED))
+        return __real_mmap64(addr, bytes, prot, flags, fd, offset);
+    munmap(addr, bytes);
+    errno = ENODEV;
+    return MAP_FAILED;
+}
 
 static struct ferry_kernel_shown told;
 static struct ferry_kernel_words words;
@@ -226,15 +243,65 @@ static void test_more_files_than_there_are_places(void **state)
     assert_int_equal(position(tree, first), 8 * AT_A_TIME + 11);
 }
 
+static void test_a_file_system_that_refuses_leaves_no_hole(void **state)
+{
+    struct tree *tree = *state;
+    uint64_t fd = open_name(tree, "file");
+
+    refuse_files = true;
+    read_some(tree, fd, 8);
+    linux_publish_files(tree->vm->linux_state);
+    refuse_files = false;
+    assert_int_equal(words.files[0], 0);
+    assert_int_equal(msync(tree->vm->guest_files.place, BYTES, MS_ASYNC), 0); /* else ENOMEM */
+    read_some(tree, fd, 8);
+    assert_false(linux_wants_files(tree->vm->linux_state)); /* it is not asked again */
+}
+
+/* Of files in memory the pages are charged as they are written; a read of a hole would make some. */
+static void test_files_in_memory_are_mapped_where_they_have_no_holes(void **state)
+{
+    struct tree *tree = *state;
+    struct linux_state *linux_state = tree->vm->linux_state;
+    struct writable memory = {.kernel = open(tree->top, O_PATH | O_CLOEXEC), .lifeline = -1};
+    uint64_t fd = open_name(tree, "file");
+    struct open_file *file = linux_state->descriptors[fd].file;
+    int host = open(tree_at(tree, "file"), O_RDWR | O_CLOEXEC);
+
+    file->writable = &memory;
+    assert_int_equal(ftruncate(host, 0), 0);
+    assert_int_equal(ftruncate(host, BYTES), 0);
+    read_some(tree, fd, 8);
+    linux_publish_files(linux_state);
+    assert_int_equal(words.files[0], 0);
+    assert_int_equal(fallocate(host, 0, 0, BYTES), 0);
+    read_some(tree, fd, 8);
+    linux_publish_files(linux_state);
+    assert_int_not_equal(words.files[0], 0);
+    assert_int_equal(fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BYTES / 2), 0);
+    guest_files_cut(linux_state);
+    linux_publish_files(linux_state);
+    assert_int_equal(words.files[0], 0);
+    file->writable = NULL;
+    close(host);
+    close(memory.kernel);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_few_reads_publish_nothing),       TEST(test_what_is_published),
-        TEST(test_a_call_takes_the_position_back),    TEST(test_forged_words),
-        TEST(test_descriptors_that_share_a_position), TEST(test_a_closed_file),
-        TEST(test_a_file_that_was_cut_short),         TEST(test_more_files_than_there_are_places),
+        TEST(test_a_few_reads_publish_nothing),
+        TEST(test_what_is_published),
+        TEST(test_a_call_takes_the_position_back),
+        TEST(test_forged_words),
+        TEST(test_descriptors_that_share_a_position),
+        TEST(test_a_closed_file),
+        TEST(test_a_file_that_was_cut_short),
+        TEST(test_more_files_than_there_are_places),
+        TEST(test_a_file_system_that_refuses_leaves_no_hole),
+        TEST(test_files_in_memory_are_mapped_where_they_have_no_holes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
