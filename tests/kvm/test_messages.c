@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every mode of message between two VMs, at once and deferred, in sizes around its borders. */
 #include <stdio.h>
+#include <string.h>
 
+#include "../until.h"
 #include "kvm_fixture.h"
 
 #define EXTENT (2u << 20)
@@ -206,6 +208,27 @@ static void two_senders(void **state)
     assert_int_equal(world_stats(world, c).messages_received, 3050);
 }
 
+/* The one thread of a program reads the answer to messages for which there was no room. */
+static void messages_that_wait_are_sent_while_input_is_awaited(void **state)
+{
+    enum { COUNT = 60 }; /* there is room for 48 */
+    struct world *world = *state;
+    struct ferry_message message, answer = {.mode = FERRY_COPY, .data = "!", .bytes = 1};
+    int a = world_add(world, "a", "asks_behind", "host", "60", NULL);
+    struct ferry_link *out = world_link(world, a, -1), *in = world_stream(world, -1, a);
+
+    world_start(world);
+    until(strstr(world_said(world), "asks"));
+    for (unsigned tag = 0; tag < COUNT; tag++) {
+        assert_int_equal(ferry_link_recv(out, PATIENCE, &message), 0);
+        assert_int_equal(message.tag, tag);
+        assert_int_equal(ferry_link_release(out, message.token), 0);
+    }
+    assert_int_equal(ferry_link_send(in, &answer, PATIENCE), 0);
+    world_wait(world);
+    world_expect_ok(world, a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +250,7 @@ int main(void)
         kvm_test(plain_writes_may_be_immediate),
         kvm_test(musl_and_pie_guests),
         kvm_test(two_senders),
+        kvm_test(messages_that_wait_are_sent_while_input_is_awaited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
