@@ -91,14 +91,6 @@ static void be_told_by_signals(void)
     fcntl(0, F_SETOWN, getppid());
 }
 
-static void read_the_parent(void)
-{
-    char byte;
-    struct iovec to = {&byte, 1}, from = {&byte, 1};
-
-    process_vm_readv(getppid(), &to, 1, &from, 1, 0);
-}
-
 static void change_limits_of_the_parent(void)
 {
     const struct rlimit limit = {0, 0};
@@ -134,6 +126,14 @@ static void call_as_x32(void)
 }
 
 #ifndef FERRY_SANITIZED /* the run-time code of a sanitizer makes these */
+static void read_the_parent(void)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {&byte, 1};
+
+    process_vm_readv(getppid(), &to, 1, &from, 1, 0);
+}
+
 static void signal_the_parent(void)
 {
     kill(getppid(), 0);
@@ -166,7 +166,6 @@ static const struct {
     {"ioctl(TIOCSTI)", type_into_a_terminal},
     {"ioctl(TIOCSCTTY)", take_a_terminal},
     {"fcntl(F_SETOWN)", be_told_by_signals},
-    {"process_vm_readv of the parent", read_the_parent},
     {"prlimit of the parent", change_limits_of_the_parent},
     {"setuid", become_somebody},
     {"bpf", load_a_filter},
@@ -174,6 +173,7 @@ static const struct {
     {"int 0x80", call_as_32_bits},
     {"x32", call_as_x32},
 #ifndef FERRY_SANITIZED
+    {"process_vm_readv of the parent", read_the_parent},
     {"kill of the parent", signal_the_parent},
     {"tgkill of the parent", signal_a_thread_of_the_parent},
     {"ptrace", trace_the_parent},
