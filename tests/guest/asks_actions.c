@@ -70,14 +70,16 @@ static void *change(void *arg)
     return NULL;
 }
 
-/* Whoever started the process may have it ignore some. */
+/* Whoever started the process may have it ignore some, also those that the C library keeps for itself. */
 static void ignore_none(void)
 {
+    const struct action none = {0};
+
     for (int signo = 1; signo <= 64; signo++) {
         struct action action = {0};
 
         if (call(signo, NULL, &action, MASK_BYTES) == 0 && action.handler == 1)
-            signal(signo, SIG_DFL);
+            call(signo, &none, NULL, MASK_BYTES);
     }
 }
 
