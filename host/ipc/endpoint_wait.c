@@ -116,7 +116,7 @@ static int let_others_in(struct endpoint *endpoint, uint32_t seen, uint64_t dead
     /* Whatever this thread waits for, it is woken when there is room for a message that is parked, and
      * nobody else may be there to send it: what it waits for may be the answer. */
     if (endpoint->out_parked)
-        drain_ring(endpoint);
+        drain_out(endpoint);
     if (!waits->begin(endpoint->vm, &who))
         return -EINTR;
     int result = wait_once(endpoint, seen, deadline_ns, wanted);

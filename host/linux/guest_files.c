@@ -87,9 +87,10 @@ static void unmap(struct guest_files *files, struct guest_file *mapped)
 }
 
 /* A read of a file of memory fills its holes, which nobody has paid for. */
-static bool has_holes(const struct open_file *file, const struct stat *stat)
+static bool has_holes(const struct open_file *file, uint64_t start, uint64_t bytes)
 {
-    return file_map_flags(file) && (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
+    return file_map_flags(file) &&
+           lseek(file->fd, (off_t)start, SEEK_HOLE) < (off_t)(start + bytes);
 }
 
 /* A mapping of a file that overlayfs has not copied yet stays with the old one when the program writes
@@ -113,11 +114,11 @@ static bool find_part(struct open_file *file, uint64_t offset, struct part *part
 
     file->refuses_map = may_be_copied_up(file);
     if (file->refuses_map || fstat(file->fd, &stat) || stat.st_size <= 0 ||
-        offset >= (uint64_t)stat.st_size || has_holes(file, &stat))
+        offset >= (uint64_t)stat.st_size)
         return false;
     part->start = (uint64_t)stat.st_size <= FERRY_KERNEL_FILE_BYTES ? 0 : offset & ~(PART_STEP - 1);
     part->bytes = min_u64((uint64_t)stat.st_size - part->start, FERRY_KERNEL_FILE_BYTES);
-    return true;
+    return !has_holes(file, part->start, part->bytes);
 }
 
 static void map(struct guest_files *files, struct guest_file *mapped, struct open_file *file,
@@ -164,11 +165,12 @@ static void serve_want(struct linux_state *state)
     bool first = !files->vm.shown;
 
     files->wanted_fd = FERRY_KERNEL_NO_FD;
-    if (fd == FERRY_KERNEL_NO_FD || !can_map(state, file) || !vm_files(state->vm, &files->vm) ||
-        !find_part(file, files->wanted_offset, &part))
+    if (fd == FERRY_KERNEL_NO_FD || !can_map(state, file) || !vm_files(state->vm, &files->vm))
         return;
     if (first)
         start(files);
+    if (!find_part(file, files->wanted_offset, &part))
+        return;
     mapped = choose(files, file);
     if (mapped->open)
         return; /* it is being read, and the call that wanted another one is over */
@@ -227,8 +229,9 @@ static bool is_still(const struct linux_state *state, const struct guest_file *m
         return false;
     if (file_map_flags(mapped->file) && !state->guest_files->cut)
         return true; /* nobody else has that file system */
-    return fstat(mapped->file->fd, &stat) == 0 && !has_holes(mapped->file, &stat) &&
-           (uint64_t)stat.st_size >= mapped->start + mapped->bytes;
+    return fstat(mapped->file->fd, &stat) == 0 &&
+           (uint64_t)stat.st_size >= mapped->start + mapped->bytes &&
+           !has_holes(mapped->file, mapped->start, mapped->bytes);
 }
 
 void linux_publish_files(struct linux_state *state)

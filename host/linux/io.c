@@ -114,6 +114,12 @@ static int64_t put_live(struct linux_state *state, struct open_file *file, uint6
     return done ? (int64_t)done : put;
 }
 
+/* Linux asks for that first, of all that was asked for, also for no bytes. */
+static bool is_programs(uint64_t addr, uint64_t bytes)
+{
+    return bytes <= MEMORY_USER_END && addr <= MEMORY_USER_END - bytes;
+}
+
 /* Memory that is not there matters only to bytes that come: Linux tells the end all the same, and that
  * there is nothing yet. */
 static int64_t get_to_nowhere(struct linux_state *state, struct open_file *file)
@@ -130,8 +136,9 @@ static int64_t get_to_nowhere(struct linux_state *state, struct open_file *file)
         return 0;
     if (file->kind != FILE_INPUT)
         return file_get(state, file, &none, 1);
+    /* It does not wait: the next message may be another peer's, which only the program takes. */
     events = file_poll(state, file, POLLIN, &readiness);
-    return events & POLLHUP ? 0 : events ? -EFAULT : -EAGAIN;
+    return events & POLLHUP ? 0 : -EFAULT;
 }
 
 static int64_t get_to(struct linux_state *state, struct open_file *file, uint64_t addr,
@@ -178,10 +185,10 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
 {
     int64_t got;
 
+    if (!is_programs(addr, bytes))
+        return -EFAULT;
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
-    if (addr > MEMORY_USER_END - bytes)
-        return -EFAULT; /* Linux asks that first, also for no bytes */
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
     /* A buffer may be larger than the memory that there is, if little comes. */
@@ -212,10 +219,10 @@ static int64_t write_all(struct linux_state *state, struct open_file *file, cons
 int64_t file_write_from(struct linux_state *state, struct open_file *file, uint64_t addr,
                         uint64_t bytes)
 {
+    if (!is_programs(addr, bytes))
+        return -EFAULT;
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
-    if (addr > MEMORY_USER_END - bytes)
-        return -EFAULT;                      /* Linux asks that first, also for no bytes */
     if (!bytes || file->kind == FILE_DEVICE) /* those look at nothing */
         return file_put(state, file, NULL, bytes);
     return write_all(state, file, NULL, addr, bytes);

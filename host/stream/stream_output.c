@@ -174,7 +174,6 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
     int result = 0;
 
     stream_take_room_back(stream);
-    stream->guest.vmm_writes -= stream->guest.vmm_writes > 0;
     if (stream->filling && stream->fill == FERRY_EXTENT_BYTES)
         result = stream_flush(stream);
     if (result == 0 && !stream->filling)
@@ -184,6 +183,7 @@ static ssize_t gather(struct stream *stream, const char *src, size_t bytes)
 
     uint64_t room = FERRY_EXTENT_BYTES - stream->fill;
     uint64_t now = bytes < room ? bytes : room;
+    stream->guest.vmm_writes -= stream->guest.vmm_writes > 0;
     fill(stream, src, now);
     atomic_fetch_add_explicit(&stream->endpoint->stream_out->bytes_copied, now,
                               memory_order_relaxed);
