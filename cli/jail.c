@@ -52,18 +52,12 @@ static int close_inherited(void)
     return 0;
 }
 
-/* Of root's rights those that its own choice of directories may need. */
-static bool names_directories(const struct options *options)
-{
-    return options->root || g_ptr_array_index(options->read_only, 0) ||
-           g_ptr_array_index(options->read_write, 0);
-}
-
 int jail_close(struct pipeline *p)
 {
     const struct options *options = p->options;
     const struct ferry_jail_config config = {
-        .files_of_others = names_directories(options) && !options->change_user,
+        /* Root may have named a script, a file or a directory of somebody else's. */
+        .files_of_others = !options->change_user,
         .change_user = options->change_user,
         .uid = options->uid,
         .gid = options->gid,

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "ipc/drain.h"
 #include "ipc/link.h"
 #include "ipc/room.h"
 #include "lib/clock.h"
@@ -113,10 +112,6 @@ static int let_others_in(struct endpoint *endpoint, uint32_t seen, uint64_t dead
 
     if (!waits)
         return wait_once(endpoint, seen, deadline_ns, wanted);
-    /* Whatever this thread waits for, it is woken when there is room for a message that is parked, and
-     * nobody else may be there to send it: what it waits for may be the answer. */
-    if (endpoint->out_parked)
-        drain_out(endpoint);
     if (!waits->begin(endpoint->vm, &who))
         return -EINTR;
     int result = wait_once(endpoint, seen, deadline_ns, wanted);

@@ -35,25 +35,22 @@ struct jail_call {
     int error;    /* 0: the call is made; else it fails with this errno, and nobody is killed */
     int argument; /* the one that decides; -1: none */
     uint64_t mask, value; /* where argument & mask is value, the line holds */
+    int also;             /* a second argument that decides; 0: none */
+    uint32_t is;          /* its value, in the lower half */
     const char *why;
 };
 
-#define ANY(call, why)                \
-    {                                 \
-        __NR_##call, 0, -1, 0, 0, why \
+#define LINE(call, errno_, arg, bits, is, second, second_is, why)  \
+    {                                                              \
+        __NR_##call, errno_, arg, bits, is, second, second_is, why \
     }
-#define WHERE(call, arg, bits, is, why)    \
-    {                                      \
-        __NR_##call, 0, arg, bits, is, why \
-    }
-#define ERROR(call, errno_, why)           \
-    {                                      \
-        __NR_##call, errno_, -1, 0, 0, why \
-    }
-#define ERROR_WHERE(call, errno_, arg, bits, is, why) \
-    {                                                 \
-        __NR_##call, errno_, arg, bits, is, why       \
-    }
+#define ANY(call, why)                                LINE(call, 0, -1, 0, 0, 0, 0, why)
+#define WHERE(call, arg, bits, is, why)               LINE(call, 0, arg, bits, is, 0, 0, why)
+#define ERROR(call, errno_, why)                      LINE(call, errno_, -1, 0, 0, 0, 0, why)
+#define ERROR_WHERE(call, errno_, arg, bits, is, why) LINE(call, errno_, arg, bits, is, 0, 0, why)
+/* Two decide. */
+#define BOTH(call, arg, is, second, second_is, why) \
+    LINE(call, 0, arg, INT32, is, second, second_is, why)
 /* The kernel looks at the lower half alone, and C libraries differ in what the upper one is. */
 #define INT32                 0xffffffffu
 #define REQUEST(request, why) WHERE(ioctl, 1, INT32, (uint32_t)(request), why)
@@ -210,7 +207,8 @@ static const struct jail_call jail_calls[] = {
     ANY(recvfrom, "what was given is a socket"),
     ANY(sendmsg, "the descriptor that a helper process found; a socket that was given"),
     ANY(recvmsg, "likewise"),
-    WHERE(socketpair, 0, INT32, AF_UNIX, "likewise: the helper's; no other socket is made"),
+    /* One that is connected for good: with an address, datagrams would go to any socket of the machine. */
+    BOTH(socketpair, 0, AF_UNIX, 1, SOCK_SEQPACKET | SOCK_CLOEXEC, "likewise: the helper's"),
     ANY(inotify_init1, "the program's inotify"),
     ANY(inotify_add_watch, "likewise"),
     ANY(inotify_rm_watch, "likewise"),

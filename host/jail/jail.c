@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -22,10 +23,10 @@
 #include "vm/vm.h"
 
 /* What root needs of its capabilities for the files of others below the directories that it named. */
-#define FILES_OF_OTHERS (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER)
+#define FILES_OF_OTHERS (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_FSETID)
 
-/* Directories in memory are a file system, and who may make one may do too much. Where nobody may, the
- * program learns it when it looks into one. */
+/* Directories in memory are a file system, and who may make one may do too much. Where there
+ * is none, the program learns it when it looks into one. */
 static int prepare_vms(struct ferry_engine *engine, const struct ferry_jail_config *config,
                        struct ferry_error *err)
 {
@@ -41,12 +42,15 @@ static int prepare_vms(struct ferry_engine *engine, const struct ferry_jail_conf
         if (vm_is_started(vm))
             return error_set(err, -EBUSY, "VM '%s' has been started: the jail comes before",
                              endpoint->name);
-        int result = linux_prepare_memory(vm->personality, uid, gid);
-        if (result == -EMFILE || result == -ENOMEM)
-            return error_set(err, result, "no directories in memory for VM '%s': %s",
-                             endpoint->name, strerror(-result));
+        linux_prepare_memory(vm->personality, uid, gid);
     }
     return 0;
+}
+
+/* What asks for it is refused there. */
+static bool is_jailed(void)
+{
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) < 0;
 }
 
 static int no_core(void)
@@ -54,6 +58,15 @@ static int no_core(void)
     const struct rlimit none = {0, 0};
 
     return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+}
+
+/* Whoever started us may have made all memory that can be read executable. */
+static void forbid_code_by_reading(void)
+{
+    int now = personality(0xffffffff);
+
+    if (now >= 0 && now & READ_IMPLIES_EXEC)
+        personality((unsigned long)now & ~(unsigned long)READ_IMPLIES_EXEC);
 }
 
 /* The memory of the process, which holds that of all guests, goes neither into a core nor to a debugger
@@ -99,6 +112,7 @@ static int close_in(struct ferry_error *err)
 {
     int result = no_core();
 
+    forbid_code_by_reading();
     if (result == 0)
         result = hide();
     if (result == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -121,6 +135,8 @@ int ferry_jail_sized(struct ferry_engine *engine, const struct ferry_jail_config
 
     if (result < 0)
         return sized_explain(err, result, "ferry_jail_config");
+    if (is_jailed())
+        return error_set(err, -EALREADY, "this process is in the jail already");
     result = prepare_vms(engine, &own, err);
     if (result == 0)
         result = give_up_capabilities(engine, &own, err);

@@ -16,11 +16,12 @@
 static int add(scmp_filter_ctx filter, const struct jail_call *call)
 {
     uint32_t action = call->error ? SCMP_ACT_ERRNO((uint32_t)call->error) : SCMP_ACT_ALLOW;
-    struct scmp_arg_cmp compare = {(unsigned)call->argument, SCMP_CMP_MASKED_EQ, call->mask,
-                                   call->value};
+    const struct scmp_arg_cmp compare[] = {
+        {(unsigned)call->argument, SCMP_CMP_MASKED_EQ, call->mask, call->value},
+        {(unsigned)call->also, SCMP_CMP_MASKED_EQ, INT32, call->is}};
 
-    return seccomp_rule_add_array(filter, action, call->number, call->argument < 0 ? 0 : 1,
-                                  &compare);
+    return seccomp_rule_add_array(filter, action, call->number,
+                                  call->argument < 0 ? 0 : 1 + (call->also > 0), compare);
 }
 
 static int build(scmp_filter_ctx filter)

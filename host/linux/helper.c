@@ -185,7 +185,7 @@ static bool helper_descriptors(struct helper *helper, const struct host_call *ca
     if (call->path2)
         helper->call.fd2 = fcntl(call->fd2, F_DUPFD_CLOEXEC, 0);
     if (helper->call.fd >= 0 && (!call->path2 || helper->call.fd2 >= 0) &&
-        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, helper->ends) == 0)
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, helper->ends) == 0)
         return true;
     if (helper->call.fd >= 0)
         close(helper->call.fd);

@@ -65,8 +65,8 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 void linux_destroy(struct linux_state *state);
 
 /* Makes now what directories in memory need, as nobody may make file systems later, for this user of the
- * host. 0 or a negative errno. */
-int linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid);
+ * host. Where that fails there are none, or the program's look at one tries again. */
+void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid);
 
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
  * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread; its

@@ -42,6 +42,7 @@ struct view {
     char *root;                     /* the real path of the tree that is given as "/", or NULL */
     struct writable *host, *memory; /* all that the program may write on the host, and in memory */
     int memory_top;                 /* the directory that has those in memory, or -1 */
+    int memory_refused;             /* the error why there can be none, or 0 */
     unsigned private_files;         /* descriptors of the host that these take */
 };
 

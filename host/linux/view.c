@@ -322,11 +322,21 @@ int view_init(struct linux_state *state, const struct linux_config *config)
     return state->cwd ? 0 : -ENOMEM;
 }
 
-static bool take_files(struct linux_state *state, unsigned count)
+static void give_files_back(struct linux_state *state, unsigned count)
 {
     for (; count; count--) {
-        if (!vm_file_take(state->vm))
+        vm_file_give_back(state->vm);
+        state->view.private_files--;
+    }
+}
+
+static bool take_files(struct linux_state *state, unsigned count)
+{
+    for (unsigned taken = 0; taken < count; taken++) {
+        if (!vm_file_take(state->vm)) {
+            give_files_back(state, taken);
             return false;
+        }
         state->view.private_files++;
     }
     return true;
@@ -337,56 +347,70 @@ static int make_top(struct linux_state *state)
 {
     struct view *view = &state->view;
 
+    if (view->memory_refused)
+        return view->memory_refused;
     if (!take_files(state, 2))
         return -EMFILE;
     int top = private_make(state, view->memory);
 
-    if (top < 0)
-        return top;
-    view->memory_top = top;
-    return 0;
+    if (top >= 0) {
+        view->memory_top = top;
+        return 0;
+    }
+    give_files_back(state, 2);
+    if (top != -EMFILE && top != -ENOMEM)
+        view->memory_refused = top; /* as it will be next time; the program may look very often */
+    return top;
 }
 
-int linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
+void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
 {
     struct view *view = &state->view;
     bool wanted = false;
-    int result;
 
     for (size_t i = 0; i < view->count; i++)
         wanted = wanted || view->mounts[i].kind == MOUNT_PRIVATE;
-    if (!wanted || view->memory_top >= 0)
-        return 0;
-    result = make_top(state);
-    if (!result && (uid != geteuid() || gid != getegid()) &&
-        fchownat(view->memory_top, "", uid, gid, AT_EMPTY_PATH))
-        result = -errno;
-    return result;
+    if (!wanted || view->memory_top >= 0 || make_top(state))
+        return;
+    if ((uid != geteuid() || gid != getegid()) &&
+        fchownat(view->memory_top, "", uid, gid, AT_EMPTY_PATH)) {
+        /* That user could not use it. */
+        close(view->memory_top);
+        view->memory_top = -1;
+        view->memory_refused = -EACCES;
+        give_files_back(state, 2);
+    }
+}
+
+static int open_private(struct linux_state *state, struct mount *mount)
+{
+    struct view *view = &state->view;
+    char name[24];
+    int result = view->memory_top < 0 ? make_top(state) : 0;
+
+    if (result)
+        return result;
+    snprintf(name, sizeof(name), "%zu", (size_t)(mount - view->mounts));
+    if (mkdirat(view->memory_top, name, 0700) && errno != EEXIST)
+        return -errno;
+    if (fchmodat(view->memory_top, name, 01777, 0))
+        return -errno;
+    mount->fd = openat(view->memory_top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return mount->fd < 0 ? -errno : 0;
 }
 
 /* One more descriptor for each. */
 int view_make_private(struct linux_state *state, struct mount *mount)
 {
-    struct view *view = &state->view;
-    char name[24];
-
     if (mount->kind != MOUNT_PRIVATE || mount->fd >= 0)
         return 0;
     if (!take_files(state, 1))
         return -EMFILE;
-    if (view->memory_top < 0) {
-        int result = make_top(state);
+    int result = open_private(state, mount);
 
-        if (result)
-            return result;
-    }
-    snprintf(name, sizeof(name), "%zu", (size_t)(mount - view->mounts));
-    if (mkdirat(view->memory_top, name, 0700) && errno != EEXIST)
-        return -errno;
-    mount->fd = openat(view->memory_top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (mount->fd < 0)
-        return -errno;
-    return fchmodat(view->memory_top, name, 01777, 0) ? -errno : 0;
+    if (result)
+        give_files_back(state, 1);
+    return result;
 }
 
 void view_fini(struct linux_state *state)

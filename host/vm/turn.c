@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "ipc/drain.h"
 #include "lib/clock.h"
 #include "linux/linux.h"
 #include "linux/vm_linux.h"
@@ -71,6 +72,15 @@ static bool begin_wait(struct ferry_vm *vm, void **who)
     return true;
 }
 
+/* Whatever the thread waits for, it is woken when there is room for a message that is parked, and nobody
+ * else may be there to send it: what it waits for may be the answer. */
+static bool begin_wait_on_endpoint(struct ferry_vm *vm, void **who)
+{
+    if (vm->served && vm->endpoint->out_parked)
+        drain_out(vm->endpoint);
+    return begin_wait(vm, who);
+}
+
 static bool end_wait(struct ferry_vm *vm, void *who)
 {
     if (who)
@@ -132,7 +142,7 @@ static bool kicks(struct ferry_vm *vm, uint32_t cpu)
 }
 
 const struct endpoint_waits vm_waits = {
-    .begin = begin_wait, .end = end_wait, .kicks = kicks, .keeps = vm_keeps};
+    .begin = begin_wait_on_endpoint, .end = end_wait, .kicks = kicks, .keeps = vm_keeps};
 
 int vm_doze(struct ferry_vm *vm, struct vcpu *vcpu, uint32_t seen, uint64_t deadline)
 {

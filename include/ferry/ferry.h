@@ -647,8 +647,8 @@ FERRY_API void ferry_link_cancel(struct ferry_link *link);
 
 /* What ferry_jail leaves to the process. */
 struct ferry_jail_config {
-    /* Root keeps the right to the files of others (CAP_DAC_OVERRIDE, CAP_FOWNER), for programs that were
-     * given directories with such files. */
+    /* Root keeps the right to the files of others (CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID), for
+     * programs that were given such files. */
     bool files_of_others;
     /* The process becomes this user and group, without other groups. Only root may. */
     bool change_user;
@@ -660,7 +660,8 @@ struct ferry_jail_config {
  * program, makes no memory that can be executed (so it loads no library either), makes no socket but a
  * pair of AF_UNIX, sends no signal to others. The kernel's audit log names the call. Capabilities are
  * given up by the calling thread and those that it starts later; no thread can gain rights by a program
- * that it starts. The process makes no core and cannot be looked into by others of its user. Nothing
+ * that it starts. One engine and one call for a process: VMs and threads of another engine are not looked
+ * at. The process makes no core and cannot be looked into by others of its user. Nothing
  * undoes this.
  *
  * Call it when the VMs, links and descriptors of the process are made and before the first VM starts,
@@ -673,9 +674,8 @@ struct ferry_jail_config {
  * -EINVAL: the struct is too short
  * -E2BIG: `config` has members that this library does not know
  * -EBUSY: a VM of the engine was started, or a thread has a filter of its own
+ * -EALREADY: the process is in the jail
  * -EPERM: only root may change the user
- * -EMFILE: no descriptor is left
- * -ENOMEM: no memory
  * others: the error of a system call that gives rights up or installs the filter */
 static inline int ferry_jail(struct ferry_engine *engine, const struct ferry_jail_config *config,
                              struct ferry_error *err)

@@ -10,7 +10,7 @@ import unittest
 from harness import FERRY, PATIENCE, FerryTest, box, ferry, main
 
 NO_CAPABILITIES = "0" * 16
-FILES_OF_OTHERS = f"{1 << 1 | 1 << 3:016x}"  # CAP_DAC_OVERRIDE, CAP_FOWNER
+FILES_OF_OTHERS = f"{1 << 1 | 1 << 3 | 1 << 4:016x}"  # CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID
 NOBODY = 65534
 ROOT = os.geteuid() == 0
 SHELL = (*box("sh").split(), "-c")
@@ -53,8 +53,10 @@ class Jail(FerryTest):
         for thread in threads:
             self.assertEqual(thread["Seccomp"], "2")
             self.assertEqual(thread["NoNewPrivs"], "1")
-            for which in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+            for which in ("CapInh", "CapAmb"):
                 self.assertEqual(thread[which], NO_CAPABILITIES, which)
+            for which in ("CapEff", "CapPrm"):
+                self.assertIn(thread[which], (NO_CAPABILITIES, FILES_OF_OTHERS) if ROOT else (NO_CAPABILITIES,), which)
         self.assertEqual((run.process.returncode, run.errors), (0, ""))
 
     def test_nobody_looks_into_it(self):
@@ -103,7 +105,7 @@ class Jail(FerryTest):
 @unittest.skipUnless(ROOT, "only root can become somebody else")
 class Root(FerryTest):
     def test_directories_of_others(self):
-        """Root reads and changes what it names, and keeps the right to that alone."""
+        """Root reads and changes the files of others that it names, and keeps the right to that alone."""
         with tempfile.TemporaryDirectory() as directory:
             os.chown(directory, NOBODY, NOBODY)
             os.chmod(directory, 0o700)
@@ -113,6 +115,15 @@ class Root(FerryTest):
                 done = ferry("run", "--rw", directory, "--", *box(stage).split())
                 self.assertEqual((done.status, done.errors), (0, ""))
             self.assertEqual(os.stat(f"{directory}/made").st_mode & 0o777, 0o640)
+        with tempfile.TemporaryDirectory() as directory:
+            script = f"{directory}/script"
+            with open(script, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho here\n")
+            os.chmod(script, 0o700)
+            for path in (script, directory):
+                os.chown(path, NOBODY, NOBODY)
+            done = ferry("run", "--", script)
+            self.assertEqual((done.status, done.output), (0, b"here\n"), done.errors)
         self.assertEqual({thread["CapEff"] for thread in threads} - {NO_CAPABILITIES}, {FILES_OF_OTHERS})
 
     def test_another_user(self):
