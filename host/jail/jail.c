@@ -22,7 +22,7 @@
 #include "linux/linux.h"
 #include "vm/vm.h"
 
-/* What root needs of its capabilities for the files of others below the directories that it named. */
+/* What root needs of its capabilities for the files of others that it named. */
 #define FILES_OF_OTHERS (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_FSETID)
 
 /* Directories in memory are a file system, and who may make one may do too much. Where there

@@ -284,10 +284,10 @@ int64_t sys_pread64(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (file->kind == FILE_DEVICE)
         return sys_read(state, arg);
-    if (file->kind != FILE_REGULAR || !bytes)
-        return file->kind == FILE_REGULAR ? 0 : -EISDIR;
+    if (file->kind != FILE_REGULAR)
+        return -EISDIR;
     at = file_at(file, (off_t)arg[3]);
-    got = file_read_to(state, &at, arg[1], bytes);
+    got = file_read_to(state, &at, arg[1], arg[2]);
     guest_files_served(state, file, arg[0], (off_t)arg[3], got);
     return got;
 }

@@ -163,10 +163,14 @@ class Running(unittest.TestCase):
         self.program("one_more", "1..2\nok 1 - a\nok 2 - b\n")
         self.program("bad", "1..1\nnot ok 1 - a\n")
         build = self.made_up_build("kvm")
-        with unittest.mock.patch.object(check, "LAB", lab):
+        with unittest.mock.patch.object(check, "LAB_BYTES", 1 << 60):
+            self.assertEqual(check.machines_at_once(), 1)
+        one = unittest.mock.patch.object(check, "machines_at_once", return_value=1)
+        with unittest.mock.patch.object(check, "LAB", lab), one as asked:
             runs = check.run_in_lab(build, ["kvm"], ["--cpus", "2"], [])
             some = check.run_in_lab(build, ["kvm"], [], ["--no-stdsplit", "one"])
         counts = {count.name: (len(count.passed), len(count.failed)) for count in map(check.Count, runs)}
+        self.assertEqual(asked.call_count, 2)
         self.assertEqual(len(runs), 3)
         self.assertEqual(counts, {"one": (1, 0), "one_more": (2, 0), "bad": (0, 1)})
         self.assertEqual([check.Count(run).name for run in some], ["one"])

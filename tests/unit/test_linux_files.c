@@ -203,6 +203,9 @@ static void test_positions(void **state)
     assert_int_equal(CALL(vm, pread64, fd, SCRATCH + PAGE, 3, 0), 3);
     assert_memory_equal(got, "con", 3);
     assert_int_equal(CALL(vm, pread64, fd, SCRATCH + PAGE, 3, UINT64_MAX), -EINVAL);
+    assert_int_equal(CALL(vm, pread64, fd, SCRATCH + PAGE, 1ull << 47, 0), -EFAULT);
+    assert_int_equal(CALL(vm, pread64, fd, UINT64_MAX, 0, 0), -EFAULT);
+    assert_int_equal(CALL(vm, pread64, fd, SCRATCH + PAGE, 0, 0), 0);
     assert_int_equal(CALL(vm, pread64, fd, NOWHERE, 3, 0), -EFAULT);
     assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_CUR), 6);
     assert_int_equal(CALL(vm, lseek, fd, INT64_MAX, SEEK_CUR), -EINVAL);
