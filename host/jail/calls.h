@@ -6,7 +6,7 @@
  *
  * How it was found: the functions that the library and the command import (`nm -u`), read down to
  * their calls; then all tests with the filter on. A filter sees numbers, not what pointers lead to: so
- * no name of a file is checked here.
+ * no name of a file is checked here, but by the walls (walls.c).
  */
 #ifndef FERRY_HOST_JAIL_CALLS_H
 #define FERRY_HOST_JAIL_CALLS_H

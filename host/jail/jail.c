@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "ipc/endpoint.h"
 #include "jail/filter.h"
+#include "jail/walls.h"
 #include "lib/capabilities.h"
 #include "lib/error.h"
 #include "lib/sized.h"
@@ -91,21 +92,53 @@ static int change_user(const struct ferry_jail_config *config, struct ferry_erro
     return 0;
 }
 
-/* A thread has capabilities of its own, so those of the engine begin anew, without. */
-static int give_up_capabilities(struct ferry_engine *engine, const struct ferry_jail_config *config,
-                                struct ferry_error *err)
+static int explain(struct ferry_error *err, int result)
+{
+    return error_set(err, result, "cannot give up rights for the jail: %s", strerror(-result));
+}
+
+static int give_up_capabilities(const struct ferry_jail_config *config, struct ferry_error *err)
 {
     uint64_t keep = config->files_of_others ? FILES_OF_OTHERS : 0;
-    bool any = capabilities_any();
 
     capabilities_bound(keep);
     int result = change_user(config, err);
     if (result < 0)
         return result;
     result = capabilities_keep(keep);
-    if (result < 0)
-        return error_set(err, result, "cannot give up capabilities: %s", strerror(-result));
-    return any ? engine_restart_threads(engine, err) : 0;
+    return result < 0 ? explain(err, result) : 0;
+}
+
+/* Where the kernel has none, the rest of the jail stands without. */
+static int wall_in(struct ferry_engine *engine, int rules, struct ferry_error *err)
+{
+    if (rules < 0) {
+        engine_log(engine, FERRY_LOG_INFO,
+                   "no walls around files: this kernel has no Landlock, or one that is too old");
+        return 0;
+    }
+    int result = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : walls_close(rules);
+    return result < 0 ? explain(err, result) : 0;
+}
+
+/* A thread has capabilities and walls of its own, so those of the engine begin anew, without the first and
+ * within the others. */
+static int give_up(struct ferry_engine *engine, const struct ferry_jail_config *config,
+                   struct ferry_error *err)
+{
+    bool any = capabilities_any();
+    int rules = walls_plan(engine, config, err);
+
+    if (rules < 0 && rules != -EOPNOTSUPP)
+        return rules;
+    int result = give_up_capabilities(config, err);
+    if (result == 0)
+        result = wall_in(engine, rules, err);
+    else if (rules >= 0)
+        close(rules);
+    if (result == 0 && (any || rules >= 0))
+        result = engine_restart_threads(engine, err);
+    return result;
 }
 
 static int close_in(struct ferry_error *err)
@@ -118,7 +151,7 @@ static int close_in(struct ferry_error *err)
     if (result == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         result = -errno;
     if (result < 0)
-        return error_set(err, result, "cannot give up rights for the jail: %s", strerror(-result));
+        return explain(err, result);
     result = filter_install();
     if (result < 0)
         return error_set(err, result, "cannot filter system calls for the jail: %s%s",
@@ -139,6 +172,6 @@ int ferry_jail_sized(struct ferry_engine *engine, const struct ferry_jail_config
         return error_set(err, -EALREADY, "this process is in the jail already");
     result = prepare_vms(engine, &own, err);
     if (result == 0)
-        result = give_up_capabilities(engine, &own, err);
+        result = give_up(engine, &own, err);
     return result < 0 ? result : close_in(err);
 }

@@ -19,7 +19,7 @@ enum {
     FIRST_IDENTITY = 72,
     FIRST_MESSAGE = 88,
     FIRST_MACHINE = 64,
-    FIRST_JAIL_CONFIG = 12,
+    FIRST_JAIL_CONFIG = 32,
 };
 
 /* Whether the caller's struct has a possible size. -EINVAL: less than the first release's; -E2BIG:

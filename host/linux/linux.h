@@ -68,6 +68,25 @@ void linux_destroy(struct linux_state *state);
  * host. Where that fails there are none, or the program's look at one tries again. */
 void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid);
 
+enum linux_opening {
+    LINUX_LISTS,   /* names in this directory and those below */
+    LINUX_READS,   /* it, and all below */
+    LINUX_CHANGES, /* likewise; makes and removes what is below */
+    LINUX_HOLDS,   /* is open already: opens it anew, with the same rights */
+};
+
+/* Whom to tell what calls of programs open on the host: by a descriptor that is valid for the call, and may
+ * be an O_PATH one. A negative errno of `tell` ends it, and is returned. */
+struct linux_opens {
+    int (*tell)(void *arg, int fd, enum linux_opening what);
+    void *arg;
+    const char *const
+        *told; /* the list of the host's system that a program before has told; NULL at first */
+};
+
+/* All that calls of this program may open by a name. */
+int linux_tell_opens(struct linux_state *state, struct linux_opens *to);
+
 /* The program that is about to run: the end of its image, where the heap begins; the file that runs,
  * as a name in the view, for /proc/self/exe; the name it was started by, for that of its thread; its
  * arguments. */

@@ -653,20 +653,31 @@ struct ferry_jail_config {
     /* The process becomes this user and group, without other groups. Only root may. */
     bool change_user;
     uint32_t uid, gid;
+    /* Files and directories that stay open besides those of VMs that were made: for VMs that are made later
+     * (their programs and directories) and for the embedder itself. Lists that end with NULL; NULL: none. What
+     * is below a directory stays open too. Read during the call only. */
+    const char *const *read_only_paths, *const *read_write_paths;
 };
 
 /* From here on the whole process, not only the library, can make no system call but those that the
  * library needs to run VMs that were made. Any other call kills the process by SIGSYS: it starts no
  * program, makes no memory that can be executed (so it loads no library either), makes no socket but a
- * pair of AF_UNIX, sends no signal to others. The kernel's audit log names the call. Capabilities are
- * given up by the calling thread and those that it starts later; no thread can gain rights by a program
- * that it starts. One engine and one call for a process: VMs and threads of another engine are not looked
+ * pair of AF_UNIX, sends no signal to others. The kernel's audit log names the call.
+ *
+ * Where the kernel has Landlock (Linux 5.19 or newer, if it was started with it), nothing can be opened,
+ * made, moved or removed but what the VMs that were made need, what `config` names, and what is read of
+ * /proc/self and of the processors: another open fails with EACCES. As far as the kernel can, TCP, abstract
+ * sockets of other processes and signals to them are refused, too. On an older kernel all files stay open that
+ * the user may open, and the engine's log says so (FERRY_LOG_INFO).
+ *
+ * Capabilities are given up, and files closed, for the calling thread and those that it starts later;
+ * no thread can gain rights by a program that it starts. One engine and one call for a process: VMs and threads of another engine are not looked
  * at. The process makes no core and cannot be looked into by others of its user. Nothing
  * undoes this.
  *
  * Call it when the VMs, links and descriptors of the process are made and before the first VM starts,
  * best while the process has no thread but this one and those of the library. What was opened before
- * stays open. A VM that is made later runs, but has no directories in memory (/tmp and the like). Such
+ * stays open. A VM that is made later runs if `config` names its files, but has no directories in memory (/tmp and the like). Such
  * directories of the engine's VMs are made now, and each takes two of its descriptors. `config` may be
  * NULL: all zeros. After an error a part may have been done: end the process.
  *
@@ -676,6 +687,7 @@ struct ferry_jail_config {
  * -EBUSY: a VM of the engine was started, or a thread has a filter of its own
  * -EALREADY: the process is in the jail
  * -EPERM: only root may change the user
+ * -ENOENT, -ENOTDIR, -EACCES: a path of `config` cannot be found
  * others: the error of a system call that gives rights up or installs the filter */
 static inline int ferry_jail(struct ferry_engine *engine, const struct ferry_jail_config *config,
                              struct ferry_error *err)

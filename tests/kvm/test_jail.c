@@ -233,14 +233,19 @@ static struct ferry_engine *make_engine(void)
     return engine;
 }
 
-static void close_jail(struct ferry_engine *engine)
+static void close_jail_with(struct ferry_engine *engine, const struct ferry_jail_config *config)
 {
     struct ferry_error error;
 
-    if (ferry_jail(engine, NULL, &error) != 0) {
+    if (ferry_jail(engine, config, &error) != 0) {
         fprintf(stderr, "%s\n", error.text);
         _exit(250);
     }
+}
+
+static void close_jail(struct ferry_engine *engine)
+{
+    close_jail_with(engine, NULL);
 }
 
 static void jailed(void *arg)
@@ -327,6 +332,132 @@ static void what_the_process_is(void **state)
     expect_well(status_of(look_at_itself, NULL));
 }
 
+/* ---- files ------------------------------------------------------------------ */
+
+/* Of this user, so nothing but the walls refuses them. */
+static char outside[] = "/tmp/ferry-outside-XXXXXX", inside[] = "/tmp/ferry-inside-XXXXXX",
+            read_only[] = "/tmp/ferry-read-XXXXXX";
+
+static char *const directories[] = {outside, inside, read_only};
+
+static const char *in(const char *directory, const char *name)
+{
+    static char path[4][128];
+    static unsigned next;
+    char *to = path[next++ % 4];
+
+    snprintf(to, sizeof(path[0]), "%s/%s", directory, name);
+    return to;
+}
+
+static void make_directories(void)
+{
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        assert_non_null(mkdtemp(directories[i]));
+        close(open(in(directories[i], "file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+        assert_int_equal(symlink("/etc/passwd", in(directories[i], "link")), 0);
+        assert_int_equal(symlink(in(outside, "file"), in(directories[i], "out")), 0);
+    }
+}
+
+static void remove_directories(void)
+{
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        unlink(in(directories[i], "file"));
+        unlink(in(directories[i], "link"));
+        unlink(in(directories[i], "out"));
+        unlink(in(directories[i], "moved"));
+        unlink(in(directories[i], "made"));
+        rmdir(directories[i]);
+        strcpy(strrchr(directories[i], '-'), "-XXXXXX");
+    }
+}
+
+static bool opens(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || errno != EACCES;
+}
+
+static bool opens_anew(const char *path)
+{
+    char name[64];
+    int fd = open(path, O_PATH | O_CLOEXEC);
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    return opens(name, O_RDONLY);
+}
+
+static void look_outside(void *arg)
+{
+    const char *const read_paths[] = {read_only, NULL}, *const write_paths[] = {inside, NULL};
+    const struct ferry_jail_config config = {
+        .files_of_others = true, .read_only_paths = read_paths, .read_write_paths = write_paths};
+    int before = open(in(outside, "file"), O_RDWR | O_CLOEXEC);
+
+    (void)arg;
+    close_jail_with(make_engine(), &config);
+    CHECK(before >= 0 && write(before, "x", 1) == 1); /* what was open stays so */
+    CHECK(!opens(in(outside, "file"), O_RDONLY));
+    CHECK(!opens(in(outside, "file"), O_WRONLY));
+    CHECK(!opens(in(outside, "made"), O_WRONLY | O_CREAT));
+    CHECK(!opens(outside, O_RDONLY | O_DIRECTORY));
+    CHECK(!opens("/etc/shadow", O_RDONLY));
+    CHECK(!opens("/proc/1/environ", O_RDONLY));
+    CHECK(!opens("/proc/self/mem", O_RDWR));
+    CHECK(!opens_anew(in(outside, "file"))); /* by whichever name, */
+    CHECK(!opens(in(inside, "out"), O_RDONLY));
+    CHECK(!opens(in(inside, "link"), O_RDONLY)); /* or link */
+    CHECK(unlink(in(outside, "file")) < 0 && errno == EACCES);
+    CHECK(rename(in(outside, "file"), in(inside, "moved")) < 0);
+    CHECK(linkat(AT_FDCWD, in(outside, "file"), AT_FDCWD, in(inside, "moved"), 0) < 0);
+    CHECK(opens(in(read_only, "file"), O_RDONLY));
+    CHECK(opens(read_only, O_RDONLY | O_DIRECTORY));
+    CHECK(!opens(in(read_only, "file"), O_WRONLY));
+    CHECK(!opens(in(read_only, "made"), O_WRONLY | O_CREAT));
+    CHECK(unlink(in(read_only, "file")) < 0);
+    CHECK(opens(in(inside, "made"), O_RDWR | O_CREAT));
+    CHECK(rename(in(inside, "made"), in(inside, "moved")) == 0);
+    CHECK(opens(in(inside, "file"), O_RDWR));
+    CHECK(opens("/proc/self/maps", O_RDONLY));
+}
+
+static void *look(void *arg)
+{
+    *(bool *)arg = opens(in(outside, "file"), O_RDONLY);
+    return NULL;
+}
+
+static void look_on_a_thread(void *arg)
+{
+    pthread_t thread;
+    bool opened = true;
+
+    (void)arg;
+    close_jail(make_engine());
+    CHECK(pthread_create(&thread, NULL, look, &opened) == 0);
+    pthread_join(thread, NULL);
+    CHECK(!opened);
+}
+
+static void nothing_outside_is_opened(void **state)
+{
+    (void)state;
+#ifdef FERRY_SANITIZED /* its run-time code writes anywhere */
+    skip();
+#endif
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* the version */) < 2)
+        skip();
+    make_directories();
+    int status = status_of(look_outside, NULL), other = status_of(look_on_a_thread, NULL);
+    remove_directories();
+    expect_well(status);
+    expect_well(other);
+}
+
 /* ---- VMs ------------------------------------------------------------------- */
 
 static struct ferry_vm *make_vm(struct ferry_engine *engine, const char *program)
@@ -360,12 +491,14 @@ static void expect_exit(struct ferry_vm *vm)
 /* One VM is made before the jail, and another in it. */
 static void run_vms(void *arg)
 {
+    const char *const programs[] = {getenv("FERRY_TEST_GUESTS"), NULL};
+    const struct ferry_jail_config config = {.read_only_paths = programs};
     struct ferry_engine *engine = make_engine();
     struct ferry_error error;
 
     (void)arg;
     struct ferry_vm *first = make_vm(engine, "signals_threads");
-    close_jail(engine);
+    close_jail_with(engine, &config);
     CHECK(ferry_vm_start(first, &error) == 0);
     expect_exit(first);
 #ifndef FERRY_SANITIZED /* where prctl may be called */
@@ -441,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup(forbidden_calls, need_kvm),
         cmocka_unit_test_setup(a_thread_is_held_as_well, need_kvm),
         cmocka_unit_test_setup(what_the_process_is, need_kvm),
+        cmocka_unit_test_setup(nothing_outside_is_opened, need_kvm),
         cmocka_unit_test_setup(vms_run_in_a_jail, need_kvm),
         kvm_test(after_a_start), /* the last: from here on there are threads */
     };
