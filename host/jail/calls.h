@@ -48,7 +48,9 @@ struct jail_call {
 #define WHERE(call, arg, bits, is, why)               LINE(call, 0, arg, bits, is, 0, 0, why)
 #define ERROR(call, errno_, why)                      LINE(call, errno_, -1, 0, 0, 0, 0, why)
 #define ERROR_WHERE(call, errno_, arg, bits, is, why) LINE(call, errno_, arg, bits, is, 0, 0, why)
-/* Two decide. */
+/* Two decide: bits of one, and all of another. */
+#define BITS(call, arg, bits, is, second, second_is, why) \
+    LINE(call, 0, arg, bits, is, second, second_is, why)
 #define BOTH(call, arg, is, second, second_is, why) \
     LINE(call, 0, arg, INT32, is, second, second_is, why)
 /* The kernel looks at the lower half alone, and C libraries differ in what the upper one is. */
@@ -196,14 +198,16 @@ static const struct jail_call jail_calls[] = {
     COMMAND(F_GETFD, "whether a descriptor is open"),
     COMMAND(F_SETFD, "the C library, for directories"),
     COMMAND(F_GETFL, "how a descriptor was opened"),
-    COMMAND(F_SETFL, "appending to a file of the program's"),
+    /* O_ASYNC on a terminal would send signals to the group in its foreground. */
+    BITS(fcntl, 2, FASYNC, 0, 1, F_SETFL, "appending to a file of the program's"),
     COMMAND(F_OFD_GETLK, "locks on files"),
     COMMAND(F_OFD_SETLK, "locks on files"),
     COMMAND(F_GETPIPE_SZ, "pipes"),
     COMMAND(F_SETPIPE_SZ, "pipes"),
     COMMAND(F_ADD_SEALS, "the program's memfd"),
     COMMAND(F_GET_SEALS, "the program's memfd"),
-    ANY(sendto, "what was given is a socket; messages of ferry"),
+    /* To the peer only. By sendmsg a socket that was given can be asked for more, if it has no peer. */
+    WHERE(sendto, 4, UINT64_MAX, 0, "what was given is a socket; messages of ferry"),
     ANY(recvfrom, "what was given is a socket"),
     ANY(sendmsg, "the descriptor that a helper process found; a socket that was given"),
     ANY(recvmsg, "likewise"),
