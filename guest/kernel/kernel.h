@@ -49,4 +49,12 @@ bool files_pread(struct ferry_kernel_cpu *cpu);
 bool files_preadv(struct ferry_kernel_cpu *cpu);
 bool files_lseek(struct ferry_kernel_cpu *cpu);
 
+/* The same for questions about the descriptor of which the VMM has just told. */
+bool told_stat(struct ferry_kernel_cpu *cpu, uint64_t to);
+bool told_ioctl(struct ferry_kernel_cpu *cpu);
+bool told_lseek(struct ferry_kernel_cpu *cpu);
+bool told_read(struct ferry_kernel_cpu *cpu);
+/* The program may have learned by a stream what happened since. */
+void told_forget(void);
+
 #endif

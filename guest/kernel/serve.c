@@ -23,6 +23,7 @@ enum {
     CALL_POLL = 7,
     CALL_LSEEK = 8,
     CALL_RT_SIGACTION = 13,
+    CALL_IOCTL = 16,
     CALL_PREAD = 17,
     CALL_READV = 19,
     CALL_WRITEV = 20,
@@ -130,6 +131,7 @@ static bool read_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces
 
     if (!is_input(cpu->rdi) || !ferry_kernel_generation(word))
         return false;
+    told_forget();
     for (uint64_t i = 0; i < count; i++) {
         now = READ_MOST - done < pieces[i].bytes ? READ_MOST - done : pieces[i].bytes;
         now = copy_input(ferry_kernel_position(word) + done, pieces[i].addr, now);
@@ -177,6 +179,7 @@ static bool write_pieces(struct ferry_kernel_cpu *cpu, const struct piece *piece
 
     if (!is_output(cpu->rdi) || total > room(word) || !claim(cpu, &word))
         return false;
+    told_forget();
     /* With the claim, nobody but the VMM can change the room, and then the commit fails. */
     to += ferry_kernel_position(word);
     for (uint64_t i = 0; i < count; i++) {
@@ -228,6 +231,7 @@ static bool has_input(void)
 /* False: it is no stream, or what holds for it only the VMM can tell. */
 static bool look_at(struct poll_entry *entry)
 {
+    told_forget();
     entry->revents = 0;
     if (entry->fd < 0) /* as above: NOLINT(clang-analyzer-core.*) */
         return true;
@@ -365,7 +369,9 @@ static bool tell_stat(struct ferry_kernel_cpu *cpu, uint64_t to)
 {
     bool input = is_input(cpu->rdi);
 
-    if ((!input && !is_output(cpu->rdi)) || !is_programs(to, FERRY_KERNEL_STAT_BYTES))
+    if (!input && !is_output(cpu->rdi))
+        return told_stat(cpu, to);
+    if (!is_programs(to, FERRY_KERNEL_STAT_BYTES))
         return false;
     copy(to, (uint64_t)(input ? kernel_shown.input_stat : kernel_shown.output_stat),
          FERRY_KERNEL_STAT_BYTES);
@@ -403,7 +409,7 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     cpu->wrote = 0;
     switch (cpu->rax) {
     case CALL_READ:
-        return serve_one(cpu) || files_read(cpu);
+        return serve_one(cpu) || files_read(cpu) || told_read(cpu);
     case CALL_WRITE:
         return serve_one(cpu);
     case CALL_PREAD:
@@ -421,7 +427,9 @@ bool kernel_serve(struct ferry_kernel_cpu *cpu)
     case CALL_PSELECT6:
         return serve_select(cpu);
     case CALL_LSEEK:
-        return serve_lseek(cpu) || files_lseek(cpu);
+        return serve_lseek(cpu) || files_lseek(cpu) || told_lseek(cpu);
+    case CALL_IOCTL:
+        return told_ioctl(cpu);
     case CALL_FCNTL:
         return serve_fcntl(cpu);
     case CALL_FSTAT:

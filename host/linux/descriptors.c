@@ -14,6 +14,7 @@
 #include "linux/host_file.h"
 #include "linux/objects.h"
 #include "linux/state.h"
+#include "linux/told.h"
 #include "linux/writable.h"
 
 static bool is_host_file(const struct open_file *file)
@@ -159,6 +160,7 @@ static bool use(struct linux_state *state, struct current_call *call, struct ope
     if (call->used_count == CALL_FILES)
         return false;
     guest_files_take_back(state); /* the call may have waited before */
+    told_take_back(state);
     file->references++;
     call->used[call->used_count++] = file;
     return true;

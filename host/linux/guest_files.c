@@ -259,6 +259,11 @@ bool linux_wants_files(const struct linux_state *state)
     return state->guest_files && state->guest_files->wanted_fd != FERRY_KERNEL_NO_FD;
 }
 
+bool guest_files_has(const struct linux_state *state, const struct open_file *file)
+{
+    return find(state->guest_files, file);
+}
+
 void guest_files_take_back(struct linux_state *state)
 {
     struct guest_files *files = state->guest_files;

@@ -10,6 +10,7 @@
 #ifndef FERRY_HOST_LINUX_GUEST_FILES_H
 #define FERRY_HOST_LINUX_GUEST_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,6 +22,8 @@ void guest_files_served(struct linux_state *state, struct open_file *file, uint6
                         off_t offset, int64_t got);
 /* A call begins, or begins to work on a file: the positions of all files are the VMM's again. */
 void guest_files_take_back(struct linux_state *state);
+/* Whether it is mapped for the guest kernel. */
+bool guest_files_has(const struct linux_state *state, const struct open_file *file);
 /* The program may have made a file shorter, or a hole in it. */
 void guest_files_cut(struct linux_state *state);
 /* The file is about to be closed. */

@@ -158,6 +158,13 @@ uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
  * by itself. And whether one is worth to be started for that. */
 void linux_publish_files(struct linux_state *state);
 bool linux_wants_files(const struct linux_state *state);
+/* After that: it is told about the descriptor that the last call was about. And whether the program asks
+ * so much about descriptors that a guest kernel is worth to be started. */
+struct ferry_kernel_shown;
+struct ferry_kernel_words;
+void linux_tell_descriptor(struct linux_state *state, struct ferry_kernel_shown *shown,
+                           struct ferry_kernel_words *words);
+bool linux_asks_descriptors(const struct linux_state *state);
 
 /* The call of this thread is served from here on. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);

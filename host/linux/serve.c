@@ -16,6 +16,7 @@
 #include "linux/made.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
+#include "linux/told.h"
 #include "linux/trace.h"
 #include "linux/writable.h"
 #include "syscall_names.h"
@@ -171,10 +172,12 @@ enum linux_next linux_serve(struct linux_state *state, struct linux_call *call)
     call->thread->call = &current;
     call->given = call->number;
     guest_files_take_back(state);
+    told_take_back(state);
     if (state->traced)
         trace_call(state, call, serve);
     else
         serve(state, call);
+    told_served(state, call);
     descriptors_unused(state, &current);
     if (current.next == LINUX_ENDED)
         return LINUX_ENDED; /* the thread is gone */

@@ -192,6 +192,14 @@ struct refused {
     bool probe;          /* text is about something that programs look for and do without */
 };
 
+/* What the guest kernel is told of a descriptor (told.c). */
+struct told {
+    uint32_t fd_and_one; /* the descriptor that the last call was about, plus 1; 0: none */
+    uint32_t generation;
+    unsigned asked; /* so many calls were questions that could have been answered so */
+    struct ferry_kernel_words *words; /* where it is published; NULL: nothing is */
+};
+
 struct linux_state {
     struct ferry_vm *vm;
     struct descriptor descriptors[DESCRIPTORS_MAX];
@@ -246,6 +254,7 @@ struct linux_state {
     uint64_t object_bytes, object_bytes_most;
     bool live_known, live_works;     /* whether files can be mapped; asked once: memory.c */
     struct guest_files *guest_files; /* guest_files.c; or NULL */
+    struct told descriptor_told;     /* told.c */
     struct mapped_file *mapped;      /* mapped.c */
     size_t mapped_count, mapped_room;
     struct open_file *writables; /* all open files that are where the program may write */

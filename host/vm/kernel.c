@@ -22,6 +22,8 @@
 
 /* A call of two bytes, as all are made. */
 #define SYSCALL_BYTES 2
+/* What was told of a descriptor counts so long. */
+#define TOLD_NS 1000000
 
 static bool is_on(const struct ferry_vm *vm)
 {
@@ -68,6 +70,7 @@ static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
     vm->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
     stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
+    kernel_shown(vm->system)->told.ticks_most = vcpu_ticks(vcpu, TOLD_NS);
     show_answers(vm);
 }
 
@@ -78,7 +81,7 @@ static bool has_use(const struct ferry_vm *vm)
     if (stream_is_busy(vm->endpoint->byte_stream))
         linux_streams(vm->personality, &input, &output);
     return input || output || linux_wants_files(vm->personality) ||
-           linux_asks_actions(vm->personality);
+           linux_asks_actions(vm->personality) || linux_asks_descriptors(vm->personality);
 }
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
@@ -116,6 +119,8 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
                      linux_default_actions(vm->personality), __ATOMIC_RELAXED);
     stream_publish(vm->endpoint->byte_stream, input, output);
     linux_publish_files(vm->personality);
+    if (!vm->identity_shown) /* it may learn by messages of what happened since */
+        linux_tell_descriptor(vm->personality, kernel_shown(vm->system), kernel_words(vm->system));
     return 0;
 }
 

@@ -65,6 +65,24 @@ class Reads(Same):
         self.assertLess(self.exits_of("pieces", path, 1000), 300)
         self.assertGreater(self.exits_of("order", path, 20000), 6 * MIB / 20000)
 
+    def test_questions_about_a_file_that_was_opened(self):
+        """Each round has ten calls: the questions and the last read need no exit, two may have to."""
+        words = [self.make("file", text(1234)), self.directory]
+        host = subprocess.run(
+            [guest("asks_opened"), "2000", *words], capture_output=True, check=True
+        )
+        few, many = (
+            ferry(
+                "run", "-n", "--stats=json", "--ro", self.directory, guest("asks_opened"),
+                str(rounds), *words,
+            )
+            for rounds in (1000, 2000)
+        )  # fmt: skip
+        self.assert_clean(many)
+        self.assertEqual(many.output, host.stdout)
+        exits = many.vm(0)["exits_natural"] - few.vm(0)["exits_natural"]
+        self.assertLess(exits, 1000 * (5 if DIVISOR == 1 else 10))
+
     def test_threads_read_each_byte_once(self):
         data = text(MIB)
         result = self.run_vm("threads", self.make("file", data))

@@ -105,6 +105,15 @@ struct ferry_kernel_file {
     uint32_t has_position; /* the open file's own lies in that part */
 };
 
+/* What is known of one descriptor, a file's or directory's, since the call that was served last. */
+struct ferry_kernel_told {
+    uint32_t fd;
+    uint8_t has_position, at_end; /* a read finds nothing more */
+    uint64_t position;
+    uint64_t ticks, ticks_most; /* when that was, by the TSC; so long it counts */
+    uint8_t stat[FERRY_KERNEL_STAT_BYTES];
+};
+
 /* Written by the VMM. */
 struct ferry_kernel_shown {
     uint32_t waited; /* the receiver of the output waits */
@@ -129,6 +138,7 @@ struct ferry_kernel_shown {
     /* The descriptors that are these files, or FERRY_KERNEL_NO_FD. */
     FERRY_ALIGNED(64) uint32_t file_fds[FERRY_KERNEL_FILES];
     struct ferry_kernel_file files[FERRY_KERNEL_FILES];
+    FERRY_ALIGNED(64) struct ferry_kernel_told told;
 };
 
 /* Changed by both. */
@@ -138,6 +148,7 @@ struct ferry_kernel_words {
     FERRY_ALIGNED(64) uint64_t sent_ticks; /* when it left the VM last to have output sent */
     uint8_t pad[56];
     uint64_t files[FERRY_KERNEL_FILES]; /* position in the part of the file that is published */
+    uint64_t told;                      /* only a generation; the guest may set it to 0 */
 };
 
 /* The registers with which `syscall` was made, and the call's effect. */
