@@ -95,5 +95,31 @@ class Made(unittest.TestCase):
                                  [f"man/ferry.1 lists {added}, which nothing makes up"])  # fmt: skip
 
 
+class Promises(unittest.TestCase):
+    ROW = "| 1 | It holds. | `host/a.c` | `tests/kvm/test_a.c: one, two` |\n"
+    FILES = {"host/a.c": "", "tests/kvm/test_a.c": "static void one(void **state)\nstatic void two(void **state)\n"}
+
+    def wrong(self, text, files=FILES):
+        return docs.check_promises(text, list(files), files.get)
+
+    def test_what_is_well(self):
+        self.assertEqual(self.wrong(self.ROW), [])
+
+    def test_a_test_that_is_gone(self):
+        files = {**self.FILES, "tests/kvm/test_a.c": "static void one(void **state)\n/* two */"}
+        self.assertEqual(len(self.wrong(self.ROW, files)), 1)
+        self.assertEqual(len(self.wrong(self.ROW, {"host/a.c": ""})), 2)
+
+    def test_a_file_that_is_gone(self):
+        self.assertEqual(len(self.wrong(self.ROW.replace("host/a.c", "host/b.c"))), 1)
+
+    def test_a_promise_without_a_test(self):
+        self.assertEqual(len(self.wrong("| 1 | It holds. | `host/a.c` | none |\n")), 1)
+
+    def test_numbers(self):
+        self.assertEqual(len(self.wrong(self.ROW.replace("| 1 |", "| 2 |"))), 1)
+        self.assertEqual(len(self.wrong("")), 1)
+
+
 if __name__ == "__main__":
     tap.main()
