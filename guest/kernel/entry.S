@@ -164,8 +164,8 @@ cpl3_leave_cpl0:
     .section .rodata, "a", @progbits
     .balign 8
 kernel_calls:
-    /* read write fstat poll lseek rt_sigaction pread64 readv writev select getpid */
-    .quad 1 << 0 | 1 << 1 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 39
+    /* read write fstat poll lseek rt_sigaction ioctl pread64 readv writev select getpid */
+    .quad 1 << 0 | 1 << 1 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 16 | 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 39
     /* fcntl getuid getgid geteuid getegid getppid */
     .quad 1 << (72 - 64) | 1 << (102 - 64) | 1 << (104 - 64) | 1 << (107 - 64) | 1 << (108 - 64) | 1 << (110 - 64)
     .quad 0, 0

@@ -37,10 +37,11 @@ static uint32_t about(const struct linux_call *call)
     }
 }
 
+/* Also the read that finds the end. */
 static bool is_question(const struct linux_call *call)
 {
-    return call->number == SYS_newfstatat || call->number == SYS_fstat ||
-           call->number == SYS_ioctl || call->number == SYS_lseek;
+    return (call->number == SYS_read && call->result == 0) || call->number == SYS_newfstatat ||
+           call->number == SYS_fstat || call->number == SYS_ioctl || call->number == SYS_lseek;
 }
 
 void told_served(struct linux_state *state, const struct linux_call *call)
