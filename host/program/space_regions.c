@@ -202,10 +202,11 @@ static bool is_joined(const struct space *space, uint64_t start, uint64_t end, u
 {
     const struct space_region fresh = {.start = start, .end = end, .prot = kind};
     size_t i = space_first_after(space, start);
-    const struct space_region *region = &space->regions[i];
+    const struct space_region *region;
 
-    if (kind & ALONE)
+    if (kind & ALONE || !space->count)
         return false;
+    region = &space->regions[i];
     return (i > 0 && fit_together(&region[-1], &fresh)) ||
            (i < space->count && fit_together(&fresh, region));
 }
