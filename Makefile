@@ -6,6 +6,7 @@
 #   make demo       setup, build, then real pipelines beside plain pipes
 #   make check      setup, build, then every test
 #   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
+#   make fuzz       fuzzers (tests/fuzz/), TIME=20 seconds in all, or those of FUZZ='decode rings' alone
 #   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
@@ -17,7 +18,7 @@ BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check check-programs with-tests models bench bench-quick lab check-lab install clean
+.PHONY: all setup demo check check-programs with-tests fuzz models bench bench-quick lab check-lab install clean
 
 # Empty, or make ends with one line.
 need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
@@ -57,6 +58,10 @@ with-tests:
 	@$(MAKE) --no-print-directory all MESON_FLAGS="$(MESON_FLAGS) -Dtests=enabled"
 	@test -d $(BUILD)/tests/unit || { \
 	    meson configure $(BUILD) -Dtests=enabled && $(MAKE) --no-print-directory all; }
+
+fuzz:
+	@scripts/setup clang libclang-rt-dev
+	@scripts/fuzz $(BUILD) $(if $(TIME),--time $(TIME)) $(FUZZ)
 
 models:
 	@scripts/setup spin
