@@ -145,7 +145,7 @@ static const struct jail_call jail_calls[] = {
     ANY(exit_group, "the end"),
     ANY(sched_yield, "a thread that spins lets others go on"),
     ANY(sched_getaffinity, "the processors that a program sees"),
-    ANY(sched_setaffinity, "a thread of the program asks for processors"),
+    WHERE(sched_setaffinity, 0, INT32, 0, "a thread of the program asks for processors; each for itself"),
     ANY(sched_rr_get_interval, "a tick of the host"),
     ANY(getcpu, "the program's getcpu, where the vDSO does not answer"),
 

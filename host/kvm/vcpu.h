@@ -7,6 +7,7 @@
 #define FERRY_HOST_VCPU_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,9 +35,11 @@ struct vcpu {
     bool calls_again;                   /* a signal interrupted a call of the guest library */
     bool finishes;                      /* it does not leave its wait half done for an execve */
     bool is_away;                       /* in the guest, or on its way out without a turn */
-    bool call_is_left;                  /* the guest kernel could not serve its call */
-    atomic_uint wakes;                  /* counts up to end a sleep of its thread: a futex */
-    struct vcpu *roused[VCPU_ROUSED];   /* whose sleep this thread ends when it gives way */
+    bool moves;                         /* its thread is to keep to these processors of the host */
+    cpu_set_t keeps_to;
+    bool call_is_left;                /* the guest kernel could not serve its call */
+    atomic_uint wakes;                /* counts up to end a sleep of its thread: a futex */
+    struct vcpu *roused[VCPU_ROUSED]; /* whose sleep this thread ends when it gives way */
     unsigned roused_count;
     /* Shared with KVM: the exit, the registers, and which of them were changed since. */
     struct kvm_run *run;

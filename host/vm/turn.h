@@ -12,6 +12,8 @@
 /* Takes the turn; and lets others have it. */
 void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu);
 void vm_give_way(struct ferry_vm *vm, struct vcpu *vcpu);
+/* The calling thread, which is that of the CPU, goes to the processors that it was told to keep to. */
+void vm_move(struct vcpu *vcpu);
 
 /* Whether the program's thread on this CPU has to end, as all do or all others. With the turn. */
 static inline bool vm_must_leave(const struct ferry_vm *vm, const struct vcpu *vcpu)

@@ -181,12 +181,22 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
     vm_rouse(vm, cpu);
 }
 
-/* Where the host forbids it the thread stays where it was, which nobody but the clock can tell. */
+/* Another thread does so when it is served next; one that sleeps is, before it enters the guest. */
 void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cpu_set_t *host)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpus[i]->runs == thread)
-            pthread_setaffinity_np(vm->vcpus[i]->thread, sizeof *host, host);
+    lock_assert_held(&vm->runner.serving);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        struct vcpu *vcpu = vm->vcpus[i];
+
+        if (vcpu->runs != thread)
+            continue;
+        vcpu->keeps_to = *host;
+        vcpu->moves = true;
+        if (vcpu == vm->served)
+            vm_move(vcpu);
+        else if (vcpu->is_away)
+            vcpu_kick(vcpu);
+    }
 }
 
 void vm_join_others(struct ferry_vm *vm)

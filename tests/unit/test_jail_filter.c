@@ -296,6 +296,9 @@ static const struct variant {
 #endif
     {__NR_process_vm_writev, {OWN}, ALLOWS},
     {__NR_process_vm_writev, {OTHER}, KILLS},
+    {__NR_sched_setaffinity, {0, 8}, ALLOWS},
+    {__NR_sched_setaffinity, {OWN, 8}, KILLS},
+    {__NR_sched_setaffinity, {OTHER, 8}, KILLS},
     {__NR_prlimit64, {0}, ALLOWS},
     {__NR_prlimit64, {OTHER}, KILLS},
     {__NR_prlimit64, {OWN}, KILLS},
