@@ -31,6 +31,8 @@ struct world {
     enum ferry_transfer transfer;
     uint64_t timeout_ns, cpu_ns, memory_bytes;
     uint32_t threads;
+    char *const *envp;
+    const char *const *read_only_dirs, *const *read_write_dirs;
     char said[4096];
 };
 

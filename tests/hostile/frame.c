@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "frame.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "secret.h"
+
+#define ATTACKS_MAX 128
+/* What the C library and sanitizers may keep of memory that was freed. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEPT_KB (256 << 10)
+#else
+#define KEPT_KB (2 << 10)
+#endif
+#define ROUNDS_AFTER 3
+
+/* What this process has. */
+struct level {
+    unsigned threads, descriptors;
+    unsigned long memory_kb;
+};
+
+enum { LEFT, RIGHT, PEER, ATTACKER, VMS };
+
+static struct {
+    struct world *world;
+    struct ferry_link *in, *out, *ready; /* host to left, right to host, peer to host */
+    struct level before;
+    uint32_t rounds;
+    char secret[SECRET_BYTES + 1], plain[64], hidden[64];
+    char *own_secret; /* the VMM's */
+    struct hostile_files files;
+} run;
+
+/* ---- what this process has ---------------------------------------------- */
+
+static unsigned entries(const char *path)
+{
+    DIR *directory = opendir(path);
+    unsigned count = 0;
+
+    assert_non_null(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static struct level level_now(void)
+{
+    struct level now = {entries("/proc/self/task"), entries("/proc/self/fd"), 0};
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+
+    assert_non_null(status);
+    malloc_trim(0);
+    while (fgets(line, sizeof line, status))
+        (void)sscanf(line, "RssAnon: %lu", &now.memory_kb);
+    fclose(status);
+    return now;
+}
+
+static void expect_level(const struct level *before)
+{
+    struct level now = level_now();
+
+    if (now.threads != before->threads || now.descriptors != before->descriptors ||
+        now.memory_kb > before->memory_kb + KEPT_KB)
+        fail_msg("threads %u, then %u; descriptors %u, then %u; memory %lu KiB, then %lu KiB",
+                 before->threads, now.threads, before->descriptors, now.descriptors,
+                 before->memory_kb, now.memory_kb);
+}
+
+/* ---- bystanders --------------------------------------------------------- */
+
+/* The host sends a page through left and right, and gets its sum back. */
+static void traffic_round(void)
+{
+    uint8_t page[FERRY_PAGE_BYTES];
+    struct ferry_message message = {.mode = FERRY_COPY, .data = page, .bytes = sizeof page};
+    uint64_t sum = 0, told;
+
+    run.rounds++;
+    for (size_t i = 0; i < sizeof page; i++)
+        sum += page[i] = (uint8_t)(run.rounds * 31 + i + i / 251);
+    message.tag = run.rounds;
+    if (ferry_link_send(run.in, &message, PATIENCE) < 0 ||
+        ferry_link_recv(run.out, PATIENCE, &message) < 0)
+        fail_msg("bystanders stand still; guests said: %s", world_said(run.world));
+    if (message.mode != FERRY_INLINE || message.tag != run.rounds)
+        fail_msg("bystanders ended, or lost a message; guests said: %s", world_said(run.world));
+    memcpy(&told, message.inline_data, sizeof told);
+    assert_int_equal(told, sum);
+}
+
+/* ---- one attack --------------------------------------------------------- */
+
+static void make_secret(void)
+{
+    for (size_t i = 0; i < SECRET_BYTES; i++) {
+        uint8_t random;
+
+        assert_int_equal(getrandom(&random, 1, 0), 1);
+        run.secret[i] = (char)('a' + random % 16);
+    }
+    snprintf(run.plain, sizeof run.plain, "SECRET=%s", run.secret);
+    snprintf(run.hidden, sizeof run.hidden, "HIDDEN=%s", run.secret);
+    for (char *at = run.hidden + strlen("HIDDEN="); *at; at++)
+        *at = secret_hidden(*at);
+    run.own_secret = strdup(run.secret);
+    assert_non_null(run.own_secret);
+}
+
+/* A unit of the host's, which stays until its link goes. */
+static void plant_in_host_unit(void)
+{
+    char *unit;
+
+    assert_int_equal(ferry_link_alloc(run.in, 1, true, (void **)&unit), 0);
+    for (size_t at = 0; at + SECRET_BYTES <= FERRY_PAGE_BYTES; at += SECRET_BYTES)
+        memcpy(unit + at, run.secret, SECRET_BYTES);
+}
+
+static void make_vms(const struct attack *attack)
+{
+    struct world *world = run.world;
+    char *const knows[] = {run.plain, NULL}, *const searches[] = {run.hidden, NULL};
+
+    world->envp = knows;
+    assert_int_equal(world_add(world, "left", "bystander", "right", NULL), LEFT);
+    assert_int_equal(world_add(world, "right", "bystander", "host", NULL), RIGHT);
+    world_add(world, "peer", "soft_peer", "attacker", attack->gives ? "gives" : NULL, NULL);
+    world->envp = searches;
+    if (attack->timeout_ms)
+        world->timeout_ns = attack->timeout_ms * (SECOND / 1000);
+    world->threads = attack->threads;
+    if (attack->files)
+        hostile_files_make(&run.files, run.secret, world);
+    world_add(world, "attacker", attack->program, attack->files ? run.files.top : attack->args[0],
+              attack->args[1], attack->args[2], attack->args[3], NULL);
+    run.in = world_link(world, -1, LEFT);
+    world_link(world, LEFT, RIGHT);
+    run.out = world_link(world, RIGHT, -1);
+    run.ready = world_link(world, PEER, -1);
+    if (attack->streams) {
+        world_stream(world, PEER, ATTACKER);
+        world_stream(world, ATTACKER, PEER);
+    } else {
+        world_link_both(world, PEER, ATTACKER);
+    }
+}
+
+/* All secrets are planted before the attacker begins. */
+static void start(void)
+{
+    struct ferry_message message;
+    struct ferry_error err;
+
+    for (int i = 0; i < ATTACKER; i++)
+        if (ferry_vm_start(run.world->vm[i], &err) < 0)
+            fail_msg("%s", err.text);
+    traffic_round();
+    assert_int_equal(ferry_link_recv(run.ready, PATIENCE, &message), 0);
+    assert_int_equal(message.mode, FERRY_INLINE);
+    if (ferry_vm_start(run.world->vm[ATTACKER], &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void expect_end(const struct attack *attack)
+{
+    const struct ferry_vm_exit *end = &run.world->exit[ATTACKER];
+    enum ferry_ended how = attack->how ? attack->how : FERRY_ENDED_EXIT;
+
+    if (end->how != how || (how != FERRY_ENDED_TIMEOUT && end->status != attack->status) ||
+        (attack->report && !strstr(end->text, attack->report)))
+        fail_msg("ended otherwise (%d, %d): %s; guests said: %s", end->how, end->status, end->text,
+                 world_said(run.world));
+}
+
+static void expect_books(void)
+{
+    struct ferry_ledger ledger;
+
+    for (; run.world->count > 0; run.world->count--)
+        ferry_vm_destroy(run.world->vm[run.world->count - 1]);
+    ferry_engine_ledger(run.world->engine, &ledger);
+    if (ledger.free != ledger.extents + ledger.pages || ledger.lent || ledger.leaked)
+        fail_msg("books: of %llu units %llu are free, %llu lent, %llu leaked",
+                 (unsigned long long)(ledger.extents + ledger.pages),
+                 (unsigned long long)ledger.free, (unsigned long long)ledger.lent,
+                 (unsigned long long)ledger.leaked);
+}
+
+static int begin(void **state)
+{
+    const struct attack *attack = *state;
+    const struct ferry_engine_config config = {
+        .pool_extents = 12, .pool_pages = 512, .polled = attack->polled};
+    void *world = NULL;
+
+    memset(&run, 0, sizeof run);
+    run.before = level_now();
+    world_setup_with(&world, &config);
+    run.world = world;
+    make_secret();
+    return 0;
+}
+
+static int finish(void **state)
+{
+    void *world = run.world;
+
+    (void)state;
+    run.world = NULL;
+    free(run.own_secret);
+    hostile_files_remove(&run.files);
+    return world_teardown(&world);
+}
+
+static void attack_and_look(void **state)
+{
+    const struct attack *attack = *state;
+    struct world *world = run.world;
+
+    make_vms(attack);
+    plant_in_host_unit();
+    start();
+    while (ferry_vm_wait(world->vm[ATTACKER], SECOND / 1000, &world->exit[ATTACKER]) == -ETIMEDOUT)
+        traffic_round();
+    for (int i = 0; i < ROUNDS_AFTER; i++)
+        traffic_round();
+    expect_end(attack);
+    assert_int_equal(ferry_link_hangup(run.in), 0);
+    world_wait(world);
+    for (int i = 0; i < ATTACKER; i++)
+        world_expect_ok(world, i);
+    if (attack->files)
+        hostile_files_expect(&run.files);
+    expect_books();
+    finish(state);
+    expect_level(&run.before);
+}
+
+/* After a test that failed. */
+static int clean_up(void **state)
+{
+    return run.world ? finish(state) : 0;
+}
+
+int run_attacks(const struct attack *attacks, size_t count)
+{
+    struct CMUnitTest tests[ATTACKS_MAX];
+
+    if (count > ATTACKS_MAX)
+        return 1;
+    for (size_t i = 0; i < count; i++)
+        tests[i] = (struct CMUnitTest){.name = attacks[i].name,
+                                       .test_func = attack_and_look,
+                                       .setup_func = begin,
+                                       .teardown_func = clean_up,
+                                       .initial_state = (void *)(uintptr_t)&attacks[i]};
+    return _cmocka_run_group_tests("attacks", tests, count, NULL, NULL);
+}
