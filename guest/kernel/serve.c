@@ -86,7 +86,7 @@ static bool answer(struct ferry_kernel_cpu *cpu, uint64_t result)
 /* ---- input --------------------------------------------------------------- */
 
 /* Copies up to `bytes` from the position on; returns how many. If the pieces change meanwhile, the
- * commit fails. */
+ * commit fails: the word was loaded before them (models/input.pml). */
 static uint64_t copy_input(uint64_t position, uint64_t to, uint64_t bytes)
 {
     const struct ferry_kernel_shown *shown = &kernel_shown;

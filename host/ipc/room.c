@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The room at a receiver, and waking the senders that wait for it. */
+/* The room at a receiver, and waking the senders that wait for it (models/room.pml). */
 #include "ipc/room.h"
 
 #include "ipc/exchange.h"

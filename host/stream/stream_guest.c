@@ -7,7 +7,8 @@
  * Nothing of what the guest writes is believed. A position counts if it has the generation of what was
  * published and lies between the one seen before and the end; else it is as if the guest had read, or
  * written, nothing more. What is published is the VM's to read or write in any case: payloads of
- * messages that it received, and extents that it owns.
+ * messages that it received, and extents that it owns. models/input.pml and output.pml try all orders of
+ * what CPUs, the ticker and the VMM do here.
  */
 #include "stream/stream.h"
 
