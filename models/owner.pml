@@ -344,7 +344,7 @@ proctype endpoint(byte me)
     bool entered, taken;
 
 begin:
-    atomic { live[me] = true; has_window[me] = true; loans[me] = 0 };
+    atomic { live[me] = true; has_window[me] = true };
     do
     :: atomic { steps < STEPS -> steps++ };
         atomic {
@@ -368,7 +368,7 @@ begin:
     shut_down();
     assert(owned[me] == 0);
     if
-    :: atomic { !reused && me == 0 -> reused = true }; goto begin
+    :: atomic { !reused && me == 0 -> reused = true; loans[me] = 0 }; goto begin
     :: else
     fi;
     ended++
@@ -384,7 +384,12 @@ init
         :: else -> break
         od;
         /* The first unit is the first endpoint's from the start, which saves a step. */
-        state[0] = OWNED; owner[0] = 0; holder[0] = 0; owned[0] = 1; window(0, 0) = WRITE;
+        owner[0] = 0; owned[0] = 1;
+#ifdef BEGINS_LENT /* and lent to the second one, which saves another */
+        state[0] = LENT; holder[0] = 1; loans[0] = 1; token(1, 0) = 1; window(1, 0) = READ;
+#else
+        state[0] = OWNED; holder[0] = 0; window(0, 0) = WRITE;
+#endif
         run endpoint(0);
         run endpoint(1);
         run endpoint(2)
