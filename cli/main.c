@@ -4,12 +4,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <glib.h>
+
 #include "command.h"
+#include "lib/rlimits.h"
 #include "options.h"
+#include "process.h"
 #include "words.h"
 
 static const struct {
@@ -32,6 +37,23 @@ static int keep_standard_descriptors(void)
             open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
             return -1;
     return 0;
+}
+
+/* GLib ends the process where memory is short, and would leave a terminal in the modes of a program. What it
+ * says besides that is of no use to anybody. */
+static void no_memory(const char *domain, GLogLevelFlags level, const char *text, void *arg)
+{
+    char line[256];
+
+    (void)domain;
+    (void)arg;
+    if (!(level & G_LOG_FLAG_FATAL))
+        return;
+    process_restore_modes();
+    snprintf(line, sizeof(line), "%s (%s)", strerror(ENOMEM), text);
+    rlimits_advise(line, sizeof(line), -ENOMEM);
+    say("%s", line);
+    _exit(STATUS_FERRY);
 }
 
 static bool is_help(const char *word)
@@ -87,6 +109,7 @@ int main(int argc, char **argv)
 {
     if (keep_standard_descriptors() != 0)
         return STATUS_FERRY;
+    g_log_set_default_handler(no_memory, NULL);
     /* A limit on the size of files shows as an error of the call that meets it, not as a signal. */
     signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {

@@ -39,6 +39,11 @@ static int open_error(struct ferry_error *err, int code)
     }
 }
 
+static int untold(struct ferry_error *err, const char *what, int code)
+{
+    return error_set(err, -code, "KVM does not tell its %s: %s", what, strerror(code));
+}
+
 static int check_version(int kvm_fd, struct ferry_error *err)
 {
     static const struct {
@@ -51,14 +56,23 @@ static int check_version(int kvm_fd, struct ferry_error *err)
         {KVM_CAP_SYNC_MMU, "following changes of page tables"},
     };
 
-    if (ioctl(kvm_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+    int version = ioctl(kvm_fd, KVM_GET_API_VERSION, 0);
+
+    if (version < 0 && errno != ENOTTY) /* else it is another device */
+        return untold(err, "version", errno);
+    if (version != KVM_API_VERSION)
         return error_set(err, -ENODEV,
                          "/dev/kvm is not a KVM device of API version %d; look at: ls -l /dev/kvm",
                          KVM_API_VERSION);
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        int has = ioctl(kvm_fd, KVM_CHECK_EXTENSION, needed[i].number);
+
+        if (has < 0)
+            return untold(err, "extensions", errno);
+        if (has == 0)
             return error_set(err, -ENOTSUP, "this KVM lacks: %s; a newer kernel has it",
                              needed[i].name);
+    }
     return 0;
 }
 
@@ -150,6 +164,8 @@ int kvm_open(struct kvm *kvm, const char *kept_path, struct ferry_error *err)
     if (result < 0)
         return result;
     kvm->vcpu_mmap_bytes = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (kvm->vcpu_mmap_bytes < 0)
+        return untold(err, "shared page", errno);
     if (kvm->vcpu_mmap_bytes < (int)sizeof(struct kvm_run))
         return error_set(err, -ENODEV, "KVM tells no size for its shared page");
     return read_cpuid(kvm, kept_path, err);

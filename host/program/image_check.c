@@ -35,13 +35,22 @@ static int check_header(const struct image *image, const Elf64_Ehdr *ehdr, struc
     return 0;
 }
 
+/* The file was not read: it ends before, as the text says, or reading failed. */
+static int unread(const struct image *image, struct ferry_error *err, int result, const char *text)
+{
+    return result == -ENODATA
+               ? malformed(image, err, text)
+               : image_fail(err, result, image->path, "reading it: %s", strerror(-result));
+}
+
 static int read_program_headers(const struct image *image, struct image_view *view,
                                 struct image_headers *headers, struct ferry_error *err)
 {
     int count = headers->file.e_phnum;
+    int result = image_view_fetch(view, headers->file.e_phoff, (size_t)count * sizeof(Elf64_Phdr));
 
-    if (!image_view_fetch(view, headers->file.e_phoff, (size_t)count * sizeof(Elf64_Phdr)))
-        return malformed(image, err, "its program headers lie beyond the end of the file");
+    if (result)
+        return unread(image, err, result, "its program headers lie beyond the end of the file");
     for (int i = 0; i < count; i++)
         if (!gelf_getphdr(view->elf, i, &headers->program[i]))
             return malformed(image, err, "bad program header table");
@@ -56,8 +65,9 @@ static int read_loader(struct image *image, const Elf64_Phdr *phdr, struct ferry
 
     if (phdr->p_filesz < 2 || phdr->p_filesz > sizeof(name))
         return malformed(image, err, "the name of its loader is empty or too long");
-    if (image_pread(image->source.fd, name, phdr->p_filesz, phdr->p_offset) < 0)
-        return malformed(image, err, "the name of its loader lies beyond the end of the file");
+    int result = image_pread(image->source.fd, name, phdr->p_filesz, phdr->p_offset);
+    if (result)
+        return unread(image, err, result, "the name of its loader lies beyond the end of the file");
     if (name[phdr->p_filesz - 1] != '\0' || name[0] == '\0')
         return malformed(image, err, "the name of its loader is empty or does not end");
     image->loader = strdup(name);

@@ -306,7 +306,9 @@ static int copy(struct image_copying *copying)
     if (result)
         return result;
     /* Bytes that are missing at the end look like a hole. */
-    if (fstat(image->source.fd, &st) < 0 || (uint64_t)st.st_size < image->source.key.bytes)
+    if (fstat(image->source.fd, &st) < 0)
+        return image_fail(err, -errno, image->path, "looking at it: %s", strerror(errno));
+    if ((uint64_t)st.st_size < image->source.key.bytes)
         return cut_short(image, err);
     result = copy_headers(image, &copying->headers);
     if (result)

@@ -53,9 +53,9 @@ struct image_view {
  * there are no such sections. */
 bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr);
 /* Makes a part of the file visible, before libelf is asked for it. It may overwrite memory that
- * libelf works on, so keep earlier answers of libelf and do not ask again. False: the file has no
- * such part, or it cannot be read. */
-bool image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes);
+ * libelf works on, so keep earlier answers of libelf and do not ask again. -ENODATA: the file has no
+ * such part; else why it cannot be read. */
+int image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes);
 void image_view_end(struct image_view *view);
 
 /* Checks the file, its header being read, and fills in the others, entry, bias, segments and all

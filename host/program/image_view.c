@@ -7,17 +7,19 @@
  * libelf never sees the file itself. It would read numbers again that were changed after the check,
  * and an access to a mapping of a truncated file faults.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "program/image_internal.h"
 
-bool image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes)
+int image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes)
 {
     uint64_t all = view->image->source.key.bytes;
 
-    return offset <= all && bytes <= all - offset &&
-           image_read(view->image, view->memory + offset, bytes, offset);
+    if (offset > all || bytes > all - offset)
+        return -ENODATA;
+    return image_pread(view->image->source.fd, view->memory + offset, bytes, offset);
 }
 
 bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr)
@@ -31,7 +33,7 @@ bool image_view_begin(struct image_view *view, const struct image *image, const 
         return false;
     view->memory = memory;
     madvise(memory, bytes, MADV_NOHUGEPAGE); /* a few bytes of it are used */
-    if (image_view_fetch(view, ehdr->e_shoff, ehdr->e_shnum * sizeof(Elf64_Shdr))) {
+    if (image_view_fetch(view, ehdr->e_shoff, ehdr->e_shnum * sizeof(Elf64_Shdr)) == 0) {
         memcpy(memory, ehdr, sizeof(*ehdr)); /* last: a section table may lie in its place */
         elf_version(EV_CURRENT);
         view->elf = elf_memory(memory, bytes);

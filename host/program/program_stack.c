@@ -160,7 +160,8 @@ int program_stack(const struct program *program, struct space *space, uint64_t s
                           "fewer or shorter ones",
                           (unsigned long long)total >> 10, (unsigned long long)stack_bytes >> 12);
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return image_fail(err, -EIO, program->name, "the kernel gives no random bytes");
+        return image_fail(err, -EIO, program->name, "the kernel gives no random bytes: %s",
+                          strerror(errno));
     if (program->image->stack_executable)
         prot |= SPACE_EXEC;
     result =
@@ -171,7 +172,8 @@ int program_stack(const struct program *program, struct space *space, uint64_t s
                           (unsigned long long)stack_bytes >> 10, strerror(-result));
     writer.host = space_touch_at(space, guest_addr(writer.addr), total, SPACE_READ | SPACE_WRITE);
     if (!writer.host)
-        return image_fail(err, -EFAULT, program->name, "its stack cannot be written");
+        return image_fail(err, -ENOMEM, program->name, "its stack cannot be written: %s",
+                          strerror(ENOMEM));
 
     /* The words lie below all strings: total has room for both and the alignment. */
     *stack =
