@@ -8,6 +8,7 @@
 #   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
 #   make fuzz       fuzzers (tests/fuzz/), TIME=20 seconds in all, or those of FUZZ='decode rings' alone
 #   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
+#   make faults     every use of every function of the C library fails once, in short runs
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
@@ -18,7 +19,7 @@ BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check check-programs with-tests fuzz models bench bench-quick lab check-lab install clean
+.PHONY: all setup demo check check-programs with-tests fuzz models faults bench bench-quick lab check-lab install clean
 
 # Empty, or make ends with one line.
 need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
@@ -66,6 +67,10 @@ fuzz:
 models:
 	@scripts/setup spin
 	@models/check
+
+faults:
+	@$(MAKE) --no-print-directory with-tests
+	@ninja -C $(BUILD) faults
 
 bench:
 	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \
