@@ -16,5 +16,5 @@ weak=()
 for pattern; do weak+=("--weaken-symbol=$pattern"); done
 ld -r -o "$work/ferry.o" --whole-archive "$in"
 objcopy --wildcard --localize-hidden "${weak[@]}" "$work/ferry.o"
-ar rcs "$work/out.a" "$work/ferry.o"
+ar rcsD "$work/out.a" "$work/ferry.o"
 mv "$work/out.a" "$out"

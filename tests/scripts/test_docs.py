@@ -121,5 +121,36 @@ class Promises(unittest.TestCase):
         self.assertEqual(len(self.wrong("")), 1)
 
 
+class Packages(unittest.TestCase):
+    def setUp(self):
+        self.setup, self.make, self.ci = read("scripts/setup"), read("Makefile"), read(".ci/run")
+        self.built = read("meson.build") + read("host/meson.build")
+        self.document = read("docs/dependencies.md")
+
+    def said(self, **changed):
+        texts = {"setup": self.setup, "make": self.make, "ci": self.ci, "built": self.built, "document": self.document}
+        return docs.compare_packages(**{**texts, **changed})
+
+    def test_the_lists_are_one(self):
+        self.assertEqual(self.said(), [])
+        installed = docs.packages_installed(self.setup, self.make, self.ci)
+        self.assertLessEqual({"gcc", "spin", "gnuplot-nox", "libseccomp-dev", "cpio", "mandoc"}, installed)
+
+    def test_more_is_installed(self):
+        for text in ("setup", "make", "ci"):
+            with self.subTest(text):
+                more = getattr(self, text).replace("libelf-dev", "libelf-dev more").replace("gnuplot-nox", "more").replace(
+                    "cppcheck mandoc", "more cppcheck mandoc")
+                self.assertIn("docs/dependencies.md does not list more, which is installed", self.said(**{text: more}))
+
+    def test_less_is_listed(self):
+        said = self.said(document=self.document.replace("| nettle-dev |", "| x |"))
+        self.assertEqual(len(said), 3)
+
+    def test_meson_looks_for_more(self):
+        said = self.said(built=self.built + "x = dependency('openssl')\n")
+        self.assertEqual(said, ["docs/dependencies.md does not list the package of openssl, which Meson looks for"])
+
+
 if __name__ == "__main__":
     tap.main()
