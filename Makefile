@@ -9,6 +9,7 @@
 #   make fuzz       fuzzers (tests/fuzz/), TIME=20 seconds in all, or those of FUZZ='decode rings' alone
 #   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
 #   make faults     every use of every function of the C library fails once, in short runs
+#   make soak       TIME=60 SEED=N: random pipelines, kills and load; ROUND=N runs one again
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
@@ -19,7 +20,10 @@ BUILD ?= build
 # Meson options for a fresh build directory, such as MESON_FLAGS=-Dwerror=true.
 MESON_FLAGS ?=
 
-.PHONY: all setup demo check check-programs with-tests fuzz models faults bench bench-quick lab check-lab install clean
+SEED ?= $(shell date +%s)
+ROUND ?=
+
+.PHONY: all setup demo check check-programs with-tests fuzz models soak faults bench bench-quick lab check-lab install clean
 
 # Empty, or make ends with one line.
 need_build = $(if $(shell mkdir -p '$(BUILD)' 2>/dev/null && test -w '$(BUILD)' && echo yes),,\
@@ -71,6 +75,9 @@ models:
 faults:
 	@$(MAKE) --no-print-directory with-tests
 	@ninja -C $(BUILD) faults
+soak: with-tests
+	@FERRY=$(BUILD)/ferry FERRY_TEST_GUESTS=$(BUILD)/tests/guest FERRY_EXAMPLES=$(BUILD)/examples \
+	    python3 tests/soak/soak.py $(or $(TIME),60) $(SEED) $(ROUND)
 
 bench:
 	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \
