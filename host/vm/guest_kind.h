@@ -18,6 +18,14 @@ struct vcpu;
  * vm->exit says how, or vm->stop says why. */
 typedef bool (*exit_fn)(struct ferry_vm *vm, struct vcpu *vcpu);
 
+/* What became of an access that the host's page table refused. */
+enum refusal {
+    REFUSAL_ENDS,   /* the guest has ended, as for exit_fn */
+    REFUSAL_SERVED, /* the guest had no right to it, was told, and goes on */
+    REFUSAL_UNSEEN, /* no address can be found that the guest had no right to */
+};
+typedef enum refusal (*refused_fn)(struct ferry_vm *vm, struct vcpu *vcpu);
+
 /* Whether an exit counts as immediate, made for a message. All others are natural (claims 5, 6). */
 enum exit_count {
     EXIT_NATURAL,
@@ -59,10 +67,10 @@ struct guest_kind {
     size_t exit_count;
     /* A kick made the guest exit. */
     exit_fn interrupted;
-    /* The host's page table refused an access. True: no address can be found that the guest had no
-     * right to. The guest tries again, up to a number of times; then `refused_for_good` has to end
-     * it. */
-    exit_fn refused, refused_for_good;
+    /* The host's page table refused an access. One of which no reason is seen the guest tries again, up to
+     * a number of times; then `refused_for_good` has to end it. */
+    refused_fn refused;
+    exit_fn refused_for_good;
 };
 
 /* A program at CPL3, whose system calls the personality serves. */

@@ -60,11 +60,13 @@ static bool refused_for_good(struct ferry_vm *vm, struct vcpu *vcpu)
     return false;
 }
 
-static bool refused(struct ferry_vm *vm, struct vcpu *vcpu)
+static enum refusal refused(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     struct fault fault;
 
-    return !fault_of_refused(vm, vcpu, &fault) || fault_serve(vm, vcpu, &fault);
+    if (!fault_of_refused(vm, vcpu, &fault))
+        return REFUSAL_UNSEEN;
+    return fault_serve(vm, vcpu, &fault) ? REFUSAL_SERVED : REFUSAL_ENDS;
 }
 
 /* Makes the access for the guest if it is the first touch of memory that is charged by touch. */

@@ -96,6 +96,18 @@ static enum exit_cause cause_of_error(int error)
     return error == -EINTR ? CAUSE_KICK : error == -EFAULT ? CAUSE_REFUSED : CAUSE_OTHER;
 }
 
+/* The host's page table refused an access. True: the guest goes on. */
+static bool serve_refusal(struct ferry_vm *vm, struct vcpu *vcpu, struct refusals *refusals)
+{
+    enum refusal refusal = vm->kind->refused(vm, vcpu);
+
+    if (refusal == REFUSAL_UNSEEN && may_retry(vm, refusals))
+        return true;
+    refusals->count = 0; /* the next one is another, if there is one */
+    return refusal == REFUSAL_UNSEEN ? vm->kind->refused_for_good(vm, vcpu)
+                                     : refusal == REFUSAL_SERVED;
+}
+
 /* KVM_RUN failed. True: the guest goes on. KVM makes a thread for each VM when it first runs;
  * where the host allows no further thread, every try gives EAGAIN. */
 static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
@@ -115,12 +127,7 @@ static bool serve_error(struct ferry_vm *vm, struct vcpu *vcpu, int error,
     }
     if (vcpu->call_is_left)
         return syscall_serve(vm, vcpu);
-    if (!vm->kind->refused(vm, vcpu))
-        return false;
-    if (may_retry(vm, refusals))
-        return true;
-    refusals->count = 0; /* the next one is another, if there is one */
-    return vm->kind->refused_for_good(vm, vcpu);
+    return serve_refusal(vm, vcpu, refusals);
 }
 
 /* The guest runs on this CPU until it makes an exit. What another CPU does meanwhile was not

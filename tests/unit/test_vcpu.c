@@ -37,6 +37,8 @@ void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, st
 uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
 uint32_t __wrap_linux_poll_most(const struct linux_state *state);
 void __wrap_linux_publish_files(struct linux_state *state);
+void __wrap_linux_tell_descriptor(struct linux_state *state, struct ferry_kernel_shown *shown,
+                                  struct ferry_kernel_words *words);
 uint64_t __wrap_linux_default_actions(const struct linux_state *state);
 void __wrap_image_symbolize(struct image *image, uint64_t addr, char *text, size_t bytes);
 int __wrap_linux_code_at(struct linux_state *state, struct guest_addr addr,
@@ -136,6 +138,15 @@ void __wrap_linux_publish_files(struct linux_state *state)
 {
     (void)state;
     times_published++;
+}
+
+/* It is about no descriptor. */
+void __wrap_linux_tell_descriptor(struct linux_state *state, struct ferry_kernel_shown *shown,
+                                  struct ferry_kernel_words *words)
+{
+    (void)state;
+    (void)shown;
+    (void)words;
 }
 
 /* The made-up guest has no program. */

@@ -52,11 +52,8 @@ static void search_range(uint64_t from, uint64_t bytes)
 /* What has rights of its own unit by unit is searched that way: a fault ends only its unit. */
 static void search_units(uint64_t from, uint64_t bytes, uint64_t unit)
 {
-    for (uint64_t at = 0; at < bytes; at += unit) {
-        /* An exit: after many refused loads in a row, one of an open page was seen to be refused too. */
-        ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_OUT, 0, 0);
+    for (uint64_t at = 0; at < bytes; at += unit)
         search_range(from + at, unit);
-    }
 }
 
 /* A line at a time, as the C library may be in any state. */
