@@ -129,6 +129,8 @@ int image_pread(int fd, void *buffer, size_t bytes, uint64_t offset)
 {
     char *to = buffer;
 
+    if (offset > (uint64_t)INT64_MAX - bytes)
+        return -ENODATA; /* no file is so long */
     while (bytes > 0) {
         ssize_t n = pread(fd, to, bytes, (off_t)offset);
 

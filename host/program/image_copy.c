@@ -411,7 +411,7 @@ static bool is_copied(const struct image *image, uint64_t at, uint64_t *until)
     return false;
 }
 
-bool image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset)
+int image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset)
 {
     char *to = buffer;
 
@@ -420,11 +420,12 @@ bool image_read(const struct image *image, void *buffer, size_t bytes, uint64_t 
         int fd = is_copied(image, offset, &until) ? image->fd : image->source.fd;
         size_t part = until - offset < bytes ? (size_t)(until - offset) : bytes;
 
-        if (image_pread(fd, to, part, offset) < 0)
-            return false;
+        int result = image_pread(fd, to, part, offset);
+        if (result < 0)
+            return result;
         to += part;
         offset += part;
         bytes -= part;
     }
-    return true;
+    return 0;
 }

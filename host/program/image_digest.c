@@ -35,7 +35,7 @@ static bool hash_some(struct image *image)
     while (hashing->at < end) {
         size_t piece = end - hashing->at < PIECE_BYTES ? (size_t)(end - hashing->at) : PIECE_BYTES;
 
-        if (!image_read(image, hashing->piece, piece, hashing->at))
+        if (image_read(image, hashing->piece, piece, hashing->at))
             return true;
         sha256_update(&hashing->sha, piece, hashing->piece);
         hashing->at += piece;

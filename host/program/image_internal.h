@@ -75,8 +75,8 @@ int image_copy_begin(struct image *image, const struct image_headers *headers,
                      struct ferry_error *err);
 
 /* Reads [offset, offset + bytes) of the file as it was opened: from the copy as far as that has it,
- * the rest from the file. False: not all of it can be read. */
-bool image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset);
+ * the rest from the file. 0, or as image_pread. */
+int image_read(const struct image *image, void *buffer, size_t bytes, uint64_t offset);
 
 /* Whether image_read still gives the file as it was opened: the copy has all of it, or the file is
  * unchanged. */

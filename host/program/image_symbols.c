@@ -69,7 +69,7 @@ static bool find_symbols(const struct image *image, struct table *table)
     Elf64_Ehdr ehdr;
     bool found;
 
-    if (!image_read(image, &ehdr, sizeof(ehdr), 0) || ehdr.e_shnum == 0 ||
+    if (image_read(image, &ehdr, sizeof(ehdr), 0) || ehdr.e_shnum == 0 ||
         ehdr.e_shnum > SECTIONS_MAX || ehdr.e_shentsize != sizeof(Elf64_Shdr) ||
         !image_view_begin(&view, image, &ehdr))
         return false;
@@ -84,7 +84,7 @@ static bool read_symbols(const struct table *table, uint64_t at, size_t count, E
     Elf_Data data = {
         .d_buf = out, .d_type = ELF_T_SYM, .d_version = EV_CURRENT, .d_size = count * sizeof(*out)};
 
-    return image_read(table->image, out, data.d_size, table->symbols + at * sizeof(*out)) &&
+    return image_read(table->image, out, data.d_size, table->symbols + at * sizeof(*out)) == 0 &&
            elf64_xlatetom(&data, &data, ELFDATA2LSB);
 }
 
@@ -163,7 +163,7 @@ static bool read_name(const struct table *table, uint32_t at, char name[NAME_SHO
     size_t bytes = rest < NAME_SHOWN_MAX ? (size_t)rest : NAME_SHOWN_MAX;
 
     memset(name, 0, NAME_SHOWN_MAX + 1);
-    return image_read(table->image, name, bytes, table->strings + at);
+    return image_read(table->image, name, bytes, table->strings + at) == 0;
 }
 
 /* 0 to 3. */
@@ -224,10 +224,10 @@ static bool read_code(struct image *image)
     Elf64_Ehdr ehdr;
     uint64_t end;
 
-    if (!image_read(image, &ehdr, sizeof(ehdr), 0) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
+    if (image_read(image, &ehdr, sizeof(ehdr), 0) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
         ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
         ehdr.e_phentsize != sizeof(*headers) || ehdr.e_phnum > IMAGE_HEADERS_MAX ||
-        !image_read(image, headers, ehdr.e_phnum * sizeof(*headers), ehdr.e_phoff))
+        image_read(image, headers, ehdr.e_phnum * sizeof(*headers), ehdr.e_phoff))
         return false;
     for (size_t i = 0; i < ehdr.e_phnum && image->segment_count < IMAGE_SEGMENTS_MAX; i++) {
         const Elf64_Phdr *phdr = &headers[i];

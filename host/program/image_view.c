@@ -19,7 +19,7 @@ int image_view_fetch(struct image_view *view, uint64_t offset, uint64_t bytes)
 
     if (offset > all || bytes > all - offset)
         return -ENODATA;
-    return image_pread(view->image->source.fd, view->memory + offset, bytes, offset);
+    return image_read(view->image, view->memory + offset, bytes, offset);
 }
 
 bool image_view_begin(struct image_view *view, const struct image *image, const Elf64_Ehdr *ehdr)
