@@ -156,6 +156,9 @@ def sweep(name, options, table):
         if status != 0 or output != runs.scenario.output:
             print(f"# {name}: without a fault: {status} {output!r} {errors}")
             return 1
+        if "malloc" not in report.uses or "KVM_RUN" not in report.uses:
+            print(f"# {name}: no use was counted: the object that makes faults was not loaded")
+            return 1
         todo = faults_of(report.uses, options.call)
         if not options.all:
             random.Random(datetime.date.today().toordinal()).shuffle(todo)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../until.h"
 #include "files.h"
 #include "secret.h"
 
 #define ATTACKS_MAX 128
 /* What the C library and sanitizers may keep of memory that was freed. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef FERRY_SANITIZED
 #define KEPT_KB (256 << 10)
 #else
 #define KEPT_KB (2 << 10)
 #endif
-#define ROUNDS_AFTER 3
+#define ROUNDS_AFTER  3
+#define LEVEL_SECONDS 5
 
 /* What this process has. */
 struct level {
@@ -69,12 +72,22 @@ static struct level level_now(void)
     return now;
 }
 
+static bool is_level(const struct level *before, struct level *now)
+{
+    *now = level_now();
+    return now->threads == before->threads && now->descriptors == before->descriptors &&
+           now->memory_kb <= before->memory_kb + KEPT_KB;
+}
+
+/* A thread that was joined is listed for a moment longer. */
 static void expect_level(const struct level *before)
 {
-    struct level now = level_now();
+    struct level now;
+    time_t begun = time(NULL);
 
-    if (now.threads != before->threads || now.descriptors != before->descriptors ||
-        now.memory_kb > before->memory_kb + KEPT_KB)
+    while (!is_level(before, &now) && time(NULL) - begun < LEVEL_SECONDS)
+        sched_yield();
+    if (!is_level(before, &now))
         fail_msg("threads %u, then %u; descriptors %u, then %u; memory %lu KiB, then %lu KiB",
                  before->threads, now.threads, before->descriptors, now.descriptors,
                  before->memory_kb, now.memory_kb);
@@ -142,7 +155,6 @@ static void make_vms(const struct attack *attack)
     world->envp = searches;
     if (attack->timeout_ms)
         world->timeout_ns = attack->timeout_ms * (SECOND / 1000);
-    world->threads = attack->threads;
     if (attack->files)
         hostile_files_make(&run.files, run.secret, world);
     world_add(world, "attacker", attack->program, attack->files ? run.files.top : attack->args[0],
@@ -151,12 +163,7 @@ static void make_vms(const struct attack *attack)
     world_link(world, LEFT, RIGHT);
     run.out = world_link(world, RIGHT, -1);
     run.ready = world_link(world, PEER, -1);
-    if (attack->streams) {
-        world_stream(world, PEER, ATTACKER);
-        world_stream(world, ATTACKER, PEER);
-    } else {
-        world_link_both(world, PEER, ATTACKER);
-    }
+    world_link_both(world, PEER, ATTACKER);
 }
 
 /* All secrets are planted before the attacker begins. */
@@ -175,11 +182,21 @@ static void start(void)
         fail_msg("%s", err.text);
 }
 
+static bool ends_as_in_lab(const struct attack *attack, const struct ferry_vm_exit *end)
+{
+    if (!getenv("FERRY_SIZE_DIVISOR"))
+        return false;
+    return end->how == FERRY_ENDED_CRASH ? attack->lab_signo && end->signo == attack->lab_signo
+                                         : attack->lab_status && end->status == attack->lab_status;
+}
+
 static void expect_end(const struct attack *attack)
 {
     const struct ferry_vm_exit *end = &run.world->exit[ATTACKER];
     enum ferry_ended how = attack->how ? attack->how : FERRY_ENDED_EXIT;
 
+    if (ends_as_in_lab(attack, end))
+        return;
     if (end->how != how || (how != FERRY_ENDED_TIMEOUT && end->status != attack->status) ||
         (attack->report && !strstr(end->text, attack->report)))
         fail_msg("ended otherwise (%d, %d): %s; guests said: %s", end->how, end->status, end->text,
@@ -256,11 +273,24 @@ static int clean_up(void **state)
     return run.world ? finish(state) : 0;
 }
 
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+/* With the first thread that a process makes, ThreadSanitizer makes one of its own, which stays. */
+static bool make_a_thread(void)
+{
+    pthread_t thread;
+
+    return pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
+}
+
 int run_attacks(const struct attack *attacks, size_t count)
 {
     struct CMUnitTest tests[ATTACKS_MAX];
 
-    if (count > ATTACKS_MAX)
+    if (count > ATTACKS_MAX || !make_a_thread())
         return 1;
     for (size_t i = 0; i < count; i++)
         tests[i] = (struct CMUnitTest){.name = attacks[i].name,

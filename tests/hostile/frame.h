@@ -21,10 +21,12 @@ struct attack {
     enum ferry_ended how; /* 0: FERRY_ENDED_EXIT */
     int status;
     const char *report; /* words of the report, or NULL */
-    bool polled, streams, files;
+    /* How it may end in the lab as well, whose processor is made by QEMU and differs: it exits with that, or
+     * crashes by that signal; 0: no other way. */
+    int lab_status, lab_signo;
+    bool polled, files;
     bool gives; /* the peer sends its secret, so that the search must find it */
     uint64_t timeout_ms;
-    uint32_t threads;
 };
 
 /* Runs the attacks as tests, each by itself. For main. */

@@ -40,13 +40,24 @@ int main(void)
         CRASH("lldt", "0f00d0", SIGSEGV, "general protection"),
         CRASH("xsetbv", "0f01d1", SIGSEGV, "general protection"),
         CRASH("a port of nobody", "e680", SIGSEGV, "port"),
-        CRASH("an interrupt of a device", "cd20", SIGSEGV, "interrupt"),
+        {.name = "an interrupt of a device",
+         .program = "instruction",
+         .args = {"cd20"},
+         .how = FERRY_ENDED_CRASH,
+         .status = 128 + SIGSEGV,
+         .report = "interrupt",
+         .lab_status = 77},
         CRASH("the vector of double faults", "cd08", SIGSEGV, "interrupt"),
         /* The handler that searches has taken the signal, and the program goes on behind it. */
         {.name = "int3", .program = "instruction", .args = {"cc"}, .status = 77},
         CRASH("the trap flag", "9c58480d00010000509d90", SIGTRAP, NULL),
         CRASH("no instruction", "0f0b", SIGILL, NULL),
-        CRASH("a stack that cannot be", "48bc000000000000008050", SIGBUS, NULL),
+        {.name = "a stack that cannot be",
+         .program = "instruction",
+         .args = {"48bc000000000000008050"},
+         .how = FERRY_ENDED_CRASH,
+         .status = 128 + SIGBUS,
+         .lab_signo = SIGSEGV},
     };
 
     return run_attacks(attacks, sizeof attacks / sizeof *attacks);
