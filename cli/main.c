@@ -39,10 +39,11 @@ static int keep_standard_descriptors(void)
     return 0;
 }
 
-/* GLib ends the process where memory is short, and would leave a terminal in the modes of a program. What it
- * says besides that is of no use to anybody. */
-static void no_memory(const char *domain, GLogLevelFlags level, const char *text, void *arg)
+/* GLib ends the process where memory is short, and would leave a terminal in the modes of a program. Its
+ * warnings are of no use to a user. */
+static void of_glib(const char *domain, GLogLevelFlags level, const char *text, void *arg)
 {
+    bool memory = text && strstr(text, "failed to allocate");
     char line[256];
 
     (void)domain;
@@ -50,8 +51,9 @@ static void no_memory(const char *domain, GLogLevelFlags level, const char *text
     if (!(level & G_LOG_FLAG_FATAL))
         return;
     process_restore_modes();
-    snprintf(line, sizeof(line), "%s (%s)", strerror(ENOMEM), text);
-    rlimits_advise(line, sizeof(line), -ENOMEM);
+    snprintf(line, sizeof(line), "%s (%s)", memory ? strerror(ENOMEM) : "GLib failed", text);
+    if (memory)
+        rlimits_advise(line, sizeof(line), -ENOMEM);
     say("%s", line);
     _exit(STATUS_FERRY);
 }
@@ -109,7 +111,7 @@ int main(int argc, char **argv)
 {
     if (keep_standard_descriptors() != 0)
         return STATUS_FERRY;
-    g_log_set_default_handler(no_memory, NULL);
+    g_log_set_default_handler(of_glib, NULL);
     /* A limit on the size of files shows as an error of the call that meets it, not as a signal. */
     signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {

@@ -72,6 +72,7 @@ static bool read_here(struct ferry_kernel_cpu *cpu, const struct piece *pieces, 
 
     if (!at || !file.has_position || !is_there(&file, ferry_kernel_position(word), total))
         return false;
+    told_forget();
     copy_out(cpu, pieces, count, place + ferry_kernel_position(word));
     commit(cpu, at, word, word + total);
     return true;
@@ -85,6 +86,7 @@ static bool read_there(struct ferry_kernel_cpu *cpu, const struct piece *pieces,
 
     if (!at || !is_there(&file, cpu->r10 - file.start, total))
         return false;
+    told_forget();
     copy_out(cpu, pieces, count, place + (cpu->r10 - file.start));
     commit(cpu, at, word, word);
     return true;

@@ -54,7 +54,7 @@ bool told_stat(struct ferry_kernel_cpu *cpu, uint64_t to);
 bool told_ioctl(struct ferry_kernel_cpu *cpu);
 bool told_lseek(struct ferry_kernel_cpu *cpu);
 bool told_read(struct ferry_kernel_cpu *cpu);
-/* The program may have learned by a stream what happened since. */
+/* The program may have learned by a stream, or by another file, what happened since. */
 void told_forget(void);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * What the VMM has just found out about a descriptor, for the questions that follow its opening or a
  * read. An answer is as old as the last exit, so it counts only for a moment, and no longer when the
- * program has used a stream, by which it may have learned that the file is another one since.
+ * program has used a stream or read another file, by which it may have learned that this one was changed since.
  */
 #include "kernel.h"
 

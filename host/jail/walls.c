@@ -23,11 +23,13 @@
 
 /* ---- what a kernel can refuse --------------------------------------------- */
 
-#define FS(what)   LANDLOCK_ACCESS_FS_##what
-#define TRUNCATE   (1ull << 14) /* from version 3 on */
-#define IOCTL_DEV  (1ull << 15) /* 5 */
-#define NET_TCP    3ull         /* 4: to bind and to connect; none may */
-#define ALL_SCOPES 3ull         /* 6: abstract sockets of others, signals to others */
+#define FS(what)  LANDLOCK_ACCESS_FS_##what
+#define TRUNCATE  (1ull << 14) /* from version 3 on */
+#define IOCTL_DEV (1ull << 15) /* 5 */
+#define NET_TCP   3ull         /* 4: to bind and to connect; none may */
+/* 6: abstract sockets of others. Not signals: the filter refuses those to others, and some kernels would
+ * refuse those to our own threads that are outside, too. */
+#define ALL_SCOPES 1ull
 
 struct rules {
     uint64_t files, net, scopes;

@@ -12,6 +12,7 @@
 #include "linux/futexes.h"
 #include "linux/signal_state.h"
 #include "linux/state.h"
+#include "linux/told.h"
 #include "linux/trace.h"
 
 #define CALL_BYTES 2 /* of `syscall`, and of `int $0x80` */
@@ -130,6 +131,7 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
     while ((signo = signal_take(state, self, ~self->signals.blocked, &info))) {
         const struct signal_action *action = &state->signals.actions[signo - 1];
 
+        told_take_back(state); /* who sent it may have changed the file before */
         if (signal_is_ignored(state, signo))
             continue;
         if (state->traced)

@@ -666,18 +666,21 @@ struct ferry_jail_config {
  *
  * Where the kernel has Landlock (Linux 5.19 or newer, if it was started with it), nothing can be opened,
  * made, moved or removed but what the VMs that were made need, what `config` names, and what is read of
- * /proc/self and of the processors: another open fails with EACCES. As far as the kernel can, TCP, abstract
- * sockets of other processes and signals to them are refused, too. On an older kernel all files stay open that
- * the user may open, and the engine's log says so (FERRY_LOG_INFO).
+ * /proc/self and of the processors: another open fails with EACCES. A file that is named alone is the
+ * one that is there now: name the directory of one that is replaced later. As far as the kernel can, TCP
+ * and abstract sockets of other processes are refused, too. On an older kernel all files stay open that the
+ * user may open, and the engine's log says so (FERRY_LOG_INFO).
  *
  * Capabilities are given up, and files closed, for the calling thread and those that it starts later;
- * no thread can gain rights by a program that it starts. One engine and one call for a process: VMs and threads of another engine are not looked
- * at. The process makes no core and cannot be looked into by others of its user. Nothing
- * undoes this.
+ * no thread can gain rights by a program that it starts. No thread moves another one to other processors.
+ * One engine and one call for a process: VMs and threads of another engine are not looked at. The process
+ * makes no core and cannot be looked into by others of its user. Nothing undoes this.
  *
  * Call it when the VMs, links and descriptors of the process are made and before the first VM starts,
  * best while the process has no thread but this one and those of the library. What was opened before
- * stays open. A VM that is made later runs if `config` names its files, but has no directories in memory (/tmp and the like). Such
+ * stays open; what is given to a VM later its program cannot open anew, as /dev/stdin, unless `config`
+ * names it. A VM that is made later runs if `config` names its files (for the default view at least
+ * /usr, /lib, /lib64 and /etc/ld.so.cache), but has no directories in memory (/tmp and the like). Such
  * directories of the engine's VMs are made now, and each takes two of its descriptors. `config` may be
  * NULL: all zeros. After an error a part may have been done: end the process.
  *

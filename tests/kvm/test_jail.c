@@ -488,6 +488,23 @@ static void expect_exit(struct ferry_vm *vm)
     }
 }
 
+/* Its threads move themselves to processors of their own. */
+static void measure_machine(void *arg)
+{
+    struct ferry_machine machine;
+
+    (void)arg;
+    close_jail(make_engine());
+    ferry_machine_probe(&machine);
+    CHECK(machine.kvm_errno == 0);
+}
+
+static void a_machine_is_measured_in_a_jail(void **state)
+{
+    (void)state;
+    expect_well(status_of(measure_machine, NULL));
+}
+
 /* One VM is made before the jail, and another in it. */
 static void run_vms(void *arg)
 {
@@ -576,6 +593,7 @@ int main(void)
         cmocka_unit_test_setup(what_the_process_is, need_kvm),
         cmocka_unit_test_setup(nothing_outside_is_opened, need_kvm),
         cmocka_unit_test_setup(vms_run_in_a_jail, need_kvm),
+        cmocka_unit_test_setup(a_machine_is_measured_in_a_jail, need_kvm),
         kvm_test(after_a_start), /* the last: from here on there are threads */
     };
 

@@ -3,6 +3,7 @@
 #include "tree.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -123,6 +124,34 @@ static void test_what_is_not_told(void **state)
     assert_true(is_told());
 }
 
+static void test_a_signal_takes_it_back(void **state)
+{
+    struct tree *tree = *state;
+    struct linux_state *linux_state = tree->vm->linux_state;
+    uint64_t fd = opened(tree);
+    int status = 0;
+
+    assert_int_equal(CALL(tree->vm, kill, LINUX_PID, SIGUSR1), 0);
+    served(tree, SYS_fstat, fd, 0);
+    assert_true(is_told());
+    assert_int_equal(signals_deliver(linux_state, NULL, NULL, &status), LINUX_SIGNAL);
+    assert_int_equal(status, SIGUSR1);
+    assert_false(is_told());
+}
+
+static void test_who_shares_memory_is_not_told(void **state)
+{
+    struct tree *tree = *state;
+    uint64_t fd = opened(tree);
+
+    tree->vm->linux_state->mapped_count++;
+    served(tree, SYS_fstat, fd, 0);
+    assert_false(is_told());
+    tree->vm->linux_state->mapped_count--;
+    served(tree, SYS_fstat, fd, 0);
+    assert_true(is_told());
+}
+
 static void test_who_asks_much(void **state)
 {
     struct tree *tree = *state;
@@ -140,8 +169,13 @@ static void test_who_asks_much(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_what_is_told),     TEST(test_the_end),       TEST(test_a_call_takes_it_back),
-        TEST(test_what_is_not_told), TEST(test_who_asks_much),
+        TEST(test_what_is_told),
+        TEST(test_the_end),
+        TEST(test_a_call_takes_it_back),
+        TEST(test_what_is_not_told),
+        TEST(test_who_asks_much),
+        TEST(test_a_signal_takes_it_back),
+        TEST(test_who_shares_memory_is_not_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
