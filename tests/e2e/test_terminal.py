@@ -212,6 +212,8 @@ class Terminals(FerryTest):
                     printed += terminal.expect(text)
                 status = terminal.end()
                 printed = re.sub(rb"/dev/pts/\d+", b"/dev/pts/N", printed + terminal.output)
+                # The echo of a key that ends the program may be lost with its end: it was, of a process.
+                printed = re.sub(rb"\^[C\\]$", b"", printed)
                 said[way] = re.sub(rb"ferry: .*\r\n", b"", printed), status
         self.assertEqual(said.get("ferry"), said.get("process"))
         return said["process"]
