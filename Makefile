@@ -9,7 +9,8 @@
 #   make fuzz       fuzzers (tests/fuzz/), TIME=20 seconds in all, or those of FUZZ='decode rings' alone
 #   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
 #   make faults     every use of every function of the C library fails once, in short runs
-#   make soak       TIME=60 SEED=N: random pipelines, kills and load; ROUND=N runs one again
+#   make soak       TIME=60 SEED=N: random VMs over the library and random pipelines, half of the time each, with
+#                   kills and load; ROUND=N runs that pipeline again
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
@@ -75,9 +76,12 @@ models:
 faults:
 	@$(MAKE) --no-print-directory with-tests
 	@ninja -C $(BUILD) faults
+
 soak: with-tests
+	@test -n '$(ROUND)' || FERRY_TEST_GUESTS=$(BUILD)/tests/guest $(BUILD)/tests/soak/stress \
+	    $$(( $(or $(TIME),60) / 2 )) $(SEED)
 	@FERRY=$(BUILD)/ferry FERRY_TEST_GUESTS=$(BUILD)/tests/guest FERRY_EXAMPLES=$(BUILD)/examples \
-	    python3 tests/soak/soak.py $(or $(TIME),60) $(SEED) $(ROUND)
+	    python3 tests/soak/soak.py $$(( $(or $(TIME),60) / 2 )) $(SEED) $(ROUND)
 
 bench:
 	@command -v gnuplot >/dev/null || scripts/setup gnuplot-nox || \

@@ -2,14 +2,17 @@
 /*
  * hostile_ring PEER: writes bad values into its control structure. Bad descriptors must be refused
  * with the right status, bad indexes and tokens must do nothing, and a good message must pass after
- * each.
+ * each. If the link is direct, it writes bad values into that ring, too.
  */
+#include <ferry/abi/direct.h>
+
 #include "call.h"
 #include "guest.h"
 
 static struct ferry_control *control;
 static uint32_t head; /* of the out ring */
 static uint16_t peer;
+static struct ferry_direct *direct; /* NULL: there is none */
 
 static void leave(void)
 {
@@ -66,7 +69,8 @@ static void bad_heads(void)
         {"mode 6", {.mode = 6, .dst = peer}, -EINVAL},
         {"mode 255", {.mode = 255, .dst = peer}, -EINVAL},
         {"flags", {.mode = FERRY_INLINE, .dst = peer, .flags = 1}, -EINVAL},
-        {"turn without a ring", {.mode = FERRY_INLINE, .dst = peer, .turn = 1}, -EINVAL},
+        /* With a ring it is between this VM and its peer what it means. */
+        {"a turn", {.mode = FERRY_INLINE, .dst = peer, .turn = 1}, direct ? 0 : -EINVAL},
         {"more padding", {.mode = FERRY_INLINE, .dst = peer, .zero2 = 1u << 31}, -EINVAL},
         {"a forged source", {.mode = FERRY_INLINE, .dst = peer, .src = 1}, -EINVAL},
         {"a forged generation", {.mode = FERRY_INLINE, .dst = peer, .src_generation = 1}, -EINVAL},
@@ -212,10 +216,48 @@ static void bad_tokens(void)
     }
 }
 
+/* ---- the direct ring ---------------------------------------------------- */
+
+static void forge_slot(uint32_t slot, const struct ferry_desc *desc)
+{
+    struct ferry_desc *at = &direct->slots[slot % FERRY_RING_ENTRIES];
+
+    *at = *desc;
+    __atomic_store_n(&at->turn, desc->turn, __ATOMIC_RELEASE);
+    leave();
+}
+
+/* The VMM looks at the turns of this ring: when the peer waits, and when bytes or a hang-up follow. */
+static void bad_slots(void)
+{
+    const uint32_t turns[] = {0,        1,         2, FERRY_RING_ENTRIES, FERRY_RING_ENTRIES + 1,
+                              1u << 31, UINT32_MAX};
+    uint32_t slot = 0;
+
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+        for (unsigned mode = 0; mode < 256; mode += mode < 6 ? 1 : 83) {
+            const struct ferry_desc desc = {.mode = (uint8_t)mode,
+                                            .inline_bytes = (uint8_t)(mode * 37),
+                                            .flags = (uint16_t)mode,
+                                            .src = (uint16_t)mode,
+                                            .dst = 777,
+                                            .turn = turns[i]};
+            forge_slot(slot++, &desc);
+        }
+        expect_good("a good message after bad slots");
+    }
+    /* The VMM finds the first free slot by halving: there is one beside each that is filled. */
+    for (slot = 0; slot < FERRY_RING_ENTRIES; slot++)
+        direct->slots[slot] =
+            (struct ferry_desc){.mode = FERRY_INLINE, .turn = slot % 2 ? 0 : slot + 1};
+    expect_good("a good message after a ring of holes");
+}
+
 int main(int argc, char **argv)
 {
     expect_arguments(argc, 1, "hostile_ring PEER");
     peer = peer_of(argv[1])->id;
+    direct = (struct ferry_direct *)(uintptr_t)peer_of(argv[1])->direct_out;
     control = (struct ferry_control *)(uintptr_t)ferry_control();
     head = control->guest.out_head;
     bad_heads();
@@ -227,5 +269,7 @@ int main(int argc, char **argv)
     bad_out_heads();
     bad_tokens();
     bad_other_indexes();
+    if (direct != NULL)
+        bad_slots();
     return 0;
 }

@@ -16,6 +16,17 @@ static void hostile_ring(void **state)
     world_run_ok(world);
 }
 
+/* The same over a direct link, and in its ring. */
+static void hostile_direct_ring(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "hostile_ring", "b", NULL);
+    int b = world_add(world, "b", "hold", "a", NULL);
+
+    world_direct(world, a, b);
+    world_run_ok(world);
+}
+
 static void free_foreign(void **state)
 {
     struct world *world = *state;
@@ -168,6 +179,7 @@ int main(void)
         kvm_test(parts_of_units),
         kvm_test(output_from_all_of_the_window),
         kvm_test(hostile_ring),
+        kvm_test(hostile_direct_ring),
         kvm_test(free_foreign),
         kvm_test(pool_hog),
         kvm_test(no_link_no_peer),

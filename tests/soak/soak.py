@@ -3,6 +3,8 @@
 
     soak.py SECONDS SEED [ROUND]
 
+Soak over libferry is stress.c.
+
 Each round is a pipeline that its seed and number decide alone: unmodified programs, stages written for Ferry, an engine
 that is polled or direct links, and one way to end it: by itself, by a signal to ferry, by a stage that crashes, by a
 reader that leaves, by a signal while a writer waits. A round that runs to its end gives the bytes that it must, by digest;
@@ -26,15 +28,28 @@ EXAMPLES = os.environ["FERRY_EXAMPLES"]
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
 BOUND = 90  # seconds that a round may take on a machine with much to do
 MIB = 1 << 20
+DIVISOR = int(os.environ.get("FERRY_SIZE_DIVISOR", 1))  # where all is emulated
 
 # Stages that give what they take. The first are unmodified and dynamic, then static, then written for Ferry.
 SAME = ["cat", "dd bs=64k status=none", "dd bs=1000 status=none", "tail -c +1", f"{BUSYBOX} cat", f"{EXAMPLES}/pass",
         "gzip -1c | gzip -dc", f"{BUSYBOX} gzip -c | {EXAMPLES}/pass | gzip -dc", "base64 | base64 -d", "tac | tac",
         "xz -0 -T2 -c | xz -dc"]
-CRASHES = [f"{GUESTS}/crash_midway", f"{GUESTS}/abort", f"{GUESTS}/ud2", f"{GUESTS}/divide",
-           f"{GUESTS}/hostile_ring", f"{GUESTS}/jump_nowhere"]
+# A stage that fails, and the signal that it ends by; `hostile_ring` exits.
+CRASHES = {"crash_midway": signal.SIGSEGV, "abort": signal.SIGABRT, "ud2": signal.SIGILL, "divide": signal.SIGFPE,
+           "jump_nowhere": signal.SIGSEGV, "hostile_ring": None}
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]
 ENDS = ["itself"] * 6 + ["signal", "signal", "crash", "reader leaves", "writer waits"]
+
+
+def names(stages):
+    """What ferry calls the VMs of these stages, and the reader of the last."""
+    found = []
+    for words in (stage.split() for stage in " | ".join(filter(None, stages)).split(" | ")):
+        if words:
+            name = words[1] if words[0] == BUSYBOX else os.path.basename(words[0])
+            count = sum(other.partition(".")[0] == name for other in found)
+            found.append(f"{name}.{count + 1}" if count else name)
+    return [*found, "host"]
 
 
 class Round:
@@ -45,14 +60,23 @@ class Round:
         choose = self.random.choice
         self.end = choose(ENDS)
         self.stages = [choose(SAME) for _ in range(self.random.randint(1, 4))]
+        self.status = 0  # of the command where it ends by itself
         if self.end == "crash":
-            self.stages.insert(self.random.randint(0, len(self.stages)), choose(CRASHES))
+            self.add_crash(self.random.randint(0, len(self.stages)), choose(sorted(CRASHES)))
         self.options = choose([[], [], ["--mode=copy"], ["--mode=map"]]) + choose(
             [[], [], ["--polled"], ["--direct"], ["--direct", "--polled"]]) + choose([[], ["--immediate"], ["--deferred"]])
-        self.bytes = choose([0, 1, 4095, 65536, MIB, 2 * MIB + 1, 9 * MIB])
+        self.bytes = choose([0, 1, 4095, 65536, MIB, 2 * MIB + 1, 9 * MIB]) // DIVISOR
         self.delay = self.random.random() * 0.3
         self.signal = choose(SIGNALS)
         self.load = self.random.randint(0, 9) == 0
+
+    def add_crash(self, place, name):
+        """Stages before it end by SIGPIPE, or fail, and those behind it at the end of input: its status is the last."""
+        stage, after = f"{GUESTS}/{name}", " | ".join(self.stages[place:])
+        self.status = 128 + CRASHES[name] if CRASHES[name] else 0
+        if name == "hostile_ring":
+            stage += " " + names(self.stages[:place] + [stage, after])[len(names(self.stages[:place]))]
+        self.stages.insert(place, stage)
 
     def __str__(self):
         how = self.signal.name if self.end == "signal" else self.end
@@ -144,8 +168,8 @@ def judge(this, data, status, output, errors):
     whole = this.end in ("itself", "signal")
     if status == 0 and whole and hashlib.sha256(output).digest() != hashlib.sha256(data).digest():
         return f"status 0 and {len(output)} other bytes in place of {len(data)}"
-    if this.end == "itself" and status != 0:
-        return f"status {status}: {errors}"
+    if this.end in ("itself", "crash") and status != this.status:
+        return f"status {status}, not {this.status}: {errors}"
     if struck and status not in [*struck, 0]:
         return f"status {status}: {errors}"
     may = {"reader leaves": [signal.SIGPIPE], "signal": [this.signal], "writer waits": [this.signal]}
