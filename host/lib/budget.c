@@ -82,20 +82,21 @@ bool budget_join(struct budget *budget, struct budget_share *share, uint32_t own
     return joins;
 }
 
+/* Under the lock also the look at `link`, which a neighbour that comes or goes changes. */
 void budget_leave(struct budget *budget, struct budget_share *share)
 {
-    if (!share->link)
-        return;
     lock_take(&budget->lock);
-    *share->link = share->next;
-    if (share->next)
-        share->next->link = share->link;
-    budget->count--;
-    budget->own -= share->own;
-    budget->floor = floor_for(budget, budget->count, budget->own);
-    budget->borrowed = borrowed_with(budget, budget->floor);
+    if (share->link) {
+        *share->link = share->next;
+        if (share->next)
+            share->next->link = share->link;
+        share->link = NULL;
+        budget->count--;
+        budget->own -= share->own;
+        budget->floor = floor_for(budget, budget->count, budget->own);
+        budget->borrowed = borrowed_with(budget, budget->floor);
+    }
     lock_drop(&budget->lock);
-    share->link = NULL;
 }
 
 bool budget_set(struct budget *budget, struct budget_share *share, uint32_t used)

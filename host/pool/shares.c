@@ -63,8 +63,8 @@ void shares_keep_for(struct shares *shares, uint16_t owner)
     uint32_t pages = shares->pool->pages / 8, extents = shares->pool->extents / 8;
 
     atomic_store(&shares->of[owner].host, true);
-    shares->kept_pages = pages < KEPT_PAGES ? pages : KEPT_PAGES;
-    shares->kept_extents = extents < KEPT_EXTENTS ? extents : KEPT_EXTENTS;
+    atomic_store(&shares->kept_pages, pages < KEPT_PAGES ? pages : KEPT_PAGES);
+    atomic_store(&shares->kept_extents, extents < KEPT_EXTENTS ? extents : KEPT_EXTENTS);
 }
 
 void shares_forget(struct shares *shares, uint16_t owner)
@@ -79,8 +79,9 @@ uint32_t shares_owned(struct shares *shares, uint16_t owner, bool page)
 
 int shares_take(struct shares *shares, uint16_t owner, bool page, uint32_t count, uint32_t most)
 {
-    uint32_t rest = page ? shares->pool->pages - shares->kept_pages
-                         : shares->pool->extents - shares->kept_extents;
+    uint32_t all = page ? shares->pool->pages : shares->pool->extents;
+    uint32_t rest = all - atomic_load_explicit(page ? &shares->kept_pages : &shares->kept_extents,
+                                               memory_order_relaxed);
 
     if (!up(owned(shares, owner, page), count, most))
         return -EDQUOT;

@@ -28,8 +28,8 @@ struct share {
 
 struct shares {
     const struct pool *pool;
-    struct share *of; /* by endpoint index */
-    uint32_t kept_pages, kept_extents;
+    struct share *of;                     /* by endpoint index */
+    atomic_uint kept_pages, kept_extents; /* set with each end of the host, always to the same */
     char pad[64];        /* the members above are read by all and hardly ever written */
     struct share others; /* units that all but the host own */
 };
