@@ -5,7 +5,8 @@
  *
  * The thread of a VM must never block in a call on one, and the flag O_NONBLOCK is the open file's,
  * which other processes share. So a pipe or a terminal is opened anew where that is possible, and a
- * socket has a flag for each call. What remains is used only after a look by poll.
+ * socket has a flag for each call. What remains goes through a pipe of our own if it is a pipe, and is used
+ * only after a look by poll if it is a device.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +24,14 @@
 #include "lib/clock.h"
 #include "linux/file_type.h"
 #include "linux/host_file.h"
+#include "linux/host_pipe.h"
 #include "linux/objects.h"
 #include "linux/state.h"
 #include "linux/writable.h"
 
 /* How often to look at a descriptor that cannot be watched. */
 #define UNWATCHED_NS 20000000ull
-/* A pipe that poll calls writable takes so many bytes without blocking. */
+/* A device that poll calls writable takes so many bytes without blocking. */
 #define SURE_BYTES 4096
 /* What a program can see of the flags; the last is that of a file that may be large. */
 #define STATUS_SHOWN (O_ACCMODE | O_APPEND | O_NONBLOCK | 0100000)
@@ -237,6 +239,8 @@ static ssize_t read_now(const struct open_file *file, void *to, size_t bytes)
     got = preadv2(file->fd, &piece, 1, -1, RWF_NOWAIT);
     if (got >= 0 || errno != EOPNOTSUPP)
         return got;
+    if (host_pipe_is(file->fd))
+        return host_pipe_read(file->fd, to, bytes);
     errno = EAGAIN;
     return is_ready(file, POLLIN) ? read(file->fd, to, bytes) : -1;
 }
@@ -247,6 +251,8 @@ static ssize_t write_now(const struct open_file *file, const void *from, size_t 
         return send(file->fd, from, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (!file->may_block)
         return write(file->fd, from, bytes);
+    if (host_pipe_is(file->fd))
+        return host_pipe_write(file->fd, from, bytes);
     errno = EAGAIN;
     return is_ready(file, POLLOUT) ? write(file->fd, from, bytes < SURE_BYTES ? bytes : SURE_BYTES)
                                    : -1;

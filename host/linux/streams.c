@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "linux/file_type.h"
+#include "linux/host_pipe.h"
 #include "linux/linux.h"
 #include "linux/objects.h"
 #include "linux/state.h"
@@ -167,6 +168,17 @@ const struct file_type output_type = {
 
 /* ---- standard error ------------------------------------------------------ */
 
+/* A socket or pipe is full again if somebody else was faster. What could be opened anew does not wait. */
+static ssize_t error_write(const struct linux_state *state, int fd, const void *from, size_t bytes)
+{
+    ssize_t put = send(fd, from, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (put >= 0 || errno != ENOTSOCK)
+        return put;
+    return state->error_fd < 0 && host_pipe_is(fd) ? host_pipe_write(fd, from, bytes)
+                                                   : write(fd, from, bytes);
+}
+
 /* The thread of a VM takes no signals, so it must not block in write(2): it
  * waits for room in short turns and asks in between whether to stop. */
 static int64_t error_put(struct linux_state *state, struct open_file *file, const void *from,
@@ -194,11 +206,7 @@ static int64_t error_put(struct linux_state *state, struct open_file *file, cons
                 return done ? (int64_t)done : -EFAULT;
             continue;
         }
-        /* A socket is full again if somebody else was faster; pipes and terminals were opened anew
-         * so as not to wait. */
-        put = send(file->fd, next, part, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == ENOTSOCK)
-            put = write(file->fd, next, part);
+        put = error_write(state, file->fd, next, part);
         if (put > 0)
             done += (size_t)put;
         else if (put < 0 && errno != EINTR && errno != EAGAIN)

@@ -260,7 +260,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: stress SECONDS SEED [THREADS]\n");
         return 2;
     }
-    if (!getenv("GLIBC_TUNABLES") && setenv("GLIBC_TUNABLES", KEEP_NOTHING, 1) == 0)
+    const char *tuned = getenv("GLIBC_TUNABLES");
+    if ((!tuned || strcmp(tuned, KEEP_NOTHING) != 0) &&
+        setenv("GLIBC_TUNABLES", KEEP_NOTHING, 1) == 0)
         execv("/proc/self/exe", argv);
     soak.seed = strtoull(argv[2], NULL, 10);
     printf("1..1\n");

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,34 @@ int __wrap_ioctl(int fd, unsigned long command, void *arg)
         return -1;
     }
     return __real_ioctl(fd, command, arg);
+}
+
+/* So many looks find a descriptor ready, as before somebody else is faster. */
+static unsigned false_looks;
+/* The kernel cannot be asked to read without waiting, as older ones of a pipe. */
+static bool is_old;
+
+int __real_poll(struct pollfd *entries, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout);
+
+int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout)
+{
+    if (!false_looks)
+        return __real_poll(entries, count, timeout);
+    false_looks--;
+    entries->revents = entries->events;
+    return 1;
+}
+
+ssize_t __real_preadv2(int fd, const struct iovec *pieces, int count, off_t at, int flags);
+ssize_t __wrap_preadv2(int fd, const struct iovec *pieces, int count, off_t at, int flags);
+
+ssize_t __wrap_preadv2(int fd, const struct iovec *pieces, int count, off_t at, int flags)
+{
+    if (!is_old)
+        return __real_preadv2(fd, pieces, count, at, flags);
+    errno = EOPNOTSUPP;
+    return -1;
 }
 
 static void give(struct ferry_vm *vm, unsigned fd, int host_fd)
@@ -115,6 +144,73 @@ static void test_what_cannot_be_watched_counts_no_file(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(vm->files, before);
     close(peer);
+}
+
+/* A pipe that only its owner may open anew. */
+static void give_borrowed(struct ferry_vm *vm, unsigned fd, int host_fd)
+{
+    struct open_file *file;
+
+    give(vm, fd, host_fd);
+    file = descriptor_file(vm->linux_state, fd);
+    file->may_block = true;
+    file->status |= O_NONBLOCK; /* the program's own: a call that must wait tells so */
+    /* As it would be had it not been opened anew. */
+    assert_int_equal(fcntl(file->fd, F_SETFL, fcntl(file->fd, F_GETFL) & ~O_NONBLOCK), 0);
+}
+
+/* Somebody else takes the bytes, or the room, between the look and the call. */
+static void test_a_pipe_that_others_use_is_not_waited_for(void **state)
+{
+    struct ferry_vm *vm = *state;
+    int in[2], out[2];
+    char *bytes = guest(vm, EVENTS);
+
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    give_borrowed(vm, 0, in[0]);
+    give_borrowed(vm, 1, out[1]);
+    false_looks = UINT_MAX;
+    is_old = true;
+    assert_int_equal(CALL(vm, read, 0, EVENTS, 10), -EAGAIN);
+    assert_int_equal(write(in[1], "pipe", 4), 4);
+    assert_int_equal(CALL(vm, read, 0, EVENTS, 10), 4);
+    assert_memory_equal(bytes, "pipe", 4);
+    close(in[1]);
+    assert_int_equal(CALL(vm, read, 0, EVENTS, 10), 0);
+    memset(bytes, 'x', PAGE);
+    int64_t put, all = 0;
+    while ((put = CALL(vm, write, 1, EVENTS, PAGE)) > 0)
+        all += put;
+    assert_int_equal(put, -EAGAIN);
+    assert_int_equal(all, fcntl(out[0], F_GETPIPE_SZ));
+    assert_int_equal(read(out[0], bytes, PAGE), PAGE);
+    assert_int_equal(CALL(vm, write, 1, EVENTS, 5), 5);
+    false_looks = 0;
+    is_old = false;
+    close(out[0]);
+}
+
+/* Likewise standard error. */
+static void test_a_full_standard_error_is_not_waited_for(void **state)
+{
+    struct ferry_vm *vm = *state;
+    struct open_file *file = descriptor_file(vm->linux_state, 2);
+    int ends[2], kept = file->fd, opened = vm->linux_state->error_fd;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    memset(guest(vm, EVENTS), 'x', PAGE);
+    file->fd = ends[1];
+    file->status |= O_NONBLOCK;
+    vm->linux_state->error_fd = -1; /* it could not be opened anew */
+    for (int i = 0; i < fcntl(ends[0], F_GETPIPE_SZ) / (int)PAGE; i++)
+        assert_int_equal(CALL(vm, write, 2, EVENTS, PAGE), PAGE);
+    false_looks = 1;
+    assert_int_equal(CALL(vm, write, 2, EVENTS, 1), -EAGAIN);
+    assert_int_equal(false_looks, 0);
+    file->fd = kept;
+    vm->linux_state->error_fd = opened;
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void test_tee(void **state)
@@ -432,6 +528,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_cannot_be_watched_counts_no_file, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_lost_between_a_pipe_and_a_file, linux_setup,
+                                        linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_pipe_that_others_use_is_not_waited_for, linux_setup,
+                                        linux_teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_standard_error_is_not_waited_for, linux_setup,
                                         linux_teardown),
         cmocka_unit_test_setup_teardown(test_tee, linux_setup, linux_teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_named_pipe, linux_setup, linux_teardown),
