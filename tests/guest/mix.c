@@ -165,19 +165,19 @@ static void take_back(const struct ferry_msg *msg, bool passed_on)
         keep_unit(msg->data, unit_bytes(msg->bytes));
 }
 
-/* Whether the oldest message is out of the way. */
-static bool settle_oldest(void)
+/* Whether the message of this place is out of the way. */
+static bool settle(unsigned place)
 {
-    struct ferry_msg *msg = &sent[sent_at].msg;
-    int status = sent[sent_at].ticket ? ferry_status(sent[sent_at].ticket - 1) : 0;
+    struct ferry_msg *msg = &sent[place].msg;
+    int status = sent[place].ticket ? ferry_status(sent[place].ticket - 1) : 0;
 
     if (status == -EINPROGRESS)
         return false;
     if (status < 0 && status != -EPIPE && status != -ENOMEM && status != -EMSGSIZE)
         fail("mode %u, %zu bytes: %s", msg->mode, msg->bytes, strerror(-status));
     if (status < 0)
-        take_back(msg, sent[sent_at].passed_on);
-    sent[sent_at].ticket = 0;
+        take_back(msg, sent[place].passed_on);
+    sent[place].ticket = 0;
     return true;
 }
 
@@ -212,7 +212,7 @@ static void give(void)
     struct ferry_msg msg = {.mode = (enum ferry_mode)(FERRY_INLINE + random_below(4)),
                             .tag = random_below(1u << 20)};
 
-    if (to == NULL || !settle_oldest())
+    if (to == NULL || !settle(sent_at))
         return;
     msg.dst = to->id;
     if (msg.mode == FERRY_INLINE || msg.mode == FERRY_COPY) {
@@ -279,6 +279,8 @@ static void drain(void)
             ferry_send(&last, FERRY_WHEN_AUTO);
     }
     while (hung_up < senders) {
+        for (unsigned place = 0; place < SENT_MAX; place++)
+            settle(place);
         while (held_count > 0)
             give_back(0);
         reclaim();

@@ -4,9 +4,9 @@
  * engines that they share and in engines of their own, and start, link, stop, cut, hang up and destroy at any
  * point, while messages and loans are under way. A round comes from its seed and number, but what its threads make of it does not.
  *
- *     stress SECONDS SEED [THREADS]
+ *     stress SECONDS SEED [THREADS [ROUND]]
  *
- * At the end each unit of each pool is free, and the process has the threads, descriptors, mappings and heap
+ * ROUND is the number by which VMs are named: all threads run that one, again and again. At the end each unit of each pool is free, and the process has the threads, descriptors, mappings and heap
  * that it had before. Speaks TAP.
  */
 #include <errno.h>
@@ -39,6 +39,7 @@ struct worker {
 static struct {
     struct ferry_engine *engines[SHARED];
     uint64_t seed;
+    uint64_t only; /* this round again and again; 0: each by its number */
     struct timespec until;
     atomic_bool over; /* something is wrong */
     struct worker workers[WORKERS_MAX];
@@ -119,7 +120,7 @@ static void in_own_engine(const char *name, struct chance *chance, struct totals
 
 static void one_round(uint64_t part, struct totals *totals, struct wrong *wrong)
 {
-    struct chance chance = chance_of(soak.seed, part);
+    struct chance chance = chance_of(soak.seed, soak.only ? soak.only : part);
     char name[24];
     uint64_t where = below(&chance, 8);
 
@@ -257,7 +258,7 @@ int main(int argc, char **argv)
     struct wrong wrong = {0};
 
     if (argc < 3 || workers == 0 || workers > WORKERS_MAX) {
-        fprintf(stderr, "usage: stress SECONDS SEED [THREADS]\n");
+        fprintf(stderr, "usage: stress SECONDS SEED [THREADS [ROUND]]\n");
         return 2;
     }
     const char *tuned = getenv("GLIBC_TUNABLES");
@@ -265,6 +266,7 @@ int main(int argc, char **argv)
         setenv("GLIBC_TUNABLES", KEEP_NOTHING, 1) == 0)
         execv("/proc/self/exe", argv);
     soak.seed = strtoull(argv[2], NULL, 10);
+    soak.only = argc > 4 ? strtoull(argv[4], NULL, 16) : 0;
     printf("1..1\n");
     warm_up(&wrong);
     const struct level before = level_now();
