@@ -127,10 +127,13 @@ static bool drain_messages(struct endpoint *from, bool quick)
     bool waited = from->out_parked;
     int result = 0;
 
-    loan_collect_new(from);
     from->out_parked = false;
+    /* This is read before what the guest took. The guest may run; a loan that a message by now forwards
+     * it has taken before, so the code below finds it taken. In the other order a loan could be taken
+     * and forwarded between the two reads, and the message would be refused. */
     drain.last = from->out_tail +
                  ring_ahead(&from->control->guest.out_head, from->out_tail, FERRY_RING_ENTRIES);
+    loan_collect_new(from);
     while (from->out_tail != drain.last && !from->out_parked) {
         uint32_t count = check_run(&drain, run, &result);
         if (result == LEFT)
