@@ -444,3 +444,43 @@ void loan_ignore_completions(struct endpoint *endpoint)
     endpoint->exited = true;
     endpoint_unlock(endpoint);
 }
+
+/* Whether a message that waits in the out ring is sent from these units. Any answer is safe: a message
+ * whose payload is gone is refused. */
+static bool is_to_be_sent(const struct endpoint *endpoint, struct units units)
+{
+    const struct pool *pool = &endpoint->exchange->pool;
+    uint64_t start = pool_offset(pool, units.first).bytes, bytes = units_bytes(pool, units);
+    uint32_t ahead =
+        ring_ahead(&endpoint->control->guest.out_head, endpoint->out_tail, FERRY_RING_ENTRIES);
+
+    for (uint32_t i = 0; i < ahead; i++) {
+        const struct ferry_desc desc = ring_fetch(endpoint->control->out, endpoint->out_tail + i);
+        uint64_t at = endpoint_offset(endpoint, guest_addr(desc.payload.addr)).bytes;
+        if (at - start < bytes || (at < start && start - at < desc.payload.bytes))
+            return true;
+    }
+    return false;
+}
+
+void loan_let_go(struct endpoint *endpoint)
+{
+    uint32_t tokens[FERRY_TOKENS], count = 0;
+
+    loan_collect(endpoint);
+    endpoint_lock(endpoint);
+    while (endpoint->in_tail != endpoint->in_head) /* nobody takes them any more */
+        room_entry_taken(endpoint, HELD_QUEUED);
+    for (uint64_t left = held_in(endpoint, HELD_QUEUED) | held_in(endpoint, HELD_TAKEN); left;
+         left &= left - 1) {
+        uint32_t token = (uint32_t)__builtin_ctzll(left);
+        const struct held *held = &endpoint->held[token];
+        if (!held->lent || is_to_be_sent(endpoint, held->units))
+            continue;
+        begin_release(endpoint, token);
+        tokens[count++] = token;
+    }
+    endpoint_unlock(endpoint);
+    if (count)
+        finish_releases(endpoint, tokens, count);
+}

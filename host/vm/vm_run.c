@@ -165,6 +165,7 @@ static void *vm_thread(void *arg)
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
     loan_ignore_completions(vm->endpoint);
     queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
+    loan_let_go(vm->endpoint);      /* nor an owner for what it lent */
     if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
     report_output(vm);

@@ -195,6 +195,17 @@ static void musl_and_pie_guests(void **state)
 }
 
 /* Two senders to one slow receiver: each keeps its own order, none is lost. */
+/* It ends with a loan whose owner waits for it, and takes none of the messages that it left. */
+static void who_ends_gives_loans_back(void **state)
+{
+    struct world *world = *state;
+    int a = world_add(world, "a", "ends_holding", "b", NULL);
+    int b = world_add(world, "b", "lend", "a", NULL);
+
+    world_link_both(world, a, b);
+    world_run_ok(world);
+}
+
 static void two_senders(void **state)
 {
     struct world *world = *state;
@@ -249,6 +260,7 @@ int main(void)
         kvm_test(operator_overrides_deferred),
         kvm_test(plain_writes_may_be_immediate),
         kvm_test(musl_and_pie_guests),
+        kvm_test(who_ends_gives_loans_back),
         kvm_test(two_senders),
         kvm_test(messages_that_wait_are_sent_while_input_is_awaited),
     };
