@@ -22,6 +22,11 @@ import sys
 import tempfile
 import time
 
+# What starts soaks in the background ignores some, and ferry leaves those ignored.
+for signo in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(signo) == signal.SIG_IGN:
+        signal.signal(signo, signal.SIG_DFL)
+
 FERRY = os.environ["FERRY"]
 GUESTS = os.environ["FERRY_TEST_GUESTS"]
 EXAMPLES = os.environ["FERRY_EXAMPLES"]
