@@ -14,6 +14,6 @@ image=$output.elf
     -I"$source/include" -I"$source/guest" -nostdlib -static -Wl,--build-id=none \
     -Wl,-z,noexecstack -Wl,-T,"$source/guest/kernel/kernel.ld" -o "$image" \
     "$source/guest/kernel/entry.S" "$source/guest/kernel/serve.c" "$source/guest/kernel/files.c" \
-    "$source/guest/kernel/told.c"
+    "$source/guest/kernel/rooms.c" "$source/guest/kernel/told.c"
 objcopy -O binary -j .text "$image" "$image.bin"
 "$(dirname "$0")/embed.sh" "$output" "$image.bin" guest_kernel_code

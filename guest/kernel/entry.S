@@ -18,6 +18,11 @@
 #define PORT_SYSCALL 0xf2
 #define PORT_WROTE   0xf4
 
+    /* For kernel.ld, which knows no header. */
+    .globl kernel_code_bytes
+    .hidden kernel_code_bytes
+    .set kernel_code_bytes, FERRY_KERNEL_CODE_BYTES
+
     .section .head, "ax", @progbits
     .macro describe level
     .long \level\()_entry

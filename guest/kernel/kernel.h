@@ -35,6 +35,38 @@ struct piece {
     uint64_t addr, bytes;
 };
 
+/* Copies the pieces one after the other to a place of the VMM's. */
+static inline void copy_in(uint64_t to, const struct piece *pieces, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        copy(to, pieces[i].addr, pieces[i].bytes);
+        to += pieces[i].bytes;
+    }
+}
+
+/* One CPU at a time copies to what *at is the word of, so that what one writes is not overwritten by
+ * another one. *word: the word as it was loaded, and then with the claim. */
+static inline bool claim(const struct ferry_kernel_cpu *cpu, uint64_t *at, uint64_t *word)
+{
+    uint64_t number =
+        (cpu->self - (uint64_t)&kernel_shown - 2 * FERRY_PAGE_BYTES) / FERRY_KERNEL_CPU_BYTES;
+    uint64_t claimed = *word | (number + 1) << FERRY_KERNEL_OWNER_SHIFT;
+
+    if (!ferry_kernel_generation(*word) || ferry_kernel_owner(*word) ||
+        !__atomic_compare_exchange_n(at, word, claimed, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return false;
+    *word = claimed;
+    return true;
+}
+
+/* Ends the claim when it takes effect. */
+static inline void commit_written(struct ferry_kernel_cpu *cpu, uint64_t *at, uint64_t word,
+                                  uint64_t bytes)
+{
+    cpu->result = bytes;
+    commit(cpu, at, word, (word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT)) + bytes);
+}
+
 /* Fetches the pieces of a call, and their length together, which is no more than fits a call of
  * Linux. False: they are no business of the guest kernel. */
 bool fetch_pieces(const struct ferry_kernel_cpu *cpu, struct piece *pieces, uint64_t *total);
@@ -48,6 +80,10 @@ bool files_readv(struct ferry_kernel_cpu *cpu);
 bool files_pread(struct ferry_kernel_cpu *cpu);
 bool files_preadv(struct ferry_kernel_cpu *cpu);
 bool files_lseek(struct ferry_kernel_cpu *cpu);
+
+/* The same for a write of so many bytes in these pieces. */
+bool rooms_write(struct ferry_kernel_cpu *cpu, const struct piece *pieces, uint64_t count,
+                 uint64_t total);
 
 /* The same for questions about the descriptor of which the VMM has just told. */
 bool told_stat(struct ferry_kernel_cpu *cpu, uint64_t to);

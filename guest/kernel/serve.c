@@ -146,21 +146,6 @@ static bool read_pieces(struct ferry_kernel_cpu *cpu, const struct piece *pieces
 
 /* ---- output -------------------------------------------------------------- */
 
-/* One CPU at a time copies, so that what one writes is not overwritten by another one. */
-static bool claim(const struct ferry_kernel_cpu *cpu, uint64_t *word)
-{
-    uint64_t number =
-        (cpu->self - (uint64_t)&kernel_shown - 2 * FERRY_PAGE_BYTES) / FERRY_KERNEL_CPU_BYTES;
-    uint64_t claimed = *word | (number + 1) << FERRY_KERNEL_OWNER_SHIFT;
-
-    if (!ferry_kernel_generation(*word) || ferry_kernel_owner(*word) ||
-        !__atomic_compare_exchange_n(&kernel_words.output, word, claimed, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
-        return false;
-    *word = claimed;
-    return true;
-}
-
 /* How much there is room for; 0: none is published. */
 static uint64_t room(uint64_t word)
 {
@@ -177,19 +162,15 @@ static bool write_pieces(struct ferry_kernel_cpu *cpu, const struct piece *piece
     uint64_t word = __atomic_load_n(&kernel_words.output, __ATOMIC_ACQUIRE);
     uint64_t to = __atomic_load_n(&kernel_shown.room_base, __ATOMIC_RELAXED);
 
-    if (!is_output(cpu->rdi) || total > room(word) || !claim(cpu, &word))
+    if (!is_output(cpu->rdi))
+        return rooms_write(cpu, pieces, count, total);
+    if (total > room(word) || !claim(cpu, &kernel_words.output, &word))
         return false;
     told_forget();
     /* With the claim, nobody but the VMM can change the room, and then the commit fails. */
-    to += ferry_kernel_position(word);
-    for (uint64_t i = 0; i < count; i++) {
-        copy(to, pieces[i].addr, pieces[i].bytes);
-        to += pieces[i].bytes;
-    }
-    cpu->result = total;
+    copy_in(to + ferry_kernel_position(word), pieces, count);
     cpu->wrote = 1;
-    commit(cpu, &kernel_words.output, word,
-           (word & ~(FERRY_KERNEL_OWNER_MASK << FERRY_KERNEL_OWNER_SHIFT)) + total);
+    commit_written(cpu, &kernel_words.output, word, total);
     return true;
 }
 

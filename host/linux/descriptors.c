@@ -11,6 +11,7 @@
 #include "linux/epoll.h"
 #include "linux/file_type.h"
 #include "linux/guest_files.h"
+#include "linux/guest_rooms.h"
 #include "linux/host_file.h"
 #include "linux/objects.h"
 #include "linux/state.h"
@@ -64,6 +65,7 @@ static void file_free(struct linux_state *state, struct open_file *file)
     state->files[file->kind]--;
     epoll_forget(state, file);
     guest_files_forget(state, file);
+    guest_rooms_forget(state, file);
     writable_forget(file);
     space_file_release(vm_space(state->vm), file->seen);
     give_back(state, file);

@@ -10,6 +10,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/guest_files.h"
+#include "linux/guest_rooms.h"
 #include "linux/host_file.h"
 #include "linux/socket.h"
 #include "linux/state.h"
@@ -261,7 +262,11 @@ static int64_t write_to(struct linux_state *state, struct open_file *file, const
 
 int64_t sys_write(struct linux_state *state, const uint64_t arg[6])
 {
-    return file_in_turn(state, descriptor_file(state, arg[0]), arg, write_to);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t put = file_in_turn(state, file, arg, write_to);
+
+    guest_rooms_served(state, file, arg[0], put);
+    return put;
 }
 
 /* The file's own position stays as it is, also for other threads meanwhile. */

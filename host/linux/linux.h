@@ -158,6 +158,12 @@ uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd);
  * by itself. And whether one is worth to be started for that. */
 void linux_publish_files(struct linux_state *state);
 bool linux_wants_files(const struct linux_state *state);
+/* After that: it is given rooms in which it may write to files by itself (abi/kernel.h). And whether a
+ * guest kernel is worth to be started for that. */
+void linux_publish_rooms(struct linux_state *state);
+bool linux_wants_rooms(const struct linux_state *state);
+/* The CPU of that number has left the guest, and its thread has the turn: it stores in no room any more. */
+void linux_left(struct linux_state *state, uint32_t cpu);
 /* After that: it is told about the descriptor that the last call was about. And whether the program asks
  * so much about descriptors that a guest kernel is worth to be started. */
 struct ferry_kernel_shown;
@@ -166,7 +172,8 @@ void linux_tell_descriptor(struct linux_state *state, struct ferry_kernel_shown 
                            struct ferry_kernel_words *words);
 bool linux_asks_descriptors(const struct linux_state *state);
 
-/* The call of this thread is served from here on. */
+/* This thread has the turn: its calls are served from here on. What the guest kernel has written to
+ * files is written out. */
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
 
 /* This thread ends, and nothing is done for it in the program's memory. */

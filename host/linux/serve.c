@@ -13,6 +13,7 @@
 #include "linux/calls.h"
 #include "linux/futexes.h"
 #include "linux/guest_files.h"
+#include "linux/guest_rooms.h"
 #include "linux/made.h"
 #include "linux/mapped.h"
 #include "linux/state.h"
@@ -112,6 +113,7 @@ void linux_destroy(struct linux_state *state)
     free(state->opened);
     made_fini(state);
     guest_files_fini(state);
+    guest_rooms_fini(state);
     free(state->arguments);
     free(state);
 }

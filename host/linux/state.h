@@ -77,6 +77,7 @@ struct open_file {
     void *object;              /* what it works on; of the kinds that have one */
     unsigned short_reads;      /* guest_files.c: that made an exit */
     bool refuses_map;          /* likewise: it cannot be mapped */
+    unsigned short_writes;     /* guest_rooms.c: that made an exit */
     unsigned watches;          /* sets of epoll that it is in */
     uint32_t pipe_bytes;       /* what F_SETPIPE_SZ said; 0: nothing */
     uint32_t stalls;           /* of a stream: how often it was read, or had no room */
@@ -254,6 +255,7 @@ struct linux_state {
     uint64_t object_bytes, object_bytes_most;
     bool live_known, live_works;     /* whether files can be mapped; asked once: memory.c */
     struct guest_files *guest_files; /* guest_files.c; or NULL */
+    struct guest_rooms *guest_rooms; /* guest_rooms.c; or NULL */
     struct told descriptor_told;     /* told.c */
     struct mapped_file *mapped;      /* mapped.c */
     size_t mapped_count, mapped_room;

@@ -7,6 +7,7 @@
 
 #include "linux/calls.h"
 #include "linux/futexes.h"
+#include "linux/guest_rooms.h"
 #include "linux/state.h"
 
 /* As the kernel's highest. The words of locks have room for more. */
@@ -66,6 +67,7 @@ struct linux_thread *linux_first_thread(struct linux_state *state)
 void linux_now_serves(struct linux_state *state, struct linux_thread *thread)
 {
     state->thread = thread;
+    guest_rooms_take_back(state);
 }
 
 /* ---- beginning ----------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "linux/calls.h"
 #include "linux/file_type.h"
 #include "linux/guest_files.h"
+#include "linux/guest_rooms.h"
 #include "linux/socket.h"
 #include "linux/state.h"
 
@@ -229,7 +230,11 @@ static int64_t writev_to(struct linux_state *state, struct open_file *file, cons
 
 int64_t sys_writev(struct linux_state *state, const uint64_t arg[6])
 {
-    return file_in_turn(state, descriptor_file(state, arg[0]), arg, writev_to);
+    struct open_file *file = descriptor_file(state, arg[0]);
+    int64_t put = file_in_turn(state, file, arg, writev_to);
+
+    guest_rooms_served(state, file, arg[0], put);
+    return put;
 }
 
 /* Of the flags of preadv2 only RWF_NOWAIT and RWF_APPEND mean something here. */

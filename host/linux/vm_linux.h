@@ -32,6 +32,9 @@ struct vm_files {
     char *place;
 };
 bool vm_files(struct ferry_vm *vm, struct vm_files *out);
+/* What the program has written to the file of this name was refused by the host with that errno, and it
+ * can be told no more: it ends. With the turn. */
+void vm_lost_write(struct ferry_vm *vm, const char *name, int error);
 /* Its plain input and output. */
 struct stream *vm_stream(struct ferry_vm *vm);
 

@@ -81,7 +81,8 @@ static bool has_use(const struct ferry_vm *vm)
     if (stream_is_busy(vm->endpoint->byte_stream))
         linux_streams(vm->personality, &input, &output);
     return input || output || linux_wants_files(vm->personality) ||
-           linux_asks_actions(vm->personality) || linux_asks_descriptors(vm->personality);
+           linux_wants_rooms(vm->personality) || linux_asks_actions(vm->personality) ||
+           linux_asks_descriptors(vm->personality);
 }
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
@@ -119,6 +120,7 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
                      linux_default_actions(vm->personality), __ATOMIC_RELAXED);
     stream_publish(vm->endpoint->byte_stream, input, output);
     linux_publish_files(vm->personality);
+    linux_publish_rooms(vm->personality);
     if (!vm->identity_shown) /* it may learn by messages of what happened since */
         linux_tell_descriptor(vm->personality, kernel_shown(vm->system), kernel_words(vm->system));
     return 0;
@@ -173,6 +175,7 @@ void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result)
 {
     if (!is_on(vm))
         return;
+    linux_left(vm->personality, vcpu->number);
     if (result < 0 && vcpu->in_kernel && vcpu_refresh(vcpu) == 0 &&
         take_back_now(vm, vcpu, result == -EFAULT))
         vcpu_store(vcpu);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The place in which the guest kernel finds files of the host. It is made when the first one is
- * published, and empty then; the personality maps files in it, read-only. */
+/* The place in which the guest kernel finds files of the host, and behind it rooms for what it writes to
+ * files. It is made when the first one is published, and empty then; the personality maps files in it,
+ * read-only. */
 #include <sys/mman.h>
 
 #include "kvm/kernel.h"
@@ -9,22 +10,28 @@
 #include "vm/kernel.h"
 #include "vm/vm_memory.h"
 
-/* A mapping of each file, and what is empty before it; at the end, too. */
-#define MAPPINGS (2 * FERRY_KERNEL_FILES + 1)
+/* A mapping of each file, and what is empty before it; at the end, too; and the rooms. */
+#define MAPPINGS (2 * FERRY_KERNEL_FILES + 3)
+/* As long as memory that the kernel aligns. */
+#define PLACE_BYTES (FERRY_FILES_BYTES + FERRY_EXTENT_BYTES)
+_Static_assert(FERRY_ROOMS_BYTES <= FERRY_EXTENT_BYTES, "they fit");
 
 static char *reserve(struct ferry_vm *vm)
 {
     unsigned user = vm->kernel == KERNEL_AT_CPL3 ? GUEST_USER : 0;
-    char *place = mapping_aligned(FERRY_FILES_BYTES, PROT_NONE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    char *place =
+        mapping_aligned(PLACE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
     if (!place)
         return NULL;
-    if (guest_tables_map(&vm->tables, guest_addr(FERRY_FILES_BASE), FERRY_FILES_BYTES,
+    if (mprotect(place + FERRY_FILES_BYTES, FERRY_ROOMS_BYTES, PROT_READ | PROT_WRITE) == 0 &&
+        guest_tables_map(&vm->tables, guest_addr(FERRY_FILES_BASE), FERRY_FILES_BYTES,
                          user | GUEST_LARGE) == 0 &&
-        kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_FILES_BASE), FERRY_FILES_BYTES, place) == 0)
+        guest_tables_map(&vm->tables, guest_addr(FERRY_ROOMS_BASE), FERRY_ROOMS_BYTES,
+                         user | GUEST_WRITE) == 0 &&
+        kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_FILES_BASE), PLACE_BYTES, place) == 0)
         return place;
-    munmap(place, FERRY_FILES_BYTES);
+    munmap(place, PLACE_BYTES);
     return NULL;
 }
 
@@ -46,5 +53,5 @@ bool vm_files(struct ferry_vm *vm, struct vm_files *out)
 void vm_kernel_unmap(struct ferry_vm *vm)
 {
     if (vm->files_place)
-        munmap(vm->files_place, FERRY_FILES_BYTES);
+        munmap(vm->files_place, PLACE_BYTES);
 }

@@ -195,6 +195,18 @@ void report_memory(struct ferry_vm *vm)
                  advice ? advice : "");
 }
 
+void report_lost(struct ferry_vm *vm, const char *name, int error)
+{
+    char shown[FILE_SHOWN_MAX + 1];
+
+    put_file_name(name, shown);
+    finish(vm, FERRY_ENDED_SIGNAL, 128 + SIGKILL, SIGKILL);
+    report_output(vm);
+    snprintf(vm->exit.text, sizeof vm->exit.text,
+             "ended by SIGKILL: what it had written to %s could not be kept in memory: %s", shown,
+             strerror(error));
+}
+
 void report_exit(struct ferry_vm *vm, int status)
 {
     finish(vm, FERRY_ENDED_EXIT, status & 0xff, 0);

@@ -22,6 +22,9 @@ void report_fault(struct ferry_vm *vm, const struct fault *fault);
 /* It touched more memory than it may have. */
 void report_memory(struct ferry_vm *vm);
 
+/* The host refused, with that errno, what it had written to the file of this name before. */
+void report_lost(struct ferry_vm *vm, const char *name, int error);
+
 /* A crash about which only `why` is known. */
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why);
 

@@ -9,6 +9,7 @@
 #include "lib/thread.h"
 #include "linux/vm_linux.h"
 #include "vm/guest_run.h"
+#include "vm/report.h"
 #include "vm/turn.h"
 #include "vm/vm_memory.h"
 
@@ -29,6 +30,14 @@ static void end_all(struct ferry_vm *vm)
     vm->ending = true;
     endpoint_wake(vm->endpoint);
     vm_kick(vm);
+}
+
+void vm_lost_write(struct ferry_vm *vm, const char *name, int error)
+{
+    if (vm->ending)
+        return; /* nobody would have looked at it */
+    report_lost(vm, name, error);
+    end_all(vm);
 }
 
 /* False: the program ends. */

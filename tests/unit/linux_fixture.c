@@ -36,6 +36,11 @@ bool vm_files(struct ferry_vm *vm, struct vm_files *out)
     return out->place;
 }
 
+void vm_lost_write(struct ferry_vm *vm, const char *name, int error)
+{
+    snprintf(vm->lost, sizeof(vm->lost), "%s: %s", name, strerrorname_np(error));
+}
+
 bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     return reach_may(vm_memory(vm, addr, bytes, write), bytes, write);

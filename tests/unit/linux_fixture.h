@@ -57,6 +57,7 @@ struct ferry_vm {
     struct vcpu cpu;
     uint64_t stack_bytes;
     struct vm_files guest_files; /* none, unless a test has some */
+    char lost[64];               /* the file of which a write was lost, and why */
     int files;                   /* taken and not given back */
     /* Calls of vm_exec, what they return, and what the last one was asked for: "name|words|vars". */
     int execs, exec_result;

@@ -37,6 +37,8 @@ void __wrap_linux_stat_streams(struct linux_state *state, struct stat *input, st
 uint32_t __wrap_linux_stream_flags(const struct linux_state *state, unsigned fd);
 uint32_t __wrap_linux_poll_most(const struct linux_state *state);
 void __wrap_linux_publish_files(struct linux_state *state);
+void __wrap_linux_publish_rooms(struct linux_state *state);
+void __wrap_linux_left(struct linux_state *state, uint32_t cpu);
 void __wrap_linux_tell_descriptor(struct linux_state *state, struct ferry_kernel_shown *shown,
                                   struct ferry_kernel_words *words);
 uint64_t __wrap_linux_default_actions(const struct linux_state *state);
@@ -138,6 +140,21 @@ void __wrap_linux_publish_files(struct linux_state *state)
 {
     (void)state;
     times_published++;
+}
+
+static unsigned times_rooms_published, times_left;
+
+void __wrap_linux_publish_rooms(struct linux_state *state)
+{
+    (void)state;
+    times_rooms_published++;
+}
+
+void __wrap_linux_left(struct linux_state *state, uint32_t cpu)
+{
+    (void)state;
+    (void)cpu;
+    times_left++;
 }
 
 /* It is about no descriptor. */
@@ -910,7 +927,7 @@ static void the_guest_sees_what_its_streams_are(void **state)
     static const stay at_cpl3[] = {arrives_at_cpl3};
     const struct ferry_kernel_shown *shown = kernel_shown(vm_a->system);
     struct stat stat;
-    unsigned published;
+    unsigned published, rooms, left;
 
     (void)state;
     guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
@@ -925,6 +942,8 @@ static void the_guest_sees_what_its_streams_are(void **state)
     assert_int_equal(stat.st_blksize, 42);
     made_up = true;
     published = times_published;
+    rooms = times_rooms_published;
+    left = times_left;
     for (uint32_t i = 0; i < 2; i++) {
         stream_flags[0] = 0x800 + i;
         stream_flags[1] = 0x801 - i;
@@ -936,6 +955,10 @@ static void the_guest_sees_what_its_streams_are(void **state)
         assert_int_equal(shown->poll_most, 7 * i);
         assert_int_equal(shown->default_actions, UINT64_MAX << i);
         assert_int_equal(times_published, published + i + 1);
+        assert_int_equal(times_rooms_published, rooms + i + 1);
+        assert_int_equal(times_left, left + i);
+        vm_kernel_left(vm_a, vm_a->vcpus[0], 0);
+        assert_int_equal(times_left, left + i + 1);
     }
     vm_a->identity_shown = true; /* then its streams are its own, but not its signals */
     default_actions = 5;

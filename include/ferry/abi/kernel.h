@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest kernel: a page or two of code in every VM that `syscall` enters, and the memory by which
- * it and the VMM talk. It serves reads and writes of the program's streams without an exit, as far
- * as the VMM has published input and room for output, and leaves for all else.
+ * The guest kernel: a few pages of code in every VM that `syscall` enters, and the memory by which
+ * it and the VMM talk. It serves reads and writes of the program's streams and of some files without
+ * an exit, as far as the VMM has published input and room for output, and leaves for all else.
  *
  * Who writes what:
  *   code    the VMM, before the program runs; read-only
@@ -25,7 +25,7 @@
 
 #include "layout.h"
 
-#define FERRY_KERNEL_CODE_BYTES 8192
+#define FERRY_KERNEL_CODE_BYTES 12288
 #define FERRY_KERNEL_SHOWN      (FERRY_KERNEL_BASE + FERRY_KERNEL_CODE_BYTES)
 #define FERRY_KERNEL_WORDS      (FERRY_KERNEL_SHOWN + 4096)
 #define FERRY_KERNEL_CPUS       (FERRY_KERNEL_WORDS + 4096)
@@ -77,8 +77,14 @@
 #define FERRY_KERNEL_FILE_READ  16384ull
 #define FERRY_FILES_BYTES       (FERRY_KERNEL_FILES * FERRY_KERNEL_FILE_BYTES)
 
+/* Rooms for what it writes to files by itself, behind those files, one after the other. */
+#define FERRY_KERNEL_ROOMS      4
+#define FERRY_KERNEL_ROOM_BYTES (128ull << 10)
+#define FERRY_ROOMS_BASE        (FERRY_FILES_BASE + FERRY_FILES_BYTES)
+#define FERRY_ROOMS_BYTES       (FERRY_KERNEL_ROOMS * FERRY_KERNEL_ROOM_BYTES)
+
 /* A word: a position in what was published, the CPU that is in the middle of writing (its number
- * plus 1; of `output` only), and the generation of what was published; 0: nothing is. */
+ * plus 1; of `output` and `rooms` only), and the generation of what was published; 0: nothing is. */
 #define FERRY_KERNEL_OWNER_SHIFT      32
 #define FERRY_KERNEL_OWNER_MASK       0xffull
 #define FERRY_KERNEL_GENERATION_SHIFT 40
@@ -139,6 +145,9 @@ struct ferry_kernel_shown {
     FERRY_ALIGNED(64) uint32_t file_fds[FERRY_KERNEL_FILES];
     struct ferry_kernel_file files[FERRY_KERNEL_FILES];
     FERRY_ALIGNED(64) struct ferry_kernel_told told;
+    /* The descriptors whose files these rooms are for, or FERRY_KERNEL_NO_FD; how much fits. */
+    FERRY_ALIGNED(64) uint32_t room_fds[FERRY_KERNEL_ROOMS];
+    uint32_t room_sizes[FERRY_KERNEL_ROOMS];
 };
 
 /* Changed by both. */
@@ -149,6 +158,8 @@ struct ferry_kernel_words {
     uint8_t pad[56];
     uint64_t files[FERRY_KERNEL_FILES]; /* position in the part of the file that is published */
     uint64_t told;                      /* only a generation; the guest may set it to 0 */
+    /* Position: bytes that were written to the room. */
+    FERRY_ALIGNED(64) uint64_t rooms[FERRY_KERNEL_ROOMS];
 };
 
 /* The registers with which `syscall` was made, and the call's effect. */

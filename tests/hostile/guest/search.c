@@ -2,7 +2,7 @@
 /*
  * Linked into each attacker's program: when that ends, or crashes, it looks for the secret in all that
  * it can read, and ends with 99 if it is there. What is searched is the whole system area, the window,
- * the published files and direct rings, and of the program what /proc/self/maps names, by loads of
+ * the published files and rooms and direct rings, and of the program what /proc/self/maps names, by loads of
  * the CPU. The secret comes hidden, so that this program's own memory does not have it.
  */
 #include <ferry/abi/kernel.h>
@@ -87,6 +87,7 @@ static void search(void)
     search_units(FERRY_SYSTEM_BASE, SYSTEM_BYTES, FERRY_PAGE_BYTES);
     search_units(FERRY_CLOCK_ADDR, 4 * FERRY_PAGE_BYTES, FERRY_PAGE_BYTES);
     search_units(FERRY_FILES_BASE, FERRY_FILES_BYTES, FERRY_KERNEL_FILE_BYTES);
+    search_units(FERRY_ROOMS_BASE, FERRY_ROOMS_BYTES, FERRY_KERNEL_ROOM_BYTES);
     search_units(FERRY_DIRECT_BASE, FERRY_PEERS_MAX * FERRY_DIRECT_STRIDE, FERRY_DIRECT_STRIDE);
     search_program();
 }
