@@ -330,6 +330,21 @@ static void test_a_descriptor_that_becomes_another_file(void **state)
     assert_int_equal(length(tree, fd), 0);
 }
 
+/* The file goes on by another descriptor, and the first one is another file's. */
+static void test_a_file_that_changes_its_descriptor(void **state)
+{
+    struct tree *tree = *state;
+    uint64_t fd = published(tree);
+
+    leave(tree, 0);
+    assert_true(CALL(tree->vm, dup, fd) > 0);
+    CALL(tree->vm, close, fd);
+    assert_int_equal(open_own(tree, "/private/other", O_WRONLY), fd);
+    enter(tree);
+    assert_false(is_open(0));
+    assert_int_equal(kernel_page.room_fds[0], FERRY_KERNEL_NO_FD);
+}
+
 static void test_more_files_than_there_are_rooms(void **state)
 {
     struct tree *tree = *state;
@@ -382,9 +397,11 @@ static void test_no_more_than_there_may_be(void **state)
     words.rooms[0] += 31;
     leave(tree, 0);
     assert_int_equal(length(tree, fd), WRITES * WRITE_BYTES);
-    tree->vm->linux_state->limits[RLIMIT_FSIZE].rlim_cur = WRITES * WRITE_BYTES;
-    enter(tree);
-    assert_false(is_open(0));
+    for (unsigned less = 0; less < 2; less++) {
+        tree->vm->linux_state->limits[RLIMIT_FSIZE].rlim_cur = WRITES * WRITE_BYTES - less;
+        enter(tree);
+        assert_false(is_open(0));
+    }
     tree->vm->linux_state->limits[RLIMIT_FSIZE].rlim_cur = RLIM_INFINITY;
     space->limit_bytes = space->used_bytes + FERRY_KERNEL_ROOM_BYTES + PAGE - 1;
     enter(tree);
@@ -442,6 +459,7 @@ int main(void)
         TEST(test_only_what_nobody_else_can_look_at),
         TEST(test_files_that_get_no_room),
         TEST(test_a_descriptor_that_becomes_another_file),
+        TEST(test_a_file_that_changes_its_descriptor),
         TEST(test_more_files_than_there_are_rooms),
         TEST(test_a_file_that_is_read_and_written),
         TEST(test_no_more_than_there_may_be),
