@@ -43,7 +43,7 @@ static int prepare_vms(struct ferry_engine *engine, const struct ferry_jail_conf
         if (vm_is_started(vm))
             return error_set(err, -EBUSY, "VM '%s' has been started: the jail comes before",
                              endpoint->name);
-        linux_prepare_memory(vm->personality, uid, gid);
+        linux_prepare_memory(vm->process->personality, uid, gid);
     }
     return 0;
 }

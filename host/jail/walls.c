@@ -170,7 +170,7 @@ static int allow_vms(struct ferry_engine *engine, struct plan *plan, struct ferr
 
         if (!endpoint || !endpoint->vm)
             continue;
-        result = linux_tell_opens(endpoint->vm->personality, &opens);
+        result = linux_tell_opens(endpoint->vm->process->personality, &opens);
         if (result < 0)
             error_set(err, result, "the jail cannot leave the files of VM '%s' open: %s",
                       endpoint->name, strerror(-result));

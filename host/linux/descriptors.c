@@ -37,8 +37,8 @@ static void give_back(struct linux_state *state, const struct open_file *file)
 
 int file_create(struct linux_state *state, struct open_file like, struct open_file **out)
 {
-    bool fits =
-        !is_host_file(&like) || (state->host_files < HOST_FILES_MAX && vm_file_take(state->vm));
+    bool fits = !is_host_file(&like) ||
+                (state->common->host_files < HOST_FILES_MAX && vm_file_take(state->vm));
     struct open_file *file = fits ? malloc(sizeof(*file)) : NULL;
 
     if (!file) {
@@ -49,8 +49,8 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
     }
     *file = like;
     file->references = 1;
-    state->host_files += is_host_file(file);
-    state->files[file->kind]++;
+    state->common->host_files += is_host_file(file);
+    state->common->files[file->kind]++;
     writable_opened(state, file);
     *out = file;
     return 0;
@@ -59,10 +59,10 @@ int file_create(struct linux_state *state, struct open_file like, struct open_fi
 static void file_free(struct linux_state *state, struct open_file *file)
 {
     if (is_host_file(file)) {
-        state->host_files--;
+        state->common->host_files--;
         vm_file_give_back(state->vm);
     }
-    state->files[file->kind]--;
+    state->common->files[file->kind]--;
     epoll_forget(state, file);
     guest_files_forget(state, file);
     guest_rooms_forget(state, file);
@@ -81,9 +81,9 @@ void file_release(struct linux_state *state, struct open_file *file)
         return;
     }
     /* A stream ends with the last open file of it: opening /dev/stdin makes another one. */
-    if (file->kind == FILE_INPUT && state->files[FILE_INPUT] == 1)
+    if (file->kind == FILE_INPUT && state->common->files[FILE_INPUT] == 1)
         stream_close_input(vm_stream(state->vm));
-    else if (file->kind == FILE_OUTPUT && state->files[FILE_OUTPUT] == 1) {
+    else if (file->kind == FILE_OUTPUT && state->common->files[FILE_OUTPUT] == 1) {
         state->thread->signals.patient = true; /* what was written is not lost */
         stream_close_output(vm_stream(state->vm));
         state->thread->signals.patient = false;
@@ -105,9 +105,9 @@ static int open_error(int stderr_fd)
 
 int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)
 {
-    state->error_fd = open_error(stderr_fd);
-    if (state->error_fd >= 0)
-        stderr_fd = state->error_fd;
+    state->common->error_fd = open_error(stderr_fd);
+    if (state->common->error_fd >= 0)
+        stderr_fd = state->common->error_fd;
 
     static const struct {
         enum file_kind kind;
@@ -148,8 +148,6 @@ void descriptors_fini(struct linux_state *state)
         if (file)
             file_release(state, file);
     }
-    if (state->error_fd >= 0)
-        close(state->error_fd);
 }
 
 /* False: the call has no place for a reference to one more. */

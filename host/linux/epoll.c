@@ -121,13 +121,13 @@ static int epoll_poll(struct linux_state *state, struct open_file *file, int wan
 static void item_remove(struct linux_state *state, struct epoll *epoll, size_t i)
 {
     epoll->items[i].file->watches--;
-    state->epoll_items--;
+    state->common->epoll_items--;
     epoll->items[i] = epoll->items[--epoll->count];
 }
 
 static void epoll_release(struct linux_state *state, const struct open_file *file)
 {
-    struct epoll *epoll = file->object, **at = &state->epolls;
+    struct epoll *epoll = file->object, **at = &state->common->epolls;
 
     while (epoll->count)
         item_remove(state, epoll, epoll->count - 1);
@@ -142,7 +142,7 @@ static void epoll_release(struct linux_state *state, const struct open_file *fil
 
 void epoll_forget(struct linux_state *state, const struct open_file *file)
 {
-    for (struct epoll *epoll = state->epolls; epoll && file->watches; epoll = epoll->next) {
+    for (struct epoll *epoll = state->common->epolls; epoll && file->watches; epoll = epoll->next) {
         for (size_t i = epoll->count; i-- > 0;) {
             if (epoll->items[i].file == file)
                 item_remove(state, epoll, i);
@@ -170,8 +170,8 @@ int64_t sys_epoll_create1(struct linux_state *state, const uint64_t arg[6])
     epoll = calloc(1, sizeof(*epoll));
     if (!epoll)
         return -ENOMEM;
-    epoll->next = state->epolls;
-    state->epolls = epoll;
+    epoll->next = state->common->epolls;
+    state->common->epolls = epoll;
     like.object = epoll;
     return install_object(state, &like, arg[0] & EPOLL_CLOEXEC);
 }
@@ -204,7 +204,7 @@ static unsigned height_of(const struct linux_state *state, const struct epoll *e
 {
     unsigned most = 0;
 
-    for (const struct epoll *above = state->epolls; above && bound; above = above->next) {
+    for (const struct epoll *above = state->common->epolls; above && bound; above = above->next) {
         for (size_t i = 0; i < above->count; i++) {
             unsigned height;
 
@@ -236,7 +236,7 @@ static int make_room(struct linux_state *state, struct epoll *epoll)
     size_t capacity = epoll->capacity ? 2 * epoll->capacity : 8;
     struct item *items;
 
-    if (state->epoll_items >= ITEMS_MAX)
+    if (state->common->epoll_items >= ITEMS_MAX)
         return -ENOSPC;
     if (epoll->count < epoll->capacity)
         return 0;
@@ -276,7 +276,7 @@ static int item_add(struct linux_state *state, struct epoll *epoll, struct open_
     epoll->items[epoll->count++] = (struct item){
         .file = file, .fd = fd, .events = event->events, .data = event->data.u64, .fresh = true};
     file->watches++;
-    state->epoll_items++;
+    state->common->epoll_items++;
     return 0;
 }
 

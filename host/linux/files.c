@@ -224,9 +224,9 @@ static void mention_refused(struct linux_state *state, const char *path)
     char shown[128];
     size_t i = 0;
 
-    if (state->refused == REFUSED_MENTIONED_MAX)
+    if (state->common->refused == REFUSED_MENTIONED_MAX)
         return;
-    state->refused++;
+    state->common->refused++;
     for (; i < sizeof(shown) - 1 && path[i]; i++)
         shown[i] = (char)(path[i] >= ' ' && path[i] < 127 ? path[i] : '?');
     shown[i] = '\0';

@@ -24,10 +24,11 @@ int path_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned
  * names in /tmp. The program is not told. */
 static bool is_hidden_by_memory(const struct linux_state *state, const char *path)
 {
-    const struct mount *mount = view_mount_of(&state->view, path);
+    const struct mount *mount = view_mount_of(&state->common->view, path);
     struct stat stat;
 
-    return mount && mount->kind == MOUNT_PRIVATE && !state->view.root && lstat(path, &stat) == 0;
+    return mount && mount->kind == MOUNT_PRIVATE && !state->common->view.root &&
+           lstat(path, &stat) == 0;
 }
 
 int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, unsigned flags,
@@ -53,7 +54,7 @@ int path_find_name(struct linux_state *state, uint64_t dirfd, const char *name, 
         refused_path(state, out->text,
                      out->place < PLACE_INSIDE ||
                          (result == -ENOENT && is_hidden_by_memory(state, out->text)),
-                     view_shows(&state->view, state->cwd));
+                     view_shows(&state->common->view, state->cwd));
     return result;
 }
 

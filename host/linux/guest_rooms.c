@@ -49,7 +49,8 @@ struct guest_rooms {
 /* Whether it is the only open file of its inode; each mapping has one, too. */
 static bool is_alone(const struct linux_state *state, const struct open_file *file)
 {
-    for (const struct open_file *other = state->writables; other; other = other->next_writable) {
+    for (const struct open_file *other = state->common->writables; other;
+         other = other->next_writable) {
         if (other != file && other->ino == file->ino && other->dev == file->dev)
             return false;
     }
@@ -60,7 +61,8 @@ static bool is_alone(const struct linux_state *state, const struct open_file *fi
 static bool can_wait(const struct linux_state *state, const struct open_file *file)
 {
     return file && file->kind == FILE_REGULAR && file_map_flags(file) && file_can_write(file) &&
-           !(file->status & (O_APPEND | O_DIRECT)) && !state->files[FILE_INOTIFY] && !state->traced;
+           !(file->status & (O_APPEND | O_DIRECT)) && !state->common->files[FILE_INOTIFY] &&
+           !state->traced;
 }
 
 static struct guest_room *find(struct guest_rooms *rooms, const struct open_file *file)

@@ -245,7 +245,7 @@ static void take_result(struct host_call *call, const struct helper *helper)
 static bool may_help(void *arg, uint64_t *again_ns)
 {
     (void)again_ns;
-    return ((const struct linux_state *)arg)->helpers < HELPERS_MAX;
+    return ((const struct linux_state *)arg)->common->helpers < HELPERS_MAX;
 }
 
 /* Takes a place, once there is one, before anything is held for the call: who waits holds nothing. */
@@ -255,13 +255,13 @@ static int take_place(struct linux_state *state, const struct host_call *call)
         return -EINTR;
     if (call->from && !vm_still_has(state->vm, call->from, call->bytes, false))
         return -EFAULT; /* another thread unmapped it meanwhile */
-    state->helpers++;
+    state->common->helpers++;
     return 0;
 }
 
 static void give_place_back(struct linux_state *state)
 {
-    if (state->helpers-- == HELPERS_MAX)
+    if (state->common->helpers-- == HELPERS_MAX)
         vm_wake(state->vm); /* who waits for a helper */
 }
 

@@ -92,8 +92,8 @@ static bool add_special(const struct linux_state *state, struct names *names, co
 /* The mounts, and of a mount that shows a list the names of the host that are on it. */
 static bool add_mounts(const struct linux_state *state, struct names *names, const char *directory)
 {
-    for (size_t i = 0; i < state->view.count; i++) {
-        const struct mount *mount = &state->view.mounts[i];
+    for (size_t i = 0; i < state->common->view.count; i++) {
+        const struct mount *mount = &state->common->view.mounts[i];
 
         if (!add_path(names, directory, mount->path, mount->file ? DT_REG : DT_DIR))
             return false;

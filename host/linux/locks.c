@@ -121,7 +121,8 @@ static bool count_records(const struct linux_state *state, unsigned *count)
     *count = 0;
     for (const struct record_owner *owner = state->record_owners; all && owner; owner = owner->next)
         all = add_locks(owner->fd, count);
-    for (const struct open_file *file = state->writables; all && file; file = file->next_writable)
+    for (const struct open_file *file = state->common->writables; all && file;
+         file = file->next_writable)
         all = !file->local || file->kind != FILE_REGULAR || add_locks(file->fd, count);
     return all;
 }

@@ -186,20 +186,20 @@ int made_open(struct linux_state *state, uint64_t number, size_t *charged)
     state->told = number >> 16 ? (number >> 16) - 1 : LINUX_PID;
     if (files[which].write)
         return write_file(state, which, charged);
-    if (!state->made[which]) {
+    if (!state->common->made[which]) {
         fd = make_file(files[which].text, strlen(files[which].text));
         if (fd < 0)
             return fd;
-        state->made[which] = fd + 1;
+        state->common->made[which] = fd + 1;
     }
-    fd = fcntl(state->made[which] - 1, F_DUPFD_CLOEXEC, 0);
+    fd = fcntl(state->common->made[which] - 1, F_DUPFD_CLOEXEC, 0);
     return fd < 0 ? -EMFILE : fd;
 }
 
 void made_fini(struct linux_state *state)
 {
     for (unsigned i = 0; i < MADE_FILES; i++) {
-        if (state->made[i])
-            close(state->made[i] - 1);
+        if (state->common->made[i])
+            close(state->common->made[i] - 1);
     }
 }

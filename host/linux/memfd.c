@@ -24,17 +24,17 @@
 
 bool file_is_memfd(const struct linux_state *state, const struct open_file *file)
 {
-    return file->writable && file->writable == state->memfds;
+    return file->writable && file->writable == state->common->memfds;
 }
 
 static struct writable *memfds(struct linux_state *state)
 {
-    if (!state->memfds) {
-        state->memfds = writable_create(state->memory_bytes);
-        if (state->memfds)
-            state->memfds->memory = true;
+    if (!state->common->memfds) {
+        state->common->memfds = writable_create(state->memory_bytes);
+        if (state->common->memfds)
+            state->common->memfds->memory = true;
     }
-    return state->memfds;
+    return state->common->memfds;
 }
 
 static int64_t install_memfd(struct linux_state *state, const char *name, int fd,

@@ -244,11 +244,11 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 /* Whether the file itself is mapped. A fault on another file system may never be answered. */
 static bool is_live(struct linux_state *state, const struct open_file *file)
 {
-    if (file->local && !state->live_known) {
-        state->live_known = true;
-        state->live_works = live_works();
+    if (file->local && !state->common->live_known) {
+        state->common->live_known = true;
+        state->common->live_works = live_works();
     }
-    return file->local && state->live_works;
+    return file->local && state->common->live_works;
 }
 
 /* A library's data: nearly all of it is written when it is relocated. Not of a file that the program

@@ -173,7 +173,7 @@ static int64_t remove_at(struct linux_state *state, uint64_t dirfd, uint64_t add
         return result;
     call.fd = spot.in.fd;
     call.path = spot.name;
-    if (flags & AT_REMOVEDIR && view_above(&state->view, spot.in.text))
+    if (flags & AT_REMOVEDIR && view_above(&state->common->view, spot.in.text))
         result = -EBUSY;
     else
         result = host_file_call(state, spot.in.local, &call);
@@ -241,7 +241,8 @@ static int check_rename(struct linux_state *state, const struct spot *from, cons
 
     if (mount != to->in.mount)
         return -EXDEV;
-    if (view_above(&state->view, from->in.text) || view_above(&state->view, to->in.text))
+    if (view_above(&state->common->view, from->in.text) ||
+        view_above(&state->common->view, to->in.text))
         return -EBUSY;
     if (mount->writable->memory)
         return 0;

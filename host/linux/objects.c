@@ -14,26 +14,26 @@
 
 uint64_t object_number(struct linux_state *state)
 {
-    return FIRST_NUMBER + state->objects++;
+    return FIRST_NUMBER + state->common->objects++;
 }
 
 /* The limit is charged for good, but what one object gave back the next has free. */
 int object_charge(struct linux_state *state, size_t bytes)
 {
-    uint64_t used = state->object_bytes + bytes;
+    uint64_t used = state->common->object_bytes + bytes;
 
-    if (used > state->object_bytes_most) {
-        if (space_charge(vm_space(state->vm), used - state->object_bytes_most))
+    if (used > state->common->object_bytes_most) {
+        if (space_charge(vm_space(state->vm), used - state->common->object_bytes_most))
             return -ENOMEM;
-        state->object_bytes_most = used;
+        state->common->object_bytes_most = used;
     }
-    state->object_bytes = used;
+    state->common->object_bytes = used;
     return 0;
 }
 
 void object_uncharge(struct linux_state *state, size_t bytes)
 {
-    state->object_bytes -= bytes;
+    state->common->object_bytes -= bytes;
 }
 
 int64_t install_object(struct linux_state *state, const struct open_file *like, bool close_on_exec)

@@ -84,7 +84,7 @@ static int tell_mount(struct linux_opens *to, const struct mount *mount)
 
 int linux_tell_opens(struct linux_state *state, struct linux_opens *to)
 {
-    const struct view *view = &state->view;
+    const struct view *view = &state->common->view;
     int result = 0;
 
     for (size_t i = 0; i < view->count && result == 0; i++)

@@ -226,7 +226,7 @@ static int jump(struct walk *walk)
         return 1;
     if (special_place(walk->state, full, true, &place, &which) ||
         terminal_named(walk->state, full, &which) || is_own(walk, full) ||
-        view_above(&walk->state->view, full))
+        view_above(&walk->state->common->view, full))
         return 1;
     fd = look_up(walk, walk->left, &call);
     if (fd == -ELOOP || (fd == -ENOENT && walk->flags & FIND_NEW) ||
@@ -258,7 +258,7 @@ static int start(struct walk *walk)
     strcpy(clean + 1, walk->left);
     for (char *at = clean; has_up(at);)
         *strrchr(clean, '/') = 0;
-    mount = view_mount_of(&walk->state->view, clean);
+    mount = view_mount_of(&walk->state->common->view, clean);
     walk->anew = false;
     walk->at->text[0] = 0;
     if (!mount) {
@@ -303,7 +303,7 @@ static int go_up(struct walk *walk)
 
 static bool is_above(const struct walk *walk, const char *path)
 {
-    return view_above(&walk->state->view, path) || special_above(walk->state, path) ||
+    return view_above(&walk->state->common->view, path) || special_above(walk->state, path) ||
            terminal_above(walk->state, path);
 }
 
@@ -399,7 +399,7 @@ static int step(struct walk *walk)
     memcpy(parent, at->text, sizeof(parent));
     if (!append(at->text, name))
         return -ENAMETOOLONG;
-    mount = view_mount_of(&walk->state->view, at->text);
+    mount = view_mount_of(&walk->state->common->view, at->text);
     if (mount && strcmp(mount->path, at->text) == 0)
         return go_to_mount(walk, mount);
     if (made_link(walk->state, at->text, target, sizeof(target)) >= 0)

@@ -328,11 +328,11 @@ static const char *type_of(const struct mount *mount)
 
 void proc_mounts(struct linux_state *state, FILE *out)
 {
-    for (size_t i = 0; i < state->view.count; i++) {
+    for (size_t i = 0; i < state->common->view.count; i++) {
         fputs("ferry ", out);
-        put_path(out, state->view.mounts[i].path);
-        fprintf(out, " %s %s 0 0\n", type_of(&state->view.mounts[i]),
-                rights_of(&state->view.mounts[i]));
+        put_path(out, state->common->view.mounts[i].path);
+        fprintf(out, " %s %s 0 0\n", type_of(&state->common->view.mounts[i]),
+                rights_of(&state->common->view.mounts[i]));
     }
     fputs("proc /proc proc ro,nosuid,nodev,noexec 0 0\nsysfs /sys sysfs "
           "ro,nosuid,nodev,noexec 0 0\n",
@@ -341,14 +341,15 @@ void proc_mounts(struct linux_state *state, FILE *out)
 
 void proc_mountinfo(struct linux_state *state, FILE *out)
 {
-    size_t count = state->view.count;
+    size_t count = state->common->view.count;
 
     for (size_t i = 0; i < count; i++) {
-        const char *rights = rights_of(&state->view.mounts[i]);
+        const char *rights = rights_of(&state->common->view.mounts[i]);
 
         fprintf(out, "%zu 1 0:%zu / ", 20 + i, 20 + i);
-        put_path(out, state->view.mounts[i].path);
-        fprintf(out, " %s - %s ferry %.2s\n", rights, type_of(&state->view.mounts[i]), rights);
+        put_path(out, state->common->view.mounts[i].path);
+        fprintf(out, " %s - %s ferry %.2s\n", rights, type_of(&state->common->view.mounts[i]),
+                rights);
     }
     fprintf(out, "%zu 1 0:14 / /proc ro,nosuid,nodev,noexec - proc proc ro\n", 20 + count);
     fprintf(out, "%zu 1 0:15 / /sys ro,nosuid,nodev,noexec - sysfs sysfs ro\n", 21 + count);

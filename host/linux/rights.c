@@ -89,7 +89,7 @@ static int keep(struct linux_state *state, struct rights *rights, struct rights 
     *out = NULL;
     if (!rights->count)
         return 0;
-    if (state->files_sent + rights->count > descriptors_limit(state))
+    if (state->common->files_sent + rights->count > descriptors_limit(state))
         return -ETOOMANYREFS;
     if (object_charge(state, bytes_of(rights->count)))
         return -ENOMEM;
@@ -99,7 +99,7 @@ static int keep(struct linux_state *state, struct rights *rights, struct rights 
         return -ENOMEM;
     }
     memcpy(kept, rights, bytes_of(rights->count));
-    state->files_sent += kept->count;
+    state->common->files_sent += kept->count;
     *out = kept;
     return 0;
 }
@@ -160,7 +160,7 @@ static bool leads_to(struct rights_queue *todo, const struct rights_queue *to, u
 int rights_check(struct linux_state *state, const struct rights *rights,
                  const struct rights_queue *to)
 {
-    uint64_t mark = ++state->sockets_mark;
+    uint64_t mark = ++state->common->sockets_mark;
 
     for (unsigned i = 0; i < rights->count; i++) {
         struct rights_queue *queue = rights->files[i]->object;
@@ -202,20 +202,20 @@ void rights_drop(struct linux_state *state, struct rights *rights)
 {
     if (!rights)
         return;
-    rights->next = state->rights_dropped;
-    state->rights_dropped = rights;
-    if (state->dropping_rights)
+    rights->next = state->common->rights_dropped;
+    state->common->rights_dropped = rights;
+    if (state->common->dropping_rights)
         return;
-    state->dropping_rights = true;
-    while ((rights = state->rights_dropped)) {
-        state->rights_dropped = rights->next;
+    state->common->dropping_rights = true;
+    while ((rights = state->common->rights_dropped)) {
+        state->common->rights_dropped = rights->next;
         for (unsigned i = 0; i < rights->count; i++)
             file_release(state, rights->files[i]);
-        state->files_sent -= rights->count;
+        state->common->files_sent -= rights->count;
         object_uncharge(state, bytes_of(rights->count));
         free(rights);
     }
-    state->dropping_rights = false;
+    state->common->dropping_rights = false;
 }
 
 /* ---- receiving ----------------------------------------------------------- */

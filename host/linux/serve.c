@@ -35,11 +35,17 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
 
     if (!state)
         return -ENOMEM;
+    state->common = calloc(1, sizeof(*state->common));
+    if (!state->common) {
+        free(state);
+        return -ENOMEM;
+    }
+    state->common->references = 1;
     state->vm = vm;
     state->memory_bytes = config->memory_bytes;
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
-    state->error_fd = -1;
+    state->common->error_fd = -1;
     state->traced = config->traced;
     clock_gettime(CLOCK_REALTIME, &state->started);
     futex_init(state);
@@ -94,6 +100,18 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     task_name(state, by_descriptor ? real : name);
 }
 
+/* Of the last process: what they had in common goes. */
+static void common_fini(struct linux_state *state)
+{
+    watch_fini(state);
+    view_fini(state);
+    writable_destroy(state, state->common->memfds);
+    made_fini(state);
+    if (state->common->error_fd >= 0)
+        close(state->common->error_fd);
+    free(state->common);
+}
+
 /* The streams are the VM's: it ends them itself, since a program may die without closing. */
 void linux_destroy(struct linux_state *state)
 {
@@ -104,17 +122,15 @@ void linux_destroy(struct linux_state *state)
     locks_fini(state);
     mapped_clear(state);
     descriptors_fini(state);
-    watch_fini(state);
-    view_fini(state);
-    writable_destroy(state, state->memfds);
     threads_fini(state);
     code_files_forget(state);
     free(state->program);
     free(state->opened);
-    made_fini(state);
     guest_files_fini(state);
     guest_rooms_fini(state);
     free(state->arguments);
+    if (--state->common->references == 0)
+        common_fini(state);
     free(state);
 }
 
@@ -132,9 +148,9 @@ static int64_t not_offered(struct linux_state *state, uint64_t number)
 {
     uint64_t bit = 1ull << (number % 64);
 
-    if (number >= CALLS_MAX || state->named[number / 64] & bit)
+    if (number >= CALLS_MAX || state->common->named[number / 64] & bit)
         return -ENOSYS;
-    state->named[number / 64] |= bit;
+    state->common->named[number / 64] |= bit;
     vm_debug(state->vm, "system call %u (%s) is not offered: ENOSYS", (unsigned)number,
              linux_call_name(number));
     return -ENOSYS;
@@ -145,10 +161,10 @@ static void serve(struct linux_state *state, struct linux_call *call)
     call_handler handler;
 
     if (call->from_int80 && int80_translate(call)) {
-        if (!state->said_int80)
+        if (!state->common->said_int80)
             vm_debug(state->vm, "32-bit system call %u is not offered: ENOSYS",
                      (unsigned)call->number);
-        state->said_int80 = true;
+        state->common->said_int80 = true;
         call->result = -ENOSYS;
         return;
     }

@@ -201,21 +201,45 @@ struct told {
     struct ferry_kernel_words *words; /* where it is published; NULL: nothing is */
 };
 
-struct linux_state {
-    struct ferry_vm *vm;
-    struct descriptor descriptors[DESCRIPTORS_MAX];
+/* What the processes of a program have in common, as what Linux's kernel keeps for all. Each has a
+ * reference. */
+struct linux_common {
+    unsigned references;
     unsigned host_files;
     unsigned files[FILE_KINDS]; /* open files of each kind */
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
+    int error_fd;               /* standard error opened anew, or -1 */
+    unsigned refused;           /* files that were refused and mentioned */
+    struct view view;
+    int32_t last_id;                /* of a thread */
+    uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
+    bool said_int80;                /* a 32-bit call was already said not to be offered */
+    struct rights *rights_dropped;  /* rights.c: to be closed by who does so already */
+    bool dropping_rights;
+    unsigned files_sent; /* open files on their way between sockets */
+    uint64_t sockets_mark;
+    uint64_t objects; /* that were ever made: objects.c */
+    uint64_t object_bytes, object_bytes_most;
+    bool live_known, live_works; /* whether files can be mapped; asked once: memory.c */
+    struct open_file *writables; /* all open files that are where the program may write */
+    struct writable *memfds;     /* what counts the contents of all of them; or NULL */
+    struct epoll *epolls;        /* all of them */
+    unsigned epoll_items;        /* in all of them */
+    unsigned helpers;            /* processes of the host that make a call now: helper.c */
+    struct host_watch *watch;    /* watch.c; or NULL */
+    struct terminal *terminals;  /* that were given, each once: terminal.c */
+};
+
+struct linux_state {
+    struct ferry_vm *vm;
+    struct linux_common *common;
+    struct descriptor descriptors[DESCRIPTORS_MAX];
     struct timespec started;
     bool begun;      /* the first program has: names of others are not the host's */
     char *program;   /* its path, or NULL */
     char *opened;    /* the path of the last file that linux_open_program opened, or NULL */
     char *arguments; /* at its start, each with its NUL */
     size_t argument_bytes;
-    int error_fd;     /* standard error opened anew, or -1 */
-    unsigned refused; /* files that were refused and mentioned */
-    struct view view;
     struct record_owner *record_owners; /* locks.c */
     unsigned records;                   /* that the host may keep for it, at most */
     char *cwd;                          /* absolute, normalised */
@@ -239,35 +263,18 @@ struct linux_state {
      * the process's. */
     struct linux_thread *thread;
     unsigned thread_count; /* that have not ended */
-    int32_t last_id;
-    int first_status; /* what the first one exited with */
+    int first_status;      /* what the first one exited with */
     struct futex_wait futexes[FUTEX_QUEUES];
-    struct code_files *code_files;  /* code_files.c; or NULL */
-    uint64_t named[CALLS_MAX / 64]; /* calls already said not to be offered */
+    struct code_files *code_files; /* code_files.c; or NULL */
     struct refused refused_last;
-    struct rights *rights_dropped; /* rights.c: to be closed by who does so already */
-    bool dropping_rights;
-    unsigned files_sent; /* open files on their way between sockets */
-    uint64_t sockets_mark;
-    bool closing;     /* the program has ended: its streams are not its own to close */
-    uint64_t told;    /* the thread or descriptor of which a file in /proc is made up */
-    uint64_t objects; /* that were ever made: objects.c */
-    uint64_t object_bytes, object_bytes_most;
-    bool live_known, live_works;     /* whether files can be mapped; asked once: memory.c */
+    bool closing;  /* the program has ended: its streams are not its own to close */
+    uint64_t told; /* the thread or descriptor of which a file in /proc is made up */
     struct guest_files *guest_files; /* guest_files.c; or NULL */
     struct guest_rooms *guest_rooms; /* guest_rooms.c; or NULL */
     struct told descriptor_told;     /* told.c */
     struct mapped_file *mapped;      /* mapped.c */
     size_t mapped_count, mapped_room;
-    struct open_file *writables; /* all open files that are where the program may write */
-    struct writable *memfds;     /* what counts the contents of all of them; or NULL */
-    struct epoll *epolls;        /* all of them */
-    unsigned epoll_items;        /* in all of them */
-    unsigned helpers;            /* processes that make a call for it now: helper.c */
-    struct host_watch *watch;    /* watch.c; or NULL */
-    struct terminal *terminals;  /* that it was given, each once: terminal.c */
-    bool said_int80;             /* a 32-bit call was already said not to be offered */
-    bool traced;                 /* somebody watches its calls: trace.c */
+    bool traced; /* somebody watches its calls: trace.c */
 };
 
 /* ---- guest memory (memory.c): each byte is fetched once ------------------ */

@@ -175,8 +175,8 @@ static ssize_t error_write(const struct linux_state *state, int fd, const void *
 
     if (put >= 0 || errno != ENOTSOCK)
         return put;
-    return state->error_fd < 0 && host_pipe_is(fd) ? host_pipe_write(fd, from, bytes)
-                                                   : write(fd, from, bytes);
+    return state->common->error_fd < 0 && host_pipe_is(fd) ? host_pipe_write(fd, from, bytes)
+                                                           : write(fd, from, bytes);
 }
 
 /* The thread of a VM takes no signals, so it must not block in write(2): it

@@ -83,7 +83,7 @@ void linux_describe_thread(const struct linux_state *state, const struct linux_t
 
     if (bytes > 0)
         text[0] = '\0';
-    if (state->last_id == LINUX_PID && !thread->task.named)
+    if (state->common->last_id == LINUX_PID && !thread->task.named)
         return;
     memcpy(name, thread->task.name, TASK_NAME_BYTES);
     for (char *p = name; *p; p++)

@@ -63,7 +63,7 @@ static unsigned device_of(const struct open_file *file)
 /* Where it is in the list, or is to be put. */
 static struct terminal **find(struct linux_state *state, const struct open_file *file)
 {
-    struct terminal **at = &state->terminals;
+    struct terminal **at = &state->common->terminals;
     unsigned device = device_of(file);
 
     while (*at && (*at)->device != device)
@@ -111,13 +111,13 @@ static bool is_controlling(const struct open_file *file)
 
 struct open_file *terminal_of(const struct linux_state *state, enum device device)
 {
-    const struct terminal *terminal = state->terminals;
+    const struct terminal *terminal = state->common->terminals;
 
     if (device == DEVICE_TTY)
         while (terminal && !is_controlling(terminal->file))
             terminal = terminal->next;
     if (device == DEVICE_TTY && !terminal)
-        terminal = state->terminals;
+        terminal = state->common->terminals;
     for (unsigned i = DEVICE_TERMINAL; device != DEVICE_TTY && terminal && i < device; i++)
         terminal = terminal->next;
     return terminal ? terminal->file : NULL;
@@ -126,7 +126,8 @@ struct open_file *terminal_of(const struct linux_state *state, enum device devic
 bool terminal_named(const struct linux_state *state, const char *path, uint64_t *device)
 {
     *device = DEVICE_TERMINAL;
-    for (const struct terminal *terminal = state->terminals; terminal; terminal = terminal->next) {
+    for (const struct terminal *terminal = state->common->terminals; terminal;
+         terminal = terminal->next) {
         if (terminal->name && strcmp(terminal->name, path) == 0)
             return true;
         ++*device;
@@ -138,7 +139,8 @@ bool terminal_above(const struct linux_state *state, const char *path)
 {
     size_t bytes = strlen(path);
 
-    for (const struct terminal *terminal = state->terminals; terminal; terminal = terminal->next) {
+    for (const struct terminal *terminal = state->common->terminals; terminal;
+         terminal = terminal->next) {
         if (terminal->name && strncmp(terminal->name, path, bytes) == 0 &&
             terminal->name[bytes] == '/')
             return true;
@@ -309,8 +311,8 @@ void terminals_fini(struct linux_state *state)
 {
     struct terminal *terminal;
 
-    while ((terminal = state->terminals)) {
-        state->terminals = terminal->next;
+    while ((terminal = state->common->terminals)) {
+        state->common->terminals = terminal->next;
         restore(terminal);
         file_release(state, terminal->file);
         free(terminal->name);

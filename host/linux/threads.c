@@ -31,7 +31,7 @@ int threads_init(struct linux_state *state)
     thread->id = LINUX_PID;
     state->threads = state->thread = thread;
     state->thread_count = 1;
-    state->last_id = thread->id;
+    state->common->last_id = thread->id;
     task_init(state);
     return 0;
 }
@@ -80,9 +80,10 @@ struct request {
 static int32_t next_id(struct linux_state *state)
 {
     do
-        state->last_id = state->last_id < ID_MOST ? state->last_id + 1 : LINUX_PID + 1;
-    while (thread_find(state, state->last_id));
-    return state->last_id;
+        state->common->last_id =
+            state->common->last_id < ID_MOST ? state->common->last_id + 1 : LINUX_PID + 1;
+    while (thread_find(state, state->common->last_id));
+    return state->common->last_id;
 }
 
 /* What begins as that of the thread that makes it: its mask of signals, its name. */

@@ -162,7 +162,7 @@ static int add_system(struct view *view, const struct linux_config *config)
 /* Whether the program sees this file under its name. */
 static bool sees(struct linux_state *state, const char *path, const struct stat *stat)
 {
-    const struct mount *mount = view_mount_of(&state->view, path);
+    const struct mount *mount = view_mount_of(&state->common->view, path);
     struct found found;
     bool same;
 
@@ -191,7 +191,7 @@ static int add_file(struct linux_state *state, const char *path)
         return 0;
     }
     mount.local = host_file_local(mount.fd);
-    return add_mount(&state->view, path, &mount);
+    return add_mount(&state->common->view, path, &mount);
 }
 
 /* The program's own file is seen, by its real name and by the one that was given: an interpreter
@@ -201,7 +201,7 @@ static int add_program(struct linux_state *state, const char *host_cwd, const ch
     char text[PATH_MAX], real[PATH_MAX];
     int result;
 
-    const char *root = state->view.root;
+    const char *root = state->common->view.root;
 
     if (!realpath(given, real) || absolute(host_cwd, given, text) || (root && is_below(root, real)))
         return 0; /* if it cannot be opened, that is told later */
@@ -212,11 +212,11 @@ static int add_program(struct linux_state *state, const char *host_cwd, const ch
 /* The host's, where it may be seen. */
 static const char *first_cwd(struct linux_state *state, const char *host_cwd)
 {
-    const struct mount *mount = view_mount_of(&state->view, host_cwd);
+    const struct mount *mount = view_mount_of(&state->common->view, host_cwd);
     struct found found;
     bool seen;
 
-    if (view_above(&state->view, host_cwd))
+    if (view_above(&state->common->view, host_cwd))
         return host_cwd;
     if (!mount || (mount->kind == MOUNT_GIVEN && !mount->shown))
         return mount && mount->path[1] ? host_cwd : "/";
@@ -233,7 +233,7 @@ static const char *first_cwd(struct linux_state *state, const char *host_cwd)
 
 char *linux_name_of(struct linux_state *state, const char *file)
 {
-    const char *root = state->view.root;
+    const char *root = state->common->view.root;
     struct found found;
     char real[PATH_MAX];
     const char *name = file;
@@ -285,7 +285,7 @@ static size_t count_of(const char *const *list)
 
 int view_init(struct linux_state *state, const struct linux_config *config)
 {
-    struct view *view = &state->view;
+    struct view *view = &state->common->view;
     char host_cwd[PATH_MAX];
     size_t given = count_of(config->read_only_dirs) + count_of(config->read_write_dirs);
     int result;
@@ -326,7 +326,7 @@ static void give_files_back(struct linux_state *state, unsigned count)
 {
     for (; count; count--) {
         vm_file_give_back(state->vm);
-        state->view.private_files--;
+        state->common->view.private_files--;
     }
 }
 
@@ -337,7 +337,7 @@ static bool take_files(struct linux_state *state, unsigned count)
             give_files_back(state, taken);
             return false;
         }
-        state->view.private_files++;
+        state->common->view.private_files++;
     }
     return true;
 }
@@ -345,7 +345,7 @@ static bool take_files(struct linux_state *state, unsigned count)
 /* The directory that has those in memory, of which two descriptors are held. */
 static int make_top(struct linux_state *state)
 {
-    struct view *view = &state->view;
+    struct view *view = &state->common->view;
 
     if (view->memory_refused)
         return view->memory_refused;
@@ -365,7 +365,7 @@ static int make_top(struct linux_state *state)
 
 void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
 {
-    struct view *view = &state->view;
+    struct view *view = &state->common->view;
     bool wanted = false;
 
     for (size_t i = 0; i < view->count; i++)
@@ -384,7 +384,7 @@ void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
 
 static int open_private(struct linux_state *state, struct mount *mount)
 {
-    struct view *view = &state->view;
+    struct view *view = &state->common->view;
     char name[24];
     int result = view->memory_top < 0 ? make_top(state) : 0;
 
@@ -415,7 +415,7 @@ int view_make_private(struct linux_state *state, struct mount *mount)
 
 void view_fini(struct linux_state *state)
 {
-    struct view *view = &state->view;
+    struct view *view = &state->common->view;
 
     for (size_t i = 0; i < view->count; i++) {
         free(view->mounts[i].path);

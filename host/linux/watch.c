@@ -132,11 +132,11 @@ static void tell_thread(struct host_watch *watch)
 
 bool watch_arm(struct linux_state *state, int fd, short events)
 {
-    struct host_watch *watch = state->watch ? state->watch : watch_new(state->vm);
+    struct host_watch *watch = state->common->watch ? state->common->watch : watch_new(state->vm);
     struct pollfd *entry;
     bool is_new = true, fits;
 
-    state->watch = watch;
+    state->common->watch = watch;
     if (!watch)
         return false;
     lock_take(&watch->lock);
@@ -160,7 +160,7 @@ bool watch_arm(struct linux_state *state, int fd, short events)
 
 unsigned linux_watched(struct linux_state *state, struct pollfd *entries)
 {
-    struct host_watch *watch = state->watch;
+    struct host_watch *watch = state->common->watch;
     unsigned count;
 
     if (!watch || !vm_polls_itself(state->vm))
@@ -177,7 +177,7 @@ unsigned linux_watched(struct linux_state *state, struct pollfd *entries)
 
 void watch_drop(struct linux_state *state, int fd)
 {
-    struct host_watch *watch = state->watch;
+    struct host_watch *watch = state->common->watch;
     struct pollfd *entry;
 
     if (!watch)
@@ -204,7 +204,7 @@ static void end_thread(struct host_watch *watch)
 
 void watch_fini(struct linux_state *state)
 {
-    struct host_watch *watch = state->watch;
+    struct host_watch *watch = state->common->watch;
 
     if (!watch)
         return;
@@ -212,5 +212,5 @@ void watch_fini(struct linux_state *state)
         end_thread(watch);
     lock_fini(&watch->lock);
     free(watch);
-    state->watch = NULL;
+    state->common->watch = NULL;
 }

@@ -262,11 +262,11 @@ void writable_opened(struct linux_state *state, struct open_file *file)
 {
     if (!file->writable)
         return;
-    file->next_writable = state->writables;
-    file->writable_link = &state->writables;
+    file->next_writable = state->common->writables;
+    file->writable_link = &state->common->writables;
     if (file->next_writable)
         file->next_writable->writable_link = &file->next_writable;
-    state->writables = file;
+    state->common->writables = file;
 }
 
 void writable_forget(struct open_file *file)
@@ -282,7 +282,8 @@ void writable_forget(struct open_file *file)
 static bool is_open(const struct linux_state *state, const struct writable *writable,
                     const struct stat *file)
 {
-    for (const struct open_file *open = state->writables; open; open = open->next_writable) {
+    for (const struct open_file *open = state->common->writables; open;
+         open = open->next_writable) {
         if (open->writable == writable && open->ino == file->st_ino && open->dev == file->st_dev)
             return true;
     }

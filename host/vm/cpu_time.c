@@ -23,8 +23,8 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm)
     uint64_t used = atomic_load(&vm->helpers_ns);
 
     /* A CPU remains until the VM is destroyed. */
-    for (unsigned i = 0; i < vm->vcpus_made; i++)
-        used += vcpu_cpu_ns(vm->vcpus[i]);
+    for (unsigned i = 0; i < vm->guest->vcpus_made; i++)
+        used += vcpu_cpu_ns(vm->guest->vcpus[i]);
     return used;
 }
 
@@ -36,9 +36,9 @@ void vm_took_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
 uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread)
 {
     lock_assert_held(&vm->runner.serving);
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpus[i]->runs == thread)
-            return vcpu_cpu_ns(vm->vcpus[i]) - vm->vcpus[i]->before_ns;
+    for (unsigned i = 0; i < vm->guest->vcpu_count; i++)
+        if (vm->guest->vcpus[i]->runs == thread)
+            return vcpu_cpu_ns(vm->guest->vcpus[i]) - vm->guest->vcpus[i]->before_ns;
     return 0;
 }
 
@@ -46,7 +46,7 @@ uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread
 static uint64_t moment_for(const struct ferry_vm *vm, uint64_t nanoseconds)
 {
     uint64_t wait = nanoseconds / vm->engine->processors;
-    uint64_t step = STEP_NS + vm->vcpu_count * THREAD_NS;
+    uint64_t step = STEP_NS + vm->guest->vcpu_count * THREAD_NS;
 
     return clock_deadline(wait > step ? wait : step);
 }

@@ -90,10 +90,10 @@ static bool describe_page(struct ferry_vm *vm, uint64_t addr, uint32_t unit, cha
  * where a large frame has taken the pointer. */
 static bool is_below_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp)
 {
-    uint64_t low = FERRY_PROGRAM_HIGH - vm->stack_bytes;
+    uint64_t low = FERRY_PROGRAM_HIGH - vm->process->stack_bytes;
 
-    if (addr >= low || space_prot(&vm->space, guest_addr(addr)) || rsp >= low + STACK_NEAR_BYTES ||
-        rsp < low - FRAMES_MOST_BYTES)
+    if (addr >= low || space_prot(&vm->guest->space, guest_addr(addr)) ||
+        rsp >= low + STACK_NEAR_BYTES || rsp < low - FRAMES_MOST_BYTES)
         return false;
     return addr >= low - STACK_NEAR_BYTES || addr + STACK_NEAR_BYTES >= rsp;
 }
@@ -114,14 +114,14 @@ set_access(struct fault *fault, int signo, int code, const char *format, ...)
 /* Whether it is a stack overflow. */
 static bool check_stack(struct ferry_vm *vm, uint64_t addr, uint64_t rsp, struct fault *fault)
 {
-    bool most = vm->stack_bytes == VM_STACK_MOST_BYTES;
+    bool most = vm->process->stack_bytes == VM_STACK_MOST_BYTES;
 
     if (!is_below_stack(vm, addr, rsp))
         return false;
     fault->info.addr = addr;
     set_access(fault, SIGSEGV, SEGV_MAPERR,
                "overflowed its stack of %" PRIu64 " KiB, at 0x%" PRIx64 "; %s",
-               vm->stack_bytes >> 10, addr,
+               vm->process->stack_bytes >> 10, addr,
                most ? "no stack is larger" : "a larger --mem gives a larger one, up to 8 MiB");
     return true;
 }
@@ -140,13 +140,13 @@ static bool is_beyond_file(struct ferry_vm *vm, uint64_t addr, uint64_t error)
                      : error & FAULT_WRITE ? SPACE_WRITE
                                            : SPACE_READ;
 
-    return space_beyond_file(&vm->space, guest_addr(addr)) ||
-           space_reach(&vm->space, guest_addr(addr), 1, right).live;
+    return space_beyond_file(&vm->guest->space, guest_addr(addr)) ||
+           space_reach(&vm->guest->space, guest_addr(addr), 1, right).live;
 }
 
 static bool is_mapped(struct ferry_vm *vm, uint64_t addr)
 {
-    return space_reach(&vm->space, guest_addr(addr), 1, 0).at ||
+    return space_reach(&vm->guest->space, guest_addr(addr), 1, 0).at ||
            vdso_at(&vm->engine->vdso, guest_addr(addr), 1);
 }
 
@@ -242,8 +242,8 @@ bool fault_touches(struct ferry_vm *vm, struct guest_addr addr, uint64_t error)
                                           : SPACE_READ;
 
     /* Not only where it is closed: another thread may have touched it meanwhile. */
-    return space_is_by_touch(&vm->space, addr) && space_at(&vm->space, addr, 1, prot) &&
-           vm_may(vm, addr, 1, error & FAULT_WRITE);
+    return space_is_by_touch(&vm->guest->space, addr) &&
+           space_at(&vm->guest->space, addr, 1, prot) && vm_may(vm, addr, 1, error & FAULT_WRITE);
 }
 
 /* What an access that nobody can decode may have started from. */
@@ -263,11 +263,11 @@ static struct values values_of(const struct kvm_regs *regs)
 bool fault_touches_around(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     const struct values values = values_of(vcpu_regs(vcpu));
-    uint64_t before = vm->space.used_bytes;
+    uint64_t before = vm->guest->space.used_bytes;
 
     for (size_t i = 0; i < VALUES; i++)
-        space_touch_around(&vm->space, guest_addr(values.of[i]));
-    return vm->space.used_bytes != before;
+        space_touch_around(&vm->guest->space, guest_addr(values.of[i]));
+    return vm->guest->space.used_bytes != before;
 }
 
 bool fault_of_live(struct ferry_vm *vm, const struct vcpu *vcpu, const char *why,
@@ -276,13 +276,13 @@ bool fault_of_live(struct ferry_vm *vm, const struct vcpu *vcpu, const char *why
     const struct boot_frame frame = {.rip = vcpu_regs(vcpu)->rip, .error = FAULT_USER};
     const struct values values = values_of(vcpu_regs(vcpu));
 
-    if (!space_has_live(&vm->space, guest_addr(0), guest_addr(UINT64_MAX)))
+    if (!space_has_live(&vm->guest->space, guest_addr(0), guest_addr(UINT64_MAX)))
         return false;
     *fault = fault_plain(SIGBUS, BUS_ADRERR, BOOT_PAGE_FAULT, &frame, why);
     for (size_t i = 0; i < VALUES; i++) {
         struct guest_addr addr = guest_addr(values.of[i]);
 
-        if (!space_reach(&vm->space, addr, 1, 0).live)
+        if (!space_reach(&vm->guest->space, addr, 1, 0).live)
             continue;
         fault->info.addr = addr.value;
         if (!vm_may(vm, addr, 1, false))
@@ -341,8 +341,8 @@ void fault_of_exception(struct ferry_vm *vm, const struct vcpu *vcpu, int vector
 bool fault_is_stale(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame)
 {
     struct guest_addr addr = vcpu_fault_address(vcpu);
-    uint64_t page = page_down(addr.value), changes = vm->space.changes;
-    bool may = frame->error & FAULT_EXEC ? space_prot(&vm->space, addr) & SPACE_EXEC
+    uint64_t page = page_down(addr.value), changes = vm->guest->space.changes;
+    bool may = frame->error & FAULT_EXEC ? space_prot(&vm->guest->space, addr) & SPACE_EXEC
                                          : vm_may(vm, addr, 1, frame->error & FAULT_WRITE);
 
     if (!may || (vcpu->stale_page == page && vcpu->stale_changes == changes))
@@ -357,11 +357,11 @@ bool fault_serve(struct ferry_vm *vm, struct vcpu *vcpu, const struct fault *fau
     int status = 0;
     enum linux_next next;
 
-    if (vm->memory_is_used_up) { /* no handler could help */
+    if (vm->process->memory_is_used_up) { /* no handler could help */
         report_memory(vm);
         return false;
     }
-    next = linux_fault(vm->personality, vcpu->runs, vcpu, &fault->info, &status);
+    next = linux_fault(vm->process->personality, vcpu->runs, vcpu, &fault->info, &status);
     if (next != LINUX_SIGNAL || status != fault->info.signo)
         return syscall_goes_on(vm, vcpu, next, status);
     report_fault(vm, fault);

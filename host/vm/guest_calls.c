@@ -57,7 +57,7 @@ static int64_t call_wait(struct ferry_vm *vm, const uint64_t arg[])
             direct_await(endpoint);
         drain_out(vm->endpoint);
         events = events_now(vm, want);
-        if (!events && linux_has_signal(vm->personality, vm->served->runs))
+        if (!events && linux_has_signal(vm->process->personality, vm->served->runs))
             result = INTERRUPTED;
         else if (!events)
             result = endpoint_block(endpoint, seen, deadline);

@@ -77,7 +77,7 @@ static bool touches_by_mmio(struct ferry_vm *vm, struct vcpu *vcpu)
     bool write;
     void *data = vcpu_mmio(vcpu, &bytes, &write);
 
-    if (!space_is_by_touch(&vm->space, addr))
+    if (!space_is_by_touch(&vm->guest->space, addr))
         return false;
     return (write ? vm_copy_out(vm, addr, data, bytes) : vm_copy_in(vm, data, addr, bytes)) == 0;
 }
@@ -110,13 +110,13 @@ static bool interrupted(struct ferry_vm *vm, struct vcpu *vcpu)
 
     vcpu->calls_again = false;
     if (atomic_exchange(&vm->cpu_reached, false))
-        next = linux_interrupted(vm->personality, vcpu->runs, &status);
+        next = linux_interrupted(vm->process->personality, vcpu->runs, &status);
     if (next == LINUX_RESUME && vcpu->runs &&
-        (again || linux_has_signal(vm->personality, vcpu->runs)) && vcpu_refresh(vcpu) == 0 &&
-        vcpu_in_program(vcpu)) {
+        (again || linux_has_signal(vm->process->personality, vcpu->runs)) &&
+        vcpu_refresh(vcpu) == 0 && vcpu_in_program(vcpu)) {
         if (again)
             guest_calls_again(vm, vcpu);
-        next = linux_deliver(vm->personality, vcpu->runs, vcpu, &status);
+        next = linux_deliver(vm->process->personality, vcpu->runs, vcpu, &status);
     }
     return syscall_goes_on(vm, vcpu, next, status);
 }

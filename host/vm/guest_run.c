@@ -28,9 +28,9 @@ struct refusals {
  * does not count: such changes may go on for as long as the program wants. */
 static bool may_retry(const struct ferry_vm *vm, struct refusals *refusals)
 {
-    if (refusals->changes != vm->space.changes)
+    if (refusals->changes != vm->guest->space.changes)
         refusals->count = 0;
-    refusals->changes = vm->space.changes;
+    refusals->changes = vm->guest->space.changes;
     return ++refusals->count < REFUSED_RETRIES;
 }
 
@@ -173,11 +173,11 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
             refusals.count = 0;
             on = serve_exit(vm, vcpu);
         }
-        if (on && vm->memory_is_used_up) {
+        if (on && vm->process->memory_is_used_up) {
             report_memory(vm);
             on = false;
         }
     }
-    if (vm->stop && !vm->ending && (on || vm->exit.how == 0))
+    if (vm->stop && !vm->process->ending && (on || vm->exit.how == 0))
         report_stop(vm);
 }

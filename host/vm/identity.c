@@ -58,7 +58,7 @@ static bool show(struct ferry_vm *vm, struct image **missing)
     vm->identity_shown = !*missing;
     lock_drop(lock_of(vm));
     if (!*missing)
-        boot_show_info(&vm->tables); /* the table that the entry goes into is there */
+        boot_show_info(&vm->guest->tables); /* the table that the entry goes into is there */
     return !*missing;
 }
 

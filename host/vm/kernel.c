@@ -27,17 +27,17 @@
 
 static bool is_on(const struct ferry_vm *vm)
 {
-    return vm->kernel == KERNEL_AT_CPL3 || vm->kernel == KERNEL_AT_CPL0;
+    return vm->guest->kernel == KERNEL_AT_CPL3 || vm->guest->kernel == KERNEL_AT_CPL0;
 }
 
 _Static_assert(sizeof(struct stat) == FERRY_KERNEL_STAT_BYTES, "as the host has it");
 
 static void show_answers(struct ferry_vm *vm)
 {
-    struct ferry_kernel_shown *shown = kernel_shown(vm->system);
+    struct ferry_kernel_shown *shown = kernel_shown(vm->guest->system);
     struct stat input, output;
 
-    linux_stat_streams(vm->personality, &input, &output);
+    linux_stat_streams(vm->process->personality, &input, &output);
     memcpy(shown->input_stat, &input, sizeof(input));
     memcpy(shown->output_stat, &output, sizeof(output));
     shown->process = LINUX_PID;
@@ -48,14 +48,17 @@ static void show_answers(struct ferry_vm *vm)
 /* What calls of the program change. Before the descriptors are shown. */
 static void show_settings(struct ferry_vm *vm, bool input, bool output)
 {
-    struct ferry_kernel_shown *shown = kernel_shown(vm->system);
+    struct ferry_kernel_shown *shown = kernel_shown(vm->guest->system);
 
-    __atomic_store_n(&shown->poll_most, linux_poll_most(vm->personality), __ATOMIC_RELAXED);
+    __atomic_store_n(&shown->poll_most, linux_poll_most(vm->process->personality),
+                     __ATOMIC_RELAXED);
     if (input)
-        __atomic_store_n(&shown->input_flags, linux_stream_flags(vm->personality, STDIN_FILENO),
+        __atomic_store_n(&shown->input_flags,
+                         linux_stream_flags(vm->process->personality, STDIN_FILENO),
                          __ATOMIC_RELAXED);
     if (output)
-        __atomic_store_n(&shown->output_flags, linux_stream_flags(vm->personality, STDOUT_FILENO),
+        __atomic_store_n(&shown->output_flags,
+                         linux_stream_flags(vm->process->personality, STDOUT_FILENO),
                          __ATOMIC_RELAXED);
 }
 
@@ -63,14 +66,14 @@ static void start(struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl3)
 {
     struct stream *stream = vm->endpoint->byte_stream;
 
-    if (kernel_install(vm->system, &vm->tables, at_cpl3) < 0) {
-        vm->kernel = KERNEL_REFUSED; /* there are no tables left for it */
+    if (kernel_install(vm->guest->system, &vm->guest->tables, at_cpl3) < 0) {
+        vm->guest->kernel = KERNEL_REFUSED; /* there are no tables left for it */
         return;
     }
-    vm->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
-    stream_guest_start(stream, kernel_shown(vm->system), kernel_words(vm->system),
+    vm->guest->kernel = at_cpl3 ? KERNEL_AT_CPL3 : KERNEL_AT_CPL0;
+    stream_guest_start(stream, kernel_shown(vm->guest->system), kernel_words(vm->guest->system),
                        vcpu_ticks(vcpu, STREAM_GATHER_NS));
-    kernel_shown(vm->system)->told.ticks_most = vcpu_ticks(vcpu, TOLD_NS);
+    kernel_shown(vm->guest->system)->told.ticks_most = vcpu_ticks(vcpu, TOLD_NS);
     show_answers(vm);
 }
 
@@ -79,22 +82,23 @@ static bool has_use(const struct ferry_vm *vm)
     bool input = false, output = false;
 
     if (stream_is_busy(vm->endpoint->byte_stream))
-        linux_streams(vm->personality, &input, &output);
-    return input || output || linux_wants_files(vm->personality) ||
-           linux_wants_rooms(vm->personality) || linux_asks_actions(vm->personality) ||
-           linux_asks_descriptors(vm->personality);
+        linux_streams(vm->process->personality, &input, &output);
+    return input || output || linux_wants_files(vm->process->personality) ||
+           linux_wants_rooms(vm->process->personality) ||
+           linux_asks_actions(vm->process->personality) ||
+           linux_asks_descriptors(vm->process->personality);
 }
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    if (vm->kernel != KERNEL_NONE || vm->identity_shown || !has_use(vm))
+    if (vm->guest->kernel != KERNEL_NONE || vm->identity_shown || !has_use(vm))
         return;
     /* The level of this call says nothing: the program may have made the stub's exit itself. */
     int at_cpl3 = vcpu_probe_syscall(vcpu);
     if (at_cpl3 == -EINTR || at_cpl3 == -EAGAIN)
         return; /* at a later call */
     if (at_cpl3 < 0)
-        vm->kernel = KERNEL_REFUSED;
+        vm->guest->kernel = KERNEL_REFUSED;
     else
         start(vm, vcpu, at_cpl3);
 }
@@ -107,22 +111,23 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
     if (!is_on(vm))
         return 0;
     if (vcpu->number < FERRY_KERNEL_CPUS_MAX)
-        result = vcpu_enter_kernel(vcpu, kernel_entry(vm->kernel == KERNEL_AT_CPL3),
+        result = vcpu_enter_kernel(vcpu, kernel_entry(vm->guest->kernel == KERNEL_AT_CPL3),
                                    kernel_gs(vcpu->number));
     if (result < 0 && vcpu->in_kernel)
         return result; /* the guest kernel would store where the program's GS points */
     /* A program that knows the message layer receives its messages itself. */
     if (!vm->identity_shown) {
-        linux_streams(vm->personality, &input, &output);
+        linux_streams(vm->process->personality, &input, &output);
         show_settings(vm, input, output);
     }
-    __atomic_store_n(&kernel_shown(vm->system)->default_actions,
-                     linux_default_actions(vm->personality), __ATOMIC_RELAXED);
+    __atomic_store_n(&kernel_shown(vm->guest->system)->default_actions,
+                     linux_default_actions(vm->process->personality), __ATOMIC_RELAXED);
     stream_publish(vm->endpoint->byte_stream, input, output);
-    linux_publish_files(vm->personality);
-    linux_publish_rooms(vm->personality);
+    linux_publish_files(vm->process->personality);
+    linux_publish_rooms(vm->process->personality);
     if (!vm->identity_shown) /* it may learn by messages of what happened since */
-        linux_tell_descriptor(vm->personality, kernel_shown(vm->system), kernel_words(vm->system));
+        linux_tell_descriptor(vm->process->personality, kernel_shown(vm->guest->system),
+                              kernel_words(vm->guest->system));
     return 0;
 }
 
@@ -131,7 +136,7 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
 static void take_back(struct ferry_vm *vm, struct vcpu *vcpu, enum kernel_place place,
                       struct kvm_regs regs, bool serve)
 {
-    kernel_registers(vm->system, vcpu->number, place, &regs);
+    kernel_registers(vm->guest->system, vcpu->number, place, &regs);
     const struct boot_frame next = {.rip =
                                         place == KERNEL_DONE ? regs.rcx : regs.rcx - SYSCALL_BYTES,
                                     .rsp = regs.rsp,
@@ -150,8 +155,9 @@ static void take_back(struct ferry_vm *vm, struct vcpu *vcpu, enum kernel_place 
 static enum kernel_place place_of(const struct ferry_vm *vm, const struct vcpu *vcpu, bool at_cpl0,
                                   uint64_t rip, uint64_t rflags)
 {
-    return vcpu->in_kernel && at_cpl0 == (vm->kernel == KERNEL_AT_CPL0) ? kernel_place(rip, rflags)
-                                                                        : KERNEL_OUTSIDE;
+    return vcpu->in_kernel && at_cpl0 == (vm->guest->kernel == KERNEL_AT_CPL0)
+               ? kernel_place(rip, rflags)
+               : KERNEL_OUTSIDE;
 }
 
 static enum kernel_place place_now(const struct ferry_vm *vm, const struct vcpu *vcpu)
@@ -175,7 +181,7 @@ void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result)
 {
     if (!is_on(vm))
         return;
-    linux_left(vm->personality, vcpu->number);
+    linux_left(vm->process->personality, vcpu->number);
     if (result < 0 && vcpu->in_kernel && vcpu_refresh(vcpu) == 0 &&
         take_back_now(vm, vcpu, result == -EFAULT))
         vcpu_store(vcpu);

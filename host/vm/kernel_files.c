@@ -18,18 +18,18 @@ _Static_assert(FERRY_ROOMS_BYTES <= FERRY_EXTENT_BYTES, "they fit");
 
 static char *reserve(struct ferry_vm *vm)
 {
-    unsigned user = vm->kernel == KERNEL_AT_CPL3 ? GUEST_USER : 0;
+    unsigned user = vm->guest->kernel == KERNEL_AT_CPL3 ? GUEST_USER : 0;
     char *place =
         mapping_aligned(PLACE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
     if (!place)
         return NULL;
     if (mprotect(place + FERRY_FILES_BYTES, FERRY_ROOMS_BYTES, PROT_READ | PROT_WRITE) == 0 &&
-        guest_tables_map(&vm->tables, guest_addr(FERRY_FILES_BASE), FERRY_FILES_BYTES,
+        guest_tables_map(&vm->guest->tables, guest_addr(FERRY_FILES_BASE), FERRY_FILES_BYTES,
                          user | GUEST_LARGE) == 0 &&
-        guest_tables_map(&vm->tables, guest_addr(FERRY_ROOMS_BASE), FERRY_ROOMS_BYTES,
+        guest_tables_map(&vm->guest->tables, guest_addr(FERRY_ROOMS_BASE), FERRY_ROOMS_BYTES,
                          user | GUEST_WRITE) == 0 &&
-        kvm_vm_add_slot(&vm->kvm, guest_addr(FERRY_FILES_BASE), PLACE_BYTES, place) == 0)
+        kvm_vm_add_slot(&vm->guest->kvm, guest_addr(FERRY_FILES_BASE), PLACE_BYTES, place) == 0)
         return place;
     munmap(place, PLACE_BYTES);
     return NULL;
@@ -37,21 +37,21 @@ static char *reserve(struct ferry_vm *vm)
 
 bool vm_files(struct ferry_vm *vm, struct vm_files *out)
 {
-    if (vm->kernel != KERNEL_AT_CPL3 && vm->kernel != KERNEL_AT_CPL0)
+    if (vm->guest->kernel != KERNEL_AT_CPL3 && vm->guest->kernel != KERNEL_AT_CPL0)
         return false;
-    if (!vm->files_place && !vm->files_refused) {
-        if (vm_mappings_take(vm, MAPPINGS) && !(vm->files_place = reserve(vm)))
+    if (!vm->guest->files_place && !vm->guest->files_refused) {
+        if (vm_mappings_take(vm, MAPPINGS) && !(vm->guest->files_place = reserve(vm)))
             vm_mappings_give_back(vm, MAPPINGS);
-        vm->files_refused = !vm->files_place;
+        vm->guest->files_refused = !vm->guest->files_place;
     }
-    *out = (struct vm_files){.shown = kernel_shown(vm->system),
-                             .words = kernel_words(vm->system),
-                             .place = vm->files_place};
-    return vm->files_place;
+    *out = (struct vm_files){.shown = kernel_shown(vm->guest->system),
+                             .words = kernel_words(vm->guest->system),
+                             .place = vm->guest->files_place};
+    return vm->guest->files_place;
 }
 
 void vm_kernel_unmap(struct ferry_vm *vm)
 {
-    if (vm->files_place)
-        munmap(vm->files_place, PLACE_BYTES);
+    if (vm->guest->files_place)
+        munmap(vm->guest->files_place, PLACE_BYTES);
 }

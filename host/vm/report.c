@@ -39,11 +39,11 @@ static bool describe_file(struct ferry_vm *vm, char symbol[SYMBOL_MAX],
     const char *path;
     uint64_t offset;
 
-    if (program_in_loader(&vm->program, rip, linked)) {
-        put_file_name(vm->program.loader->path, name);
+    if (program_in_loader(&vm->process->program, rip, linked)) {
+        put_file_name(vm->process->program.loader->path, name);
         return true;
     }
-    if (linux_code_at(vm->personality, rip, &source, &offset, &path) < 0)
+    if (linux_code_at(vm->process->personality, rip, &source, &offset, &path) < 0)
         return false;
     put_file_name(path, name);
     int result = image_symbolize_file(&source, offset, linked, symbol, SYMBOL_MAX);
@@ -58,7 +58,7 @@ static void describe_rip(struct ferry_vm *vm, char *text, size_t bytes)
     uint64_t linked;
     size_t used = (size_t)snprintf(text, bytes, "rip 0x%" PRIx64, vm->exit.rip);
 
-    program_symbolize(&vm->program, guest_addr(vm->exit.rip), symbol, sizeof symbol);
+    program_symbolize(&vm->process->program, guest_addr(vm->exit.rip), symbol, sizeof symbol);
     if (describe_file(vm, symbol, name, &linked))
         snprintf(text + used, bytes - used, " (%s%s%s+0x%" PRIx64 ")", symbol,
                  symbol[0] ? " in " : "", name, linked);
@@ -73,7 +73,7 @@ static void describe_thread(const struct ferry_vm *vm, char *text, size_t bytes)
     char which[THREAD_MAX] = "";
 
     if (thread)
-        linux_describe_thread(vm->personality, thread, which, sizeof which);
+        linux_describe_thread(vm->process->personality, thread, which, sizeof which);
     snprintf(text, bytes, "%s%s", which[0] ? " in " : "", which);
 }
 
@@ -81,7 +81,7 @@ void report_fault(struct ferry_vm *vm, const struct fault *fault)
 {
     char rip[SYMBOL_MAX + FILE_SHOWN_MAX + 64], thread[THREAD_MAX + 4], *text = vm->exit.text;
 
-    if (vm->memory_is_used_up) {
+    if (vm->process->memory_is_used_up) {
         report_memory(vm);
         return;
     }
@@ -113,12 +113,12 @@ void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const
 void report_refusal(struct ferry_vm *vm)
 {
     struct ferry_vm_exit *end = &vm->exit;
-    const char *refused = linux_refused(vm->personality);
+    const char *refused = linux_refused(vm->process->personality);
     size_t used = strlen(end->text);
     bool failed = end->how == FERRY_ENDED_CRASH || (end->how == FERRY_ENDED_EXIT && end->status) ||
                   (end->how == FERRY_ENDED_SIGNAL && end->signo != SIGPIPE);
 
-    if (failed && refused && !vm->memory_is_used_up)
+    if (failed && refused && !vm->process->memory_is_used_up)
         snprintf(end->text + used, sizeof end->text - used, "; it was refused %s", refused);
 }
 
@@ -161,7 +161,7 @@ void report_stop(struct ferry_vm *vm)
 
 void report_signal(struct ferry_vm *vm, int signo)
 {
-    if (vm->memory_is_used_up) {
+    if (vm->process->memory_is_used_up) {
         report_memory(vm);
         return;
     }
@@ -178,7 +178,7 @@ void report_signal(struct ferry_vm *vm, int signo)
 /* As Linux ends a program for which it has no memory left. */
 void report_memory(struct ferry_vm *vm)
 {
-    const struct space *space = &vm->space;
+    const struct space *space = &vm->guest->space;
     const char *advice = rlimits_of_memory();
     bool full = space->used_bytes + space->limit_bytes / 64 >= space->limit_bytes;
 

@@ -102,7 +102,7 @@ bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_cal
     call->thread = vcpu->runs;
     /* First, so that the personality sees and changes the registers of the program. */
     vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, next);
-    enum linux_next how = linux_serve(vm->personality, call);
+    enum linux_next how = linux_serve(vm->process->personality, call);
 
     return syscall_goes_on(vm, vcpu, how, call->status);
 }

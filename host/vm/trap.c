@@ -125,8 +125,8 @@ bool trap_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     int vector = boot_vector(guest_addr(regs->rip)), call;
     struct boot_frame frame;
 
-    if (vector < 0 ||
-        !boot_exception_frame(vm->system, vcpu->number, guest_addr(regs->rsp), vector, &frame)) {
+    if (vector < 0 || !boot_exception_frame(vm->guest->system, vcpu->number, guest_addr(regs->rsp),
+                                            vector, &frame)) {
         report_crash(vm, vcpu, SIGSEGV, "exception with no frame");
         return false;
     }

@@ -27,7 +27,7 @@ void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     if (vcpu->moves)
         vm_move(vcpu);
     if (vcpu->runs)
-        linux_now_serves(vm->personality, vcpu->runs);
+        linux_now_serves(vm->process->personality, vcpu->runs);
 }
 
 /* Those that were roused are woken only now: they would find that it is not their turn. */
@@ -53,7 +53,7 @@ void vm_rouse(struct ferry_vm *vm, struct vcpu *vcpu)
 
 static bool signal_ends_wait(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
-    return vcpu->runs && linux_ends_wait(vm->personality, vcpu->runs);
+    return vcpu->runs && linux_ends_wait(vm->process->personality, vcpu->runs);
 }
 
 /* It may have written what the receiver waits for, and now waits for something else. */
@@ -124,9 +124,9 @@ struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
     struct vcpu *served = vm->served;
     struct guest_addr addr;
 
-    if (!served || vm->vcpu_count == 1)
+    if (!served || vm->guest->vcpu_count == 1)
         return NULL;
-    if (to && !space_guest(&vm->space, to, &addr))
+    if (to && !space_guest(&vm->guest->space, to, &addr))
         return NULL;
     vm_give_way(vm, served);
     return served;
@@ -141,8 +141,8 @@ void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
 static bool kicks(struct ferry_vm *vm, uint32_t cpu)
 {
     lock_assert_held(&vm->runner.serving);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        const struct vcpu *vcpu = vm->vcpus[i];
+    for (unsigned i = 0; i < vm->guest->vcpu_count; i++) {
+        const struct vcpu *vcpu = vm->guest->vcpus[i];
 
         if (vcpu->number != cpu || !vcpu->is_away)
             continue;

@@ -18,7 +18,8 @@ void vm_move(struct vcpu *vcpu);
 /* Whether the program's thread on this CPU has to end, as all do or all others. With the turn. */
 static inline bool vm_must_leave(const struct ferry_vm *vm, const struct vcpu *vcpu)
 {
-    return vm->ending || (vm->only && vm->only != vcpu && !vcpu->finishes);
+    return vm->process->ending ||
+           (vm->process->only && vm->process->only != vcpu && !vcpu->finishes);
 }
 
 /* The hooks of waits on the VM's endpoint. */

@@ -34,9 +34,9 @@ static void kick(struct runner *runner)
     struct vcpu *inside = NULL;
 
     lock_take(&vm->lock);
-    for (unsigned i = 0; vm->started && !vm->ended && !inside && i < vm->vcpu_count; i++)
-        if (atomic_load(&vm->vcpus[i]->in_guest))
-            inside = vm->vcpus[i];
+    for (unsigned i = 0; vm->started && !vm->ended && !inside && i < vm->guest->vcpu_count; i++)
+        if (atomic_load(&vm->guest->vcpus[i]->in_guest))
+            inside = vm->guest->vcpus[i];
     if (inside)
         vcpu_kick(inside);
     lock_drop(&vm->lock);
@@ -46,10 +46,13 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
 {
     vm->engine = engine;
     vm->kind = &guest_program;
-    vm->kvm.fd = -1;
-    vm->vcpus[0] = &vm->first_cpu;
-    vm->vcpu_count = vm->vcpus_made = 1;
-    vm->first_cpu.fd = -1;
+    vm->process = &vm->first;
+    vm->guest = &vm->own;
+    vm->guest->vm = vm;
+    vm->guest->kvm.fd = -1;
+    vm->guest->vcpus[0] = &vm->guest->first_cpu;
+    vm->guest->vcpu_count = vm->guest->vcpus_made = 1;
+    vm->guest->first_cpu.fd = -1;
     vm->runner.time_over = time_over;
     vm->runner.alarm = alarm_rings;
     vm->runner.kick = kick;
@@ -88,10 +91,10 @@ bool vm_is_started(struct ferry_vm *vm)
 void vm_kick(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);
-    for (unsigned i = 0; vm->started && !vm->ended && i < vm->vcpu_count; i++) {
-        vcpu_kick(vm->vcpus[i]);
-        atomic_fetch_add(&vm->vcpus[i]->wakes, 1);
-        clock_futex_wake(&vm->vcpus[i]->wakes);
+    for (unsigned i = 0; vm->started && !vm->ended && i < vm->guest->vcpu_count; i++) {
+        vcpu_kick(vm->guest->vcpus[i]);
+        atomic_fetch_add(&vm->guest->vcpus[i]->wakes, 1);
+        clock_futex_wake(&vm->guest->vcpus[i]->wakes);
     }
     lock_drop(&vm->lock);
 }

@@ -14,57 +14,38 @@
 #include "engine/engine.h"
 #include "engine/runner.h"
 #include "ipc/endpoint.h"
-#include "kvm/guest_tables.h"
-#include "kvm/kvm_vm.h"
-#include "kvm/vcpu.h"
 #include "lib/budget.h"
 #include "lib/lock.h"
 #include "linux/linux.h"
-#include "program/program.h"
-#include "program/space.h"
+#include "vm/guest.h"
 #include "vm/guest_kind.h"
+#include "vm/process.h"
 
 /* How many threads a program may have if nothing else is said. */
 #define VM_THREADS 64
 
-enum kernel_state { KERNEL_NONE, KERNEL_AT_CPL3, KERNEL_AT_CPL0, KERNEL_REFUSED };
-
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
-    struct program program;
+    struct process first; /* its program begins in it */
+    struct guest own;     /* which that runs in */
+    /* Whose exit is being served, and what that runs in; under runner.serving. Before the start: the
+     * first. */
+    struct process *process;
+    struct guest *guest;
     struct image *image; /* of the program that it runs, with a reference: for peers */
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];
-    bool identity_shown;      /* its guest looked at that table: it knows the message layer */
-    enum kernel_state kernel; /* of the guest kernel; under runner.serving */
-    char *files_place;        /* host view of what it finds at FERRY_FILES_BASE; or NULL, */
-    bool files_refused;       /* and the host refused it */
-    struct linux_state *personality;
+    bool identity_shown; /* its guest looked at that table: it knows the message layer */
 
     const struct guest_kind *kind;
-    struct kvm_vm kvm;
-    /* One for each thread of its program; made when threads begin (vm_cpus.c). KVM cannot take one
-     * away, so one whose thread has ended runs a later one. */
-    struct vcpu *vcpus[BOOT_CPUS_MAX];
-    struct vcpu first_cpu;
-    /* Changes on the thread that serves the VM, under `lock`; that many CPUs are there. */
-    atomic_uint vcpu_count;
-    atomic_uint vcpus_made; /* the same, but it stays as it is when their threads end */
     unsigned most_threads;
-    char *system;            /* host view of the system area */
-    struct lock window_lock; /* of the thread that shows the window; a leaf */
-    struct guest_tables tables;
-    struct space space;
-    uint64_t stack_bytes;              /* at the top of it */
+    struct lock window_lock;           /* of the thread that shows the window; a leaf */
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
 
-    struct budget_share mappings, files;   /* of this process; each counts how much it may take */
-    uint32_t space_mappings, cpu_mappings; /* parts of what it uses of the first */
-    uint64_t kept_bytes;                   /* charged for the arguments of the program */
-    bool has_far;                          /* counted in the engine's far_parts */
+    struct budget_share mappings, files; /* of this process; each counts how much it may take */
 
     void *user; /* the embedder's */
     /* Who watches its program, or NULL. */
@@ -78,10 +59,7 @@ struct ferry_vm {
     atomic_ullong exits[CAUSES];
     struct runner runner; /* as ticker and poller know it; its deadline is set at start */
     /* Under runner.serving: */
-    struct vcpu *served;    /* whose exit is being served */
-    bool ending;            /* a thread ended the program: the others leave it */
-    bool memory_is_used_up; /* something was to be touched for which nothing is left: it ends */
-    struct vcpu *only;      /* its thread begins another program: the others end; NULL: none does */
+    struct vcpu *served;                 /* whose exit is being served */
     atomic_uint_fast64_t sent;           /* signals from outside: n is bit n - 1 */
     void (*pause)(void *arg, int signo); /* of the embedder; NULL: no signal stops the program */
     void *pause_arg;

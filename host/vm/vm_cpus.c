@@ -25,16 +25,16 @@ struct cpu_start {
 static void end_all(struct ferry_vm *vm)
 {
     lock_assert_held(&vm->runner.serving);
-    if (vm->ending)
+    if (vm->process->ending)
         return;
-    vm->ending = true;
+    vm->process->ending = true;
     endpoint_wake(vm->endpoint);
     vm_kick(vm);
 }
 
 void vm_lost_write(struct ferry_vm *vm, const char *name, int error)
 {
-    if (vm->ending)
+    if (vm->process->ending)
         return; /* nobody would have looked at it */
     report_lost(vm, name, error);
     end_all(vm);
@@ -43,9 +43,9 @@ void vm_lost_write(struct ferry_vm *vm, const char *name, int error)
 /* False: the program ends. */
 static bool await_thread(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    while (!vcpu->runs && !vm->ending)
+    while (!vcpu->runs && !vm->process->ending)
         vm_doze(vm, vcpu, atomic_load(&vcpu->wakes), CLOCK_NEVER);
-    return !vm->ending;
+    return !vm->process->ending;
 }
 
 /* The thread of this CPU ends, as another begins a new program. Nobody has served its last exit, and
@@ -54,16 +54,16 @@ static void leave_alone(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     vcpu_end_instruction(vcpu); /* or it made no such exit */
     if (vcpu->runs)
-        linux_drop_thread(vm->personality, vcpu->runs);
+        linux_drop_thread(vm->process->personality, vcpu->runs);
     vcpu->runs = NULL;
-    vm_rouse(vm, vm->only);
+    vm_rouse(vm, vm->process->only);
 }
 
 void vm_run_threads(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     while (await_thread(vm, vcpu)) {
         guest_run(vm, vcpu);
-        if (!vm->stop && !vm->ending && vm->only && vm->only != vcpu)
+        if (!vm->stop && !vm->process->ending && vm->process->only && vm->process->only != vcpu)
             leave_alone(vm, vcpu);
         else if (vcpu->runs || vm->stop) /* else only this thread has ended */
             end_all(vm);
@@ -72,8 +72,8 @@ void vm_run_threads(struct ferry_vm *vm, struct vcpu *vcpu)
 
 static bool is_alone(const struct ferry_vm *vm, const struct vcpu *vcpu)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpus[i] != vcpu && vm->vcpus[i]->runs)
+    for (unsigned i = 0; i < vm->guest->vcpu_count; i++)
+        if (vm->guest->vcpus[i] != vcpu && vm->guest->vcpus[i]->runs)
             return false;
     return true;
 }
@@ -85,13 +85,13 @@ int vm_end_others(struct ferry_vm *vm, struct vcpu *vcpu)
         return -EINTR;
     if (is_alone(vm, vcpu))
         return 0;
-    vm->only = vcpu;
+    vm->process->only = vcpu;
     endpoint_wake(vm->endpoint);
     vm_kick(vm);
-    while (!vm->ending && !is_alone(vm, vcpu))
+    while (!vm->process->ending && !is_alone(vm, vcpu))
         vm_doze(vm, vcpu, atomic_load(&vcpu->wakes), CLOCK_NEVER);
-    vm->only = NULL;
-    return vm->ending ? -EINTR : 0;
+    vm->process->only = NULL;
+    return vm->process->ending ? -EINTR : 0;
 }
 
 static void *cpu_thread(void *arg)
@@ -121,9 +121,9 @@ static int start_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     lock_take(&vm->lock);
     int result = thread_start(&vcpu->thread, NULL, cpu_thread, start);
     if (result == 0) {
-        vm->vcpus[vm->vcpu_count] = vcpu;
-        vm->vcpu_count++; /* from here on others look at it without the lock, too */
-        vm->vcpus_made++;
+        vm->guest->vcpus[vm->guest->vcpu_count] = vcpu;
+        vm->guest->vcpu_count++; /* from here on others look at it without the lock, too */
+        vm->guest->vcpus_made++;
     }
     lock_drop(&vm->lock);
     if (result < 0)
@@ -139,8 +139,8 @@ static int make_cpu(struct ferry_vm *vm, struct vcpu **out)
     if (!vcpu)
         return -ENOMEM;
     vcpu->fd = -1;
-    boot_cpu(vm->system, vm->kvm.vcpus);
-    int result = vcpu_create(vcpu, &vm->engine->kvm, &vm->kvm, none, none, NULL);
+    boot_cpu(vm->guest->system, vm->guest->kvm.vcpus);
+    int result = vcpu_create(vcpu, &vm->engine->kvm, &vm->guest->kvm, none, none, NULL);
     if (result == 0)
         result = start_thread(vm, vcpu);
     if (result < 0) {
@@ -155,13 +155,13 @@ static int make_cpu(struct ferry_vm *vm, struct vcpu **out)
 /* A CPU whose thread has ended, or a new one. */
 static int find_cpu(struct ferry_vm *vm, struct vcpu **out)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (!vm->vcpus[i]->runs) {
-            *out = vm->vcpus[i];
+    for (unsigned i = 0; i < vm->guest->vcpu_count; i++)
+        if (!vm->guest->vcpus[i]->runs) {
+            *out = vm->guest->vcpus[i];
             return 0;
         }
     /* A number is used up also where a CPU could not be made in full. */
-    if (vm->kvm.vcpus >= vm->most_threads || !vm_cpu_take(vm))
+    if (vm->guest->kvm.vcpus >= vm->most_threads || !vm_cpu_take(vm))
         return -EAGAIN;
     int result = make_cpu(vm, out);
     if (result < 0)
@@ -172,7 +172,7 @@ static int find_cpu(struct ferry_vm *vm, struct vcpu **out)
 int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
 {
     lock_assert_held(&vm->runner.serving);
-    if (vm->ending || vm->stop)
+    if (vm->process->ending || vm->stop)
         return -EINTR;
     if (find_cpu(vm, out) < 0 || vcpu_copy_vectors(*out, caller) < 0)
         return -EAGAIN;
@@ -194,8 +194,8 @@ void vm_start_cpu(struct ferry_vm *vm, struct vcpu *cpu, struct vcpu *caller,
 void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cpu_set_t *host)
 {
     lock_assert_held(&vm->runner.serving);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        struct vcpu *vcpu = vm->vcpus[i];
+    for (unsigned i = 0; i < vm->guest->vcpu_count; i++) {
+        struct vcpu *vcpu = vm->guest->vcpus[i];
 
         if (vcpu->runs != thread)
             continue;
@@ -211,21 +211,21 @@ void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cp
 void vm_join_others(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);
-    unsigned count = vm->vcpu_count;
-    vm->vcpu_count = 1; /* the others are not kicked any more */
+    unsigned count = vm->guest->vcpu_count;
+    vm->guest->vcpu_count = 1; /* the others are not kicked any more */
     lock_drop(&vm->lock);
-    vm_give_way(vm, &vm->first_cpu);
+    vm_give_way(vm, &vm->guest->first_cpu);
     for (unsigned i = 1; i < count; i++)
-        pthread_join(vm->vcpus[i]->thread, NULL);
-    vm_serve(vm, &vm->first_cpu);
-    vm->ending = false; /* the waits for what is left to send are real ones */
+        pthread_join(vm->guest->vcpus[i]->thread, NULL);
+    vm_serve(vm, &vm->guest->first_cpu);
+    vm->process->ending = false; /* the waits for what is left to send are real ones */
 }
 
 void vm_destroy_cpus(struct ferry_vm *vm)
 {
-    for (unsigned i = 0; i < BOOT_CPUS_MAX && vm->vcpus[i]; i++) {
-        vcpu_destroy(vm->vcpus[i]);
+    for (unsigned i = 0; i < BOOT_CPUS_MAX && vm->guest->vcpus[i]; i++) {
+        vcpu_destroy(vm->guest->vcpus[i]);
         if (i > 0)
-            free(vm->vcpus[i]);
+            free(vm->guest->vcpus[i]);
     }
 }

@@ -95,9 +95,9 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
  * help. */
 static int explain_refusal(const struct ferry_vm *vm, int result, struct ferry_error *err)
 {
-    uint64_t bytes = program_memory_bytes(&vm->program) + vm->stack_bytes;
+    uint64_t bytes = program_memory_bytes(&vm->process->program) + vm->process->stack_bytes;
 
-    if (result == -ENOMEM && bytes <= vm->space.limit_bytes)
+    if (result == -ENOMEM && bytes <= vm->guest->space.limit_bytes)
         return error_set(err, result, "no memory for the program of VM '%s': %s",
                          vm->endpoint->name, strerror(-result));
     return result;
@@ -128,7 +128,7 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
 {
     const char *private_dirs[] = {"/tmp", "/var/tmp", "/dev/shm", "/run", home_of(config), NULL};
     struct linux_config linux_config = {
-        .stack_bytes = vm->stack_bytes,
+        .stack_bytes = vm->process->stack_bytes,
         .memory_bytes = limit_bytes,
         .ignore_sigpipe = config->ignore_sigpipe,
         .read_only_dirs = config->read_only_dirs,
@@ -144,7 +144,7 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .threads = vm->most_threads,
         .traced = config->trace != NULL,
     };
-    int result = linux_create(vm, &linux_config, &vm->personality);
+    int result = linux_create(vm, &linux_config, &vm->process->personality);
 
     return result < 0
                ? error_set(err, result, "cannot prepare '%s': a directory cannot be opened: %s",
@@ -165,17 +165,17 @@ static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     if (result < 0)
         return result;
     if (config->root_dir)
-        seen = linux_name_of(vm->personality, config->program);
-    result =
-        vm_open_program(vm, seen ? seen : config->program, &source,
-                        config->argv ? config->argv : default_argv, limit_bytes, &vm->program, err);
+        seen = linux_name_of(vm->process->personality, config->program);
+    result = vm_open_program(vm, seen ? seen : config->program, &source,
+                             config->argv ? config->argv : default_argv, limit_bytes,
+                             &vm->process->program, err);
     free(seen);
     if (result < 0)
         return result;
-    vm->image = vm->endpoint->image = vm->program.image;
+    vm->image = vm->endpoint->image = vm->process->program.image;
     images_hold(&vm->engine->images, vm->image);
-    linux_begin(vm->personality, program_end(&vm->program), vm->program.file, vm->program.name,
-                vm->program.argv);
+    linux_begin(vm->process->personality, program_end(&vm->process->program),
+                vm->process->program.file, vm->process->program.name, vm->process->program.argv);
     return 0;
 }
 
@@ -185,24 +185,24 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     char *default_envp[] = {NULL};
     struct guest_addr stack = guest_addr(0);
 
-    int result = program_stack(&vm->program, &vm->space, vm->stack_bytes,
+    int result = program_stack(&vm->process->program, &vm->guest->space, vm->process->stack_bytes,
                                config->envp ? config->envp : default_envp,
                                guest_addr(FERRY_SYSTEM_BASE), &stack, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
     /* A program begins with one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->first_cpu, &vm->engine->kvm, &vm->kvm, program_entry(&vm->program),
-                         stack, err);
+    result = vcpu_create(&vm->guest->first_cpu, &vm->engine->kvm, &vm->guest->kvm,
+                         program_entry(&vm->process->program), stack, err);
     if (result < 0)
         return result;
     vm->endpoint->control->info.gather_ticks =
-        vcpu_ticks(&vm->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
-    vm->first_cpu.runs = linux_first_thread(vm->personality);
+        vcpu_ticks(&vm->guest->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
+    vm->guest->first_cpu.runs = linux_first_thread(vm->process->personality);
     /* This comes last: a thread may still be copying an image. */
-    result = program_load(&vm->program, &vm->space, err);
+    result = program_load(&vm->process->program, &vm->guest->space, err);
     if (result < 0)
         return explain_refusal(vm, result, err);
-    result = linux_loaded(vm->personality, &vm->program, stack);
+    result = linux_loaded(vm->process->personality, &vm->process->program, stack);
     return result < 0 ? error_set(err, result, "cannot start the program: out of memory") : 0;
 }
 
@@ -217,8 +217,8 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = vm_join_budgets(vm, config, err);
     if (result < 0)
         return result;
-    vm->space.limit_bytes = limit; /* what is read before there is memory counts as well */
-    vm->stack_bytes = stack_size(limit);
+    vm->guest->space.limit_bytes = limit; /* what is read before there is memory counts as well */
+    vm->process->stack_bytes = stack_size(limit);
     vm->most_threads = config->threads ? config->threads : VM_THREADS;
     result = create_personality(vm, config, limit, err);
     if (result < 0)
@@ -227,7 +227,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = open_program(vm, config, limit, err);
     if (result < 0)
         return result;
-    result = kvm_vm_create(&vm->kvm, &engine->kvm);
+    result = kvm_vm_create(&vm->guest->kvm, &engine->kvm);
     if (result < 0)
         return error_set(err, result, "KVM cannot make another VM: %s", strerror(-result));
     result = vm_create_memory(vm, limit);
@@ -312,21 +312,21 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     vm_let_waiters_go(vm);
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
-    linux_destroy(vm->personality);
+    linux_destroy(vm->process->personality);
     vm_destroy_cpus(vm);
-    kvm_vm_destroy(&vm->kvm);
+    kvm_vm_destroy(&vm->guest->kvm);
     vm_direct_unmap(vm);
     vm_kernel_unmap(vm);
-    if (vm->space.base)
-        space_fini(&vm->space);
+    if (vm->guest->space.base)
+        space_fini(&vm->guest->space);
     vm_leave_budgets(vm);
     if (vm->endpoint)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
-    program_close(&vm->program);
+    program_close(&vm->process->program);
     images_release(&vm->engine->images, vm->image);
-    if (vm->system)
-        munmap(vm->system, SYSTEM_BYTES);
+    if (vm->guest->system)
+        munmap(vm->guest->system, SYSTEM_BYTES);
     vm_fini(vm);
     free(vm);
 }

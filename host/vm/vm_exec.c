@@ -18,7 +18,7 @@ static int open_for_program(void *arg, const char *name, struct image_source *ou
 {
     struct ferry_vm *vm = arg;
 
-    int result = linux_open_program(vm->personality, name, out);
+    int result = linux_open_program(vm->process->personality, name, out);
 
     out->aside = !vm_is_started(vm);
     return result;
@@ -40,7 +40,7 @@ int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_so
         .open = open_for_program,
         .arg = vm,
         .stopping = started ? is_stopping : NULL,
-        .space = started ? &vm->space : NULL,
+        .space = started ? &vm->guest->space : NULL,
     };
 
     return program_open(out, &vm->engine->images, &opener, name, source, argv, limit_bytes, err);
@@ -48,8 +48,8 @@ int vm_open_program(struct ferry_vm *vm, const char *name, const struct image_so
 
 int vm_program_fd(struct ferry_vm *vm, bool *own)
 {
-    *own = vm->program.image->source.own;
-    return image_file(vm->program.image);
+    *own = vm->process->program.image->source.own;
+    return image_file(vm->process->program.image);
 }
 
 /* Whatever can fail and needs none of the memory that is about to go. */
@@ -63,7 +63,7 @@ static int prepare(const struct ferry_vm *vm, const struct vm_exec *exec, struct
         return result;
     if (exec->name_is_lost && strcmp(program->file, program->name) != 0)
         return -ENOENT; /* a script that its interpreter could not open */
-    if (bytes > vm->space.limit_bytes)
+    if (bytes > vm->guest->space.limit_bytes)
         return -ENOMEM;
     return program_stack_fits(program, exec->stack_bytes, exec->envp) ? 0 : -E2BIG;
 }
@@ -82,15 +82,15 @@ static struct guest_addr control_for_next(const struct ferry_vm *vm)
 static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
     struct guest_addr stack = guest_addr(0);
-    int result = program_stack(&vm->program, &vm->space, exec->stack_bytes, exec->envp,
-                               control_for_next(vm), &stack, NULL);
+    int result = program_stack(&vm->process->program, &vm->guest->space, exec->stack_bytes,
+                               exec->envp, control_for_next(vm), &stack, NULL);
 
     if (!result)
-        result = program_load(&vm->program, &vm->space, NULL);
+        result = program_load(&vm->process->program, &vm->guest->space, NULL);
     if (!result)
-        result = linux_loaded(vm->personality, &vm->program, stack);
+        result = linux_loaded(vm->process->personality, &vm->process->program, stack);
     if (!result)
-        result = vcpu_restart(cpu, program_entry(&vm->program), stack);
+        result = vcpu_restart(cpu, program_entry(&vm->process->program), stack);
     return result;
 }
 
@@ -112,8 +112,8 @@ static int replace(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *
     uint32_t generation = 0;
     struct program next;
     uint64_t copied;
-    int result = vm_open_program(vm, exec->name, exec->source, exec->argv, vm->space.limit_bytes,
-                                 &next, NULL);
+    int result = vm_open_program(vm, exec->name, exec->source, exec->argv,
+                                 vm->guest->space.limit_bytes, &next, NULL);
 
     if (result)
         return result;
@@ -126,23 +126,24 @@ static int replace(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *
     if (!result)
         result = send_written(vm);
     if (!result)
-        result = space_clear(&vm->space, program_unshared_bytes(&vm->program) + copied);
+        result =
+            space_clear(&vm->guest->space, program_unshared_bytes(&vm->process->program) + copied);
     if (result) { /* also 1: what is left of the program before cannot run */
-        space_recharge(&vm->space, copied, 0);
+        space_recharge(&vm->guest->space, copied, 0);
         program_close(&next);
         return result;
     }
-    program_close(&vm->program);
-    vm->program = next;
+    program_close(&vm->process->program);
+    vm->process->program = next;
     identity_change(vm, next.image, generation);
-    vm->stack_bytes = exec->stack_bytes;
-    linux_begin(vm->personality, program_end(&next), next.file, next.name, next.argv);
+    vm->process->stack_bytes = exec->stack_bytes;
+    linux_begin(vm->process->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;
 }
 
 int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
 {
-    int result = space_charge(&vm->space, exec->kept_bytes);
+    int result = space_charge(&vm->guest->space, exec->kept_bytes);
 
     if (result) {
         close(exec->source->fd);
@@ -150,10 +151,10 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec)
     }
     result = replace(vm, cpu, exec);
     if (result < 0) {
-        space_recharge(&vm->space, exec->kept_bytes, 0);
+        space_recharge(&vm->guest->space, exec->kept_bytes, 0);
         return result;
     }
-    space_recharge(&vm->space, vm->kept_bytes, 0);
-    vm->kept_bytes = exec->kept_bytes;
+    space_recharge(&vm->guest->space, vm->process->kept_bytes, 0);
+    vm->process->kept_bytes = exec->kept_bytes;
     return result;
 }

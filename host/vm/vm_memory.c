@@ -23,7 +23,7 @@ static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host
 {
     struct ferry_vm *vm = arg;
 
-    return kvm_vm_add_slot(&vm->kvm, gpa, bytes, host);
+    return kvm_vm_add_slot(&vm->guest->kvm, gpa, bytes, host);
 }
 
 /* Called when a unit is first opened in the window. Many VMs never have one, and the slot takes
@@ -41,7 +41,7 @@ static int show_window(void *arg)
         if (result < 0) {
             result = -ENOMEM; /* what a sender is told must not depend on KVM */
         } else {
-            guest_tables_show(&vm->tables, vm->endpoint->window_addr, window->bytes);
+            guest_tables_show(&vm->guest->tables, vm->endpoint->window_addr, window->bytes);
             atomic_store(&window->hidden, false);
         }
     }
@@ -51,7 +51,7 @@ static int show_window(void *arg)
 
 struct space *vm_space(struct ferry_vm *vm)
 {
-    return &vm->space;
+    return &vm->guest->space;
 }
 
 struct stream *vm_stream(struct ferry_vm *vm)
@@ -61,7 +61,7 @@ struct stream *vm_stream(struct ferry_vm *vm)
 
 void vm_stack_is(struct ferry_vm *vm, uint64_t bytes)
 {
-    vm->stack_bytes = bytes;
+    vm->process->stack_bytes = bytes;
 }
 
 static char *window_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
@@ -89,7 +89,7 @@ static char *receive_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_
     if (write || offset < SYSTEM_TABLES_BYTES || __builtin_add_overflow(offset, bytes, &end) ||
         end > SYSTEM_BYTES)
         return NULL;
-    return vm->system + offset;
+    return vm->guest->system + offset;
 }
 
 /* It is read as any code is, to find out what an instruction touches, and by programs that look up
@@ -103,18 +103,19 @@ static char *vdso_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t b
 static struct reach space_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
                                  bool write)
 {
-    struct reach place = space_reach(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
+    struct reach place =
+        space_reach(&vm->guest->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ);
 
-    if (!place.at || !space_touch(&vm->space, addr, bytes))
+    if (!place.at || !space_touch(&vm->guest->space, addr, bytes))
         return place;
-    vm->memory_is_used_up = true;
+    vm->process->memory_is_used_up = true;
     return (struct reach){0};
 }
 
 struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     if (bytes == 0)
-        return (struct reach){.at = vm->system};
+        return (struct reach){.at = vm->guest->system};
     if (addr.value >= FERRY_PROGRAM_FAR_LOW)
         return space_memory(vm, addr, bytes, write);
     if (addr.value >= FERRY_WINDOW_BASE)
@@ -132,8 +133,8 @@ bool vm_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 
     if (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_PROGRAM_FAR_LOW)
         return true;
-    place = space_reach(&vm->space, addr, bytes, SPACE_READ);
-    return !place.at || (!place.live && !space_is_closed(&vm->space, addr, bytes));
+    place = space_reach(&vm->guest->space, addr, bytes, SPACE_READ);
+    return !place.at || (!place.live && !space_is_closed(&vm->guest->space, addr, bytes));
 }
 
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
@@ -142,8 +143,8 @@ bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
     const char *byte = at;
     struct guest_addr addr;
 
-    if (space_guest(&vm->space, at, &addr))
-        return space_at(&vm->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) &&
+    if (space_guest(&vm->guest->space, at, &addr))
+        return space_at(&vm->guest->space, addr, bytes, write ? SPACE_WRITE : SPACE_READ) &&
                space_memory(vm, addr, bytes, write).at;
     if (byte >= pool->base && byte < pool->base + pool->bytes)
         return window_memory(vm, endpoint_addr(vm->endpoint, pool_place(pool, byte)), bytes, write);
@@ -208,8 +209,8 @@ static bool set_mappings(struct ferry_vm *vm, uint32_t of_space, uint32_t of_cpu
 {
     if (!budget_set(&vm->engine->mappings, &vm->mappings, of_space + of_cpus))
         return false;
-    vm->space_mappings = of_space;
-    vm->cpu_mappings = of_cpus;
+    vm->guest->space_mappings = of_space;
+    vm->guest->cpu_mappings = of_cpus;
     return true;
 }
 
@@ -217,18 +218,18 @@ static bool allow_far(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    if (!vm->has_far && atomic_fetch_add(&vm->engine->far_parts, 1) < FAR_PARTS_MOST)
-        vm->has_far = true;
-    else if (!vm->has_far)
+    if (!vm->guest->has_far && atomic_fetch_add(&vm->engine->far_parts, 1) < FAR_PARTS_MOST)
+        vm->guest->has_far = true;
+    else if (!vm->guest->has_far)
         atomic_fetch_sub(&vm->engine->far_parts, 1);
-    return vm->has_far;
+    return vm->guest->has_far;
 }
 
 void vm_leave_budgets(struct ferry_vm *vm)
 {
     budget_leave(&vm->engine->mappings, &vm->mappings);
     budget_leave(&vm->engine->files, &vm->files);
-    if (vm->has_far)
+    if (vm->guest->has_far)
         atomic_fetch_sub(&vm->engine->far_parts, 1);
 }
 
@@ -236,17 +237,17 @@ static bool allow_mappings(void *arg, uint64_t mappings)
 {
     struct ferry_vm *vm = arg;
 
-    return set_mappings(vm, (uint32_t)mappings, vm->cpu_mappings);
+    return set_mappings(vm, (uint32_t)mappings, vm->guest->cpu_mappings);
 }
 
 bool vm_mappings_take(struct ferry_vm *vm, uint32_t count)
 {
-    return set_mappings(vm, vm->space_mappings, vm->cpu_mappings + count);
+    return set_mappings(vm, vm->guest->space_mappings, vm->guest->cpu_mappings + count);
 }
 
 void vm_mappings_give_back(struct ferry_vm *vm, uint32_t count)
 {
-    set_mappings(vm, vm->space_mappings, vm->cpu_mappings - count);
+    set_mappings(vm, vm->guest->space_mappings, vm->guest->cpu_mappings - count);
 }
 
 bool vm_cpu_take(struct ferry_vm *vm)
@@ -301,7 +302,7 @@ int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
 
 static int show_vdso(struct ferry_vm *vm)
 {
-    int result = vdso_map(&vm->tables);
+    int result = vdso_map(&vm->guest->tables);
 
     return result < 0
                ? result
@@ -313,16 +314,16 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     struct pool *pool = &vm->engine->exchange.pool;
     struct endpoint *endpoint = vm->endpoint;
 
-    vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!vm->system)
+    vm->guest->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    if (!vm->guest->system)
         return -errno;
-    madvise(vm->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
-    int result = boot_system(vm->system, pool->bytes, vm->most_threads, &vm->tables);
+    madvise(vm->guest->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
+    int result = boot_system(vm->guest->system, pool->bytes, vm->most_threads, &vm->guest->tables);
     if (result < 0)
         return result;
-    endpoint->control = (struct ferry_control *)(void *)vm->system;
-    endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->control = (struct ferry_control *)(void *)vm->guest->system;
+    endpoint->receive_buffers = vm->guest->system + SYSTEM_TABLES_BYTES;
     endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);
     endpoint->window_addr = guest_addr(FERRY_WINDOW_BASE);
     result = window_create(&endpoint->window, pool->fd, pool->bytes);
@@ -331,7 +332,7 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
     endpoint->window.show = show_window;
     endpoint->window.show_arg = vm;
     atomic_store(&endpoint->window.hidden, true);
-    guest_tables_hide(&vm->tables, endpoint->window_addr, pool->bytes);
+    guest_tables_hide(&vm->guest->tables, endpoint->window_addr, pool->bytes);
 
     struct space_backend backend = {
         .slot_add = slot_add,
@@ -339,13 +340,13 @@ int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
         .allow_far = allow_far,
         .far_high = min_u64(FERRY_PROGRAM_FAR_HIGH, 1ull << vm->engine->kvm.address_bits),
         .arg = vm,
-        .tables = &vm->tables,
+        .tables = &vm->guest->tables,
     };
-    uint64_t used_bytes = vm->space.used_bytes; /* while the program was opened */
-    result = space_init(&vm->space, &backend, limit_bytes);
+    uint64_t used_bytes = vm->guest->space.used_bytes; /* while the program was opened */
+    result = space_init(&vm->guest->space, &backend, limit_bytes);
     if (result < 0)
         return result;
-    space_recharge(&vm->space, 0, used_bytes);
-    result = slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->system);
+    space_recharge(&vm->guest->space, 0, used_bytes);
+    result = slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->guest->system);
     return result < 0 ? result : show_vdso(vm);
 }

@@ -20,7 +20,7 @@ int ferry_vm_give_fd(struct ferry_vm *vm, int fd, int host_fd, struct ferry_erro
         return error_set(err, -EINVAL, "only fd 0, 1 and 2 of a program can be given, not %d", fd);
     if (vm_is_started(vm))
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
-    int result = linux_give(vm->personality, (unsigned)fd, host_fd);
+    int result = linux_give(vm->process->personality, (unsigned)fd, host_fd);
     return result < 0 ? error_set(err, result, "cannot give descriptor %d to VM '%s' as fd %d: %s",
                                   host_fd, vm->endpoint->name, fd, strerror(-result))
                       : 0;

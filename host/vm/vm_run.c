@@ -83,7 +83,7 @@ void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns)
 
 bool vm_polls_itself(struct ferry_vm *vm)
 {
-    return vm->vcpu_count == 1 && endpoint_can_poll(vm->endpoint);
+    return vm->guest->vcpu_count == 1 && endpoint_can_poll(vm->endpoint);
 }
 
 /* Blocks until there may be something new, also for descriptors of the host that the personality
@@ -91,7 +91,7 @@ bool vm_polls_itself(struct ferry_vm *vm)
 static int block(struct ferry_vm *vm, uint32_t seen, uint64_t deadline, uint32_t what)
 {
     struct pollfd entries[1 + LINUX_WATCHED_MAX];
-    unsigned count = vm->served ? linux_watched(vm->personality, entries + 1) : 0;
+    unsigned count = vm->served ? linux_watched(vm->process->personality, entries + 1) : 0;
 
     return count ? endpoint_block_on(vm->endpoint, seen, deadline, entries, count + 1)
                  : endpoint_block_for(vm->endpoint, seen, deadline, what);
@@ -149,8 +149,8 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    vcpu_begin(&vm->first_cpu);
-    vm_serve(vm, &vm->first_cpu);
+    vcpu_begin(&vm->guest->first_cpu);
+    vm_serve(vm, &vm->guest->first_cpu);
     vm_begin_cpu(vm);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
@@ -158,7 +158,7 @@ static void *vm_thread(void *arg)
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     if (atomic_load(&vm->sent))
         vm_kick(vm); /* a signal came before there was a thread */
-    vm_run_threads(vm, &vm->first_cpu);
+    vm_run_threads(vm, &vm->guest->first_cpu);
     vm_join_others(vm);
     vm_trace_end(vm);
     report_refusal(vm);
@@ -189,7 +189,7 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
-    int result = thread_start(&vm->first_cpu.thread, NULL, vm_thread, vm);
+    int result = thread_start(&vm->guest->first_cpu.thread, NULL, vm_thread, vm);
     if (result < 0)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
@@ -207,7 +207,7 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 
 void vm_join(struct ferry_vm *vm)
 {
-    pthread_join(vm->first_cpu.thread, NULL); /* which waits for the others */
+    pthread_join(vm->guest->first_cpu.thread, NULL); /* which waits for the others */
 }
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)

@@ -57,17 +57,17 @@ struct ferry_vm *core_vm(struct ferry_engine *engine, const char *name)
 
     assert_non_null(vm);
     vm_init(vm, engine);
-    vm->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    assert_non_null(vm->system);
+    vm->guest->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    assert_non_null(vm->guest->system);
     assert_int_equal(exchange_endpoint_new(&engine->exchange, vm, &vm->endpoint), 0);
 
     struct endpoint *endpoint = vm->runner.endpoint = vm->endpoint;
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     endpoint->memory = core_memory;
     endpoint->at_hand = core_at_hand;
-    endpoint->control = (struct ferry_control *)(void *)vm->system;
-    endpoint->receive_buffers = vm->system + SYSTEM_TABLES_BYTES;
+    endpoint->control = (struct ferry_control *)(void *)vm->guest->system;
+    endpoint->receive_buffers = vm->guest->system + SYSTEM_TABLES_BYTES;
     endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);
     endpoint->window_addr = guest_addr(FERRY_WINDOW_BASE);
     endpoint->most_pages = engine->exchange.pool.pages;

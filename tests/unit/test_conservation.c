@@ -61,7 +61,7 @@ static int teardown(void **state)
 
 /* --- what a guest does ------------------------------------------------------------ */
 
-struct guest {
+struct player {
     struct endpoint *endpoint;
     uint64_t seed;
     struct units known[64]; /* of units it had at some time */
@@ -69,12 +69,12 @@ struct guest {
     unsigned known_count, token_count;
 };
 
-static void know(struct guest *guest, struct units units)
+static void know(struct player *guest, struct units units)
 {
     guest->known[guest->known_count++ % 64] = units;
 }
 
-static struct units some_units(struct guest *guest)
+static struct units some_units(struct player *guest)
 {
     if (guest->known_count == 0 || below(&guest->seed, 20) == 0) /* not his own, most of the time */
         return (struct units){(uint32_t)below(&guest->seed, PAGES - 4),
@@ -83,7 +83,7 @@ static struct units some_units(struct guest *guest)
     return guest->known[below(&guest->seed, count)];
 }
 
-static void get(struct guest *guest)
+static void get(struct player *guest)
 {
     bool page = below(&guest->seed, 8) != 0;
     struct units units;
@@ -92,7 +92,7 @@ static void get(struct guest *guest)
         know(guest, units);
 }
 
-static bool ring_has_room(const struct guest *guest, uint32_t count)
+static bool ring_has_room(const struct player *guest, uint32_t count)
 {
     const struct ferry_control *control = guest->endpoint->control;
     uint32_t tail = __atomic_load_n(&control->vmm.out_tail, __ATOMIC_ACQUIRE);
@@ -100,7 +100,7 @@ static bool ring_has_room(const struct guest *guest, uint32_t count)
     return control->guest.out_head - tail <= FERRY_RING_ENTRIES - count;
 }
 
-static void queue_one(struct guest *guest)
+static void queue_one(struct player *guest)
 {
     const enum ferry_mode modes[] = {FERRY_INLINE, FERRY_COPY, FERRY_LEND,
                                      FERRY_LEND,   FERRY_LEND, FERRY_MOVE};
@@ -121,7 +121,7 @@ static void queue_one(struct guest *guest)
     core_queue(guest->endpoint, &desc);
 }
 
-static void take_one(struct guest *guest)
+static void take_one(struct player *guest)
 {
     const struct pool *pool = &engine->exchange.pool;
     struct units units;
@@ -138,7 +138,7 @@ static void take_one(struct guest *guest)
     know(guest, units);
 }
 
-static void let_go(struct guest *guest)
+static void let_go(struct player *guest)
 {
     struct ferry_control_guest *shared = &guest->endpoint->control->guest;
     unsigned count = guest->token_count < 64 ? guest->token_count : 64;
@@ -150,7 +150,7 @@ static void let_go(struct guest *guest)
     ring_publish(&shared->home_tail, shared->home_tail + core_home(guest->endpoint));
 }
 
-static void step(struct guest *guest)
+static void step(struct player *guest)
 {
     switch (below(&guest->seed, 8)) {
     case 0:
@@ -192,12 +192,12 @@ static void assert_tables_agree(uint32_t unit)
 
 static void random_traffic(void **state)
 {
-    struct guest guests[VMS] = {0};
+    struct player guests[VMS] = {0};
     uint64_t seed = 20240607;
 
     (void)state;
     for (int i = 0; i < VMS; i++)
-        guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 77 + (uint64_t)i};
+        guests[i] = (struct player){.endpoint = vms[i]->endpoint, .seed = 77 + (uint64_t)i};
     for (int i = 0; i < STEPS; i++) {
         step(&guests[below(&seed, VMS)]);
         struct ledger_count count = ledger_prove(&engine->exchange.ledger);
@@ -225,7 +225,7 @@ static void random_traffic(void **state)
 
 static void *guest_thread(void *arg)
 {
-    struct guest *guest = arg;
+    struct player *guest = arg;
 
     for (int i = 0; i < STEPS; i++)
         step(guest);
@@ -235,12 +235,12 @@ static void *guest_thread(void *arg)
 
 static void traffic_by_threads(void **state)
 {
-    struct guest guests[VMS];
+    struct player guests[VMS];
     pthread_t threads[VMS];
 
     (void)state;
     for (int i = 0; i < VMS; i++) {
-        guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 99 + (uint64_t)i};
+        guests[i] = (struct player){.endpoint = vms[i]->endpoint, .seed = 99 + (uint64_t)i};
         assert_int_equal(pthread_create(&threads[i], NULL, guest_thread, &guests[i]), 0);
     }
     for (int i = 0; i < 200; i++) {
@@ -258,7 +258,7 @@ static void traffic_by_threads(void **state)
 /* --- a poller drains while they run ------------------------------------------------------ */
 
 /* Units side by side, each a message of its own: they change hands in runs. */
-static void queue_neighbours(struct guest *guest)
+static void queue_neighbours(struct player *guest)
 {
     enum ferry_mode mode = below(&guest->seed, 4) ? FERRY_LEND : FERRY_MOVE;
     uint16_t dst = (uint16_t)(1 + below(&guest->seed, VMS));
@@ -275,7 +275,7 @@ static void queue_neighbours(struct guest *guest)
 
 /* The part of the VM's own thread at an exit; no other thread runs, as the memory must be at
  * rest. */
-static void leave_and_enter(struct guest *guest)
+static void leave_and_enter(struct player *guest)
 {
     struct ferry_vm *vm = guest->endpoint->vm;
 
@@ -291,7 +291,7 @@ static void leave_and_enter(struct guest *guest)
 
 static void *polled_thread(void *arg)
 {
-    struct guest *guest = arg;
+    struct player *guest = arg;
     struct ferry_vm *vm = guest->endpoint->vm;
 
     poller_add(&engine->poller, &vm->runner);
@@ -327,14 +327,14 @@ static void *polled_thread(void *arg)
 
 static void traffic_with_a_poller(void **state)
 {
-    struct guest guests[VMS];
+    struct player guests[VMS];
     pthread_t threads[VMS];
     uint64_t pages = 0;
 
     (void)state;
     assert_int_equal(poller_start(&engine->poller, NULL), 0);
     for (int i = 0; i < VMS; i++) {
-        guests[i] = (struct guest){.endpoint = vms[i]->endpoint, .seed = 123 + (uint64_t)i};
+        guests[i] = (struct player){.endpoint = vms[i]->endpoint, .seed = 123 + (uint64_t)i};
         assert_int_equal(pthread_create(&threads[i], NULL, polled_thread, &guests[i]), 0);
     }
     for (int i = 0; i < VMS; i++)

@@ -195,20 +195,20 @@ static void test_a_full_standard_error_is_not_waited_for(void **state)
 {
     struct ferry_vm *vm = *state;
     struct open_file *file = descriptor_file(vm->linux_state, 2);
-    int ends[2], kept = file->fd, opened = vm->linux_state->error_fd;
+    int ends[2], kept = file->fd, opened = vm->linux_state->common->error_fd;
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     memset(guest(vm, EVENTS), 'x', PAGE);
     file->fd = ends[1];
     file->status |= O_NONBLOCK;
-    vm->linux_state->error_fd = -1; /* it could not be opened anew */
+    vm->linux_state->common->error_fd = -1; /* it could not be opened anew */
     for (int i = 0; i < fcntl(ends[0], F_GETPIPE_SZ) / (int)PAGE; i++)
         assert_int_equal(CALL(vm, write, 2, EVENTS, PAGE), PAGE);
     false_looks = 1;
     assert_int_equal(CALL(vm, write, 2, EVENTS, 1), -EAGAIN);
     assert_int_equal(false_looks, 0);
     file->fd = kept;
-    vm->linux_state->error_fd = opened;
+    vm->linux_state->common->error_fd = opened;
     close(ends[0]);
     close(ends[1]);
 }

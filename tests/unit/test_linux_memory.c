@@ -412,7 +412,7 @@ static void test_what_is_made_up_counts(void **state)
 {
     struct ferry_vm *vm = *state;
     uint64_t name = guest_string(vm, SCRATCH, "/proc/self/maps");
-    const uint64_t *counted = &vm->linux_state->object_bytes;
+    const uint64_t *counted = &vm->linux_state->common->object_bytes;
     uint64_t before, open_bytes, mapped_bytes;
     int64_t area, second;
 
@@ -437,7 +437,7 @@ static void test_what_is_made_up_counts(void **state)
     assert_int_equal(CALL(vm, stat, name, SCRATCH + PAGE), 0);
     assert_int_equal(*counted, before);
     mapped_bytes = vm->space.limit_bytes;
-    vm->linux_state->object_bytes_most = *counted;
+    vm->linux_state->common->object_bytes_most = *counted;
     vm->space.limit_bytes = vm->space.used_bytes;
     assert_int_equal(CALL(vm, open, name, O_RDONLY), -ENOMEM);
     assert_int_equal(CALL(vm, stat, name, SCRATCH + PAGE), -ENOMEM);

@@ -71,7 +71,7 @@ static void no_socket_holds_itself(void **state)
     pair_of(vm, SOCK_STREAM, a);
     pair_of(vm, SOCK_DGRAM, b);
     pair_of(vm, SOCK_SEQPACKET, c);
-    vm->linux_state->sockets_mark = UINT32_MAX; /* so often it was asked before */
+    vm->linux_state->common->sockets_mark = UINT32_MAX; /* so often it was asked before */
     assert_int_equal(send_files(vm, a[0], &a[1], 1), -ETOOMANYREFS);
     assert_int_equal(send_files(vm, a[0], &a[0], 1), 1);
     assert_int_equal(send_files(vm, a[0], &b[1], 1), 1); /* b is held by a, */
@@ -99,9 +99,9 @@ static void those_on_their_way_count(void **state)
     assert_int_equal(send_files(vm, a[0], fds, 4), 1);
     shut(vm, receive_one(vm, a[1]));
     assert_int_equal(send_files(vm, a[0], fds, 8), 1);
-    assert_int_equal(vm->linux_state->files_sent, 20);
+    assert_int_equal(vm->linux_state->common->files_sent, 20);
     shut(vm, a[1]);
-    assert_int_equal(vm->linux_state->files_sent, 0);
+    assert_int_equal(vm->linux_state->common->files_sent, 0);
 }
 
 /* Each socket waits for its receiver in the one before, which nobody else has. */
@@ -119,11 +119,11 @@ static void a_long_row_is_closed(void **state)
         shut(vm, next[1]);
         end = next[0];
     }
-    assert_int_equal(vm->linux_state->files[FILE_SOCKET], 202);
+    assert_int_equal(vm->linux_state->common->files[FILE_SOCKET], 202);
     shut(vm, first[1]);
-    assert_int_equal(vm->linux_state->files[FILE_SOCKET], 1);
-    assert_int_equal(vm->linux_state->files_sent, 0);
-    assert_int_equal(vm->linux_state->object_bytes, 0);
+    assert_int_equal(vm->linux_state->common->files[FILE_SOCKET], 1);
+    assert_int_equal(vm->linux_state->common->files_sent, 0);
+    assert_int_equal(vm->linux_state->common->object_bytes, 0);
 }
 
 /* Whatever a program says of itself that is not so; lengths that lead beyond what there is. */
@@ -151,7 +151,7 @@ static void bad_controls_are_refused(void **state)
     assert_int_equal(CALL(vm, sendmsg, (uint64_t)a[0], HEADER, 0), -EFAULT);
     ((struct msghdr *)guest(vm, HEADER))->msg_controllen = UINT64_MAX;
     assert_int_equal(CALL(vm, sendmsg, (uint64_t)a[0], HEADER, 0), -ENOBUFS);
-    assert_int_equal(vm->linux_state->files_sent, 0);
+    assert_int_equal(vm->linux_state->common->files_sent, 0);
 }
 
 /* What a file in memory holds counts as long as it can come back, by another open file of it too. */

@@ -807,11 +807,11 @@ static void test_memory_is_made_when_needed(void **state)
     struct tree *tree = *state;
     const struct linux_state *personality = tree->vm->linux_state;
 
-    assert_int_equal(personality->view.memory_top, -1);
+    assert_int_equal(personality->common->view.memory_top, -1);
     assert_int_equal(open_name(tree, "rw/x", O_CREAT | O_WRONLY) < 0, 0);
-    assert_int_equal(personality->view.memory_top, -1);
+    assert_int_equal(personality->common->view.memory_top, -1);
     make(tree, "/private/x", "x");
-    assert_true(personality->view.memory_top >= 0);
+    assert_true(personality->common->view.memory_top >= 0);
 }
 
 /* ---- ways to make directories in memory -------------------------------------- */
@@ -843,7 +843,7 @@ static void test_in_shm(void **state)
     struct tree *tree = *state;
 
     make(tree, "/private/x", "x");
-    assert_true(tree->vm->linux_state->view.memory->lifeline >= 0);
+    assert_true(tree->vm->linux_state->common->view.memory->lifeline >= 0);
     test_memory(state);
 }
 

@@ -23,10 +23,10 @@ static int setup(void **state)
 {
     int result = pair_setup(state);
 
-    shown_a = kernel_shown(vm_a->system);
-    words_a = kernel_words(vm_a->system);
-    shown_b = kernel_shown(vm_b->system);
-    words_b = kernel_words(vm_b->system);
+    shown_a = kernel_shown(vm_a->guest->system);
+    words_a = kernel_words(vm_a->guest->system);
+    shown_b = kernel_shown(vm_b->guest->system);
+    words_b = kernel_words(vm_b->guest->system);
     stream_guest_start(a->byte_stream, shown_a, words_a, 1000);
     stream_guest_start(b->byte_stream, shown_b, words_b, 1000);
     return result;
@@ -40,7 +40,7 @@ static char *guest_at(const struct ferry_vm *vm, uint64_t addr)
     if (addr >= FERRY_WINDOW_BASE)
         return window_at(&vm->endpoint->window,
                          (struct pool_offset){addr - vm->endpoint->window_addr.value});
-    return vm->system + (addr - FERRY_SYSTEM_BASE);
+    return vm->guest->system + (addr - FERRY_SYSTEM_BASE);
 }
 
 static uint64_t guest_read(char *to, uint64_t bytes)
@@ -652,8 +652,8 @@ static struct ferry_kernel_head code(void)
     struct ferry_kernel_head head;
 
     guest_tables_init(&tables, pages, guest_addr(0), 64);
-    assert_int_equal(kernel_install(vm_a->system, &tables, true), 0);
-    memcpy(&head, vm_a->system + (FERRY_KERNEL_BASE - FERRY_SYSTEM_BASE), sizeof head);
+    assert_int_equal(kernel_install(vm_a->guest->system, &tables, true), 0);
+    memcpy(&head, vm_a->guest->system + (FERRY_KERNEL_BASE - FERRY_SYSTEM_BASE), sizeof head);
     return head;
 }
 
@@ -693,20 +693,20 @@ static void registers_are_those_of_the_call(void **state)
 
     (void)state;
     code();
-    cpu = (void *)(vm_a->system + (FERRY_KERNEL_CPUS - FERRY_SYSTEM_BASE) +
+    cpu = (void *)(vm_a->guest->system + (FERRY_KERNEL_CPUS - FERRY_SYSTEM_BASE) +
                    5 * FERRY_KERNEL_CPU_BYTES);
     assert_int_equal(cpu->self, kernel_gs(5).value);
     cpu->rax = 10;
     cpu->rsp = 20;
     cpu->r15 = 30;
     cpu->result = 40;
-    kernel_registers(vm_a->system, 5, KERNEL_LIVE, &regs);
+    kernel_registers(vm_a->guest->system, 5, KERNEL_LIVE, &regs);
     assert_int_equal(regs.rax, 1);
-    kernel_registers(vm_a->system, 5, KERNEL_SAVED, &regs);
+    kernel_registers(vm_a->guest->system, 5, KERNEL_SAVED, &regs);
     assert_int_equal(regs.rax, 10);
     assert_int_equal(regs.rsp, 20);
     assert_int_equal(regs.r15, 30);
-    kernel_registers(vm_a->system, 5, KERNEL_DONE, &regs);
+    kernel_registers(vm_a->guest->system, 5, KERNEL_DONE, &regs);
     assert_int_equal(regs.rax, 40);
 }
 

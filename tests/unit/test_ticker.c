@@ -75,7 +75,7 @@ static void processor_time_is_told_without_a_lock(void **state)
     uint64_t used;
 
     (void)state;
-    vcpu_begin(&a->first_cpu);
+    vcpu_begin(&a->guest->first_cpu);
     vm_took_cpu(a, TOO_LONG_NS);
     lock_take(&a->lock);
     used = vm_cpu_ns(a);

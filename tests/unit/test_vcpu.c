@@ -197,7 +197,7 @@ static int setup(void **state)
     link_ab = core_link(vm_a, vm_b, 1);
     run = calloc(1, sizeof *run);
     assert_non_null(run);
-    vm_a->vcpus[0]->run = run;
+    vm_a->guest->vcpus[0]->run = run;
     atomic_store(&vm_a->runner.watched, true); /* there is no ticker: what happens, exits did */
     return 0;
 }
@@ -205,7 +205,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    vm_a->vcpus[0]->run = NULL;
+    vm_a->guest->vcpus[0]->run = NULL;
     free(run);
     ferry_vm_destroy(vm_a);
     ferry_vm_destroy(vm_b);
@@ -217,7 +217,7 @@ static void run_guest(const stay *how)
 {
     stays = how;
     lock_take(&vm_a->runner.serving);
-    guest_run(vm_a, vm_a->vcpus[0]);
+    guest_run(vm_a, vm_a->guest->vcpus[0]);
     lock_drop(&vm_a->runner.serving);
 }
 
@@ -439,7 +439,7 @@ static void a_kick_is_pending_until_it_is_taken(void **state)
     sigaddset(&kick, vcpu_kick_signal());
     assert_int_equal(pthread_sigmask(SIG_BLOCK, &kick, &before), 0);
     vm_a->started = true;
-    vm_a->vcpus[0]->thread = pthread_self();
+    vm_a->guest->vcpus[0]->thread = pthread_self();
     vm_stop(vm_a, SIGTERM);
     vm_a->started = false;
     sigpending(&pending);
@@ -499,18 +499,18 @@ static void registers_that_are_not_set_are_an_error(void **state)
     struct ferry_error err = {""};
     char expected[32];
     struct kvm_msr_entry msrs[BOOT_MSRS];
-    struct kvm_run *kept = vm_a->vcpus[0]->run;
+    struct kvm_run *kept = vm_a->guest->vcpus[0]->run;
 
     (void)state;
     boot_msrs(msrs);
     snprintf(expected, sizeof expected, "register 0x%x", msrs[1].index);
     made_up = true;
     vm_a->engine->kvm.vcpu_mmap_bytes = 4096;
-    int result = vcpu_create(vm_a->vcpus[0], &vm_a->engine->kvm, &vm_a->kvm, guest_addr(0),
-                             guest_addr(0), &err);
+    int result = vcpu_create(vm_a->guest->vcpus[0], &vm_a->engine->kvm, &vm_a->guest->kvm,
+                             guest_addr(0), guest_addr(0), &err);
     made_up = false;
-    munmap(vm_a->vcpus[0]->run, 4096);
-    vm_a->vcpus[0]->run = kept;
+    munmap(vm_a->guest->vcpus[0]->run, 4096);
+    vm_a->guest->vcpus[0]->run = kept;
     assert_int_equal(result, -EIO);
     assert_non_null(strstr(err.text, expected));
 }
@@ -528,11 +528,11 @@ static void no_program_chooses_a_base(void **state)
 
     (void)state;
     guest_tables_init(&tables, pages, guest_addr(0), 64);
-    assert_int_equal(boot_system(vm_a->system, FERRY_EXTENT_BYTES, 1, &tables), 0);
+    assert_int_equal(boot_system(vm_a->guest->system, FERRY_EXTENT_BYTES, 1, &tables), 0);
     boot_sregs(&sregs, 0);
     assert_int_equal(sregs.cr4 & fsgsbase, 0);
     assert_int_equal(sregs.gdt.limit + 1, sizeof gdt);
-    memcpy(gdt, vm_a->system + (sregs.gdt.base - FERRY_SYSTEM_BASE), sizeof gdt);
+    memcpy(gdt, vm_a->guest->system + (sregs.gdt.base - FERRY_SYSTEM_BASE), sizeof gdt);
     for (unsigned i = 0; i < 8; i++) {
         bool is_segment = gdt[i] >> 44 & 1, is_code = gdt[i] >> 43 & 1;
 
@@ -564,7 +564,7 @@ static unsigned device_exits;
 static bool serve_device(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     assert_ptr_equal(vm, vm_a);
-    assert_ptr_equal(vcpu, vm_a->vcpus[0]);
+    assert_ptr_equal(vcpu, vm_a->guest->vcpus[0]);
     device_exits++;
     return true;
 }
@@ -719,7 +719,7 @@ static bool committed;
 
 static struct ferry_kernel_cpu *kernel_cpu(void)
 {
-    return (void *)(vm_a->system + (FERRY_KERNEL_CPUS - FERRY_SYSTEM_BASE));
+    return (void *)(vm_a->guest->system + (FERRY_KERNEL_CPUS - FERRY_SYSTEM_BASE));
 }
 
 /* Where the guest kernel has the instruction. */
@@ -784,10 +784,11 @@ static void a_kick_finds_no_half_of_a_call(void **state)
     const stay two[] = {kicked_in_kernel, call_is_whole};
 
     (void)state;
-    stream_guest_start(a->byte_stream, kernel_shown(vm_a->system), kernel_words(vm_a->system), 1);
-    vm_a->kernel = KERNEL_AT_CPL3;
+    stream_guest_start(a->byte_stream, kernel_shown(vm_a->guest->system),
+                       kernel_words(vm_a->guest->system), 1);
+    vm_a->guest->kernel = KERNEL_AT_CPL3;
     vm_a->identity_shown = true; /* there is no personality */
-    vm_a->vcpus[0]->in_kernel = keeps_registers = true;
+    vm_a->guest->vcpus[0]->in_kernel = keeps_registers = true;
     for (stopped_at = IN_ENTRY; stopped_at <= BEHIND; stopped_at++) {
         for (int i = 0; i < 2; i++) {
             committed = i;
@@ -801,7 +802,7 @@ static void a_kick_finds_no_half_of_a_call(void **state)
 /* A CPU whose thread ended in the guest kernel runs one that has the GS of its maker. */
 static void gs_of_a_program_never_enters_the_guest_kernel(void **state)
 {
-    struct vcpu *cpu = vm_a->vcpus[0];
+    struct vcpu *cpu = vm_a->guest->vcpus[0];
     struct kvm_run *makers = calloc(1, sizeof *makers);
     struct vcpu maker = {.fd = -1, .run = makers, .has_gs = true};
 
@@ -826,9 +827,10 @@ static void it_does_not_run_with_both(void **state)
     static const stay none[] = {is_stopped};
 
     (void)state;
-    stream_guest_start(a->byte_stream, kernel_shown(vm_a->system), kernel_words(vm_a->system), 1);
-    vm_a->kernel = KERNEL_AT_CPL0;
-    vm_a->vcpus[0]->in_kernel = vm_a->vcpus[0]->has_gs = keeps_registers = true;
+    stream_guest_start(a->byte_stream, kernel_shown(vm_a->guest->system),
+                       kernel_words(vm_a->guest->system), 1);
+    vm_a->guest->kernel = KERNEL_AT_CPL0;
+    vm_a->guest->vcpus[0]->in_kernel = vm_a->guest->vcpus[0]->has_gs = keeps_registers = true;
     run_guest(none);
     keeps_registers = false;
     assert_ptr_equal(stays, none);
@@ -899,16 +901,16 @@ static void a_program_does_not_tell_the_level(void **state)
             teardown(state);
             setup(state);
         }
-        guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
+        guest_tables_init(&vm_a->guest->tables, tables, guest_addr(0), 64);
         a->byte_stream->calls = 1000;
         run->s.regs.regs = (struct kvm_regs){.rip = 0x400000, .rbx = 7, .rcx = 9, .rsp = 0x7000};
         run->s.regs.sregs.cs.selector = 0x2b;
         run->s.regs.sregs.fs.base = 0x5000;
         stays = rows[i].probe;
         keeps_registers = true;
-        vm_kernel_consider(vm_a, vm_a->vcpus[0]);
+        vm_kernel_consider(vm_a, vm_a->guest->vcpus[0]);
         keeps_registers = false;
-        assert_int_equal(vm_a->kernel, rows[i].expected);
+        assert_int_equal(vm_a->guest->kernel, rows[i].expected);
         assert_ptr_equal(stays, rows[i].probe + 1);
         /* The program sees nothing of it. */
         assert_int_equal(run->s.regs.regs.rip, 0x400000);
@@ -925,16 +927,16 @@ static void the_guest_sees_what_its_streams_are(void **state)
 {
     static _Alignas(4096) uint64_t tables[64 * 512];
     static const stay at_cpl3[] = {arrives_at_cpl3};
-    const struct ferry_kernel_shown *shown = kernel_shown(vm_a->system);
+    const struct ferry_kernel_shown *shown = kernel_shown(vm_a->guest->system);
     struct stat stat;
     unsigned published, rooms, left;
 
     (void)state;
-    guest_tables_init(&vm_a->tables, tables, guest_addr(0), 64);
+    guest_tables_init(&vm_a->guest->tables, tables, guest_addr(0), 64);
     a->byte_stream->calls = 1000;
     stays = at_cpl3;
     keeps_registers = true;
-    vm_kernel_consider(vm_a, vm_a->vcpus[0]);
+    vm_kernel_consider(vm_a, vm_a->guest->vcpus[0]);
     keeps_registers = false;
     memcpy(&stat, shown->input_stat, sizeof stat);
     assert_int_equal(stat.st_ino, 31);
@@ -949,7 +951,7 @@ static void the_guest_sees_what_its_streams_are(void **state)
         stream_flags[1] = 0x801 - i;
         poll_most = 7 * i;
         default_actions = UINT64_MAX << i;
-        assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
+        assert_int_equal(vm_kernel_enter(vm_a, vm_a->guest->vcpus[0]), 0);
         assert_int_equal(shown->input_flags, 0x800 + i);
         assert_int_equal(shown->output_flags, 0x801 - i);
         assert_int_equal(shown->poll_most, 7 * i);
@@ -957,12 +959,12 @@ static void the_guest_sees_what_its_streams_are(void **state)
         assert_int_equal(times_published, published + i + 1);
         assert_int_equal(times_rooms_published, rooms + i + 1);
         assert_int_equal(times_left, left + i);
-        vm_kernel_left(vm_a, vm_a->vcpus[0], 0);
+        vm_kernel_left(vm_a, vm_a->guest->vcpus[0], 0);
         assert_int_equal(times_left, left + i + 1);
     }
     vm_a->identity_shown = true; /* then its streams are its own, but not its signals */
     default_actions = 5;
-    assert_int_equal(vm_kernel_enter(vm_a, vm_a->vcpus[0]), 0);
+    assert_int_equal(vm_kernel_enter(vm_a, vm_a->guest->vcpus[0]), 0);
     assert_int_equal(shown->default_actions, 5);
     vm_a->identity_shown = false;
     made_up = false;

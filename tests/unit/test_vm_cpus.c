@@ -65,19 +65,19 @@ static int setup(void **state)
     budget_init(&engine->files, 100, 100);
     budget_init(&engine->mappings, 100, 100);
     vm = core_vm(engine, "a");
-    vm->kvm.vcpus = 1;
+    vm->guest->kvm.vcpus = 1;
     vm->most_threads = 4;
     assert_true(budget_join(&engine->files, &vm->files, 1));
     assert_true(budget_join(&engine->mappings, &vm->mappings, 1));
-    vm->first_cpu.runs = &threads[0];
-    vm_serve(vm, &vm->first_cpu);
+    vm->guest->first_cpu.runs = &threads[0];
+    vm_serve(vm, &vm->guest->first_cpu);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    vm_give_way(vm, &vm->first_cpu);
+    vm_give_way(vm, &vm->guest->first_cpu);
     ferry_vm_destroy(vm);
     budget_fini(&engine->files);
     budget_fini(&engine->mappings);
@@ -89,15 +89,15 @@ static struct vcpu *new_cpu(void)
 {
     struct vcpu *cpu;
 
-    assert_int_equal(vm_new_cpu(vm, &vm->first_cpu, &cpu), 0);
+    assert_int_equal(vm_new_cpu(vm, &vm->guest->first_cpu, &cpu), 0);
     return cpu;
 }
 
 static void end_threads(void)
 {
-    vm->ending = true;
-    for (unsigned i = 1; i < vm->vcpu_count; i++)
-        vm_rouse(vm, vm->vcpus[i]);
+    vm->process->ending = true;
+    for (unsigned i = 1; i < vm->guest->vcpu_count; i++)
+        vm_rouse(vm, vm->guest->vcpus[i]);
     vm_join_others(vm);
 }
 
@@ -105,8 +105,8 @@ static void end_threads(void)
 static bool took_time(struct vcpu *cpu)
 {
     vm_rouse(vm, cpu);
-    vm_give_way(vm, &vm->first_cpu);
-    vm_serve(vm, &vm->first_cpu);
+    vm_give_way(vm, &vm->guest->first_cpu);
+    vm_serve(vm, &vm->guest->first_cpu);
     return vcpu_cpu_ns(cpu) > 0;
 }
 
@@ -121,7 +121,7 @@ static void test_processor_time_of_threads_that_ended_counts(void **state)
     before = vm_cpu_ns(vm);
     assert_true(before > 0);
     end_threads();
-    assert_int_equal(vm->vcpu_count, 1);
+    assert_int_equal(vm->guest->vcpu_count, 1);
     assert_true(vm_cpu_ns(vm) >= before);
 }
 
@@ -133,11 +133,11 @@ static void test_a_thread_that_ended_meanwhile_is_gone(void **state)
         struct vcpu *cpu = new_cpu();
 
         cpu->runs = &threads[1];
-        vm->only = i == 0 ? &vm->first_cpu : NULL; /* begins another program */
-        vm->ending = i == 1;
+        vm->process->only = i == 0 ? &vm->guest->first_cpu : NULL; /* begins another program */
+        vm->process->ending = i == 1;
         assert_false(syscall_goes_on(vm, cpu, LINUX_ENDED, 0));
         assert_null(cpu->runs);
-        vm->only = NULL;
+        vm->process->only = NULL;
     }
     end_threads();
 }
@@ -147,7 +147,7 @@ static const uint32_t *left_undone;
 
 static int enter(void)
 {
-    struct kvm_run *run = vm->vcpus[1]->run;
+    struct kvm_run *run = vm->guest->vcpus[1]->run;
 
     assert_true(run->immediate_exit);
     if (*left_undone == 0) {
@@ -167,11 +167,11 @@ static void test_a_thread_that_leaves_ends_its_instruction(void **state)
     (void)state;
     left_undone = exits;
     cpu->runs = &threads[1];
-    vm->only = &vm->first_cpu;
+    vm->process->only = &vm->guest->first_cpu;
     vm_rouse(vm, cpu);
     while (cpu->runs)
-        vm_doze(vm, &vm->first_cpu, atomic_load(&vm->first_cpu.wakes), CLOCK_NEVER);
-    vm->only = NULL;
+        vm_doze(vm, &vm->guest->first_cpu, atomic_load(&vm->guest->first_cpu.wakes), CLOCK_NEVER);
+    vm->process->only = NULL;
     assert_int_equal(*left_undone, 0);
     assert_false(cpu->run->immediate_exit);
     end_threads();
