@@ -11,7 +11,8 @@
 #define OPTIONS_FIRST                                                                     \
     "Options:\n"                                                                          \
     "  --mem SIZE          most memory each VM may take; K, M, G (default 256M)\n"        \
-    "  --threads N         most threads each program may have (default 64)\n"             \
+    "  --threads N         most threads each process may have (default 64)\n"             \
+    "  --procs N           most processes each program may have (default 64)\n"           \
     "  --ro HOSTDIR        let the programs read the files below HOSTDIR; repeatable\n"   \
     "  --root DIR          the tree of another system is / for the programs\n"            \
     "  --bare              show the programs no files but libraries\n"                    \

@@ -15,7 +15,7 @@
 #include "options.h"
 #include "words.h"
 
-#define MOST_THREADS 1024 /* the library's */
+#define MOST 1024 /* threads or processes: the library's */
 
 /* Above every character, so that optopt tells long options from short ones. */
 enum {
@@ -29,6 +29,7 @@ enum {
     OPT_TIMEOUT,
     OPT_CPU,
     OPT_THREADS,
+    OPT_PROCS,
     OPT_MODE,
     OPT_IMMEDIATE,
     OPT_DEFERRED,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"cpu", required_argument, NULL, OPT_CPU},
     {"threads", required_argument, NULL, OPT_THREADS},
+    {"procs", required_argument, NULL, OPT_PROCS},
     {"mode", required_argument, NULL, OPT_MODE},
     {"immediate", no_argument, NULL, OPT_IMMEDIATE},
     {"deferred", no_argument, NULL, OPT_DEFERRED},
@@ -263,16 +265,16 @@ static int set_memory(struct options *options, const char *word)
     return 0;
 }
 
-static int set_threads(struct options *options, const char *word)
+static int set_count(const char *option, const char *what, uint32_t *out, const char *word)
 {
     char *end;
     unsigned long count = strtoul(word, &end, 10);
 
-    if (*word < '1' || *word > '9' || *end || count > MOST_THREADS) {
-        say("--threads '%s': not a number of threads; write one from 1 to %d", word, MOST_THREADS);
+    if (*word < '1' || *word > '9' || *end || count > MOST) {
+        say("%s '%s': not a number of %s; write one from 1 to %d", option, word, what, MOST);
         return STATUS_USAGE;
     }
-    options->threads = (uint32_t)count;
+    *out = (uint32_t)count;
     return 0;
 }
 
@@ -294,7 +296,9 @@ static int set_option(struct options *options, int option, const char *word)
     case OPT_CPU:
         return set_time("--cpu", &options->cpu_ns, word);
     case OPT_THREADS:
-        return set_threads(options, word);
+        return set_count("--threads", "threads", &options->threads, word);
+    case OPT_PROCS:
+        return set_count("--procs", "processes", &options->processes, word);
     case OPT_RO:
         return add_directory(options->read_only, "--ro", word);
     case OPT_ROOT:
@@ -412,13 +416,15 @@ static void add_default(struct options *options, const char *word)
     g_ptr_array_add(options->env, g_strdup(word));
 }
 
-/* Programs that look for files of their user fail without HOME; this one is a directory in memory.
+/* Programs that look for files of their user fail without HOME; this one is a directory in memory. Some
+ * that start others look for them only where PATH says.
  * `ferry run` at a terminal: a program must know which kind it is. */
 static void add_defaults(struct options *options, const char *command)
 {
     char *term = g_strconcat("TERM=", g_getenv("TERM"), NULL);
 
     add_default(options, "HOME=/home/nobody");
+    add_default(options, "PATH=/usr/local/bin:/usr/bin:/bin");
     if (strcmp(command, "run") == 0 && g_getenv("TERM") &&
         (isatty(STDIN_FILENO) || isatty(STDOUT_FILENO) || isatty(STDERR_FILENO)))
         add_default(options, term);

@@ -15,6 +15,7 @@ enum stats_format { STATS_NONE, STATS_TABLE, STATS_JSON };
 struct options {
     uint64_t memory_bytes;      /* 0: the library's default */
     uint32_t threads;           /* likewise */
+    uint32_t processes;         /* likewise */
     uint64_t timeout_ns;        /* 0: none */
     uint64_t cpu_ns;            /* likewise: of processor time */
     GPtrArray *env;             /* of char *, NULL-terminated once parsed */

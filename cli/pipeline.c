@@ -123,6 +123,7 @@ static int make_vms(struct pipeline *p)
             .envp = (char *const *)options->env->pdata,
             .memory_bytes = options->memory_bytes,
             .threads = options->threads,
+            .processes = options->processes,
             .pool_extents = stage_extents(p),
             .closed_fds = closed_fds(p, i),
             .read_only_dirs = (const char *const *)options->read_only->pdata,

@@ -19,6 +19,8 @@
 #include "kvm/kvm.h"
 #include "kvm/kvm_vm.h"
 
+struct process;
+
 #define VCPU_ROUSED 8
 
 struct vcpu {
@@ -30,6 +32,7 @@ struct vcpu {
     uint64_t before_ns;    /* of that, what it had taken when `runs` began */
     void *runs;            /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
+    struct process *process;            /* whose threads it runs */
     atomic_bool in_guest;               /* it is in KVM_RUN, or about to be */
     uint64_t stale_page, stale_changes; /* of the last page fault that was tried again: fault.c */
     bool calls_again;                   /* a signal interrupted a call of the guest library */

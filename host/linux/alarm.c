@@ -68,6 +68,17 @@ uint64_t alarms_cpu_due(struct linux_state *state)
     return rest == NEVER || __builtin_add_overflow(vm_cpu_ns(state->vm), rest, &due) ? NEVER : due;
 }
 
+/* The VM has one alarm for all processes. */
+static uint64_t next_of_all(const struct linux_state *state)
+{
+    uint64_t next = NEVER;
+
+    for (const struct linux_state *of = state->common->processes; of; of = of->next_process)
+        if (of->alarms.next_ns && of->alarms.next_ns < next)
+            next = of->alarms.next_ns;
+    return next;
+}
+
 /* Asks to be interrupted when the next is due. */
 static void rearm(struct linux_state *state)
 {
@@ -81,9 +92,11 @@ static void rearm(struct linux_state *state)
     }
     if (due < state->alarms.last_ns + LEAST_NS)
         due = state->alarms.last_ns + LEAST_NS;
-    if (due != state->alarms.next_ns)
-        vm_alarm(state->vm, due);
+    bool changes = due != state->alarms.next_ns;
+
     state->alarms.next_ns = due;
+    if (changes)
+        vm_alarm(state->vm, next_of_all(state));
     limits_watch_cpu(state);
 }
 

@@ -200,6 +200,8 @@ struct linux_state;
     /* threads.c */                                \
     CALL(clone, sys_clone)                         \
     CALL(clone3, sys_clone3)                       \
+    CALL(fork, sys_fork)                           \
+    CALL(vfork, sys_vfork)                         \
     CALL(exit, sys_exit)                           \
     CALL(gettid, sys_gettid)                       \
     CALL(set_tid_address, sys_set_tid_address)     \
@@ -265,11 +267,11 @@ struct linux_state;
     /* process.c */                                \
     CALL(exit_group, sys_exit_group)               \
     CALL(getpid, sys_pid)                          \
-    CALL(getpgrp, sys_pid)                         \
-    CALL(getpgid, sys_pid_of)                      \
-    CALL(getsid, sys_pid_of)                       \
+    CALL(getpgrp, sys_getpgrp)                     \
+    CALL(getpgid, sys_getpgid)                     \
+    CALL(getsid, sys_getsid)                       \
     CALL(getppid, sys_ppid)                        \
-    CALL(setsid, sys_not_permitted)                \
+    CALL(setsid, sys_setsid)                       \
     CALL(setpgid, sys_setpgid)                     \
     CALL(getuid, sys_user)                         \
     CALL(geteuid, sys_user)                        \
@@ -297,7 +299,7 @@ struct linux_state;
     CALL(sync, sys_zero)                           \
     CALL(getcpu, sys_getcpu)                       \
     CALL(getrandom, sys_getrandom)                 \
-    CALL(wait4, sys_no_child)                      \
+    CALL(wait4, sys_wait4)                         \
     CALL(waitid, sys_waitid)                       \
 /* A function that serves several calls is declared several times, which C allows. */
 #define DECLARE(name, handler) int64_t handler(struct linux_state *state, const uint64_t arg[6]);

@@ -31,7 +31,7 @@ int cpu_clock_find(struct linux_state *state, uint64_t clock, bool reads, int32_
             return -EINVAL;
         id = ~number >> KIND_SHIFT;
         if (!(number & OF_THREAD))
-            return id == 0 || id == LINUX_PID || (reads && id == state->thread->id) ? 0 : -EINVAL;
+            return id == 0 || id == state->pid || (reads && id == state->thread->id) ? 0 : -EINVAL;
     }
     *thread = id ? id : state->thread->id;
     return thread_find(state, *thread) ? 0 : -EINVAL;

@@ -37,8 +37,9 @@ static void give_back(struct linux_state *state, const struct open_file *file)
 
 int file_create(struct linux_state *state, struct open_file like, struct open_file **out)
 {
-    bool fits = !is_host_file(&like) ||
-                (state->common->host_files < HOST_FILES_MAX && vm_file_take(state->vm));
+    unsigned most = HOST_FILES_MAX * state->common->process_count;
+    bool fits =
+        !is_host_file(&like) || (state->common->host_files < most && vm_file_take(state->vm));
     struct open_file *file = fits ? malloc(sizeof(*file)) : NULL;
 
     if (!file) {
@@ -64,8 +65,11 @@ static void file_free(struct linux_state *state, struct open_file *file)
     }
     state->common->files[file->kind]--;
     epoll_forget(state, file);
-    guest_files_forget(state, file);
-    guest_rooms_forget(state, file);
+    /* Another process may have read or written it before this one closed the last descriptor. */
+    for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
+        guest_files_forget(of, file);
+        guest_rooms_forget(of, file);
+    }
     writable_forget(file);
     space_file_release(vm_space(state->vm), file->seen);
     give_back(state, file);

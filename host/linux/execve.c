@@ -273,6 +273,7 @@ static int64_t run(struct linux_state *state, const struct target *target, const
     }
     state->stack_start = FERRY_PROGRAM_HIGH - exec.stack_bytes;
     reset(state);
+    process_runs_apart(state);
     return 0;
 }
 

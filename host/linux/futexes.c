@@ -107,6 +107,8 @@ static int64_t wait_for(struct linux_state *state, const uint64_t arg[6], uint32
         return result;
     if (value != (uint32_t)arg[2])
         return -EAGAIN;
+    if (!(arg[1] & FUTEX_PRIVATE_FLAG))
+        wait.name = futex_name_of(state, arg[0]);
     futex_queue(state, &wait);
     return futex_sleep(state, &wait, 1, deadline);
 }
@@ -139,7 +141,11 @@ static int64_t wake_call(struct linux_state *state, const uint64_t arg[6], uint3
     /* One that threads alone share is known by its address and not looked at. */
     if (!(arg[1] & FUTEX_PRIVATE_FLAG) && futex_load(state, arg[0], &value))
         return -EFAULT;
-    return futex_wake(state, arg[0], (int32_t)arg[2], bitset);
+    int64_t woken = futex_wake(state, arg[0], (int32_t)arg[2], bitset);
+
+    if (woken >= 0 && !(arg[1] & FUTEX_PRIVATE_FLAG))
+        woken += futex_wake_others(state, arg[0], (int32_t)arg[2] - (int32_t)woken, bitset);
+    return woken;
 }
 
 /* Wakes some of the threads that wait for one word, and lets others wait for another word. */

@@ -41,6 +41,14 @@ void futex_rouse(struct linux_state *state, struct futex_wait *wait);
 /* Wakes as many as that of those that share a bit: how many, or -EINVAL. */
 int64_t futex_wake(struct linux_state *state, uint64_t addr, int32_t most, uint32_t bitset);
 
+/* ---- futexes_shared.c ------------------------------------------------------ */
+
+/* The name of a word. */
+struct futex_name futex_name_of(struct linux_state *state, uint64_t addr);
+/* As futex_wake, of threads of other processes that have the word mapped; those that wait for a lock
+ * with priority inheritance are not among them. */
+int64_t futex_wake_others(struct linux_state *state, uint64_t addr, int32_t most, uint32_t bitset);
+
 /* ---- futexes_pi.c ---------------------------------------------------------  */
 
 /* Takes the lock for that thread if nobody holds it: 0. 1: it is held, and marked as waited for, if

@@ -143,7 +143,8 @@ void linux_publish_rooms(struct linux_state *state)
     unsigned published = 0;
     uint32_t size;
 
-    if (!rooms)
+    /* Another process may look at the file while this one is in the guest. */
+    if (!rooms || state->common->processes->next_process)
         return;
     if (rooms->wanted_fd != FERRY_KERNEL_NO_FD)
         serve_want(state);

@@ -179,6 +179,11 @@ void linux_now_serves(struct linux_state *state, struct linux_thread *thread);
 /* This thread ends, and nothing is done for it in the program's memory. */
 void linux_drop_thread(struct linux_state *state, struct linux_thread *thread);
 
+/* A process beside the first has ended, so: its parent is told. Frees its state. */
+void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *end);
+/* The first process has ended and others have not: what it has open is closed. */
+void linux_first_ends(struct linux_state *state);
+
 /* The thread that a program begins with. */
 struct linux_thread *linux_first_thread(struct linux_state *state);
 

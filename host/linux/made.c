@@ -183,7 +183,7 @@ int made_open(struct linux_state *state, uint64_t number, size_t *charged)
     int fd;
 
     *charged = 0;
-    state->told = number >> 16 ? (number >> 16) - 1 : LINUX_PID;
+    state->told = number >> 16 ? (number >> 16) - 1 : (uint64_t)state->pid;
     if (files[which].write)
         return write_file(state, which, charged);
     if (!state->common->made[which]) {

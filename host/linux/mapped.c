@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "linux/objects.h"
 #include "linux/state.h"
@@ -167,6 +168,27 @@ void mapped_look(struct linux_state *state)
         if (file->seen && file->writable && !file_is_memfd(state, file) && !fstat(file->fd, &stat))
             file->seen->deleted = !stat.st_nlink;
     }
+}
+
+int mapped_copy(struct linux_state *to, const struct linux_state *from)
+{
+    size_t bytes = from->mapped_room * sizeof(*from->mapped);
+
+    if (!from->mapped_room)
+        return 0;
+    if (object_charge(to, bytes))
+        return -ENOMEM;
+    to->mapped = malloc(bytes);
+    if (!to->mapped) {
+        object_uncharge(to, bytes);
+        return -ENOMEM;
+    }
+    to->mapped_room = from->mapped_room;
+    to->mapped_count = from->mapped_count;
+    memcpy(to->mapped, from->mapped, from->mapped_count * sizeof(*from->mapped));
+    for (size_t i = 0; i < to->mapped_count; i++)
+        to->mapped[i].file->references++;
+    return 0;
 }
 
 void mapped_clear(struct linux_state *state)

@@ -27,6 +27,8 @@ int mapped_move(struct linux_state *state, uint64_t from, uint64_t bytes, uint64
 void mapped_settle_all(struct linux_state *state);
 /* Looks which of these files have no name any more. */
 void mapped_look(struct linux_state *state);
+/* For a process that is forked, and has the same mapped: -ENOMEM. */
+int mapped_copy(struct linux_state *to, const struct linux_state *from);
 /* No memory is mapped any more. */
 void mapped_clear(struct linux_state *state);
 

@@ -206,7 +206,7 @@ static unsigned count_threads(const struct linux_state *state)
 void proc_self_stat(struct linux_state *state, FILE *out)
 {
     fprintf(out, "%d (%.*s) R 1 %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 0 0 20 0 %u 0 0 ",
-            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, LINUX_PID, LINUX_PID,
+            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, state->pid, state->pid,
             cpu_ticks(state), count_threads(state));
     fprintf(out,
             "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 %" PRIu64 " 0 0 %" PRIu64
@@ -236,7 +236,7 @@ void proc_status(struct linux_state *state, FILE *out)
     uint64_t size = mapped_bytes(state) / KIB, used = used_bytes(state) / KIB;
 
     fprintf(out, "Name:\t%.*s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-            TASK_NAME_BYTES, told(state)->task.name, state->umask, LINUX_PID, told(state)->id);
+            TASK_NAME_BYTES, told(state)->task.name, state->umask, state->pid, told(state)->id);
     fprintf(out, "PPid:\t1\nTracerPid:\t0\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n",
             LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER,
             LINUX_USER);

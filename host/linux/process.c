@@ -5,7 +5,6 @@
 #include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "linux/calls.h"
@@ -25,34 +24,78 @@ int64_t sys_exit_group(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_pid(struct linux_state *state, const uint64_t arg[6])
 {
-    (void)state;
     (void)arg;
-    return LINUX_PID;
+    return state->pid;
 }
 
 /* Of a process that is named by any of its threads. */
-int64_t sys_pid_of(struct linux_state *state, const uint64_t arg[6])
+static struct linux_state *named(struct linux_state *state, uint64_t id)
 {
-    return (int32_t)arg[0] == 0 || thread_find(state, (int32_t)arg[0]) ? LINUX_PID : -ESRCH;
+    return (int32_t)id ? process_find(state, (int32_t)id) : state;
 }
 
-/* It leads its session. */
+int64_t sys_getpgrp(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)arg;
+    return state->group;
+}
+
+int64_t sys_getpgid(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct linux_state *of = named(state, arg[0]);
+
+    return of ? of->group : -ESRCH;
+}
+
+int64_t sys_getsid(struct linux_state *state, const uint64_t arg[6])
+{
+    const struct linux_state *of = named(state, arg[0]);
+
+    return of ? of->session : -ESRCH;
+}
+
+static bool is_group(const struct linux_state *state, int32_t group, int32_t session)
+{
+    const struct linux_state *of = state->common->processes;
+
+    while (of && !(of->group == group && of->session == session))
+        of = of->next_process;
+    return of;
+}
+
 int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
 {
-    int32_t id = (int32_t)arg[0] ? (int32_t)arg[0] : LINUX_PID;
+    struct linux_state *of = named(state, arg[0]);
+    int32_t group = (int32_t)arg[1];
 
-    if ((int32_t)arg[1] < 0)
+    if (group < 0)
         return -EINVAL;
-    if (!thread_find(state, id))
+    if (!of || (of != state && of->parent != state))
         return -ESRCH;
-    return id == LINUX_PID ? -EPERM : -EINVAL;
+    if (!group)
+        group = of->pid;
+    if ((int32_t)arg[0] && (int32_t)arg[0] != of->pid)
+        return -EINVAL; /* a thread's number */
+    if (of->session != state->session || of->session == of->pid ||
+        (group != of->pid && !is_group(state, group, state->session)))
+        return -EPERM;
+    of->group = group;
+    return 0;
+}
+
+int64_t sys_setsid(struct linux_state *state, const uint64_t arg[6])
+{
+    (void)arg;
+    for (const struct linux_state *of = state->common->processes; of; of = of->next_process)
+        if (of->group == state->pid)
+            return -EPERM;
+    return state->group = state->session = state->pid;
 }
 
 int64_t sys_ppid(struct linux_state *state, const uint64_t arg[6])
 {
-    (void)state;
     (void)arg;
-    return LINUX_PARENT;
+    return state->parent ? state->parent->pid : LINUX_PARENT;
 }
 
 int64_t sys_user(struct linux_state *state, const uint64_t arg[6])
@@ -213,19 +256,6 @@ int64_t sys_not_permitted(struct linux_state *state, const uint64_t arg[6])
     (void)state;
     (void)arg;
     return -EPERM;
-}
-
-int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    return arg[3] & (WEXITED | WSTOPPED | WCONTINUED) ? -ECHILD : -EINVAL;
-}
-
-int64_t sys_no_child(struct linux_state *state, const uint64_t arg[6])
-{
-    (void)state;
-    (void)arg;
-    return -ECHILD;
 }
 
 /* Every libc asks at its start and does without: not worth a line in the log. */

@@ -250,7 +250,16 @@ static void look_at_memory(struct linux_state *state, uint64_t bytes)
 
 static bool wants_thread(const struct linux_call *call)
 {
-    return (call->number == SYS_clone || call->number == SYS_clone3) && call->result == -EAGAIN;
+    return (call->number == SYS_clone || call->number == SYS_clone3) && call->result == -EAGAIN &&
+           (call->number == SYS_clone3 || call->arg[0] & CLONE_THREAD);
+}
+
+/* One without memory for it is refused as well. */
+static bool wants_process(const struct linux_call *call)
+{
+    bool forks = call->number == SYS_fork || call->number == SYS_vfork || call->number == SYS_clone;
+
+    return forks && (call->result == -EAGAIN || call->result == -ENOMEM);
 }
 
 static void look_at_call(struct linux_state *state, const struct linux_call *call)
@@ -258,9 +267,7 @@ static void look_at_call(struct linux_state *state, const struct linux_call *cal
     switch (call->number) {
     case SYS_clone:
     case SYS_clone3:
-    case SYS_fork:
-    case SYS_vfork:
-        keep(state, false, "another process: a VM runs one; make each program a stage of its own");
+        keep(state, false, "a process that shares more with others than its files");
         break;
     case SYS_socket:
         /* Name services and agents are asked by sockets of AF_UNIX, and done without. */
@@ -283,6 +290,12 @@ void refused_look(struct linux_state *state, const struct linux_call *call, bool
         look_at_memory(state, call->arg[2]);
     else if (wants_thread(call))
         keep(state, false, "another thread: it has as many as --threads allows, or the host");
+    else if (wants_process(call))
+        keep(
+            state, false,
+            "another process: it has as many as --procs allows, or as much memory as --mem allows, "
+            "or the "
+            "host");
     else if (never ||
              ((call->number == SYS_clone || call->number == SYS_clone3) && call->result == -ENOSYS))
         look_at_call(state, call);

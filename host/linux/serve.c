@@ -16,6 +16,7 @@
 #include "linux/guest_rooms.h"
 #include "linux/made.h"
 #include "linux/mapped.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 #include "linux/told.h"
 #include "linux/trace.h"
@@ -41,7 +42,10 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
         return -ENOMEM;
     }
     state->common->references = 1;
+    state->common->processes = state;
+    state->common->process_count = 1;
     state->vm = vm;
+    state->pid = state->group = state->session = LINUX_PID;
     state->memory_bytes = config->memory_bytes;
     state->stack_start = FERRY_PROGRAM_HIGH - config->stack_bytes;
     state->umask = 022;
@@ -119,6 +123,11 @@ void linux_destroy(struct linux_state *state)
         return;
     state->closing = true;
     terminals_fini(state);
+    process_free(state);
+}
+
+void process_free(struct linux_state *state)
+{
     locks_fini(state);
     mapped_clear(state);
     descriptors_fini(state);
@@ -129,6 +138,9 @@ void linux_destroy(struct linux_state *state)
     guest_files_fini(state);
     guest_rooms_fini(state);
     free(state->arguments);
+    zombies_free(state->own_zombie);
+    zombies_free(state->zombies);
+    free(state->cwd);
     if (--state->common->references == 0)
         common_fini(state);
     free(state);

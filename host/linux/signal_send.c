@@ -10,18 +10,30 @@
 
 #define CODE_LOWEST (-7) /* SI_DETHREAD */
 
-static struct signal_info from_itself(int signo, int code)
+static struct signal_info from_itself(const struct linux_state *state, int signo, int code)
 {
-    return (struct signal_info){.signo = signo, .code = code, .pid = LINUX_PID, .uid = LINUX_USER};
+    return (struct signal_info){.signo = signo, .code = code, .pid = state->pid, .uid = LINUX_USER};
 }
 
 void signal_send(struct linux_state *state, int signo)
 {
-    struct signal_info info = from_itself(signo, SI_USER);
+    struct signal_info info = from_itself(state, signo, SI_USER);
 
     signal_post(state, NULL, &info);
 }
 
+/* To any process: another one may wait, or run. */
+static int signal_post_to(struct linux_state *state, struct linux_state *to,
+                          const struct signal_info *info)
+{
+    int result = signal_post(to, NULL, info);
+
+    if (to != state)
+        vm_interrupt(state->vm);
+    return result;
+}
+
+/* As from a terminal: to all that are in the group of the first process. */
 void signals_from_outside(struct linux_state *state)
 {
     uint64_t sent = vm_take_signals(state->vm);
@@ -29,14 +41,16 @@ void signals_from_outside(struct linux_state *state)
     for (int signo = 1; sent; signo++, sent >>= 1) {
         const struct signal_info info = {.signo = signo, .code = SI_USER};
 
-        if (sent & 1)
-            signal_post(state, NULL, &info);
+        for (struct linux_state *to = state->common->processes; to && sent & 1;
+             to = to->next_process)
+            if (to->group == LINUX_PID)
+                signal_post_to(state, to, &info);
     }
 }
 
 int64_t signal_broken_pipe(struct linux_state *state)
 {
-    struct signal_info info = from_itself(SIGPIPE, SI_USER);
+    struct signal_info info = from_itself(state, SIGPIPE, SI_USER);
 
     signal_post(state, state->thread, &info);
     return -EPIPE;
@@ -46,7 +60,7 @@ int64_t signal_broken_pipe(struct linux_state *state)
 static int64_t send_to(struct linux_state *state, struct linux_thread *thread, bool self,
                        uint64_t number, int code)
 {
-    struct signal_info info = from_itself((int)(uint32_t)number, code);
+    struct signal_info info = from_itself(state, (int)(uint32_t)number, code);
 
     if (!self)
         return -ESRCH;
@@ -55,13 +69,27 @@ static int64_t send_to(struct linux_state *state, struct linux_thread *thread, b
     return info.signo ? signal_post(state, thread, &info) : 0;
 }
 
-/* As on Linux the number of any thread names the process. */
+static bool is_meant(const struct linux_state *state, const struct linux_state *to, int32_t pid)
+{
+    if (pid > 0)
+        return to == process_find(state, pid); /* the number of any thread names the process */
+    return pid == -1 ? to != state : to->group == (pid ? -pid : state->group);
+}
+
 int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 {
-    int32_t pid = (int32_t)arg[0];
+    int64_t result = -ESRCH;
 
-    return send_to(state, NULL, pid == 0 || pid == -LINUX_PID || thread_find(state, pid), arg[1],
-                   SI_USER);
+    for (struct linux_state *to = state->common->processes, *next; to; to = next) {
+        next = to->next_process;
+        if (!is_meant(state, to, (int32_t)arg[0]))
+            continue;
+        struct signal_info info = from_itself(state, (int)(uint32_t)arg[1], SI_USER);
+        if (info.signo < 0 || info.signo > SIGNALS)
+            return -EINVAL;
+        result = info.signo ? signal_post_to(state, to, &info) : 0;
+    }
+    return result;
 }
 
 int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
@@ -80,7 +108,7 @@ int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
 
     if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
         return -EINVAL;
-    return send_to(state, to, to && (int32_t)arg[0] == LINUX_PID, arg[2], SI_TKILL);
+    return send_to(state, to, to && (int32_t)arg[0] == state->pid, arg[2], SI_TKILL);
 }
 
 /* The bytes after the first fields have a meaning only with the codes that Linux knows. */
@@ -126,5 +154,6 @@ int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 
     if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
         return -EINVAL;
-    return queue_to(state, to, to && (int32_t)arg[0] == LINUX_PID, (int32_t)arg[1], arg[2], arg[3]);
+    return queue_to(state, to, to && (int32_t)arg[0] == state->pid, (int32_t)arg[1], arg[2],
+                    arg[3]);
 }

@@ -4,6 +4,7 @@
 #define FERRY_HOST_LINUX_STATE_H
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -106,11 +107,19 @@ struct descriptor {
 
 #define FUTEX_QUEUES 64
 
+/* By what a word of shared memory is known to all processes that have it mapped. */
+struct futex_name {
+    bool is_shared; /* else it is no such word */
+    uint64_t dev, ino, offset;
+    const struct space_file *file; /* as a number: of memory that is no file's */
+};
+
 /* A thread that waits for a word. It lies on the stack of the call that waits. */
 struct futex_wait {
     struct futex_wait *next, *previous; /* of its queue; NULL: it was woken */
     struct linux_thread *thread;
     uint64_t addr;
+    struct futex_name name; /* beside the address */
     uint32_t bitset;
     bool pi;        /* for a lock with priority inheritance, which it is given by its holder */
     uint64_t lock;  /* the lock that it will wait for then, and nothing else may wake it; 0: none */
@@ -205,6 +214,8 @@ struct told {
  * reference. */
 struct linux_common {
     unsigned references;
+    struct linux_state *processes; /* all of them, the first one last */
+    unsigned process_count;
     unsigned host_files;
     unsigned files[FILE_KINDS]; /* open files of each kind */
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
@@ -233,6 +244,14 @@ struct linux_common {
 struct linux_state {
     struct ferry_vm *vm;
     struct linux_common *common;
+    struct linux_state *next_process; /* of all */
+    struct linux_state *parent;       /* NULL: nobody here */
+    int32_t pid, group, session;
+    int exit_signal;           /* what its parent is sent at its end; 0: nothing */
+    struct zombie *own_zombie; /* what will be left of it */
+    struct zombie *zombies;    /* what is left of its children, until it asks */
+    atomic_bool
+        *runs_apart; /* its parent waits until it no longer needs the parent's memory; or NULL */
     struct descriptor descriptors[DESCRIPTORS_MAX];
     struct timespec started;
     bool begun;      /* the first program has: names of others are not the host's */
@@ -302,6 +321,13 @@ int file_copy(struct linux_state *state, const struct open_file *file, uint64_t 
 /* What a mapping of the file, or of shared memory that is no file's, is called; with a reference. */
 int maps_of_file(struct linux_state *state, struct open_file *file, struct space_file **out);
 int maps_of_shared(struct linux_state *state, struct space_file **out);
+
+/* ---- children.c ---------------------------------------------------------- */
+
+/* The process of that number, or of which that is a thread; NULL. */
+struct linux_state *process_find(const struct linux_state *state, int32_t id);
+/* Another program begins, or the process ends: its parent may go on, if it waits for that. */
+void process_runs_apart(struct linux_state *state);
 
 /* ---- descriptors.c ------------------------------------------------------- */
 

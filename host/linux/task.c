@@ -339,7 +339,7 @@ static int check_priority(struct linux_state *state, uint64_t which, uint64_t wh
         there |= thread_find(state, (int32_t)who) != NULL;
         break;
     case PRIO_PGRP:
-        there |= (uint32_t)who == LINUX_PID;
+        there |= (int32_t)who == state->pid;
         break;
     case PRIO_USER:
         there |= (uint32_t)who == LINUX_USER;

@@ -8,6 +8,7 @@
 #include "linux/calls.h"
 #include "linux/futexes.h"
 #include "linux/guest_rooms.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 
 /* As the kernel's highest. The words of locks have room for more. */
@@ -28,7 +29,7 @@ int threads_init(struct linux_state *state)
 
     if (!thread)
         return -ENOMEM;
-    thread->id = LINUX_PID;
+    thread->id = state->pid;
     state->threads = state->thread = thread;
     state->thread_count = 1;
     state->common->last_id = thread->id;
@@ -72,17 +73,12 @@ void linux_now_serves(struct linux_state *state, struct linux_thread *thread)
 
 /* ---- beginning ----------------------------------------------------------- */
 
-/* A call for a thread. */
-struct request {
-    uint64_t flags, stack, tls, parent_id, child_id;
-};
-
-static int32_t next_id(struct linux_state *state)
+int32_t thread_next_id(struct linux_state *state)
 {
     do
         state->common->last_id =
             state->common->last_id < ID_MOST ? state->common->last_id + 1 : LINUX_PID + 1;
-    while (thread_find(state, state->common->last_id));
+    while (process_find(state, state->common->last_id));
     return state->common->last_id;
 }
 
@@ -93,7 +89,7 @@ static struct linux_thread *thread_new(struct linux_state *state)
 
     if (!thread)
         return NULL;
-    thread->id = next_id(state);
+    thread->id = thread_next_id(state);
     thread->signals.blocked = state->thread->signals.blocked;
     thread->task = state->thread->task;
     thread->task.robust_list = 0;
@@ -103,7 +99,7 @@ static struct linux_thread *thread_new(struct linux_state *state)
     return thread;
 }
 
-static int64_t begin_thread(struct linux_state *state, const struct request *request)
+static int64_t begin_thread(struct linux_state *state, const struct clone_request *request)
 {
     struct vcpu *caller = state->thread->call->cpu, *cpu;
     struct linux_thread *thread;
@@ -131,8 +127,7 @@ static int64_t begin_thread(struct linux_state *state, const struct request *req
     return thread->id;
 }
 
-/* Anything but a thread would be a process, and is refused in one way. */
-static int64_t clone_thread(struct linux_state *state, const struct request *request)
+static int64_t clone_any(struct linux_state *state, const struct clone_request *request)
 {
     uint64_t flags = request->flags;
 
@@ -140,6 +135,8 @@ static int64_t clone_thread(struct linux_state *state, const struct request *req
         return -EINVAL;
     if (flags & CLONE_SIGHAND && !(flags & CLONE_VM))
         return -EINVAL;
+    if (!(flags & CLONE_THREAD))
+        return fork_process(state, request);
     if ((flags & THREAD_FLAGS) != THREAD_FLAGS || flags & ~(uint64_t)(THREAD_FLAGS | OTHER_FLAGS))
         return -ENOSYS;
     return begin_thread(state, request);
@@ -147,17 +144,18 @@ static int64_t clone_thread(struct linux_state *state, const struct request *req
 
 int64_t sys_clone(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct request request = {.flags = (uint32_t)arg[0] & ~(uint64_t)CSIGNAL,
-                                    .stack = arg[1],
-                                    .parent_id = arg[2],
-                                    .child_id = arg[3],
-                                    .tls = arg[4]};
+    const struct clone_request request = {.flags = (uint32_t)arg[0] & ~(uint64_t)CSIGNAL,
+                                          .exit_signal = (int)(arg[0] & CSIGNAL),
+                                          .stack = arg[1],
+                                          .parent_id = arg[2],
+                                          .child_id = arg[3],
+                                          .tls = arg[4]};
 
-    return clone_thread(state, &request);
+    return clone_any(state, &request);
 }
 
 /* As the kernel's struct clone_args. */
-struct clone_request {
+struct clone_args3 {
     uint64_t flags, pidfd, child_id, parent_id, exit_signal, stack, stack_bytes, tls;
     uint64_t ids, id_count, cgroup;
 };
@@ -178,12 +176,12 @@ static int check_zero(struct linux_state *state, uint64_t from, uint64_t to)
 
 int64_t sys_clone3(struct linux_state *state, const uint64_t arg[6])
 {
-    struct clone_request wanted = {0};
-    struct request request;
+    struct clone_args3 wanted = {0};
+    struct clone_request request;
     uint64_t bytes = arg[1];
     int result;
 
-    if (bytes < offsetof(struct clone_request, ids))
+    if (bytes < offsetof(struct clone_args3, ids))
         return -EINVAL;
     if (bytes > FERRY_PAGE_BYTES)
         return -E2BIG;
@@ -199,12 +197,13 @@ int64_t sys_clone3(struct linux_state *state, const uint64_t arg[6])
         return -EINVAL;
     if (wanted.exit_signal > CSIGNAL || (wanted.flags & CLONE_THREAD && wanted.exit_signal))
         return -EINVAL;
-    request = (struct request){.flags = wanted.flags,
-                               .stack = wanted.stack + wanted.stack_bytes,
-                               .parent_id = wanted.parent_id,
-                               .child_id = wanted.child_id,
-                               .tls = wanted.tls};
-    return clone_thread(state, &request);
+    request = (struct clone_request){.flags = wanted.flags,
+                                     .exit_signal = (int)wanted.exit_signal,
+                                     .stack = wanted.stack + wanted.stack_bytes,
+                                     .parent_id = wanted.parent_id,
+                                     .child_id = wanted.child_id,
+                                     .tls = wanted.tls};
+    return clone_any(state, &request);
 }
 
 /* ---- ending -------------------------------------------------------------- */
@@ -216,6 +215,8 @@ static void forget(struct linux_state *state, struct linux_thread *thread)
     while (*at != thread)
         at = &(*at)->next;
     *at = thread->next;
+    if (state->thread == thread) /* who sends the process a signal looks there */
+        state->thread = linux_first_thread(state);
     state->signals.queued -= thread->signals.list.queued;
     free(thread);
 }
@@ -223,7 +224,7 @@ static void forget(struct linux_state *state, struct linux_thread *thread)
 /* The first one stays as a record, since the process has its number. */
 static void end(struct linux_state *state, struct linux_thread *thread)
 {
-    if (thread->id != LINUX_PID) {
+    if (thread->id != state->pid) {
         forget(state, thread);
         return;
     }
@@ -245,7 +246,7 @@ void threads_begin(struct linux_state *state)
 
     if (state->thread != first) {
         forget(state, first);
-        state->thread->id = LINUX_PID;
+        state->thread->id = state->pid;
     }
     state->thread->clear_id = 0;
     state->thread->task.robust_list = 0;
@@ -259,7 +260,7 @@ int64_t sys_exit(struct linux_state *state, const uint64_t arg[6])
     struct current_call *call = self->call;
     int status = (int)(arg[0] & 0xff);
 
-    if (self->id == LINUX_PID)
+    if (self->id == state->pid)
         state->first_status = status;
     call->status = state->first_status;
     call->next = --state->thread_count ? LINUX_ENDED : LINUX_EXIT;

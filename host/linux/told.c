@@ -62,13 +62,13 @@ bool linux_asks_descriptors(const struct linux_state *state)
 }
 
 /* Only what no call works on and what the guest kernel does not read by itself; and no program that shares a
- * file by memory, by which it may learn of a change without any call. */
+ * file by memory, or memory with another process, by which it may learn of a change without any call. */
 static bool can_tell(const struct linux_state *state, const struct open_file *file)
 {
     return file && (file->kind == FILE_REGULAR || file->kind == FILE_DIRECTORY) && file->local &&
            !file->given && file->fd >= 0 && file->references == 1 &&
            !(file->status & (O_PATH | O_DIRECT)) && !state->traced && !state->mapped_count &&
-           !guest_files_has(state, file);
+           !state->common->processes->next_process && !guest_files_has(state, file);
 }
 
 static void publish(struct told *told, uint32_t fd, const struct open_file *file,

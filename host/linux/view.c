@@ -430,5 +430,4 @@ void view_fini(struct linux_state *state)
         vm_file_give_back(state->vm);
     writable_destroy(state, view->memory);
     writable_destroy(state, view->host);
-    free(state->cwd);
 }

@@ -18,6 +18,7 @@ struct ferry_vm;
 struct image_source;
 struct kvm_regs;
 struct pollfd;
+struct linux_state;
 struct linux_thread;
 struct space;
 struct stream;
@@ -190,6 +191,23 @@ static inline int vm_wait(struct ferry_vm *vm, vm_ready_fn ready, void *arg, uin
 
     return vm_wait_for(vm, ready, arg, timeout_ns, &all);
 }
+
+/* What a process that is forked begins as: its state, its one thread, and how that differs from the
+ * thread that forks it, which the CPU runs. stack 0: it is the same. */
+struct vm_fork {
+    struct linux_state *state;
+    struct linux_thread *thread;
+    struct vcpu *caller;
+    uint64_t stack, fs;
+    uint64_t id_addr; /* where its memory has its number, if that can be written; 0: nowhere */
+    int32_t id;
+};
+/* Makes a process with a copy of the memory and begins it, with result 0; `state` is its own from then
+ * on. -EAGAIN: there may be no more; or another negative errno. */
+int vm_fork(struct ferry_vm *vm, const struct vm_fork *fork);
+/* What the process that is served has stored in its memory since it began is stored in that of its parent
+ * as well, which waits. */
+void vm_return_memory(struct ferry_vm *vm);
 
 /* A CPU for another thread of the program. -EAGAIN: there may be no more threads. */
 int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out);

@@ -265,6 +265,24 @@ int program_open(struct program *out, struct images *images, const struct progra
     return result;
 }
 
+int program_share(struct program *out, const struct program *program, struct space *space)
+{
+    int result = space_charge(space, program_unshared_bytes(program));
+
+    if (result)
+        return result;
+    *out = (struct program){.images = program->images,
+                            .image = program->image,
+                            .loader = program->loader,
+                            .loader_shift = program->loader_shift,
+                            .name = strdup(program->name),
+                            .file = strdup(program->file)};
+    images_hold(out->images, out->image);
+    images_hold(out->images, out->loader);
+    result = copy_arguments(out, program->argv);
+    return result || !out->argv || !out->name || !out->file ? -ENOMEM : 0;
+}
+
 void program_close(struct program *program)
 {
     if (!program->images)

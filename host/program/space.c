@@ -102,7 +102,8 @@ int space_init(struct space *space, const struct space_backend *backend, uint64_
 
     if (!base)
         return -ENOMEM;
-    *space = (struct space){.backend = *backend, .base = base, .limit_bytes = limit_bytes};
+    *space = (struct space){
+        .backend = *backend, .base = base, .limit_bytes = limit_bytes, .next_sharing = space};
     space_ahead_init(space);
     return 0;
 }

@@ -91,6 +91,7 @@ struct space {
     char *base; /* host address of guest address 0 of the reservation */
     char *far;  /* of the beginning of the far part; NULL: not reserved yet */
     uint64_t limit_bytes, used_bytes;
+    struct space *next_sharing;   /* a ring of those that share the limit; NULL: as alone */
     struct space_region *regions; /* sorted, disjoint, adjacent equals merged */
     size_t count, capacity;
     struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
@@ -206,8 +207,24 @@ bool space_has_live(const struct space *space, struct guest_addr start, struct g
 
 /* What the program may do at addr: SPACE_* or 0. */
 unsigned space_prot(const struct space *space, struct guest_addr addr);
+/* Whether it was mapped MAP_SHARED there. */
+bool space_is_shared(const struct space *space, struct guest_addr addr);
 /* Whether it is mapped there to a page beyond the end of a file. */
 bool space_beyond_file(const struct space *space, struct guest_addr addr);
+
+/* ---- space_copy.c ---------------------------------------------------------- */
+
+/* Maps in `to`, where nothing is mapped, what is mapped in `from`: private memory with a copy of its
+ * contents, shared memory as the same. -ENOMEM: a part may be mapped, and shared memory of `from` has
+ * become such that it can be. */
+int space_copy(struct space *to, struct space *from);
+/* What differs in private memory of `from`, where `to` may be written. */
+void space_copy_back(struct space *to, const struct space *from);
+/* The limit holds for both together, and for all with which `with` shares it already. Before
+ * space_fini it has to leave, when nobody looks at what is mapped in it any more. */
+void space_share_limit(struct space *space, struct space *with);
+void space_leave_limit(struct space *space);
+uint64_t space_used_by_all(const struct space *space);
 
 /* ---- space_label.c --------------------------------------------------------- */
 

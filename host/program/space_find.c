@@ -98,6 +98,11 @@ static unsigned kind_at(const struct space *space, struct guest_addr addr)
     return i < space->count && space->regions[i].start <= addr.value ? space->regions[i].prot : 0;
 }
 
+bool space_is_shared(const struct space *space, struct guest_addr addr)
+{
+    return kind_at(space, addr) & SHARED;
+}
+
 unsigned space_prot(const struct space *space, struct guest_addr addr)
 {
     return space_beyond_file(space, addr) ? 0 : kind_at(space, addr) & RIGHTS;

@@ -320,7 +320,7 @@ void space_set_region(struct space *space, uint64_t start, uint64_t end, unsigne
 /* Whether `more` further bytes may be charged once `less` are given back. */
 bool space_within_limit(const struct space *space, uint64_t less, uint64_t more)
 {
-    uint64_t used = space->used_bytes - less;
+    uint64_t used = space_used_by_all(space) - less;
 
     return used <= space->limit_bytes && more <= space->limit_bytes - used;
 }

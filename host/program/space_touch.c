@@ -35,7 +35,9 @@
 
 uint64_t space_room(const struct space *space)
 {
-    return space->limit_bytes > space->used_bytes ? space->limit_bytes - space->used_bytes : 0;
+    uint64_t used = space_used_by_all(space);
+
+    return space->limit_bytes > used ? space->limit_bytes - used : 0;
 }
 
 static uint64_t piece_bytes(const struct space *space)

@@ -20,11 +20,15 @@
 
 uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
-    uint64_t used = atomic_load(&vm->helpers_ns);
+    uint64_t used = atomic_load(&vm->helpers_ns) + guest_cpu_ns(&vm->own);
 
-    /* A CPU remains until the VM is destroyed. */
-    for (unsigned i = 0; i < vm->guest->vcpus_made; i++)
-        used += vcpu_cpu_ns(vm->guest->vcpus[i]);
+    if (!atomic_load(&vm->further))
+        return used;
+    lock_take(&vm->lock);
+    for (const struct guest *guest = vm->guests; guest; guest = guest->next)
+        if (guest != &vm->own)
+            used += guest_cpu_ns(guest);
+    lock_drop(&vm->lock);
     return used;
 }
 
@@ -46,7 +50,7 @@ uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread
 static uint64_t moment_for(const struct ferry_vm *vm, uint64_t nanoseconds)
 {
     uint64_t wait = nanoseconds / vm->engine->processors;
-    uint64_t step = STEP_NS + vm->guest->vcpu_count * THREAD_NS;
+    uint64_t step = STEP_NS + vm->own.vcpu_count * THREAD_NS;
 
     return clock_deadline(wait > step ? wait : step);
 }

@@ -14,8 +14,11 @@
 
 enum kernel_state { KERNEL_NONE, KERNEL_AT_CPL3, KERNEL_AT_CPL0, KERNEL_REFUSED };
 
+struct process;
+
 struct guest {
     struct ferry_vm *vm;
+    struct guest *next; /* of the VM */
     struct kvm_vm kvm;
     /* One for each thread of its program; made when threads begin (vm_cpus.c). KVM cannot take one
      * away, so one whose thread has ended runs a later one. */
@@ -33,5 +36,26 @@ struct guest {
     char *files_place;  /* host view of what it finds at FERRY_FILES_BASE; or NULL, */
     bool files_refused; /* and the host refused it */
 };
+
+/* Initialises zeroed memory; the guest's CPUs run threads of that process. */
+static inline void guest_init(struct guest *guest, struct ferry_vm *vm, struct process *process)
+{
+    guest->vm = vm;
+    guest->kvm.fd = -1;
+    guest->vcpus[0] = &guest->first_cpu;
+    guest->vcpu_count = guest->vcpus_made = 1;
+    guest->first_cpu.fd = -1;
+    guest->first_cpu.process = process;
+}
+
+/* Processor time that its CPUs took, of which each remains until the guest is freed. */
+static inline uint64_t guest_cpu_ns(const struct guest *guest)
+{
+    uint64_t used = 0;
+
+    for (unsigned i = 0; i < guest->vcpus_made; i++)
+        used += vcpu_cpu_ns(guest->vcpus[i]);
+    return used;
+}
 
 #endif

@@ -113,7 +113,8 @@ bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu)
     const uint64_t arg[3] = {regs->rdi, regs->rsi, regs->rdx}, number = regs->rax;
     guest_call call = number < sizeof calls / sizeof *calls ? calls[number] : NULL;
 
-    int64_t result = call ? call(vm, arg) : -ENOSYS;
+    /* Messages are the first process's. */
+    int64_t result = call && vm->process == &vm->first ? call(vm, arg) : -ENOSYS;
 
     if (result != INTERRUPTED) {
         vcpu_set_rax(vcpu, (uint64_t)result);

@@ -178,6 +178,6 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
             on = false;
         }
     }
-    if (vm->stop && !vm->process->ending && (on || vm->exit.how == 0))
+    if (vm->stop && !vm->process->ending && (on || vm->process->exit.how == 0))
         report_stop(vm);
 }

@@ -74,7 +74,8 @@ bool identity_show(struct ferry_vm *vm, struct guest_addr addr)
 {
     struct image *missing;
 
-    if (addr.value - FERRY_SYSTEM_BASE >= sizeof(struct ferry_control_info) || vm->identity_shown)
+    if (addr.value - FERRY_SYSTEM_BASE >= sizeof(struct ferry_control_info) || vm->identity_shown ||
+        vm->guest != &vm->own) /* no other process has messages */
         return false;
     while (!vm->stop && !show(vm, &missing))
         compute(vm, missing);

@@ -81,7 +81,7 @@ static bool has_use(const struct ferry_vm *vm)
 {
     bool input = false, output = false;
 
-    if (stream_is_busy(vm->endpoint->byte_stream))
+    if (stream_is_busy(vm->endpoint->byte_stream) && !atomic_load(&vm->further))
         linux_streams(vm->process->personality, &input, &output);
     return input || output || linux_wants_files(vm->process->personality) ||
            linux_wants_rooms(vm->process->personality) ||
@@ -91,7 +91,8 @@ static bool has_use(const struct ferry_vm *vm)
 
 void vm_kernel_consider(struct ferry_vm *vm, struct vcpu *vcpu)
 {
-    if (vm->guest->kernel != KERNEL_NONE || vm->identity_shown || !has_use(vm))
+    if (vm->guest != &vm->own || vm->guest->kernel != KERNEL_NONE || vm->identity_shown ||
+        !has_use(vm))
         return;
     /* The level of this call says nothing: the program may have made the stub's exit itself. */
     int at_cpl3 = vcpu_probe_syscall(vcpu);
@@ -115,8 +116,9 @@ int vm_kernel_enter(struct ferry_vm *vm, struct vcpu *vcpu)
                                    kernel_gs(vcpu->number));
     if (result < 0 && vcpu->in_kernel)
         return result; /* the guest kernel would store where the program's GS points */
-    /* A program that knows the message layer receives its messages itself. */
-    if (!vm->identity_shown) {
+    /* A program that knows the message layer receives its messages itself; while there are several
+     * processes the VMM serves the streams for all. */
+    if (!vm->identity_shown && !atomic_load(&vm->further)) {
         linux_streams(vm->process->personality, &input, &output);
         show_settings(vm, input, output);
     }

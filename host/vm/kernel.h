@@ -6,8 +6,13 @@
 #ifndef FERRY_HOST_VM_KERNEL_H
 #define FERRY_HOST_VM_KERNEL_H
 
+#include <ferry/abi/kernel.h>
+
 #include "kvm/boot.h"
 #include "vm/vm.h"
+
+/* What is reserved for files and rooms: as long as memory that the kernel aligns. */
+#define KERNEL_PLACE_BYTES (FERRY_FILES_BYTES + FERRY_EXTENT_BYTES)
 
 /* A system call left the VM: if the program makes many of those that the guest kernel can serve, it is
  * started. */
@@ -25,8 +30,5 @@ void vm_kernel_left(struct ferry_vm *vm, struct vcpu *vcpu, int result);
 bool vm_kernel_trapped(struct ferry_vm *vm, struct vcpu *vcpu, const struct boot_frame *frame);
 /* The same for an access that KVM takes for one to a device. */
 bool vm_kernel_mmio(struct ferry_vm *vm, struct vcpu *vcpu);
-
-/* kernel_files.c: the VM is taken apart. */
-void vm_kernel_unmap(struct ferry_vm *vm);
 
 #endif

@@ -7,20 +7,19 @@
 #include "kvm/kernel.h"
 #include "lib/mapping.h"
 #include "linux/vm_linux.h"
+#include "vm/budgets.h"
 #include "vm/kernel.h"
 #include "vm/vm_memory.h"
 
 /* A mapping of each file, and what is empty before it; at the end, too; and the rooms. */
 #define MAPPINGS (2 * FERRY_KERNEL_FILES + 3)
-/* As long as memory that the kernel aligns. */
-#define PLACE_BYTES (FERRY_FILES_BYTES + FERRY_EXTENT_BYTES)
 _Static_assert(FERRY_ROOMS_BYTES <= FERRY_EXTENT_BYTES, "they fit");
 
 static char *reserve(struct ferry_vm *vm)
 {
     unsigned user = vm->guest->kernel == KERNEL_AT_CPL3 ? GUEST_USER : 0;
-    char *place =
-        mapping_aligned(PLACE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    char *place = mapping_aligned(KERNEL_PLACE_BYTES, PROT_NONE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
     if (!place)
         return NULL;
@@ -29,9 +28,10 @@ static char *reserve(struct ferry_vm *vm)
                          user | GUEST_LARGE) == 0 &&
         guest_tables_map(&vm->guest->tables, guest_addr(FERRY_ROOMS_BASE), FERRY_ROOMS_BYTES,
                          user | GUEST_WRITE) == 0 &&
-        kvm_vm_add_slot(&vm->guest->kvm, guest_addr(FERRY_FILES_BASE), PLACE_BYTES, place) == 0)
+        kvm_vm_add_slot(&vm->guest->kvm, guest_addr(FERRY_FILES_BASE), KERNEL_PLACE_BYTES, place) ==
+            0)
         return place;
-    munmap(place, PLACE_BYTES);
+    munmap(place, KERNEL_PLACE_BYTES);
     return NULL;
 }
 
@@ -48,10 +48,4 @@ bool vm_files(struct ferry_vm *vm, struct vm_files *out)
                              .words = kernel_words(vm->guest->system),
                              .place = vm->guest->files_place};
     return vm->guest->files_place;
-}
-
-void vm_kernel_unmap(struct ferry_vm *vm)
-{
-    if (vm->guest->files_place)
-        munmap(vm->guest->files_place, PLACE_BYTES);
 }

@@ -6,19 +6,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <ferry/ferry.h>
+
 #include "program/program.h"
 
+struct guest;
 struct linux_state;
 struct vcpu;
 
 struct process {
+    struct guest *guest;
     struct program program;
     struct linux_state *personality;
-    uint64_t stack_bytes;   /* at the top of its memory */
-    uint64_t kept_bytes;    /* charged for the arguments of the program */
-    bool ending;            /* a thread ended it: the others leave it */
-    bool memory_is_used_up; /* something was to be touched for which nothing is left: it ends */
-    struct vcpu *only;      /* its thread begins another program: the others end; NULL: none does */
+    struct guest *forked_in; /* that of its parent, at the start */
+    uint64_t stack_bytes;    /* at the top of its memory */
+    uint64_t kept_bytes;     /* charged for the arguments of the program */
+    bool ending;             /* a thread ended it: the others leave it */
+    bool memory_is_used_up;  /* something was to be touched for which nothing is left: it ends */
+    struct ferry_vm_exit exit;
+    struct vcpu *only; /* its thread begins another program: the others end; NULL: none does */
 };
 
 #endif

@@ -34,7 +34,7 @@ static void put_file_name(const char *path, char name[FILE_SHOWN_MAX + 1])
 static bool describe_file(struct ferry_vm *vm, char symbol[SYMBOL_MAX],
                           char name[FILE_SHOWN_MAX + 1], uint64_t *linked)
 {
-    struct guest_addr rip = guest_addr(vm->exit.rip);
+    struct guest_addr rip = guest_addr(vm->process->exit.rip);
     struct image_source source;
     const char *path;
     uint64_t offset;
@@ -56,9 +56,10 @@ static void describe_rip(struct ferry_vm *vm, char *text, size_t bytes)
 {
     char symbol[SYMBOL_MAX] = "", name[FILE_SHOWN_MAX + 1];
     uint64_t linked;
-    size_t used = (size_t)snprintf(text, bytes, "rip 0x%" PRIx64, vm->exit.rip);
+    size_t used = (size_t)snprintf(text, bytes, "rip 0x%" PRIx64, vm->process->exit.rip);
 
-    program_symbolize(&vm->process->program, guest_addr(vm->exit.rip), symbol, sizeof symbol);
+    program_symbolize(&vm->process->program, guest_addr(vm->process->exit.rip), symbol,
+                      sizeof symbol);
     if (describe_file(vm, symbol, name, &linked))
         snprintf(text + used, bytes - used, " (%s%s%s+0x%" PRIx64 ")", symbol,
                  symbol[0] ? " in " : "", name, linked);
@@ -79,24 +80,25 @@ static void describe_thread(const struct ferry_vm *vm, char *text, size_t bytes)
 
 void report_fault(struct ferry_vm *vm, const struct fault *fault)
 {
-    char rip[SYMBOL_MAX + FILE_SHOWN_MAX + 64], thread[THREAD_MAX + 4], *text = vm->exit.text;
+    char rip[SYMBOL_MAX + FILE_SHOWN_MAX + 64], thread[THREAD_MAX + 4],
+        *text = vm->process->exit.text;
 
     if (vm->process->memory_is_used_up) {
         report_memory(vm);
         return;
     }
-    vm->exit.rip = fault->rip;
-    vm->exit.address_known = fault->address_known;
-    vm->exit.address = fault->address_known ? fault->info.addr : 0;
-    vm->exit.how = FERRY_ENDED_CRASH;
-    vm->exit.signo = fault->info.signo;
-    vm->exit.status = 128 + fault->info.signo;
+    vm->process->exit.rip = fault->rip;
+    vm->process->exit.address_known = fault->address_known;
+    vm->process->exit.address = fault->address_known ? fault->info.addr : 0;
+    vm->process->exit.how = FERRY_ENDED_CRASH;
+    vm->process->exit.signo = fault->info.signo;
+    vm->process->exit.status = 128 + fault->info.signo;
     describe_rip(vm, rip, sizeof rip);
     describe_thread(vm, thread, sizeof thread);
-    snprintf(text, sizeof vm->exit.text, "crashed by SIG%s at %s%s",
+    snprintf(text, sizeof vm->process->exit.text, "crashed by SIG%s at %s%s",
              sigabbrev_np(fault->info.signo), rip, thread);
     size_t used = strlen(text);
-    snprintf(text + used, sizeof vm->exit.text - used, ": %s", fault->why);
+    snprintf(text + used, sizeof vm->process->exit.text - used, ": %s", fault->why);
 }
 
 void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const char *why)
@@ -112,7 +114,7 @@ void report_crash(struct ferry_vm *vm, const struct vcpu *vcpu, int signo, const
 
 void report_refusal(struct ferry_vm *vm)
 {
-    struct ferry_vm_exit *end = &vm->exit;
+    struct ferry_vm_exit *end = &vm->process->exit;
     const char *refused = linux_refused(vm->process->personality);
     size_t used = strlen(end->text);
     bool failed = end->how == FERRY_ENDED_CRASH || (end->how == FERRY_ENDED_EXIT && end->status) ||
@@ -126,16 +128,16 @@ void report_refusal(struct ferry_vm *vm)
 
 static void finish(struct ferry_vm *vm, enum ferry_ended how, int status, int signo)
 {
-    vm->exit.how = how;
-    vm->exit.status = status;
-    vm->exit.signo = signo;
+    vm->process->exit.how = how;
+    vm->process->exit.status = status;
+    vm->process->exit.signo = signo;
 }
 
 void report_output(struct ferry_vm *vm)
 {
     struct ferry_link *out = vm->endpoint->stream_out;
 
-    vm->exit.output_unread = out && queue_unread(out);
+    vm->process->exit.output_unread = out && queue_unread(out);
 }
 
 void report_stop(struct ferry_vm *vm)
@@ -144,17 +146,17 @@ void report_stop(struct ferry_vm *vm)
 
     if (stop == STOP_TIMEOUT) {
         finish(vm, FERRY_ENDED_TIMEOUT, STATUS_TIMEOUT, 0);
-        snprintf(vm->exit.text, sizeof vm->exit.text,
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "stopped: still running after its time limit of %g s",
                  (double)vm->timeout_ns / 1e9);
     } else if (stop == STOP_CPU) {
         finish(vm, FERRY_ENDED_CPU, 128 + SIGXCPU, 0);
-        snprintf(vm->exit.text, sizeof vm->exit.text,
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "stopped: it has used up its processor time of %g s",
                  (double)vm->cpu_limit_ns / 1e9);
     } else {
         finish(vm, FERRY_ENDED_STOPPED, 128 + stop, stop);
-        snprintf(vm->exit.text, sizeof vm->exit.text, "stopped by SIG%s",
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text, "stopped by SIG%s",
                  sigabbrev_np(stop) ? sigabbrev_np(stop) : "?");
     }
 }
@@ -167,11 +169,11 @@ void report_signal(struct ferry_vm *vm, int signo)
     }
     finish(vm, FERRY_ENDED_SIGNAL, 128 + signo, signo);
     report_output(vm);
-    if (signo == SIGPIPE && vm->exit.output_unread)
-        snprintf(vm->exit.text, sizeof vm->exit.text,
+    if (signo == SIGPIPE && vm->process->exit.output_unread)
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "ended by SIGPIPE: what it writes is read no more");
     else
-        snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIG%s",
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text, "ended by SIG%s",
                  sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
 }
 
@@ -185,12 +187,13 @@ void report_memory(struct ferry_vm *vm)
     finish(vm, FERRY_ENDED_SIGNAL, 128 + SIGKILL, SIGKILL);
     report_output(vm);
     if (full)
-        snprintf(vm->exit.text, sizeof vm->exit.text,
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "ended by SIGKILL: it touched more memory than the %" PRIu64
                  " MiB that it may have; a larger --mem allows more",
                  space->limit_bytes >> 20);
     else
-        snprintf(vm->exit.text, sizeof vm->exit.text, "ended by SIGKILL: it touched memory %s%s",
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
+                 "ended by SIGKILL: it touched memory %s%s",
                  advice ? "that the host has not; " : "in more places than a VM has tables for",
                  advice ? advice : "");
 }
@@ -202,7 +205,7 @@ void report_lost(struct ferry_vm *vm, const char *name, int error)
     put_file_name(name, shown);
     finish(vm, FERRY_ENDED_SIGNAL, 128 + SIGKILL, SIGKILL);
     report_output(vm);
-    snprintf(vm->exit.text, sizeof vm->exit.text,
+    snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
              "ended by SIGKILL: what it had written to %s could not be kept in memory: %s", shown,
              strerror(error));
 }
@@ -210,20 +213,21 @@ void report_lost(struct ferry_vm *vm, const char *name, int error)
 void report_exit(struct ferry_vm *vm, int status)
 {
     finish(vm, FERRY_ENDED_EXIT, status & 0xff, 0);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "exit status %d", status & 0xff);
+    snprintf(vm->process->exit.text, sizeof vm->process->exit.text, "exit status %d",
+             status & 0xff);
 }
 
 void report_internal(struct ferry_vm *vm, const char *what, unsigned code)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s %u", what,
-             code);
+    snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
+             "KVM could not run it further: %s %u", what, code);
 }
 
 void report_entry(struct ferry_vm *vm, uint64_t reason)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
-    snprintf(vm->exit.text, sizeof vm->exit.text,
+    snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
              "KVM could not run it further: the processor refused to enter it, hardware reason "
              "0x%" PRIx64,
              reason);
@@ -232,7 +236,7 @@ void report_entry(struct ferry_vm *vm, uint64_t reason)
 void report_error(struct ferry_vm *vm, int error)
 {
     finish(vm, FERRY_ENDED_FAULT, STATUS_FAULT, 0);
-    snprintf(vm->exit.text, sizeof vm->exit.text, "KVM could not run it further: %s",
-             strerror(-error));
-    rlimits_advise(vm->exit.text, sizeof vm->exit.text, error);
+    snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
+             "KVM could not run it further: %s", strerror(-error));
+    rlimits_advise(vm->process->exit.text, sizeof vm->process->exit.text, error);
 }

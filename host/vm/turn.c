@@ -24,6 +24,7 @@ void vm_serve(struct ferry_vm *vm, struct vcpu *vcpu)
 {
     lock_take(&vm->runner.serving);
     vm->served = vcpu;
+    vm_look_at(vm, vcpu->process);
     if (vcpu->moves)
         vm_move(vcpu);
     if (vcpu->runs)
@@ -124,7 +125,7 @@ struct vcpu *vm_step_aside(struct ferry_vm *vm, const void *to)
     struct vcpu *served = vm->served;
     struct guest_addr addr;
 
-    if (!served || vm->guest->vcpu_count == 1)
+    if (!served || vm_has_one_thread(vm))
         return NULL;
     if (to && !space_guest(&vm->guest->space, to, &addr))
         return NULL;
@@ -138,11 +139,12 @@ void vm_step_back(struct ferry_vm *vm, struct vcpu *aside)
         vm_serve(vm, aside);
 }
 
+/* Of the first process: no other has a guest kernel. */
 static bool kicks(struct ferry_vm *vm, uint32_t cpu)
 {
     lock_assert_held(&vm->runner.serving);
-    for (unsigned i = 0; i < vm->guest->vcpu_count; i++) {
-        const struct vcpu *vcpu = vm->guest->vcpus[i];
+    for (unsigned i = 0; i < vm->own.vcpu_count; i++) {
+        const struct vcpu *vcpu = vm->own.vcpus[i];
 
         if (vcpu->number != cpu || !vcpu->is_away)
             continue;

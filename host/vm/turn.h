@@ -22,6 +22,12 @@ static inline bool vm_must_leave(const struct ferry_vm *vm, const struct vcpu *v
            (vm->process->only && vm->process->only != vcpu && !vcpu->finishes);
 }
 
+/* Whether nobody but the thread that is served could have the turn. */
+static inline bool vm_has_one_thread(const struct ferry_vm *vm)
+{
+    return vm->own.vcpu_count == 1 && atomic_load(&vm->further) == 0;
+}
+
 /* The hooks of waits on the VM's endpoint. */
 extern const struct endpoint_waits vm_waits;
 

@@ -34,9 +34,10 @@ static void kick(struct runner *runner)
     struct vcpu *inside = NULL;
 
     lock_take(&vm->lock);
-    for (unsigned i = 0; vm->started && !vm->ended && !inside && i < vm->guest->vcpu_count; i++)
-        if (atomic_load(&vm->guest->vcpus[i]->in_guest))
-            inside = vm->guest->vcpus[i];
+    for (struct guest *guest = vm->guests; guest && vm->started && !vm->ended; guest = guest->next)
+        for (unsigned i = 0; !inside && i < guest->vcpu_count; i++)
+            if (atomic_load(&guest->vcpus[i]->in_guest))
+                inside = guest->vcpus[i];
     if (inside)
         vcpu_kick(inside);
     lock_drop(&vm->lock);
@@ -47,12 +48,8 @@ void vm_init(struct ferry_vm *vm, struct ferry_engine *engine)
     vm->engine = engine;
     vm->kind = &guest_program;
     vm->process = &vm->first;
-    vm->guest = &vm->own;
-    vm->guest->vm = vm;
-    vm->guest->kvm.fd = -1;
-    vm->guest->vcpus[0] = &vm->guest->first_cpu;
-    vm->guest->vcpu_count = vm->guest->vcpus_made = 1;
-    vm->guest->first_cpu.fd = -1;
+    vm->guest = vm->guests = vm->first.guest = &vm->own;
+    guest_init(&vm->own, vm, &vm->first);
     vm->runner.time_over = time_over;
     vm->runner.alarm = alarm_rings;
     vm->runner.kick = kick;
@@ -88,14 +85,20 @@ bool vm_is_started(struct ferry_vm *vm)
     return started;
 }
 
+static void kick_guest(struct guest *guest)
+{
+    for (unsigned i = 0; i < guest->vcpu_count; i++) {
+        vcpu_kick(guest->vcpus[i]);
+        atomic_fetch_add(&guest->vcpus[i]->wakes, 1);
+        clock_futex_wake(&guest->vcpus[i]->wakes);
+    }
+}
+
 void vm_kick(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);
-    for (unsigned i = 0; vm->started && !vm->ended && i < vm->guest->vcpu_count; i++) {
-        vcpu_kick(vm->guest->vcpus[i]);
-        atomic_fetch_add(&vm->guest->vcpus[i]->wakes, 1);
-        clock_futex_wake(&vm->guest->vcpus[i]->wakes);
-    }
+    for (struct guest *guest = vm->guests; guest && vm->started && !vm->ended; guest = guest->next)
+        kick_guest(guest);
     lock_drop(&vm->lock);
 }
 

@@ -23,6 +23,9 @@
 
 /* How many threads a program may have if nothing else is said. */
 #define VM_THREADS 64
+/* And how many processes; at most. */
+#define VM_PROCESSES      64u
+#define VM_PROCESSES_MOST 1024u
 
 struct ferry_vm {
     struct ferry_engine *engine;
@@ -33,14 +36,17 @@ struct ferry_vm {
      * first. */
     struct process *process;
     struct guest *guest;
-    struct image *image; /* of the program that it runs, with a reference: for peers */
+    struct guest *guests;         /* all of them; under runner.serving, or under `lock` to look */
+    struct child *ended_children; /* fork.c; under runner.serving */
+    atomic_uint further;          /* processes beside the first */
+    struct image *image;          /* of the program that it runs, with a reference: for peers */
     /* Images of the peers in the table that its guest sees, each with a reference; NULL: the
      * host. */
     struct image *peer_images[FERRY_PEERS_MAX];
     bool identity_shown; /* its guest looked at that table: it knows the message layer */
 
     const struct guest_kind *kind;
-    unsigned most_threads;
+    unsigned most_threads, most_processes;
     struct lock window_lock;           /* of the thread that shows the window; a leaf */
     void *direct[2 * FERRY_PEERS_MAX]; /* host views of its direct rings */
     uint32_t direct_count;
@@ -72,7 +78,6 @@ struct ferry_vm {
     pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
     unsigned waiting;               /* threads in ferry_vm_wait */
-    struct ferry_vm_exit exit;      /* until the VM's end under runner.serving instead */
 };
 
 /* What a program may add below its directories of the host, if nobody says otherwise. */
@@ -83,6 +88,13 @@ struct ferry_vm {
 #define STOP_CPU       (-2)
 #define STATUS_TIMEOUT 124
 #define STATUS_FAULT   125
+
+/* All that asks for the process that is served, and its guest, is about this one now. */
+static inline void vm_look_at(struct ferry_vm *vm, struct process *process)
+{
+    vm->process = process;
+    vm->guest = process->guest;
+}
 
 /* Initialises zeroed memory: all members that need no KVM and no program. */
 void vm_init(struct ferry_vm *vm, struct ferry_engine *engine);

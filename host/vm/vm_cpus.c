@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The processors of a VM: made on demand, and their threads of the host. */
 #include "vm/vm_cpus.h"
+#include "vm/budgets.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct cpu_start {
     struct vcpu *vcpu;
 };
 
-/* Tells the others that the program ends. The first who calls it has filled in vm->exit. */
+/* Tells the others that the program ends. The first who calls it has filled in vm->process->exit. */
 static void end_all(struct ferry_vm *vm)
 {
     lock_assert_held(&vm->runner.serving);
@@ -139,6 +140,7 @@ static int make_cpu(struct ferry_vm *vm, struct vcpu **out)
     if (!vcpu)
         return -ENOMEM;
     vcpu->fd = -1;
+    vcpu->process = vm->process;
     boot_cpu(vm->guest->system, vm->guest->kvm.vcpus);
     int result = vcpu_create(vcpu, &vm->engine->kvm, &vm->guest->kvm, none, none, NULL);
     if (result == 0)
@@ -210,22 +212,15 @@ void vm_keep_to(struct ferry_vm *vm, const struct linux_thread *thread, const cp
 
 void vm_join_others(struct ferry_vm *vm)
 {
-    lock_take(&vm->lock);
-    unsigned count = vm->guest->vcpu_count;
-    vm->guest->vcpu_count = 1; /* the others are not kicked any more */
-    lock_drop(&vm->lock);
-    vm_give_way(vm, &vm->guest->first_cpu);
-    for (unsigned i = 1; i < count; i++)
-        pthread_join(vm->guest->vcpus[i]->thread, NULL);
-    vm_serve(vm, &vm->guest->first_cpu);
-    vm->process->ending = false; /* the waits for what is left to send are real ones */
-}
+    struct guest *guest = vm->guest;
 
-void vm_destroy_cpus(struct ferry_vm *vm)
-{
-    for (unsigned i = 0; i < BOOT_CPUS_MAX && vm->guest->vcpus[i]; i++) {
-        vcpu_destroy(vm->guest->vcpus[i]);
-        if (i > 0)
-            free(vm->guest->vcpus[i]);
-    }
+    lock_take(&vm->lock);
+    unsigned count = guest->vcpu_count;
+    guest->vcpu_count = 1; /* the others are not kicked any more */
+    lock_drop(&vm->lock);
+    vm_give_way(vm, &guest->first_cpu);
+    for (unsigned i = 1; i < count; i++)
+        pthread_join(guest->vcpus[i]->thread, NULL);
+    vm_serve(vm, &guest->first_cpu);
+    vm->process->ending = false; /* the waits for what is left to send are real ones */
 }

@@ -15,7 +15,4 @@ int vm_end_others(struct ferry_vm *vm, struct vcpu *vcpu);
 /* Waits until all CPUs but the first have no host thread any more. The program has ended. */
 void vm_join_others(struct ferry_vm *vm);
 
-/* No CPU has a thread. */
-void vm_destroy_cpus(struct ferry_vm *vm);
-
 #endif

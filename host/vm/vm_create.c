@@ -16,6 +16,8 @@
 #include "lib/sized.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
+#include "vm/budgets.h"
+#include "vm/guest_make.h"
 #include "vm/identity.h"
 #include "vm/kernel.h"
 #include "vm/turn.h"
@@ -84,7 +86,7 @@ static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *co
     endpoint->transfer = config->transfer;
     endpoint->most_extents = config->pool_extents ? config->pool_extents : DEFAULT_EXTENTS;
     endpoint->most_pages = config->pool_pages ? config->pool_pages : DEFAULT_PAGES;
-    endpoint->memory = vm_memory;
+    endpoint->memory = vm_message_memory;
     endpoint->at_hand = vm_at_hand;
     endpoint->waits = &vm_waits;
     result = stream_create(endpoint);
@@ -208,7 +210,6 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
 
 static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)
 {
-    struct ferry_engine *engine = vm->engine;
     uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
 
     int result = create_endpoint(vm, config, err);
@@ -220,6 +221,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     vm->guest->space.limit_bytes = limit; /* what is read before there is memory counts as well */
     vm->process->stack_bytes = stack_size(limit);
     vm->most_threads = config->threads ? config->threads : VM_THREADS;
+    vm->most_processes = config->processes ? config->processes : VM_PROCESSES;
     result = create_personality(vm, config, limit, err);
     if (result < 0)
         return result;
@@ -227,13 +229,9 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = open_program(vm, config, limit, err);
     if (result < 0)
         return result;
-    result = kvm_vm_create(&vm->guest->kvm, &engine->kvm);
+    result = vm_create_memory(vm, limit, err);
     if (result < 0)
-        return error_set(err, result, "KVM cannot make another VM: %s", strerror(-result));
-    result = vm_create_memory(vm, limit);
-    if (result < 0)
-        return error_set(err, result, "no memory for VM '%s': %s", vm->endpoint->name,
-                         strerror(-result));
+        return result;
     write_control(vm);
     vm->timeout_ns = config->timeout_ns;
     vm->cpu_limit_ns = config->cpu_ns;
@@ -259,8 +257,9 @@ static int check_config(const struct ferry_vm_config *config, struct ferry_error
     if (config->threads > BOOT_CPUS_MAX)
         return error_set(err, -EINVAL, "%u threads are too many: a VM can have %u", config->threads,
                          BOOT_CPUS_MAX);
-    if (config->zero)
-        return error_set(err, -EINVAL, "ferry_vm_config.zero must be 0");
+    if (config->processes > VM_PROCESSES_MOST)
+        return error_set(err, -EINVAL, "%u processes are too many: a VM can have %u",
+                         config->processes, VM_PROCESSES_MOST);
     if (config->closed_fds > 7)
         return error_set(err, -EINVAL,
                          "%#x is no value of ferry_vm_config.closed_fds: only bits 0, "
@@ -313,20 +312,15 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
     linux_destroy(vm->process->personality);
-    vm_destroy_cpus(vm);
-    kvm_vm_destroy(&vm->guest->kvm);
+    guest_end(&vm->own);
     vm_direct_unmap(vm);
-    vm_kernel_unmap(vm);
-    if (vm->guest->space.base)
-        space_fini(&vm->guest->space);
     vm_leave_budgets(vm);
     if (vm->endpoint)
         exchange_endpoint_retire(&vm->engine->exchange, vm->endpoint);
     identity_forget(vm);
     program_close(&vm->process->program);
     images_release(&vm->engine->images, vm->image);
-    if (vm->guest->system)
-        munmap(vm->guest->system, SYSTEM_BYTES);
+    guest_fini(&vm->own);
     vm_fini(vm);
     free(vm);
 }

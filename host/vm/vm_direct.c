@@ -32,12 +32,12 @@ static int map_into(struct ferry_vm *vm, int fd, bool sender, struct guest_addr 
     vm->direct[vm->direct_count++] = host;
     if (mprotect(host + own, own_bytes, PROT_READ | PROT_WRITE) < 0)
         return -errno;
-    int result = guest_tables_map(&vm->guest->tables, base, BYTES, GUEST_USER);
+    int result = guest_tables_map(&vm->own.tables, base, BYTES, GUEST_USER);
     if (result == 0)
-        result = guest_tables_map(&vm->guest->tables, guest_addr_add(base, own), own_bytes,
+        result = guest_tables_map(&vm->own.tables, guest_addr_add(base, own), own_bytes,
                                   GUEST_USER | GUEST_WRITE);
     if (result == 0)
-        result = kvm_vm_add_slot(&vm->guest->kvm, base, BYTES, host);
+        result = kvm_vm_add_slot(&vm->own.kvm, base, BYTES, host);
     *addr = base;
     return result;
 }

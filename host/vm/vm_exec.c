@@ -73,8 +73,8 @@ static int prepare(const struct ferry_vm *vm, const struct vm_exec *exec, struct
 static struct guest_addr control_for_next(const struct ferry_vm *vm)
 {
     const struct ferry_control_guest *guest = &vm->endpoint->control->guest;
-    bool used = guest->out_head || guest->in_tail || guest->home_tail || guest->release_head ||
-                vm->direct_count;
+    bool used = vm->process != &vm->first || guest->out_head || guest->in_tail ||
+                guest->home_tail || guest->release_head || vm->direct_count;
 
     return guest_addr(used ? 0 : FERRY_SYSTEM_BASE);
 }
@@ -135,7 +135,8 @@ static int replace(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *
     }
     program_close(&vm->process->program);
     vm->process->program = next;
-    identity_change(vm, next.image, generation);
+    if (vm->process == &vm->first)
+        identity_change(vm, next.image, generation);
     vm->process->stack_bytes = exec->stack_bytes;
     linux_begin(vm->process->personality, program_end(&next), next.file, next.name, next.argv);
     return load(vm, cpu, exec) ? 1 : 0;

@@ -15,16 +15,10 @@
 #include "lib/error.h"
 #include "lib/mapping.h"
 #include "linux/vm_linux.h"
+#include "vm/guest_make.h"
 #include "vm/vm.h"
 
 /* --- slots and addresses ------------------------------------------------------ */
-
-static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
-{
-    struct ferry_vm *vm = arg;
-
-    return kvm_vm_add_slot(&vm->guest->kvm, gpa, bytes, host);
-}
 
 /* Called when a unit is first opened in the window. Many VMs never have one, and the slot takes
  * time and, for each page of the pool, memory of the kernel. The slot comes before the entry in the
@@ -37,11 +31,11 @@ static int show_window(void *arg)
 
     lock_take(&vm->window_lock);
     if (atomic_load(&window->hidden)) {
-        result = slot_add(vm, vm->endpoint->window_addr, window->bytes, window->base);
+        result = guest_slot_add(&vm->own, vm->endpoint->window_addr, window->bytes, window->base);
         if (result < 0) {
             result = -ENOMEM; /* what a sender is told must not depend on KVM */
         } else {
-            guest_tables_show(&vm->guest->tables, vm->endpoint->window_addr, window->bytes);
+            guest_tables_show(&vm->own.tables, vm->endpoint->window_addr, window->bytes);
             atomic_store(&window->hidden, false);
         }
     }
@@ -118,6 +112,11 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
         return (struct reach){.at = vm->guest->system};
     if (addr.value >= FERRY_PROGRAM_FAR_LOW)
         return space_memory(vm, addr, bytes, write);
+    /* Messages are the first process's. */
+    if (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_CLOCK_ADDR && vm->guest != &vm->own)
+        return (struct reach){0};
+    if (addr.value >= FERRY_WINDOW_BASE && vm->guest != &vm->own)
+        return (struct reach){0};
     if (addr.value >= FERRY_WINDOW_BASE)
         return (struct reach){.at = window_memory(vm, addr, bytes, write)};
     if (addr.value >= FERRY_CLOCK_ADDR)
@@ -127,14 +126,27 @@ struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t byt
     return space_memory(vm, addr, bytes, write);
 }
 
+/* Of a message, whoever is served. */
+struct reach vm_message_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes,
+                               bool write)
+{
+    struct process *process = vm->process;
+    struct reach place;
+
+    vm_look_at(vm, &vm->first);
+    place = vm_memory(vm, addr, bytes, write);
+    vm_look_at(vm, process);
+    return place;
+}
+
 bool vm_at_hand(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes)
 {
     struct reach place;
 
     if (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_PROGRAM_FAR_LOW)
         return true;
-    place = space_reach(&vm->guest->space, addr, bytes, SPACE_READ);
-    return !place.at || (!place.live && !space_is_closed(&vm->guest->space, addr, bytes));
+    place = space_reach(&vm->own.space, addr, bytes, SPACE_READ);
+    return !place.at || (!place.live && !space_is_closed(&vm->own.space, addr, bytes));
 }
 
 bool vm_keeps(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
@@ -192,161 +204,26 @@ bool vm_may(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool wr
     return reach_may(vm_memory(vm, addr, bytes, write), bytes, write);
 }
 
-/* --- budgets ------------------------------------------------------------------ */
-
-/* Mappings besides those of the program: system area, window, shared page, stack and endpoint. */
-#define OWN_MAPPINGS 8
-/* Descriptors: the VM, its virtual CPU, standard error, and the endpoint's waker. */
-#define OWN_FILES 4
-
-/* A far part takes more addresses than 32 GiB of each VM: all together, of 128 TiB, less than half. */
-#define FAR_PARTS_MOST 32
-
-/* Mappings of each CPU but the first: what it shares with KVM, and its thread's stack. */
-#define CPU_MAPPINGS 3
-
-static bool set_mappings(struct ferry_vm *vm, uint32_t of_space, uint32_t of_cpus)
-{
-    if (!budget_set(&vm->engine->mappings, &vm->mappings, of_space + of_cpus))
-        return false;
-    vm->guest->space_mappings = of_space;
-    vm->guest->cpu_mappings = of_cpus;
-    return true;
-}
-
-static bool allow_far(void *arg)
-{
-    struct ferry_vm *vm = arg;
-
-    if (!vm->guest->has_far && atomic_fetch_add(&vm->engine->far_parts, 1) < FAR_PARTS_MOST)
-        vm->guest->has_far = true;
-    else if (!vm->guest->has_far)
-        atomic_fetch_sub(&vm->engine->far_parts, 1);
-    return vm->guest->has_far;
-}
-
-void vm_leave_budgets(struct ferry_vm *vm)
-{
-    budget_leave(&vm->engine->mappings, &vm->mappings);
-    budget_leave(&vm->engine->files, &vm->files);
-    if (vm->guest->has_far)
-        atomic_fetch_sub(&vm->engine->far_parts, 1);
-}
-
-static bool allow_mappings(void *arg, uint64_t mappings)
-{
-    struct ferry_vm *vm = arg;
-
-    return set_mappings(vm, (uint32_t)mappings, vm->guest->cpu_mappings);
-}
-
-bool vm_mappings_take(struct ferry_vm *vm, uint32_t count)
-{
-    return set_mappings(vm, vm->guest->space_mappings, vm->guest->cpu_mappings + count);
-}
-
-void vm_mappings_give_back(struct ferry_vm *vm, uint32_t count)
-{
-    set_mappings(vm, vm->guest->space_mappings, vm->guest->cpu_mappings - count);
-}
-
-bool vm_cpu_take(struct ferry_vm *vm)
-{
-    if (!vm_file_take(vm))
-        return false;
-    if (vm_mappings_take(vm, CPU_MAPPINGS))
-        return true;
-    vm_file_give_back(vm);
-    return false;
-}
-
-void vm_cpu_give_back(struct ferry_vm *vm)
-{
-    vm_mappings_give_back(vm, CPU_MAPPINGS);
-    vm_file_give_back(vm);
-}
-
-bool vm_file_take(struct ferry_vm *vm)
-{
-    return budget_set(&vm->engine->files, &vm->files, vm->files.used + 1);
-}
-
-void vm_file_give_back(struct ferry_vm *vm)
-{
-    budget_set(&vm->engine->files, &vm->files, vm->files.used - 1);
-}
-
-int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                    struct ferry_error *err)
-{
-    uint32_t files = OWN_FILES + LINUX_OWN_FILES;
-
-    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
-        files++;
-    for (const char *const *dir = config->read_write_dirs; dir && *dir; dir++)
-        files++;
-    if (!budget_join(&vm->engine->files, &vm->files, files))
-        return error_set(
-            err, -EMFILE,
-            "no descriptors are left for VM '%s'; raise 'ulimit -n', or make fewer VMs",
-            vm->endpoint->name);
-    if (!budget_join(&vm->engine->mappings, &vm->mappings, OWN_MAPPINGS))
-        return error_set(
-            err, -ENOMEM,
-            "no mappings are left for VM '%s'; raise vm.max_map_count, or make fewer VMs",
-            vm->endpoint->name);
-    return 0;
-}
-
 /* --- making it ---------------------------------------------------------------- */
 
-static int show_vdso(struct ferry_vm *vm)
-{
-    int result = vdso_map(&vm->guest->tables);
-
-    return result < 0
-               ? result
-               : slot_add(vm, guest_addr(FERRY_CLOCK_ADDR), VDSO_ALL_BYTES, vm->engine->vdso.view);
-}
-
-int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes)
+int vm_create_memory(struct ferry_vm *vm, uint64_t limit_bytes, struct ferry_error *err)
 {
     struct pool *pool = &vm->engine->exchange.pool;
     struct endpoint *endpoint = vm->endpoint;
+    int result = guest_create(&vm->own, limit_bytes, err);
 
-    vm->guest->system = mapping_aligned(SYSTEM_BYTES, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!vm->guest->system)
-        return -errno;
-    madvise(vm->guest->system, SYSTEM_BYTES, MADV_NOHUGEPAGE); /* a small VM stays small */
-    int result = boot_system(vm->guest->system, pool->bytes, vm->most_threads, &vm->guest->tables);
     if (result < 0)
         return result;
-    endpoint->control = (struct ferry_control *)(void *)vm->guest->system;
-    endpoint->receive_buffers = vm->guest->system + SYSTEM_TABLES_BYTES;
+    endpoint->control = (struct ferry_control *)(void *)vm->own.system;
+    endpoint->receive_buffers = vm->own.system + SYSTEM_TABLES_BYTES;
     endpoint->receive_buffers_addr = guest_addr(SYSTEM_RECEIVE);
     endpoint->window_addr = guest_addr(FERRY_WINDOW_BASE);
     result = window_create(&endpoint->window, pool->fd, pool->bytes);
     if (result < 0)
-        return result;
+        return error_set(err, result, "no memory for VM '%s': %s", endpoint->name,
+                         strerror(-result));
     endpoint->window.show = show_window;
     endpoint->window.show_arg = vm;
     atomic_store(&endpoint->window.hidden, true);
-    guest_tables_hide(&vm->guest->tables, endpoint->window_addr, pool->bytes);
-
-    struct space_backend backend = {
-        .slot_add = slot_add,
-        .allow_mappings = allow_mappings,
-        .allow_far = allow_far,
-        .far_high = min_u64(FERRY_PROGRAM_FAR_HIGH, 1ull << vm->engine->kvm.address_bits),
-        .arg = vm,
-        .tables = &vm->guest->tables,
-    };
-    uint64_t used_bytes = vm->guest->space.used_bytes; /* while the program was opened */
-    result = space_init(&vm->guest->space, &backend, limit_bytes);
-    if (result < 0)
-        return result;
-    space_recharge(&vm->guest->space, 0, used_bytes);
-    result = slot_add(vm, guest_addr(FERRY_SYSTEM_BASE), SYSTEM_BYTES, vm->guest->system);
-    return result < 0 ? result : show_vdso(vm);
+    return 0;
 }

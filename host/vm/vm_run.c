@@ -21,6 +21,7 @@
 #include "linux/linux.h"
 #include "linux/vm_linux.h"
 #include "stream/stream.h"
+#include "vm/fork.h"
 #include "vm/report.h"
 #include "vm/turn.h"
 #include "vm/vm.h"
@@ -83,7 +84,7 @@ void vm_alarm(struct ferry_vm *vm, uint64_t moment_ns)
 
 bool vm_polls_itself(struct ferry_vm *vm)
 {
-    return vm->guest->vcpu_count == 1 && endpoint_can_poll(vm->endpoint);
+    return vm_has_one_thread(vm) && endpoint_can_poll(vm->endpoint);
 }
 
 /* Blocks until there may be something new, also for descriptors of the host that the personality
@@ -139,8 +140,8 @@ void vm_debug(struct ferry_vm *vm, const char *format, ...)
  * the program would not have ended, but would still be in that write. */
 static bool send_rest(struct ferry_vm *vm)
 {
-    if (vm->exit.how == FERRY_ENDED_STOPPED || vm->exit.how == FERRY_ENDED_TIMEOUT ||
-        vm->exit.how == FERRY_ENDED_CPU)
+    if (vm->process->exit.how == FERRY_ENDED_STOPPED ||
+        vm->process->exit.how == FERRY_ENDED_TIMEOUT || vm->process->exit.how == FERRY_ENDED_CPU)
         return true;
     return drain_all(vm->endpoint) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
 }
@@ -149,8 +150,8 @@ static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
-    vcpu_begin(&vm->guest->first_cpu);
-    vm_serve(vm, &vm->guest->first_cpu);
+    vcpu_begin(&vm->own.first_cpu);
+    vm_serve(vm, &vm->own.first_cpu);
     vm_begin_cpu(vm);
     ticker_add(&vm->engine->ticker, &vm->runner);
     poller_add(&vm->engine->poller, &vm->runner);
@@ -158,15 +159,19 @@ static void *vm_thread(void *arg)
                vm->endpoint->name, vm->endpoint->id, vm->endpoint->generation);
     if (atomic_load(&vm->sent))
         vm_kick(vm); /* a signal came before there was a thread */
-    vm_run_threads(vm, &vm->guest->first_cpu);
+    vm_run_threads(vm, &vm->own.first_cpu);
     vm_join_others(vm);
+    if (atomic_load(&vm->further))
+        linux_first_ends(vm->first.personality);
+    fork_await_all(vm);
     vm_trace_end(vm);
     report_refusal(vm);
-    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name, vm->exit.text);
+    engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name,
+               vm->first.exit.text);
     loan_ignore_completions(vm->endpoint);
     queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
     loan_let_go(vm->endpoint);      /* nor an owner for what it lent */
-    if (!send_rest(vm) && vm->exit.how == FERRY_ENDED_EXIT)
+    if (!send_rest(vm) && vm->first.exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
     report_output(vm);
     poller_remove(&vm->engine->poller, &vm->runner);
@@ -189,7 +194,7 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
         return error_set(err, -EALREADY, "VM '%s' was started already", vm->endpoint->name);
     if (vm->timeout_ns)
         vm->runner.deadline_ns = clock_deadline(vm->timeout_ns);
-    int result = thread_start(&vm->guest->first_cpu.thread, NULL, vm_thread, vm);
+    int result = thread_start(&vm->own.first_cpu.thread, NULL, vm_thread, vm);
     if (result < 0)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
@@ -207,7 +212,7 @@ int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 
 void vm_join(struct ferry_vm *vm)
 {
-    pthread_join(vm->guest->first_cpu.thread, NULL); /* which waits for the others */
+    pthread_join(vm->own.first_cpu.thread, NULL); /* which waits for the others */
 }
 
 void ferry_vm_stop(struct ferry_vm *vm, int signo)
@@ -229,7 +234,7 @@ int ferry_vm_wait_sized(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_v
         result = timeout_ns ? lock_wait_until(&vm->ended_changed, &vm->lock, deadline)
                             : -ETIMEDOUT; /* no wait, and no system call */
     if (vm->ended && out)
-        sized_give(out, out_bytes, &vm->exit, sizeof vm->exit);
+        sized_give(out, out_bytes, &vm->first.exit, sizeof vm->first.exit);
     if (vm->ended || vm->destroyed)
         result = vm->ended ? 0 : -ECANCELED;
     if (--vm->waiting == 0 && vm->destroyed)

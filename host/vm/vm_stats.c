@@ -9,9 +9,9 @@
 static void look_at_cpus(struct ferry_vm *vm, struct ferry_vm_stats *stats)
 {
     lock_take(&vm->lock);
-    for (; stats->cpus < BOOT_CPUS_MAX && vm->guest->vcpus[stats->cpus]; stats->cpus++)
+    for (; stats->cpus < BOOT_CPUS_MAX && vm->own.vcpus[stats->cpus]; stats->cpus++)
         if (!vm->started || vm->ended)
-            stats->guest_faults += kvm_stat(vm->guest->vcpus[stats->cpus]->fd, "pf_taken");
+            stats->guest_faults += kvm_stat(vm->own.vcpus[stats->cpus]->fd, "pf_taken");
     lock_drop(&vm->lock);
 }
 
@@ -33,8 +33,8 @@ int ferry_vm_stats_sized(struct ferry_vm *vm, struct ferry_vm_stats *out, size_t
         .exits_refused = atomic_load(&vm->exits[CAUSE_REFUSED]),
         .exits_kick = atomic_load(&vm->exits[CAUSE_KICK]),
         .exits_other = atomic_load(&vm->exits[CAUSE_OTHER]),
-        .memory_slots = atomic_load(&vm->guest->kvm.slots),
-        .mapping_calls = atomic_load(&vm->guest->space.host_calls),
+        .memory_slots = atomic_load(&vm->own.kvm.slots),
+        .mapping_calls = atomic_load(&vm->own.space.host_calls),
     };
     if (out_bytes > FIRST_VM_STATS) /* else nobody would see what they cost */
         look_at_cpus(vm, &stats);

@@ -18,7 +18,7 @@ void vm_trace(struct ferry_vm *vm, const struct ferry_trace *event)
 
 void vm_trace_end(struct ferry_vm *vm)
 {
-    const struct ferry_vm_exit *end = &vm->exit;
+    const struct ferry_vm_exit *end = &vm->process->exit;
     bool exited = end->how == FERRY_ENDED_EXIT;
     const char *name = end->signo ? sigabbrev_np(end->signo) : NULL;
     char text[24] = "exited", line[64];

@@ -211,9 +211,10 @@ struct ferry_vm_config {
     /* Path of an x86-64 ELF file, or of a script. It is opened as a file of this process; its loader
      * or interpreter, which it names itself, only where the program may read. */
     const char *program;
-    char *const *argv;     /* NULL-terminated; NULL: { program } */
-    char *const *envp;     /* NULL-terminated; NULL: empty */
-    uint64_t memory_bytes; /* most that image, heap, mappings, stack and its files in memory (/tmp,
+    char *const *argv; /* NULL-terminated; NULL: { program } */
+    char *const *envp; /* NULL-terminated; NULL: empty */
+    uint64_t
+        memory_bytes; /* most that, of all its processes together, image, heap, mappings, stack and its files in memory (/tmp,
                               /var/tmp, /dev/shm, /run, HOME) may take; of stack and large
                               mappings what is touched counts; 0: 256 MiB */
     uint32_t pool_extents; /* most it may own of the pool; 0: 8 */
@@ -240,8 +241,10 @@ struct ferry_vm_config {
                                    VMM's work for them included; 0: no limit. Its end comes up to
                                    2 ms later for each processor of the host, more where those are
                                    busy */
-    uint32_t threads;           /* most that the program may have at a time; 0: 64; at most 1024 */
-    uint32_t zero;              /* must be 0 */
+    uint32_t threads;           /* most that each of its processes may have at a time; 0: 64; at
+                                   most 1024 */
+    uint32_t processes;         /* most that it may have at a time, the first among them; 0: 64; at
+                                   most 1024 */
     /* Called when a system call of the program returns, whatever it returned, when the program takes
      * a signal, and at its end; NULL: nobody watches. From threads of the VM, which has the program
      * wait meanwhile: never twice at once for one VM, at once for several. The callback may call

@@ -221,7 +221,7 @@ class Usage(FerryTest):
     def test_values_that_make_no_sense(self):
         for option in ("--mem=lots", "--mem=-1", "--mem=0", "--mem=99999999999999999999",
                        "--mem=100G", "--mem=33G",
-                       "--timeout=soon", "--threads=0", "--threads=1025", "--threads=-1", "--threads=2x", "--timeout=-1", "--cpu=much", "--mode=fast", "--stats=xml",
+                       "--timeout=soon", "--threads=0", "--threads=1025", "--threads=-1", "--threads=2x", "--procs=0", "--procs=1025", "--timeout=-1", "--cpu=much", "--mode=fast", "--stats=xml",
                        "--env==x"):  # fmt: skip
             with self.subTest(option):
                 self.check(["pipe", option, box("cat")], option.split("=")[0])

@@ -127,10 +127,12 @@ class Users(FerryTest):
         self.assertIn(b"uid=65534(nobody)", ferry("run", "--", *box("id").split()).output)
         self.assertEqual(ferry("run", "--", *box("whoami").split()).output, b"nobody\n")
 
-    def test_home_is_set_unless_it_is_given(self):
+    def test_home_and_path_are_set_unless_they_are_given(self):
         stage = box("env").split()
-        self.assertEqual(ferry("run", "--", *stage).output, b"HOME=/home/nobody\n")
-        self.assertEqual(ferry("run", "--env=HOME=/x", "--", *stage).output, b"HOME=/x\n")
+        path = b"PATH=/usr/local/bin:/usr/bin:/bin\n"
+        self.assertEqual(ferry("run", "--", *stage).output, b"HOME=/home/nobody\n" + path)
+        self.assertEqual(ferry("run", "--env=HOME=/x", "--", *stage).output, b"HOME=/x\n" + path)
+        self.assertEqual(ferry("run", "--env=PATH=/x", "--", *stage).output, b"PATH=/x\nHOME=/home/nobody\n")
 
 
 class Closed(FerryTest):

@@ -216,7 +216,7 @@ class Kinds(FerryTest):
                 self.assertEqual(
                     result.output.decode().splitlines(),
                     [f"argv[0]={program}", "argv[1]=one", "argv[2]=two words", "argv[3]="]
-                    + ["KEY=value", "HOME=/home/nobody"],
+                    + ["KEY=value", "HOME=/home/nobody", "PATH=/usr/local/bin:/usr/bin:/bin"],
                 )
 
 

@@ -124,9 +124,9 @@ static void values_that_are_none(void **state)
         assert_int_equal(ferry_vm_create(world->engine, &configs[i], &vm, &err), -EINVAL);
         assert_non_null(strstr(err.text, "is no value of ferry_vm_config."));
     }
-    configs[0] = (struct ferry_vm_config){.program = "/proc/self/exe", .zero = 1};
+    configs[0] = (struct ferry_vm_config){.program = "/proc/self/exe", .processes = 1025};
     assert_int_equal(ferry_vm_create(world->engine, &configs[0], &vm, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "ferry_vm_config.zero must be 0"));
+    assert_non_null(strstr(err.text, "1025 processes are too many"));
     assert_int_equal(ferry_engine_create(&wrong, &engine, &err), -EINVAL);
     assert_non_null(strstr(err.text, "log_level"));
     for (size_t i = 0; i < 2; i++) {

@@ -247,6 +247,19 @@ int vm_new_cpu(struct ferry_vm *vm, struct vcpu *caller, struct vcpu **out)
     return -EAGAIN;
 }
 
+/* And it is the only process. */
+int vm_fork(struct ferry_vm *vm, const struct vm_fork *fork)
+{
+    (void)vm;
+    (void)fork;
+    return -EAGAIN;
+}
+
+void vm_return_memory(struct ferry_vm *vm)
+{
+    (void)vm;
+}
+
 bool vm_still_has(struct ferry_vm *vm, const void *at, uint64_t bytes, bool write)
 {
     struct guest_addr addr;

@@ -119,14 +119,16 @@ static void test_calls(void **state)
 
     assert_int_equal(CALL(vm, clone, flags), -EAGAIN);
     check(vm, thread);
-    assert_int_equal(CALL(vm, fork), -ENOSYS);
-    check(vm, "another process: a VM runs one; make each program a stage of its own");
+    assert_int_equal(CALL(vm, fork), -EAGAIN);
+    check(vm, "another process: it has as many as --procs allows, or as much memory as --mem "
+              "allows, or the "
+              "host");
     memcpy(guest(vm, SCRATCH), &flags, sizeof(flags));
     memset(guest(vm, SCRATCH + sizeof(flags)), 0, 80);
     assert_int_equal(CALL(vm, clone3, SCRATCH, 88), -EAGAIN);
     check(vm, thread);
-    assert_int_equal(CALL(vm, clone, 0), -ENOSYS);
-    check(vm, "another process: a VM runs one; make each program a stage of its own");
+    assert_int_equal(CALL(vm, clone, CLONE_VM), -ENOSYS);
+    check(vm, "a process that shares more with others than its files");
     assert_int_equal(CALL(vm, execve, guest_string(vm, SCRATCH, "/opt/tool"), 0, 0), -ENOENT);
     check(vm, "'/opt/tool': --ro /opt allows it");
     assert_int_equal(CALL(vm, socket, 2, 1, 0), -EAFNOSUPPORT);

@@ -248,14 +248,14 @@ static void the_exit_report_knows_of_output_that_is_not_read(void **state)
     (void)state;
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 100), 100);
     report_output(vm_a);
-    assert_false(vm_a->exit.output_unread);
+    assert_false(vm_a->process->exit.output_unread);
     queue_refuse(link_ab);
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 0), 0); /* which is no output */
     report_output(vm_a);
-    assert_false(vm_a->exit.output_unread);
+    assert_false(vm_a->process->exit.output_unread);
     stream_finish(a->byte_stream);
     report_output(vm_a);
-    assert_true(vm_a->exit.output_unread);
+    assert_true(vm_a->process->exit.output_unread);
     assert_int_equal(stream_write(vm_stream(vm_a), sent, 1), -EPIPE);
 }
 

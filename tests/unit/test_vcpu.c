@@ -472,8 +472,8 @@ static void a_run_that_is_always_to_be_tried_again_ends(void **state)
     tries = 0;
     run_guest(without_end);
     assert_true(tries > 1 && tries < 100);
-    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
-    assert_non_null(strstr(vm_a->exit.text, "Resource temporarily unavailable; raise "));
+    assert_int_equal(vm_a->process->exit.how, FERRY_ENDED_FAULT);
+    assert_non_null(strstr(vm_a->process->exit.text, "Resource temporarily unavailable; raise "));
 }
 
 static int entry_fails(void)
@@ -489,8 +489,8 @@ static void a_refused_entry_tells_its_reason(void **state)
 
     (void)state;
     run_guest(ends);
-    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
-    assert_non_null(strstr(vm_a->exit.text, "hardware reason 0x80000021"));
+    assert_int_equal(vm_a->process->exit.how, FERRY_ENDED_FAULT);
+    assert_non_null(strstr(vm_a->process->exit.text, "hardware reason 0x80000021"));
 }
 
 /* The second of the registers is one that this KVM does not know. */
@@ -641,7 +641,7 @@ static void a_kind_of_guest_serves_its_own_exits(void **state)
         assert_int_equal(vm_a->exits[CAUSE_MMIO], 1);
         assert_int_equal(vm_a->exits[CAUSE_KICK], 1);
         assert_int_equal(vm_a->exits[CAUSE_OTHER], 1);
-        assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+        assert_int_equal(vm_a->process->exit.how, FERRY_ENDED_FAULT);
     }
 }
 
@@ -834,7 +834,7 @@ static void it_does_not_run_with_both(void **state)
     run_guest(none);
     keeps_registers = false;
     assert_ptr_equal(stays, none);
-    assert_int_equal(vm_a->exit.how, FERRY_ENDED_FAULT);
+    assert_int_equal(vm_a->process->exit.how, FERRY_ENDED_FAULT);
 }
 
 /* --- the level at which `syscall` arrives --- */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to the personality: processes that a program forks. */
+#ifndef FERRY_HOST_LINUX_PROCESSES_H
+#define FERRY_HOST_LINUX_PROCESSES_H
+
+#include <stdint.h>
+
+struct linux_state;
+
+/* A call for a thread or a process. */
+struct clone_request {
+    uint64_t flags, stack, tls, parent_id, child_id;
+    int exit_signal;
+};
+
+/* fork.c */
+int64_t fork_process(struct linux_state *state, const struct clone_request *request);
+
+/* children.c: what is left of a process that has ended, until its parent asks. */
+struct zombie {
+    struct zombie *next;
+    int32_t pid, group;
+    int status; /* as wait4 tells it */
+    uint64_t took_ns;
+};
+void zombies_free(struct zombie *zombies);
+
+/* threads.c: a number that no thread has. */
+int32_t thread_next_id(struct linux_state *state);
+
+/* serve.c */
+void process_free(struct linux_state *state);
+
+#endif
