@@ -66,11 +66,11 @@ static int check_open(const struct found *found, uint64_t flags)
 {
     mode_t mode = found->stat.st_mode;
 
-    if (S_ISLNK(mode))
-        return flags & O_PATH ? 0 : -ELOOP;
     if (!S_ISDIR(mode) && flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (S_ISDIR(mode) && (wants_to_write(flags) || (flags & O_CREAT && !(flags & O_PATH))))
+    if (S_ISLNK(mode))
+        return flags & O_PATH ? 0 : -ELOOP;
+    if (S_ISDIR(mode) && (wants_to_write(flags) || flags & O_CREAT))
         return -EISDIR;
     return wants_to_write(flags) && mode & (S_ISUID | S_ISGID) ? -EPERM : 0;
 }

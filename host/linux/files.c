@@ -280,12 +280,15 @@ static int64_t open_place(struct linux_state *state, struct found *found, uint64
 static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags,
                        uint64_t mode)
 {
-    bool excl = flags & O_CREAT && flags & O_EXCL;
-    unsigned how =
-        (flags & O_NOFOLLOW || excl ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
     struct found found;
     int64_t result = -EEXIST;
+    unsigned how;
+    bool excl;
 
+    if (flags & O_PATH) /* makes and changes nothing, whatever else is asked for */
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    excl = flags & O_CREAT && flags & O_EXCL;
+    how = (flags & O_NOFOLLOW || excl ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
     for (int i = 0; i < OPEN_ATTEMPTS && result == -EEXIST; i++) {
         result = path_find(state, dirfd, addr, how, &found);
         if (result)

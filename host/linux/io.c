@@ -190,6 +190,8 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
         return -EFAULT;
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
+    if (file->kind == FILE_DIRECTORY || file->kind == FILE_LIST)
+        return -EISDIR; /* also for no bytes */
     if (!bytes || (file->kind == FILE_DEVICE && file->device == DEVICE_NULL))
         return 0;
     /* A buffer may be larger than the memory that there is, if little comes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns waiting for descriptors: poll and select in their variants. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/select.h>
@@ -38,7 +39,7 @@ static bool look_at_entries(void *arg, uint64_t *again_ns)
         struct readiness readiness = {.again_ns = UINT64_MAX};
 
         entry->revents = entry->fd >= 0 ? POLLNVAL : 0;
-        if (file) {
+        if (file && !(file->status & O_PATH)) { /* that stands for a name only */
             entry->revents = (short)file_poll(wait->state, file, entry->events, &readiness);
             wait->wakes |= file_wakes(file);
         }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -920,9 +921,37 @@ static void test_memory_goes_during_a_write(void **state)
     assert_true(put > 0 && put < (int64_t)(2 * MIB));
 }
 
+/* A descriptor that only stands for a name makes nothing and is never ready. */
+static void test_a_path_is_no_more(void **state)
+{
+    struct tree *tree = *state;
+    struct pollfd entry = {.events = POLLIN | POLLOUT};
+
+    assert_int_equal(open_name(tree, "rw/none", O_PATH | O_CREAT | O_TRUNC), -ENOENT);
+    assert_int_not_equal(access(tree_at(tree, "rw/none"), F_OK), 0);
+    assert_int_equal(open_name(tree, "rw/way-out", O_PATH | O_NOFOLLOW | O_DIRECTORY), -ENOTDIR);
+    entry.fd = (int)open_name(tree, "rw/sub", O_PATH);
+    assert_true(entry.fd >= 0);
+    memcpy(guest(tree->vm, BUFFER), &entry, sizeof(entry));
+    assert_int_equal(CALL(tree->vm, poll, BUFFER, 1, 0), 1);
+    memcpy(&entry, guest(tree->vm, BUFFER), sizeof(entry));
+    assert_int_equal(entry.revents, POLLNVAL);
+}
+
+static void test_nothing_is_read_of_a_directory(void **state)
+{
+    struct tree *tree = *state;
+    int64_t fd = open_name(tree, "rw/sub", O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(CALL(tree->vm, read, (uint64_t)fd, BUFFER, 0), -EISDIR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_path_is_no_more, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_is_read_of_a_directory, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_host, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_memory, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_else_changes, setup, tree_teardown),
