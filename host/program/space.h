@@ -118,7 +118,7 @@ bool space_guest(const struct space *space, const void *host, struct guest_addr 
 
 /* All take page-aligned ranges inside the program's part, else -EINVAL. Map
  * replaces what was there. -ENOMEM: over limit_bytes, or the host refused;
- * then nothing changed. */
+ * then nothing changed, but that what was to be replaced may be gone where the host refused late. */
 int space_map(struct space *space, struct guest_addr start, uint64_t bytes, unsigned prot);
 /* The same for the heap, for which some regions are kept when the program has used all others. Its
  * pages are the caller's to ask for. */
