@@ -6,48 +6,10 @@
  */
 #include <ferry/abi/direct.h>
 
-#include "call.h"
-#include "guest.h"
+#include "raw.h"
 
-static struct ferry_control *control;
-static uint32_t head; /* of the out ring */
 static uint16_t peer;
 static struct ferry_direct *direct; /* NULL: there is none */
-
-static void leave(void)
-{
-    ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_OUT, 0, 0);
-}
-
-static uint32_t out_tail(void)
-{
-    return __atomic_load_n(&control->vmm.out_tail, __ATOMIC_ACQUIRE);
-}
-
-static void publish(uint32_t *index, uint32_t value)
-{
-    __atomic_store_n(index, value, __ATOMIC_RELEASE);
-}
-
-static int send_raw(const struct ferry_desc *desc)
-{
-    uint32_t slot = head % FERRY_RING_ENTRIES;
-
-    control->out[slot] = *desc;
-    publish(&control->guest.out_head, ++head);
-    ferry_guest_call(FERRY_CALL_WAIT, FERRY_EVENT_OUT, PATIENCE_NS, 0);
-    if (out_tail() != head)
-        fail("a descriptor was not taken");
-    return control->out_status[slot];
-}
-
-static void expect_status(const char *what, const struct ferry_desc *desc, int expected)
-{
-    int status = send_raw(desc);
-
-    if (status != expected)
-        fail("%s: %s (%d), not %d", what, strerror(-status), status, expected);
-}
 
 static void expect_good(const char *after)
 {
@@ -258,8 +220,7 @@ int main(int argc, char **argv)
     expect_arguments(argc, 1, "hostile_ring PEER");
     peer = peer_of(argv[1])->id;
     direct = (struct ferry_direct *)(uintptr_t)peer_of(argv[1])->direct_out;
-    control = (struct ferry_control *)(uintptr_t)ferry_control();
-    head = control->guest.out_head;
+    raw_begin();
     bad_heads();
     bad_copies();
     bad_units(FERRY_LEND);

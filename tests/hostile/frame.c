@@ -32,14 +32,17 @@ struct level {
     unsigned long memory_kb;
 };
 
-enum { LEFT, RIGHT, PEER, ATTACKER, VMS };
+enum { LEFT, RIGHT, PEER, ATTACKER, NEWBORN };
 
 static struct {
     struct world *world;
     struct ferry_link *in, *out, *ready; /* host to left, right to host, peer to host */
+    struct ferry_link *input, *output;   /* host to attacker, attacker to host, if it has streams */
+    struct ferry_link *newborn;          /* host to newborn, if there is one */
     struct level before;
     uint32_t rounds;
     char secret[SECRET_BYTES + 1], plain[64], hidden[64];
+    char *knows[2];   /* the environment of those who have the secret */
     char *own_secret; /* the VMM's */
     struct hostile_files files;
 } run;
@@ -115,6 +118,56 @@ static void traffic_round(void)
     assert_int_equal(told, sum);
 }
 
+/* ---- streams ------------------------------------------------------------ */
+
+/* What the attacker writes must not be the secret of others. */
+static void take_output(void)
+{
+    struct ferry_message message;
+
+    while (ferry_link_recv(run.output, 0, &message) == 0 && message.mode != FERRY_HANGUP) {
+        if (memmem(ferry_message_data(&message), message.bytes, run.secret, SECRET_BYTES))
+            fail_msg("the secret was written");
+        if (message.mode == FERRY_COPY || message.mode == FERRY_LEND)
+            assert_int_equal(ferry_link_release(run.output, message.token), 0);
+    }
+}
+
+/* As much input as there is room for: copies, and pages that are lent, beside which the secret lies. */
+static void give_input(void)
+{
+    static char text[3 * FERRY_PAGE_BYTES];
+    struct ferry_message copy = {.mode = FERRY_COPY, .data = text, .bytes = sizeof text}, loan;
+    char *unit;
+    void *home;
+    size_t bytes;
+
+    memset(text, 'i', sizeof text);
+    while (ferry_link_reclaim(run.input, 0, &home, &bytes) == 0)
+        assert_int_equal(ferry_link_free(run.input, home, FERRY_PAGE_BYTES), 0);
+    while (ferry_link_send(run.input, &copy, 0) == 0) {
+        if (ferry_link_alloc(run.input, 1, true, (void **)&unit) < 0)
+            return;
+        for (size_t at = 0; at + SECRET_BYTES <= FERRY_PAGE_BYTES; at += SECRET_BYTES)
+            memcpy(unit + at, run.secret, SECRET_BYTES);
+        memset(unit + 100, 'l', 2000);
+        loan = (struct ferry_message){.mode = FERRY_LEND, .data = unit + 100, .bytes = 2000};
+        if (ferry_link_send(run.input, &loan, 0) < 0) {
+            assert_int_equal(ferry_link_free(run.input, unit, FERRY_PAGE_BYTES), 0);
+            return;
+        }
+    }
+}
+
+static void round_now(void)
+{
+    traffic_round();
+    if (!run.input)
+        return;
+    give_input();
+    take_output();
+}
+
 /* ---- one attack --------------------------------------------------------- */
 
 static void make_secret(void)
@@ -129,6 +182,7 @@ static void make_secret(void)
     snprintf(run.hidden, sizeof run.hidden, "HIDDEN=%s", run.secret);
     for (char *at = run.hidden + strlen("HIDDEN="); *at; at++)
         *at = secret_hidden(*at);
+    run.knows[0] = run.plain;
     run.own_secret = strdup(run.secret);
     assert_non_null(run.own_secret);
 }
@@ -143,43 +197,78 @@ static void plant_in_host_unit(void)
         memcpy(unit + at, run.secret, SECRET_BYTES);
 }
 
+static void add_attacker(const struct attack *attack, const char *name, const char *first)
+{
+    char *const searches[] = {run.hidden, NULL};
+
+    run.world->envp = searches;
+    world_add(run.world, name, attack->program, attack->files ? run.files.top : first,
+              attack->args[1], attack->args[2], attack->args[3], NULL);
+}
+
+/* A VM that the attacker has links with ends before it begins, and another one gets its number. */
+static void give_number_anew(void)
+{
+    struct world *world = run.world;
+    int old = world_add(world, "old", "search_finds", "nothing", NULL);
+
+    world_link_both(world, ATTACKER, old);
+    assert_int_equal(ferry_vm_start(world->vm[old], NULL), 0);
+    assert_int_equal(ferry_vm_wait(world->vm[old], PATIENCE, &world->exit[old]), 0);
+    world_expect_ok(world, old);
+    ferry_vm_destroy(world->vm[old]);
+    world->count--;
+    world->envp = run.knows;
+    assert_int_equal(world_add(world, "newborn", "bystander", "host", NULL), NEWBORN);
+    run.newborn = world_link(world, -1, NEWBORN);
+}
+
 static void make_vms(const struct attack *attack)
 {
     struct world *world = run.world;
-    char *const knows[] = {run.plain, NULL}, *const searches[] = {run.hidden, NULL};
 
-    world->envp = knows;
+    world->envp = run.knows;
     assert_int_equal(world_add(world, "left", "bystander", "right", NULL), LEFT);
     assert_int_equal(world_add(world, "right", "bystander", "host", NULL), RIGHT);
-    world_add(world, "peer", "soft_peer", "attacker", attack->gives ? "gives" : NULL, NULL);
-    world->envp = searches;
+    world_add(world, "peer", "soft_peer", "attacker", attack->peer, NULL);
     if (attack->timeout_ms)
         world->timeout_ns = attack->timeout_ms * (SECOND / 1000);
     if (attack->files)
         hostile_files_make(&run.files, run.secret, world);
-    world_add(world, "attacker", attack->program, attack->files ? run.files.top : attack->args[0],
-              attack->args[1], attack->args[2], attack->args[3], NULL);
+    add_attacker(attack, "attacker", attack->each ? attack->each[0] : attack->args[0]);
     run.in = world_link(world, -1, LEFT);
     world_link(world, LEFT, RIGHT);
     run.out = world_link(world, RIGHT, -1);
     run.ready = world_link(world, PEER, -1);
     world_link_both(world, PEER, ATTACKER);
+    if (attack->streams) {
+        run.input = world_stream(world, -1, ATTACKER);
+        run.output = world_stream(world, ATTACKER, -1);
+    }
+    if (attack->reborn)
+        give_number_anew();
+}
+
+static void start_vm(int place)
+{
+    struct ferry_error err;
+
+    if (ferry_vm_start(run.world->vm[place], &err) < 0)
+        fail_msg("%s", err.text);
 }
 
 /* All secrets are planted before the attacker begins. */
-static void start(void)
+static void start(const struct attack *attack)
 {
     struct ferry_message message;
-    struct ferry_error err;
 
     for (int i = 0; i < ATTACKER; i++)
-        if (ferry_vm_start(run.world->vm[i], &err) < 0)
-            fail_msg("%s", err.text);
+        start_vm(i);
+    if (attack->reborn)
+        start_vm(NEWBORN);
     traffic_round();
     assert_int_equal(ferry_link_recv(run.ready, PATIENCE, &message), 0);
     assert_int_equal(message.mode, FERRY_INLINE);
-    if (ferry_vm_start(run.world->vm[ATTACKER], &err) < 0)
-        fail_msg("%s", err.text);
 }
 
 static bool ends_as_in_lab(const struct attack *attack, const struct ferry_vm_exit *end)
@@ -190,17 +279,53 @@ static bool ends_as_in_lab(const struct attack *attack, const struct ferry_vm_ex
                                          : attack->lab_status && end->status == attack->lab_status;
 }
 
-static void expect_end(const struct attack *attack)
+static bool names_cause(const struct attack *attack, const char *text)
 {
-    const struct ferry_vm_exit *end = &run.world->exit[ATTACKER];
+    return !attack->report || strstr(text, attack->report) ||
+           (attack->or_report && strstr(text, attack->or_report));
+}
+
+static void expect_end(const struct attack *attack, int place, const char *first)
+{
+    const struct ferry_vm_exit *end = &run.world->exit[place];
     enum ferry_ended how = attack->how ? attack->how : FERRY_ENDED_EXIT;
 
     if (ends_as_in_lab(attack, end))
         return;
     if (end->how != how || (how != FERRY_ENDED_TIMEOUT && end->status != attack->status) ||
-        (attack->report && !strstr(end->text, attack->report)))
-        fail_msg("ended otherwise (%d, %d): %s; guests said: %s", end->how, end->status, end->text,
-                 world_said(run.world));
+        !names_cause(attack, end->text))
+        fail_msg("%s: ended otherwise (%d, %d): %s; guests said: %s", first ? first : "it",
+                 end->how, end->status, end->text, world_said(run.world));
+}
+
+static void run_attacker(const struct attack *attack, int place, const char *first)
+{
+    struct world *world = run.world;
+
+    start_vm(place);
+    while (ferry_vm_wait(world->vm[place], SECOND / 1000, &world->exit[place]) == -ETIMEDOUT)
+        round_now();
+    expect_end(attack, place, first);
+}
+
+static void run_each(const struct attack *attack)
+{
+    struct world *world = run.world;
+
+    for (const char *const *first = attack->each; first && *first && *++first;) {
+        int place = world->count;
+
+        add_attacker(attack, "another", *first);
+        run_attacker(attack, place, *first);
+        ferry_vm_destroy(world->vm[place]);
+        world->count--;
+    }
+}
+
+static void expect_newborn_alone(void)
+{
+    assert_int_equal(world_stats(run.world, NEWBORN).messages_received, 0);
+    assert_int_equal(ferry_link_hangup(run.newborn), 0);
 }
 
 static void expect_books(void)
@@ -250,16 +375,18 @@ static void attack_and_look(void **state)
 
     make_vms(attack);
     plant_in_host_unit();
-    start();
-    while (ferry_vm_wait(world->vm[ATTACKER], SECOND / 1000, &world->exit[ATTACKER]) == -ETIMEDOUT)
-        traffic_round();
+    start(attack);
+    run_attacker(attack, ATTACKER, attack->each ? attack->each[0] : NULL);
+    run_each(attack);
     for (int i = 0; i < ROUNDS_AFTER; i++)
-        traffic_round();
-    expect_end(attack);
+        round_now();
+    if (attack->reborn)
+        expect_newborn_alone();
     assert_int_equal(ferry_link_hangup(run.in), 0);
     world_wait(world);
-    for (int i = 0; i < ATTACKER; i++)
-        world_expect_ok(world, i);
+    for (int i = 0; i < world->count; i++)
+        if (i != ATTACKER)
+            world_expect_ok(world, i);
     if (attack->files)
         hostile_files_expect(&run.files);
     expect_books();

@@ -20,13 +20,18 @@ struct attack {
     const char *program, *args[4];
     enum ferry_ended how; /* 0: FERRY_ENDED_EXIT */
     int status;
-    const char *report; /* words of the report, or NULL */
+    const char *report, *or_report; /* words of the report, or NULL */
     /* How it may end in the lab as well, whose processor is made by QEMU and differs: it exits with that, or
      * crashes by that signal; 0: no other way. */
     int lab_status, lab_signo;
+    const char *peer; /* what the peer does beside: see soft_peer.c */
     bool polled, files;
-    bool gives; /* the peer sends its secret, so that the search must find it */
+    bool streams; /* the host writes its standard input, and reads its standard output */
+    bool reborn;  /* it has a link to a VM that has ended, and whose number another one has */
     uint64_t timeout_ms;
+    /* If given: the program runs once for each of these, as its first argument, and ends so each time. Only the
+     * first has a link with the peer. */
+    const char *const *each;
 };
 
 /* Runs the attacks as tests, each by itself. For main. */

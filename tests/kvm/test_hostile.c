@@ -6,17 +6,7 @@
 
 #include "kvm_fixture.h"
 
-static void hostile_ring(void **state)
-{
-    struct world *world = *state;
-    int a = world_add(world, "a", "hostile_ring", "b", NULL);
-    int b = world_add(world, "b", "hold", "a", NULL);
-
-    world_link(world, a, b);
-    world_run_ok(world);
-}
-
-/* The same over a direct link, and in its ring. */
+/* Bad values over a direct link, and in its ring. */
 static void hostile_direct_ring(void **state)
 {
     struct world *world = *state;
@@ -25,16 +15,6 @@ static void hostile_direct_ring(void **state)
 
     world_direct(world, a, b);
     world_run_ok(world);
-}
-
-static void free_foreign(void **state)
-{
-    struct world *world = *state;
-    int a = world_add(world, "a", "free_foreign", NULL);
-
-    world_start(world);
-    world_wait(world);
-    world_expect_ok(world, a);
 }
 
 /* One VM takes all it can get; another still gets its share. */
@@ -178,9 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kvm_test(parts_of_units),
         kvm_test(output_from_all_of_the_window),
-        kvm_test(hostile_ring),
         kvm_test(hostile_direct_ring),
-        kvm_test(free_foreign),
         kvm_test(pool_hog),
         kvm_test(no_link_no_peer),
         kvm_test(one_way),

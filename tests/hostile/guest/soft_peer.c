@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * soft_peer ATTACKER [gives]: sends the attacker one message of each mode, then takes and releases
- * whatever comes, which must be sound, until the attacker is gone. Beside what it sends there lies the
- * secret, and with `gives` it sends that.
+ * soft_peer ATTACKER [gives|returns]: sends the attacker one message of each mode, then takes and
+ * releases whatever comes, which must be sound, until the attacker is gone. Beside what it sends there
+ * lies the secret, and with `gives` it sends that. With `returns` it lends back what is lent to it.
  */
 #include "plant.h"
 
@@ -50,6 +50,18 @@ static void take(const struct ferry_msg *msg, uint16_t from)
         expect_ok("release", ferry_release(msg));
 }
 
+/* Whether it lent the loan back: the attacker may have as many as it can hold, or be gone. */
+static bool gives_back(const struct ferry_msg *msg)
+{
+    struct ferry_msg loan = {.mode = FERRY_LEND,
+                             .tag = msg->tag,
+                             .dst = msg->src,
+                             .data = msg->data,
+                             .bytes = msg->bytes};
+
+    return msg->mode == FERRY_LEND && ferry_send_wait(&loan, FERRY_WHEN_AUTO) == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct ferry_msg msg;
@@ -57,13 +69,16 @@ int main(int argc, char **argv)
     expect_arguments(argc, 1, "soft_peer ATTACKER [gives]");
     uint16_t attacker = peer_of(argv[1])->id;
     char *kept = plant(memory);
-    send_one(attacker, FERRY_LEND, argc > 2 ? FERRY_PAGE_BYTES : SENT_BYTES);
+    bool gives = argc > 2 && strcmp(argv[2], "gives") == 0;
+    bool returns = argc > 2 && strcmp(argv[2], "returns") == 0;
+    send_one(attacker, FERRY_LEND, gives ? FERRY_PAGE_BYTES : SENT_BYTES);
     send_one(attacker, FERRY_MOVE, SENT_BYTES);
     send_one(attacker, FERRY_COPY, SENT_BYTES);
     send_one(attacker, FERRY_INLINE, FERRY_INLINE_BYTES);
     tell_host();
     for (receive(&msg); msg.mode != FERRY_HANGUP; receive(&msg))
-        take(&msg, attacker);
+        if (!returns || !gives_back(&msg))
+            take(&msg, attacker);
     expect_planted(memory);
     expect_planted(kept);
     return 0;
