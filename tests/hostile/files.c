@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "files.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_MODE 0640 /* that nothing would give it by itself */
+
 static void write_file(const char *path, const char *text)
 {
     FILE *file = fopen(path, "we");
 
     assert_non_null(file);
     fputs(text, file);
+    assert_int_equal(fchmod(fileno(file), FILE_MODE), 0);
     assert_int_equal(fclose(file), 0);
 }
 
@@ -44,23 +48,46 @@ void hostile_files_make(struct hostile_files *files, const char *secret, struct 
     write_file(link, "read only\n");
 }
 
-void hostile_files_expect(struct hostile_files *files)
+/* Nor was it linked, given other rights, or another time. */
+static void expect_text(const char *path, const char *expected)
 {
-    char path[400], text[64] = "";
+    char text[64] = "";
     struct stat stat_now;
-    FILE *file;
+    FILE *file = fopen(path, "re");
 
-    snprintf(path, sizeof path, "%s/file", files->read_only);
-    file = fopen(path, "re");
     assert_non_null(file);
     assert_non_null(fgets(text, sizeof text, file));
+    assert_int_equal(fstat(fileno(file), &stat_now), 0);
     fclose(file);
-    assert_string_equal(text, "read only\n");
-    assert_int_equal(stat(files->secret_path, &stat_now), 0);
-    assert_int_equal(stat_now.st_size, 16);
+    assert_string_equal(text, expected);
     assert_int_equal(stat_now.st_nlink, 1);
-    snprintf(path, sizeof path, "%s/made", files->top);
-    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(stat_now.st_mode, S_IFREG | FILE_MODE);
+    assert_true(stat_now.st_mtime > 1);
+    assert_int_equal(stat_now.st_uid, getuid());
+}
+
+static void expect_entries(const char *path, unsigned expected)
+{
+    DIR *directory = opendir(path);
+    unsigned count = 0;
+
+    assert_non_null(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    if (count != expected)
+        fail_msg("%s has %u entries", path, count);
+}
+
+void hostile_files_expect(struct hostile_files *files, const char *secret)
+{
+    char path[400];
+
+    snprintf(path, sizeof path, "%s/file", files->read_only);
+    expect_text(path, "read only\n");
+    expect_text(files->secret_path, secret);
+    expect_entries(files->top, 5);       /* ., .., ro, rw, secret */
+    expect_entries(files->read_only, 4); /* ., .., out, file */
 }
 
 static int remove_one(const char *path, const struct stat *stat, int kind, struct FTW *place)

@@ -12,7 +12,7 @@ struct hostile_files {
 
 void hostile_files_make(struct hostile_files *files, const char *secret, struct world *world);
 /* Nothing outside of the directory that may be written was changed. */
-void hostile_files_expect(struct hostile_files *files);
+void hostile_files_expect(struct hostile_files *files, const char *secret);
 void hostile_files_remove(struct hostile_files *files);
 
 #endif

@@ -388,7 +388,7 @@ static void attack_and_look(void **state)
         if (i != ATTACKER)
             world_expect_ok(world, i);
     if (attack->files)
-        hostile_files_expect(&run.files);
+        hostile_files_expect(&run.files, run.secret);
     expect_books();
     finish(state);
     expect_level(&run.before);

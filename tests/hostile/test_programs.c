@@ -60,6 +60,10 @@ int main(void)
     static const struct attack attacks[] = {
         {.name = "the search finds nothing", .program = "search_finds", .args = {"nothing"}},
         {.name = "paths and links that lead out", .program = "escapes", .files = true},
+        {.name = "calls with pointers of every kind",
+         .program = "pointers",
+         .args = {NULL, "1"},
+         .files = true},
         {.name = "forged frames of signals", .program = "hostile_frames", .args = {"7"}},
         {.name = "forged words of files that it writes",
          .program = "writes",
