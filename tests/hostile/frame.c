@@ -268,7 +268,8 @@ static void start(const struct attack *attack)
         start_vm(NEWBORN);
     traffic_round();
     assert_int_equal(ferry_link_recv(run.ready, PATIENCE, &message), 0);
-    assert_int_equal(message.mode, FERRY_INLINE);
+    if (message.mode != FERRY_INLINE)
+        fail_msg("the peer ended; guests said: %s", world_said(run.world));
 }
 
 static bool ends_as_in_lab(const struct attack *attack, const struct ferry_vm_exit *end)

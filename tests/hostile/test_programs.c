@@ -34,7 +34,7 @@ int main(void)
         "66baf80cef",
         "66bafc0ced",
         "66ba0005ee",
-        "66ba01056eee",
+        "66ba0105ee",
         "e7f0",
         "66e7f1",
         "e7f2",

@@ -12,7 +12,7 @@
 static const struct access {
     const char *what, *code;
     unsigned bytes;
-    enum { LOADS, STORES, STORES_IN_PARTS } kind;
+    enum { LOADS, STORES, STORES_IN_PARTS } kind; /* in parts: also as QEMU makes it */
 } accesses[] = {
     {"a byte", "8a07", 1, LOADS},
     {"two bytes", "668b07", 2, LOADS},
@@ -29,8 +29,8 @@ static const struct access {
     {"a store of two bytes", "668907", 2, STORES},
     {"a store of four bytes", "8907", 4, STORES},
     {"a store of eight bytes", "488907", 8, STORES},
-    {"a store of sixteen bytes", "0f1107", 16, STORES},
-    {"a store of 32 bytes", "c5fe7f07", 32, STORES},
+    {"a store of sixteen bytes", "0f1107", 16, STORES_IN_PARTS},
+    {"a store of 32 bytes", "c5fe7f07", 32, STORES_IN_PARTS},
     {"a store beside the cache", "480fc307", 8, STORES},
     {"an exchange", "488707", 8, STORES},
     {"a locked addition", "f0480107", 8, STORES},
