@@ -145,6 +145,15 @@ def huge_pages():
     return re.search(r"^ok +huge pages", ferry("doctor").output.decode(), re.MULTILINE) is not None
 
 
+def can_unshare():
+    """A mount namespace of one's own, as root or through a user namespace."""
+    for flags in (["-m"], ["-r", "-m"]):
+        command = ["unshare", *flags, "true"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return ["unshare", *flags]
+    return None
+
+
 def on_host(stages, stdin, timeout=PATIENCE):
     """What the same stages print as ordinary processes joined by pipes."""
     processes = []

@@ -8,20 +8,11 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import BUSYBOX, FERRY, FerryTest, box, ferry, guest, main, pipe
+from harness import BUSYBOX, FERRY, FerryTest, box, can_unshare, ferry, guest, main, pipe
 
 NOBODY = 65534
 ELF_MACHINE_OFFSET = 18
 MACHINE_AARCH64 = 183
-
-
-def can_unshare():
-    """A mount namespace of one's own, as root or through a user namespace."""
-    for flags in (["-m"], ["-r", "-m"]):
-        command = ["unshare", *flags, "true"]
-        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            return ["unshare", *flags]
-    return None
 
 
 class Machine(FerryTest):
