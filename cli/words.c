@@ -240,9 +240,14 @@ static int judge(const char *file)
         return -EISDIR;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if (access(file, X_OK) != 0)
-        return -EACCES;
-    return 0;
+    return access(file, X_OK) != 0 ? -errno : 0;
+}
+
+/* Whether there may be a program of that name that cannot be looked at. */
+static bool is_unknown(int result)
+{
+    return result < 0 && result != -ENOENT && result != -ENOTDIR && result != -EISDIR &&
+           result != -EINVAL;
 }
 
 int words_find_program(const char *program, const char *path, char **file)
@@ -266,7 +271,7 @@ int words_find_program(const char *program, const char *path, char **file)
         int result = judge(candidate);
 
         /* As execvp does: a file that cannot be run is remembered, and the search goes on. */
-        if (result == 0 || (result == -EACCES && best == -ENOENT)) {
+        if (result == 0 || (is_unknown(result) && best == -ENOENT)) {
             g_free(*file);
             *file = candidate;
             best = result;

@@ -48,10 +48,19 @@ static int prepare_vms(struct ferry_engine *engine, const struct ferry_jail_conf
     return 0;
 }
 
-/* What asks for it is refused there. */
-static bool is_jailed(void)
+static int explain(struct ferry_error *err, int result)
 {
-    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) < 0;
+    return error_set(err, result, "cannot give up rights for the jail: %s", strerror(-result));
+}
+
+/* What asks for it is refused there by EINVAL. The kernel refuses it never, the filter of somebody else may. */
+static int refuse_second(struct ferry_error *err)
+{
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) >= 0)
+        return 0;
+    if (errno == EINVAL)
+        return error_set(err, -EALREADY, "this process is in the jail already");
+    return explain(err, -errno);
 }
 
 static int no_core(void)
@@ -90,11 +99,6 @@ static int change_user(const struct ferry_jail_config *config, struct ferry_erro
          setresuid(config->uid, config->uid, config->uid)))
         return error_set(err, -errno, "cannot become user %u: %s", config->uid, strerror(errno));
     return 0;
-}
-
-static int explain(struct ferry_error *err, int result)
-{
-    return error_set(err, result, "cannot give up rights for the jail: %s", strerror(-result));
 }
 
 static int give_up_capabilities(const struct ferry_jail_config *config, struct ferry_error *err)
@@ -168,9 +172,9 @@ int ferry_jail_sized(struct ferry_engine *engine, const struct ferry_jail_config
 
     if (result < 0)
         return sized_explain(err, result, "ferry_jail_config");
-    if (is_jailed())
-        return error_set(err, -EALREADY, "this process is in the jail already");
-    result = prepare_vms(engine, &own, err);
+    result = refuse_second(err);
+    if (result == 0)
+        result = prepare_vms(engine, &own, err);
     if (result == 0)
         result = give_up(engine, &own, err);
     return result < 0 ? result : close_in(err);

@@ -41,10 +41,11 @@ int found_source(struct linux_state *state, struct found *found, bool *own)
     if (found->place == PLACE_OUTSIDE)
         return -ENOENT;
     /* Not a directory, a device, a file that is no program. */
-    if (found->place != PLACE_INSIDE || !S_ISREG(found->stat.st_mode) ||
-        found_may(state, found, R_OK | X_OK))
+    if (found->place != PLACE_INSIDE || !S_ISREG(found->stat.st_mode))
         return -EACCES;
-    result = found_open(state, found);
+    result = found_may(state, found, R_OK | X_OK);
+    if (result == 0)
+        result = found_open(state, found);
     if (result < 0)
         return (int)result;
     if (!found_is_public(found, S_IROTH | S_IXOTH)) /* its mode was changed meanwhile */
