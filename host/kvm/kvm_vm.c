@@ -8,7 +8,11 @@
 
 int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm)
 {
-    *vm = (struct kvm_vm){.fd = ioctl(kvm->fd, KVM_CREATE_VM, 0)};
+    *vm = (struct kvm_vm){0};
+    /* A signal that is handled while KVM takes the locks of our memory interrupts it. */
+    do
+        vm->fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    while (vm->fd < 0 && errno == EINTR);
     return vm->fd < 0 ? -errno : 0;
 }
 
