@@ -455,10 +455,19 @@ int ferry_stream_flush(void)
     return stream.error;
 }
 
+/* That a message was refused shows at an exit, and the program may make none before it ends well. What waits
+ * for room still waits then. */
+static void learn_of_refused(void)
+{
+    ferry_guest_wait(FERRY_EVENT_OUT, 0);
+    settle();
+}
+
 int ferry_stream_close(void)
 {
     const struct ferry_control_info *info = enter();
     struct ferry_msg hangup = {.mode = FERRY_HANGUP};
+    bool unknown;
 
     if (info == NULL) {
         stream.closed = true;
@@ -468,10 +477,13 @@ int ferry_stream_close(void)
     if (!stream.closed) {
         settle();
         send_committed();
+        unknown = stream.flight_tail != stream.flight_head;
         hangup.dst = info->stdout_peer;
         if (hangup.dst != FERRY_NO_PEER && stream.error == 0)
             launch(&hangup, NULL);
         stream.closed = true;
+        if (unknown)
+            learn_of_refused();
     }
     return stream.error;
 }
