@@ -49,6 +49,7 @@ static int device_stat(struct linux_state *state, const struct open_file *file, 
     if (file->device >= DEVICE_TERMINAL)
         return file_stat(state, terminal_of(state, file->device), out);
     out->st_ino = 16 + (ino_t)file->device;
+    out->st_uid = out->st_gid = 0; /* devices are the system's, not the program's */
     out->st_rdev = file->device == DEVICE_TTY ? makedev(5, 0) : makedev(1, file->device);
     return 0;
 }

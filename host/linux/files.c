@@ -2,6 +2,7 @@
 /* Owns the calls that take names and change nothing: opening, asking, links, the working directory. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,10 @@ static int64_t open_inside(struct linux_state *state, struct found *found, uint6
         opened = open_writable(state, found, flags, &file);
         return opened ? opened : install(state, file, flags);
     }
-    if ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC))
+    if (!(flags & O_PATH) && S_ISDIR(found->stat.st_mode) &&
+        ((flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT))
+        return -EISDIR;
+    if (!(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC))
         return -EROFS;
     if (S_ISLNK(found->stat.st_mode))
         return -ELOOP;
@@ -280,20 +284,29 @@ static int64_t open_place(struct linux_state *state, struct found *found, uint64
 static int64_t open_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t flags,
                        uint64_t mode)
 {
+    char name[PATH_MAX];
     struct found found;
-    int64_t result = -EEXIST;
+    int64_t result = guest_get_string(state, addr, name, sizeof(name));
+    bool slash = !result && name[0] && name[strlen(name) - 1] == '/';
     unsigned how;
     bool excl;
+
+    if (result)
+        return result;
+    result = -EEXIST;
 
     if (flags & O_PATH) /* makes and changes nothing, whatever else is asked for */
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     excl = flags & O_CREAT && flags & O_EXCL;
-    how = (flags & O_NOFOLLOW || excl ? 0 : FIND_FOLLOW) | (flags & O_CREAT ? FIND_NEW : 0);
+    how = (flags & O_NOFOLLOW || excl ? 0 : FIND_FOLLOW) |
+          (flags & O_CREAT ? FIND_NEW | FIND_NEW_DIRECTORY : 0);
     for (int i = 0; i < OPEN_ATTEMPTS && result == -EEXIST; i++) {
-        result = path_find(state, dirfd, addr, how, &found);
+        result = path_find_name(state, dirfd, name, how, &found);
         if (result)
             return result;
-        result = open_place(state, &found, flags, mode);
+        /* A file is not made by the name of a directory. */
+        result = slash && found.place == PLACE_MISSING ? -EISDIR
+                                                       : open_place(state, &found, flags, mode);
         found_drop(&found);
         if (excl)
             break;
@@ -339,15 +352,32 @@ static int64_t access_place(struct linux_state *state, const struct found *found
     }
 }
 
-static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t mode,
-                         bool follow)
+/* Of an open file: as of the name by which /proc knows it. */
+static int access_descriptor(struct linux_state *state, uint64_t fd, struct found *found)
 {
+    char name[32];
+
+    if ((int32_t)fd == AT_FDCWD)
+        return path_find_name(state, fd, ".", FIND_FOLLOW, found);
+    snprintf(name, sizeof(name), "/proc/self/fd/%" PRId32, (int32_t)fd);
+    return descriptor_file(state, fd) ? path_find_text(state, name, FIND_FOLLOW, found) : -EBADF;
+}
+
+static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uint64_t mode,
+                         uint64_t flags)
+{
+    unsigned how = flags & AT_SYMLINK_NOFOLLOW ? 0 : FIND_FOLLOW;
     struct found found;
+    char first = 1;
     int64_t result;
 
-    if (mode & ~(uint64_t)(R_OK | W_OK | X_OK))
+    if (mode & ~(uint64_t)(R_OK | W_OK | X_OK) ||
+        flags & ~(uint64_t)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    result = path_find(state, dirfd, addr, follow ? FIND_FOLLOW : 0, &found);
+    if (flags & AT_EMPTY_PATH && guest_get(state, addr, &first, 1))
+        return -EFAULT;
+    result = first ? path_find(state, dirfd, addr, how, &found)
+                   : access_descriptor(state, dirfd, &found);
     if (result)
         return result;
     result = access_place(state, &found, mode);
@@ -357,17 +387,17 @@ static int64_t access_at(struct linux_state *state, uint64_t dirfd, uint64_t add
 
 int64_t sys_access(struct linux_state *state, const uint64_t arg[6])
 {
-    return access_at(state, (uint64_t)AT_FDCWD, arg[0], (uint32_t)arg[1], true);
+    return access_at(state, (uint64_t)AT_FDCWD, arg[0], (uint32_t)arg[1], 0);
 }
 
 int64_t sys_faccessat(struct linux_state *state, const uint64_t arg[6])
 {
-    return access_at(state, arg[0], arg[1], (uint32_t)arg[2], true);
+    return access_at(state, arg[0], arg[1], (uint32_t)arg[2], 0);
 }
 
 int64_t sys_faccessat2(struct linux_state *state, const uint64_t arg[6])
 {
-    return access_at(state, arg[0], arg[1], (uint32_t)arg[2], !(arg[3] & AT_SYMLINK_NOFOLLOW));
+    return access_at(state, arg[0], arg[1], (uint32_t)arg[2], (uint32_t)arg[3]);
 }
 
 /* The text of the link that was found; its length. */
@@ -385,20 +415,44 @@ static int64_t link_text(struct linux_state *state, const struct found *found, c
     return found->place == PLACE_OUTSIDE ? -ENOENT : -EINVAL; /* there, but not a link */
 }
 
-static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint64_t arg[3])
+/* An empty name means a link that was opened itself, with O_PATH. */
+static int64_t opened_link_text(struct linux_state *state, uint64_t fd, char *text, size_t bytes)
+{
+    const struct open_file *file = descriptor_file(state, fd);
+    struct host_call call = {.op = HOST_READLINK, .to = text, .bytes = bytes};
+
+    if (!file)
+        return (int32_t)fd == AT_FDCWD ? -ENOENT : -EBADF;
+    if (file->kind != FILE_REGULAR || !(file->status & O_PATH))
+        return -ENOENT;
+    call.fd = file->fd;
+    return host_file_call(state, file->local, &call);
+}
+
+static int64_t named_link_text(struct linux_state *state, uint64_t dirfd, const char *name,
+                               char *text, size_t bytes)
 {
     struct found found;
-    char text[PATH_MAX];
+    int64_t result = path_find_name(state, dirfd, name, 0, &found);
+
+    if (result)
+        return result;
+    result = link_text(state, &found, text, bytes);
+    found_drop(&found);
+    return result;
+}
+
+static int64_t readlink_at(struct linux_state *state, uint64_t dirfd, const uint64_t arg[3])
+{
+    char name[PATH_MAX], text[PATH_MAX];
     int64_t bytes;
-    int result;
 
     if ((int32_t)arg[2] <= 0)
         return -EINVAL;
-    result = path_find(state, dirfd, arg[0], 0, &found);
-    if (result)
-        return result;
-    bytes = link_text(state, &found, text, sizeof(text));
-    found_drop(&found);
+    bytes = guest_get_string(state, arg[0], name, sizeof(name));
+    if (!bytes)
+        bytes = name[0] ? named_link_text(state, dirfd, name, text, sizeof(text))
+                        : opened_link_text(state, dirfd, text, sizeof(text));
     if (bytes < 0)
         return bytes;
     if (bytes > (int32_t)arg[2])

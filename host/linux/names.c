@@ -37,16 +37,46 @@ int spot_of_file(struct linux_state *state, const struct found *found, struct sp
     return 0;
 }
 
+/* How Linux refuses to remove or rename what is named by no name of its own. */
+struct nameless {
+    int top, here, above; /* "/", "." and ".." */
+};
+
+/* 0: the name ends in one that a directory holds. */
+static int check_last(const char *name, const struct nameless *refusals)
+{
+    size_t bytes = strlen(name), start;
+
+    while (bytes && name[bytes - 1] == '/')
+        bytes--;
+    for (start = bytes; start && name[start - 1] != '/';)
+        start--;
+    if (!bytes)
+        return refusals->top;
+    if (bytes - start > 2 || strspn(name + start, ".") < bytes - start)
+        return 0;
+    return bytes - start == 1 ? refusals->here : refusals->above;
+}
+
 /* The name at `addr`, which exists, or may be new (FIND_NEW), where the program may write. After 0
  * the caller calls found_drop for out->in. */
 static int spot_find(struct linux_state *state, uint64_t dirfd, uint64_t addr, unsigned flags,
-                     struct spot *out)
+                     const struct nameless *refusals, struct spot *out)
 {
+    char name[PATH_MAX];
     struct found found;
-    int result = path_find(state, dirfd, addr, flags, &found);
+    int result = guest_get_string(state, addr, name, sizeof(name));
 
+    if (!result)
+        result = path_find_name(state, dirfd, name, flags, &found);
     if (result)
         return result;
+    result = check_last(name, refusals);
+    if (result) {
+        found_drop(&found);
+        return result;
+    }
+    out->slash = name[strlen(name) - 1] == '/';
     out->exists = found.place == PLACE_INSIDE;
     if (found.place == PLACE_OUTSIDE)
         result = flags & FIND_NEW ? -EACCES : -ENOENT;
@@ -165,9 +195,12 @@ int64_t sys_mknodat(struct linux_state *state, const uint64_t arg[6])
 
 static int64_t remove_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, int flags)
 {
+    static const struct nameless for_file = {-EISDIR, -EISDIR, -EISDIR},
+                                 for_directory = {-EBUSY, -EINVAL, -ENOTEMPTY};
     struct host_call call = {.op = HOST_REMOVE, .number = flags};
     struct spot spot;
-    int64_t result = spot_find(state, dirfd, addr, 0, &spot);
+    int64_t result =
+        spot_find(state, dirfd, addr, 0, flags & AT_REMOVEDIR ? &for_directory : &for_file, &spot);
 
     if (result)
         return result;
@@ -281,6 +314,7 @@ static int64_t rename_spot(struct linux_state *state, const struct spot *from,
 
 static int64_t rename_at(struct linux_state *state, const uint64_t arg[5])
 {
+    static const struct nameless refusals = {-EBUSY, -EBUSY, -EBUSY};
     int flags = (int)arg[4];
     struct spot from, to;
     int64_t result;
@@ -288,13 +322,12 @@ static int64_t rename_at(struct linux_state *state, const uint64_t arg[5])
     if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
         flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
         return -EINVAL;
-    result = spot_find(state, arg[0], arg[1], 0, &from);
+    result = spot_find(state, arg[0], arg[1], 0, &refusals, &from);
     if (result)
         return result;
-    result = spot_find(state, arg[2], arg[3],
-                       FIND_NEW | (S_ISDIR(from.mode) ? FIND_NEW_DIRECTORY : 0), &to);
+    result = spot_find(state, arg[2], arg[3], FIND_NEW | FIND_NEW_DIRECTORY, &refusals, &to);
     if (!result) {
-        result = rename_spot(state, &from, &to, flags);
+        result = to.slash && !S_ISDIR(from.mode) ? -ENOTDIR : rename_spot(state, &from, &to, flags);
         found_drop(&to.in);
     }
     found_drop(&from.in);

@@ -21,6 +21,7 @@ struct spot {
     struct found in;  /* the directory; its text is that of the name */
     const char *name; /* the last component of the text */
     bool exists;
+    bool slash;  /* the program wrote one at the name's end (spot_find) */
     mode_t mode; /* of the file that has the name */
 };
 

@@ -83,6 +83,18 @@ static int stat_descriptor(struct linux_state *state, uint64_t fd, struct stat *
     return file ? file_stat(state, file, out) : -EBADF;
 }
 
+static int stat_working_directory(struct linux_state *state, struct stat *out)
+{
+    struct found found;
+    int result = path_find_name(state, (uint64_t)AT_FDCWD, ".", FIND_FOLLOW, &found);
+
+    if (result)
+        return result;
+    result = stat_found(state, &found, true, out);
+    found_drop(&found);
+    return result;
+}
+
 #define STAT_FLAGS                                                                 \
     (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_FORCE_SYNC | \
      AT_STATX_DONT_SYNC)
@@ -98,6 +110,8 @@ static int stat_at(struct linux_state *state, uint64_t dirfd, uint64_t addr, uin
     if (flags & AT_EMPTY_PATH) {
         if (addr && guest_get(state, addr, &first, 1))
             return -EFAULT;
+        if (!first && (int32_t)dirfd == AT_FDCWD)
+            return stat_working_directory(state, out);
         if (!first)
             return stat_descriptor(state, dirfd, out);
     }
@@ -149,9 +163,13 @@ static struct statx_timestamp statx_time(struct timespec time)
 
 int64_t sys_statx(struct linux_state *state, const uint64_t arg[6])
 {
+    const uint64_t both = AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
     struct stat stat;
-    int result = stat_at(state, arg[0], arg[1], arg[2], &stat);
+    int result;
 
+    if ((arg[2] & both) == both || arg[3] & STATX__RESERVED)
+        return -EINVAL;
+    result = stat_at(state, arg[0], arg[1], arg[2], &stat);
     if (result)
         return result;
     struct statx out = {
