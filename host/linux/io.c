@@ -142,11 +142,34 @@ static int64_t get_to_nowhere(struct linux_state *state, struct open_file *file)
     return events & POLLHUP ? 0 : -EFAULT;
 }
 
+/* How many bytes there are before the first that the program may not reach: between a file and its
+ * reader or writer Linux moves so many. */
+static uint64_t reachable(struct linux_state *state, uint64_t addr, uint64_t bytes, bool write)
+{
+    uint64_t low = 0, high = bytes, middle;
+
+    while (low < high) {
+        middle = high - (high - low) / 2;
+        if (vm_memory(state->vm, guest_addr(addr), middle, write).at)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
 static int64_t get_to(struct linux_state *state, struct open_file *file, uint64_t addr,
                       size_t bytes)
 {
     struct reach to = vm_memory(state->vm, guest_addr(addr), bytes, true);
+    int64_t there;
 
+    if (!to.at && file->kind == FILE_REGULAR) {
+        there = file_type(file)->available(state, file);
+        bytes = there > 0 ? reachable(state, addr, min_u64(bytes, (uint64_t)there), true) : 0;
+        if (bytes)
+            to = vm_memory(state->vm, guest_addr(addr), bytes, true);
+    }
     if (to.live && !is_by_kernel(file))
         return get_live(state, file, addr, bytes);
     return to.at ? file_get(state, file, to.at, bytes) : get_to_nowhere(state, file);
@@ -157,6 +180,11 @@ static int64_t put_from(struct linux_state *state, struct open_file *file, uint6
 {
     struct reach from = vm_memory(state->vm, guest_addr(addr), bytes, false);
 
+    if (!from.at && file->kind == FILE_REGULAR) {
+        bytes = reachable(state, addr, bytes, false);
+        if (bytes)
+            from = vm_memory(state->vm, guest_addr(addr), bytes, false);
+    }
     if (from.live && !is_by_kernel(file))
         return put_live(state, file, addr, bytes);
     return from.at ? file_put(state, file, from.at, bytes) : -EFAULT;

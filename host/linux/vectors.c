@@ -32,7 +32,8 @@ int pieces_fetch(struct linux_state *state, uint64_t addr, uint64_t count, struc
             return -EINVAL;
     }
     for (uint64_t i = 0; i < count; i++) {
-        if ((uintptr_t)pieces[i].iov_base > MEMORY_USER_END - pieces[i].iov_len)
+        if (pieces[i].iov_len > MEMORY_USER_END ||
+            (uintptr_t)pieces[i].iov_base > MEMORY_USER_END - pieces[i].iov_len)
             return -EFAULT;
         if (pieces[i].iov_len > left)
             pieces[i].iov_len = left;
@@ -165,7 +166,7 @@ static int64_t write_pieces(struct linux_state *state, struct open_file *file,
         return bytes ? file_put(state, file, NULL, bytes) : 0;
     if (write_gathered(state, file, pieces, count, &put))
         return put;
-    may = readable_bytes(state, pieces, count);
+    may = file->kind == FILE_REGULAR ? bytes : readable_bytes(state, pieces, count);
     if (!may && bytes)
         return vm_stopping(state->vm) ? -EINTR : -EFAULT;
     for (uint64_t i = 0; i < count && (uint64_t)done < may; i++) {
