@@ -13,8 +13,27 @@
 #include "linux/state.h"
 #include "linux/writable.h"
 
+/* What of the events for readers, and for writers, a file of Linux tells when it is ready. */
 #define READ_EVENTS  (POLLIN | POLLRDNORM)
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM)
+
+struct told_events {
+    int read, write;
+};
+
+static struct told_events told_by(const struct open_file *file)
+{
+    switch (file->kind) {
+    case FILE_EVENT:
+    case FILE_SIGNALS:
+    case FILE_TIMER:
+        return (struct told_events){POLLIN, POLLOUT};
+    case FILE_SOCKET:
+        return (struct told_events){READ_EVENTS, WRITE_EVENTS | POLLWRBAND};
+    default:
+        return (struct told_events){READ_EVENTS, WRITE_EVENTS};
+    }
+}
 
 /* ---- files of the host --------------------------------------------------- */
 
@@ -128,16 +147,16 @@ int file_poll(struct linux_state *state, struct open_file *file, int events,
               struct readiness *readiness)
 {
     const struct file_type *type = file_type(file);
-    int want = events & ~(READ_EVENTS | WRITE_EVENTS), holds;
+    const struct told_events told = told_by(file);
+    int want = events & ~(told.read | told.write), holds;
 
     readiness->again_ns = UINT64_MAX;
     readiness->in_edges = readiness->out_edges = 0;
     if (!type->poll)
-        return events & (READ_EVENTS | WRITE_EVENTS);
-    want |= (events & READ_EVENTS ? POLLIN : 0) | (events & WRITE_EVENTS ? POLLOUT : 0);
+        return events & (told.read | told.write);
+    want |= (events & told.read ? POLLIN : 0) | (events & told.write ? POLLOUT : 0);
     holds = type->poll(state, file, want, readiness);
-    return (holds & POLLIN ? events & READ_EVENTS : 0) |
-           (holds & POLLOUT ? events & WRITE_EVENTS : 0) |
+    return (holds & POLLIN ? events & told.read : 0) | (holds & POLLOUT ? events & told.write : 0) |
            (holds & ~(POLLIN | POLLOUT) & (events | POLLERR | POLLHUP));
 }
 
