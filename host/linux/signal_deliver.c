@@ -20,10 +20,17 @@
 bool signal_interrupts(struct linux_state *state)
 {
     const struct linux_thread *self = state->thread;
+    uint64_t pending;
 
     alarms_look(state);
     signals_from_outside(state);
-    return signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
+    pending = signal_pending(state, self, ~self->signals.blocked | self->signals.awaited);
+    /* One that was sent while it was blocked may be ignored: that disturbs no call. */
+    for (int signo = 1; pending && signo <= SIGNALS; signo++) {
+        if (!(self->signals.awaited & signal_bit(signo)) && signal_is_ignored(state, signo))
+            pending &= ~signal_bit(signo);
+    }
+    return pending;
 }
 
 /* Whatever the handler was set up for. Waits for a lock are of this kind: their time limit is a
