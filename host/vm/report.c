@@ -161,6 +161,21 @@ void report_stop(struct ferry_vm *vm)
     }
 }
 
+struct signal_name signal_name(int signo)
+{
+    const char *known = sigabbrev_np(signo);
+    struct signal_name name;
+
+    if (known)
+        snprintf(name.text, sizeof name.text, "SIG%s", known);
+    else if (signo ==
+             32) /* libcs keep two or three for themselves: this is the kernel's SIGRTMIN */
+        snprintf(name.text, sizeof name.text, "SIGRTMIN");
+    else
+        snprintf(name.text, sizeof name.text, "SIGRT_%d", signo - 32);
+    return name;
+}
+
 void report_signal(struct ferry_vm *vm, int signo)
 {
     if (vm->process->memory_is_used_up) {
@@ -173,8 +188,8 @@ void report_signal(struct ferry_vm *vm, int signo)
         snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "ended by SIGPIPE: what it writes is read no more");
     else
-        snprintf(vm->process->exit.text, sizeof vm->process->exit.text, "ended by SIG%s",
-                 sigabbrev_np(signo) ? sigabbrev_np(signo) : "?");
+        snprintf(vm->process->exit.text, sizeof vm->process->exit.text, "ended by %s",
+                 signal_name(signo).text);
 }
 
 /* As Linux ends a program for which it has no memory left. */

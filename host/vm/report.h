@@ -16,6 +16,12 @@ struct fault {
     char why[240];
 };
 
+/* The name of a signal, as strace gives it also to those of real time, which have none. */
+struct signal_name {
+    char text[24];
+};
+struct signal_name signal_name(int signo);
+
 /* The program ends by a fault. */
 void report_fault(struct ferry_vm *vm, const struct fault *fault);
 
