@@ -12,6 +12,8 @@
 #include "linux/state.h"
 
 #define NO_CHILD_WAIT 2 /* SA_NOCLDWAIT */
+/* Flags of waits that make no difference here. */
+#define OF_ALL_KINDS (__WNOTHREAD | __WCLONE | __WALL)
 
 struct linux_state *process_find(const struct linux_state *state, int32_t id)
 {
@@ -209,8 +211,10 @@ int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
     struct zombie **at;
     int result;
 
-    if ((uint32_t)arg[2] & ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | __WALL | __WCLONE))
+    if ((uint32_t)arg[2] & ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | OF_ALL_KINDS))
         return -EINVAL;
+    if (pid == INT32_MIN)
+        return -ESRCH;
     result = await_child(&waiting, !(arg[2] & WNOHANG), &at);
     if (result || !*at)
         return result;
@@ -246,9 +250,11 @@ int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
     struct signal_info info = {0};
     struct waiting waiting;
     struct zombie **at;
+    const uint64_t what = WEXITED | WSTOPPED | WCONTINUED;
     int result = waiting_for(state, arg, &waiting);
 
-    if (result || !(arg[3] & (WEXITED | WSTOPPED | WCONTINUED)))
+    if (result || !(arg[3] & what) ||
+        arg[3] & ~(what | WNOHANG | WNOWAIT | (uint64_t)(uint32_t)OF_ALL_KINDS))
         return -EINVAL;
     result = await_child(&waiting, !(arg[3] & WNOHANG), &at);
     if (result)

@@ -214,6 +214,10 @@ int64_t sys_sync_file_range(struct linux_state *state, const uint64_t arg[6])
 {
     const struct open_file *file = descriptor_file(state, arg[0]);
 
+    if (arg[3] & ~(uint64_t)(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                             SYNC_FILE_RANGE_WAIT_AFTER) ||
+        (int64_t)arg[1] < 0 || (int64_t)arg[2] < 0)
+        return -EINVAL;
     if (!file || file->status & O_PATH)
         return -EBADF;
     if (file->kind != FILE_REGULAR && file->kind != FILE_DIRECTORY)

@@ -285,7 +285,8 @@ int64_t sys_futex(struct linux_state *state, const uint64_t arg[6])
     uint64_t deadline = UINT64_MAX;
     int result = 0;
 
-    if (arg[1] & FUTEX_CLOCK_REALTIME && (!timed || command == FUTEX_LOCK_PI))
+    if (arg[1] & FUTEX_CLOCK_REALTIME &&
+        (!timed || command == FUTEX_WAIT || command == FUTEX_LOCK_PI))
         return -ENOSYS;
     if (timed)
         result = get_deadline(state, arg[3], command != FUTEX_WAIT,

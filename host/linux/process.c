@@ -68,7 +68,7 @@ int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
     struct linux_state *of = named(state, arg[0]);
     int32_t group = (int32_t)arg[1];
 
-    if (group < 0)
+    if (group < 0 || (!group && (int32_t)arg[0] < 0))
         return -EINVAL;
     if (!of || (of != state && of->parent != state))
         return -ESRCH;

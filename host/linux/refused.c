@@ -107,7 +107,7 @@ static bool is_among(const struct current_call *given, const char *const *paths)
 static bool keep_usual(struct linux_state *state)
 {
     static const char *const never_there[] = {"/proc", "/sys", "/dev", NULL};
-    /* C libraries, libselinux and busybox look for these at each start, and nothing fails without them. */
+    /* C libraries, libselinux, busybox and node look for these at each start, and nothing fails without them. */
     static const char *const customary[] = {
         "/etc/busybox.conf",
         "/etc/ld.so.cache",
@@ -124,6 +124,7 @@ static bool keep_usual(struct linux_state *state)
         "/etc/inputrc",
         "/proc/self/exe",
         "/sys/devices/system/cpu",
+        "/sys/fs/cgroup", /* runtimes look for limits of memory there */
         "/etc/selinux",
         NULL,
     };

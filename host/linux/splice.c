@@ -358,7 +358,7 @@ static int64_t send_file(struct linux_state *state, const uint64_t arg[6])
         return -EBADF;
     if (in->kind == FILE_INPUT && out->kind == FILE_OUTPUT && bytes >= FERRY_EXTENT_BYTES)
         return pass_on(state, bytes, !((in->status | out->status) & O_NONBLOCK));
-    if (!has_positions(in))
+    if (!has_positions(in) || out->status & O_APPEND)
         return -EINVAL;
     return bytes ? from_offset(state, in, out, arg[2], bytes, true) : 0;
 }

@@ -339,6 +339,24 @@ class Objects(FerryTest):
                 self.assertEqual(vm[1].splitlines(), host[1].splitlines())
                 self.assertEqual(vm[0], host[0], vm[2])
 
+    def test_odd_arguments_are_answered_as_on_the_host(self):
+        """In a directory of the host's, and in one in memory."""
+        said = []
+        for words in ([], [FERRY, "run", "--rw"], [FERRY, "run"]):
+            with tempfile.TemporaryDirectory() as directory:
+                where = [] if words[-1:] != ["--rw"] else [directory]
+                there = directory if where or not words else "/tmp"
+                said.append(run([*words, *where, guest("asks_errors"), there]))
+        self.assertGreater(len(said[0][1].splitlines()), 120)
+        for vm in said[1:]:
+            self.assertEqual(vm[1].splitlines(), said[0][1].splitlines())
+            self.assertEqual(vm[0], said[0][0], vm[2])
+
+    def test_an_end_by_a_signal_of_real_time_is_told(self):
+        host, vm = both("asks_errors", "/tmp", "end")
+        self.assertEqual(vm[:2], host[:2])
+        self.assertIn("ended by SIGRT_", vm[2])
+
     def test_descriptors_of_signals_and_sockets_are_answered_as_on_the_host(self):
         host, vm = both("asks_descriptors")
         self.assertGreater(len(host[1].splitlines()), 150)
