@@ -2,8 +2,10 @@
 /* Owns changing the mode, the owner and the times of files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -221,10 +223,115 @@ int64_t sys_utime(struct linux_state *state, const uint64_t arg[6])
 
 /* ---- extended attributes ------------------------------------------------- */
 
-/* No file has any, as on a file system that does not know them. */
-int64_t sys_no_attributes(struct linux_state *state, const uint64_t arg[6])
+/* No file has any, and none can be given one; what is asked is checked as Linux does. */
+
+#define ATTRIBUTE_NAME_BYTES 256 /* with the 0 */
+
+/* 0, or why it cannot be a name. *known: a file may have one of the kind. */
+static int64_t check_attribute(struct linux_state *state, uint64_t addr, bool *known)
 {
-    (void)state;
-    (void)arg;
-    return -EOPNOTSUPP;
+    static const char *const kinds[] = {"user.", "security.", "trusted.", "system.posix_acl_"};
+    char name[ATTRIBUTE_NAME_BYTES];
+    int result = guest_get_string(state, addr, name, sizeof(name));
+
+    *known = false;
+    if (result)
+        return result == -ENAMETOOLONG ? -ERANGE : result;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        *known = *known || strncmp(name, kinds[i], strlen(kinds[i])) == 0;
+    return name[0] ? 0 : -ERANGE;
+}
+
+/* 0: there is such a file. `how`: FIND_FOLLOW or 0. */
+static int64_t check_path(struct linux_state *state, uint64_t addr, unsigned how)
+{
+    struct found found;
+    int result = path_find(state, (uint64_t)AT_FDCWD, addr, how, &found);
+
+    if (result)
+        return result;
+    result = found.place == PLACE_OUTSIDE ? -ENOENT : 0;
+    found_drop(&found);
+    return result;
+}
+
+static int64_t check_open(struct linux_state *state, uint64_t fd, unsigned how)
+{
+    const struct open_file *file = descriptor_file(state, fd);
+
+    (void)how;
+    return file && !(file->status & O_PATH) ? 0 : -EBADF;
+}
+
+typedef int64_t (*file_check)(struct linux_state *state, uint64_t file, unsigned how);
+
+/* Asking for one and removing it. */
+static int64_t no_such(struct linux_state *state, const uint64_t arg[6], file_check check,
+                       unsigned how)
+{
+    bool known;
+    int64_t result = check_attribute(state, arg[1], &known);
+
+    if (!result)
+        result = check(state, arg[0], how);
+    return result ? result : known ? -ENODATA : -EOPNOTSUPP;
+}
+
+static int64_t no_new(struct linux_state *state, const uint64_t arg[6], file_check check,
+                      unsigned how)
+{
+    bool known;
+    int64_t result = arg[4] & ~(uint64_t)(XATTR_CREATE | XATTR_REPLACE)
+                         ? -EINVAL
+                         : check_attribute(state, arg[1], &known);
+
+    if (!result)
+        result = check(state, arg[0], how);
+    return result ? result : -EOPNOTSUPP;
+}
+
+int64_t sys_getxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_such(state, arg, check_path, FIND_FOLLOW);
+}
+
+int64_t sys_lgetxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_such(state, arg, check_path, 0);
+}
+
+int64_t sys_fgetxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_such(state, arg, check_open, 0);
+}
+
+int64_t sys_setxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_new(state, arg, check_path, FIND_FOLLOW);
+}
+
+int64_t sys_lsetxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_new(state, arg, check_path, 0);
+}
+
+int64_t sys_fsetxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return no_new(state, arg, check_open, 0);
+}
+
+/* The list is empty. */
+int64_t sys_listxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return check_path(state, arg[0], FIND_FOLLOW);
+}
+
+int64_t sys_llistxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return check_path(state, arg[0], 0);
+}
+
+int64_t sys_flistxattr(struct linux_state *state, const uint64_t arg[6])
+{
+    return check_open(state, arg[0], 0);
 }

@@ -166,18 +166,18 @@ struct linux_state;
     CALL(futimesat, sys_futimesat)                 \
     CALL(utimes, sys_utimes)                       \
     CALL(utime, sys_utime)                         \
-    CALL(setxattr, sys_no_attributes)              \
-    CALL(lsetxattr, sys_no_attributes)             \
-    CALL(fsetxattr, sys_no_attributes)             \
-    CALL(getxattr, sys_no_attributes)              \
-    CALL(lgetxattr, sys_no_attributes)             \
-    CALL(fgetxattr, sys_no_attributes)             \
-    CALL(listxattr, sys_no_attributes)             \
-    CALL(llistxattr, sys_no_attributes)            \
-    CALL(flistxattr, sys_no_attributes)            \
-    CALL(removexattr, sys_no_attributes)           \
-    CALL(lremovexattr, sys_no_attributes)          \
-    CALL(fremovexattr, sys_no_attributes)          \
+    CALL(setxattr, sys_setxattr)                   \
+    CALL(lsetxattr, sys_lsetxattr)                 \
+    CALL(fsetxattr, sys_fsetxattr)                 \
+    CALL(getxattr, sys_getxattr)                   \
+    CALL(lgetxattr, sys_lgetxattr)                 \
+    CALL(fgetxattr, sys_fgetxattr)                 \
+    CALL(listxattr, sys_listxattr)                 \
+    CALL(llistxattr, sys_llistxattr)               \
+    CALL(flistxattr, sys_flistxattr)               \
+    CALL(removexattr, sys_getxattr)                \
+    CALL(lremovexattr, sys_lgetxattr)              \
+    CALL(fremovexattr, sys_fgetxattr)              \
     /* stat.c */                                   \
     CALL(stat, sys_stat)                           \
     CALL(lstat, sys_lstat)                         \
