@@ -125,22 +125,19 @@ static struct open_file *inotify_of(struct linux_state *state, uint64_t fd, int6
     return *result ? NULL : file;
 }
 
-static int64_t add_watch(const struct open_file *file, const struct open_file *watched,
-                         uint32_t mask)
+static int64_t add_watch(const struct open_file *file, int fd, bool local, uint32_t mask)
 {
     struct inotify *inotify = file->object;
     char path[32];
     int watch;
 
-    if (!watched || (watched->kind != FILE_REGULAR && watched->kind != FILE_DIRECTORY))
-        return -EACCES;
     /* Asking a file system that may never answer takes a process, and it tells of no change that
      * others make. */
-    if (!watched->local)
+    if (!local)
         return -EOPNOTSUPP;
     if (inotify->watches >= WATCHES_MAX)
         return -ENOSPC;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", watched->fd);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     watch = inotify_add_watch(file->fd, path, mask & ~(uint32_t)IN_DONT_FOLLOW);
     if (watch < 0)
         return errno == ENOMEM ? -ENOSPC : -errno;
@@ -151,14 +148,47 @@ static int64_t add_watch(const struct open_file *file, const struct open_file *w
     return watch;
 }
 
-/* It must be a file that the program may read, so it is opened as by the program. */
+/* One that the host has, and the program may read. It is not opened: whoever watches it, or has it
+ * watched already, would be told. */
+static int64_t watch_found(struct linux_state *state, const struct open_file *file,
+                           const struct found *found, uint32_t mask)
+{
+    int result;
+
+    if (mask & IN_ONLYDIR && !S_ISDIR(found->stat.st_mode))
+        return -ENOTDIR;
+    if (found->partly)
+        return -EACCES;
+    result = S_ISLNK(found->stat.st_mode) ? 0 : found_may(state, found, R_OK);
+    return result ? result : add_watch(file, found->fd, found->local, mask);
+}
+
+/* Any other is opened as by the program. */
+static int64_t watch_opened(struct linux_state *state, const struct open_file *file, uint64_t name,
+                            uint32_t mask)
+{
+    uint64_t flags = O_RDONLY | (mask & IN_ONLYDIR ? (uint64_t)O_DIRECTORY : 0) |
+                     (mask & IN_DONT_FOLLOW ? (uint64_t)O_NOFOLLOW : 0);
+    int64_t fd = sys_openat(state, (const uint64_t[6]){(uint64_t)AT_FDCWD, name, flags}), result;
+    const struct open_file *opened;
+
+    if (fd < 0)
+        return fd;
+    opened = descriptor_file(state, (uint64_t)fd);
+    if (opened && (opened->kind == FILE_REGULAR || opened->kind == FILE_DIRECTORY))
+        result = add_watch(file, opened->fd, opened->local, mask);
+    else
+        result = -EACCES;
+    sys_close(state, (const uint64_t[6]){(uint64_t)fd});
+    return result;
+}
+
 int64_t sys_inotify_add_watch(struct linux_state *state, const uint64_t arg[6])
 {
     uint32_t mask = (uint32_t)arg[2];
-    uint64_t flags = O_RDONLY | (mask & IN_ONLYDIR ? (uint64_t)O_DIRECTORY : 0) |
-                     (mask & IN_DONT_FOLLOW ? (uint64_t)O_NOFOLLOW : 0);
     struct open_file *file;
-    int64_t result, fd;
+    struct found found;
+    int64_t result;
 
     file = inotify_of(state, arg[0], &result);
     if (!file)
@@ -166,10 +196,13 @@ int64_t sys_inotify_add_watch(struct linux_state *state, const uint64_t arg[6])
     if (!(mask & (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED)) ||
         (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
         return -EINVAL;
-    fd = sys_openat(state, (const uint64_t[6]){(uint64_t)AT_FDCWD, arg[1], flags});
-    result = fd < 0 ? fd : add_watch(file, descriptor_file(state, (uint64_t)fd), mask);
-    if (fd >= 0)
-        sys_close(state, (const uint64_t[6]){(uint64_t)fd});
+    result = path_find(state, (uint64_t)AT_FDCWD, arg[1], mask & IN_DONT_FOLLOW ? 0 : FIND_FOLLOW,
+                       &found);
+    if (result)
+        return result;
+    result = found.place == PLACE_INSIDE ? watch_found(state, file, &found, mask)
+                                         : watch_opened(state, file, arg[1], mask);
+    found_drop(&found);
     return result;
 }
 
