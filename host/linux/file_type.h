@@ -65,5 +65,7 @@ extern const struct file_type given_type;
 /* pipe.c, event.c, epoll.c, timer.c, socket.c, inotify.c, signalfd.c */
 extern const struct file_type pipe_type, event_type, epoll_type, timer_type, socket_type,
     inotify_type, signals_type;
+/* names_threads.c */
+extern const struct file_type thread_name_type;
 
 #endif

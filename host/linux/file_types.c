@@ -113,7 +113,7 @@ const struct file_type *file_type(const struct open_file *file)
         [FILE_EVENT] = &event_type,     [FILE_EPOLL] = &epoll_type,
         [FILE_TIMER] = &timer_type,     [FILE_SOCKET] = &socket_type,
         [FILE_INOTIFY] = &inotify_type, [FILE_GIVEN] = &given_type,
-        [FILE_SIGNALS] = &signals_type,
+        [FILE_SIGNALS] = &signals_type, [FILE_NAME] = &thread_name_type,
     };
 
     return types[file->kind];

@@ -87,10 +87,15 @@ static int64_t open_made(struct linux_state *state, uint64_t which, const char *
 {
     struct open_file like = {.kind = FILE_REGULAR, .status = file_status(flags), .local = true};
 
-    if ((flags & O_ACCMODE) != O_RDONLY)
-        return -EACCES;
     if (flags & O_DIRECTORY)
         return -ENOTDIR;
+    if ((flags & O_ACCMODE) != O_RDONLY && !made_names_thread(state, which, &like.thread))
+        return -EACCES;
+    if ((flags & O_ACCMODE) != O_RDONLY) {
+        like.kind = FILE_NAME;
+        like.fd = -1;
+        return open_kind(state, &like, flags);
+    }
     like.fd = made_open(state, which, &like.charged);
     if (like.fd < 0)
         return like.fd;
@@ -331,6 +336,8 @@ int64_t sys_creat(struct linux_state *state, const uint64_t arg[6])
 
 static int64_t access_place(struct linux_state *state, const struct found *found, uint64_t mode)
 {
+    int32_t thread;
+
     switch (found->place) {
     case PLACE_INSIDE:
         return mode & W_OK && !found->mount->writable ? -EROFS : found_may(state, found, (int)mode);
@@ -339,7 +346,9 @@ static int64_t access_place(struct linux_state *state, const struct found *found
     case PLACE_LIST:
         return mode & W_OK ? -EACCES : 0;
     case PLACE_MADE:
-        return mode & (W_OK | X_OK) ? -EACCES : 0;
+        return mode & X_OK || (mode & W_OK && !made_names_thread(state, found->which, &thread))
+                   ? -EACCES
+                   : 0;
     case PLACE_DESCRIPTOR:
         if (!descriptor_file(state, found->which))
             return -ENOENT;

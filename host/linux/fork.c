@@ -26,6 +26,16 @@ static char *copy_text(const char *text, bool *failed)
     return copy;
 }
 
+static int copy_words(struct kept_words *to, const struct kept_words *from)
+{
+    to->text = from->text ? malloc(from->bytes + 1) : NULL;
+    if (!to->text)
+        return from->text ? -ENOMEM : 0;
+    memcpy(to->text, from->text, from->bytes);
+    to->bytes = from->bytes;
+    return 0;
+}
+
 static void copy_descriptors(struct linux_state *to, const struct linux_state *from)
 {
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
@@ -95,15 +105,14 @@ static struct linux_state *copy_state(struct linux_state *from)
     futex_init(to);
     to->program = copy_text(from->program, &failed);
     to->cwd = copy_text(from->cwd, &failed);
-    to->arguments = malloc(from->argument_bytes + 1);
+    failed |= copy_words(&to->arguments, &from->arguments) ||
+              copy_words(&to->environment, &from->environment);
     to->own_zombie = calloc(1, sizeof(*to->own_zombie));
-    failed |= !to->arguments || !to->own_zombie || copy_thread(to, from) || mapped_copy(to, from);
+    failed |= !to->own_zombie || copy_thread(to, from) || mapped_copy(to, from);
     if (failed) {
         process_free(to);
         return NULL;
     }
-    memcpy(to->arguments, from->arguments, from->argument_bytes);
-    to->argument_bytes = from->argument_bytes;
     copy_signals(to, from);
     copy_descriptors(to, from);
     return to;

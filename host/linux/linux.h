@@ -92,6 +92,8 @@ int linux_tell_opens(struct linux_state *state, struct linux_opens *to);
  * arguments. */
 void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
                  const char *name, char *const *argv);
+/* The variables that it is given, for /proc/self/environ. */
+void linux_environment(struct linux_state *state, char *const *envp);
 
 struct program;
 /* It is in memory, with that stack pointer: says what was mapped where. -ENOMEM. */

@@ -54,6 +54,7 @@ static const struct {
     {SELF "cgroup", "0::/\n", NULL},
     {SELF "cmdline", NULL, proc_cmdline},
     {SELF "comm", NULL, proc_comm},
+    {SELF "environ", NULL, proc_environ},
     {SELF "fdinfo/", NULL, proc_descriptor}, /* with a number: numbered.c */
     {SELF "limits", NULL, proc_limits},
     {SELF "maps", NULL, proc_maps},
@@ -162,6 +163,8 @@ static int write_file(struct linux_state *state, unsigned which, size_t *charged
         text.fd < 0 ? NULL : fopencookie(&text, "w", (cookie_io_functions_t){.write = write_text});
     bool complete = false;
 
+    if (text.fd >= 0 && files[which].write == proc_comm)
+        fchmod(text.fd, 0644);
     if (out) {
         files[which].write(state, out);
         complete = !ferror(out);
@@ -175,6 +178,18 @@ static int write_file(struct linux_state *state, unsigned which, size_t *charged
     return -ENOMEM;
 }
 
+/* A file without a number is of the first thread. */
+static uint64_t thread_of(const struct linux_state *state, uint64_t number)
+{
+    return number >> 16 ? (number >> 16) - 1 : (uint64_t)state->pid;
+}
+
+bool made_names_thread(const struct linux_state *state, uint64_t which, int32_t *thread)
+{
+    *thread = (int32_t)thread_of(state, which);
+    return files[which & 0xffff].write == proc_comm;
+}
+
 /* One that never changes is made when it is first asked for, and one file from then on, as programs
  * see by its number. */
 int made_open(struct linux_state *state, uint64_t number, size_t *charged)
@@ -183,7 +198,7 @@ int made_open(struct linux_state *state, uint64_t number, size_t *charged)
     int fd;
 
     *charged = 0;
-    state->told = number >> 16 ? (number >> 16) - 1 : (uint64_t)state->pid;
+    state->told = thread_of(state, number);
     if (files[which].write)
         return write_file(state, which, charged);
     if (!state->common->made[which]) {

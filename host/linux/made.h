@@ -21,6 +21,8 @@ static inline uint64_t made_with_number(unsigned which, uint64_t number)
 /* What it holds now, in a memfd: a descriptor, or a negative errno. *charged: what it takes of the
  * memory of the VM's objects, to be given back when it is closed. */
 int made_open(struct linux_state *state, uint64_t which, size_t *charged);
+/* Whether it is the file of a thread's name, which may be written; *thread: whose. */
+bool made_names_thread(const struct linux_state *state, uint64_t which, int32_t *thread);
 void made_fini(struct linux_state *state);
 
 /* The target of a link that is made up; its length, or -ENOENT. */
@@ -44,6 +46,7 @@ bool numbered_names(const struct linux_state *state, bool (*add)(void *, const c
 void proc_auxv(struct linux_state *state, FILE *out); /* maps.c, as proc_maps */
 void proc_cmdline(struct linux_state *state, FILE *out);
 void proc_comm(struct linux_state *state, FILE *out);
+void proc_environ(struct linux_state *state, FILE *out);
 void proc_cpuinfo(struct linux_state *state, FILE *out);
 void proc_descriptor(struct linux_state *state, FILE *out);
 void proc_limits(struct linux_state *state, FILE *out);

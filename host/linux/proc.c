@@ -177,7 +177,12 @@ void proc_uptime(struct linux_state *state, FILE *out)
 
 void proc_cmdline(struct linux_state *state, FILE *out)
 {
-    fwrite(state->arguments, 1, state->argument_bytes, out);
+    fwrite(state->arguments.text, 1, state->arguments.bytes, out);
+}
+
+void proc_environ(struct linux_state *state, FILE *out)
+{
+    fwrite(state->environment.text, 1, state->environment.bytes, out);
 }
 
 /* The thread that the file is about. */

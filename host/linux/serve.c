@@ -69,22 +69,27 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     return 0;
 }
 
-/* Without memory for them there are none: only /proc/self/cmdline tells them. */
-static void keep_arguments(struct linux_state *state, char *const *argv)
+/* Without memory for them there are none: only /proc tells them. */
+static void keep_words(struct kept_words *kept, char *const *words)
 {
     size_t bytes = 0;
 
-    for (size_t i = 0; argv[i]; i++)
-        bytes += strlen(argv[i]) + 1;
-    free(state->arguments);
-    state->argument_bytes = 0;
-    state->arguments = malloc(bytes + 1);
-    for (size_t i = 0; state->arguments && argv[i]; i++) {
-        size_t part = strlen(argv[i]) + 1;
+    for (size_t i = 0; words[i]; i++)
+        bytes += strlen(words[i]) + 1;
+    free(kept->text);
+    kept->bytes = 0;
+    kept->text = malloc(bytes + 1);
+    for (size_t i = 0; kept->text && words[i]; i++) {
+        size_t part = strlen(words[i]) + 1;
 
-        memcpy(state->arguments + state->argument_bytes, argv[i], part);
-        state->argument_bytes += part;
+        memcpy(kept->text + kept->bytes, words[i], part);
+        kept->bytes += part;
     }
+}
+
+void linux_environment(struct linux_state *state, char *const *envp)
+{
+    keep_words(&state->environment, envp);
 }
 
 void linux_begin(struct linux_state *state, struct guest_addr heap_start, const char *file,
@@ -94,7 +99,7 @@ void linux_begin(struct linux_state *state, struct guest_addr heap_start, const 
     bool by_descriptor = real && strncmp(name, "/dev/fd/", 8) == 0 && !strchr(name + 8, '/');
 
     state->begun = true;
-    keep_arguments(state, argv);
+    keep_words(&state->arguments, argv);
     free(state->program);
     state->program = real;
     mapped_clear(state);
@@ -137,7 +142,8 @@ void process_free(struct linux_state *state)
     free(state->opened);
     guest_files_fini(state);
     guest_rooms_fini(state);
-    free(state->arguments);
+    free(state->arguments.text);
+    free(state->environment.text);
     zombies_free(state->own_zombie);
     zombies_free(state->zombies);
     free(state->cwd);

@@ -49,6 +49,7 @@ enum file_kind {
     FILE_INOTIFY,   /* inotify.c */
     FILE_GIVEN,     /* the embedder's terminal, pipe or socket: given.c */
     FILE_SIGNALS,   /* signalfd.c */
+    FILE_NAME,      /* names_threads.c */
     FILE_KINDS,
 };
 
@@ -75,6 +76,7 @@ struct open_file {
     unsigned position_wanted; /* so many others wait for that call */
     char *path;               /* absolute; NULL for streams and devices */
     enum device device;
+    int32_t thread;            /* of FILE_NAME: whose */
     void *object;              /* what it works on; of the kinds that have one */
     unsigned short_reads;      /* guest_files.c: that made an exit */
     bool refuses_map;          /* likewise: it cannot be mapped */
@@ -210,6 +212,12 @@ struct told {
     struct ferry_kernel_words *words; /* where it is published; NULL: nothing is */
 };
 
+/* Words one after the other, each with its NUL. */
+struct kept_words {
+    char *text;
+    size_t bytes;
+};
+
 /* What the processes of a program have in common, as what Linux's kernel keeps for all. Each has a
  * reference. */
 struct linux_common {
@@ -254,14 +262,13 @@ struct linux_state {
         *runs_apart; /* its parent waits until it no longer needs the parent's memory; or NULL */
     struct descriptor descriptors[DESCRIPTORS_MAX];
     struct timespec started;
-    bool begun;      /* the first program has: names of others are not the host's */
-    char *program;   /* its path, or NULL */
-    char *opened;    /* the path of the last file that linux_open_program opened, or NULL */
-    char *arguments; /* at its start, each with its NUL */
-    size_t argument_bytes;
-    struct record_owner *record_owners; /* locks.c */
-    unsigned records;                   /* that the host may keep for it, at most */
-    char *cwd;                          /* absolute, normalised */
+    bool begun;    /* the first program has: names of others are not the host's */
+    char *program; /* its path, or NULL */
+    char *opened;  /* the path of the last file that linux_open_program opened, or NULL */
+    struct kept_words arguments, environment; /* at its start */
+    struct record_owner *record_owners;       /* locks.c */
+    unsigned records;                         /* that the host may keep for it, at most */
+    char *cwd;                                /* absolute, normalised */
     uint32_t umask;
     struct processors processors;
     uint64_t memory_bytes;

@@ -185,11 +185,12 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
                         struct ferry_error *err)
 {
     char *default_envp[] = {NULL};
+    char *const *envp = config->envp ? config->envp : default_envp;
     struct guest_addr stack = guest_addr(0);
-
     int result = program_stack(&vm->process->program, &vm->guest->space, vm->process->stack_bytes,
-                               config->envp ? config->envp : default_envp,
-                               guest_addr(FERRY_SYSTEM_BASE), &stack, err);
+                               envp, guest_addr(FERRY_SYSTEM_BASE), &stack, err);
+
+    linux_environment(vm->process->personality, envp);
     if (result < 0)
         return explain_refusal(vm, result, err);
     /* A program begins with one thread, which runs on the first CPU. */

@@ -85,6 +85,7 @@ static int load(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exe
     int result = program_stack(&vm->process->program, &vm->guest->space, exec->stack_bytes,
                                exec->envp, control_for_next(vm), &stack, NULL);
 
+    linux_environment(vm->process->personality, exec->envp);
     if (!result)
         result = program_load(&vm->process->program, &vm->guest->space, NULL);
     if (!result)

@@ -352,6 +352,14 @@ class Objects(FerryTest):
             self.assertEqual(vm[1].splitlines(), said[0][1].splitlines())
             self.assertEqual(vm[0], said[0][0], vm[2])
 
+    def test_its_variables_are_told_and_no_others(self):
+        command = [FERRY, "run", "--env", "A=1", *box("cat /proc/self/environ").split()]
+        status, output, errors = run(command)
+        self.assertEqual(status, 0, errors)
+        words = output.split("\0")
+        self.assertIn("A=1", words)
+        self.assertEqual([word for word in words if word.startswith("TMPDIR=")], [])
+
     def test_an_end_by_a_signal_of_real_time_is_told(self):
         host, vm = both("asks_errors", "/tmp", "end")
         self.assertEqual(vm[:2], host[:2])

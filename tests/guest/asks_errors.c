@@ -3,9 +3,13 @@
  * not fit, memory that ends early, events of each kind of file, signals that are ignored. So a run in a VM
  * can be compared with one outside. With a second argument it ends by a signal without a name. */
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -202,6 +206,84 @@ static void flags_that_do_not_fit(void)
     say("group", setpgid(-1, 0));
 }
 
+static int release;
+
+static void *until_released(void *arg)
+{
+    while (!__atomic_load_n(&release, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    return arg;
+}
+
+static void names_of_threads(void)
+{
+    char text[64] = "";
+    pthread_t thread;
+    int fd;
+
+    say("thread", pthread_create(&thread, NULL, until_released, NULL));
+    say("name", pthread_setname_np(thread, "another's"));
+    say("its name", pthread_getname_np(thread, text, sizeof text));
+    printf("%s\n", text);
+    say("too long", pthread_setname_np(thread, "a name of sixteen"));
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    fd = open("/proc/self/comm", O_RDWR | O_TRUNC);
+    say("open", fd < 0 ? -1 : 0);
+    say("write", write(fd, "one that is too long", 20));
+    say("read", read(fd, text, sizeof text));
+    printf("%.16s", text);
+    say("the end", read(fd, text, sizeof text));
+    say("own", prctl(PR_GET_NAME, text));
+    printf("%s\n", text);
+    say("may write", access("/proc/self/comm", W_OK));
+    say("may not", access("/proc/self/stat", X_OK));
+}
+
+/* Until a file was removed; but for IN_ATTRIB, see CAVEATS. */
+static void watches(void)
+{
+    _Alignas(struct inotify_event) char events[4096];
+    int fd = inotify_init(), file;
+    bool going = true;
+
+    say("watch", inotify_add_watch(fd, ".", IN_ALL_EVENTS & ~IN_ATTRIB));
+    say("again", inotify_add_watch(fd, ".", IN_ALL_EVENTS & ~IN_ATTRIB));
+    say("file", inotify_add_watch(fd, "file", IN_MODIFY));
+    say("no directory", inotify_add_watch(fd, "file", IN_MODIFY | IN_ONLYDIR));
+    say("link", inotify_add_watch(fd, "link", IN_MODIFY | IN_DONT_FOLLOW) < 0 ? -1 : 0);
+    say("none", inotify_add_watch(fd, "none", IN_MODIFY));
+    file = open("watched", O_CREAT | O_RDWR, 0600);
+    close(file);
+    unlink("watched");
+    while (going) {
+        ssize_t bytes = read(fd, events, sizeof events);
+
+        for (ssize_t at = 0; at < bytes;) {
+            const struct inotify_event *event = (const void *)(events + at);
+
+            printf("%#x %s\n", event->mask, event->len ? event->name : "");
+            going = going && !(event->mask & IN_DELETE);
+            at += (ssize_t)(sizeof *event + event->len);
+        }
+    }
+}
+
+static void attributes(void)
+{
+    char value[16];
+
+    say("get", getxattr("none", "user.x", value, sizeof value));
+    say("get", getxattr("file", "", value, sizeof value));
+    say("get", getxattr("file", "nonsense", value, sizeof value));
+    say("get", fgetxattr(99, "user.x", value, sizeof value));
+    say("set", setxattr("none", "user.x", "v", 1, 0));
+    say("set", setxattr("file", "user.x", "v", 1, 9));
+    say("list", listxattr("none", value, sizeof value));
+    say("list", flistxattr(99, value, sizeof value));
+    say("remove", lremovexattr("none", "user.x"));
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || chdir(argv[1]) != 0)
@@ -215,5 +297,8 @@ int main(int argc, char **argv)
     events_of_files();
     ignored();
     flags_that_do_not_fit();
+    names_of_threads();
+    attributes();
+    watches();
     return 0;
 }

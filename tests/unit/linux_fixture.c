@@ -562,6 +562,7 @@ struct ferry_vm *linux_vm_create_as(struct linux_config config)
     assert_int_equal(linux_create(vm, &config, &vm->linux_state), 0);
     linux_begin(vm->linux_state, guest_addr(HEAP_START), "/a/program-with-a-long-name",
                 "/a/program-with-a-long-name", (char *const[]){"program", "an argument", NULL});
+    linux_environment(vm->linux_state, (char *[]){(char *)"NAME=value", NULL});
     return vm;
 }
 
