@@ -482,7 +482,13 @@ int64_t sys_readlinkat(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_getcwd(struct linux_state *state, const uint64_t arg[6])
 {
     size_t bytes = strlen(state->cwd) + 1;
+    struct found found;
+    int result = path_find_text(state, state->cwd, FIND_FOLLOW, &found);
 
+    if (!result)
+        found_drop(&found);
+    if (result == -ENOENT || result == -ENOTDIR)
+        return -ENOENT; /* it was removed */
     if (arg[1] < bytes)
         return -ERANGE;
     return guest_put(state, arg[0], state->cwd, bytes) ? -EFAULT : (int64_t)bytes;

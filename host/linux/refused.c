@@ -126,6 +126,7 @@ static bool keep_usual(struct linux_state *state)
         "/sys/devices/system/cpu",
         "/sys/fs/cgroup", /* runtimes look for limits of memory there */
         "/etc/selinux",
+        "/selinux",
         NULL,
     };
     const struct current_call *given = state->thread->call;

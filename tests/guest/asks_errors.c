@@ -206,6 +206,19 @@ static void flags_that_do_not_fit(void)
     say("group", setpgid(-1, 0));
 }
 
+static void no_directory(const char *home)
+{
+    char text[4096];
+
+    say("mkdir", mkdir("gone", 0700));
+    say("into", chdir("gone"));
+    say("where", syscall(SYS_getcwd, text, sizeof text) > 0 ? 0 : -1);
+    say("rmdir", rmdir("../gone"));
+    say("where", syscall(SYS_getcwd, text, sizeof text));
+    say("file", open("file", O_CREAT | O_RDWR, 0600));
+    say("back", chdir(home));
+}
+
 static int release;
 
 static void *until_released(void *arg)
@@ -297,6 +310,7 @@ int main(int argc, char **argv)
     events_of_files();
     ignored();
     flags_that_do_not_fit();
+    no_directory(argv[1]);
     names_of_threads();
     attributes();
     watches();
