@@ -124,7 +124,7 @@ static bool keep_usual(struct linux_state *state)
         "/etc/inputrc",
         "/proc/self/exe",
         "/sys/devices/system/cpu",
-        "/sys/fs/cgroup", /* runtimes look for limits of memory there */
+        "/sys/fs/cgroup",
         "/etc/selinux",
         "/selinux",
         NULL,
