@@ -8,7 +8,7 @@
 #   make check-programs   installs what a list of everyday commands needs, runs each as a process and in a VM
 #   make fuzz       fuzzers (tests/fuzz/), TIME=20 seconds in all, or those of FUZZ='decode rings' alone
 #   make models     what runs at the same time, explored in all orders by SPIN (models/README.md)
-#   make faults     every use of every function of the C library fails once, in short runs
+#   make faults     every use of every function of the C library fails, in short runs
 #   make soak       TIME=60 SEED=N: random VMs over the library and random pipelines, half of the time each, with
 #                   kills and load; ROUND=N runs that pipeline again
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loaded into a program before its libraries (LD_PRELOAD): makes one use of one function of the C library
- * fail. FAULT=NAME:N[:ERRNO] says which: the N-th call of NAME, from 1 on. FAULT_FILE is a file of zeros that
- * takes the report (struct report): how often each function was called, whether the fault came, and
- * who made the call. A program that makes many runs in one process sets `target` there by itself.
+ * Loaded into a program before its libraries (LD_PRELOAD): makes uses of one function of the C library
+ * fail. FAULT=NAME:N[+|~][:ERRNO] says which: the N-th call of NAME, from 1 on; with + that one and all after it,
+ * with ~ every second one from it on. ERRNO is a number, or `short`: then the call is made, for one byte only.
+ * Of CLOCK_REALTIME and CLOCK_MONOTONIC it is the seconds by which the clock jumps.
+ * FAULT_FILE is a file of zeros that takes the report (struct fault_report): how often each function was called,
+ * whether the fault came, and who made the call. A program that makes many runs in one process calls fault_aim.
  *
  * The table calls.h lists what can fail; the driver compares it with what the program imports.
  */
@@ -11,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/kvm.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -54,6 +60,18 @@ struct fault_report *fault_report(void)
 typedef long (*function)(long, long, long, long, long, long, long, long);
 static _Atomic(function) nexts[CALLS];
 
+/* The program's own way to make one is counted. */
+static long syscall_directly(long number, long a, long b, long c)
+{
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
 static function next(enum call call)
 {
     function found = atomic_load_explicit(&nexts[call], memory_order_relaxed);
@@ -78,11 +96,26 @@ static void read_target(const char *text)
     const char *colon = text ? strchr(text, ':') : NULL;
     char *end;
 
+    report->target = 0;
     if (!colon)
         return;
-    report->target = call_named(text, (size_t)(colon - text)) + 1;
     report->nth = (uint32_t)strtoul(colon + 1, &end, 10);
+    report->mode = *end == '+' ? FAULT_ALL : *end == '~' ? FAULT_EVERY_SECOND : FAULT_ONCE;
+    end += report->mode != FAULT_ONCE;
+    report->is_short = strcmp(end, ":short") == 0;
     report->code = *end == ':' ? (int32_t)strtol(end + 1, NULL, 10) : 0;
+    report->target = call_named(text, (size_t)(colon - text)) + 1;
+}
+
+void fault_aim(const char *text)
+{
+    report->target = 0;
+    if (!text)
+        return;
+    for (int i = 0; i < CALLS; i++)
+        atomic_store(&report->calls[i].uses, 0);
+    report->hit = 0;
+    read_target(text);
 }
 
 /* By plain system calls: a use of ours does not count, and a file that stays open would have a number. */
@@ -120,16 +153,23 @@ static void note_caller(const void *caller)
 
 static atomic_bool counting;
 
+static bool is_meant(uint32_t use)
+{
+    if (report->mode == FAULT_ONCE || use < report->nth)
+        return use == report->nth;
+    return report->mode == FAULT_ALL || (use - report->nth) % 2 == 0;
+}
+
 static bool fails(enum call call, const void *caller)
 {
     if (!atomic_load_explicit(&counting, memory_order_relaxed))
         return false;
     uint32_t use = atomic_fetch_add(&report->calls[call].uses, 1) + 1;
 
-    if (report->target != (uint32_t)call + 1 || use != report->nth)
+    if (report->target != (uint32_t)call + 1 || !is_meant(use))
         return false;
-    note_caller(caller);
-    report->hit = 1;
+    if (atomic_exchange(&report->hit, 1) == 0)
+        note_caller(caller);
     return true;
 }
 
@@ -145,13 +185,29 @@ static long fail(enum failure failure, int code)
     return failure == FAIL_NULL ? 0 : -1;
 }
 
+/* Of a pipe, a socket, a terminal one byte; half of a long piece of a file, as it would take too long else. What the
+ * kernel makes up, as in /proc, comes as a whole, as do memory (a file without a name) and what is no stream of bytes. */
+static long short_count(long fd, long bytes)
+{
+    struct stat stat;
+
+    if (bytes < 2 || syscall_directly(SYS_fstat, fd, (long)&stat, 0) != 0)
+        return bytes;
+    if (S_ISREG(stat.st_mode))
+        return stat.st_size == 0 || stat.st_nlink == 0 ? bytes : bytes > 4096 ? bytes / 2 : 1;
+    return S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode) || S_ISCHR(stat.st_mode) ? 1 : bytes;
+}
+
 /* All arguments are passed on as they lie in registers and on the stack: no function of the table takes more than
  * eight words, or any that is no word. */
-static long forward(enum call call, enum failure failure, int code, const void *caller,
-                    const long a[8])
+static long forward(enum call call, enum failure failure, int code, const void *caller, long a[8])
 {
     bool failed = fails(call, caller);
 
+    if (failed && report->is_short) {
+        a[2] = short_count(a[0], a[2]);
+        failed = false;
+    }
     if (failed && failure != FAIL_AFTER)
         return fail(failure, code);
     long result = next(call)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
@@ -273,19 +329,62 @@ __libc_start_main(main_function *main, int argc, char **argv, void (*init)(void)
     return start(counted_main, argc, argv, init, fini, rtld_fini, stack_end);
 }
 
+/* ---- clocks: from a reading on, one is ahead or behind; what waits for a moment of it must be told the kernel's -- */
+
+static bool has_jumped(enum call call)
+{
+    return report->target == (uint32_t)call + 1 && report->hit;
+}
+
+__attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct timespec *now)
+{
+    enum call call = id == CLOCK_REALTIME    ? CALL_CLOCK_REALTIME
+                     : id == CLOCK_MONOTONIC ? CALL_CLOCK_MONOTONIC
+                                             : CALLS;
+    int result = (int)next(CALL_CLOCK_REALTIME)(id, (long)now, 0, 0, 0, 0, 0, 0);
+
+    if (call != CALLS && fails(call, CALLER))
+        now->tv_sec += report->code;
+    return result;
+}
+
+static const struct timespec *of_kernel(const struct timespec *until, struct timespec *own)
+{
+    if (!has_jumped(CALL_CLOCK_MONOTONIC))
+        return until;
+    *own = *until;
+    own->tv_sec = own->tv_sec > report->code ? own->tv_sec - report->code : 0;
+    return own;
+}
+
+__attribute__((visibility("default"))) int
+pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
+{
+    struct timespec own;
+
+    return (int)next(CALL_pthread_cond_timedwait)((long)cond, (long)lock,
+                                                  (long)of_kernel(until, &own), 0, 0, 0, 0, 0);
+}
+
 /* ---- syscall: waking a futex cannot fail, and waiting ends early at most ---------------------------------- */
 
 __attribute__((visibility("default"))) long fault_syscall(WORDS) __asm__("syscall");
 long fault_syscall(WORDS)
 {
-    const long arguments[8] = {a, b, c, d, e, f, g, h};
+    long arguments[8] = {a, b, c, d, e, f, g, h};
     long operation = c & FUTEX_CMD_MASK;
     bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
 
     if (a != SYS_futex)
         return forward(CALL_syscall, FAIL_MINUS, ENOSYS, CALLER, arguments);
-    if (waits)
+    if (waits) {
+        struct timespec until;
+
+        /* All such deadlines of the library are of CLOCK_MONOTONIC. */
+        if (operation == FUTEX_WAIT_BITSET && e)
+            arguments[4] = (long)of_kernel((const struct timespec *)e, &until);
         return forward(CALL_futex_wait, FAIL_MINUS, EAGAIN, CALLER, arguments);
+    }
     return next(CALL_syscall)(a, b, c, d, e, f, g, h);
 }
 
@@ -294,9 +393,11 @@ long fault_syscall(WORDS)
 __attribute__((visibility("default"))) long fault_ioctl(WORDS) __asm__("ioctl");
 long fault_ioctl(WORDS)
 {
-    bool kvm = ((unsigned long)b >> 8 & 0xff) == 0xae;
-    bool run = b == 0xae80;
-    enum call call = run ? CALL_KVM_RUN : kvm ? CALL_ioctl_kvm : CALL_ioctl;
+    bool kvm = ((unsigned long)b >> 8 & 0xff) == KVMIO;
+    enum call call = b == KVM_RUN         ? CALL_KVM_RUN
+                     : b == KVM_CREATE_VM ? CALL_KVM_CREATE_VM
+                     : kvm                ? CALL_ioctl_kvm
+                                          : CALL_ioctl;
 
     /* EFAULT and EINTR of KVM_RUN have meanings; this one has none. */
     return forward(call, FAIL_MINUS, kvm ? ENOMEM : EIO, CALLER, (long[]){a, b, c, d, e, f, g, h});

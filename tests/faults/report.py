@@ -4,7 +4,7 @@
 import os
 import struct
 
-HEAD = struct.Struct("<IIiIQ40sq")
+HEAD = struct.Struct("<IIiIIIQ40sq")
 CALL = struct.Struct("<28sI")
 CALLS = 160
 
@@ -13,7 +13,7 @@ class Report:
     def __init__(self, path):
         with open(path, "rb") as file:
             data = file.read()
-        _, _, _, self.hit, self.offset, where, self.blocks = HEAD.unpack_from(data)
+        _, _, _, self.hit, _, _, self.offset, where, _ = HEAD.unpack_from(data)
         self.file = where.rstrip(b"\0").decode()
         self.uses = {}
         for i in range(CALLS):

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Each use of each function of the C library fails once, in short runs of the command.
+"""Uses of functions of the C library fail, in short runs of the command and of a program with the library in it.
 
-sweep.py [--all] [--table] [--call=NAME] [SCENARIO...]
+sweep.py [--all] [--table] [--call=NAME] [--kind=KIND] [SCENARIO...]
 
-For each fault the run must succeed, with the right output, or fail with a line that says what failed.
-Never may it crash, hang, say nothing, or leave a process, a file or a page behind. One end is GLib's own: before 2.76 it aborts, with a line, where a slice of its memory is
-refused, and cannot be told not to. --all makes every use of
-every function fail; without it a sample, another one each day, that takes some seconds. --table prints
+The kinds of fault are in KINDS. Whatever fails, the run must succeed, with the right output, or fail with
+a line that says what failed. Never may it crash, hang, say nothing, or leave a process, a file or a page
+behind; nor the library in a program descriptors, mappings, threads or memory. What must not show at all, as an
+interrupted call that is made again, must succeed. One end is GLib's own: before 2.76 it aborts, with a
+line, where a slice of its memory is refused, and cannot be told not to. --all tries every fault; without it
+a sample, another one each day, that takes some seconds. --table prints
 how many faults came to what. The output is TAP: a case for each scenario, and one for the tables.
 """
 
@@ -17,9 +19,9 @@ import datetime
 import os
 import random
 import re
+import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -32,43 +34,88 @@ sys.path.append(os.path.join(HERE, "../../scripts"))
 from machine import why_no_kvm  # noqa: E402
 
 FERRY, FAULTS = os.environ["FERRY"], os.environ["FERRY_FAULTS"]
+EMBEDDER, EXAMPLES = os.environ["FERRY_EMBEDDER"], os.environ["FERRY_EXAMPLES"]
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
 PATIENCE = 120  # seconds after which a run hangs; each has --timeout besides
 SAMPLE_SECONDS = 15
 PR_SET_CHILD_SUBREAPER = 36
 
-# Standard error may have these lines also where the run succeeds.
 LINE = re.compile(r"ferry: .*\S")
 # Words that say what failed: those of the C library, or of ours that stand for them.
 ERRNO = re.compile("|".join(re.escape(os.strerror(code)) for code in range(1, 132)))
-# A program in a VM that was refused something says so in its own way; the others are what a user would do first.
-ADVICE = re.compile("no memory|out of memory|exit status|crashed by|not executable by you|may be run|in the jail already")
+# A program in a VM that was refused something says so in its own way.
+ADVICE = re.compile("no memory|out of memory|exit status|crashed by")
+TIME_LIMIT = "still running after its time limit"
+
+EINTR = 4
+# What a signal may interrupt. Not KVM_RUN, which then also fills a page that faults.c does not know; each kick of a guest does that.
+INTERRUPTED = (
+    "read write send sendmsg recv recvmsg splice tee eventfd_read eventfd_write flock fallocate64 futex_wait poll ppoll "
+    "nanosleep waitid waitpid close KVM_CREATE_VM"
+).split()
+CUT_SHORT = "read pread pread64 write pwrite64 send recv".split()
+DAY = 86400
 
 
-class Scenario:
-    def __init__(self, command, data=b"", output=b"", stats=False):
-        self.command, self.data, self.output, self.stats = command, data, output, stats
+def some(count, most=24):
+    return range(1, count + 1, max(1, count // most))
 
 
-SCENARIOS = {
-    "pipe": Scenario(
-        [FERRY, "pipe", "--timeout=60s", "--stats=json", f"{BUSYBOX} cat", f"{BUSYBOX} wc -c"],
-        b"x" * 5000, b"5000\n", stats=True,
-    ),
-    "static": Scenario([FERRY, "run", "--timeout=60s", BUSYBOX, "true"]),
-    "dynamic": Scenario([FERRY, "run", "--timeout=60s", "/bin/true"]),
+# Each gives the faults that are tried of a function that was called so often.
+KINDS = {
+    "one use fails": lambda name, uses: [f"{name}:{n}" for n in range(1, uses + 1)],
+    "all from one on fail": lambda name, uses: [f"{name}:{n}+" for n in range(1, uses + 1)],
+    "interrupted": lambda name, uses: [f"{name}:{n}~:{EINTR}" for n in (1, 2) if name in INTERRUPTED],
+    "short": lambda name, uses: [f"{name}:1+:short"] if name in CUT_SHORT else [],
+    "the time of day jumps": lambda name, uses: [
+        f"{name}:{n}+:{by}" for n in some(uses) for by in (DAY, -DAY) if name == "CLOCK_REALTIME"
+    ],
+    "the clock jumps": lambda name, uses: [
+        f"{name}:{n}+:{by}" for n in some(uses) for by in (DAY, -1) if name == "CLOCK_MONOTONIC"
+    ],
 }  # fmt: skip
+NOT_CALLS = ("CLOCK_REALTIME", "CLOCK_MONOTONIC", "pthread_cond_timedwait")
+MUST_GO_ON = ("interrupted", "short", "the time of day jumps")
+
+
+def kind_of(fault):
+    name, _, rest = fault.partition(":")
+    if name in NOT_CALLS:
+        return "the time of day jumps" if name == "CLOCK_REALTIME" else "the clock jumps"
+    if rest.endswith("short"):
+        return "short"
+    return "interrupted" if "~" in rest else "all from one on fail" if "+" in rest else "one use fails"
+
+
+def may_say(fault, text):
+    """Whether what was said is what the fault may come to."""
+    kind = kind_of(fault)
+    if kind == "the clock jumps":
+        return TIME_LIMIT in text
+    return kind not in MUST_GO_ON and (ERRNO.search(text) or ADVICE.search(text))
 
 
 class Outcome(Exception):
     """What must not be."""
 
 
-class Sweep:
-    def __init__(self, scenario, directory):
-        self.scenario, self.directory = scenario, directory
+class Command:
+    """A scenario: the command, once for each fault."""
+
+    def __init__(self, words, data=b"", output=b"", status=0, kinds=tuple(KINDS)):
+        self.words, self.data, self.output, self.status, self.kinds = words, data, output, status, kinds
+
+    def begin(self, directory):
         self.report = os.path.join(directory, "report")
         self.temporary = os.path.join(directory, "tmp")
+        self.run()  # measures and keeps what it measured
+        status, output, errors, report = self.run()
+        if status != self.status or output != self.output:
+            raise Outcome(f"without a fault: {status} {output!r} {errors}")
+        return report.uses
+
+    def end(self):
+        pass
 
     def run(self, fault=None):
         """One run with that fault, or with none; returns how it ended and the report."""
@@ -80,11 +127,11 @@ class Sweep:
         if fault:
             env["FAULT"] = fault
         process = subprocess.Popen(
-            self.scenario.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=env, start_new_session=True,
         )  # fmt: skip
         try:
-            output, errors = process.communicate(self.scenario.data, timeout=PATIENCE)
+            output, errors = process.communicate(self.data, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -101,11 +148,11 @@ class Sweep:
         """A word for how the run with this fault ended; raises what must not be."""
         status, output, errors, report = self.run(fault)
         try:
-            return self.judge_run(status, output, errors, report)
+            return self.judge_run(fault, status, output, errors, report)
         except Outcome as wrong:
             raise Outcome(f"{wrong}, status {status}, called at {report.caller()}: {errors.strip()[-600:]}") from None
 
-    def judge_run(self, status, output, errors, report):
+    def judge_run(self, fault, status, output, errors, report):
         if status == -signal.SIGABRT and "***MEMORY-ERROR***" in errors:
             return "ended by GLib"
         if status < 0 and -status != signal.SIGPIPE:
@@ -113,18 +160,89 @@ class Sweep:
         if '"leaked": ' in errors and '"leaked": 0' not in errors:
             raise Outcome("leaked pages")
         errors = errors.partition("\n{")[0] if not errors.startswith("{") else ""
-        lines = errors.strip().splitlines()
-        if status == 0:
-            if output != self.scenario.output:
+        if status == self.status:
+            if output != self.output:
                 raise Outcome("wrong output")
             return "went on" if report.hit else "did not come"
         if not report.hit:
             raise Outcome("fails without a fault")
-        if not any(LINE.match(line) for line in lines):
+        if not any(LINE.match(line) for line in errors.splitlines()):
             raise Outcome("no line says so")
-        if not any(ERRNO.search(line) or ADVICE.search(line) for line in lines):
+        if not any(may_say(fault, line) for line in errors.splitlines()):
             raise Outcome("the line says no reason")
         return "said so"
+
+
+class Embedder:
+    """A scenario: all faults in one process, embedder.c."""
+
+    kinds = tuple(KINDS)
+
+    def begin(self, directory):
+        self.report = os.path.join(directory, "report")
+        self.words = [EMBEDDER, os.path.join(directory, "measured"), os.path.join(EXAMPLES, "pass"), BUSYBOX]
+        self.process = None
+        self.start()
+        return Report(self.report).uses
+
+    def start(self):
+        """Its first runs measure, and make what the C library keeps."""
+        Report.clear(self.report)
+        env = dict(
+            os.environ, LD_PRELOAD=FAULTS, FAULT_FILE=self.report,
+            GLIBC_TUNABLES="glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0",
+        )  # fmt: skip
+        self.process = subprocess.Popen(
+            self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True, bufsize=1
+        )
+        answers = [self.ask("none") for _ in range(3)]
+        if not answers[-1].startswith("did not come"):
+            raise Outcome(f"without a fault: {answers}")
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
+        self.process = None
+
+    def ask(self, fault):
+        self.process.stdin.write(fault + "\n")
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        if not ready:
+            raise Outcome("hangs")
+        return self.process.stdout.readline().strip()
+
+    def judge(self, fault):
+        try:
+            answer = self.ask(fault)
+            if not answer:
+                raise Outcome(f"ended the process: {self.process.wait()}")
+            outcome, _, text = answer.partition(": ")
+            outcome = outcome.partition(" (")[0]
+            if outcome == "time is over":
+                outcome, text = "said so", TIME_LIMIT
+            if outcome == "wrong" or (outcome == "said so" and not may_say(fault, text)):
+                raise Outcome(answer)
+            return outcome
+        except Outcome as wrong:
+            caller = Report(self.report).caller()
+            self.end()
+            self.start()
+            raise Outcome(f"{wrong}, called at {caller}") from None
+
+
+SCENARIOS = {
+    "pipe": Command(
+        [FERRY, "pipe", "--timeout=60s", "--stats=json", f"{BUSYBOX} cat", f"{BUSYBOX} wc -c"],
+        b"x" * 5000, b"5000\n",
+    ),
+    "static": Command([FERRY, "run", "--timeout=60s", BUSYBOX, "true"]),
+    "dynamic": Command([FERRY, "run", "--timeout=60s", "/bin/true"]),
+    "limit": Command(
+        [FERRY, "run", "--timeout=1s", BUSYBOX, "sleep", "1000"], status=124,
+        kinds=("interrupted", "the time of day jumps", "the clock jumps"),
+    ),
+    "embedder": Embedder(),
+}  # fmt: skip
 
 
 def reap():
@@ -142,24 +260,30 @@ def reap():
             time.sleep(0.001)
 
 
-def faults_of(uses, wanted):
-    return [f"{name}:{n}" for name, count in uses.items() if wanted in (None, name) for n in range(1, count + 1)]
+def faults_of(scenario, uses, options):
+    return [
+        fault
+        for name, count in uses.items() if options.call in (None, name)
+        for kind, faults in KINDS.items()
+        if kind in scenario.kinds and options.kind in (None, kind)
+        for fault in faults(name, count) if kind_of(fault) == kind
+    ]  # fmt: skip
 
 
 def sweep(name, options, table):
     wrong = 0
+    scenario = SCENARIOS[name]
     with tempfile.TemporaryDirectory() as directory:
         os.environ["XDG_CACHE_HOME"] = os.path.join(directory, "cache")
-        runs = Sweep(SCENARIOS[name], directory)
-        runs.run()  # measures and keeps what it measured
-        status, output, errors, report = runs.run()
-        if status != 0 or output != runs.scenario.output:
-            print(f"# {name}: without a fault: {status} {output!r} {errors}")
+        try:
+            uses = scenario.begin(directory)
+        except Outcome as what:
+            print(f"# {name}: {what}")
             return 1
-        if "malloc" not in report.uses or "KVM_RUN" not in report.uses:
+        if "malloc" not in uses or "KVM_RUN" not in uses:
             print(f"# {name}: no use was counted: the object that makes faults was not loaded")
             return 1
-        todo = faults_of(report.uses, options.call)
+        todo = faults_of(scenario, uses, options)
         if not options.all:
             random.Random(datetime.date.today().toordinal()).shuffle(todo)
         end = time.monotonic() + SAMPLE_SECONDS / len(SCENARIOS)
@@ -167,12 +291,13 @@ def sweep(name, options, table):
             if not options.all and time.monotonic() > end:
                 break
             try:
-                outcome = runs.judge(fault)
+                outcome = scenario.judge(fault)
             except Outcome as what:
                 outcome = "wrong"
                 wrong += 1
                 print(f"# {name}: {fault}: {what}", flush=True)
-            table[fault.partition(":")[0]][outcome] += 1
+            table[kind_of(fault), fault.partition(":")[0]][outcome] += 1
+        scenario.end()
     return wrong
 
 
@@ -189,11 +314,21 @@ def unlisted():
     return sorted(name for name in names - known if not name.startswith(("_ITM", "Zydis", "__gmon", "elf", "gelf")))
 
 
-def print_table(table):
+def print_table(title, rows):
     kinds = ["went on", "said so", "ended by GLib", "did not come", "wrong"]
-    print("# | call | faults | " + " | ".join(kinds) + " |\n# |---|" + "---|" * (1 + len(kinds)))
-    for name, counts in sorted(table.items(), key=lambda item: -sum(item[1].values())):
-        print(f"# | `{name}` | {sum(counts.values())} | " + " | ".join(str(counts[kind]) for kind in kinds) + " |")
+    print(f"# | {title} | faults | " + " | ".join(kinds) + " |\n# |---|" + "---|" * (1 + len(kinds)))
+    for name, counts in sorted(rows.items(), key=lambda item: -sum(item[1].values())):
+        print(f"# | {name} | {sum(counts.values())} | " + " | ".join(str(counts[kind]) for kind in kinds) + " |")
+
+
+def print_tables(table):
+    kinds, calls = (collections.defaultdict(collections.Counter) for _ in range(2))
+    for (kind, name), counts in table.items():
+        kinds[kind].update(counts)
+        if kind == next(iter(KINDS)):
+            calls[f"`{name}`"].update(counts)
+    print_table("kind", kinds)
+    print_table("call", calls)
 
 
 def main():
@@ -201,6 +336,7 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--call")
+    parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("scenario", nargs="*", default=list(SCENARIOS))
     options = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -219,7 +355,7 @@ def main():
         print(f"{'not ' if found else ''}ok {number} - {name}", flush=True)
     total = sum((counts for counts in table.values()), collections.Counter())
     if options.table:
-        print_table(table)
+        print_tables(table)
     print(f"# {total.total()} faults: " + ", ".join(f"{count} {kind}" for kind, count in total.items()))
     return 1 if wrong else 0
 
