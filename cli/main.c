@@ -12,7 +12,6 @@
 #include <glib.h>
 
 #include "command.h"
-#include "lib/rlimits.h"
 #include "options.h"
 #include "process.h"
 #include "words.h"
@@ -39,22 +38,16 @@ static int keep_standard_descriptors(void)
     return 0;
 }
 
-/* GLib ends the process where memory is short, and would leave a terminal in the modes of a program. Its
+/* GLib ends the process where something cannot go on, and would leave a terminal in the modes of a program. Its
  * warnings are of no use to a user. */
 static void of_glib(const char *domain, GLogLevelFlags level, const char *text, void *arg)
 {
-    bool memory = text && strstr(text, "failed to allocate");
-    char line[256];
-
     (void)domain;
     (void)arg;
     if (!(level & G_LOG_FLAG_FATAL))
         return;
     process_restore_modes();
-    snprintf(line, sizeof(line), "%s (%s)", memory ? strerror(ENOMEM) : "GLib failed", text);
-    if (memory)
-        rlimits_advise(line, sizeof(line), -ENOMEM);
-    say("%s", line);
+    say("GLib failed (%s)", text);
     _exit(STATUS_FERRY);
 }
 
