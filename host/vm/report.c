@@ -209,7 +209,8 @@ void report_memory(struct ferry_vm *vm)
     else
         snprintf(vm->process->exit.text, sizeof vm->process->exit.text,
                  "ended by SIGKILL: it touched memory %s%s",
-                 advice ? "that the host has not; " : "in more places than a VM has tables for",
+                 advice ? "that the host has not; "
+                        : "that the host has not, or in more places than a VM has tables for",
                  advice ? advice : "");
 }
 

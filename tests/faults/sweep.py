@@ -44,7 +44,7 @@ LINE = re.compile(r"ferry: .*\S")
 # Words that say what failed: those of the C library, or of ours that stand for them.
 ERRNO = re.compile("|".join(re.escape(os.strerror(code)) for code in range(1, 132)))
 # A program in a VM that was refused something says so in its own way.
-ADVICE = re.compile("no memory|out of memory|exit status|crashed by")
+ADVICE = re.compile("no memory|out of memory|memory that the host has not|exit status|crashed by")
 TIME_LIMIT = "still running after its time limit"
 
 EINTR = 4
