@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What processes learn of each other: ends, and groups. Each run does the case that its argument names and
+ * prints what it saw, without numbers that differ between runs. */
+#include <limits.h>
+#include <sys/syscall.h>
+
+#include "processes.h"
+
+/* ---- waits -------------------------------------------------------------------- */
+
+static void waits(void)
+{
+    pid_t first, second;
+    int status = 77;
+
+    make_pipes();
+    say("no child", waitpid(-1, &status, 0));
+    first = child_that_waits();
+    second = child_that_exits(300);
+    printf("by number %d\n", waitpid(second, &status, 0) == second);
+    say_status("second", status);
+    say("again", waitpid(second, &status, 0));
+    say("none yet", waitpid(-1, &status, WNOHANG));
+    say("own group", waitpid(0, &status, WNOHANG));
+    say("own group by number", waitpid(-getpgrp(), &status, WNOHANG));
+    say("other group", waitpid(-first, &status, WNOHANG));
+    say("other's child", waitpid(1, &status, 0));
+    say("bad options", waitpid(-1, &status, 0x1000));
+    say("least", waitpid(INT_MIN, &status, 0));
+    close(go[1]);
+    printf("any %d\n", waitpid(-1, &status, 0) == first);
+    say_status("first", status);
+    for (int i = 0; i < 5; i++)
+        child_that_exits(i);
+    for (status = 0; waitpid(-1, NULL, 0) > 0; status++)
+        ;
+    printf("%d children\n", status);
+    child_that_exits(9);
+    say("bad place", wait4(-1, (int *)8, 0, NULL));
+    say("rest", waitpid(-1, &status, 0));
+}
+
+static void say_info(const char *what, const siginfo_t *info, pid_t pid)
+{
+    printf("%s: %d code %d, of it %d, status %d\n", what, info->si_signo, info->si_code,
+           info->si_pid == pid, info->si_status);
+}
+
+static void waits_by_id(void)
+{
+    siginfo_t info = {.si_signo = 77};
+    pid_t pid;
+
+    make_pipes();
+    pid = child_that_waits();
+    say("none yet", waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG));
+    say_info("none yet", &info, pid);
+    kill(pid, SIGKILL);
+    say("left", waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+    say_info("left", &info, pid);
+    say("left again", waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
+    say_info("left again", &info, pid);
+    say("signal 0 to a zombie", kill(pid, 0));
+    say("group of a zombie", getpgid(pid) == getpgrp());
+    say("taken", waitid(P_PGID, (id_t)getpgrp(), &info, WEXITED));
+    say_info("taken", &info, pid);
+    say("gone", waitid(P_PID, (id_t)pid, &info, WEXITED));
+    say("signal 0", kill(pid, 0));
+    say("no kind", waitid(P_ALL, 0, &info, WNOHANG));
+    say("bad options", waitid(P_ALL, 0, &info, WEXITED | 0x100));
+    say("bad number", waitid(P_PID, 0, &info, WEXITED));
+    say("bad type", waitid(9, 1, &info, WEXITED));
+    pid = child_that_exits(5);
+    say("no place", waitid(P_PID, (id_t)pid, NULL, WEXITED));
+}
+
+/* ---- SIGCHLD ------------------------------------------------------------------- */
+
+static void told(void)
+{
+    char byte;
+    pid_t pid;
+
+    make_pipes();
+    handle(SIGCHLD, 0);
+    pid = forked();
+    if (!pid) {
+        am_there();
+        pause();
+    }
+    await_there(1);
+    kill(pid, SIGTERM);
+    await_times(1);
+    say_info("killed", &got, pid);
+    ended("it", pid);
+    pid = child_that_exits(4);
+    await_times(2);
+    say_info("exited", &got, pid);
+    ended("it", pid);
+    handle(SIGUSR1, 0);
+    pid = forked();
+    if (!pid)
+        for (;;)
+            kill(getppid(), SIGUSR1);
+    say("interrupted", read(go[0], &byte, 1));
+    handle(SIGUSR1, SA_RESTART);
+    handle(SIGCHLD, SA_RESTART);
+    kill(pid, SIGKILL);
+    ended("it", pid);
+    pid = forked();
+    if (!pid) {
+        for (int i = 0; i < 100; i++)
+            kill(getppid(), SIGUSR1);
+        write(go[1], "b", 1);
+        done(0);
+    }
+    say("made again", read(go[0], &byte, 1));
+    ended("it", pid);
+    fflush(stdout);
+    times = 0; /* the same of a child that another signal tells about */
+    pid = (pid_t)syscall(SYS_clone, SIGUSR2, 0, 0, 0, 0);
+    handle(SIGUSR2, 0);
+    if (!pid)
+        done(3);
+    int status = 0;
+    printf("%d\n", waitpid(pid, &status, __WALL) == pid);
+    say_status("it", status);
+}
+
+/* Whoever ignores SIGCHLD has no zombies, and waits until there is no child any more. */
+static void ignored(int how)
+{
+    pid_t pid;
+
+    make_pipes();
+    times = 0;
+    if (how == 0)
+        signal(SIGCHLD, SIG_IGN);
+    else
+        handle(SIGCHLD, SA_NOCLDWAIT | SA_RESTART);
+    pid = child_that_waits();
+    child_that_exits(1);
+    close(go[1]);
+    say("all", waitpid(-1, NULL, 0));
+    say("gone", kill(pid, 0));
+    if (how)
+        await_times(1);
+    printf("told: %d\n", times > 0);
+}
+
+static void ignores(void)
+{
+    ignored(0);
+    ignored(1);
+}
+
+/* ---- groups ---------------------------------------------------------------------- */
+
+static void groups(void)
+{
+    pid_t pids[3], group = 0;
+
+    make_pipes();
+    for (int i = 0; i < 3; i++) {
+        pids[i] = child_that_waits();
+        say("setpgid", setpgid(pids[i], group));
+        group = pids[0];
+        printf("%d\n", getpgid(pids[i]) == group);
+    }
+    await_there(3);
+    say("no such group", setpgid(pids[1], 12345));
+    say("back", setpgid(pids[2], getpgrp()));
+    say("not a child", setpgid(1, 0));
+    say("negative", setpgid(pids[1], -1));
+    say("session", getsid(pids[1]) == getsid(0));
+    say("session of nobody", getsid(123456));
+    say("kill group", kill(-group, SIGTERM));
+    ended("group", -group);
+    ended("group", -group);
+    say("group", waitpid(-group, NULL, 0));
+    say("kill group again", kill(-group, SIGTERM));
+    close(go[1]);
+    ended("the third", pids[2]);
+    pids[0] = child_that_exits(0);
+    setpgid(pids[0], 0);
+    waitid(P_PID, (id_t)pids[0], NULL, WEXITED | WNOWAIT);
+    pids[1] = forked();
+    if (!pids[1])
+        pause();
+    say("group of a zombie", setpgid(pids[1], getpgid(pids[0])));
+    kill(pids[1], SIGTERM);
+    ended("it", pids[1]);
+    ended("the zombie", pids[0]);
+    if (!forked()) {
+        setpgid(0, 0);
+        say("leader", setsid());
+        pid_t pid = forked();
+        if (!pid) {
+            printf("%d", setsid() == getpid());
+            printf(" %d %d\n", getsid(0) == getpid(), getpgrp() == getpid());
+            say("leader's group", setpgid(0, 0));
+            done(0);
+        }
+        ended("it", pid);
+        signal(SIGTERM, SIG_IGN);
+        pid = forked();
+        if (!pid) {
+            signal(SIGTERM, SIG_DFL);
+            kill(0, SIGTERM);
+            done(0);
+        }
+        ended("it", pid);
+        done(2);
+    }
+    ended("it", -1);
+}
+
+/* ---- -------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {
+        {"waits", waits},     {"waits_by_id", waits_by_id}, {"told", told},
+        {"ignores", ignores}, {"groups", groups},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0] && argc > 1; i++) {
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return 0;
+        }
+    }
+    return 2;
+}
