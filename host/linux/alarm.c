@@ -100,6 +100,15 @@ static void rearm(struct linux_state *state)
     limits_watch_cpu(state);
 }
 
+void alarms_end(struct linux_state *state)
+{
+    uint64_t next = state->alarms.next_ns;
+
+    state->alarms.next_ns = NEVER;
+    if (next && next != NEVER) /* it would be over with its moment */
+        vm_alarm(state->vm, next_of_all(state));
+}
+
 /* Signals of one timer do not queue: the one that is pending counts the others. */
 static void send(struct linux_state *state, unsigned id, uint64_t times)
 {

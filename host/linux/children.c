@@ -12,8 +12,9 @@
 #include "linux/state.h"
 
 #define NO_CHILD_WAIT 2 /* SA_NOCLDWAIT */
-/* Flags of waits that make no difference here. */
-#define OF_ALL_KINDS (__WNOTHREAD | __WCLONE | __WALL)
+#define KINDS         (uint32_t)(WEXITED | WSTOPPED | WCONTINUED)
+/* Whichever signal a child ends with, and whichever thread made it. */
+#define OF_ANY_KIND (uint32_t)(__WALL | __WCLONE | __WNOTHREAD)
 
 struct linux_state *process_find(const struct linux_state *state, int32_t id)
 {
@@ -22,6 +23,15 @@ struct linux_state *process_find(const struct linux_state *state, int32_t id)
     while (process && process->pid != id && !thread_find(process, id))
         process = process->next_process;
     return process;
+}
+
+const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group)
+{
+    for (const struct linux_state *of = state->common->processes; of; of = of->next_process)
+        for (const struct zombie *zombie = of->zombies; zombie; zombie = zombie->next)
+            if ((!pid || zombie->pid == pid) && (!group || zombie->group == group))
+                return zombie;
+    return NULL;
 }
 
 void zombies_free(struct zombie *zombies)
@@ -110,6 +120,7 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
     state->thread = linux_first_thread(state);
     zombie->pid = state->pid;
     zombie->group = state->group;
+    zombie->session = state->session;
     zombie->status = wait_status(end);
     if (state->runs_apart) /* it has run no other program, and its parent waits for that */
         vm_return_memory(state->vm);
@@ -117,6 +128,7 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
     process_runs_apart(state);
     leave_children(state);
     unlink_process(state);
+    alarms_end(state);
     parent = state->parent;
     process_free(state);
     if (parent)
@@ -130,6 +142,7 @@ void linux_first_ends(struct linux_state *state)
     state->thread = linux_first_thread(state);
     descriptors_fini(state);
     leave_children(state);
+    alarms_end(state);
 }
 
 /* ---- waiting ----------------------------------------------------------------- */
@@ -203,15 +216,13 @@ static void take_zombie(struct zombie **at)
 int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
 {
     int32_t pid = (int32_t)arg[0];
-    struct waiting waiting = {state, pid > 0 ? pid : -1,
-                              pid == 0   ? state->group
-                              : pid < -1 ? -pid
-                                         : -1};
+    int32_t group = pid == 0 ? state->group : pid < -1 && pid != INT32_MIN ? -pid : -1;
+    struct waiting waiting = {state, pid > 0 ? pid : -1, group};
     const struct rusage usage = {0};
     struct zombie **at;
-    int result;
+    int result, status;
 
-    if ((uint32_t)arg[2] & ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | OF_ALL_KINDS))
+    if ((uint32_t)arg[2] & ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | OF_ANY_KIND))
         return -EINVAL;
     if (pid == INT32_MIN)
         return -ESRCH;
@@ -219,10 +230,11 @@ int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
     if (result || !*at)
         return result;
     pid = (*at)->pid;
-    if ((arg[1] && guest_put(state, arg[1], &(*at)->status, sizeof(int))) ||
+    status = (*at)->status;
+    take_zombie(at); /* also where the answer cannot be written */
+    if ((arg[1] && guest_put(state, arg[1], &status, sizeof(status))) ||
         (arg[3] && guest_put(state, arg[3], &usage, sizeof(usage))))
         return -EFAULT;
-    take_zombie(at);
     return pid;
 }
 
@@ -250,11 +262,10 @@ int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
     struct signal_info info = {0};
     struct waiting waiting;
     struct zombie **at;
-    const uint64_t what = WEXITED | WSTOPPED | WCONTINUED;
     int result = waiting_for(state, arg, &waiting);
 
-    if (result || !(arg[3] & what) ||
-        arg[3] & ~(what | WNOHANG | WNOWAIT | (uint64_t)(uint32_t)OF_ALL_KINDS))
+    if (result || !(arg[3] & KINDS) ||
+        (uint32_t)arg[3] & ~(KINDS | WNOHANG | WNOWAIT | OF_ANY_KIND))
         return -EINVAL;
     result = await_child(&waiting, !(arg[3] & WNOHANG), &at);
     if (result)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "linux/calls.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 
 /* getrandom gives at most so much in one call. */
@@ -43,24 +44,28 @@ int64_t sys_getpgrp(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_getpgid(struct linux_state *state, const uint64_t arg[6])
 {
     const struct linux_state *of = named(state, arg[0]);
+    const struct zombie *zombie = zombie_find(state, (int32_t)arg[0], 0);
 
-    return of ? of->group : -ESRCH;
+    return of ? of->group : zombie ? zombie->group : -ESRCH;
 }
 
 int64_t sys_getsid(struct linux_state *state, const uint64_t arg[6])
 {
     const struct linux_state *of = named(state, arg[0]);
+    const struct zombie *zombie = zombie_find(state, (int32_t)arg[0], 0);
 
-    return of ? of->session : -ESRCH;
+    return of ? of->session : zombie ? zombie->session : -ESRCH;
 }
 
+/* Also where all of them have ended, until their parents know: a shell adds the next of a pipeline. */
 static bool is_group(const struct linux_state *state, int32_t group, int32_t session)
 {
     const struct linux_state *of = state->common->processes;
+    const struct zombie *zombie = zombie_find(state, 0, group);
 
     while (of && !(of->group == group && of->session == session))
         of = of->next_process;
-    return of;
+    return of || (zombie && zombie->session == session);
 }
 
 int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])

@@ -19,11 +19,13 @@ int64_t fork_process(struct linux_state *state, const struct clone_request *requ
 /* children.c: what is left of a process that has ended, until its parent asks. */
 struct zombie {
     struct zombie *next;
-    int32_t pid, group;
+    int32_t pid, group, session;
     int status; /* as wait4 tells it */
     uint64_t took_ns;
 };
 void zombies_free(struct zombie *zombies);
+/* One of that number and in that group, of any parent; 0: of any. */
+const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group);
 
 /* threads.c: a number that no thread has. */
 int32_t thread_next_id(struct linux_state *state);

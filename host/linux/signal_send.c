@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "linux/calls.h"
+#include "linux/processes.h"
 #include "linux/signal_state.h"
 #include "linux/state.h"
 
@@ -24,9 +25,9 @@ void signal_send(struct linux_state *state, int signo)
 
 /* To any process: another one may wait, or run. */
 static int signal_post_to(struct linux_state *state, struct linux_state *to,
-                          const struct signal_info *info)
+                          struct linux_thread *thread, const struct signal_info *info)
 {
-    int result = signal_post(to, NULL, info);
+    int result = signal_post(to, thread, info);
 
     if (to != state)
         vm_interrupt(state->vm);
@@ -44,7 +45,7 @@ void signals_from_outside(struct linux_state *state)
         for (struct linux_state *to = state->common->processes; to && sent & 1;
              to = to->next_process)
             if (to->group == LINUX_PID)
-                signal_post_to(state, to, &info);
+                signal_post_to(state, to, NULL, &info);
     }
 }
 
@@ -56,29 +57,39 @@ int64_t signal_broken_pipe(struct linux_state *state)
     return -EPIPE;
 }
 
-/* There is only one to send to. */
-static int64_t send_to(struct linux_state *state, struct linux_thread *thread, bool self,
-                       uint64_t number, int code)
+/* To the thread of that number, of whichever process; `of`: only if it is of that one, unless 0. */
+static int64_t send_to(struct linux_state *state, int32_t of, int32_t id, uint64_t number)
 {
-    struct signal_info info = from_itself(state, (int)(uint32_t)number, code);
+    struct signal_info info = from_itself(state, (int)(uint32_t)number, SI_TKILL);
+    struct linux_state *to = process_find(state, id);
 
-    if (!self)
+    if (!to || (of && of != to->pid))
         return -ESRCH;
     if (info.signo < 0 || info.signo > SIGNALS)
         return -EINVAL;
-    return info.signo ? signal_post(state, thread, &info) : 0;
+    return info.signo ? signal_post_to(state, to, thread_find(to, id), &info) : 0;
 }
 
 static bool is_meant(const struct linux_state *state, const struct linux_state *to, int32_t pid)
 {
     if (pid > 0)
         return to == process_find(state, pid); /* the number of any thread names the process */
-    return pid == -1 ? to != state : to->group == (pid ? -pid : state->group);
+    return pid == -1 ? to != state : to->group == (pid ? -(int64_t)pid : state->group);
+}
+
+/* Where nothing but zombies are meant, which take every signal without effect. */
+static int64_t kill_zombies(const struct linux_state *state, int32_t pid)
+{
+    int32_t group = pid > 0 || pid == -1 || pid == INT32_MIN ? 0 : pid ? -pid : state->group;
+
+    if (pid > 0)
+        return zombie_find(state, pid, 0) ? 0 : -ESRCH;
+    return group && zombie_find(state, 0, group) ? 0 : -ESRCH;
 }
 
 int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 {
-    int64_t result = -ESRCH;
+    int64_t result = kill_zombies(state, (int32_t)arg[0]);
 
     for (struct linux_state *to = state->common->processes, *next; to; to = next) {
         next = to->next_process;
@@ -87,28 +98,23 @@ int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
         struct signal_info info = from_itself(state, (int)(uint32_t)arg[1], SI_USER);
         if (info.signo < 0 || info.signo > SIGNALS)
             return -EINVAL;
-        result = info.signo ? signal_post_to(state, to, &info) : 0;
+        result = info.signo ? signal_post_to(state, to, NULL, &info) : 0;
     }
     return result;
 }
 
 int64_t sys_tkill(struct linux_state *state, const uint64_t arg[6])
 {
-    struct linux_thread *to;
+    int32_t id = (int32_t)arg[0];
 
-    if ((int32_t)arg[0] <= 0)
-        return -EINVAL;
-    to = thread_find(state, (int32_t)arg[0]);
-    return send_to(state, to, to, arg[1], SI_TKILL);
+    return id <= 0 ? -EINVAL : send_to(state, 0, id, arg[1]);
 }
 
 int64_t sys_tgkill(struct linux_state *state, const uint64_t arg[6])
 {
-    struct linux_thread *to = thread_find(state, (int32_t)arg[1]);
+    int32_t of = (int32_t)arg[0], id = (int32_t)arg[1];
 
-    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
-        return -EINVAL;
-    return send_to(state, to, to && (int32_t)arg[0] == state->pid, arg[2], SI_TKILL);
+    return of <= 0 || id <= 0 ? -EINVAL : send_to(state, of, id, arg[2]);
 }
 
 /* The bytes after the first fields have a meaning only with the codes that Linux knows. */
@@ -120,40 +126,42 @@ static bool is_known(const struct signal_info *info)
            memcmp(info->rest, none.rest, sizeof(none.rest)) == 0;
 }
 
-/* Sends a signal with details that the program gives. One that claims to be from the kernel, or from
- * kill or tgkill, may go only to the calling thread, by the number `id`. */
-static int64_t queue_to(struct linux_state *state, struct linux_thread *thread, bool self,
-                        int32_t id, uint64_t number, uint64_t addr)
+/* Sends a signal with details that the program gives, to the process or to its thread `id`. One that
+ * claims to be from the kernel, or from kill or tgkill, may go only to the calling thread. */
+static int64_t queue_to(struct linux_state *state, struct linux_state *to, bool to_thread,
+                        int32_t id, const uint64_t arg[2])
 {
     struct signal_info info;
 
-    if (guest_get(state, addr, &info, sizeof(info)))
+    if (guest_get(state, arg[1], &info, sizeof(info)))
         return -EFAULT;
     if (!is_known(&info))
         return -E2BIG;
     if (id != state->thread->id && (info.code >= 0 || info.code == SI_TKILL))
         return -EPERM;
-    if (!self)
+    if (!to)
         return -ESRCH;
-    info.signo = (int)(uint32_t)number;
+    info.signo = (int)(uint32_t)arg[0];
     if (info.signo < 0 || info.signo > SIGNALS)
         return -EINVAL;
-    return info.signo ? signal_post(state, thread, &info) : 0;
+    if (!info.signo)
+        return 0;
+    return signal_post_to(state, to, to_thread ? thread_find(to, id) : NULL, &info);
 }
 
 int64_t sys_rt_sigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 {
     int32_t id = (int32_t)arg[0];
 
-    return queue_to(state, NULL, thread_find(state, id), id, arg[1], arg[2]);
+    return queue_to(state, process_find(state, id), false, id, arg + 1);
 }
 
 int64_t sys_rt_tgsigqueueinfo(struct linux_state *state, const uint64_t arg[6])
 {
-    struct linux_thread *to = thread_find(state, (int32_t)arg[1]);
+    int32_t of = (int32_t)arg[0], id = (int32_t)arg[1];
+    struct linux_state *to = process_find(state, id);
 
-    if ((int32_t)arg[0] <= 0 || (int32_t)arg[1] <= 0)
+    if (of <= 0 || id <= 0)
         return -EINVAL;
-    return queue_to(state, to, to && (int32_t)arg[0] == state->pid, (int32_t)arg[1], arg[2],
-                    arg[3]);
+    return queue_to(state, to && to->pid == of ? to : NULL, true, id, arg + 2);
 }

@@ -147,6 +147,8 @@ void alarms_look_cpu(struct linux_state *state);
 uint64_t alarms_cpu_due(struct linux_state *state);
 /* Another program begins: it has the timers of setitimer only. */
 void alarms_exec(struct linux_state *state);
+/* Its process ends: the VM's alarm is for the others'. */
+void alarms_end(struct linux_state *state);
 /* A signal of a timer was taken. */
 void alarms_taken(struct linux_state *state, const struct signal_info *info);
 

@@ -78,7 +78,8 @@ int32_t thread_next_id(struct linux_state *state)
     do
         state->common->last_id =
             state->common->last_id < ID_MOST ? state->common->last_id + 1 : LINUX_PID + 1;
-    while (process_find(state, state->common->last_id));
+    while (process_find(state, state->common->last_id) ||
+           zombie_find(state, state->common->last_id, 0));
     return state->common->last_id;
 }
 
@@ -194,6 +195,8 @@ int64_t sys_clone3(struct linux_state *state, const uint64_t arg[6])
     if (guest_get(state, arg[0], &wanted, bytes))
         return -EFAULT;
     if (!wanted.stack != !wanted.stack_bytes || wanted.ids || wanted.id_count)
+        return -EINVAL;
+    if (wanted.stack_bytes > MEMORY_USER_END || wanted.stack > MEMORY_USER_END - wanted.stack_bytes)
         return -EINVAL;
     if (wanted.exit_signal > CSIGNAL || (wanted.flags & CLONE_THREAD && wanted.exit_signal))
         return -EINVAL;
