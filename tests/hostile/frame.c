@@ -204,6 +204,7 @@ static void add_attacker(const struct attack *attack, const char *name, const ch
     run.world->envp = searches;
     world_add(run.world, name, attack->program, attack->files ? run.files.top : first,
               attack->args[1], attack->args[2], attack->args[3], NULL);
+    run.world->envp = NULL; /* it was of this function */
 }
 
 /* A VM that the attacker has links with ends before it begins, and another one gets its number. */

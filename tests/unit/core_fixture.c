@@ -15,6 +15,8 @@
 
 char core_memory_bytes[CORE_MEMORY_BYTES];
 
+#define MANY 1000000 /* of what the host has: no test here comes near */
+
 struct ferry_engine *core_engine(uint32_t pages, uint32_t extents)
 {
     struct ferry_engine *engine = calloc(1, sizeof *engine);
@@ -22,6 +24,8 @@ struct ferry_engine *core_engine(uint32_t pages, uint32_t extents)
     assert_non_null(engine);
     engine->kvm.fd = -1;
     images_init(&engine->images);
+    budget_init(&engine->mappings, MANY, MANY);
+    budget_init(&engine->files, MANY, MANY);
     assert_int_equal(exchange_create(&engine->exchange, pages, extents, NULL), 0);
     engine->exchange.crossover_bytes = 4096;
     return engine;
