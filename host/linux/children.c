@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "linux/calls.h"
+#include "linux/futexes.h"
 #include "linux/processes.h"
 #include "linux/state.h"
 
@@ -34,11 +35,12 @@ const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, i
     return NULL;
 }
 
-void zombies_free(struct zombie *zombies)
+void zombies_free(struct linux_state *state, struct zombie *zombies)
 {
     while (zombies) {
         struct zombie *next = zombies->next;
 
+        state->common->zombie_count--;
         free(zombies);
         zombies = next;
     }
@@ -67,10 +69,16 @@ static int wait_status(const struct ferry_vm_exit *end)
 /* Nobody here is the parent of its children any more. */
 static void leave_children(struct linux_state *state)
 {
-    for (struct linux_state *of = state->common->processes; of; of = of->next_process)
-        if (of->parent == state)
-            of->parent = NULL;
-    zombies_free(state->zombies);
+    for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
+        const struct linux_thread *thread = of->parent == state ? linux_first_thread(of) : NULL;
+
+        if (!thread)
+            continue;
+        of->parent = NULL;
+        if (thread->task.death_signal)
+            signal_send_to(state, of, (int)thread->task.death_signal);
+    }
+    zombies_free(state, state->zombies);
     state->zombies = NULL;
 }
 
@@ -102,12 +110,22 @@ static void tell_parent(struct linux_state *parent, struct zombie *zombie, int s
         while (*last)
             last = &(*last)->next;
         *last = zombie;
+        parent->common->zombie_count++;
     } else {
         free(zombie);
     }
     if (signo)
         signal_post(parent, NULL, &info);
     vm_interrupt(parent->vm);
+}
+
+/* What others wait for, in memory that they share and in files. */
+static void let_go(struct linux_state *state)
+{
+    for (struct linux_thread *thread = state->threads; thread; thread = thread->next)
+        if (!thread->ended)
+            futex_thread_ends(state, thread);
+    locks_fini(state);
 }
 
 void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *end)
@@ -124,6 +142,7 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
     zombie->status = wait_status(end);
     if (state->runs_apart) /* it has run no other program, and its parent waits for that */
         vm_return_memory(state->vm);
+    let_go(state);
     descriptors_fini(state); /* it may wait; others are served meanwhile */
     process_runs_apart(state);
     leave_children(state);
@@ -139,7 +158,9 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
 
 void linux_first_ends(struct linux_state *state)
 {
+    state->common->first_ended = true;
     state->thread = linux_first_thread(state);
+    let_go(state);
     descriptors_fini(state);
     leave_children(state);
     alarms_end(state);
@@ -205,11 +226,12 @@ static int await_child(struct waiting *waiting, bool waits, struct zombie ***out
     return 0;
 }
 
-static void take_zombie(struct zombie **at)
+static void take_zombie(struct linux_state *state, struct zombie **at)
 {
     struct zombie *zombie = *at;
 
     *at = zombie->next;
+    state->common->zombie_count--;
     free(zombie);
 }
 
@@ -231,7 +253,7 @@ int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
         return result;
     pid = (*at)->pid;
     status = (*at)->status;
-    take_zombie(at); /* also where the answer cannot be written */
+    take_zombie(state, at); /* also where the answer cannot be written */
     if ((arg[1] && guest_put(state, arg[1], &status, sizeof(status))) ||
         (arg[3] && guest_put(state, arg[3], &usage, sizeof(usage))))
         return -EFAULT;
@@ -282,6 +304,6 @@ int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
     if (arg[2] && guest_put(state, arg[2], &info, sizeof(info)))
         return -EFAULT;
     if (*at && !(arg[3] & WNOWAIT))
-        take_zombie(at);
+        take_zombie(state, at);
     return 0;
 }

@@ -154,7 +154,9 @@ static int64_t begin(struct linux_state *state, const struct clone_request *requ
         .stack = request->stack,
         .fs = request->flags & CLONE_SETTLS ? request->tls : vm_fs(state->thread->call->cpu),
         .id_addr = request->flags & CLONE_CHILD_SETTID ? request->child_id : 0,
-        .id = pid};
+        .id = pid,
+        .parent_waits = request->flags & CLONE_VFORK,
+        .left = state->common->zombie_count};
     child->next_process = state->common->processes;
     state->common->processes = child;
     state->common->process_count++;
@@ -182,6 +184,9 @@ int64_t fork_process(struct linux_state *state, const struct clone_request *requ
         return -EINVAL;
     if (flags & CLONE_SETTLS && request->tls >= MEMORY_USER_END)
         return -EPERM;
+    /* Or a signal that is sent to all processes would miss one that is being made. */
+    if (signal_interrupts(state))
+        return -EINTR;
     return begin(state, request);
 }
 

@@ -87,7 +87,7 @@ static int64_t get_live(struct linux_state *state, struct open_file *file, uint6
     size_t part = bytes < LIVE_PART ? bytes : LIVE_PART;
     /* Before anything is taken from the file. */
     bool may = vm_may(state->vm, guest_addr(addr), part, true);
-    char *memory = may ? malloc(part) : NULL;
+    char *memory = may ? malloc(part ? part : 1) : NULL;
     int64_t got = memory ? file_get(state, file, memory, part) : may ? -ENOMEM : -EFAULT;
 
     if (got > 0 && guest_put(state, addr, memory, (size_t)got))

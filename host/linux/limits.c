@@ -28,7 +28,7 @@ static struct rlimit limit_of_host(int which)
     return limit;
 }
 
-void limits_init(struct linux_state *state)
+void limits_init(struct linux_state *state, unsigned processes)
 {
     uint64_t stack = FERRY_PROGRAM_HIGH - state->stack_start;
     uint64_t most = page_down(state->memory_bytes / STACK_SHARE);
@@ -40,7 +40,7 @@ void limits_init(struct linux_state *state)
     state->limits[RLIMIT_DATA] = (struct rlimit){state->memory_bytes, state->memory_bytes};
     state->limits[RLIMIT_NOFILE] = (struct rlimit){DESCRIPTORS_MAX, DESCRIPTORS_MAX};
     state->limits[RLIMIT_SIGPENDING] = (struct rlimit){QUEUED_SIGNALS_MAX, QUEUED_SIGNALS_MAX};
-    state->limits[RLIMIT_NPROC] = (struct rlimit){1, 1};
+    state->limits[RLIMIT_NPROC] = (struct rlimit){processes, processes};
     state->limits[RLIMIT_CORE] = (struct rlimit){0, 0};
     state->limits[RLIMIT_FSIZE] = limit_of_host(RLIMIT_FSIZE);
     state->limits[RLIMIT_NICE] = (struct rlimit){0, 0};
@@ -146,7 +146,12 @@ void limits_watch_cpu(struct linux_state *state)
 {
     uint64_t due = due_ns(&state->limits[RLIMIT_CPU]), alarm = alarms_cpu_due(state);
 
-    vm_watch_cpu(state->vm, alarm < due ? alarm : due);
+    state->cpu_due_ns = alarm < due ? alarm : due;
+    due = UINT64_MAX; /* the VM has one watch for all */
+    for (const struct linux_state *of = state->common->processes; of; of = of->next_process)
+        if (of->cpu_due_ns && of->cpu_due_ns < due)
+            due = of->cpu_due_ns;
+    vm_watch_cpu(state->vm, due);
 }
 
 enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,

@@ -43,6 +43,7 @@ struct linux_config {
     int stderr_fd;        /* -1: discard */
     unsigned closed;      /* bit n: descriptor n is closed at the start */
     unsigned threads;     /* the most that it may have; 0: nobody said */
+    unsigned processes;   /* likewise */
     bool traced;          /* vm_trace is to be told of calls and signals */
 };
 

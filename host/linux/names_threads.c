@@ -37,7 +37,8 @@ static int64_t name_put(struct linux_state *state, struct open_file *file, const
     if (!thread)
         return -ESRCH;
     memset(thread->task.name, 0, TASK_NAME_BYTES);
-    memcpy(thread->task.name, from, min_u64(bytes, TASK_NAME_BYTES - 1));
+    if (bytes)
+        memcpy(thread->task.name, from, min_u64(bytes, TASK_NAME_BYTES - 1));
     thread->task.named = true;
     return (int64_t)bytes;
 }

@@ -189,7 +189,7 @@ int64_t sys_uname(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_sysinfo(struct linux_state *state, const uint64_t arg[6])
 {
-    uint64_t used = vm_space(state->vm)->used_bytes;
+    uint64_t used = space_used_by_all(vm_space(state->vm));
     struct sysinfo info = {
         .totalram = state->memory_bytes,
         .freeram = state->memory_bytes > used ? state->memory_bytes - used : 0,

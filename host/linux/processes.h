@@ -23,7 +23,7 @@ struct zombie {
     int status; /* as wait4 tells it */
     uint64_t took_ns;
 };
-void zombies_free(struct zombie *zombies);
+void zombies_free(struct linux_state *state, struct zombie *zombies);
 /* One of that number and in that group, of any parent; 0: of any. */
 const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group);
 

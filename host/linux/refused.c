@@ -234,7 +234,7 @@ static void look_at_memory(struct linux_state *state, uint64_t bytes)
 {
     const struct space *space = vm_space(state->vm);
 
-    if (bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - bytes) {
+    if (bytes > space->limit_bytes || space_used_by_all(space) > space->limit_bytes - bytes) {
         keep(state, false, "%llu KiB more of memory: a --mem larger than %llu MiB allows it",
              (unsigned long long)bytes >> 10, (unsigned long long)space->limit_bytes >> 20);
     } else if (!state->refused_last.looked_at_host) {

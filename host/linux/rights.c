@@ -39,14 +39,15 @@ static int add_files(struct linux_state *state, struct rights *rights, const int
 }
 
 /* A program may say only that it is itself. */
-static int check_credentials(const struct cmsghdr *part, const void *data)
+static int check_credentials(const struct linux_state *state, const struct cmsghdr *part,
+                             const void *data)
 {
     struct ucred who;
 
     if (part->cmsg_len != CMSG_LEN(sizeof(who)))
         return -EINVAL;
     memcpy(&who, data, sizeof(who));
-    return who.pid == LINUX_PID && who.uid == LINUX_USER && who.gid == LINUX_USER ? 0 : -EPERM;
+    return who.pid == state->pid && who.uid == LINUX_USER && who.gid == LINUX_USER ? 0 : -EPERM;
 }
 
 /* All parts of a copy of the control. */
@@ -65,7 +66,7 @@ static int look_at_parts(struct linux_state *state, const char *control, size_t 
             return -EINVAL;
         count = (part.cmsg_len - sizeof(part)) / sizeof(fds[0]);
         if (part.cmsg_level == SOL_SOCKET && part.cmsg_type == SCM_CREDENTIALS) {
-            result = check_credentials(&part, data);
+            result = check_credentials(state, &part, data);
         } else if (part.cmsg_level == SOL_SOCKET && part.cmsg_type == SCM_RIGHTS) {
             count = count < MESSAGE_FILES + 1 ? count : MESSAGE_FILES + 1;
             memcpy(fds, data, count * sizeof(fds[0]));

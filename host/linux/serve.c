@@ -44,6 +44,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     state->common->references = 1;
     state->common->processes = state;
     state->common->process_count = 1;
+    state->common->foreground = LINUX_PID;
     state->vm = vm;
     state->pid = state->group = state->session = LINUX_PID;
     state->memory_bytes = config->memory_bytes;
@@ -54,7 +55,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     clock_gettime(CLOCK_REALTIME, &state->started);
     futex_init(state);
     signals_init(state, config->ignore_sigpipe);
-    limits_init(state);
+    limits_init(state, config->processes ? config->processes : 1);
     processors_init(state, config->threads);
     result = threads_init(state);
     if (!result)
@@ -144,8 +145,8 @@ void process_free(struct linux_state *state)
     guest_rooms_fini(state);
     free(state->arguments.text);
     free(state->environment.text);
-    zombies_free(state->own_zombie);
-    zombies_free(state->zombies);
+    free(state->own_zombie);
+    zombies_free(state, state->zombies);
     free(state->cwd);
     if (--state->common->references == 0)
         common_fini(state);

@@ -33,12 +33,21 @@ bool signal_interrupts(struct linux_state *state)
     return pending;
 }
 
+/* No caller of these expects to be interrupted. */
+static bool makes_process(const struct linux_call *call)
+{
+    return call->number == SYS_fork || call->number == SYS_vfork || call->number == SYS_clone ||
+           call->number == SYS_clone3;
+}
+
 /* Whatever the handler was set up for. Waits for a lock are of this kind: their time limit is a
  * moment, and who locks has no use for an error. */
 static bool must_restart(const struct linux_call *call)
 {
     uint64_t command = call->arg[1] & FUTEX_CMD_MASK & UINT32_MAX;
 
+    if (makes_process(call))
+        return true;
     return call->number == SYS_futex &&
            (command == FUTEX_LOCK_PI || command == LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI);
 }

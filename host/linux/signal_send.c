@@ -23,18 +23,41 @@ void signal_send(struct linux_state *state, int signo)
     signal_post(state, NULL, &info);
 }
 
-/* To any process: another one may wait, or run. */
+/* To any process: another one may wait, or run. Where a program has several processes none can be stopped by
+ * another one, as all would be, and nobody could make them go on. */
 static int signal_post_to(struct linux_state *state, struct linux_state *to,
                           struct linux_thread *thread, const struct signal_info *info)
 {
-    int result = signal_post(to, thread, info);
+    int result;
 
+    if (state->common->processes->next_process && SIGNALS_THAT_STOP & signal_bit(info->signo))
+        return 0;
+    result = signal_post(to, thread, info);
     if (to != state)
         vm_interrupt(state->vm);
     return result;
 }
 
-/* As from a terminal: to all that are in the group of the first process. */
+void signal_send_to(struct linux_state *state, struct linux_state *to, int signo)
+{
+    struct signal_info info = from_itself(state, signo, SI_USER);
+
+    signal_post_to(state, to, NULL, &info);
+}
+
+/* What a keyboard sends goes to the group in the foreground of the terminal, all else to that of the first
+ * process, or to all once that has ended. What stops the program stops all of it, by the first process. */
+static bool is_for(const struct linux_state *to, int signo)
+{
+    const uint64_t keys = signal_bit(SIGINT) | signal_bit(SIGQUIT) | signal_bit(SIGWINCH);
+
+    if (SIGNALS_THAT_STOP & signal_bit(signo))
+        return to->pid == LINUX_PID;
+    if (keys & signal_bit(signo))
+        return to->group == to->common->foreground;
+    return to->group == LINUX_PID || to->common->first_ended;
+}
+
 void signals_from_outside(struct linux_state *state)
 {
     uint64_t sent = vm_take_signals(state->vm);
@@ -43,9 +66,13 @@ void signals_from_outside(struct linux_state *state)
         const struct signal_info info = {.signo = signo, .code = SI_USER};
 
         for (struct linux_state *to = state->common->processes; to && sent & 1;
-             to = to->next_process)
-            if (to->group == LINUX_PID)
-                signal_post_to(state, to, NULL, &info);
+             to = to->next_process) {
+            if (!is_for(to, signo))
+                continue;
+            signal_post(to, NULL, &info);
+            if (to != state)
+                vm_interrupt(state->vm);
+        }
     }
 }
 

@@ -157,6 +157,8 @@ void alarms_taken(struct linux_state *state, const struct signal_info *info);
 void signals_init(struct linux_state *state, bool ignore_sigpipe);
 /* Sends the program a signal. It takes effect at the end of the call. */
 void signal_send(struct linux_state *state, int signo);
+/* The same to any process. */
+void signal_send_to(struct linux_state *state, struct linux_state *to, int signo);
 /* Sends it what was sent to it from outside. */
 void signals_from_outside(struct linux_state *state);
 /* The result of a write to a link whose receiver is gone: -EPIPE, perhaps with SIGPIPE. */

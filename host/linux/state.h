@@ -223,7 +223,9 @@ struct kept_words {
 struct linux_common {
     unsigned references;
     struct linux_state *processes; /* all of them, the first one last */
-    unsigned process_count;
+    unsigned process_count, zombie_count;
+    bool first_ended;
+    int32_t foreground; /* the group that signals of the keyboard go to */
     unsigned host_files;
     unsigned files[FILE_KINDS]; /* open files of each kind */
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
@@ -280,6 +282,7 @@ struct linux_state {
         heap_mapped; /* heap_mapped: page boundary at or after the break */
     struct process_signals signals;
     struct alarms alarms;
+    uint64_t cpu_due_ns; /* of processor time; 0 or UINT64_MAX: never */
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
@@ -580,7 +583,7 @@ unsigned processors_current(const struct linux_state *state);
 
 /* ---- limits.c ------------------------------------------------------------ */
 
-void limits_init(struct linux_state *state);
+void limits_init(struct linux_state *state, unsigned processes);
 /* Whether RLIMIT_AS and RLIMIT_DATA allow to map the range with these rights (and SPACE_SHARED) in
  * place of what is mapped there. */
 bool limits_allow(struct linux_state *state, uint64_t start, uint64_t bytes, unsigned prot);

@@ -334,14 +334,24 @@ static int64_t size_of(struct linux_state *state, struct open_file *file, uint32
     return command == TIOCGWINSZ ? guest_put(state, addr, &size, sizeof(size)) : 0;
 }
 
-/* The program's group stands for ferry's. */
+/* The program's groups stand for ferry's: the one in the foreground. */
 static int64_t get_group(struct linux_state *state, const struct open_file *file, uint32_t command,
                          uint64_t addr)
 {
     pid_t host = command == TIOCGPGRP ? tcgetpgrp(file->fd) : tcgetsid(file->fd);
-    int group = command == TIOCGSID || host == getpgrp() ? LINUX_PID : OTHER_GROUP;
+    int own = command == TIOCGSID ? LINUX_PID : state->common->foreground;
+    int group = command == TIOCGSID || host == getpgrp() ? own : OTHER_GROUP;
 
     return host < 0 ? -errno : guest_put(state, addr, &group, sizeof(group));
+}
+
+static bool has_group(const struct linux_state *state, int32_t group)
+{
+    const struct linux_state *of = state->common->processes;
+
+    while (of && of->group != group)
+        of = of->next_process;
+    return of;
 }
 
 static int64_t set_group(struct linux_state *state, struct open_file *file, uint64_t addr)
@@ -353,9 +363,14 @@ static int64_t set_group(struct linux_state *state, struct open_file *file, uint
         return result == -EIO ? -EPERM : result;
     if (guest_get(state, addr, &group, sizeof(group)))
         return -EFAULT;
-    if (group != LINUX_PID)
-        return group < 0 ? -EINVAL : -ESRCH;
-    return tcsetpgrp(file->fd, getpgrp()) < 0 ? -errno : 0;
+    if (group < 0)
+        return -EINVAL;
+    if (!has_group(state, group))
+        return -ESRCH;
+    if (tcsetpgrp(file->fd, getpgrp()) < 0)
+        return -errno;
+    state->common->foreground = group;
+    return 0;
 }
 
 static int64_t put_int(struct linux_state *state, const struct open_file *file, uint32_t command,

@@ -201,6 +201,8 @@ struct vm_fork {
     uint64_t stack, fs;
     uint64_t id_addr; /* where its memory has its number, if that can be written; 0: nowhere */
     int32_t id;
+    bool parent_waits; /* and is given what it stores, if it runs no other program */
+    unsigned left;     /* what is left of others counts as so many processes */
 };
 /* Makes a process with a copy of the memory and begins it, with result 0; `state` is its own from then
  * on. -EAGAIN: there may be no more; or another negative errno. */

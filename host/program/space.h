@@ -218,8 +218,17 @@ bool space_beyond_file(const struct space *space, struct guest_addr addr);
  * contents, shared memory as the same. -ENOMEM: a part may be mapped, and shared memory of `from` has
  * become such that it can be. */
 int space_copy(struct space *to, struct space *from);
-/* What differs in private memory of `from`, where `to` may be written. */
-void space_copy_back(struct space *to, const struct space *from);
+/* What private memory that may be written holds now, a mark for each page. -ENOMEM. */
+struct space_mark {
+    uint64_t addr, digest;
+};
+struct space_marks {
+    struct space_mark *marks; /* by malloc */
+    uint64_t count;
+};
+int space_mark(const struct space *space, struct space_marks *out);
+/* Each page of `from` that changed since it was marked is copied to where `to` may be written. */
+void space_copy_back(struct space *to, const struct space *from, const struct space_marks *marks);
 /* The limit holds for both together, and for all with which `with` shares it already. Before
  * space_fini it has to leave, when nobody looks at what is mapped in it any more. */
 void space_share_limit(struct space *space, struct space *with);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,47 +16,50 @@
 #include "program/space_internal.h"
 
 #define PAGE FERRY_PAGE_BYTES
-/* So many pages are looked at in one call. */
-#define LOOK_PAGES 512
-
 static unsigned asked_rights(unsigned kind)
 {
     return kind & SPACE_UNASKED ? (kind & RIGHTS) & ~(unsigned)SPACE_READ : kind & RIGHTS;
 }
 
-/* Copies [start, end), up to LOOK_PAGES, which the host may read in the one space and write in the other. */
-static int copy_some(struct space *to, const struct space *from, uint64_t start, uint64_t end,
-                     bool live)
+static bool is_zero(const char *page)
 {
-    unsigned char there[LOOK_PAGES];
+    static const char zeros[PAGE];
 
-    if (mincore(space_host(from, start), end - start, there) < 0)
-        return -errno;
-    for (uint64_t at = start, next; at < end; at = next) {
-        bool is_there = there[(at - start) / PAGE] & 1;
-
-        for (next = at + PAGE; next < end && (there[(next - start) / PAGE] & 1) == is_there;)
-            next += PAGE;
-        if (is_there)
-            reach_read(space_host(to, at), (struct reach){space_host(from, at), live}, next - at);
-    }
-    return 0;
+    return memcmp(page, zeros, PAGE) == 0;
 }
 
-static int copy_pages(struct space *to, struct space *from, const struct space_region *region)
+/* Memory that is no file's: what is zero stays without a page in the copy. Whether there is a page the
+ * kernel tells only of what is not swapped out, so all is looked at. */
+static void copy_pages(struct space *to, const struct space *from, uint64_t start, uint64_t end)
+{
+    for (uint64_t at = start; at < end; at += PAGE)
+        if (!is_zero(space_host(from, at)))
+            memcpy(space_host(to, at), space_host(from, at), PAGE);
+}
+
+/* A file itself: a page of it that is gone is zero in the copy. */
+static void copy_live(struct space *to, const struct space *from, uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        const struct reach place = {space_host(from, start), true};
+
+        start += reach_read(space_host(to, start), place, end - start);
+        if (start < end)
+            start = (start & ~(PAGE - 1)) + PAGE;
+    }
+}
+
+/* The host may read the region meanwhile. */
+static int copy_contents(struct space *to, struct space *from, const struct space_region *region)
 {
     bool shut = !(region->prot & RIGHTS);
-    int result = 0;
 
     if (shut && space_host_protect(from, region->start, region->end - region->start, PROT_READ))
         return -ENOMEM;
-    for (uint64_t at = region->start, end; at < region->end && !result; at = end) {
-        end = min_u64(at + LOOK_PAGES * PAGE, region->end);
-        result = copy_some(to, from, at, end, region->prot & LIVE);
-    }
+    (region->prot & LIVE ? copy_live : copy_pages)(to, from, region->start, region->end);
     if (shut)
         space_host_protect(from, region->start, region->end - region->start, PROT_NONE);
-    return result;
+    return 0;
 }
 
 static int copy_private(struct space *to, struct space *from, const struct space_region *region)
@@ -72,7 +76,7 @@ static int copy_private(struct space *to, struct space *from, const struct space
         return space_map(to, start, bytes, 0);
     result = space_map(to, start, bytes, asked | SPACE_READ | SPACE_WRITE);
     if (!result)
-        result = copy_pages(to, from, region);
+        result = copy_contents(to, from, region);
     return result ? result : space_protect(to, start, bytes, asked);
 }
 
@@ -97,35 +101,52 @@ static int map_again(struct space *to, const struct space *from, const struct sp
     return 0;
 }
 
-/* Memory that only one process had was shared in name. Now it becomes that of a file in memory. */
+/* A file in memory with the contents of the region: a descriptor, or -ENOMEM. */
+static int file_of(struct space *space, const struct space_region *region)
+{
+    uint64_t bytes = region->end - region->start;
+    int fd = memfd_create("ferry-shared", MFD_CLOEXEC);
+    bool sized = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0;
+    char *all = sized ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    bool shut = !(region->prot & RIGHTS);
+
+    if (all == MAP_FAILED) {
+        if (fd >= 0)
+            close(fd);
+        return -ENOMEM;
+    }
+    if (region->prot & CHARGED &&
+        !(shut && space_host_protect(space, region->start, bytes, PROT_READ)))
+        for (uint64_t at = 0; at < bytes; at += PAGE)
+            if (!is_zero(space_host(space, region->start + at)))
+                memcpy(all + at, space_host(space, region->start + at), PAGE);
+    munmap(all, bytes);
+    return fd;
+}
+
+/* Memory that only one process had was shared in name. Now it becomes that of a file in memory, which is
+ * charged as long as it has a name in the list. */
 static int make_shared(struct space *space, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
     struct space_label label = region->label;
-    unsigned asked = asked_rights(region->prot);
-    bool live = region->prot & LIVE;
-    int fd = memfd_create("ferry-shared", MFD_CLOEXEC), result = 0;
-    char *all;
+    int fd = label.file && !space_charge(space, bytes) ? file_of(space, region) : -ENOMEM, result;
 
-    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 || space_charge(space, bytes))
-        result = -ENOMEM;
-    all = result ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (all == MAP_FAILED)
-        result = -ENOMEM;
-    if (!result && !(region->prot & CLOSED) && region->prot & RIGHTS)
-        reach_read(all, (struct reach){space_host(space, region->start), live}, bytes);
-    if (all != MAP_FAILED)
-        munmap(all, bytes);
-    if (label.file)
-        label.file->references++;
-    if (!result)
-        result =
-            space_map_live(space, guest_addr(region->start), bytes, asked | SPACE_SHARED, fd, 0);
+    if (!label.file)
+        return -ENOMEM;
+    label.file->references++;
+    result = fd < 0 ? fd
+                    : space_map_live(space, guest_addr(region->start), bytes,
+                                     asked_rights(region->prot) | SPACE_SHARED, fd, 0);
     if (!result)
         result = space_set_label(space, guest_addr(region->start), bytes, label);
-    space_file_release(space, label.file);
     if (fd >= 0)
         close(fd);
+    if (result && fd >= 0)
+        space_recharge(space, bytes, 0);
+    else if (!result)
+        label.file->charged += bytes;
+    space_file_release(space, label.file);
     return result;
 }
 
@@ -158,28 +179,61 @@ int space_copy(struct space *to, struct space *from)
     return result;
 }
 
-static void return_page(struct space *to, const struct space *from, uint64_t at)
-{
-    void *place = space_at(to, guest_addr(at), PAGE, SPACE_READ | SPACE_WRITE);
+/* ---- what a child of vfork stored -------------------------------------------------- */
 
-    if (place && memcmp(place, space_host(from, at), PAGE) != 0)
-        memcpy(place, space_host(from, at), PAGE);
-}
-
-void space_copy_back(struct space *to, const struct space *from)
+/* Only such memory is given back. */
+static bool is_given_back(const struct space_region *region)
 {
     const unsigned writable = SPACE_READ | SPACE_WRITE;
-    unsigned char there[1];
 
-    for (size_t i = 0; i < from->count; i++) {
-        const struct space_region *region = &from->regions[i];
+    return (region->prot & writable) == writable &&
+           !(region->prot & (CLOSED | SHARED | LIVE | BEYOND));
+}
 
-        if ((region->prot & writable) != writable ||
-            region->prot & (CLOSED | SHARED | LIVE | BEYOND))
-            continue;
-        for (uint64_t at = region->start; at < region->end; at += PAGE)
-            if (mincore(space_host(from, at), PAGE, there) == 0 && there[0] & 1)
-                return_page(to, from, at);
+static uint64_t digest(const char *page)
+{
+    uint64_t all = 0x9e3779b97f4a7c15ull, word;
+
+    for (size_t i = 0; i < PAGE; i += sizeof(word)) {
+        memcpy(&word, page + i, sizeof(word));
+        all = (all ^ word) * 0xff51afd7ed558ccdull;
+        all ^= all >> 32;
+    }
+    return all;
+}
+
+int space_mark(const struct space *space, struct space_marks *out)
+{
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < space->count; i++)
+        if (is_given_back(&space->regions[i]))
+            pages += (space->regions[i].end - space->regions[i].start) / PAGE;
+    *out = (struct space_marks){.marks = malloc((pages + 1) * sizeof(*out->marks))};
+    if (!out->marks)
+        return -ENOMEM;
+    for (size_t i = 0; i < space->count; i++) {
+        const struct space_region *region = &space->regions[i];
+
+        for (uint64_t at = region->start; is_given_back(region) && at < region->end; at += PAGE)
+            out->marks[out->count++] = (struct space_mark){at, digest(space_host(space, at))};
+    }
+    return 0;
+}
+
+void space_copy_back(struct space *to, const struct space *from, const struct space_marks *marks)
+{
+    const unsigned both = SPACE_READ | SPACE_WRITE;
+
+    for (uint64_t i = 0; i < marks->count; i++) {
+        const struct space_mark *mark = &marks->marks[i];
+        const void *now = space_at(from, guest_addr(mark->addr), PAGE, SPACE_READ);
+        void *place = now && digest(now) != mark->digest
+                          ? space_at(to, guest_addr(mark->addr), PAGE, both)
+                          : NULL;
+
+        if (place)
+            memcpy(place, now, PAGE);
     }
 }
 

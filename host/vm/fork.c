@@ -62,6 +62,7 @@ static void take_apart(struct ferry_vm *vm, struct child *child)
     guest_fini(&child->guest);
     vm_give_back_budgets(&child->guest);
     program_close(&child->process.program);
+    free(child->process.marks.marks);
 }
 
 static void *child_thread(void *arg)
@@ -100,7 +101,7 @@ void fork_await_all(struct ferry_vm *vm)
 
 void vm_return_memory(struct ferry_vm *vm)
 {
-    space_copy_back(&vm->process->forked_in->space, &vm->guest->space);
+    space_copy_back(&vm->process->forked_in->space, &vm->guest->space, &vm->process->marks);
 }
 
 /* --- beginning ------------------------------------------------------------------- */
@@ -156,13 +157,28 @@ static int start(struct ferry_vm *vm, struct child *child)
     return result;
 }
 
+/* Its other CPUs leave the guest, and stay out as long as the turn is ours: else what they store
+ * meanwhile could be in the copy in part, or be lost where memory is replaced. */
+static void hold_others(const struct guest *guest, const struct vcpu *caller)
+{
+    for (unsigned i = 0; i < guest->vcpu_count; i++) {
+        struct vcpu *vcpu = guest->vcpus[i];
+
+        if (vcpu == caller || !atomic_load(&vcpu->in_guest))
+            continue;
+        vcpu_kick(vcpu);
+        while (atomic_load(&vcpu->in_guest))
+            sched_yield();
+    }
+}
+
 int vm_fork(struct ferry_vm *vm, const struct vm_fork *fork)
 {
     lock_assert_held(&vm->runner.serving);
     join_ended(vm);
-    if (vm->process->ending || vm->stop)
+    if (vm_must_leave(vm, fork->caller) || vm->stop)
         return -EINTR;
-    if (atomic_load(&vm->further) >= vm->most_processes - 1)
+    if (atomic_load(&vm->further) + fork->left >= vm->most_processes - 1)
         return -EAGAIN;
     struct child *child = calloc(1, sizeof *child);
     if (!child)
@@ -173,7 +189,10 @@ int vm_fork(struct ferry_vm *vm, const struct vm_fork *fork)
     child->process.personality = fork->state;
     child->process.stack_bytes = vm->process->stack_bytes;
     guest_init(&child->guest, vm, &child->process);
+    hold_others(vm->guest, fork->caller);
     int result = vm_take_budgets(&child->guest) ? copy_process(vm, child, fork->caller) : -EAGAIN;
+    if (!result && fork->parent_waits)
+        result = space_mark(&child->guest.space, &child->process.marks);
     if (!result) {
         vcpu_go_on_as(vcpu, fork->caller, fork->stack);
         vcpu_set_fs(vcpu, fork->fs);

@@ -18,11 +18,12 @@ struct process {
     struct guest *guest;
     struct program program;
     struct linux_state *personality;
-    struct guest *forked_in; /* that of its parent, at the start */
-    uint64_t stack_bytes;    /* at the top of its memory */
-    uint64_t kept_bytes;     /* charged for the arguments of the program */
-    bool ending;             /* a thread ended it: the others leave it */
-    bool memory_is_used_up;  /* something was to be touched for which nothing is left: it ends */
+    struct guest *forked_in;  /* that of its parent, at the start, */
+    struct space_marks marks; /* and what it began with if that waits; or NULL */
+    uint64_t stack_bytes;     /* at the top of its memory */
+    uint64_t kept_bytes;      /* charged for the arguments of the program */
+    bool ending;              /* a thread ended it: the others leave it */
+    bool memory_is_used_up;   /* something was to be touched for which nothing is left: it ends */
     struct ferry_vm_exit exit;
     struct vcpu *only; /* its thread begins another program: the others end; NULL: none does */
 };

@@ -197,7 +197,7 @@ void report_memory(struct ferry_vm *vm)
 {
     const struct space *space = &vm->guest->space;
     const char *advice = rlimits_of_memory();
-    bool full = space->used_bytes + space->limit_bytes / 64 >= space->limit_bytes;
+    bool full = space_used_by_all(space) + space->limit_bytes / 64 >= space->limit_bytes;
 
     finish(vm, FERRY_ENDED_SIGNAL, 128 + SIGKILL, SIGKILL);
     report_output(vm);

@@ -35,7 +35,7 @@ static void end_all(struct ferry_vm *vm)
 
 void vm_lost_write(struct ferry_vm *vm, const char *name, int error)
 {
-    if (vm->process->ending)
+    if (vm->process->ending || vm->stop)
         return; /* nobody would have looked at it */
     report_lost(vm, name, error);
     end_all(vm);

@@ -144,6 +144,7 @@ static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config 
         .stderr_fd = config->stderr_fd == 0 ? STDERR_FILENO : config->stderr_fd,
         .closed = config->closed_fds,
         .threads = vm->most_threads,
+        .processes = vm->most_processes,
         .traced = config->trace != NULL,
     };
     int result = linux_create(vm, &linux_config, &vm->process->personality);

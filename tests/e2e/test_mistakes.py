@@ -253,7 +253,7 @@ class Refused(Typed):
         self.check_refused("to write '/x': --rw / allows it", "busybox", "dd", "of=/x")
 
     def test_process_thread_and_network(self):
-        self.check_refused("another process: a VM runs one", "busybox", "xargs", "ls")
+        self.check_refused("another process: it has as many as --procs allows", "--procs=1", "busybox", "xargs", "ls")
         self.check_refused("a socket: a VM has no network", "busybox", "ping", "127.0.0.1")
         self.check_refused("another thread: it has as many as --threads allows", "--threads=1",
                            guest("thread"))

@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from harness import BUSYBOX, LIMITS, PATIENCE, FerryTest, Running, ferry, guest, main, pipe, text
+from harness import BUSYBOX, FERRY, LIMITS, PATIENCE, FerryTest, Running, ferry, guest, main, pipe, text
 
 TOOLS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 
@@ -233,6 +233,14 @@ class Ends(FerryTest):
         """A fork bomb: the most are there at once, further ones are refused, and the VM ends in time."""
         result = ferry("run", "--timeout=3s", "--", "/bin/sh", "-c", "f() { f | f & }; f; sleep 100")
         self.assertIn(result.status, (2, 124))
+
+    def test_a_signal_reaches_those_that_are_being_made(self):
+        """Else a bomb goes on with a process whose parent had not returned from its fork."""
+        words = [FERRY, "run", "--timeout=60s", "--", "/bin/sh", "-c", "f() { f | f & }; f; echo x; sleep 100"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            process.stdout.read(2)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(), -signal.SIGTERM)
 
     @unittest.skipUnless(os.access(PYTHON, os.X_OK), "there is no python3")
     def test_one_limit_of_memory_for_all(self):

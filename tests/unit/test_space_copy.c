@@ -3,6 +3,8 @@
 #include "space_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -29,6 +31,15 @@ static void drop(struct space_fixture *child)
 static char *at(struct space_fixture *f, uint64_t addr)
 {
     return space_host(&f->space, addr);
+}
+
+static void name_it(struct space_fixture *f, uint64_t addr, uint64_t bytes)
+{
+    struct space_file *file = space_file_create(&f->space, "/dev/zero", 0, 1);
+    const struct space_label label = {.file = file};
+
+    assert_int_equal(space_set_label(&f->space, guest_addr(addr), bytes, label), 0);
+    space_file_release(&f->space, file);
 }
 
 static void private_memory_is_copied(void **state)
@@ -91,6 +102,24 @@ static void what_was_not_touched_stays_closed(void **state)
     drop(child);
 }
 
+/* A page of a file that nobody has read yet is not zero in the copy. */
+static void files_are_copied_whole(void **state)
+{
+    struct space_fixture *f = *state, *child = child_of(f);
+    FILE *file = tmpfile();
+    int fd = fileno(file);
+
+    assert_int_equal(ftruncate(fd, 2 * PAGE), 0);
+    assert_int_equal(pwrite(fd, "far", 4, PAGE), 4);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_int_equal(space_map_live(&f->space, guest_addr(AREA), 2 * PAGE, SPACE_READ, fd, 0), 0);
+    assert_int_equal(space_copy(&child->space, &f->space), 0);
+    assert_string_equal(at(child, AREA + PAGE), "far");
+    fclose(file);
+    drop(child);
+}
+
 /* Of a file in memory, and memory that was shared in name. */
 static void shared_memory_is_the_same(void **state)
 {
@@ -103,6 +132,7 @@ static void shared_memory_is_the_same(void **state)
         space_map_live(&f->space, guest_addr(file), PAGE, READ_WRITE | SPACE_SHARED, fd, 0), 0);
     close(fd);
     assert_int_equal(space_map(&f->space, guest_addr(memory), PAGE, READ_WRITE | SPACE_SHARED), 0);
+    name_it(f, memory, PAGE);
     strcpy(at(f, memory), "before");
     assert_int_equal(space_copy(&child->space, &f->space), 0);
     assert_string_equal(at(child, memory), "before");
@@ -114,6 +144,23 @@ static void shared_memory_is_the_same(void **state)
     assert_string_equal(at(child, file), "parent");
     drop(child);
     assert_string_equal(at(f, memory), "child");
+}
+
+static void shared_memory_gives_its_charge_back(void **state)
+{
+    struct space_fixture *f = *state, *child = child_of(f);
+
+    assert_int_equal(space_map(&f->space, guest_addr(AREA), MIB, READ_WRITE | SPACE_SHARED), 0);
+    name_it(f, AREA, MIB);
+    strcpy(at(f, AREA), "hidden");
+    assert_int_equal(space_protect(&f->space, guest_addr(AREA), MIB, 0), 0);
+    assert_int_equal(space_copy(&child->space, &f->space), 0);
+    assert_true(space_used_by_all(&f->space) >= MIB && space_used_by_all(&f->space) < MIB + PAGE);
+    assert_int_equal(space_protect(&child->space, guest_addr(AREA), MIB, SPACE_READ), 0);
+    assert_string_equal(at(child, AREA), "hidden");
+    drop(child);
+    assert_int_equal(space_unmap(&f->space, guest_addr(AREA), MIB), 0);
+    assert_int_equal(f->space.used_bytes, 0);
 }
 
 static void the_limit_is_for_all(void **state)
@@ -153,15 +200,19 @@ static void what_a_child_stored_comes_back(void **state)
 {
     struct space_fixture *f = *state, *child = child_of(f);
     uint64_t read = AREA + 2 * PAGE;
+    struct space_marks marks;
 
     assert_int_equal(space_map(&f->space, guest_addr(AREA), 3 * PAGE, READ_WRITE), 0);
     strcpy(at(f, AREA), "same");
     assert_int_equal(space_copy(&child->space, &f->space), 0);
+    assert_int_equal(space_mark(&child->space, &marks), 0);
+    strcpy(at(f, AREA), "parent");
     strcpy(at(child, AREA + PAGE), "stored");
     strcpy(at(child, read), "stored");
     assert_int_equal(space_protect(&f->space, guest_addr(read), PAGE, SPACE_READ), 0);
-    space_copy_back(&f->space, &child->space);
-    assert_string_equal(at(f, AREA), "same");
+    space_copy_back(&f->space, &child->space, &marks);
+    free(marks.marks);
+    assert_string_equal(at(f, AREA), "parent"); /* another thread stored there meanwhile */
     assert_string_equal(at(f, AREA + PAGE), "stored");
     assert_int_equal(at(f, read)[0], 0);
     drop(child);
@@ -173,7 +224,9 @@ int main(void)
         TEST(private_memory_is_copied),
         TEST(rights_are_the_same),
         TEST(what_was_not_touched_stays_closed),
+        TEST(files_are_copied_whole),
         TEST(shared_memory_is_the_same),
+        TEST(shared_memory_gives_its_charge_back),
         TEST(the_limit_is_for_all),
         TEST(what_was_charged_elsewhere_is_not_lost),
         TEST(what_a_child_stored_comes_back),
