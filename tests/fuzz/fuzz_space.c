@@ -308,7 +308,8 @@ static uint64_t charged(void)
 {
     const struct linux_state *state = run.vm->linux_state;
 
-    return run.vm->space.used_bytes - state->object_bytes_most + state->object_bytes;
+    return run.vm->space.used_bytes - state->common->object_bytes_most +
+           state->common->object_bytes;
 }
 
 static void begin(void)
