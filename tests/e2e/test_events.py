@@ -186,7 +186,7 @@ class MemoryGroup(FerryTest):
         """Whoever is killed, nothing hangs and nothing is left: the group can be removed. With more room it ends well."""
         command = [FERRY, "run", "--mem=1G", *box("dd if=/dev/zero of=/dev/null bs=200M count=1").split()]
         for most, enough in ((64 * MIB, False), (1024 * MIB, True)):
-            with self.subTest(most), self.group(most) as procs:
+            with self.group(most) as procs:
                 done = subprocess.run(
                     ["sh", "-c", f'echo $$ > {procs}; exec "$@"', "sh", *command],
                     capture_output=True, check=False, timeout=PATIENCE,

@@ -118,8 +118,8 @@ static void told(void)
     ended("it", pid);
     fflush(stdout);
     times = 0; /* the same of a child that another signal tells about */
-    pid = (pid_t)syscall(SYS_clone, SIGUSR2, 0, 0, 0, 0);
     handle(SIGUSR2, 0);
+    pid = (pid_t)syscall(SYS_clone, SIGUSR2, 0, 0, 0, 0);
     if (!pid)
         done(3);
     int status = 0;
