@@ -92,18 +92,26 @@ static void unlink_process(struct linux_state *state)
     state->common->process_count--;
 }
 
+/* As a signal and waitid tell it. */
+static struct signal_info info_of(const struct zombie *zombie, int signo)
+{
+    bool exited = WIFEXITED(zombie->status);
+    int value = exited ? WEXITSTATUS(zombie->status) : WTERMSIG(zombie->status);
+
+    return (struct signal_info){.signo = signo,
+                                .code = exited ? CLD_EXITED : CLD_KILLED,
+                                .pid = zombie->pid,
+                                .uid = LINUX_USER,
+                                .value = (uint64_t)value};
+}
+
 static void tell_parent(struct linux_state *parent, struct zombie *zombie, int signo)
 {
     const struct signal_action *action = &parent->signals.actions[SIGCHLD - 1];
-    bool exited = WIFEXITED(zombie->status);
-    struct signal_info info = {.signo = signo,
-                               .code = exited ? CLD_EXITED : CLD_KILLED,
-                               .pid = zombie->pid,
-                               .uid = LINUX_USER};
+    const struct signal_info info = info_of(zombie, signo);
     bool kept =
         signo != SIGCHLD || (action->handler != HANDLER_IGNORE && !(action->flags & NO_CHILD_WAIT));
 
-    info.value = (uint64_t)(exited ? WEXITSTATUS(zombie->status) : WTERMSIG(zombie->status));
     if (kept) {
         struct zombie **last = &parent->zombies;
 
@@ -292,15 +300,8 @@ int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
     result = await_child(&waiting, !(arg[3] & WNOHANG), &at);
     if (result)
         return result;
-    if (*at) {
-        bool exited = WIFEXITED((*at)->status);
-
-        info.signo = SIGCHLD;
-        info.code = exited ? CLD_EXITED : CLD_KILLED;
-        info.pid = (*at)->pid;
-        info.uid = LINUX_USER;
-        info.value = (uint64_t)(exited ? WEXITSTATUS((*at)->status) : WTERMSIG((*at)->status));
-    }
+    if (*at)
+        info = info_of(*at, SIGCHLD);
     if (arg[2] && guest_put(state, arg[2], &info, sizeof(info)))
         return -EFAULT;
     if (*at && !(arg[3] & WNOWAIT))

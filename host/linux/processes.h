@@ -21,7 +21,6 @@ struct zombie {
     struct zombie *next;
     int32_t pid, group, session;
     int status; /* as wait4 tells it */
-    uint64_t took_ns;
 };
 void zombies_free(struct linux_state *state, struct zombie *zombies);
 /* One of that number and in that group, of any parent; 0: of any. */

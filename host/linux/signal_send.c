@@ -118,8 +118,7 @@ int64_t sys_kill(struct linux_state *state, const uint64_t arg[6])
 {
     int64_t result = kill_zombies(state, (int32_t)arg[0]);
 
-    for (struct linux_state *to = state->common->processes, *next; to; to = next) {
-        next = to->next_process;
+    for (struct linux_state *to = state->common->processes; to; to = to->next_process) {
         if (!is_meant(state, to, (int32_t)arg[0]))
             continue;
         struct signal_info info = from_itself(state, (int)(uint32_t)arg[1], SI_USER);

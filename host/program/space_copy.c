@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the copy of a program's memory for a process that it forks: private memory is copied, page by
- * page as far as there are pages; shared memory is mapped a second time.
+ * page as far as it is not zero; shared memory is mapped a second time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include "program/space_internal.h"
 
 #define PAGE FERRY_PAGE_BYTES
+
 static unsigned asked_rights(unsigned kind)
 {
     return kind & SPACE_UNASKED ? (kind & RIGHTS) & ~(unsigned)SPACE_READ : kind & RIGHTS;
@@ -30,35 +31,37 @@ static bool is_zero(const char *page)
 
 /* Memory that is no file's: what is zero stays without a page in the copy. Whether there is a page the
  * kernel tells only of what is not swapped out, so all is looked at. */
-static void copy_pages(struct space *to, const struct space *from, uint64_t start, uint64_t end)
+static void copy_pages(char *to, const char *from, uint64_t bytes)
 {
-    for (uint64_t at = start; at < end; at += PAGE)
-        if (!is_zero(space_host(from, at)))
-            memcpy(space_host(to, at), space_host(from, at), PAGE);
+    for (uint64_t at = 0; at < bytes; at += PAGE)
+        if (!is_zero(from + at))
+            memcpy(to + at, from + at, PAGE);
 }
 
 /* A file itself: a page of it that is gone is zero in the copy. */
-static void copy_live(struct space *to, const struct space *from, uint64_t start, uint64_t end)
+static void copy_live(char *to, char *from, uint64_t bytes)
 {
-    while (start < end) {
-        const struct reach place = {space_host(from, start), true};
-
-        start += reach_read(space_host(to, start), place, end - start);
-        if (start < end)
-            start = (start & ~(PAGE - 1)) + PAGE;
+    for (uint64_t at = 0; at < bytes;) {
+        at += reach_read(to + at, (struct reach){from + at, true}, bytes - at);
+        if (at < bytes)
+            at = (at & ~(PAGE - 1)) + PAGE;
     }
 }
 
-/* The host may read the region meanwhile. */
-static int copy_contents(struct space *to, struct space *from, const struct space_region *region)
+/* What the region holds, which the host may read meanwhile, comes to a place as long. */
+static int copy_contents(char *to, struct space *from, const struct space_region *region)
 {
+    uint64_t bytes = region->end - region->start;
     bool shut = !(region->prot & RIGHTS);
 
-    if (shut && space_host_protect(from, region->start, region->end - region->start, PROT_READ))
+    if (shut && space_host_protect(from, region->start, bytes, PROT_READ))
         return -ENOMEM;
-    (region->prot & LIVE ? copy_live : copy_pages)(to, from, region->start, region->end);
+    if (region->prot & LIVE)
+        copy_live(to, space_host(from, region->start), bytes);
+    else
+        copy_pages(to, space_host(from, region->start), bytes);
     if (shut)
-        space_host_protect(from, region->start, region->end - region->start, PROT_NONE);
+        space_host_protect(from, region->start, bytes, PROT_NONE);
     return 0;
 }
 
@@ -76,7 +79,7 @@ static int copy_private(struct space *to, struct space *from, const struct space
         return space_map(to, start, bytes, 0);
     result = space_map(to, start, bytes, asked | SPACE_READ | SPACE_WRITE);
     if (!result)
-        result = copy_contents(to, from, region);
+        result = copy_contents(space_host(to, region->start), from, region);
     return result ? result : space_protect(to, start, bytes, asked);
 }
 
@@ -105,23 +108,34 @@ static int map_again(struct space *to, const struct space *from, const struct sp
 static int file_of(struct space *space, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
-    int fd = memfd_create("ferry-shared", MFD_CLOEXEC);
+    int fd = memfd_create("ferry-shared", MFD_CLOEXEC), result = -ENOMEM;
     bool sized = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0;
     char *all = sized ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    bool shut = !(region->prot & RIGHTS);
 
-    if (all == MAP_FAILED) {
-        if (fd >= 0)
-            close(fd);
-        return -ENOMEM;
+    if (all != MAP_FAILED) {
+        result = region->prot & CHARGED ? copy_contents(all, space, region) : 0;
+        munmap(all, bytes);
     }
-    if (region->prot & CHARGED &&
-        !(shut && space_host_protect(space, region->start, bytes, PROT_READ)))
-        for (uint64_t at = 0; at < bytes; at += PAGE)
-            if (!is_zero(space_host(space, region->start + at)))
-                memcpy(all + at, space_host(space, region->start + at), PAGE);
-    munmap(all, bytes);
-    return fd;
+    if (!result)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+/* In the place of the region. */
+static int map_file_of(struct space *space, const struct space_region *region)
+{
+    const struct guest_addr start = guest_addr(region->start);
+    uint64_t bytes = region->end - region->start;
+    unsigned prot = asked_rights(region->prot) | SPACE_SHARED;
+    int fd = file_of(space, region), result;
+
+    if (fd < 0)
+        return fd;
+    result = space_map_live(space, start, bytes, prot, fd, 0);
+    close(fd);
+    return result ? result : space_set_label(space, start, bytes, region->label);
 }
 
 /* Memory that only one process had was shared in name. Now it becomes that of a file in memory, which is
@@ -129,24 +143,18 @@ static int file_of(struct space *space, const struct space_region *region)
 static int make_shared(struct space *space, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
-    struct space_label label = region->label;
-    int fd = label.file && !space_charge(space, bytes) ? file_of(space, region) : -ENOMEM, result;
+    struct space_file *name = region->label.file;
+    int result;
 
-    if (!label.file)
+    if (!name || space_charge(space, bytes))
         return -ENOMEM;
-    label.file->references++;
-    result = fd < 0 ? fd
-                    : space_map_live(space, guest_addr(region->start), bytes,
-                                     asked_rights(region->prot) | SPACE_SHARED, fd, 0);
-    if (!result)
-        result = space_set_label(space, guest_addr(region->start), bytes, label);
-    if (fd >= 0)
-        close(fd);
-    if (result && fd >= 0)
+    name->references++; /* while no region has it */
+    result = map_file_of(space, region);
+    if (result)
         space_recharge(space, bytes, 0);
-    else if (!result)
-        label.file->charged += bytes;
-    space_file_release(space, label.file);
+    else
+        name->charged += bytes;
+    space_file_release(space, name);
     return result;
 }
 

@@ -19,7 +19,7 @@ struct process {
     struct program program;
     struct linux_state *personality;
     struct guest *forked_in;  /* that of its parent, at the start, */
-    struct space_marks marks; /* and what it began with if that waits; or NULL */
+    struct space_marks marks; /* and what it began with, if that waits; else none */
     uint64_t stack_bytes;     /* at the top of its memory */
     uint64_t kept_bytes;      /* charged for the arguments of the program */
     bool ending;              /* a thread ended it: the others leave it */

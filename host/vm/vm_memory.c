@@ -106,16 +106,20 @@ static struct reach space_memory(struct ferry_vm *vm, struct guest_addr addr, ui
     return (struct reach){0};
 }
 
+/* Of which only the first process has any. Below the far part. */
+static bool is_for_messages(struct guest_addr addr)
+{
+    return addr.value >= FERRY_WINDOW_BASE ||
+           (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_CLOCK_ADDR);
+}
+
 struct reach vm_memory(struct ferry_vm *vm, struct guest_addr addr, uint64_t bytes, bool write)
 {
     if (bytes == 0)
         return (struct reach){.at = vm->guest->system};
     if (addr.value >= FERRY_PROGRAM_FAR_LOW)
         return space_memory(vm, addr, bytes, write);
-    /* Messages are the first process's. */
-    if (addr.value >= FERRY_SYSTEM_BASE && addr.value < FERRY_CLOCK_ADDR && vm->guest != &vm->own)
-        return (struct reach){0};
-    if (addr.value >= FERRY_WINDOW_BASE && vm->guest != &vm->own)
+    if (vm->guest != &vm->own && is_for_messages(addr))
         return (struct reach){0};
     if (addr.value >= FERRY_WINDOW_BASE)
         return (struct reach){.at = window_memory(vm, addr, bytes, write)};

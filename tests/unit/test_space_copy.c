@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A second space, of the child, that is taken down at the end of each test. */
@@ -163,6 +164,27 @@ static void shared_memory_gives_its_charge_back(void **state)
     assert_int_equal(f->space.used_bytes, 0);
 }
 
+/* The host has no descriptor for the file that would be shared. */
+static void shared_memory_that_cannot_be_is_not_charged(void **state)
+{
+    struct space_fixture *f = *state, *child = child_of(f);
+    struct rlimit before, none;
+
+    assert_int_equal(space_map(&f->space, guest_addr(AREA), MIB, READ_WRITE | SPACE_SHARED), 0);
+    name_it(f, AREA, MIB);
+    strcpy(at(f, AREA), "kept");
+    uint64_t used = space_used_by_all(&f->space);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int result = space_copy(&child->space, &f->space);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(result, -ENOMEM);
+    assert_int_equal(space_used_by_all(&f->space), used);
+    assert_string_equal(at(f, AREA), "kept");
+    drop(child);
+}
+
 static void the_limit_is_for_all(void **state)
 {
     struct space_fixture *f = *state, *child = child_of(f);
@@ -227,6 +249,7 @@ int main(void)
         TEST(files_are_copied_whole),
         TEST(shared_memory_is_the_same),
         TEST(shared_memory_gives_its_charge_back),
+        TEST(shared_memory_that_cannot_be_is_not_charged),
         TEST(the_limit_is_for_all),
         TEST(what_was_charged_elsewhere_is_not_lost),
         TEST(what_a_child_stored_comes_back),
