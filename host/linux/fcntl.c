@@ -15,7 +15,7 @@
 #include "linux/state.h"
 
 /* The flags that F_SETFL may change. */
-#define STATUS_SETTABLE (O_NONBLOCK | O_APPEND)
+#define STATUS_SETTABLE (O_NONBLOCK | O_APPEND | O_NOATIME)
 /* What a pipe of Linux holds at most without privileges. */
 #define PIPE_BYTES_MAX (1u << 20)
 

@@ -32,12 +32,18 @@ static int64_t install(struct linux_state *state, struct open_file *file, uint64
 /* The flag that the kernel reports for every file a 64-bit program opens; libc's own O_LARGEFILE is
  * 0. */
 #define STATUS_LARGEFILE 0100000
+/* What F_GETFL tells of a file: Linux keeps all that was asked for at its opening, but for what takes effect
+ * only then. */
+#define STATUS_OF_PATH (O_PATH | O_DIRECTORY | O_NOFOLLOW)
+#define STATUS_KEPT                                                                               \
+    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | \
+     O_NOATIME | O_TMPFILE)
 
 int file_status(uint64_t flags)
 {
     if (flags & O_PATH)
-        return O_PATH;
-    return (int)(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | STATUS_LARGEFILE;
+        return (int)(flags & STATUS_OF_PATH);
+    return (int)(flags & STATUS_KEPT) | STATUS_LARGEFILE;
 }
 
 static int64_t open_kind(struct linux_state *state, const struct open_file *like, uint64_t flags)

@@ -216,6 +216,8 @@ int64_t file_read_to(struct linux_state *state, struct open_file *file, uint64_t
 
     if (!is_programs(addr, bytes))
         return -EFAULT;
+    if (!file_is_stream(file) && !has_positions_for((uint64_t)file->position, bytes))
+        return -EINVAL;
     if (bytes > TRANSFER_MAX)
         bytes = TRANSFER_MAX;
     if (file->kind == FILE_DIRECTORY || file->kind == FILE_LIST)

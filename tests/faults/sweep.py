@@ -45,7 +45,7 @@ LINE = re.compile(r"ferry: .*\S")
 ERRNO = re.compile("|".join(re.escape(os.strerror(code)) for code in range(1, 132)))
 # A program in a VM that was refused something says so in its own way.
 ADVICE = re.compile("no memory|out of memory|memory that the host has not|exit status|crashed by")
-TIME_LIMIT = "still running after its time limit"
+TIME_LIMIT = "time limit"  # of a VM that still runs, or of output that nobody took until then
 
 EINTR = 4
 # What a signal may interrupt. Not KVM_RUN, which then also fills a page that faults.c does not know; each kick of a guest does that.

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,6 +34,16 @@ static char native_text[2][PATH_MAX];
 
 /* ---- begin and end ---------------------------------------------------------- */
 
+/* A pipe's last reader may go before a write: both are told so, and neither dies of it. */
+static void ignore_broken_pipes(void)
+{
+    const uint64_t ignored[4] = {(uintptr_t)SIG_IGN};
+
+    signal(SIGPIPE, SIG_IGN);
+    memcpy(guest(run.vm, SCRATCH), ignored, sizeof ignored);
+    FUZZ_ASSERT(CALL(run.vm, rt_sigaction, SIGPIPE, SCRATCH, 0, 8) == 0);
+}
+
 void native_begin(void)
 {
     const char *parent = getenv("TMPDIR");
@@ -50,6 +61,7 @@ void native_begin(void)
         .write_limit_bytes = 64 * MIB,
         .view = FERRY_VIEW_NONE,
         .stderr_fd = -1});
+    ignore_broken_pipes();
 }
 
 struct entry {
@@ -270,7 +282,7 @@ static struct both call(long number, const struct word arg[6])
                          arg[4].native, arg[5].native);
     if (got.native < 0)
         got.native = -errno;
-    FUZZ_ASSERT(run.vm->next == LINUX_RESUME || got.native == -EPIPE);
+    FUZZ_ASSERT(run.vm->next == LINUX_RESUME);
     return got;
 }
 
