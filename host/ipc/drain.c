@@ -185,6 +185,8 @@ int drain_all(struct endpoint *from)
 
     while (result == 0 && waits) {
         uint32_t seen = endpoint_prepare(from);
+        if (from->exited)
+            loan_let_go(from); /* what came late has nobody else who gives it back */
         drain_out(from);
         /* What other threads queued since then is theirs to wait for. Nobody need tell of it. */
         waits = from->out_parked && (int32_t)(last - from->out_tail) > 0;

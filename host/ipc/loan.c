@@ -6,6 +6,7 @@
 
 #include "ipc/exchange.h"
 #include "ipc/link.h"
+#include "ipc/mode.h"
 #include "ipc/ring.h"
 #include "ipc/room.h"
 
@@ -456,6 +457,9 @@ static bool is_to_be_sent(const struct endpoint *endpoint, struct units units)
 
     for (uint32_t i = 0; i < ahead; i++) {
         const struct ferry_desc desc = ring_fetch(endpoint->control->out, endpoint->out_tail + i);
+        const struct mode *mode = mode_of(desc.mode);
+        if (!mode || !mode_has_payload(mode))
+            continue;
         uint64_t at = endpoint_offset(endpoint, guest_addr(desc.payload.addr)).bytes;
         if (at - start < bytes || (at < start && start - at < desc.payload.bytes))
             return true;

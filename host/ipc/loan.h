@@ -46,7 +46,7 @@ bool loan_reserve(struct endpoint *endpoint);
 void loan_unreserve(struct endpoint *endpoint);
 /* The program has ended and reads no completions: from now on there is room for any number. */
 void loan_ignore_completions(struct endpoint *endpoint);
-/* The program has ended and nobody sends to it: brings home the loans that it had, or was to get, but
+/* The program has ended and nobody begins to send to it: brings home the loans that it had, or was to get, but
  * those that messages in its out ring are sent from. Their owners may wait for them, and it waits for
  * these to take its messages. On the thread that serves the VM. */
 void loan_let_go(struct endpoint *endpoint);

@@ -320,6 +320,10 @@ static void test_directories(void **state)
     assert_true(found);
     assert_int_equal(CALL(vm, getdents64, fd, out, 4096), 0);
     assert_int_equal(CALL(vm, getdents64, 0, out, 4096), -ENOTDIR);
+    assert_int_equal(CALL(vm, lseek, fd, INT64_MAX, SEEK_SET),
+                     INT64_MAX); /* where some file systems end */
+    assert_int_equal(CALL(vm, read, fd, out, 10), -EINVAL);
+    assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_SET), 0);
     assert_int_equal(CALL(vm, read, fd, out, 10), -EISDIR);
     assert_int_equal(CALL(vm, mmap, 0, PAGE, 1, 2, fd, 0), -ENODEV);
 

@@ -118,6 +118,64 @@ static void a_vm_waits_for_its_last_messages(void **state)
     assert_int_equal(a->control->vmm.out_tail, 2);
 }
 
+/* ---- a VM that ended, and whose last messages wait for room ------------------ */
+
+static struct ferry_desc loan_of_b(void)
+{
+    return core_units(FERRY_LEND, b, a->id, core_alloc(b, 1, true));
+}
+
+static void end_with_two_messages(void)
+{
+    queue_move();
+    queue_move();
+    loan_ignore_completions(a);
+}
+
+static void b_has_its_page_and_takes(void)
+{
+    assert_int_equal(core_home(b), 1);
+    b_takes();
+}
+
+/* It was checked before the VM ended, and comes now. */
+static void a_loan_comes(void)
+{
+    struct ferry_desc loan = loan_of_b();
+
+    assert_int_equal(core_send(b, &loan), 0);
+    instead_of_block = b_has_its_page_and_takes;
+}
+
+/* B may wait for its page before it makes room. */
+static void a_loan_that_comes_late_goes_home(void **state)
+{
+    (void)state;
+    core_link(vm_b, vm_a, 0);
+    end_with_two_messages();
+    instead_of_block = a_loan_comes;
+    assert_int_equal(drain_all(a), 0);
+    assert_null(instead_of_block);
+    assert_int_equal(a->control->vmm.out_tail, 2);
+}
+
+/* Only a payload is sent from a loan: other words of a message that waits may look like its address. */
+static void a_loan_is_not_kept_for_a_message_without_payload(void **state)
+{
+    struct ferry_desc loan, message = core_inline(b->id, 1);
+
+    (void)state;
+    core_link(vm_b, vm_a, 0);
+    loan = loan_of_b();
+    assert_int_equal(core_send(b, &loan), 0);
+    message.payload.addr = core_take(a).payload.addr;
+    message.payload.bytes = FERRY_PAGE_BYTES;
+    end_with_two_messages();
+    core_queue(a, &message);
+    loan_let_go(a);
+    assert_int_equal(core_home(b), 1);
+}
+
 /* What another thread of the VM does while this one sleeps. */
 static void another_sends_on(void)
 {
@@ -183,6 +241,8 @@ int main(void)
         CASE(the_host_reclaims),
         CASE(a_vm_waits_for_its_last_messages),
         CASE(a_vm_waits_for_no_later_messages),
+        CASE(a_loan_that_comes_late_goes_home),
+        CASE(a_loan_is_not_kept_for_a_message_without_payload),
         CASE(another_tells_of_what_it_sent),
         CASE(a_write_that_does_not_wait),
     };
