@@ -55,9 +55,9 @@ static uint64_t rest_of(struct linux_state *state, const struct alarm *alarm)
     return alarm->due_ns > now ? alarm->due_ns - now : 0;
 }
 
-uint64_t alarms_cpu_due(struct linux_state *state)
+uint64_t alarms_cpu_rest(struct linux_state *state)
 {
-    uint64_t rest = NEVER, due;
+    uint64_t rest = NEVER;
 
     for (unsigned i = 0; i < ALARMS_MAX; i++) {
         const struct alarm *alarm = &state->alarms.table[i];
@@ -65,7 +65,7 @@ uint64_t alarms_cpu_due(struct linux_state *state)
         if (counts_cpu(state, alarm) && rest_of(state, alarm) < rest)
             rest = rest_of(state, alarm);
     }
-    return rest == NEVER || __builtin_add_overflow(vm_cpu_ns(state->vm), rest, &due) ? NEVER : due;
+    return rest;
 }
 
 /* The VM has one alarm for all processes. */

@@ -148,6 +148,7 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
     zombie->group = state->group;
     zombie->session = state->session;
     zombie->status = wait_status(end);
+    zombie->used = used_until_now(state);
     if (state->runs_apart) /* it has run no other program, and its parent waits for that */
         vm_return_memory(state->vm);
     let_go(state);
@@ -240,7 +241,16 @@ static void take_zombie(struct linux_state *state, struct zombie **at)
 
     *at = zombie->next;
     state->common->zombie_count--;
+    used_add(&state->children, zombie->used);
     free(zombie);
+}
+
+static int put_usage(struct linux_state *state, uint64_t addr, struct used used)
+{
+    struct rusage usage = {0};
+
+    put_used(&usage, used);
+    return addr ? guest_put(state, addr, &usage, sizeof(usage)) : 0;
 }
 
 int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
@@ -248,7 +258,7 @@ int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
     int32_t pid = (int32_t)arg[0];
     int32_t group = pid == 0 ? state->group : pid < -1 && pid != INT32_MIN ? -pid : -1;
     struct waiting waiting = {state, pid > 0 ? pid : -1, group};
-    const struct rusage usage = {0};
+    struct used used;
     struct zombie **at;
     int result, status;
 
@@ -261,9 +271,10 @@ int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
         return result;
     pid = (*at)->pid;
     status = (*at)->status;
+    used = (*at)->used;
     take_zombie(state, at); /* also where the answer cannot be written */
     if ((arg[1] && guest_put(state, arg[1], &status, sizeof(status))) ||
-        (arg[3] && guest_put(state, arg[3], &usage, sizeof(usage))))
+        put_usage(state, arg[3], used))
         return -EFAULT;
     return pid;
 }
@@ -302,7 +313,8 @@ int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
         return result;
     if (*at)
         info = info_of(*at, SIGCHLD);
-    if (arg[2] && guest_put(state, arg[2], &info, sizeof(info)))
+    if ((arg[2] && guest_put(state, arg[2], &info, sizeof(info))) ||
+        (*at && put_usage(state, arg[4], (*at)->used)))
         return -EFAULT;
     if (*at && !(arg[3] & WNOWAIT))
         take_zombie(state, at);

@@ -42,7 +42,7 @@ uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread)
     const struct linux_thread *one = thread ? thread_find(state, thread) : NULL;
 
     if (!thread)
-        return vm_cpu_ns(state->vm);
+        return vm_process_cpu_ns(state->vm, state);
     if (!one)
         return 0;
     return one->ended ? one->took_ns : vm_thread_cpu_ns(state->vm, one);
@@ -50,7 +50,8 @@ uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread)
 
 int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
 {
-    struct tms used = {.tms_utime = (clock_t)(vm_cpu_ns(state->vm) / NS_PER_TICK)};
+    struct tms used = {.tms_utime = (clock_t)(cpu_clock_ns(state, 0) / NS_PER_TICK),
+                       .tms_cutime = (clock_t)(state->children.cpu_ns / NS_PER_TICK)};
     struct timespec up = {0};
 
     clock_gettime(CLOCK_BOOTTIME, &up);
@@ -59,23 +60,45 @@ int64_t sys_times(struct linux_state *state, const uint64_t arg[6])
     return (int64_t)(((uint64_t)up.tv_sec * NS_PER_S + (uint64_t)up.tv_nsec) / NS_PER_TICK);
 }
 
+struct used used_until_now(struct linux_state *state)
+{
+    struct used used = {cpu_clock_ns(state, 0), vm_space(state->vm)->used_bytes};
+
+    used_add(&used, state->children);
+    return used;
+}
+
+void used_add(struct used *to, struct used used)
+{
+    to->cpu_ns += used.cpu_ns;
+    if (to->memory_bytes < used.memory_bytes)
+        to->memory_bytes = used.memory_bytes;
+}
+
+void put_used(struct rusage *usage, struct used used)
+{
+    usage->ru_utime = (struct timeval){.tv_sec = (time_t)(used.cpu_ns / NS_PER_S),
+                                       .tv_usec = (suseconds_t)(used.cpu_ns % NS_PER_S / 1000)};
+    usage->ru_stime = (struct timeval){0};
+    usage->ru_maxrss = (long)(used.memory_bytes / 1024);
+}
+
 /* Faults and switches are those of the host's thread that runs the one which asks. */
 int64_t sys_getrusage(struct linux_state *state, const uint64_t arg[6])
 {
     struct rusage usage = {0};
-    uint64_t used;
 
     switch ((int32_t)arg[0]) {
     case RUSAGE_SELF:
     case RUSAGE_THREAD:
         getrusage(RUSAGE_THREAD, &usage);
-        used = cpu_clock_ns(state, (int32_t)arg[0] == RUSAGE_SELF ? 0 : state->thread->id);
-        usage.ru_utime = (struct timeval){.tv_sec = (time_t)(used / NS_PER_S),
-                                          .tv_usec = (suseconds_t)(used % NS_PER_S / 1000)};
-        usage.ru_stime = (struct timeval){0};
-        usage.ru_maxrss = (long)(vm_space(state->vm)->used_bytes / 1024);
+        put_used(&usage,
+                 (struct used){
+                     cpu_clock_ns(state, (int32_t)arg[0] == RUSAGE_SELF ? 0 : state->thread->id),
+                     vm_space(state->vm)->used_bytes});
         break;
     case RUSAGE_CHILDREN:
+        put_used(&usage, state->children);
         break;
     default:
         return -EINVAL;

@@ -142,35 +142,69 @@ static uint64_t due_ns(const struct rlimit *limit)
     return due ? due : NS_PER_S; /* Linux takes 0 for a second */
 }
 
+/* How much more a process has to use before something of its own can be due. */
+static uint64_t rest_of(struct linux_state *state)
+{
+    uint64_t due = due_ns(&state->limits[RLIMIT_CPU]), alarm = alarms_cpu_rest(state), used;
+
+    if (due == UINT64_MAX)
+        return alarm;
+    used = cpu_clock_ns(state, 0);
+    due = due > used ? due - used : 0;
+    return alarm < due ? alarm : due;
+}
+
+/* The VM has one watch, of the time of all processes: none is due before all together used so much. */
 void limits_watch_cpu(struct linux_state *state)
 {
-    uint64_t due = due_ns(&state->limits[RLIMIT_CPU]), alarm = alarms_cpu_due(state);
+    uint64_t least = UINT64_MAX, rest, due;
 
-    state->cpu_due_ns = alarm < due ? alarm : due;
-    due = UINT64_MAX; /* the VM has one watch for all */
-    for (const struct linux_state *of = state->common->processes; of; of = of->next_process)
-        if (of->cpu_due_ns && of->cpu_due_ns < due)
-            due = of->cpu_due_ns;
+    for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
+        rest = rest_of(of);
+        least = rest < least ? rest : least;
+    }
+    if (least == UINT64_MAX || __builtin_add_overflow(vm_cpu_ns(state->vm), least, &due))
+        due = UINT64_MAX;
     vm_watch_cpu(state->vm, due);
 }
 
-enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
-                                  int *status)
+/* Whether a process has used all that it may ever have. */
+static bool used_up(struct linux_state *state)
 {
     struct rlimit *limit = &state->limits[RLIMIT_CPU];
-    uint64_t used = vm_cpu_ns(state->vm);
+    uint64_t used = cpu_clock_ns(state, 0);
 
-    state->thread = thread;
-    if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max})) {
-        *status = SIGKILL;
-        return LINUX_SIGNAL;
-    }
+    if (used >= due_ns(&(struct rlimit){limit->rlim_max, limit->rlim_max}))
+        return true;
     if (used >= due_ns(limit)) {
         signal_send(state, SIGXCPU);
         limit->rlim_cur = used / NS_PER_S + 1; /* once a second from then on */
     }
     alarms_look_cpu(state); /* which watches for what is due next */
-    return LINUX_RESUME;
+    return false;
+}
+
+/* Whichever process was interrupted, the time of any may be over. */
+enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread *thread,
+                                  int *status)
+{
+    enum linux_next next = LINUX_RESUME;
+    bool others = false;
+
+    state->thread = thread;
+    for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
+        others |= of != state;
+        if (!used_up(of))
+            continue;
+        *status = SIGKILL;
+        if (of == state)
+            next = LINUX_SIGNAL;
+        else
+            signal_send(of, SIGKILL);
+    }
+    if (others)
+        vm_interrupt(state->vm); /* the others look whether there is a signal */
+    return next;
 }
 
 /* ---- the calls ----------------------------------------------------------- */

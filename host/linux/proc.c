@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "linux/made.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 
 #define KIB   1024
@@ -147,14 +148,14 @@ void proc_cpuinfo(struct linux_state *state, FILE *out)
     }
 }
 
-static uint64_t cpu_ticks(struct linux_state *state)
+static uint64_t ticks_of(uint64_t nanoseconds)
 {
-    return vm_cpu_ns(state->vm) / (1000000000 / TICKS);
+    return nanoseconds / (1000000000 / TICKS);
 }
 
 void proc_stat(struct linux_state *state, FILE *out)
 {
-    uint64_t ticks = cpu_ticks(state);
+    uint64_t ticks = ticks_of(vm_cpu_ns(state->vm));
 
     fprintf(out, "cpu  %" PRIu64 " 0 0 0 0 0 0 0 0 0\n", ticks);
     for (unsigned i = 0; i < processors_count(state); i++)
@@ -210,9 +211,11 @@ static unsigned count_threads(const struct linux_state *state)
 /* Fields that have no meaning here are 0, as for a process of another user. */
 void proc_self_stat(struct linux_state *state, FILE *out)
 {
-    fprintf(out, "%d (%.*s) R 1 %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 0 0 20 0 %u 0 0 ",
-            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, state->pid, state->pid,
-            cpu_ticks(state), count_threads(state));
+    fprintf(out,
+            "%d (%.*s) R %d %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 %" PRIu64 " 0 20 0 %u 0 0 ",
+            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, process_parent(state),
+            state->group, state->session, ticks_of(cpu_clock_ns(state, 0)),
+            ticks_of(state->children.cpu_ns), count_threads(state));
     fprintf(out,
             "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 %" PRIu64 " 0 0 %" PRIu64
             " 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
@@ -242,9 +245,9 @@ void proc_status(struct linux_state *state, FILE *out)
 
     fprintf(out, "Name:\t%.*s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
             TASK_NAME_BYTES, told(state)->task.name, state->umask, state->pid, told(state)->id);
-    fprintf(out, "PPid:\t1\nTracerPid:\t0\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n",
-            LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER,
-            LINUX_USER);
+    fprintf(out, "PPid:\t%d\nTracerPid:\t0\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n",
+            process_parent(state), LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER,
+            LINUX_USER, LINUX_USER, LINUX_USER);
     fprintf(out,
             "FDSize:\t%u\nGroups:\t\nVmPeak:\t%8" PRIu64 " kB\nVmSize:\t%8" PRIu64
             " kB\nVmLck:\t       0 kB\nVmHWM:\t%8" PRIu64 " kB\nVmRSS:\t%8" PRIu64 " kB\n",

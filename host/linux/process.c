@@ -97,10 +97,15 @@ int64_t sys_setsid(struct linux_state *state, const uint64_t arg[6])
     return state->group = state->session = state->pid;
 }
 
+int32_t process_parent(const struct linux_state *state)
+{
+    return state->parent ? state->parent->pid : LINUX_PARENT;
+}
+
 int64_t sys_ppid(struct linux_state *state, const uint64_t arg[6])
 {
     (void)arg;
-    return state->parent ? state->parent->pid : LINUX_PARENT;
+    return process_parent(state);
 }
 
 int64_t sys_user(struct linux_state *state, const uint64_t arg[6])

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-struct linux_state;
+#include "linux/state.h"
 
 /* A call for a thread or a process. */
 struct clone_request {
@@ -21,10 +21,14 @@ struct zombie {
     struct zombie *next;
     int32_t pid, group, session;
     int status; /* as wait4 tells it */
+    struct used used;
 };
 void zombies_free(struct linux_state *state, struct zombie *zombies);
 /* One of that number and in that group, of any parent; 0: of any. */
 const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group);
+
+/* process.c: the number of its parent. */
+int32_t process_parent(const struct linux_state *state);
 
 /* threads.c: a number that no thread has. */
 int32_t thread_next_id(struct linux_state *state);

@@ -143,8 +143,8 @@ bool signal_is_ignored(const struct linux_state *state, int signo);
 /* Sends the signals of timers that are due: those of real time; those of processor time. */
 void alarms_look(struct linux_state *state);
 void alarms_look_cpu(struct linux_state *state);
-/* The processor time at which the first is due; UINT64_MAX: none. */
-uint64_t alarms_cpu_due(struct linux_state *state);
+/* How much more of processor time before the first can be due; UINT64_MAX: none is. */
+uint64_t alarms_cpu_rest(struct linux_state *state);
 /* Another program begins: it has the timers of setitimer only. */
 void alarms_exec(struct linux_state *state);
 /* Its process ends: the VM's alarm is for the others'. */

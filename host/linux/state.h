@@ -251,6 +251,11 @@ struct linux_common {
     struct terminal *terminals;  /* that were given, each once: terminal.c */
 };
 
+/* What processes have used: processor time in all, memory each at most. */
+struct used {
+    uint64_t cpu_ns, memory_bytes;
+};
+
 struct linux_state {
     struct ferry_vm *vm;
     struct linux_common *common;
@@ -259,7 +264,8 @@ struct linux_state {
     int32_t pid, group, session;
     int exit_signal;           /* what its parent is sent at its end; 0: nothing */
     struct zombie *own_zombie; /* what will be left of it */
-    struct zombie *zombies;    /* what is left of its children, until it asks */
+    struct zombie *zombies;    /* what is left of its children, until it asks; */
+    struct used children;      /* and what those used of which it has asked */
     atomic_bool
         *runs_apart; /* its parent waits until it no longer needs the parent's memory; or NULL */
     struct descriptor descriptors[DESCRIPTORS_MAX];
@@ -282,7 +288,6 @@ struct linux_state {
         heap_mapped; /* heap_mapped: page boundary at or after the break */
     struct process_signals signals;
     struct alarms alarms;
-    uint64_t cpu_due_ns; /* of processor time; 0 or UINT64_MAX: never */
     struct rlimit limits[RLIM_NLIMITS];
     uint32_t dumpable, child_subreaper, no_huge_pages;
     bool membarrier_registered;
@@ -609,6 +614,10 @@ int int80_translate(struct linux_call *call);
 int cpu_clock_find(struct linux_state *state, uint64_t clock, bool reads, int32_t *thread);
 /* That time. */
 uint64_t cpu_clock_ns(struct linux_state *state, int32_t thread);
+/* What this process used so far, and those of its children that it has asked of. */
+struct used used_until_now(struct linux_state *state);
+void used_add(struct used *to, struct used used);
+void put_used(struct rusage *usage, struct used used);
 
 /* ---- time.c -------------------------------------------------------------- */
 

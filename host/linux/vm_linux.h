@@ -121,10 +121,11 @@ int vm_exec(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *exec);
  * in struct image_source. */
 int vm_program_fd(struct ferry_vm *vm, bool *own);
 
-/* Processor time that all threads of the program took, also those that have ended, the work for them
- * included; and that a thread took which has not ended. The first: any thread, no lock is taken. */
+/* Processor time that all threads of all processes took, also those that have ended, the work for them
+ * included; that one process took; and that a thread took which has not ended. The first: any thread, no lock is taken. */
 uint64_t vm_cpu_ns(struct ferry_vm *vm);
-/* A thread that helps the program, or a process that did, took so much more. Any thread. */
+uint64_t vm_process_cpu_ns(struct ferry_vm *vm, const struct linux_state *state);
+/* A thread that helps the program, or a program of the host that did, took so much more. Any thread. */
 void vm_took_cpu(struct ferry_vm *vm, uint64_t nanoseconds);
 uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread);
 /* When vm_cpu_ns has reached that, linux_interrupted is called, once; UINT64_MAX: never. In place of

@@ -20,7 +20,8 @@
 
 uint64_t vm_cpu_ns(struct ferry_vm *vm)
 {
-    uint64_t used = atomic_load(&vm->helpers_ns) + guest_cpu_ns(&vm->own);
+    uint64_t used =
+        atomic_load(&vm->helpers_ns) + atomic_load(&vm->ended_ns) + guest_cpu_ns(&vm->own);
 
     if (!atomic_load(&vm->further))
         return used;
@@ -37,13 +38,34 @@ void vm_took_cpu(struct ferry_vm *vm, uint64_t nanoseconds)
     atomic_fetch_add(&vm->helpers_ns, nanoseconds);
 }
 
+/* Who helps, helps the first process, as far as is known. */
+uint64_t vm_process_cpu_ns(struct ferry_vm *vm, const struct linux_state *state)
+{
+    uint64_t used = state == vm->first.personality ? atomic_load(&vm->helpers_ns) : 0;
+
+    lock_assert_held(&vm->runner.serving);
+    for (const struct guest *guest = vm->guests; guest; guest = guest->next)
+        if (guest->first_cpu.process->personality == state)
+            used += guest_cpu_ns(guest);
+    return used;
+}
+
+static uint64_t thread_cpu_ns(const struct guest *guest, const struct linux_thread *thread)
+{
+    for (unsigned i = 0; i < guest->vcpu_count; i++)
+        if (guest->vcpus[i]->runs == thread)
+            return vcpu_cpu_ns(guest->vcpus[i]) - guest->vcpus[i]->before_ns;
+    return 0;
+}
+
 uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread)
 {
+    uint64_t used = 0;
+
     lock_assert_held(&vm->runner.serving);
-    for (unsigned i = 0; i < vm->guest->vcpu_count; i++)
-        if (vm->guest->vcpus[i]->runs == thread)
-            return vcpu_cpu_ns(vm->guest->vcpus[i]) - vm->guest->vcpus[i]->before_ns;
-    return 0;
+    for (const struct guest *guest = vm->guests; guest && !used; guest = guest->next)
+        used = thread_cpu_ns(guest, thread);
+    return used;
 }
 
 /* The moment before which so much cannot be used. */

@@ -53,7 +53,7 @@ static void leave_list(struct ferry_vm *vm, struct guest *guest)
 /* All but what the thread needs for its end. */
 static void take_apart(struct ferry_vm *vm, struct child *child)
 {
-    vm_took_cpu(vm, guest_cpu_ns(&child->guest));
+    atomic_fetch_add(&vm->ended_ns, guest_cpu_ns(&child->guest));
     if (child->process.program.images)
         space_recharge(&child->guest.space,
                        program_unshared_bytes(&child->process.program) + child->process.kept_bytes,

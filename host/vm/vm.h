@@ -59,7 +59,8 @@ struct ferry_vm {
     void *trace_arg;
     uint64_t timeout_ns;
     uint64_t cpu_limit_ns;      /* of processor time; 0: none */
-    atomic_ullong helpers_ns;   /* that threads took which run no CPU */
+    atomic_ullong helpers_ns;   /* that threads took which run no CPU, */
+    atomic_ullong ended_ns;     /* and processes that have ended */
     atomic_ullong cpu_watch_ns; /* when cpu_reached becomes true, once; UINT64_MAX: never */
     atomic_bool cpu_reached;    /* the next CPU that is interrupted tells the personality */
     atomic_ullong exits[CAUSES];

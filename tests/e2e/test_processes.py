@@ -52,6 +52,9 @@ class Calls(Same):
     def test_waits(self):
         self.each("children", "waits", "waits_by_id", "told", "ignores")
 
+    def test_what_they_used(self):
+        self.each("children", "used", "limited")
+
     def test_signals(self):
         self.each("kills", "sent", "alarms")
         self.each("children", "groups")

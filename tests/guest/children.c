@@ -2,7 +2,10 @@
 /* What processes learn of each other: ends, and groups. Each run does the case that its argument names and
  * prints what it saw, without numbers that differ between runs. */
 #include <limits.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/times.h>
+#include <time.h>
 
 #include "processes.h"
 
@@ -117,7 +120,7 @@ static void told(void)
     say("made again", read(go[0], &byte, 1));
     ended("it", pid);
     fflush(stdout);
-    times = 0; /* the same of a child that another signal tells about */
+    caught = 0; /* the same of a child that another signal tells about */
     handle(SIGUSR2, 0);
     pid = (pid_t)syscall(SYS_clone, SIGUSR2, 0, 0, 0, 0);
     if (!pid)
@@ -133,7 +136,7 @@ static void ignored(int how)
     pid_t pid;
 
     make_pipes();
-    times = 0;
+    caught = 0;
     if (how == 0)
         signal(SIGCHLD, SIG_IGN);
     else
@@ -145,7 +148,7 @@ static void ignored(int how)
     say("gone", kill(pid, 0));
     if (how)
         await_times(1);
-    printf("told: %d\n", times > 0);
+    printf("told: %d\n", caught > 0);
 }
 
 static void ignores(void)
@@ -215,6 +218,79 @@ static void groups(void)
     ended("it", -1);
 }
 
+/* ---- what they used ------------------------------------------------------------------- */
+
+#define STEP 100 /* ms */
+
+static long own_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static long ms_of(const struct rusage *used)
+{
+    return (used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
+           (used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
+}
+
+static void use_steps(int steps)
+{
+    for (long begun = own_ms(); own_ms() - begun < steps * STEP;)
+        continue;
+}
+
+/* A process has its own processor time, and that of its children once it has asked of them. */
+static void used(void)
+{
+    struct rusage usage, children;
+    struct tms ticks;
+    pid_t pid = forked();
+    int status;
+
+    if (!pid) {
+        pid = forked();
+        if (!pid) {
+            use_steps(1);
+            done(0);
+        }
+        ended("inner", pid);
+        printf("inner is not ours %d\n", own_ms() < STEP);
+        use_steps(2);
+        done(0);
+    }
+    wait4(pid, &status, WNOHANG, &usage);
+    getrusage(RUSAGE_CHILDREN, &children);
+    printf("not yet %d\n", ms_of(&children) == 0);
+    wait4(pid, &status, 0, &usage);
+    getrusage(RUSAGE_CHILDREN, &children);
+    times(&ticks);
+    printf("own %d, both %d, all %d %d\n", own_ms() < STEP, ms_of(&usage) >= 3 * STEP,
+           ms_of(&children) >= 3 * STEP,
+           (ticks.tms_cutime + ticks.tms_cstime) * 10 >= 3 * STEP - 10);
+    printf("memory %d\n", usage.ru_maxrss > 0 && usage.ru_maxrss <= children.ru_maxrss);
+}
+
+/* The limit of one is no limit of another, and what it used counts for it alone. */
+static void limited(void)
+{
+    const struct rlimit second = {1, 1};
+    pid_t pid;
+
+    use_steps(3);
+    pid = forked();
+    if (!pid) {
+        setrlimit(RLIMIT_CPU, &second);
+        for (;;)
+            continue;
+    }
+    while (waitpid(pid, NULL, WNOHANG) == 0)
+        use_steps(1);
+    printf("it goes on\n");
+}
+
 /* ---- -------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
@@ -224,7 +300,8 @@ int main(int argc, char **argv)
         void (*run)(void);
     } cases[] = {
         {"waits", waits},     {"waits_by_id", waits_by_id}, {"told", told},
-        {"ignores", ignores}, {"groups", groups},
+        {"ignores", ignores}, {"groups", groups},           {"used", used},
+        {"limited", limited},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0] && argc > 1; i++) {

@@ -95,14 +95,14 @@ static inline pid_t child_that_waits(void)
 }
 
 static siginfo_t got;
-static atomic_int times;
+static atomic_int caught;
 
 static inline void handler(int signo, siginfo_t *info, void *context)
 {
     (void)signo;
     (void)context;
     got = *info;
-    times++;
+    caught++;
 }
 
 static inline void handle(int signo, int flags)
@@ -115,7 +115,7 @@ static inline void handle(int signo, int flags)
 
 static inline void await_times(int count)
 {
-    while (times < count)
+    while (caught < count)
         poll(NULL, 0, 1);
 }
 

@@ -211,6 +211,12 @@ uint64_t vm_cpu_ns(struct ferry_vm *vm)
     return vm->cpu_ns;
 }
 
+uint64_t vm_process_cpu_ns(struct ferry_vm *vm, const struct linux_state *state)
+{
+    (void)state;
+    return vm->cpu_ns;
+}
+
 uint64_t vm_thread_cpu_ns(struct ferry_vm *vm, const struct linux_thread *thread)
 {
     (void)thread;

@@ -181,10 +181,12 @@ static void test_processor_time(void **state)
     struct ferry_vm *vm = *state;
 
     assert_int_equal(interrupted(vm, 1000 * SECOND), 0);
+    vm->cpu_ns = SECOND;
     assert_int_equal(set_limit(vm, RLIMIT_CPU, 2, 4), 0);
     assert_int_equal(vm->cpu_watch_ns, 2 * SECOND);
     assert_int_equal(interrupted(vm, SECOND), 0);
     assert_int_equal(interrupted(vm, 2 * SECOND), SIGXCPU);
+    vm->cpu_ns = SECOND / 2;
     assert_int_equal(set_limit(vm, RLIMIT_CPU, 0, 4), 0);
     assert_int_equal(vm->cpu_watch_ns, SECOND);
     /* Ignored, it comes again each second, and SIGKILL at the end. */
