@@ -86,7 +86,7 @@ static bool add_special(const struct linux_state *state, struct names *names, co
         if (!add_path(names, directory, path, type))
             return false;
     }
-    return strncmp(directory, "/proc/self", 10) != 0 || numbered_names(state, add_numbered, &in);
+    return strncmp(directory, "/proc", 5) != 0 || numbered_names(state, add_numbered, &in);
 }
 
 /* The mounts, and of a mount that shows a list the names of the host that are on it. */

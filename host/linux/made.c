@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "linux/objects.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 
 #define SELF "/proc/self/"
@@ -83,7 +84,6 @@ _Static_assert(FILES <= MADE_FILES, "each has a place in linux_state");
 static const struct {
     const char *name, *target;
 } links[] = {
-    {"/proc/2", "/proc/self"}, /* LINUX_PID */
     {"/proc/mounts", "/proc/self/mounts"},
     {"/proc/thread-self", NULL},
     {SELF "cwd", NULL},
@@ -103,6 +103,15 @@ int made_find(const char *path)
 
 int made_link(const struct linux_state *state, const char *path, char *target, size_t bytes)
 {
+    const struct linux_state *of = numbered_process(state, path, &path);
+    char own[64];
+
+    if (of == state && !*path)
+        return snprintf(target, bytes, "/proc/self");
+    if (of) {
+        snprintf(own, sizeof(own), "/proc/self%s", path);
+        return made_link(of, own, target, bytes);
+    }
     for (unsigned i = 0; i < LINKS; i++) {
         const char *text = links[i].target;
 
@@ -156,7 +165,25 @@ static ssize_t write_text(void *arg, const char *from, size_t bytes)
     return write(text->fd, from, bytes) == (ssize_t)bytes ? (ssize_t)bytes : 0;
 }
 
-static int write_file(struct linux_state *state, unsigned which, size_t *charged)
+/* Of another process, whose memory is looked at; what the text takes is charged to who asks. */
+static void write_of(struct linux_state *state, struct linux_state *of, unsigned which, FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *apart = open_memstream(&text, &bytes);
+
+    if (!apart)
+        return;
+    vm_look_at_process(state->vm, of);
+    files[which].write(of, apart);
+    vm_look_at_process(state->vm, state);
+    if (fclose(apart) == 0)
+        fwrite(text, 1, bytes, out);
+    free(text);
+}
+
+static int write_file(struct linux_state *state, struct linux_state *of, unsigned which,
+                      size_t *charged)
 {
     struct text text = {.state = state, .fd = make_file("", 0)};
     FILE *out =
@@ -166,7 +193,10 @@ static int write_file(struct linux_state *state, unsigned which, size_t *charged
     if (text.fd >= 0 && files[which].write == proc_comm)
         fchmod(text.fd, 0644);
     if (out) {
-        files[which].write(state, out);
+        if (of == state)
+            files[which].write(state, out);
+        else
+            write_of(state, of, which, out);
         complete = !ferror(out);
         complete = fclose(out) == 0 && complete;
     }
@@ -184,6 +214,18 @@ static uint64_t thread_of(const struct linux_state *state, uint64_t number)
     return number >> 16 ? (number >> 16) - 1 : (uint64_t)state->pid;
 }
 
+/* Numbers of descriptors are the own process's. */
+static struct linux_state *process_of(struct linux_state *state, uint64_t number)
+{
+    int32_t id = (int32_t)thread_of(state, number);
+    struct linux_state *of =
+        files[number & 0xffff].write == proc_descriptor || thread_find(state, id)
+            ? state
+            : process_find(state, id);
+
+    return of ? of : state;
+}
+
 bool made_names_thread(const struct linux_state *state, uint64_t which, int32_t *thread)
 {
     *thread = (int32_t)thread_of(state, which);
@@ -195,12 +237,13 @@ bool made_names_thread(const struct linux_state *state, uint64_t which, int32_t 
 int made_open(struct linux_state *state, uint64_t number, size_t *charged)
 {
     unsigned which = number & 0xffff;
+    struct linux_state *of = process_of(state, number);
     int fd;
 
     *charged = 0;
-    state->told = thread_of(state, number);
+    of->told = thread_of(state, number);
     if (files[which].write)
-        return write_file(state, which, charged);
+        return write_file(state, of, which, charged);
     if (!state->common->made[which]) {
         fd = make_file(files[which].text, strlen(files[which].text));
         if (fd < 0)

@@ -33,6 +33,11 @@ const char *made_name(unsigned i, bool *is_link);
 
 /* ---- numbered.c ---------------------------------------------------------- */
 
+/* The process whose directory in /proc a path begins with, by its number; *rest: what follows, "" or from '/' on.
+ * NULL: none, and *rest stays. */
+struct linux_state *numbered_process(const struct linux_state *state, const char *path,
+                                     const char **rest);
+
 /* Whether it is a file of one thread or descriptor; *which: its number. */
 bool numbered_place(struct linux_state *state, const char *path, uint64_t *which);
 /* Whether it is a directory of such files, or of such directories. */

@@ -152,6 +152,10 @@ void vm_pause(struct ferry_vm *vm, int signo);
 /* The program has closed what it was given as `fd`. */
 void vm_closed(struct ferry_vm *vm, int fd);
 
+/* All that asks for the memory of the process that is served is about that of this one, until the next call:
+ * the caller's own is to follow before anything waits. */
+void vm_look_at_process(struct ferry_vm *vm, const struct linux_state *state);
+
 /* Whether the VM was told to stop: for work that is long and never waits. */
 bool vm_stopping(struct ferry_vm *vm);
 

@@ -99,6 +99,13 @@ void fork_await_all(struct ferry_vm *vm)
     join_ended(vm);
 }
 
+void vm_look_at_process(struct ferry_vm *vm, const struct linux_state *state)
+{
+    for (struct guest *guest = vm->guests; guest; guest = guest->next)
+        if (guest->first_cpu.process->personality == state)
+            vm_look_at(vm, guest->first_cpu.process);
+}
+
 void vm_return_memory(struct ferry_vm *vm)
 {
     space_copy_back(&vm->process->forked_in->space, &vm->guest->space, &vm->process->marks);

@@ -85,6 +85,14 @@ class Shells(Same):
         self.sh("sleep 100 & kill $!; wait $!; echo $?")
         self.sh("/bin/sh -c 'kill -11 $$'; echo $?; missing-program; echo $?", data=b"")
 
+    def test_what_is_told_of_other_processes(self):
+        self.sh("cd /; cat /proc/$$/comm; tr '\\0' ' ' </proc/$$/cmdline; ls -d /proc/$$ | wc -l; readlink /proc/$$/exe /proc/$$/cwd")
+        self.sh("ls /proc/$$/ | grep -c -x -e status -e stat -e maps -e comm; cat /proc/$$/nothing; echo $?")
+        self.sh(
+            "sleep 100 & read -r _ _ _ parent _ </proc/$!/stat; test $parent = $$ && echo child; cat /proc/$!/comm >/dev/null; "
+            "ls /proc | grep -c -x -e $$ -e $!; kill $!; wait $! 2>/dev/null; test -e /proc/$! || echo gone"
+        )
+
     def test_the_last_of_many(self):
         self.sh("i=0; while [ $i -lt 100 ]; do i=$((i + 1)); /bin/true; done; echo $i")
 

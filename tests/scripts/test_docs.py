@@ -83,7 +83,7 @@ class Made(unittest.TestCase):
     def test_more_in_the_manual(self):
         for old, new, added in (
             (", group ,", ", group , shadow ,", "/etc/shadow"),
-            ("(2, cpuinfo", "(2, kcore, cpuinfo", "/proc/kcore"),
+            ("(cpuinfo", "(kcore, cpuinfo", "/proc/kcore"),
             ("of self: auxv", "of self: mem, auxv", "/proc/self/mem"),
             ("fs/nr_open", "fs/nr_open, fs/dentry", "/proc/sys/fs/dentry"),
             ("kernel_max,", "kernel_max, isolated,", "/sys/devices/system/cpu/isolated"),
