@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns how processes end, and the calls by which their parents learn of it. */
+/* Owns how processes end, stop and go on, and what their parents are sent then. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "linux/calls.h"
@@ -12,10 +11,8 @@
 #include "linux/processes.h"
 #include "linux/state.h"
 
+#define NO_CHILD_STOP 1 /* SA_NOCLDSTOP */
 #define NO_CHILD_WAIT 2 /* SA_NOCLDWAIT */
-#define KINDS         (uint32_t)(WEXITED | WSTOPPED | WCONTINUED)
-/* Whichever signal a child ends with, and whichever thread made it. */
-#define OF_ANY_KIND (uint32_t)(__WALL | __WCLONE | __WNOTHREAD)
 
 struct linux_state *process_find(const struct linux_state *state, int32_t id)
 {
@@ -57,6 +54,52 @@ void process_runs_apart(struct linux_state *state)
     vm_wake_for(state->vm, wakes_of(apart));
 }
 
+/* ---- stopping -------------------------------------------------------------- */
+
+static void tell_change(struct linux_state *state)
+{
+    const struct signal_info info = child_info(state->pid, state->changed, SIGCHLD);
+    struct linux_state *parent = state->parent;
+
+    if (parent && !(parent->signals.actions[SIGCHLD - 1].flags & NO_CHILD_STOP))
+        signal_post(parent, NULL, &info);
+    vm_interrupt(
+        state->vm); /* its threads leave the guest, or enter it again; its parent may wait */
+}
+
+bool process_stops_alone(const struct linux_state *state, const struct signal_info *info)
+{
+    bool by_others = info->pid && info->pid != state->pid;
+
+    return state->common->processes->next_process && (state->pid != LINUX_PID || by_others);
+}
+
+void process_stop(struct linux_state *state, int signo)
+{
+    if (!state->parent && state->pid != LINUX_PID)
+        return; /* its parent has ended: nobody is told, and the VM could wait for it without end */
+    state->stopped = true;
+    state->changed = W_STOPCODE(signo);
+    tell_change(state);
+}
+
+void process_go_on(struct linux_state *state, int signo)
+{
+    if (!state->stopped)
+        return;
+    state->stopped = false;
+    state->changed = signo == SIGCONT ? __W_CONTINUED : 0;
+    if (state->changed)
+        tell_change(state);
+    else
+        vm_interrupt(state->vm);
+}
+
+bool linux_stands_still(const struct linux_state *state)
+{
+    return state->stopped;
+}
+
 /* ---- ending ---------------------------------------------------------------- */
 
 static int wait_status(const struct ferry_vm_exit *end)
@@ -66,7 +109,7 @@ static int wait_status(const struct ferry_vm_exit *end)
     return end->signo ? end->signo : SIGKILL;
 }
 
-/* Nobody here is the parent of its children any more. */
+/* Nobody here is the parent of its children any more, nor would make those go on that are stopped. */
 static void leave_children(struct linux_state *state)
 {
     for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
@@ -75,6 +118,10 @@ static void leave_children(struct linux_state *state)
         if (!thread)
             continue;
         of->parent = NULL;
+        if (of->stopped || signal_pending(of, thread, SIGNALS_THAT_STOP)) {
+            signal_send_to(state, of, SIGHUP);
+            signal_send_to(state, of, SIGCONT);
+        }
         if (thread->task.death_signal)
             signal_send_to(state, of, (int)thread->task.death_signal);
     }
@@ -92,23 +139,27 @@ static void unlink_process(struct linux_state *state)
     state->common->process_count--;
 }
 
-/* As a signal and waitid tell it. */
-static struct signal_info info_of(const struct zombie *zombie, int signo)
+struct signal_info child_info(int32_t pid, int status, int signo)
 {
-    bool exited = WIFEXITED(zombie->status);
-    int value = exited ? WEXITSTATUS(zombie->status) : WTERMSIG(zombie->status);
+    struct signal_info info = {.signo = signo, .pid = pid, .uid = LINUX_USER};
 
-    return (struct signal_info){.signo = signo,
-                                .code = exited ? CLD_EXITED : CLD_KILLED,
-                                .pid = zombie->pid,
-                                .uid = LINUX_USER,
-                                .value = (uint64_t)value};
+    if (WIFEXITED(status)) {
+        info.code = CLD_EXITED;
+        info.value = (uint64_t)WEXITSTATUS(status);
+    } else if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
+        info.code = WIFSTOPPED(status) ? CLD_STOPPED : CLD_CONTINUED;
+        info.value = (uint64_t)(WIFSTOPPED(status) ? WSTOPSIG(status) : SIGCONT);
+    } else {
+        info.code = CLD_KILLED;
+        info.value = (uint64_t)WTERMSIG(status);
+    }
+    return info;
 }
 
 static void tell_parent(struct linux_state *parent, struct zombie *zombie, int signo)
 {
     const struct signal_action *action = &parent->signals.actions[SIGCHLD - 1];
-    const struct signal_info info = info_of(zombie, signo);
+    const struct signal_info info = child_info(zombie->pid, zombie->status, signo);
     bool kept =
         signo != SIGCHLD || (action->handler != HANDLER_IGNORE && !(action->flags & NO_CHILD_WAIT));
 
@@ -173,150 +224,4 @@ void linux_first_ends(struct linux_state *state)
     descriptors_fini(state);
     leave_children(state);
     alarms_end(state);
-}
-
-/* ---- waiting ----------------------------------------------------------------- */
-
-/* Which children a wait is about. */
-struct waiting {
-    struct linux_state *state;
-    int32_t pid, group; /* -1: any */
-};
-
-static bool is_awaited(const struct waiting *waiting, int32_t pid, int32_t group)
-{
-    return (waiting->pid == -1 || waiting->pid == pid) &&
-           (waiting->group == -1 || waiting->group == group);
-}
-
-static struct zombie **awaited(const struct waiting *waiting)
-{
-    struct zombie **at = &waiting->state->zombies;
-
-    while (*at && !is_awaited(waiting, (*at)->pid, (*at)->group))
-        at = &(*at)->next;
-    return at;
-}
-
-static bool has_child(const struct waiting *waiting)
-{
-    for (const struct linux_state *of = waiting->state->common->processes; of;
-         of = of->next_process)
-        if (of->parent == waiting->state && is_awaited(waiting, of->pid, of->group))
-            return true;
-    return false;
-}
-
-static bool is_over(void *arg, uint64_t *again_ns)
-{
-    const struct waiting *waiting = arg;
-
-    (void)again_ns;
-    return *awaited(waiting) || !has_child(waiting);
-}
-
-/* 0: *out is where one is that has ended, or NULL: none has yet, and the call does not wait. */
-static int await_child(struct waiting *waiting, bool waits, struct zombie ***out)
-{
-    *out = awaited(waiting);
-    if (!**out && !has_child(waiting))
-        return -ECHILD;
-    if (!**out && waits) {
-        int result = signal_interrupts(waiting->state)
-                         ? -EINTR
-                         : vm_wait(waiting->state->vm, is_over, waiting, UINT64_MAX);
-
-        *out = awaited(waiting);
-        if (result && !**out)
-            return result;
-        if (!**out)
-            return -ECHILD;
-    }
-    return 0;
-}
-
-static void take_zombie(struct linux_state *state, struct zombie **at)
-{
-    struct zombie *zombie = *at;
-
-    *at = zombie->next;
-    state->common->zombie_count--;
-    used_add(&state->children, zombie->used);
-    free(zombie);
-}
-
-static int put_usage(struct linux_state *state, uint64_t addr, struct used used)
-{
-    struct rusage usage = {0};
-
-    put_used(&usage, used);
-    return addr ? guest_put(state, addr, &usage, sizeof(usage)) : 0;
-}
-
-int64_t sys_wait4(struct linux_state *state, const uint64_t arg[6])
-{
-    int32_t pid = (int32_t)arg[0];
-    int32_t group = pid == 0 ? state->group : pid < -1 && pid != INT32_MIN ? -pid : -1;
-    struct waiting waiting = {state, pid > 0 ? pid : -1, group};
-    struct used used;
-    struct zombie **at;
-    int result, status;
-
-    if ((uint32_t)arg[2] & ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | OF_ANY_KIND))
-        return -EINVAL;
-    if (pid == INT32_MIN)
-        return -ESRCH;
-    result = await_child(&waiting, !(arg[2] & WNOHANG), &at);
-    if (result || !*at)
-        return result;
-    pid = (*at)->pid;
-    status = (*at)->status;
-    used = (*at)->used;
-    take_zombie(state, at); /* also where the answer cannot be written */
-    if ((arg[1] && guest_put(state, arg[1], &status, sizeof(status))) ||
-        put_usage(state, arg[3], used))
-        return -EFAULT;
-    return pid;
-}
-
-static int waiting_for(struct linux_state *state, const uint64_t arg[6], struct waiting *out)
-{
-    int32_t id = (int32_t)arg[1];
-
-    *out = (struct waiting){state, -1, -1};
-    switch ((uint32_t)arg[0]) {
-    case P_ALL:
-        return 0;
-    case P_PID:
-        out->pid = id;
-        return id > 0 ? 0 : -EINVAL;
-    case P_PGID:
-        out->group = id ? id : state->group;
-        return id >= 0 ? 0 : -EINVAL;
-    default:
-        return -EINVAL;
-    }
-}
-
-int64_t sys_waitid(struct linux_state *state, const uint64_t arg[6])
-{
-    struct signal_info info = {0};
-    struct waiting waiting;
-    struct zombie **at;
-    int result = waiting_for(state, arg, &waiting);
-
-    if (result || !(arg[3] & KINDS) ||
-        (uint32_t)arg[3] & ~(KINDS | WNOHANG | WNOWAIT | OF_ANY_KIND))
-        return -EINVAL;
-    result = await_child(&waiting, !(arg[3] & WNOHANG), &at);
-    if (result)
-        return result;
-    if (*at)
-        info = info_of(*at, SIGCHLD);
-    if ((arg[2] && guest_put(state, arg[2], &info, sizeof(info))) ||
-        (*at && put_usage(state, arg[4], (*at)->used)))
-        return -EFAULT;
-    if (*at && !(arg[3] & WNOWAIT))
-        take_zombie(state, at);
-    return 0;
 }

@@ -212,9 +212,9 @@ static unsigned count_threads(const struct linux_state *state)
 void proc_self_stat(struct linux_state *state, FILE *out)
 {
     fprintf(out,
-            "%d (%.*s) R %d %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 %" PRIu64 " 0 20 0 %u 0 0 ",
-            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, process_parent(state),
-            state->group, state->session, ticks_of(cpu_clock_ns(state, 0)),
+            "%d (%.*s) %c %d %d %d 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 %" PRIu64 " 0 20 0 %u 0 0 ",
+            told(state)->id, TASK_NAME_BYTES, told(state)->task.name, state->stopped ? 'T' : 'R',
+            process_parent(state), state->group, state->session, ticks_of(cpu_clock_ns(state, 0)),
             ticks_of(state->children.cpu_ns), count_threads(state));
     fprintf(out,
             "%" PRIu64 " %" PRIu64 " 18446744073709551615 0 0 %" PRIu64 " 0 0 %" PRIu64
@@ -243,8 +243,9 @@ void proc_status(struct linux_state *state, FILE *out)
 {
     uint64_t size = mapped_bytes(state) / KIB, used = used_bytes(state) / KIB;
 
-    fprintf(out, "Name:\t%.*s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-            TASK_NAME_BYTES, told(state)->task.name, state->umask, state->pid, told(state)->id);
+    fprintf(out, "Name:\t%.*s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
+            TASK_NAME_BYTES, told(state)->task.name, state->umask,
+            state->stopped ? "T (stopped)" : "R (running)", state->pid, told(state)->id);
     fprintf(out, "PPid:\t%d\nTracerPid:\t0\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n",
             process_parent(state), LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER, LINUX_USER,
             LINUX_USER, LINUX_USER, LINUX_USER);

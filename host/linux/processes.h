@@ -23,6 +23,13 @@ struct zombie {
     int status; /* as wait4 tells it */
     struct used used;
 };
+/* As a signal and waitid tell of a status. */
+struct signal_info child_info(int32_t pid, int status, int signo);
+/* Whether a signal that stops is for one process alone: else ferry stops with all of them. */
+bool process_stops_alone(const struct linux_state *state, const struct signal_info *info);
+/* Its threads enter the guest no more; and do so again, by this signal. */
+void process_stop(struct linux_state *state, int signo);
+void process_go_on(struct linux_state *state, int signo);
 void zombies_free(struct linux_state *state, struct zombie *zombies);
 /* One of that number and in that group, of any parent; 0: of any. */
 const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "linux/futexes.h"
+#include "linux/processes.h"
 #include "linux/signal_state.h"
 #include "linux/state.h"
 #include "linux/told.h"
@@ -133,6 +134,24 @@ static enum linux_next end_at_once(struct linux_state *state, int *status)
     return LINUX_SIGNAL;
 }
 
+static void stand_still(struct linux_state *state)
+{
+    struct linux_thread *self = state->thread;
+
+    vm_stand_still(state->vm);
+    state->thread = self; /* others were served meanwhile */
+}
+
+static void stop(struct linux_state *state, const struct signal_info *info)
+{
+    if (!process_stops_alone(state, info)) {
+        vm_pause(state->vm, info->signo);
+        return;
+    }
+    process_stop(state, info->signo);
+    stand_still(state);
+}
+
 enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
                                 const struct linux_call *call, int *status)
 {
@@ -153,7 +172,7 @@ enum linux_next signals_deliver(struct linux_state *state, struct vcpu *cpu,
         if (state->traced)
             trace_signal(state, &info);
         if (action->handler == HANDLER_DEFAULT && SIGNALS_THAT_STOP & signal_bit(signo)) {
-            vm_pause(state->vm, signo);
+            stop(state, &info);
             continue;
         }
         if (interrupted && (action->flags & SA_RESTART || must_restart(call)))
@@ -249,7 +268,7 @@ static void pause_in_wait(struct linux_state *state, struct linux_thread *thread
             continue;
         if (state->traced)
             trace_signal(state, &info);
-        vm_pause(state->vm, signo);
+        stop(state, &info);
         signals_from_outside(state);
     }
     thread->signals.pausing = false;
@@ -258,7 +277,13 @@ static void pause_in_wait(struct linux_state *state, struct linux_thread *thread
 bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
 {
     state->thread = thread;
-    if (!thread->call || thread->signals.pausing || !signal_interrupts(state))
+    if (!thread->call || thread->signals.pausing)
+        return false;
+    thread->signals.pausing = true;
+    stand_still(
+        state); /* another thread took the signal: what this one waits for it must not take */
+    thread->signals.pausing = false;
+    if (!signal_interrupts(state))
         return false;
     pause_in_wait(state, thread);
     if (!signal_interrupts(state))

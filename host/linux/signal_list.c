@@ -2,6 +2,7 @@
 /* Owns the signals that were sent and not yet taken, of each thread and of the process. */
 #include <errno.h>
 
+#include "linux/processes.h"
 #include "linux/signal_state.h"
 #include "linux/state.h"
 
@@ -15,11 +16,15 @@
     (OF_FAULTS | signal_bit(SIGQUIT) | signal_bit(SIGABRT) | signal_bit(SIGXCPU) | \
      signal_bit(SIGXFSZ))
 
+static bool can_stop(const struct linux_state *state)
+{
+    return vm_can_pause(state->vm) || state->common->processes->next_process;
+}
+
 bool signal_is_ignored(const struct linux_state *state, int signo)
 {
     const uint64_t harmless = signal_bit(SIGCHLD) | signal_bit(SIGURG) | signal_bit(SIGWINCH) |
-                              signal_bit(SIGCONT) |
-                              (vm_can_pause(state->vm) ? 0 : SIGNALS_THAT_STOP);
+                              signal_bit(SIGCONT) | (can_stop(state) ? 0 : SIGNALS_THAT_STOP);
     uint64_t handler = state->signals.actions[signo - 1].handler;
 
     return handler == HANDLER_IGNORE ||
@@ -87,6 +92,8 @@ int signal_post(struct linux_state *state, struct linux_thread *thread,
     int result;
 
     cancel_others(state, info->signo);
+    if (info->signo == SIGCONT || info->signo == SIGKILL)
+        process_go_on(state, info->signo); /* whatever else becomes of it */
     /* One that is blocked is pending even if it is ignored: that may change before it is looked
      * at. */
     if (!(taker->signals.blocked & signal_bit(info->signo)) &&

@@ -23,16 +23,12 @@ void signal_send(struct linux_state *state, int signo)
     signal_post(state, NULL, &info);
 }
 
-/* To any process: another one may wait, or run. Where a program has several processes none can be stopped by
- * another one, as all would be, and nobody could make them go on. */
+/* To any process: another one may wait, or run. */
 static int signal_post_to(struct linux_state *state, struct linux_state *to,
                           struct linux_thread *thread, const struct signal_info *info)
 {
-    int result;
+    int result = signal_post(to, thread, info);
 
-    if (state->common->processes->next_process && SIGNALS_THAT_STOP & signal_bit(info->signo))
-        return 0;
-    result = signal_post(to, thread, info);
     if (to != state)
         vm_interrupt(state->vm);
     return result;
@@ -46,11 +42,14 @@ void signal_send_to(struct linux_state *state, struct linux_state *to, int signo
 }
 
 /* What a keyboard sends goes to the group in the foreground of the terminal, all else to that of the first
- * process, or to all once that has ended. What stops the program stops all of it, by the first process. */
+ * process, or to all once that has ended. What else stops the program stops all of it, by the first process; so does a
+ * key while that is in the foreground. */
 static bool is_for(const struct linux_state *to, int signo)
 {
     const uint64_t keys = signal_bit(SIGINT) | signal_bit(SIGQUIT) | signal_bit(SIGWINCH);
 
+    if (signo == SIGTSTP && to->common->foreground != LINUX_PID)
+        return to->group == to->common->foreground;
     if (SIGNALS_THAT_STOP & signal_bit(signo))
         return to->pid == LINUX_PID;
     if (keys & signal_bit(signo))

@@ -262,6 +262,8 @@ struct linux_state {
     struct linux_state *next_process; /* of all */
     struct linux_state *parent;       /* NULL: nobody here */
     int32_t pid, group, session;
+    bool stopped; /* it was stopped by itself, while others run */
+    int changed;  /* what its parent was not told yet of stopping, as wait4 tells it; 0: nothing */
     int exit_signal;           /* what its parent is sent at its end; 0: nothing */
     struct zombie *own_zombie; /* what will be left of it */
     struct zombie *zombies;    /* what is left of its children, until it asks; */

@@ -148,6 +148,8 @@ uint64_t vm_take_signals(struct ferry_vm *vm);
 /* A signal stops the program, which goes on when this returns. False: nobody can stop it. */
 bool vm_can_pause(struct ferry_vm *vm);
 void vm_pause(struct ferry_vm *vm, int signo);
+/* As long as linux_stands_still says so, the thread that is served waits, unless it has to end. */
+void vm_stand_still(struct ferry_vm *vm);
 
 /* The program has closed what it was given as `fd`. */
 void vm_closed(struct ferry_vm *vm, int fd);

@@ -8,6 +8,7 @@
 #include "ipc/drain.h"
 #include "kvm/vcpu.h"
 #include "lib/clock.h"
+#include "linux/vm_linux.h"
 #include "vm/guest_kind.h"
 #include "vm/kernel.h"
 #include "vm/report.h"
@@ -177,6 +178,8 @@ void guest_run(struct ferry_vm *vm, struct vcpu *vcpu)
             report_memory(vm);
             on = false;
         }
+        if (on && vcpu->runs)
+            vm_stand_still(vm);
     }
     if (vm->stop && !vm->process->ending && (on || vm->process->exit.how == 0))
         report_stop(vm);

@@ -110,6 +110,20 @@ void vm_poll(struct ferry_vm *vm, struct pollfd *entry, int timeout_ms)
     end_wait(vm, who);
 }
 
+/* Who makes it go on interrupts all threads. */
+void vm_stand_still(struct ferry_vm *vm)
+{
+    struct vcpu *vcpu = vm->served;
+
+    for (;;) {
+        uint32_t seen = atomic_load(&vcpu->wakes);
+
+        if (!linux_stands_still(vm->process->personality) || vm->stop || vm_must_leave(vm, vcpu))
+            return;
+        vm_doze(vm, vcpu, seen, CLOCK_NEVER);
+    }
+}
+
 void vm_pause(struct ferry_vm *vm, int signo)
 {
     void *who;

@@ -52,6 +52,9 @@ class Calls(Same):
     def test_waits(self):
         self.each("children", "waits", "waits_by_id", "told", "ignores")
 
+    def test_stops(self):
+        self.each("children", "stopped", "stopped_and_sent")
+
     def test_what_they_used(self):
         self.each("children", "used", "limited")
 
@@ -84,6 +87,11 @@ class Shells(Same):
         self.sh("trap 'echo caught' TERM; kill -TERM $$; (kill -9 $$) ; echo never")
         self.sh("sleep 100 & kill $!; wait $!; echo $?")
         self.sh("/bin/sh -c 'kill -11 $$'; echo $?; missing-program; echo $?", data=b"")
+
+    def test_who_is_stopped_does_not_outlive_its_parent(self):
+        result = ferry("run", "--timeout=60", "sh", "-c", "sleep 1000 & kill -STOP $!; exit 3")
+        self.assertEqual(result.status, 3, result.errors)
+        self.assertNotIn("time limit", result.errors)
 
     def test_what_is_told_of_other_processes(self):
         self.sh("cd /; cat /proc/$$/comm; tr '\\0' ' ' </proc/$$/cmdline; ls -d /proc/$$ | wc -l; readlink /proc/$$/exe /proc/$$/cwd")

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import termios
 import time
+import unittest
 
 from harness import BUSYBOX, FERRY, PATIENCE, FerryTest, guest, main
 
@@ -373,6 +374,34 @@ class Terminals(FerryTest):
                 terminal.expect(b"\x1b[6n")
                 terminal.type(b"\x03")
                 terminal.expect(b"^C")
+                terminal.type(b"exit 5\r")
+                self.assertEqual(terminal.end(), 5)
+
+
+    @unittest.skipUnless(os.path.exists("/bin/bash"), "there is no bash")
+    def test_the_jobs_of_a_shell(self):
+        """What is stopped takes no input, and is continued by the shell."""
+        for way, prefix in WAYS.items():
+            with self.subTest(way), Terminal([*prefix, "/bin/bash", "--norc", "--noediting", "-i"]) as terminal:
+                terminal.expect(b"bash-")
+                terminal.type(b"PS1='+ '\r")
+                terminal.expect(b"\r\n+ ")
+                terminal.type(b"cat\r")
+                terminal.expect(b"cat\r\n")
+                terminal.type(b"one\r")
+                terminal.expect(b"one\r\none\r\n")
+                terminal.type(b"\x1a")
+                terminal.expect(b"Stopped")
+                terminal.expect(b"+ ")
+                terminal.type(b"jobs; echo t$((1+1))\r")
+                terminal.expect(b"Stopped")
+                terminal.expect(b"t2\r\n+ ")
+                terminal.type(b"fg\r")
+                terminal.expect(b"cat\r\n")
+                terminal.type(b"two\r")
+                terminal.expect(b"two\r\ntwo\r\n")
+                terminal.type(b"\x03")
+                terminal.expect(b"+ ")
                 terminal.type(b"exit 5\r")
                 self.assertEqual(terminal.end(), 5)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What processes learn of each other: ends, and groups. Each run does the case that its argument names and
  * prints what it saw, without numbers that differ between runs. */
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -218,6 +219,109 @@ static void groups(void)
     ended("it", -1);
 }
 
+/* ---- stopping and going on ----------------------------------------------------------- */
+
+static void say_change(const char *what, pid_t pid, int options)
+{
+    int status = 0;
+    pid_t found = waitpid(pid, &status, options);
+
+    if (found <= 0)
+        say(what, found);
+    else if (WIFSTOPPED(status))
+        printf("%s: stopped %d\n", what, WSTOPSIG(status));
+    else if (WIFCONTINUED(status))
+        printf("%s: went on\n", what);
+    else
+        say_status(what, status);
+}
+
+static void say_state(pid_t pid)
+{
+    char path[64], state = '?';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "r");
+    if (file && fscanf(file, "%*d %*s %c", &state) == 1)
+        printf("state %c\n", state);
+    if (file)
+        fclose(file);
+}
+
+/* Who is stopped takes no byte that it waits for, and no signal but one. */
+static void stopped(void)
+{
+    char byte = 0;
+    pid_t pid;
+
+    make_pipes();
+    handle(SIGCHLD, SA_RESTART);
+    pid = forked();
+    if (!pid) {
+        am_there();
+        read(go[0], &byte, 1);
+        done(byte);
+    }
+    await_there(1);
+    kill(pid, SIGSTOP);
+    say_change("stop", pid, WUNTRACED);
+    say_change("told once", pid, WUNTRACED | WNOHANG);
+    say_state(pid);
+    printf("code %d %d\n", got.si_code, got.si_status);
+    write(go[1], "\7", 1);
+    poll(NULL, 0, 20);
+    fcntl(go[0], F_SETFL, O_NONBLOCK);
+    say("it took", read(go[0], &byte, 1) != 1);
+    fcntl(go[0], F_SETFL, 0);
+    kill(pid, SIGCONT);
+    say_change("goes on", pid, WCONTINUED);
+    write(go[1], "\7", 1);
+    say_change("end", pid, 0);
+}
+
+static void pauses_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+static void stopped_and_sent(void)
+{
+    pid_t pid = forked();
+
+    if (!pid)
+        pauses_for_ever();
+    kill(pid, SIGSTOP);
+    say_change("stop", pid, WUNTRACED);
+    kill(pid, SIGTERM);
+    say_change("not yet", pid, WNOHANG);
+    kill(pid, SIGCONT);
+    say_change("end", pid, 0);
+    pid = forked();
+    if (!pid)
+        pauses_for_ever();
+    kill(pid, SIGSTOP);
+    say_change("stop", pid, WUNTRACED);
+    kill(pid, SIGKILL);
+    say_change("end", pid, 0);
+    pid = forked();
+    if (!pid) {
+        raise(SIGSTOP);
+        done(4);
+    }
+    say_change("by itself", pid, WUNTRACED);
+    kill(pid, SIGCONT);
+    say_change("end", pid, 0);
+    pid = forked();
+    if (!pid) {
+        kill(getppid(), SIGSTOP);
+        kill(getppid(), SIGCONT);
+        done(5);
+    }
+    say_change("its parent", pid, 0);
+}
+
 /* ---- what they used ------------------------------------------------------------------- */
 
 #define STEP 100 /* ms */
@@ -301,7 +405,7 @@ int main(int argc, char **argv)
     } cases[] = {
         {"waits", waits},     {"waits_by_id", waits_by_id}, {"told", told},
         {"ignores", ignores}, {"groups", groups},           {"used", used},
-        {"limited", limited},
+        {"limited", limited}, {"stopped", stopped},         {"stopped_and_sent", stopped_and_sent},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0] && argc > 1; i++) {

@@ -217,6 +217,11 @@ void vm_look_at_process(struct ferry_vm *vm, const struct linux_state *state)
     (void)state;
 }
 
+void vm_stand_still(struct ferry_vm *vm)
+{
+    (void)vm;
+}
+
 uint64_t vm_process_cpu_ns(struct ferry_vm *vm, const struct linux_state *state)
 {
     (void)state;
