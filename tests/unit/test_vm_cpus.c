@@ -105,8 +105,8 @@ static void end_threads(void)
 static bool took_time(struct vcpu *cpu)
 {
     vm_rouse(vm, cpu);
-    vm_give_way(vm, &vm->guest->first_cpu);
-    vm_serve(vm, &vm->guest->first_cpu);
+    vm_give_way(vm, &vm->own.first_cpu);
+    vm_serve(vm, &vm->own.first_cpu);
     return vcpu_cpu_ns(cpu) > 0;
 }
 
