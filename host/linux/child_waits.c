@@ -60,6 +60,15 @@ static struct linux_state *first_child(const struct waiting *waiting)
     return next_child(waiting, waiting->state->common->processes);
 }
 
+/* Its memory is not looked at here. */
+static struct used used_by(struct linux_state *of)
+{
+    struct used used = {.cpu_ns = cpu_clock_ns(of, 0)};
+
+    used_add(&used, of->children);
+    return used;
+}
+
 static struct change changed(const struct waiting *waiting)
 {
     const struct change end = ended(waiting);
@@ -71,18 +80,14 @@ static struct change changed(const struct waiting *waiting)
         uint32_t kind = WIFSTOPPED(of->changed) ? WSTOPPED : WCONTINUED;
 
         if (of->changed && waiting->kinds & kind)
-            return (struct change){of->pid, of->changed, of->children, NULL, of};
+            return (struct change){of->pid, of->changed, used_by(of), NULL, of};
     }
     return (struct change){0};
 }
 
-/* One that has ended counts also for a wait that is not about ends. */
 static bool has_child(const struct waiting *waiting)
 {
-    struct waiting any = *waiting;
-
-    any.kinds = WEXITED;
-    return first_child(waiting) || ended(&any).pid;
+    return first_child(waiting) || ended(waiting).pid;
 }
 
 static bool is_over(void *arg, uint64_t *again_ns)

@@ -95,8 +95,14 @@ void process_go_on(struct linux_state *state, int signo)
         vm_interrupt(state->vm);
 }
 
-bool linux_stands_still(const struct linux_state *state)
+/* What comes from outside and from timers is taken meanwhile, as nobody else may be there to do so. */
+bool linux_stands_still(struct linux_state *state, struct linux_thread *thread)
 {
+    if (!state->stopped)
+        return false;
+    state->thread = thread;
+    signals_from_outside(state);
+    alarms_look(state);
     return state->stopped;
 }
 

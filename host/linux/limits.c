@@ -142,6 +142,12 @@ static uint64_t due_ns(const struct rlimit *limit)
     return due ? due : NS_PER_S; /* Linux takes 0 for a second */
 }
 
+/* The first one stays in the list when it has ended. */
+static bool is_over(const struct linux_state *state)
+{
+    return state->pid == LINUX_PID && state->common->first_ended;
+}
+
 /* How much more a process has to use before something of its own can be due. */
 static uint64_t rest_of(struct linux_state *state)
 {
@@ -160,6 +166,8 @@ void limits_watch_cpu(struct linux_state *state)
     uint64_t least = UINT64_MAX, rest, due;
 
     for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
+        if (is_over(of))
+            continue;
         rest = rest_of(of);
         least = rest < least ? rest : least;
     }
@@ -193,17 +201,19 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
 
     state->thread = thread;
     for (struct linux_state *of = state->common->processes; of; of = of->next_process) {
-        others |= of != state;
-        if (!used_up(of))
-            continue;
-        *status = SIGKILL;
-        if (of == state)
-            next = LINUX_SIGNAL;
-        else
-            signal_send(of, SIGKILL);
+        uint32_t sent = of->signals.sent;
+
+        if (!is_over(of) && used_up(of)) {
+            *status = SIGKILL;
+            if (of == state)
+                next = LINUX_SIGNAL;
+            else
+                signal_send(of, SIGKILL);
+        }
+        others |= of != state && of->signals.sent != sent;
     }
     if (others)
-        vm_interrupt(state->vm); /* the others look whether there is a signal */
+        vm_interrupt(state->vm);
     return next;
 }
 

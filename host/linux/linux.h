@@ -205,8 +205,8 @@ struct linux_fault {
 enum linux_next linux_fault(struct linux_state *state, struct linux_thread *thread,
                             struct vcpu *cpu, const struct linux_fault *fault, int *status);
 
-/* Whether the process was stopped by a signal, so that its threads must not run. */
-bool linux_stands_still(const struct linux_state *state);
+/* Whether the process was stopped by a signal, so that its threads, this one among them, must not run. */
+bool linux_stands_still(struct linux_state *state, struct linux_thread *thread);
 
 /* The guest made an exit at the moment that vm_watch_cpu asked for, or at another. LINUX_RESUME, or
  * LINUX_SIGNAL with the signal. */

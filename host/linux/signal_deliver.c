@@ -145,7 +145,8 @@ static void stand_still(struct linux_state *state)
 static void stop(struct linux_state *state, const struct signal_info *info)
 {
     if (!process_stops_alone(state, info)) {
-        vm_pause(state->vm, info->signo);
+        if (vm_can_pause(state->vm))
+            vm_pause(state->vm, info->signo);
         return;
     }
     process_stop(state, info->signo);
@@ -279,9 +280,11 @@ bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
     state->thread = thread;
     if (!thread->call || thread->signals.pausing)
         return false;
+    /* Another thread took a signal that stops: what this one waits for it must not take. One whose call is done
+     * by somebody else stops after it. */
     thread->signals.pausing = true;
-    stand_still(
-        state); /* another thread took the signal: what this one waits for it must not take */
+    if (!thread->signals.patient)
+        stand_still(state);
     thread->signals.pausing = false;
     if (!signal_interrupts(state))
         return false;

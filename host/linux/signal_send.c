@@ -68,6 +68,8 @@ void signals_from_outside(struct linux_state *state)
              to = to->next_process) {
             if (!is_for(to, signo))
                 continue;
+            if (!(SIGNALS_THAT_STOP & signal_bit(signo)))
+                process_go_on(to, SIGCONT); /* perhaps nobody in the VM would make it do so */
             signal_post(to, NULL, &info);
             if (to != state)
                 vm_interrupt(state->vm);

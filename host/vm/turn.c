@@ -118,8 +118,12 @@ void vm_stand_still(struct ferry_vm *vm)
     for (;;) {
         uint32_t seen = atomic_load(&vcpu->wakes);
 
-        if (!linux_stands_still(vm->process->personality) || vm->stop || vm_must_leave(vm, vcpu))
+        if (vm->stop || vm_must_leave(vm, vcpu) ||
+            !linux_stands_still(vm->process->personality, vcpu->runs))
             return;
+        runner_send_gathered(&vm->runner);
+        if (vm->endpoint->out_parked)
+            drain_out(vm->endpoint);
         vm_doze(vm, vcpu, seen, CLOCK_NEVER);
     }
 }

@@ -53,7 +53,22 @@ class Calls(Same):
         self.each("children", "waits", "waits_by_id", "told", "ignores")
 
     def test_stops(self):
-        self.each("children", "stopped", "stopped_and_sent")
+        self.each("children", "stopped", "stopped_and_sent", "stopped_with_timer")
+
+    def test_the_first_is_made_to_go_on_from_outside(self):
+        for signo, status in ((signal.SIGCONT, 0), (signal.SIGTERM, -signal.SIGTERM)):
+            with self.subTest(signo), subprocess.Popen(
+                [FERRY, "run", "--timeout=60", guest("children"), "first_is_stopped"], stdout=subprocess.PIPE
+            ) as process:  # fmt: skip
+                while process.poll() is None:
+                    time.sleep(0.2)
+                    process.send_signal(signo)
+                self.assertEqual(process.returncode, status)
+                self.assertEqual(process.stdout.read(), b"end: exited 0\n" * (status == 0))
+
+    def test_a_stage_that_stops_itself_goes_on(self):
+        result = pipe(["sh -c 'sleep 1 & kill -STOP $$; echo on'"], "--timeout=60")
+        self.assertEqual((result.output, result.status), (b"on\n", 0), result.errors)
 
     def test_what_they_used(self):
         self.each("children", "used", "limited")

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/times.h>
 #include <time.h>
 
@@ -322,6 +323,47 @@ static void stopped_and_sent(void)
     say_change("its parent", pid, 0);
 }
 
+static void ring_in(int ms)
+{
+    const struct itimerval timer = {.it_value = {.tv_usec = ms * 1000}};
+
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A timer of one that is stopped holds up nobody else's, and a wait for stops does not wait for an end. */
+static void stopped_with_timer(void)
+{
+    siginfo_t info;
+    pid_t pid = forked();
+
+    if (!pid) {
+        ring_in(50);
+        raise(SIGSTOP);
+        done(0);
+    }
+    say_change("stop", pid, WUNTRACED);
+    handle(SIGALRM, 0);
+    ring_in(100);
+    await_times(1);
+    kill(pid, SIGCONT);
+    say_change("end", pid, 0);
+    pid = child_that_exits(3);
+    say("only stops", waitid(P_PID, (id_t)pid, &info, WSTOPPED) == -1 && errno == ECHILD);
+    say_change("end", pid, 0);
+}
+
+/* Nobody here makes the first process go on. */
+static void first_is_stopped(void)
+{
+    pid_t pid = forked();
+
+    if (!pid) {
+        kill(getppid(), SIGSTOP);
+        done(0);
+    }
+    say_change("end", pid, 0);
+}
+
 /* ---- what they used ------------------------------------------------------------------- */
 
 #define STEP 100 /* ms */
@@ -403,9 +445,17 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"waits", waits},     {"waits_by_id", waits_by_id}, {"told", told},
-        {"ignores", ignores}, {"groups", groups},           {"used", used},
-        {"limited", limited}, {"stopped", stopped},         {"stopped_and_sent", stopped_and_sent},
+        {"waits", waits},
+        {"waits_by_id", waits_by_id},
+        {"told", told},
+        {"ignores", ignores},
+        {"groups", groups},
+        {"used", used},
+        {"first_is_stopped", first_is_stopped},
+        {"stopped_with_timer", stopped_with_timer},
+        {"limited", limited},
+        {"stopped", stopped},
+        {"stopped_and_sent", stopped_and_sent},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0] && argc > 1; i++) {
