@@ -224,7 +224,7 @@ int64_t sys_getrandom(struct linux_state *state, const uint64_t arg[6])
 
         if (got > 0)
             done += (size_t)got;
-        else if (errno != EINTR)
+        else if (errno != EINTR || vm_stopping(state->vm))
             return -errno;
     }
     return (int64_t)bytes;
