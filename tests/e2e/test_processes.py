@@ -53,7 +53,7 @@ class Calls(Same):
         self.each("children", "waits", "waits_by_id", "told", "ignores")
 
     def test_stops(self):
-        self.each("children", "stopped", "stopped_and_sent", "stopped_with_timer")
+        self.each("children", "stopped", "stopped_threads", "stopped_and_sent", "stopped_with_timer")
 
     def test_the_first_is_made_to_go_on_from_outside(self):
         for signo, status in ((signal.SIGCONT, 0), (signal.SIGTERM, -signal.SIGTERM)):

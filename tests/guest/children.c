@@ -3,6 +3,7 @@
  * prints what it saw, without numbers that differ between runs. */
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -281,6 +282,52 @@ static void stopped(void)
     say_change("end", pid, 0);
 }
 
+static void *read_one(void *unused)
+{
+    char byte = 0;
+
+    (void)unused;
+    read(go[0], &byte, 1);
+    return (void *)(uintptr_t)byte;
+}
+
+/* One of them takes the signal, and all stand still. */
+static void stopped_threads(void)
+{
+    pthread_t readers[4];
+    int sum = 0;
+    char byte;
+    pid_t pid;
+
+    make_pipes();
+    pid = forked();
+    if (!pid) {
+        for (int i = 0; i < 4; i++)
+            pthread_create(&readers[i], NULL, read_one, NULL);
+        am_there();
+        for (int i = 0; i < 4; i++) {
+            void *one;
+
+            pthread_join(readers[i], &one);
+            sum += (int)(uintptr_t)one;
+        }
+        done(sum);
+    }
+    await_there(1);
+    poll(NULL, 0, 20); /* so that they are likely to wait; right also if not */
+    kill(pid, SIGSTOP);
+    say_change("stop", pid, WUNTRACED);
+    poll(NULL, 0, 20);
+    write(go[1], "\1", 1);
+    poll(NULL, 0, 20);
+    fcntl(go[0], F_SETFL, O_NONBLOCK);
+    say("they took", read(go[0], &byte, 1) != 1);
+    fcntl(go[0], F_SETFL, 0);
+    kill(pid, SIGCONT);
+    write(go[1], "\1\1\1\1", 4);
+    say_change("end", pid, 0);
+}
+
 static void pauses_for_ever(void)
 {
     for (;;)
@@ -393,8 +440,10 @@ static void used(void)
 {
     struct rusage usage, children;
     struct tms ticks;
-    pid_t pid = forked();
+    pid_t beside, pid = forked();
+    long beside_ms;
     int status;
+    char byte;
 
     if (!pid) {
         pid = forked();
@@ -407,9 +456,22 @@ static void used(void)
         use_steps(2);
         done(0);
     }
-    wait4(pid, &status, WNOHANG, &usage);
+    make_pipes();
+    beside = forked();
+    if (!beside) {
+        use_steps(1);
+        am_there();
+        close(go[1]);
+        read(go[0], &byte, 1);
+        done(0);
+    }
+    await_there(1);
+    printf("nor is that of who is there %d\n", own_ms() < STEP);
+    close(go[1]);
+    waitpid(beside, &status, 0);
     getrusage(RUSAGE_CHILDREN, &children);
-    printf("not yet %d\n", ms_of(&children) == 0);
+    beside_ms = ms_of(&children);
+    printf("one %d\n", beside_ms >= STEP && beside_ms < 3 * STEP);
     wait4(pid, &status, 0, &usage);
     getrusage(RUSAGE_CHILDREN, &children);
     times(&ticks);
@@ -455,6 +517,7 @@ int main(int argc, char **argv)
         {"stopped_with_timer", stopped_with_timer},
         {"limited", limited},
         {"stopped", stopped},
+        {"stopped_threads", stopped_threads},
         {"stopped_and_sent", stopped_and_sent},
     };
 
