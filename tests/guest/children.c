@@ -413,7 +413,7 @@ static void first_is_stopped(void)
 
 /* ---- what they used ------------------------------------------------------------------- */
 
-#define STEP 100 /* ms */
+#define STEP 400 /* ms: more than it takes to fork some times, also where all is emulated */
 
 static long own_ms(void)
 {
