@@ -63,8 +63,8 @@ static void tell_change(struct linux_state *state)
 
     if (parent && !(parent->signals.actions[SIGCHLD - 1].flags & NO_CHILD_STOP))
         signal_post(parent, NULL, &info);
-    vm_interrupt(
-        state->vm); /* its threads leave the guest, or enter it again; its parent may wait */
+    /* Its threads leave the guest, or enter it again; its parent may wait. */
+    vm_interrupt(state->vm);
 }
 
 bool process_stops_alone(const struct linux_state *state, const struct signal_info *info)

@@ -282,10 +282,11 @@ bool linux_ends_wait(struct linux_state *state, struct linux_thread *thread)
         return false;
     /* Another thread took a signal that stops: what this one waits for it must not take. One whose call is done
      * by somebody else stops after it. */
-    thread->signals.pausing = true;
-    if (!thread->signals.patient)
+    if (state->stopped && !thread->signals.patient) {
+        thread->signals.pausing = true;
         stand_still(state);
-    thread->signals.pausing = false;
+        thread->signals.pausing = false;
+    }
     if (!signal_interrupts(state))
         return false;
     pause_in_wait(state, thread);

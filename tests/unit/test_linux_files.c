@@ -300,6 +300,24 @@ static void test_readlink(void **state)
     assert_int_equal(CALL(vm, readlink, name(tree, "open/dir/up"), NOWHERE, 9), -EFAULT);
 }
 
+/* F_GETFL tells how it was opened, but for what took effect only then. */
+static void test_status(void **state)
+{
+    static const int flags[][2] = {
+        {O_DIRECTORY | O_CLOEXEC | O_NONBLOCK, O_DIRECTORY | O_NONBLOCK | 0100000},
+        {O_NOFOLLOW | O_NOATIME | O_NOCTTY, O_NOFOLLOW | O_NOATIME | 0100000},
+        {O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, O_PATH | O_DIRECTORY | O_NOFOLLOW},
+    };
+    struct tree *tree = *state;
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        uint64_t fd = (uint64_t)open_name(tree, "open/dir", flags[i][0]);
+
+        assert_int_equal(CALL(tree->vm, fcntl, fd, F_GETFL), flags[i][1]);
+        assert_int_equal(CALL(tree->vm, close, fd), 0);
+    }
+}
+
 static void test_directories(void **state)
 {
     struct tree *tree = *state;
@@ -320,8 +338,8 @@ static void test_directories(void **state)
     assert_true(found);
     assert_int_equal(CALL(vm, getdents64, fd, out, 4096), 0);
     assert_int_equal(CALL(vm, getdents64, 0, out, 4096), -ENOTDIR);
-    assert_int_equal(CALL(vm, lseek, fd, INT64_MAX, SEEK_SET),
-                     INT64_MAX); /* where some file systems end */
+    /* Where some file systems end a directory. */
+    assert_int_equal(CALL(vm, lseek, fd, INT64_MAX, SEEK_SET), INT64_MAX);
     assert_int_equal(CALL(vm, read, fd, out, 10), -EINVAL);
     assert_int_equal(CALL(vm, lseek, fd, 0, SEEK_SET), 0);
     assert_int_equal(CALL(vm, read, fd, out, 10), -EISDIR);
@@ -527,6 +545,7 @@ int main(void)
         TEST(test_stat),
         TEST(test_access),
         TEST(test_readlink),
+        TEST(test_status),
         TEST(test_directories),
         TEST(test_working_directory),
         TEST(test_special_names),
