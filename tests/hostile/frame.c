@@ -98,17 +98,18 @@ static void expect_level(const struct level *before)
 
 /* ---- bystanders --------------------------------------------------------- */
 
-/* A bystander that ended says how: another's fault and its own look alike otherwise. */
+/* Each VM says how it ended: its own fault, another's, and an attacker that never ends look alike otherwise. */
 static void fail_of_bystanders(const char *what)
 {
     struct world *world = run.world;
 
-    for (int i = LEFT; i <= RIGHT; i++) {
+    for (int i = LEFT; i <= ATTACKER; i++) {
         if (ferry_vm_wait(world->vm[i], SECOND, &world->exit[i]) < 0)
             snprintf(world->exit[i].text, sizeof world->exit[i].text, "it runs");
     }
-    fail_msg("%s: left: %s; right: %s; guests said: %s", what, world->exit[LEFT].text,
-             world->exit[RIGHT].text, world_said(world));
+    fail_msg("%s: left: %.99s; right: %.99s; peer: %.99s; attacker: %.99s; guests said: %s", what,
+             world->exit[LEFT].text, world->exit[RIGHT].text, world->exit[PEER].text,
+             world->exit[ATTACKER].text, world_said(world));
 }
 
 /* The host sends a page through left and right, and gets its sum back. */
