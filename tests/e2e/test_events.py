@@ -15,7 +15,7 @@ from harness import BUSYBOX, FERRY, MIB, PATIENCE, FerryTest, Result, Running, b
 from harness import can_unshare, pipe_command
 
 PR_SET_CHILD_SUBREAPER = 36
-OUR_GROUP = "/sys/fs/cgroup/memory"
+GROUPS = "/sys/fs/cgroup"
 
 
 def run_for(seconds):
@@ -165,12 +165,25 @@ class FullDisk(FerryTest):
 class MemoryGroup(FerryTest):
     """A control group's limit of memory: the kernel kills there, and Ferry cannot say a word."""
 
+    def place(self):
+        """The directory of such groups, and the file of their limit: of version 2, or of version 1."""
+        if os.path.exists(f"{GROUPS}/memory/memory.limit_in_bytes"):
+            return f"{GROUPS}/memory", "memory.limit_in_bytes"
+        try:
+            with open(f"{GROUPS}/cgroup.controllers", encoding="ascii") as file:
+                self.assertIn("memory", file.read().split())
+            with open(f"{GROUPS}/cgroup.subtree_control", "w", encoding="ascii") as file:
+                file.write("+memory")
+        except FileNotFoundError:
+            self.skipTest("no control group for memory")
+        except OSError:
+            self.skipTest("no right to a control group")
+        return GROUPS, "memory.max"
+
     @contextlib.contextmanager
     def group(self, most):
-        name = "memory.limit_in_bytes"
-        if not os.path.exists(os.path.join(OUR_GROUP, name)):
-            self.skipTest("no control group for memory")
-        path = os.path.join(OUR_GROUP, f"ferry-test-{os.getpid()}")
+        groups, name = self.place()
+        path = os.path.join(groups, f"ferry-test-{os.getpid()}")
         try:
             os.mkdir(path)
         except OSError:
