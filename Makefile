@@ -14,7 +14,7 @@
 #   make bench      Ferry beside pipes, sockets and shared memory: tables, JSON, plots
 #   make bench-quick   the same in a minute, against floors that must hold
 #   make lab        tries the lab: the build in an emulated machine with nested paging (lab/README.md)
-#   make check-lab  every test of KVM there: each kernel, one and two processors, small pages
+#   make check-lab  every test of KVM there: each kernel, two processors (hostile guests: one), small pages
 #   make install    PREFIX=/usr/local unless the build directory says otherwise; honours DESTDIR
 
 BUILD ?= build
