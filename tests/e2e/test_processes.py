@@ -263,6 +263,31 @@ class Ends(FerryTest):
             run.end()
             self.assertLess(time.monotonic() - before, 60)
 
+    def test_many_leave_nothing(self):
+        """Of 200 more children no descriptor, mapping or page stays in the command's process."""
+        children = "i=0; while [ $i -lt $count ]; do (true); i=$((i+1)); done; echo $i"
+        command = [FERRY, "run", "--no-jail", "--", BUSYBOX, "sh", "-c", f"while read count; do {children}; done"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, bufsize=0, **pipes) as process:
+            most = [level + more for level, more in zip(self.level_after(process, 60), (5, 5, 256))]
+            after = self.level_after(process, 200)
+            until = time.monotonic() + PATIENCE
+            while any(level > limit for level, limit in zip(after, most)) and time.monotonic() < until:
+                after = self.level_after(process, 0)  # the last child may still have been going
+            for level, limit, what in zip(after, most, ("descriptors", "mappings", "KiB")):
+                self.assertLessEqual(level, limit, what)
+            process.communicate(timeout=PATIENCE)
+            self.assertEqual(process.returncode, 0)
+
+    def level_after(self, process, count):
+        """Descriptors, mappings and KiB of memory of the process when so many more children have ended."""
+        process.stdin.write(b"%d\n" % count)
+        self.assertEqual(process.stdout.readline(), b"%d\n" % count)
+        at = f"/proc/{process.pid}"
+        with open(f"{at}/maps", encoding="utf-8") as maps, open(f"{at}/status", encoding="utf-8") as status:
+            memory = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+            return len(os.listdir(f"{at}/fd")), len(maps.readlines()), memory
+
     def test_more_than_there_may_be(self):
         """A fork bomb: the most are there at once, further ones are refused, and the VM ends in time."""
         result = ferry("run", "--timeout=3s", "--", "/bin/sh", "-c", "f() { f | f & }; f; sleep 100")
