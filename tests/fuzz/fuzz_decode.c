@@ -29,6 +29,7 @@
 static struct world {
     struct ferry_engine *engine;
     struct ferry_vm *vms[VMS];
+    uint32_t seen[VMS]; /* of what was queued for each */
     unsigned births;
     bool exact;
 } world;
@@ -56,6 +57,7 @@ static void birth(unsigned number)
     struct ferry_vm *vm = world.vms[number] = core_vm(world.engine, "vm");
 
     vm->endpoint->most_pages = 40;
+    world.seen[number] = 0;
     rights_watch(number, vm->endpoint);
     for (unsigned i = 0; i < VMS; i++) {
         if (i == number || !world.vms[i])
@@ -221,20 +223,30 @@ static void assert_clear_beside(const struct endpoint *endpoint, const struct fe
     assert_zeros(at + before + desc->payload.bytes, bytes - before - desc->payload.bytes);
 }
 
-/* A token that was released may come again at once, so what a guest is told is looked at when it
- * takes a message; until then nobody else can change it. */
+/* What has come for a VM is looked at before its guest can do anything with it: the guest may free, send on
+ * or write what it owns now before it takes the message. */
+static void look_at_arrivals(unsigned number)
+{
+    const struct endpoint *endpoint = world.vms[number]->endpoint;
+    const struct ferry_control *control = endpoint->control;
+
+    for (; world.seen[number] != control->vmm.in_head; world.seen[number]++) {
+        const struct ferry_desc *desc = &control->in[world.seen[number] % FERRY_RING_ENTRIES];
+
+        FUZZ_ASSERT(desc->mode >= FERRY_INLINE && desc->mode <= FERRY_HANGUP);
+        FUZZ_ASSERT(desc->dst == endpoint->id && desc->src != endpoint->id);
+        FUZZ_ASSERT(desc->flags == 0 && desc->zero2 == 0);
+        if (desc->mode == FERRY_LEND || desc->mode == FERRY_MOVE)
+            assert_clear_beside(endpoint, desc);
+        if (desc->mode == FERRY_LEND || desc->mode == FERRY_COPY)
+            FUZZ_ASSERT(desc->payload.token < FERRY_TOKENS);
+    }
+}
+
 static void take(struct endpoint *endpoint)
 {
-    if (!core_waiting(endpoint))
-        return;
-    struct ferry_desc desc = core_take(endpoint);
-    FUZZ_ASSERT(desc.mode >= FERRY_INLINE && desc.mode <= FERRY_HANGUP);
-    FUZZ_ASSERT(desc.dst == endpoint->id && desc.src != endpoint->id);
-    FUZZ_ASSERT(desc.flags == 0 && desc.zero2 == 0);
-    if (desc.mode == FERRY_LEND || desc.mode == FERRY_MOVE)
-        assert_clear_beside(endpoint, &desc);
-    if (desc.mode == FERRY_LEND || desc.mode == FERRY_COPY)
-        FUZZ_ASSERT(desc.payload.token < FERRY_TOKENS);
+    if (core_waiting(endpoint))
+        core_take(endpoint);
 }
 
 static void release(struct fuzz *fuzz, struct endpoint *endpoint)
@@ -308,6 +320,9 @@ static void step(struct fuzz *fuzz)
         if (what >= 32 && world.vms[number])
             drain_out(world.vms[number]->endpoint);
     }
+    for (unsigned i = 0; i < VMS; i++)
+        if (world.vms[i])
+            look_at_arrivals(i);
     world.exact &= !rights_failed();
     books_check(world.engine, world.vms, VMS, world.exact);
 }

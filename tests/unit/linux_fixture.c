@@ -181,7 +181,11 @@ int vm_vectors(struct vcpu *cpu, void *area)
 
 int vm_set_vectors(struct vcpu *cpu, const void *area)
 {
+    uint8_t mxcsr_mask[4]; /* tells what the processor has: nobody sets it */
+
+    memcpy(mxcsr_mask, cpu->vectors + 28, sizeof(mxcsr_mask));
     memcpy(cpu->vectors, area, sizeof(cpu->vectors));
+    memcpy(cpu->vectors + 28, mxcsr_mask, sizeof(mxcsr_mask));
     return 0;
 }
 
