@@ -128,7 +128,7 @@ __attribute__((constructor)) static void begin(void)
         next(i);
     if (fd >= 0) {
         void *map = (void *)syscall(SYS_mmap, NULL, sizeof *report, PROT_READ | PROT_WRITE,
-                                    MAP_SHARED, fd, 0);
+                                    MAP_SHARED, fd, 0L); /* the kernel reads all of it */
 
         syscall(SYS_close, fd);
         if (map != MAP_FAILED)
