@@ -3,7 +3,7 @@
  * mix SEED STEPS END: does with all its peers what a program may do with messages, in an order that the
  * seed decides: sends in all modes, receives, holds, forwards, moves on, releases, frees, reclaims. What
  * comes must have the pattern of its tag, also when it is given back later; what a peer whose name begins
- * with "hostile" sends is not looked at. After so many steps it ends: `exit` with all that it has then,
+ * with "hostile" sends is neither looked at nor passed on. After so many steps it ends: `exit` with all that it has then,
  * `drain` once its peers hung up, `crash`, or it goes on for `ever`.
  */
 #include "guest.h"
@@ -57,6 +57,11 @@ static void write_edges(uint8_t *data, size_t bytes, uint64_t tag)
     }
 }
 
+static bool is_hostile(const struct ferry_peer *peer)
+{
+    return strncmp(peer->name, "hostile", 7) == 0;
+}
+
 static void expect_edges(const struct ferry_msg *msg, const char *when)
 {
     const uint8_t *data = ferry_msg_data(msg);
@@ -65,7 +70,7 @@ static void expect_edges(const struct ferry_msg *msg, const char *when)
 
     if (peer == NULL)
         fail("%s: a message from %u, who is no peer", when, msg->src);
-    if (strncmp(peer->name, "hostile", 7) == 0)
+    if (is_hostile(peer))
         return;
     for (size_t i = 0; i < looked; i++) {
         size_t at = looked == msg->bytes ? i : edge_at(msg->bytes, i);
@@ -123,6 +128,8 @@ static void take(uint64_t timeout_ns)
     if (msg.mode == FERRY_MOVE) {
         size_t bytes = unit_bytes(msg.bytes);
 
+        if (is_hostile(ferry_peer_by_id(msg.src)))
+            return; /* a byte of it may stand for an extent: it stays where it is until the end */
         keep_unit((uint8_t *)((uintptr_t)msg.data / bytes * bytes), bytes);
     } else if (msg.mode != FERRY_INLINE) {
         if (held_count == HELD_MAX)
@@ -190,8 +197,8 @@ static bool with_units(struct ferry_msg *msg, bool *passed_on)
         const struct ferry_msg *loan = &held[random_below(held_count)];
         uint16_t to = msg->dst;
 
-        if (loan->mode != FERRY_LEND)
-            return false;
+        if (loan->mode != FERRY_LEND || is_hostile(ferry_peer_by_id(loan->src)))
+            return false; /* who gets it would take this program for its author */
         *msg = *loan;
         held[loan - held] = held[--held_count];
         msg->dst = to;
