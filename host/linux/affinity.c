@@ -9,10 +9,14 @@
 
 #define WORD_BITS 64
 
-/* NULL: there is none. */
-static struct linux_thread *thread_of(struct linux_state *state, uint64_t pid)
+/* Of any process, whose state `of` is then. NULL: there is none. */
+static struct linux_thread *thread_of(struct linux_state *state, uint64_t pid,
+                                      struct linux_state **of)
 {
-    return (int32_t)pid ? thread_find(state, (int32_t)pid) : state->thread;
+    *of = process_named(state, pid);
+    if (!*of)
+        return NULL;
+    return (int32_t)pid ? thread_find(*of, (int32_t)pid) : state->thread;
 }
 
 static bool is_in(const struct affinity *affinity, unsigned cpu)
@@ -38,7 +42,8 @@ void affinity_apply(struct linux_state *state, struct linux_thread *thread)
 
 int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct linux_thread *thread = thread_of(state, arg[0]);
+    struct linux_state *of;
+    const struct linux_thread *thread = thread_of(state, arg[0], &of);
     uint64_t set[CPU_SETSIZE / WORD_BITS] = {0}, bytes;
     unsigned count = processors_count(state);
 
@@ -55,7 +60,8 @@ int64_t sys_sched_getaffinity(struct linux_state *state, const uint64_t arg[6])
 /* Processors that the program has not are left out, as on Linux. */
 int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
 {
-    struct linux_thread *thread = thread_of(state, arg[0]);
+    struct linux_state *of;
+    struct linux_thread *thread = thread_of(state, arg[0], &of);
     struct affinity wanted = {.is_set = true};
     uint64_t bytes = (uint32_t)arg[1], any = 0;
 
@@ -70,8 +76,10 @@ int64_t sys_sched_setaffinity(struct linux_state *state, const uint64_t arg[6])
     if (!any)
         return -EINVAL;
     thread->task.affinity = wanted;
-    state->keeps_to_some = true;
-    affinity_apply(state, thread);
+    of->keeps_to_some = true;
+    vm_look_at_process(state->vm, of);
+    affinity_apply(of, thread);
+    vm_look_at_process(state->vm, state);
     return 0;
 }
 

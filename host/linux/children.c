@@ -23,6 +23,11 @@ struct linux_state *process_find(const struct linux_state *state, int32_t id)
     return process;
 }
 
+struct linux_state *process_named(struct linux_state *state, uint64_t id)
+{
+    return (int32_t)id ? process_find(state, (int32_t)id) : state;
+}
+
 const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group)
 {
     for (const struct linux_state *of = state->common->processes; of; of = of->next_process)

@@ -219,22 +219,21 @@ enum linux_next linux_interrupted(struct linux_state *state, struct linux_thread
 
 /* ---- the calls ----------------------------------------------------------- */
 
-static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t addr)
+/* The stack of another process stays as it is until that begins another program. */
+static int64_t set_limit(struct linux_state *state, struct linux_state *of, uint64_t which,
+                         const struct rlimit *limit)
 {
-    struct rlimit limit;
     int result = 0;
 
-    if (guest_get(state, addr, &limit, sizeof(limit)))
-        return -EFAULT;
-    if (limit.rlim_cur > limit.rlim_max)
+    if (limit->rlim_cur > limit->rlim_max)
         return -EINVAL;
-    if (limit.rlim_max > state->limits[which].rlim_max)
+    if (limit->rlim_max > of->limits[which].rlim_max)
         return -EPERM;
-    if (which == RLIMIT_STACK)
-        result = set_stack(state, limit.rlim_cur);
+    if (which == RLIMIT_STACK && of == state)
+        result = set_stack(state, limit->rlim_cur);
     if (result)
         return result;
-    state->limits[which] = limit;
+    of->limits[which] = *limit;
     if (which == RLIMIT_CPU)
         limits_watch_cpu(state);
     return 0;
@@ -243,16 +242,19 @@ static int64_t set_limit(struct linux_state *state, uint64_t which, uint64_t add
 int64_t sys_prlimit64(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t which = (uint32_t)arg[1];
-    struct rlimit old;
+    struct linux_state *of = process_named(state, arg[0]);
+    struct rlimit old, limit;
     int64_t result = 0;
 
+    if (arg[2] && guest_get(state, arg[2], &limit, sizeof(limit)))
+        return -EFAULT;
+    if (!of)
+        return -ESRCH;
     if (which >= RLIM_NLIMITS)
         return -EINVAL;
-    if ((int32_t)arg[0] != 0 && !thread_find(state, (int32_t)arg[0]))
-        return -ESRCH;
-    old = state->limits[which];
+    old = of->limits[which];
     if (arg[2])
-        result = set_limit(state, which, arg[2]);
+        result = set_limit(state, of, which, &limit);
     if (!result && arg[3])
         result = guest_put(state, arg[3], &old, sizeof(old));
     return result;

@@ -29,12 +29,6 @@ int64_t sys_pid(struct linux_state *state, const uint64_t arg[6])
     return state->pid;
 }
 
-/* Of a process that is named by any of its threads. */
-static struct linux_state *named(struct linux_state *state, uint64_t id)
-{
-    return (int32_t)id ? process_find(state, (int32_t)id) : state;
-}
-
 int64_t sys_getpgrp(struct linux_state *state, const uint64_t arg[6])
 {
     (void)arg;
@@ -43,7 +37,7 @@ int64_t sys_getpgrp(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_getpgid(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct linux_state *of = named(state, arg[0]);
+    const struct linux_state *of = process_named(state, arg[0]);
     const struct zombie *zombie = zombie_find(state, (int32_t)arg[0], 0);
 
     return of ? of->group : zombie ? zombie->group : -ESRCH;
@@ -51,7 +45,7 @@ int64_t sys_getpgid(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_getsid(struct linux_state *state, const uint64_t arg[6])
 {
-    const struct linux_state *of = named(state, arg[0]);
+    const struct linux_state *of = process_named(state, arg[0]);
     const struct zombie *zombie = zombie_find(state, (int32_t)arg[0], 0);
 
     return of ? of->session : zombie ? zombie->session : -ESRCH;
@@ -70,7 +64,7 @@ static bool is_group(const struct linux_state *state, int32_t group, int32_t ses
 
 int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
 {
-    struct linux_state *of = named(state, arg[0]);
+    struct linux_state *of = process_named(state, arg[0]);
     int32_t group = (int32_t)arg[1];
 
     if (group < 0 || (!group && (int32_t)arg[0] < 0))

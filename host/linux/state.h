@@ -343,6 +343,8 @@ int maps_of_shared(struct linux_state *state, struct space_file **out);
 
 /* The process of that number, or of which that is a thread; NULL. */
 struct linux_state *process_find(const struct linux_state *state, int32_t id);
+/* The same; 0 means the caller's. */
+struct linux_state *process_named(struct linux_state *state, uint64_t id);
 /* Another program begins, or the process ends: its parent may go on, if it waits for that. */
 void process_runs_apart(struct linux_state *state);
 

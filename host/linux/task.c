@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "linux/calls.h"
+#include "linux/processes.h"
 #include "linux/state.h"
 
 #define TIMER_SLACK_NS      50000 /* Linux's default */
@@ -43,14 +44,23 @@ void task_name(struct linux_state *state, const char *program)
     strncpy(name, slash ? slash + 1 : program, TASK_NAME_BYTES - 1);
 }
 
-/* Whose thread a call is about; 0 or -ESRCH. */
-static int check_self(struct linux_state *state, uint64_t pid)
+/* Whether there is a thread of that number, in any process: 0, -ESRCH or -EINVAL. */
+static int check_thread(struct linux_state *state, uint64_t pid)
 {
     int32_t id = (int32_t)pid;
 
     if (id < 0)
         return -EINVAL;
-    return id == 0 || thread_find(state, id) ? 0 : -ESRCH;
+    return process_named(state, pid) || zombie_find(state, id, 0) ? 0 : -ESRCH;
+}
+
+static bool is_group(const struct linux_state *state, int32_t group)
+{
+    const struct linux_state *of = state->common->processes;
+
+    while (of && of->group != group)
+        of = of->next_process;
+    return of || zombie_find(state, 0, group);
 }
 
 /* ---- prctl --------------------------------------------------------------- */
@@ -220,7 +230,7 @@ int64_t sys_capget(struct linux_state *state, const uint64_t arg[6])
     int64_t result = capability_header(state, arg[0], &words, &id);
 
     if (!result)
-        result = check_self(state, (uint32_t)id);
+        result = check_thread(state, (uint32_t)id);
     if (!arg[1])
         return result == -EINVAL && !words ? 0 : result; /* a question for the version */
     return result ? result : guest_put(state, arg[1], none, words * sizeof(none[0]));
@@ -251,14 +261,14 @@ int64_t sys_capset(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_get_scheduler(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
-    return check_self(state, arg[0]); /* SCHED_OTHER is 0 */
+    return check_thread(state, arg[0]); /* SCHED_OTHER is 0 */
 }
 
 static int64_t set_scheduler(struct linux_state *state, uint64_t pid, uint64_t policy,
                              uint64_t addr)
 {
     int32_t priority;
-    int result = check_self(state, pid);
+    int result = check_thread(state, pid);
 
     if (!addr)
         return -EINVAL;
@@ -283,7 +293,7 @@ int64_t sys_sched_setparam(struct linux_state *state, const uint64_t arg[6])
 
 int64_t sys_sched_getparam(struct linux_state *state, const uint64_t arg[6])
 {
-    int result = check_self(state, arg[0]);
+    int result = check_thread(state, arg[0]);
 
     if (!arg[1])
         return -EINVAL;
@@ -322,7 +332,7 @@ int64_t sys_priority_min(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_rr_interval(struct linux_state *state, const uint64_t arg[6])
 {
     struct timespec slice = {0};
-    int result = check_self(state, arg[0]);
+    int result = check_thread(state, arg[0]);
 
     if (result)
         return result;
@@ -336,10 +346,10 @@ static int check_priority(struct linux_state *state, uint64_t which, uint64_t wh
 
     switch ((uint32_t)which) {
     case PRIO_PROCESS: /* of one thread, on Linux */
-        there |= thread_find(state, (int32_t)who) != NULL;
+        there |= check_thread(state, who) == 0;
         break;
     case PRIO_PGRP:
-        there |= (int32_t)who == state->pid;
+        there |= is_group(state, (int32_t)who);
         break;
     case PRIO_USER:
         there |= (uint32_t)who == LINUX_USER;
@@ -371,7 +381,7 @@ int64_t sys_setpriority(struct linux_state *state, const uint64_t arg[6])
 int64_t sys_ioprio_get(struct linux_state *state, const uint64_t arg[6])
 {
     (void)state;
-    return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_self(state, arg[1]) : 0;
+    return arg[0] < 1 || arg[0] > 3 ? -EINVAL : arg[0] == 1 ? check_thread(state, arg[1]) : 0;
 }
 
 /* As the kernel's struct sched_attr in its first version, which is 48 bytes. */
@@ -386,7 +396,7 @@ struct scheduling {
 int64_t sys_sched_getattr(struct linux_state *state, const uint64_t arg[6])
 {
     struct scheduling answer = {.bytes = sizeof(answer)};
-    int result = check_self(state, arg[0]);
+    int result = check_thread(state, arg[0]);
 
     if (!arg[1] || (int32_t)arg[0] < 0 || (uint32_t)arg[2] < sizeof(answer) ||
         (uint32_t)arg[2] > FERRY_PAGE_BYTES || (uint32_t)arg[3])

@@ -70,6 +70,9 @@ class Calls(Same):
         result = pipe(["sh -c 'sleep 1 & kill -STOP $$; echo on'"], "--timeout=60")
         self.assertEqual((result.output, result.status), (b"on\n", 0), result.errors)
 
+    def test_what_is_asked_of_others(self):
+        self.compare(guest("others"))
+
     def test_what_they_used(self):
         self.each("children", "used", "limited")
 
