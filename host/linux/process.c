@@ -51,15 +51,14 @@ int64_t sys_getsid(struct linux_state *state, const uint64_t arg[6])
     return of ? of->session : zombie ? zombie->session : -ESRCH;
 }
 
-/* Also where all of them have ended, until their parents know: a shell adds the next of a pipeline. */
-static bool is_group(const struct linux_state *state, int32_t group, int32_t session)
+bool process_is_group(const struct linux_state *state, int32_t group, int32_t session)
 {
     const struct linux_state *of = state->common->processes;
     const struct zombie *zombie = zombie_find(state, 0, group);
 
-    while (of && !(of->group == group && of->session == session))
+    while (of && !(of->group == group && (!session || of->session == session)))
         of = of->next_process;
-    return of || (zombie && zombie->session == session);
+    return of || (zombie && (!session || zombie->session == session));
 }
 
 int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
@@ -76,7 +75,7 @@ int64_t sys_setpgid(struct linux_state *state, const uint64_t arg[6])
     if ((int32_t)arg[0] && (int32_t)arg[0] != of->pid)
         return -EINVAL; /* a thread's number */
     if (of->session != state->session || of->session == of->pid ||
-        (group != of->pid && !is_group(state, group, state->session)))
+        (group != of->pid && !process_is_group(state, group, state->session)))
         return -EPERM;
     of->group = group;
     return 0;

@@ -34,7 +34,10 @@ void zombies_free(struct linux_state *state, struct zombie *zombies);
 /* One of that number and in that group, of any parent; 0: of any. */
 const struct zombie *zombie_find(const struct linux_state *state, int32_t pid, int32_t group);
 
-/* process.c: the number of its parent. */
+/* process.c: whether there is a group of that number, in that session; 0: in any. Also where all of it have
+ * ended, until their parents know: a shell adds the next of a pipeline. */
+bool process_is_group(const struct linux_state *state, int32_t group, int32_t session);
+/* The number of its parent. */
 int32_t process_parent(const struct linux_state *state);
 
 /* threads.c: a number that no thread has. */

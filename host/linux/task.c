@@ -54,15 +54,6 @@ static int check_thread(struct linux_state *state, uint64_t pid)
     return process_named(state, pid) || zombie_find(state, id, 0) ? 0 : -ESRCH;
 }
 
-static bool is_group(const struct linux_state *state, int32_t group)
-{
-    const struct linux_state *of = state->common->processes;
-
-    while (of && of->group != group)
-        of = of->next_process;
-    return of || zombie_find(state, 0, group);
-}
-
 /* ---- prctl --------------------------------------------------------------- */
 
 static int64_t set_flag(uint32_t *flag, uint64_t value, uint64_t most)
@@ -349,7 +340,7 @@ static int check_priority(struct linux_state *state, uint64_t which, uint64_t wh
         there |= check_thread(state, who) == 0;
         break;
     case PRIO_PGRP:
-        there |= is_group(state, (int32_t)who);
+        there |= process_is_group(state, (int32_t)who, 0);
         break;
     case PRIO_USER:
         there |= (uint32_t)who == LINUX_USER;

@@ -77,9 +77,10 @@ class Round:
 
     def add_crash(self, place, name):
         """Stages before it end by SIGPIPE, or fail, and those behind it at the end of input: its status is the last,
-        or, if that is 0, that of a stage which fails because nobody takes its messages."""
+        or, if that is 0, that of a stage written for Ferry, which fails where nobody takes its messages."""
         stage, after = f"{GUESTS}/{name}", " | ".join(self.stages[place:])
-        self.statuses = {128 + CRASHES[name]} if CRASHES[name] else {0, 1}
+        fails = any(f"{EXAMPLES}/pass" in before for before in self.stages[:place])
+        self.statuses = {128 + CRASHES[name]} if CRASHES[name] else {0, 1} if fails else {0}
         if name == "hostile_ring":
             stage += " " + names(self.stages[:place] + [stage, after])[len(names(self.stages[:place]))]
         self.stages.insert(place, stage)
