@@ -47,7 +47,7 @@ class FilesThatNeverAnswer(FerryTest):
     def test_threads_share_a_position(self):
         numbers = b"".join(n.to_bytes(4, "little") for n in range(200))
         with tempfile.TemporaryDirectory() as where, HungFiles(where, None, numbers):
-            result = ferry("run", f"--ro={where}", "--", guest("threads"), "readers", f"{where}/file")
+            result = ferry("run", f"--ro={where}", "--", guest("races"), "readers", f"{where}/file")
             self.assert_ends(result, 0)
 
     @AS_ROOT

@@ -8,9 +8,9 @@
 
 #include "kvm_fixture.h"
 
-static void run_ok(struct world *world, const char *what, const char *count)
+static void run_ok(struct world *world, const char *guest, const char *what, const char *count)
 {
-    int a = world_add(world, "a", "threads", what, count, NULL);
+    int a = world_add(world, "a", guest, what, count, NULL);
 
     world_start(world);
     world_wait(world);
@@ -19,47 +19,47 @@ static void run_ok(struct world *world, const char *what, const char *count)
 
 static void locks_and_conditions(void **state)
 {
-    run_ok(*state, "locks", NULL);
+    run_ok(*state, "futexes", "locks", NULL);
 }
 
 static void barriers(void **state)
 {
-    run_ok(*state, "barriers", NULL);
+    run_ok(*state, "futexes", "barriers", NULL);
 }
 
 static void locks_with_inheritance(void **state)
 {
-    run_ok(*state, "inheritance", NULL);
+    run_ok(*state, "futexes", "inheritance", NULL);
 }
 
 static void no_signal_ends_a_wait_for_a_lock(void **state)
 {
-    run_ok(*state, "lock-signals", NULL);
+    run_ok(*state, "futexes", "lock-signals", NULL);
 }
 
 static void waits_that_end_with_a_lock(void **state)
 {
-    run_ok(*state, "requeue", NULL);
+    run_ok(*state, "futexes", "requeue", NULL);
 }
 
 static void robust_locks(void **state)
 {
-    run_ok(*state, "robust", NULL);
+    run_ok(*state, "futexes", "robust", NULL);
 }
 
 static void robust_locks_with_inheritance(void **state)
 {
-    run_ok(*state, "robust-pi", NULL);
+    run_ok(*state, "futexes", "robust-pi", NULL);
 }
 
 static void a_robust_lock_that_names_nobody(void **state)
 {
-    run_ok(*state, "unnamed", NULL);
+    run_ok(*state, "futexes", "unnamed", NULL);
 }
 
 static void threads_run_in_parallel(void **state)
 {
-    run_ok(*state, "parallel", NULL);
+    run_ok(*state, "races", "parallel", NULL);
 }
 
 static void processors_are_used_again(void **state)
@@ -67,7 +67,7 @@ static void processors_are_used_again(void **state)
     struct world *world = *state;
 
     world->threads = 2;
-    run_ok(world, "churn", "300");
+    run_ok(world, "threads", "churn", "300");
 }
 
 static void one_thread_too_many(void **state)
@@ -75,7 +75,7 @@ static void one_thread_too_many(void **state)
     struct world *world = *state;
 
     world->threads = 10; /* more than the blocks of the first page */
-    run_ok(world, "limit", "10");
+    run_ok(world, "threads", "limit", "10");
 }
 
 static void page_tables_leave_room_for_threads(void **state)
@@ -83,7 +83,7 @@ static void page_tables_leave_room_for_threads(void **state)
     struct world *world = *state;
 
     world->threads = 20;
-    run_ok(world, "limit-full", "20");
+    run_ok(world, "threads", "limit-full", "20");
 }
 
 static void the_last_thread_ends_the_program(void **state)
@@ -162,7 +162,7 @@ static void memory_and_descriptors_go_while_calls_use_them(void **state)
     struct world *world = *state;
     struct ferry_message message = {.mode = FERRY_INLINE};
     pthread_t feeder;
-    int a = world_add(world, "a", "threads", "race", NULL);
+    int a = world_add(world, "a", "races", "race", NULL);
     struct ferry_link *in = world_stream(world, -1, a), *out = world_stream(world, a, -1);
 
     world_start(world);
@@ -182,12 +182,12 @@ static void memory_is_replaced_while_a_thread_uses_it(void **state)
     char times[12];
 
     snprintf(times, sizeof times, "%u", world_many(2000));
-    run_ok(*state, "replace", times);
+    run_ok(*state, "races", "replace", times);
 }
 
 static void memory_is_mapped_while_a_thread_touches_it(void **state)
 {
-    run_ok(*state, "map-while-touched", NULL);
+    run_ok(*state, "races", "map-while-touched", NULL);
 }
 
 /* Each is one that a thread of the program brings about; which one comes first is a race. */
@@ -227,7 +227,7 @@ static void all_ends_at_once(void **state)
 
 static void threads_stay_on_their_processors(void **state)
 {
-    run_ok(*state, "pin", NULL);
+    run_ok(*state, "threads", "pin", NULL);
 }
 
 static void a_stop_ends_all(void **state)
