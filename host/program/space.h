@@ -6,7 +6,7 @@
  * base + a. The far part, [FERRY_PROGRAM_FAR_LOW, far_high), is another reserved range, made when
  * it is first used and kept until the end, as slots lead to it; what is not mapped is PROT_NONE on the host, and rights to read
  * and write are enforced by the host mapping. KVM memory slots are added
- * as ranges come into use and never taken away. Memory that is charged by touch is closed on the
+ * as ranges come into use and stay, but where a layer is had again. Memory that is charged by touch is closed on the
  * host until then.
  *
  * Changed by the VM's own thread only, while the guest does not run. space_at is also asked by a
@@ -45,8 +45,10 @@ enum {
 #define SPACE_TOUCH_LEAST (1ull << 20)
 
 struct space_backend {
-    /* Shows the guest [host, host + bytes) at `gpa`. */
+    /* Shows the guest [host, host + bytes) at `gpa`: the number of the slot, or a negative errno. And takes it
+     * away; NULL: none is. */
     int (*slot_add)(void *arg, struct guest_addr gpa, uint64_t bytes, void *host);
+    void (*slot_remove)(void *arg, int slot);
     /* Whether the host may have so many mappings for it; fewer than before always. NULL: any. */
     bool (*allow_mappings)(void *arg, uint64_t mappings);
     /* Whether the host may reserve the addresses of the far part; asked until it may. NULL: yes. */
@@ -94,7 +96,7 @@ struct space {
     struct space *next_sharing;   /* a ring of those that share the limit; NULL: as alone */
     struct space_region *regions; /* sorted, disjoint, adjacent equals merged */
     size_t count, capacity;
-    struct space_region *slots; /* sorted, disjoint: what KVM knows; prot unused */
+    struct space_region *slots; /* sorted, disjoint: what KVM knows; prot: the number */
     size_t slot_count, slot_capacity;
     atomic_ullong host_calls; /* of the kernel, that changed the host's mappings; for any thread */
     struct space_ahead ahead;
@@ -234,6 +236,20 @@ void space_copy_back(struct space *to, const struct space *from, const struct sp
 void space_share_limit(struct space *space, struct space *with);
 void space_leave_limit(struct space *space);
 uint64_t space_used_by_all(const struct space *space);
+
+/* ---- space_layer.c --------------------------------------------------------- */
+
+struct space_layer;
+
+/* Takes what the program's memory holds now, in the host's memory, which nobody is charged for. From then
+ * on it can be had again any number of times; the program goes on as if nothing had happened. -EBUSY:
+ * memory is shared with others; -ENOMEM, -EMFILE. */
+int space_take_layer(struct space *space, struct space_layer **out);
+/* The same memory again, and the same charge: what else counts against the limit is as it was, too. No
+ * CPU is in the guest. -ENOMEM: there is less memory than then, or none; the next try may do. */
+int space_go_back(struct space *space, struct space_layer *layer);
+/* NULL is allowed. */
+void space_layer_free(struct space *space, struct space_layer *layer);
 
 /* ---- space_label.c --------------------------------------------------------- */
 

@@ -48,8 +48,7 @@ static void copy_live(char *to, char *from, uint64_t bytes)
     }
 }
 
-/* What the region holds, which the host may read meanwhile, comes to a place as long. */
-static int copy_contents(char *to, struct space *from, const struct space_region *region)
+int space_copy_contents(char *to, struct space *from, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
     bool shut = !(region->prot & RIGHTS);
@@ -79,7 +78,7 @@ static int copy_private(struct space *to, struct space *from, const struct space
         return space_map(to, start, bytes, 0);
     result = space_map(to, start, bytes, asked | SPACE_READ | SPACE_WRITE);
     if (!result)
-        result = copy_contents(space_host(to, region->start), from, region);
+        result = space_copy_contents(space_host(to, region->start), from, region);
     return result ? result : space_protect(to, start, bytes, asked);
 }
 
@@ -113,7 +112,7 @@ static int file_of(struct space *space, const struct space_region *region)
     char *all = sized ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
 
     if (all != MAP_FAILED) {
-        result = region->prot & CHARGED ? copy_contents(all, space, region) : 0;
+        result = region->prot & CHARGED ? space_copy_contents(all, space, region) : 0;
         munmap(all, bytes);
     }
     if (!result)

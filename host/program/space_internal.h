@@ -28,6 +28,8 @@ enum {
     CLOSED = 1 << 17, /* of that: not touched. Not charged, and no memory of the host whatever its
                          * rights */
     UNASKED = SPACE_UNASKED,
+    /* The host maps a layer there: its pages begin as that has them. With ALONE it was a file. */
+    LAYER = 1 << 21,
 };
 
 /* x86 knows no right to write or execute without the one to read. With UNASKED if that one was not
@@ -126,10 +128,23 @@ bool space_may_promise(const struct space *space, uint64_t start, uint64_t end, 
 bool space_stays_closed(const struct space_region *region, uint64_t start, uint64_t end,
                         unsigned prot);
 
+/* --- space_copy.c --- */
+
+/* What the region holds, which the host may read meanwhile, comes to a place as long, which is zero. */
+int space_copy_contents(char *to, struct space *from, const struct space_region *region);
+
+/* --- space_layer.c --- */
+
+/* [from, to), a part of region i, which is of a layer, becomes memory that is zero. -ENOMEM. */
+int space_leave_layer(struct space *space, size_t i, uint64_t from, uint64_t to);
+
 /* --- space_slots.c --- */
 
 /* Adds slots until [start, end), page-aligned inside the program's part, is covered. -ENOMEM: more
  * slot memory than the space's limit justifies; slots that were added stay. */
 int space_slots_cover(struct space *space, uint64_t start, uint64_t end);
+/* All numbers of slots are below it. And: those from there on are taken away. */
+unsigned space_slots_end(const struct space *space);
+void space_slots_cut(struct space *space, unsigned end);
 
 #endif

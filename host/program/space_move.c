@@ -192,6 +192,17 @@ int space_move(struct space *space, struct guest_addr old, uint64_t bytes, struc
     return result;
 }
 
+/* Of a part of region i. */
+static int discard_pages(struct space *space, size_t i, uint64_t from, uint64_t to)
+{
+    unsigned prot = space->regions[i].prot;
+
+    if ((prot & (LAYER | ALONE)) == LAYER)
+        return space_leave_layer(space, i, from, to);
+    /* The host's mapping of a file is private too, so the kernel does what is asked here. */
+    return prot & CLOSED ? 0 : space_host_advise(space, from, to - from, MADV_DONTNEED);
+}
+
 int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, bool shared)
 {
     uint64_t start = at.value, end = start + bytes, next = start;
@@ -210,10 +221,9 @@ int space_discard(struct space *space, struct guest_addr at, uint64_t bytes, boo
          * would lose them. */
         if ((region->prot & (SHARED | ALONE)) == SHARED && !shared)
             continue;
-        /* The host's mapping of a file is private too, so the kernel does what is asked here. */
-        if (!(region->prot & CLOSED) && space_host_advise(space, from, to - from, MADV_DONTNEED))
+        if (discard_pages(space, i, from, to))
             return -ENOMEM;
-        space_close(space, i, from, to);
+        space_close(space, space_first_after(space, from), from, to);
     }
     return space_has_all(space, start, end, 0) ? 0 : -ENOMEM;
 }

@@ -59,11 +59,11 @@ static int slot_insert(struct space *space, size_t at, uint64_t start, uint64_t 
     }
     result = space->backend.slot_add(space->backend.arg, guest_addr(start), end - start,
                                      space_host(space, start));
-    if (result)
+    if (result < 0)
         return result;
     memmove(&space->slots[at + 1], &space->slots[at],
             (space->slot_count - at) * sizeof(space->slots[0]));
-    space->slots[at] = (struct space_region){.start = start, .end = end};
+    space->slots[at] = (struct space_region){.start = start, .end = end, .prot = (unsigned)result};
     space->slot_count++;
     return 0;
 }
@@ -107,4 +107,27 @@ int space_slots_cover(struct space *space, uint64_t start, uint64_t end)
         start = space->slots[i].end;
     }
     return 0;
+}
+
+unsigned space_slots_end(const struct space *space)
+{
+    unsigned end = 0;
+
+    for (size_t i = 0; i < space->slot_count; i++)
+        end = end > space->slots[i].prot ? end : space->slots[i].prot + 1;
+    return end;
+}
+
+void space_slots_cut(struct space *space, unsigned end)
+{
+    for (unsigned last = space_slots_end(space); last > end && space->backend.slot_remove;
+         last = space_slots_end(space)) {
+        size_t at = 0;
+
+        while (space->slots[at].prot != last - 1)
+            at++;
+        space->backend.slot_remove(space->backend.arg, (int)last - 1);
+        memmove(&space->slots[at], &space->slots[at + 1],
+                (--space->slot_count - at) * sizeof(space->slots[0]));
+    }
 }

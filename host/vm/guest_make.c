@@ -21,7 +21,16 @@ int guest_slot_add(struct guest *guest, struct guest_addr gpa, uint64_t bytes, v
 
 static int slot_add(void *arg, struct guest_addr gpa, uint64_t bytes, void *host)
 {
-    return guest_slot_add(arg, gpa, bytes, host);
+    struct guest *guest = arg;
+
+    return kvm_vm_number_slot(&guest->kvm, gpa, bytes, host);
+}
+
+static void slot_remove(void *arg, int slot)
+{
+    struct guest *guest = arg;
+
+    kvm_vm_remove_slot(&guest->kvm, slot);
 }
 
 static bool allow_mappings(void *arg, uint64_t mappings)
@@ -50,6 +59,7 @@ static int create_memory(struct guest *guest, uint64_t limit_bytes)
     uint64_t window_bytes = engine->exchange.pool.bytes;
     struct space_backend backend = {
         .slot_add = slot_add,
+        .slot_remove = slot_remove,
         .allow_mappings = allow_mappings,
         .allow_far = allow_far,
         .far_high = min_u64(FERRY_PROGRAM_FAR_HIGH, 1ull << engine->kvm.address_bits),

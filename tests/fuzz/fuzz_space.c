@@ -8,7 +8,8 @@
  * without KVM. A model has the rights and one byte of each page. The address space, and
  * at the end the host's own mappings, must agree with it (looked at
  * every few calls, as there are many pages); what the program may have is never exceeded;
- * in the end, when all is unmapped, nothing is charged.
+ * in the end, when all is unmapped, nothing is charged. A layer may be taken at any moment, and had again any
+ * number of times: then all is as the model was.
  *
  * Not here: the far part, shared files, files that change, threads.
  */
@@ -39,6 +40,14 @@ static struct run {
     unsigned hogs;
     uint64_t heap_break;
     uint64_t start_bytes; /* charged at the start */
+    /* What there was when the layer was taken: */
+    struct space_layer *layer; /* NULL: there is none */
+    struct {
+        struct space_model model;
+        uint64_t hog[HOGS], hog_bytes[HOGS];
+        unsigned hogs;
+        uint64_t heap_break, heap_mapped, object_bytes_most;
+    } then;
 } run;
 
 /* ---- what calls are about --------------------------------------------------- */
@@ -157,6 +166,10 @@ static void advise(struct fuzz *fuzz)
     int advice = advices[fuzz_below(fuzz, 5)];
     int64_t got = CALL(run.vm, madvise, model_addr(range.at), bytes_of(range), (uint64_t)advice);
 
+    if (got == -ENOMEM && host_refused()) { /* memory of a layer is mapped anew */
+        host_refuse(0);
+        got = CALL(run.vm, madvise, model_addr(range.at), bytes_of(range), (uint64_t)advice);
+    }
     if (advice == MADV_DONTNEED) {
         FUZZ_ASSERT(got == (model_is_mapped(&run.model, range) ? 0 : -ENOMEM));
         model_discard(&run.model, range);
@@ -291,10 +304,73 @@ static void move_break(struct fuzz *fuzz)
     run.heap_break = wanted;
 }
 
+/* ---- layers ----------------------------------------------------------------- */
+
+static bool has_shared(const struct space_model *model)
+{
+    for (uint32_t i = 0; i < MODEL_PAGES; i++)
+        if (model->page[i].mapped && model->page[i].shared)
+            return true;
+    return false;
+}
+
+static void take_layer(struct fuzz *fuzz)
+{
+    const struct linux_state *state = run.vm->linux_state;
+    struct space_layer *layer;
+    int result = space_take_layer(&run.vm->space, &layer);
+
+    (void)fuzz;
+    if (result == -EBUSY) {
+        FUZZ_ASSERT(has_shared(&run.model));
+        return;
+    }
+    if (result) {
+        FUZZ_ASSERT(result == -ENOMEM && host_refused());
+        return;
+    }
+    FUZZ_ASSERT(!has_shared(&run.model));
+    space_layer_free(&run.vm->space, run.layer);
+    run.layer = layer;
+    for (uint32_t i = 0; i < MODEL_PAGES; i++) /* what a file had is from now on as it is now */
+        if (run.model.page[i].file)
+            run.model.page[i].origin = run.model.page[i].value;
+    run.then.model = run.model;
+    memcpy(run.then.hog, run.hog, sizeof run.hog);
+    memcpy(run.then.hog_bytes, run.hog_bytes, sizeof run.hog_bytes);
+    run.then.hogs = run.hogs;
+    run.then.heap_break = run.heap_break;
+    run.then.heap_mapped = state->heap_mapped;
+    run.then.object_bytes_most = state->common->object_bytes_most;
+}
+
+/* The personality's own objects stay, and so does what they are charged for. */
+static void have_layer(struct fuzz *fuzz)
+{
+    struct linux_state *state = run.vm->linux_state;
+
+    (void)fuzz;
+    if (!run.layer)
+        return;
+    if (space_go_back(&run.vm->space, run.layer)) {
+        FUZZ_ASSERT(host_refused());
+        host_refuse(0);
+        FUZZ_ASSERT(space_go_back(&run.vm->space, run.layer) == 0);
+    }
+    run.vm->space.used_bytes += state->common->object_bytes_most - run.then.object_bytes_most;
+    run.model = run.then.model;
+    memcpy(run.hog, run.then.hog, sizeof run.hog);
+    memcpy(run.hog_bytes, run.then.hog_bytes, sizeof run.hog_bytes);
+    run.hogs = run.then.hogs;
+    run.heap_break = state->heap_break = run.then.heap_break;
+    state->heap_mapped = run.then.heap_mapped;
+}
+
 static void step(struct fuzz *fuzz)
 {
-    static void (*const calls[])(struct fuzz *) = {
-        map_fixed, map_anywhere, unmap, protect, advise, remap, store, hog, move_break};
+    static void (*const calls[])(struct fuzz *) = {map_fixed,  map_anywhere, unmap,     protect,
+                                                   advise,     remap,        store,     hog,
+                                                   move_break, take_layer,   have_layer};
     uint8_t kind = fuzz_byte(fuzz);
 
     host_refuse(kind & 0x80 ? 1 + fuzz_below(fuzz, 12) : 0);
@@ -325,6 +401,10 @@ static void begin(void)
         *(uint8_t *)guest(run.vm, SCRATCH) = (uint8_t)(i + 1);
         FUZZ_ASSERT(CALL(run.vm, pwrite64, (uint64_t)run.fd, SCRATCH, 1, i * PAGE) == 1);
     }
+    /* From its first mapping on it has a name, for which the program is charged. */
+    FUZZ_ASSERT(CALL(run.vm, mmap, model_addr(0), PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED,
+                     (uint64_t)run.fd, 0) == (int64_t)model_addr(0));
+    FUZZ_ASSERT(CALL(run.vm, munmap, model_addr(0), PAGE) == 0);
 }
 
 static void end(void)
@@ -335,6 +415,7 @@ static void end(void)
     for (unsigned i = 0; i < run.hogs; i++)
         FUZZ_ASSERT(CALL(run.vm, munmap, run.hog[i], run.hog_bytes[i]) == 0);
     FUZZ_ASSERT(CALL(run.vm, brk, HEAP_START) == HEAP_START);
+    space_layer_free(&run.vm->space, run.layer);
     FUZZ_ASSERT(CALL(run.vm, close, (uint64_t)run.fd) == 0);
     FUZZ_ASSERT(run.vm->linux_state->mapped_count == 0);
     mapped_clear(run.vm->linux_state); /* its list of mapped files, too */

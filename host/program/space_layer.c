@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns layers: what a program's memory holds at a moment, in a file in memory that nobody changes any
+ * more. The program goes on with private mappings of that file, so the kernel copies a page when it is
+ * first written; to give those copies up is all that it takes to have the memory of that moment again.
+ *
+ * Where the program has mapped, unmapped or protected something since, all of it is laid anew: which
+ * part of a region was moved where is not kept.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <ferry/abi/layout.h>
+
+#include "program/space_internal.h"
+
+struct space_layer {
+    int fd;
+    /* The list of that moment, each file with a reference; what one holds is in the file after what those
+     * before it hold. */
+    struct space_region *regions;
+    size_t count;
+    uint64_t used_bytes; /* of the space's limit, then */
+    uint64_t changes;    /* of the space, when it was last as the layer says */
+    unsigned
+        slots_end; /* later ones are taken away, or a run could use up what runs after it may have */
+};
+
+/* Whether its pages come into the layer; others have none. */
+static bool is_held(const struct space_region *region)
+{
+    return region->prot & (CHARGED | LIVE | LAYER) && !(region->prot & (CLOSED | BEYOND));
+}
+
+/* Whether what is written there is written for others as well. A file that is only read is not. */
+static bool is_shared(const struct space_region *region)
+{
+    return region->prot & SHARED && (region->prot & SPACE_WRITE || !(region->prot & ALONE));
+}
+
+static uint64_t bytes_of(const struct space_region *region)
+{
+    return region->end - region->start;
+}
+
+/* ---- taking it --------------------------------------------------------------------- */
+
+static int fill(struct space *space, const struct space_layer *layer, uint64_t bytes)
+{
+    char *all, *at;
+    int result;
+
+    if (!bytes)
+        return 0;
+    at = all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, layer->fd, 0);
+    result = all == MAP_FAILED ? -ENOMEM : 0;
+    for (size_t i = 0; i < space->count && !result; i++) {
+        if (!is_held(&space->regions[i]))
+            continue;
+        result = space_copy_contents(at, space, &space->regions[i]);
+        at += bytes_of(&space->regions[i]);
+    }
+    if (all != MAP_FAILED)
+        munmap(all, bytes);
+    return result;
+}
+
+static int create_file(struct space *space, struct space_layer *layer)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < space->count; i++) {
+        if (is_shared(&space->regions[i]))
+            return -EBUSY;
+        bytes += is_held(&space->regions[i]) ? bytes_of(&space->regions[i]) : 0;
+    }
+    layer->fd = memfd_create("ferry-layer", MFD_CLOEXEC);
+    if (layer->fd < 0)
+        return -EMFILE;
+    return ftruncate(layer->fd, (off_t)bytes) ? -ENOMEM : fill(space, layer, bytes);
+}
+
+static int map_layer(struct space *space, const struct space_layer *layer,
+                     const struct space_region *region, uint64_t offset)
+{
+    return space_host_map(space, region->start, bytes_of(region), space_host_prot(region->prot),
+                          MAP_PRIVATE, layer->fd, offset);
+}
+
+/* Where the host refused late, what was there is gone. Never a hole, into which the kernel could put other
+ * memory of this process. */
+static void mend_hole(struct space *space, uint64_t start, uint64_t end)
+{
+    unsigned char unused;
+
+    if (!mincore(space_host(space, start), FERRY_PAGE_BYTES, &unused))
+        return; /* it is still there */
+    space_host_reserve(space, start, end - start);
+    space->used_bytes -= space_charged_bytes(space, start, end);
+    space_cut_regions(space, start, end);
+}
+
+/* In place of what the regions hold, which is the same. */
+static int go_on_with(struct space *space, const struct space_layer *layer)
+{
+    uint64_t offset = 0;
+
+    for (size_t i = 0; i < space->count; i++) {
+        struct space_region *region = &space->regions[i];
+
+        if (!is_held(region))
+            continue;
+        if (map_layer(space, layer, region, offset)) {
+            mend_hole(space, region->start, region->end);
+            return -ENOMEM;
+        }
+        region->prot =
+            (region->prot & ~(unsigned)SHARED_LIVE) | LAYER; /* whatever the file becomes */
+        offset += bytes_of(region);
+    }
+    return 0;
+}
+
+static void hold_labels(const struct space_region *regions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (regions[i].label.file)
+            regions[i].label.file->references++;
+}
+
+static int copy_list(struct space_layer *layer, const struct space *space)
+{
+    layer->regions = calloc(space->count ? space->count : 1, sizeof(*layer->regions));
+    if (!layer->regions)
+        return -ENOMEM;
+    memcpy(layer->regions, space->regions, space->count * sizeof(*layer->regions));
+    layer->count = space->count;
+    hold_labels(layer->regions, layer->count);
+    return 0;
+}
+
+int space_take_layer(struct space *space, struct space_layer **out)
+{
+    struct space_layer *layer = calloc(1, sizeof(*layer));
+    int result;
+
+    if (!layer)
+        return -ENOMEM;
+    layer->fd = -1;
+    result = create_file(space, layer);
+    if (!result)
+        result = go_on_with(space, layer);
+    if (!result)
+        result = copy_list(layer, space);
+    if (result) {
+        space_layer_free(space, layer);
+        return result;
+    }
+    layer->used_bytes = space->used_bytes;
+    layer->changes = space->changes;
+    layer->slots_end = space_slots_end(space);
+    *out = layer;
+    return 0;
+}
+
+void space_layer_free(struct space *space, struct space_layer *layer)
+{
+    if (!layer)
+        return;
+    for (size_t i = 0; i < layer->count; i++)
+        space_file_release(space, layer->regions[i].label.file);
+    free(layer->regions);
+    if (layer->fd >= 0)
+        close(layer->fd);
+    free(layer);
+}
+
+/* ---- going back to it -------------------------------------------------------------- */
+
+/* What could not be written since has no page of its own. */
+static int drop_pages(struct space *space, const struct space_layer *layer)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < layer->count && !result; i++) {
+        const struct space_region *region = &layer->regions[i];
+
+        if (region->prot & LAYER && region->prot & SPACE_WRITE)
+            result = space_host_advise(space, region->start, bytes_of(region), MADV_DONTNEED);
+    }
+    return result ? -ENOMEM : 0;
+}
+
+static int lay_host(struct space *space, const struct space_layer *layer)
+{
+    uint64_t offset = 0;
+
+    for (size_t i = 0; i < layer->count; i++) {
+        if (!(layer->regions[i].prot & LAYER))
+            continue;
+        if (map_layer(space, layer, &layer->regions[i], offset)) {
+            space_host_reserve(space, layer->regions[i].start, bytes_of(&layer->regions[i]));
+            return -ENOMEM;
+        }
+        offset += bytes_of(&layer->regions[i]);
+    }
+    return 0;
+}
+
+/* First nothing is mapped; so where the host refuses a part, nothing of another moment is left. */
+static int lay_anew(struct space *space, struct space_layer *layer)
+{
+    int result = space_clear(space, 0);
+
+    if (!result)
+        space_slots_cut(space, layer->slots_end);
+    if (!result)
+        result = space_reserve_regions(space, layer->count);
+    if (!result)
+        result = lay_host(space, layer);
+    if (result)
+        return -ENOMEM;
+    memcpy(space->regions, layer->regions, layer->count * sizeof(*layer->regions));
+    space->count = layer->count;
+    hold_labels(space->regions, space->count);
+    layer->changes = ++space->changes;
+    return 0;
+}
+
+int space_go_back(struct space *space, struct space_layer *layer)
+{
+    int result =
+        space->changes == layer->changes ? drop_pages(space, layer) : lay_anew(space, layer);
+
+    if (!result)
+        space->used_bytes = layer->used_bytes;
+    return result;
+}
+
+int space_leave_layer(struct space *space, size_t i, uint64_t from, uint64_t to)
+{
+    int result = space_reserve_split(space, from, to);
+
+    if (result)
+        return result;
+    space->changes++;
+    result = space_host_map(space, from, to - from, space_host_prot(space->regions[i].prot),
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (result) {
+        mend_hole(space, from, to);
+        return -ENOMEM;
+    }
+    i = space_split_at(space, from);
+    space_split_at(space, to);
+    space->regions[i].prot &= ~(unsigned)LAYER;
+    return 0;
+}
