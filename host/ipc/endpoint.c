@@ -43,17 +43,17 @@ void endpoint_fini(struct endpoint *endpoint)
 bool endpoint_enter(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    bool live = endpoint->live;
-    endpoint->users += live;
+    bool enters = endpoint->live && !endpoint->resting;
+    endpoint->users += enters;
     endpoint_unlock(endpoint);
-    return live;
+    return enters;
 }
 
 void endpoint_leave(struct endpoint *endpoint)
 {
     endpoint_lock(endpoint);
-    if (--endpoint->users == 0 && !endpoint->live)
-        pthread_cond_broadcast(&endpoint->changed);
+    if (--endpoint->users == 0)
+        endpoint_has_no_users(endpoint);
     endpoint_unlock(endpoint);
 }
 

@@ -161,6 +161,7 @@ struct endpoint {
     uint32_t home_head, home_tail;
     uint32_t loans; /* lent out and not come home */
     bool exited;    /* its program has ended: nobody reads completions */
+    bool resting;   /* its program has ended and may run again: no message comes until then */
     struct units home[FERRY_TOKENS];
     /* Used only by the thread that serves the VM: */
     struct published seen; /* as the thread saw them last */
@@ -181,7 +182,7 @@ void endpoint_fini(struct endpoint *endpoint);
 void endpoint_begin(struct endpoint *endpoint, struct exchange *exchange, uint16_t index);
 
 /* Keeps the endpoint from being torn down while another thread changes it; false: it takes part no
- * more. */
+ * more, or rests. */
 bool endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
 
@@ -204,6 +205,15 @@ static inline struct guest_addr endpoint_addr(const struct endpoint *endpoint,
 static inline bool endpoint_is_host(const struct endpoint *endpoint)
 {
     return endpoint->id == 0;
+}
+
+/* Nobody is in the middle of a change to it any more: tells the thread that waits for that before it tears
+ * the endpoint down, or clears it. Asserts the endpoint's lock. */
+static inline void endpoint_has_no_users(struct endpoint *endpoint)
+{
+    lock_assert_held(&endpoint->lock);
+    if (!endpoint->live || endpoint->resting)
+        pthread_cond_broadcast(&endpoint->changed);
 }
 
 static inline void endpoint_pull_stream(struct endpoint *endpoint)

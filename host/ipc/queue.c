@@ -19,10 +19,16 @@ static void end_link(struct ferry_link *link)
     link->hung_up = true;
 }
 
+static bool accepts(const struct ferry_link *link)
+{
+    lock_assert_held(&link->to->lock);
+    return link->to->live && !link->to->resting && !link->hung_up;
+}
+
 static bool may_send(struct ferry_link *link)
 {
     lock_assert_held(&link->to->lock);
-    bool may = link->to->live && !link->hung_up;
+    bool may = accepts(link);
 
     link->unread = link->unread || !may;
     return may;
@@ -127,8 +133,8 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
     publish(to);
     to->promised -= count;
     to->users -= count;
-    if (to->users == 0 && !to->live)
-        pthread_cond_broadcast(&to->changed);
+    if (to->users == 0)
+        endpoint_has_no_users(to);
     endpoint_unlock(to);
     endpoint_wake(to);
     atomic_fetch_add_explicit(&to->messages_received, count, memory_order_relaxed);
@@ -182,31 +188,50 @@ void queue_unreserve(struct ferry_link *link, const uint32_t *tokens, uint32_t c
     to->promised -= count;
     to->users -= count;
     link->in_flight -= count;
-    if (to->users == 0 && !to->live)
-        pthread_cond_broadcast(&to->changed);
+    if (to->users == 0)
+        endpoint_has_no_users(to);
     room_to_wake(to, true, &wakes);
     endpoint_unlock(to);
     room_wake(&wakes);
 }
 
+static void append_hangup(struct ferry_link *link)
+{
+    const struct ferry_desc desc = {.mode = FERRY_HANGUP,
+                                    .turn = direct_sent(link),
+                                    .src = link->from->id,
+                                    .dst = link->to->id,
+                                    .src_generation = link->from->generation,
+                                    .dst_generation = link->to->generation};
+
+    append(link, &desc);
+    publish(link->to);
+}
+
 void queue_hangup(struct ferry_link *link)
 {
     struct endpoint *to = link->to;
-    struct ferry_desc desc = {.mode = FERRY_HANGUP,
-                              .turn = direct_sent(link),
-                              .src = link->from->id,
-                              .dst = to->id,
-                              .src_generation = link->from->generation,
-                              .dst_generation = to->generation};
 
     endpoint_lock(to);
     if (to->live && !link->hung_up) {
         end_link(link);
-        append(link, &desc);
-        publish(to);
+        if (!to->resting) /* else it is told when it goes on, and shown nothing until then */
+            append_hangup(link);
     }
     endpoint_unlock(to);
     endpoint_wake(to);
+}
+
+void queue_hangup_again(struct ferry_link *link)
+{
+    append_hangup(link);
+}
+
+void queue_open(struct ferry_link *link)
+{
+    lock_assert_held(&link->to->lock);
+    link->to->in_open += link->hung_up;
+    link->hung_up = link->unread = false;
 }
 
 bool queue_want(struct ferry_link *link)
@@ -247,9 +272,9 @@ bool queue_peek(struct endpoint *endpoint, struct ferry_desc *desc)
 bool queue_accepts(struct ferry_link *link)
 {
     endpoint_lock(link->to);
-    bool accepts = link->to->live && !link->hung_up;
+    bool may = accepts(link);
     endpoint_unlock(link->to);
-    return accepts;
+    return may;
 }
 
 bool queue_may_send(struct ferry_link *link)

@@ -22,8 +22,14 @@ void queue_deliver(struct ferry_link *link, const struct ferry_desc *descs, uint
  * for, in order; returns how many. If these are fewer, the sender is marked as parked. -EPIPE as
  * above. Wakes the receiver once. */
 int queue_deliver_inline(struct ferry_link *link, const struct ferry_desc *descs, uint32_t count);
-/* Delivers the hang-up, for which room is always kept; once per link. */
+/* Delivers the hang-up, for which room is always kept; once per link. A receiver that rests is told when it
+ * goes on. */
 void queue_hangup(struct ferry_link *link);
+
+/* The same once more: the queue was emptied. And: the link takes messages again; its queue holds none of
+ * its. Both under the receiver's lock. */
+void queue_hangup_again(struct ferry_link *link);
+void queue_open(struct ferry_link *link);
 
 /* Takes the next message on the VMM's side, for the host or for plain reads. False: none. */
 bool queue_take(struct endpoint *endpoint, struct ferry_desc *desc);

@@ -68,6 +68,26 @@ int stream_create(struct endpoint *endpoint)
     return 0;
 }
 
+bool stream_is_new(const struct stream *stream)
+{
+    return !atomic_load(&stream->buffer_count) && !stream->output_closed && !stream->have &&
+           !stream->ended && !stream->ahead_count;
+}
+
+void stream_begin_anew(struct stream *stream)
+{
+    lock_take(&stream->lock);
+    stream->filling = NULL;
+    stream->start = stream->fill = 0;
+    stream->output_closed = false;
+    atomic_store(&stream->buffer_count, 0);
+    lock_drop(&stream->lock);
+    stream->writing = stream->have = stream->ended = false;
+    stream->left = 0;
+    stream->ahead_count = 0;
+    stream->calls = 0;
+}
+
 /* Input. A hang-up of the sender shows beside bytes that are still there. */
 static int poll_input(struct endpoint *endpoint, int want)
 {

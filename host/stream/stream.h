@@ -23,6 +23,11 @@ struct stream;
 /* The stream of a VM's endpoint, which has it from here to its end. */
 int stream_create(struct endpoint *endpoint);
 
+/* Whether nothing was read and written yet. */
+bool stream_is_new(const struct stream *stream);
+/* It is so again: its VM's program begins anew, and owns nothing. */
+void stream_begin_anew(struct stream *stream);
+
 /* Up to `bytes` of input into dst; blocks while there is none; 0: end. */
 ssize_t stream_read(struct stream *stream, void *dst, size_t bytes);
 /* All of src, unless -EPIPE (the receiver is gone) or -EINTR came first.
