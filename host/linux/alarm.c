@@ -100,6 +100,17 @@ static void rearm(struct linux_state *state)
     limits_watch_cpu(state);
 }
 
+bool alarms_any(const struct linux_state *state)
+{
+    for (unsigned i = 0; i < ALARMS_MAX; i++) {
+        const struct alarm *alarm = &state->alarms.table[i];
+
+        if (alarm->used && (i >= ITIMERS || alarm->due_ns != NEVER))
+            return true;
+    }
+    return false;
+}
+
 void alarms_end(struct linux_state *state)
 {
     uint64_t next = state->alarms.next_ns;

@@ -61,16 +61,12 @@ static int copy_thread(struct linux_state *to, const struct linux_state *from)
         return -ENOMEM;
     thread->id = to->pid;
     thread->task = from->thread->task;
-    thread->task.robust_list = 0;
-    thread->task.death_signal = 0;
     to->threads = to->thread = thread;
     to->thread_count = 1;
     return 0;
 }
 
-/* What a process begins with that is forked from the thread that makes the call. NULL: there is no
- * memory. */
-static struct linux_state *copy_state(struct linux_state *from)
+struct linux_state *process_copy(const struct linux_state *from, int32_t pid)
 {
     struct linux_state *to = calloc(1, sizeof(*to));
     bool failed = false;
@@ -98,10 +94,10 @@ static struct linux_state *copy_state(struct linux_state *from)
     to->membarrier_registered = from->membarrier_registered;
     to->keeps_to_some = from->keeps_to_some;
     to->traced = from->traced;
-    to->pid = thread_next_id(from);
+    to->pid = pid;
     to->group = from->group;
     to->session = from->session;
-    to->parent = from;
+    to->parent = from->parent;
     futex_init(to);
     to->program = copy_text(from->program, &failed);
     to->cwd = copy_text(from->cwd, &failed);
@@ -115,6 +111,20 @@ static struct linux_state *copy_state(struct linux_state *from)
     }
     copy_signals(to, from);
     copy_descriptors(to, from);
+    return to;
+}
+
+/* What a process begins with that is forked from the thread that makes the call. NULL: there is no
+ * memory. */
+static struct linux_state *copy_state(struct linux_state *from)
+{
+    struct linux_state *to = process_copy(from, thread_next_id(from));
+
+    if (!to)
+        return NULL;
+    to->parent = from;
+    to->threads->task.robust_list = 0;
+    to->threads->task.death_signal = 0;
     return to;
 }
 

@@ -187,6 +187,21 @@ void linux_process_ends(struct linux_state *state, const struct ferry_vm_exit *e
 /* The first process has ended and others have not: what it has open is closed. */
 void linux_first_ends(struct linux_state *state);
 
+/* Whether a call that is about to be served asks for the program's input stream, or waits for it. */
+bool linux_asks_input(struct linux_state *state, const struct linux_call *call);
+
+/* What the personality keeps of a process at a moment (kept.c). */
+struct linux_kept;
+/* Why it cannot be had again, in words that tell a person; NULL: it can. */
+const char *linux_why_not_kept(struct linux_state *state);
+/* Keeps a process for which nothing of that holds, and whose thread is being served. -ENOMEM. */
+int linux_keep(struct linux_state *state, struct linux_kept **out);
+/* Frees `*state`, of a program whose processes have all ended, and gives another one: all is as when it
+ * was kept, but for what was changed on the host. -ENOMEM: nothing changed. */
+int linux_go_back(struct linux_state **state, const struct linux_kept *kept);
+/* Before linux_destroy. NULL is allowed. */
+void linux_forget(struct linux_kept *kept);
+
 /* The thread that a program begins with. */
 struct linux_thread *linux_first_thread(struct linux_state *state);
 

@@ -105,6 +105,8 @@ struct mount *view_mount_of(const struct view *view, const char *path);
 bool view_shows(const struct view *view, const char *path);
 /* Makes the directory in memory, if that was not done. */
 int view_make_private(struct linux_state *state, struct mount *mount);
+/* So many descriptors of the host that directories in memory took are closed. */
+void view_give_files_back(struct linux_state *state, unsigned count);
 /* Whether the path is of a directory on the way to a mount. */
 bool view_above(const struct view *view, const char *path);
 

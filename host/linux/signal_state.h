@@ -147,6 +147,8 @@ void alarms_look_cpu(struct linux_state *state);
 uint64_t alarms_cpu_rest(struct linux_state *state);
 /* Another program begins: it has the timers of setitimer only. */
 void alarms_exec(struct linux_state *state);
+/* Whether it has a timer, or one of setitimer's runs. */
+bool alarms_any(const struct linux_state *state);
 /* Its process ends: the VM's alarm is for the others'. */
 void alarms_end(struct linux_state *state);
 /* A signal of a timer was taken. */

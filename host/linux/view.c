@@ -322,7 +322,7 @@ int view_init(struct linux_state *state, const struct linux_config *config)
     return state->cwd ? 0 : -ENOMEM;
 }
 
-static void give_files_back(struct linux_state *state, unsigned count)
+void view_give_files_back(struct linux_state *state, unsigned count)
 {
     for (; count; count--) {
         vm_file_give_back(state->vm);
@@ -334,7 +334,7 @@ static bool take_files(struct linux_state *state, unsigned count)
 {
     for (unsigned taken = 0; taken < count; taken++) {
         if (!vm_file_take(state->vm)) {
-            give_files_back(state, taken);
+            view_give_files_back(state, taken);
             return false;
         }
         state->common->view.private_files++;
@@ -357,7 +357,7 @@ static int make_top(struct linux_state *state)
         view->memory_top = top;
         return 0;
     }
-    give_files_back(state, 2);
+    view_give_files_back(state, 2);
     if (top != -EMFILE && top != -ENOMEM)
         view->memory_refused = top; /* as it will be next time; the program may look very often */
     return top;
@@ -378,7 +378,7 @@ void linux_prepare_memory(struct linux_state *state, uint32_t uid, uint32_t gid)
         close(view->memory_top);
         view->memory_top = -1;
         view->memory_refused = -EACCES;
-        give_files_back(state, 2);
+        view_give_files_back(state, 2);
     }
 }
 
@@ -409,7 +409,7 @@ int view_make_private(struct linux_state *state, struct mount *mount)
     int result = open_private(state, mount);
 
     if (result)
-        give_files_back(state, 1);
+        view_give_files_back(state, 1);
     return result;
 }
 

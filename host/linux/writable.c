@@ -54,6 +54,11 @@ static void set_used(struct linux_state *state, struct writable *writable, uint6
     writable->used_bytes = bytes;
 }
 
+void writable_recharge(struct linux_state *state, struct writable *writable, uint64_t bytes)
+{
+    set_used(state, writable, bytes);
+}
+
 void writable_recount(struct linux_state *state, struct writable *writable)
 {
     struct statfs fs;
@@ -64,16 +69,30 @@ void writable_recount(struct linux_state *state, struct writable *writable)
                      (fs.f_files - fs.f_ffree) * INODE_BYTES);
 }
 
-void writable_destroy(struct linux_state *state, struct writable *writable)
+void writable_is_empty(struct linux_state *state, struct writable *writable)
 {
-    if (!writable)
-        return;
-    set_used(state, writable, 0);
     free(writable->charges);
+    writable->charges = NULL;
+    writable->charge_count = writable->charge_room = 0;
+    set_used(state, writable, 0);
+    writable_recount(state, writable);
+}
+
+void writable_leave(struct linux_state *state, struct writable *writable)
+{
     if (writable->kernel >= 0)
         close(writable->kernel);
     if (writable->lifeline >= 0)
         close(writable->lifeline);
+    writable->kernel = writable->lifeline = -1;
+    writable_is_empty(state, writable);
+}
+
+void writable_destroy(struct linux_state *state, struct writable *writable)
+{
+    if (!writable)
+        return;
+    writable_leave(state, writable);
     free(writable);
 }
 

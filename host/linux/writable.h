@@ -36,6 +36,11 @@ struct writable {
 /* On the host, at first. NULL: no memory. */
 struct writable *writable_create(uint64_t limit_bytes);
 void writable_destroy(struct linux_state *state, struct writable *writable);
+/* All that was there is removed; and: nothing is there any more, as somebody else has the directory. */
+void writable_is_empty(struct linux_state *state, struct writable *writable);
+void writable_leave(struct linux_state *state, struct writable *writable);
+/* What is there costs so much, whoever else keeps some of it. */
+void writable_recharge(struct linux_state *state, struct writable *writable, uint64_t bytes);
 
 /* The umask of our process. The C library only tells it by setting another one, for all threads. */
 uint32_t writable_umask(void);
@@ -104,5 +109,13 @@ int64_t file_truncate(struct linux_state *state, const struct open_file *file, o
 /* Makes an empty directory in memory, which is gone when `writable` is destroyed or our process
  * dies. The result is a descriptor of it, the caller's. */
 int private_make(struct linux_state *state, struct writable *writable);
+
+/* ---- private_empty.c ----------------------------------------------------- */
+
+/* Whether the program has a file, or a directory, in its directories in memory. */
+bool private_has_files(struct linux_state *state);
+/* Removes all that is there; nobody has any of it open or mapped. Where the host refuses it, the
+ * directories are others from then on. */
+void private_empty(struct linux_state *state);
 
 #endif
