@@ -111,6 +111,8 @@ void ticker_remove(struct ticker *ticker, struct runner *runner)
         ticker->running = runner->next_running;
     if (runner->next_running)
         runner->next_running->previous_running = runner->previous_running;
+    runner->previous_running = NULL;       /* it may be added again, at the front; */
+    atomic_store(&runner->watched, false); /* and reports itself then */
     lock_drop(&ticker->lock);
 }
 

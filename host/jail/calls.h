@@ -78,6 +78,8 @@ static const struct jail_call jail_calls[] = {
     REQUEST(KVM_GET_XSAVE, "signal frames, and threads that begin with their maker's state"),
     REQUEST(KVM_SET_XSAVE, "likewise"),
     REQUEST(KVM_SET_FPU, "likewise, on a processor without XSAVE"),
+    REQUEST(KVM_GET_VCPU_EVENTS, "a CPU goes back to a snapshot"),
+    REQUEST(KVM_SET_VCPU_EVENTS, "likewise"),
     REQUEST(KVM_SET_USER_MEMORY_REGION, "memory that is touched gets its slot"),
     REQUEST(KVM_CREATE_VM, "VMs that are made later"),
     REQUEST(KVM_CREATE_VCPU, "a thread of a program begins"),

@@ -146,7 +146,15 @@ void vcpu_begin(struct vcpu *vcpu)
 /* The clock goes with the thread. */
 void vcpu_end(struct vcpu *vcpu)
 {
-    atomic_store(&vcpu->took_ns, vcpu_cpu_ns(vcpu));
+    atomic_store(&vcpu->took_ns, vcpu_cpu_ns(vcpu) - atomic_load(&vcpu->earlier_ns));
+}
+
+void vcpu_begin_again(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->clock, 0);
+    atomic_fetch_add(&vcpu->earlier_ns, atomic_exchange(&vcpu->took_ns, 0));
+    vcpu->runs = NULL;
+    vcpu->moves = vcpu->calls_again = vcpu->finishes = vcpu->call_is_left = false;
 }
 
 uint64_t vcpu_cpu_ns(const struct vcpu *vcpu)
@@ -155,10 +163,11 @@ uint64_t vcpu_cpu_ns(const struct vcpu *vcpu)
     struct timespec used;
     bool is_told = clock != 0 && clock_gettime(clock, &used) == 0;
     uint64_t took = atomic_load(&vcpu->took_ns); /* last, as it may have ended meanwhile */
+    uint64_t earlier = atomic_load(&vcpu->earlier_ns);
 
     if (took || !is_told)
-        return took;
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+        return earlier + took;
+    return earlier + (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
 int vcpu_run(struct vcpu *vcpu)
@@ -418,35 +427,6 @@ void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
         boot_user_segments(&vcpu->run->s.regs.sregs);
         vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
     }
-}
-
-int vcpu_copy_vectors(const struct vcpu *to, const struct vcpu *from)
-{
-    struct kvm_xsave state;
-
-    if (ioctl(from->fd, KVM_GET_XSAVE, &state) < 0 || ioctl(to->fd, KVM_SET_XSAVE, &state) < 0)
-        return -errno;
-    return 0;
-}
-
-void vcpu_go_on_as(struct vcpu *to, const struct vcpu *from, uint64_t stack)
-{
-    const struct kvm_sregs *source = &from->run->s.regs.sregs;
-    struct kvm_sregs *sregs = &to->run->s.regs.sregs;
-
-    to->run->s.regs.regs = from->run->s.regs.regs;
-    to->run->s.regs.regs.rax = 0;
-    if (stack)
-        to->run->s.regs.regs.rsp = stack;
-    boot_user_segments(sregs);
-    sregs->ds = source->ds;
-    sregs->es = source->es;
-    sregs->fs = source->fs;
-    sregs->gs = source->gs;
-    to->has_gs = from->has_gs;
-    if (!to->has_gs) /* it may be that of the guest kernel, which each CPU has for itself */
-        sregs->gs.base = 0;
-    to->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 
 /* --- its clock ------------------------------------------------------------------ */

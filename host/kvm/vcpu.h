@@ -24,13 +24,14 @@ struct process;
 #define VCPU_ROUSED 8
 
 struct vcpu {
-    int fd;                /* -1: it was not made */
-    uint32_t number;       /* from 0 on */
-    pthread_t thread;      /* of the host, that runs it; valid once the thread is started */
-    atomic_int clock;      /* of the processor time that thread takes; 0: it has not begun */
-    atomic_ullong took_ns; /* of that, once it has ended; 0 before */
-    uint64_t before_ns;    /* of that, what it had taken when `runs` began */
-    void *runs;            /* the program's thread that it runs; NULL: none. The VM's to set. */
+    int fd;                   /* -1: it was not made */
+    uint32_t number;          /* from 0 on */
+    pthread_t thread;         /* of the host, that runs it; valid once the thread is started */
+    atomic_int clock;         /* of the processor time that thread takes; 0: it has not begun */
+    atomic_ullong took_ns;    /* of that, once it has ended; 0 before */
+    atomic_ullong earlier_ns; /* that threads before it took */
+    uint64_t before_ns;       /* of that, what it had taken when `runs` began */
+    void *runs;               /* the program's thread that it runs; NULL: none. The VM's to set. */
     /* For the VM that it belongs to: */
     struct process *process;            /* whose threads it runs */
     atomic_bool in_guest;               /* it is in KVM_RUN, or about to be */
@@ -69,7 +70,7 @@ void vcpu_destroy(struct vcpu *vcpu);
  * thread. */
 void vcpu_kick(const struct vcpu *vcpu);
 
-/* The processor time that the CPU's thread has taken, in the guest and outside; 0: it has not begun.
+/* The processor time that the CPU's thread has taken, and those before it, in the guest and outside; 0: it has not begun.
  * Any thread. */
 uint64_t vcpu_cpu_ns(const struct vcpu *vcpu);
 
@@ -79,6 +80,8 @@ uint64_t vcpu_cpu_ns(const struct vcpu *vcpu);
 void vcpu_begin(struct vcpu *vcpu);
 /* It ends: what it has taken by now is told for good. */
 void vcpu_end(struct vcpu *vcpu);
+/* Another thread is about to be the CPU's, and to run another thread of the program. */
+void vcpu_begin_again(struct vcpu *vcpu);
 
 /* Runs the guest until its next exit; changes of registers that were made before take effect. 0 or
  * the negative errno of KVM_RUN. -EINTR: it was interrupted, and the kick is still on the thread's
@@ -151,6 +154,17 @@ void vcpu_resume(struct vcpu *vcpu, uint64_t rax, const struct boot_frame *next)
  * `from`. Both CPUs are out of the guest. */
 int vcpu_copy_vectors(const struct vcpu *to, const struct vcpu *from);
 void vcpu_go_on_as(struct vcpu *to, const struct vcpu *from, uint64_t stack);
+
+/* The state of a CPU, which has made an exit by an instruction that is done then, outside the guest kernel;
+ * and going on with it, whatever the CPU did since. 0 or a negative errno. */
+struct vcpu_kept {
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_xsave vectors;
+    bool has_gs;
+};
+int vcpu_keep(struct vcpu *vcpu, struct vcpu_kept *out);
+int vcpu_go_back(struct vcpu *vcpu, const struct vcpu_kept *kept);
 
 /* Ticks of the guest's time-stamp counter in so many nanoseconds; 0: not known. */
 uint64_t vcpu_ticks(const struct vcpu *vcpu, uint64_t nanoseconds);

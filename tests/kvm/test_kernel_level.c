@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kvm/kernel.h"
@@ -125,6 +126,27 @@ static void it_leaves_at_cpl0(void **state)
                         none, sizeof none);
 }
 
+/* KVM was about to deliver one when the CPU was stopped. */
+static void no_fault_is_left_when_it_goes_back(void **state)
+{
+    struct kvm_vcpu_events events;
+    struct vcpu_kept kept;
+
+    (void)state;
+    build();
+    assert_int_equal(vcpu_run(&vcpu), 0);
+    assert_int_equal(vcpu_keep(&vcpu, &kept), 0);
+    assert_int_equal(ioctl(vcpu.fd, KVM_GET_VCPU_EVENTS, &events), 0);
+    events.exception.injected = 1;
+    events.exception.nr = 6;
+    assert_int_equal(ioctl(vcpu.fd, KVM_SET_VCPU_EVENTS, &events), 0);
+    assert_int_equal(ioctl(vcpu.fd, KVM_GET_VCPU_EVENTS, &events), 0);
+    assert_true(events.exception.injected || events.exception.pending);
+    assert_int_equal(vcpu_go_back(&vcpu, &kept), 0);
+    assert_int_equal(ioctl(vcpu.fd, KVM_GET_VCPU_EVENTS, &events), 0);
+    assert_false(events.exception.injected || events.exception.pending);
+}
+
 /* A guest that got around its rights finds no VMs to make. */
 static void no_guest_sees_virtualization(void **state)
 {
@@ -149,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_serves_at_cpl3, setup, teardown),
         cmocka_unit_test_setup_teardown(it_leaves_at_cpl0, setup, teardown),
         cmocka_unit_test_setup_teardown(no_guest_sees_virtualization, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_fault_is_left_when_it_goes_back, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
