@@ -22,6 +22,7 @@ static const struct part {
     {"messages", part_messages, "small messages one way, a second"},
     {"crossover", part_crossover, "copy, map and auto over sizes"},
     {"start", part_start, "start and footprint of a VM"},
+    {"copies", part_copies, "a VM brought back to its snapshot, beside fresh ones"},
     {"scale", part_scale, "cost of a message over the number of VMs"},
     {"pipeline", part_pipeline, "whole commands over a file, in VMs and as processes"},
     {"calls", part_calls, "single calls that need no exit, in a process and a VM"},

@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include <ferry/ferry.h>
 
 #include "bare_kvm.h"
 #include "bench.h"
-#include "guests/first.h"
+#include "first_tick.h"
 #include "memory.h"
 
 #define PART "start"
@@ -81,33 +80,6 @@ static int run_bare(struct bench *bench, const void *arg, struct sample *out)
 }
 
 /* ---- Ferry -------------------------------------------------------------- */
-
-/* The host's time-stamp counter and clock, read together. */
-struct clocks {
-    uint64_t tick, ns;
-};
-
-static struct clocks clocks_now(void)
-{
-    return (struct clocks){__rdtsc(), bench_now_ns()};
-}
-
-/*
- * When the first instruction ran, by CLOCK_MONOTONIC. The guest's counter is
- * the host's, or the host's with an offset: which of the two its look at the
- * clock tells, and that look is as exact as it took long.
- */
-static double first_ns(const struct first *first, const struct clocks *from,
-                       const struct clocks *to)
-{
-    double tick_ns = (double)(to->ns - from->ns) / (double)(to->tick - from->tick);
-    double doubt_ns = (double)(first->after_tick - first->before_tick) / 2 * tick_ns;
-    double middle_ns = ((double)(int64_t)(first->before_tick - from->tick)) * tick_ns + doubt_ns;
-    double offset_ns = (double)(first->clock_ns - from->ns) - middle_ns;
-    double ns = (double)(int64_t)(first->first_tick - from->tick) * tick_ns;
-
-    return fabs(offset_ns) <= doubt_ns ? ns : ns + offset_ns;
-}
 
 /* What a start leaves: how long each step took. */
 struct times {

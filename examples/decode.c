@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A program that embeds Ferry: it decodes untrusted files, each in a virtual machine of its own,
- * and survives whatever they do to the decoder.
+ * A program that embeds Ferry: it decodes untrusted files, each in a fresh virtual machine, and
+ * survives whatever they do to the decoder. The machine is made once, and kept as it is when the
+ * decoder first asks for input; for each further file it is brought back to that point, so that nothing
+ * of one file is there when the next is decoded.
  *
  * decode DECODER FILE...
  *
@@ -29,7 +31,8 @@ struct job {
     bool too_long;
 };
 
-/* A fresh machine, with a link to its standard input and one from its standard output. */
+/* The machine, with a link to its standard input and one from its standard output, ready for the first
+ * file. */
 static int make(struct job *job, struct ferry_engine *engine, const char *decoder,
                 struct ferry_error *err)
 {
@@ -43,7 +46,7 @@ static int make(struct job *job, struct ferry_engine *engine, const char *decode
     if (result == 0)
         result = ferry_link_create(engine, job->vm, NULL, &stream, &job->out, err);
     if (result == 0)
-        result = ferry_vm_start(job->vm, err);
+        result = ferry_vm_snapshot(job->vm, UINT64_MAX, err); /* timeout_ns bounds it */
     return result;
 }
 
@@ -104,26 +107,36 @@ static int run(struct job *job, const char *path)
     return -EBADMSG;
 }
 
-static int decode(struct ferry_engine *engine, const char *decoder, const char *path)
+static int decode(struct job *job, const char *path)
 {
-    struct job *job = calloc(1, sizeof *job);
-    struct ferry_error err;
+    int result;
 
-    int result = -ENOMEM;
-    if (!job || !(job->file = fopen(path, "rb"))) {
+    job->file = fopen(path, "rb");
+    if (!job->file) {
         result = -errno;
         fprintf(stderr, "decode: %s: %s\n", path, strerror(errno));
-    } else if ((result = make(job, engine, decoder, &err)) < 0) {
-        fprintf(stderr, "decode: %s: %s\n", path, err.text);
-    } else {
-        result = run(job, path);
+        return result;
     }
-    if (job && job->file)
-        fclose(job->file);
-    if (job)
-        ferry_vm_destroy(job->vm); /* and its links */
-    free(job);
+    job->bytes = 0;
+    job->too_long = false;
+    result = run(job, path);
+    fclose(job->file);
     return result;
+}
+
+/* What a file did to the decoder, it did not do to the next one. */
+static int decode_all(struct job *job, char *const *paths, struct ferry_error *err)
+{
+    int failed = 0, result = 0;
+
+    for (; *paths && result == 0; paths++) {
+        failed |= decode(job, *paths);
+        if (paths[1])
+            result = ferry_vm_reset(job->vm, err);
+    }
+    if (result < 0)
+        fprintf(stderr, "decode: %s\n", err->text);
+    return result < 0 ? result : failed;
 }
 
 int main(int argc, char **argv)
@@ -131,19 +144,25 @@ int main(int argc, char **argv)
     const struct ferry_engine_config config = {.pool_extents = 8};
     struct ferry_engine *engine;
     struct ferry_error err;
-    int status = EXIT_SUCCESS;
+    int result;
 
     if (argc < 3) {
         fputs("usage: decode DECODER FILE...\n", stderr);
         return 2;
     }
-    if (ferry_engine_create(&config, &engine, &err) < 0) {
-        fprintf(stderr, "decode: %s\n", err.text);
+    struct job *job = calloc(1, sizeof *job);
+    if (!job || ferry_engine_create(&config, &engine, &err) < 0) {
+        fprintf(stderr, "decode: %s\n", job ? err.text : strerror(ENOMEM));
+        free(job);
         return 2;
     }
-    for (int i = 2; i < argc; i++)
-        if (decode(engine, argv[1], argv[i]) < 0)
-            status = EXIT_FAILURE;
+    result = make(job, engine, argv[1], &err);
+    if (result < 0)
+        fprintf(stderr, "decode: %s\n", err.text);
+    else
+        result = decode_all(job, argv + 2, &err);
+    ferry_vm_destroy(job->vm); /* and its links */
     ferry_engine_destroy(engine);
-    return fflush(stdout) == 0 ? status : EXIT_FAILURE;
+    free(job);
+    return fflush(stdout) == 0 && result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

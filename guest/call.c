@@ -23,6 +23,11 @@ void ferry_guest_doorbell(void)
     __asm__ volatile("outb %%al, %[port]" : : [port] "N"(FERRY_PORT_DOORBELL), "a"(0) : "memory");
 }
 
+uint64_t ferry_ready(void)
+{
+    return ferry_control() != NULL ? (uint64_t)ferry_guest_call(FERRY_CALL_READY, 0, 0, 0) : 0;
+}
+
 const struct ferry_control *ferry_control(void)
 {
     static const struct ferry_control *found;

@@ -267,7 +267,7 @@ int program_open(struct program *out, struct images *images, const struct progra
 
 int program_share(struct program *out, const struct program *program, struct space *space)
 {
-    int result = space_charge(space, program_unshared_bytes(program));
+    int result = space ? space_charge(space, program_unshared_bytes(program)) : 0;
 
     if (result)
         return result;

@@ -45,7 +45,8 @@ struct program {
 int program_open(struct program *out, struct images *images, const struct program_opener *opener,
                  const char *name, const struct image_source *source, char *const *argv,
                  uint64_t limit_bytes, struct ferry_error *err);
-/* What another process runs, for one that it forked; charged to its space, beside what it has mapped. */
+/* What another process runs, for one that it forked; charged to its space, beside what it has mapped. NULL:
+ * what is there is charged already. */
 int program_share(struct program *out, const struct program *program, struct space *space);
 /* NULL members are allowed. */
 void program_close(struct program *program);

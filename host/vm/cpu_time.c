@@ -47,7 +47,7 @@ uint64_t vm_process_cpu_ns(struct ferry_vm *vm, const struct linux_state *state)
     for (const struct guest *guest = vm->guests; guest; guest = guest->next)
         if (guest->first_cpu.process->personality == state)
             used += guest_cpu_ns(guest);
-    return used;
+    return state == vm->first.personality ? used - vm->first_before_ns : used;
 }
 
 static uint64_t thread_cpu_ns(const struct guest *guest, const struct linux_thread *thread)
@@ -81,7 +81,7 @@ uint64_t vm_look_at_cpu(struct ferry_vm *vm)
 {
     unsigned long long watch = atomic_load(&vm->cpu_watch_ns);
     uint64_t used = vm_cpu_ns(vm);
-    uint64_t limit = vm->cpu_limit_ns ? vm->cpu_limit_ns : UINT64_MAX;
+    uint64_t limit = vm->cpu_limit_ns ? vm->cpu_before_ns + vm->cpu_limit_ns : UINT64_MAX;
 
     if (used >= limit) {
         vm_stop(vm, STOP_CPU);

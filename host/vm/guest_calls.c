@@ -16,6 +16,7 @@
 #include "ipc/units.h"
 #include "lib/clock.h"
 #include "linux/vm_linux.h"
+#include "vm/snapshot.h"
 
 /* A result that no guest sees: the call is made again after the handler of a signal. */
 #define INTERRUPTED (-512)
@@ -101,10 +102,17 @@ static int64_t call_free(struct ferry_vm *vm, const uint64_t arg[])
     return result < 0 ? result : units_free(vm->endpoint, units);
 }
 
+static int64_t call_ready(struct ferry_vm *vm, const uint64_t arg[])
+{
+    (void)arg;
+    return snapshot_ready(vm, vm->served);
+}
+
 static const guest_call calls[] = {
     [FERRY_CALL_WAIT] = call_wait,
     [FERRY_CALL_ALLOC] = call_alloc,
     [FERRY_CALL_FREE] = call_free,
+    [FERRY_CALL_READY] = call_ready,
 };
 
 bool guest_calls_serve(struct ferry_vm *vm, struct vcpu *vcpu)

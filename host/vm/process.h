@@ -17,6 +17,7 @@ struct vcpu;
 struct process {
     struct guest *guest;
     struct program program;
+    unsigned programs; /* how many it has begun in place of its first */
     struct linux_state *personality;
     struct guest *forked_in;  /* that of its parent, at the start, */
     struct space_marks marks; /* and what it began with, if that waits; else none */

@@ -5,6 +5,7 @@
 #include "linux/vm_linux.h"
 #include "vm/kernel.h"
 #include "vm/report.h"
+#include "vm/snapshot.h"
 #include "vm/turn.h"
 
 uint64_t vm_fs(struct vcpu *cpu)
@@ -102,6 +103,7 @@ bool syscall_serve_call(struct ferry_vm *vm, struct vcpu *vcpu, struct linux_cal
     call->thread = vcpu->runs;
     /* First, so that the personality sees and changes the registers of the program. */
     vcpu_resume(vcpu, vcpu_regs(vcpu)->rax, next);
+    snapshot_before_call(vm, vcpu, call);
     enum linux_next how = linux_serve(vm->process->personality, call);
 
     return syscall_goes_on(vm, vcpu, how, call->status);

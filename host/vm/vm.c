@@ -106,9 +106,13 @@ void vm_stop(struct ferry_vm *vm, int reason)
 {
     int none = 0;
 
-    if (!atomic_compare_exchange_strong(&vm->stop, &none, reason))
+    lock_take(&vm->lock); /* both at once, as a reset takes both back */
+    bool first = atomic_compare_exchange_strong(&vm->stop, &none, reason);
+    if (first)
+        vm->endpoint->stopping = true;
+    lock_drop(&vm->lock);
+    if (!first)
         return;
-    vm->endpoint->stopping = true;
     endpoint_wake(vm->endpoint);
     vm_kick(vm);
 }

@@ -27,6 +27,18 @@
 #define VM_PROCESSES      64u
 #define VM_PROCESSES_MOST 1024u
 
+/* What is wanted of a snapshot, and what came of it: snapshot.c. Under the VM's lock. */
+struct resets {
+    atomic_bool
+        wants_snapshot; /* somebody waits for the program to be ready; any thread may look */
+    bool is_ready;      /* it was, with that result, and */
+    const char *why;    /* why not, in words; or NULL */
+    bool busy;          /* one thread resets it; others wait for that */
+    bool wanted;        /* it is to begin anew */
+    bool leaves;        /* it never will again */
+    int result;
+};
+
 struct ferry_vm {
     struct ferry_engine *engine;
     struct endpoint *endpoint;
@@ -58,7 +70,9 @@ struct ferry_vm {
     void (*trace)(void *arg, struct ferry_vm *vm, const struct ferry_trace *event);
     void *trace_arg;
     uint64_t timeout_ns;
-    uint64_t cpu_limit_ns;      /* of processor time; 0: none */
+    uint64_t cpu_limit_ns; /* of processor time; 0: none, */
+    /* Beside what was taken before its program began anew: by all, and by its first process. */
+    uint64_t cpu_before_ns, first_before_ns;
     atomic_ullong helpers_ns;   /* that threads took which run no CPU, */
     atomic_ullong ended_ns;     /* and processes that have ended */
     atomic_ullong cpu_watch_ns; /* when cpu_reached becomes true, once; UINT64_MAX: never */
@@ -75,10 +89,16 @@ struct ferry_vm {
     atomic_int stop;       /* 0, a signal number, STOP_TIMEOUT or STOP_CPU */
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
+    struct snapshot *snapshot; /* snapshot.c; set once, on the VM's own thread; or NULL */
+
     struct lock lock;               /* of all below, and of the threads of the CPUs */
-    pthread_cond_t ended_changed;   /* ended, destroyed, waiting */
+    pthread_cond_t ended_changed;   /* all below */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
+    bool rests;                     /* its program has ended, and may begin anew */
+    unsigned ends;                  /* how often it has ended */
+    struct ferry_vm_exit exit;      /* and how it did so last */
     unsigned waiting;               /* threads in ferry_vm_wait */
+    struct resets resets;
 };
 
 /* What a program may add below its directories of the host, if nobody says otherwise. */
@@ -113,6 +133,9 @@ void vm_kick(struct ferry_vm *vm);
 
 /* Asks the VM to end for this reason and interrupts its present activity. Any thread. */
 void vm_stop(struct ferry_vm *vm, int reason);
+
+/* As ferry_vm_start. Under the VM's lock. */
+int vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Waits for the end of the VM's threads. The VM was started, and told to stop. */
 void vm_join(struct ferry_vm *vm);

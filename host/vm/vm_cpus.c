@@ -122,9 +122,12 @@ static int start_thread(struct ferry_vm *vm, struct vcpu *vcpu)
     lock_take(&vm->lock);
     int result = thread_start(&vcpu->thread, NULL, cpu_thread, start);
     if (result == 0) {
-        vm->guest->vcpus[vm->guest->vcpu_count] = vcpu;
-        vm->guest->vcpu_count++; /* from here on others look at it without the lock, too */
-        vm->guest->vcpus_made++;
+        struct guest *guest = vm->guest;
+        bool is_new = guest->vcpu_count == guest->vcpus_made;
+
+        guest->vcpus[guest->vcpu_count] = vcpu;
+        guest->vcpus_made += is_new;
+        guest->vcpu_count++; /* from here on others look at it without the lock, too */
     }
     lock_drop(&vm->lock);
     if (result < 0)
@@ -162,6 +165,12 @@ static int find_cpu(struct ferry_vm *vm, struct vcpu **out)
             *out = vm->guest->vcpus[i];
             return 0;
         }
+    if (vm->guest->vcpu_count < vm->guest->vcpus_made) {
+        /* Of a run before: its thread of the host has ended, too. */
+        *out = vm->guest->vcpus[vm->guest->vcpu_count];
+        vcpu_begin_again(*out);
+        return start_thread(vm, *out) < 0 ? -EAGAIN : 0;
+    }
     /* A number is used up also where a CPU could not be made in full. */
     if (vm->guest->kvm.vcpus >= vm->most_threads || !vm_cpu_take(vm))
         return -EAGAIN;

@@ -20,6 +20,7 @@
 #include "vm/guest_make.h"
 #include "vm/identity.h"
 #include "vm/kernel.h"
+#include "vm/snapshot.h"
 #include "vm/turn.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
@@ -306,6 +307,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
         return;
     if (vm_is_started(vm)) {
         vm_stop(vm, SIGKILL);
+        snapshot_leave(vm);
         vm_join(vm);
     } else if (vm->endpoint) {
         endpoint_shutdown(vm->endpoint);
@@ -313,6 +315,7 @@ void ferry_vm_destroy(struct ferry_vm *vm)
     vm_let_waiters_go(vm);
     if (vm->endpoint)
         host_end_close_all(vm->endpoint);
+    snapshot_free(vm);
     linux_destroy(vm->process->personality);
     guest_end(&vm->own);
     vm_direct_unmap(vm);

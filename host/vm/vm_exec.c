@@ -136,6 +136,7 @@ static int replace(struct ferry_vm *vm, struct vcpu *cpu, const struct vm_exec *
     }
     program_close(&vm->process->program);
     vm->process->program = next;
+    vm->process->programs++;
     if (vm->process == &vm->first)
         identity_change(vm, next.image, generation);
     vm->process->stack_bytes = exec->stack_bytes;

@@ -11,6 +11,7 @@
 #include "engine/ticker.h"
 #include "ipc/drain.h"
 #include "ipc/endpoint_end.h"
+#include "ipc/endpoint_rest.h"
 #include "ipc/endpoint_wait.h"
 #include "ipc/loan.h"
 #include "ipc/queue.h"
@@ -23,6 +24,7 @@
 #include "stream/stream.h"
 #include "vm/fork.h"
 #include "vm/report.h"
+#include "vm/snapshot.h"
 #include "vm/turn.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
@@ -146,11 +148,29 @@ static bool send_rest(struct ferry_vm *vm)
     return drain_all(vm->endpoint) != -EINTR && stream_finish(vm->endpoint->byte_stream) != -EINTR;
 }
 
-static void *vm_thread(void *arg)
+/* Nobody takes messages any more: a sender need not wait for room. */
+static void refuse_messages(struct ferry_vm *vm)
 {
-    struct ferry_vm *vm = arg;
+    if (vm->snapshot)
+        endpoint_rest(vm->endpoint);
+    else
+        queue_refuse_all(vm->endpoint);
+}
 
-    vcpu_begin(&vm->own.first_cpu);
+/* Who waits for a message of a program that may begin anew is told that it has ended, unless it begins
+ * anew now: then nobody needs to know. */
+static void tell_host(struct ferry_vm *vm)
+{
+    lock_take(&vm->lock);
+    bool tells = vm->snapshot && !vm->resets.busy;
+    lock_drop(&vm->lock);
+    if (tells)
+        endpoint_tell_host(vm->endpoint);
+}
+
+/* The program, from its beginning to its end. */
+static void run(struct ferry_vm *vm)
+{
     vm_serve(vm, &vm->own.first_cpu);
     vm_begin_cpu(vm);
     ticker_add(&vm->engine->ticker, &vm->runner);
@@ -169,25 +189,38 @@ static void *vm_thread(void *arg)
     engine_log(vm->engine, FERRY_LOG_INFO, "VM '%s' ends: %s", vm->endpoint->name,
                vm->first.exit.text);
     loan_ignore_completions(vm->endpoint);
-    queue_refuse_all(vm->endpoint); /* nobody takes messages: a sender need not wait for room */
-    loan_let_go(vm->endpoint);      /* nor an owner for what it lent */
+    refuse_messages(vm);
+    loan_let_go(vm->endpoint); /* nor need an owner wait for what it lent */
     if (!send_rest(vm) && vm->first.exit.how == FERRY_ENDED_EXIT)
         report_stop(vm);
     report_output(vm);
+    tell_host(vm);
     poller_remove(&vm->engine->poller, &vm->runner);
     lock_drop(&vm->runner.serving);
     ticker_remove(&vm->engine->ticker, &vm->runner);
+}
+
+static void *vm_thread(void *arg)
+{
+    struct ferry_vm *vm = arg;
+
+    vcpu_begin(&vm->own.first_cpu);
+    do
+        run(vm);
+    while (snapshot_rest(vm));
     endpoint_shutdown(vm->endpoint);
 
     lock_take(&vm->lock);
     vm->ended = true;
+    vm->ends += !vm->rests;
+    vm->exit = vm->first.exit;
     pthread_cond_broadcast(&vm->ended_changed);
     lock_drop(&vm->lock);
     return NULL;
 }
 
 /* The lock is held, so that a thread that kicks a CPU finds the CPU's thread. */
-static int start(struct ferry_vm *vm, struct ferry_error *err)
+int vm_start(struct ferry_vm *vm, struct ferry_error *err)
 {
     lock_assert_held(&vm->lock);
     if (vm->started)
@@ -205,7 +238,7 @@ static int start(struct ferry_vm *vm, struct ferry_error *err)
 int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)
 {
     lock_take(&vm->lock);
-    int result = start(vm, err);
+    int result = vm_start(vm, err);
     lock_drop(&vm->lock);
     return result;
 }
@@ -230,13 +263,15 @@ int ferry_vm_wait_sized(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_v
         return result;
     lock_take(&vm->lock);
     vm->waiting++;
-    while (!vm->ended && !vm->destroyed && result == 0)
+    unsigned seen = vm->ends;
+    while (!vm->ended && !vm->rests && vm->ends == seen && !vm->destroyed && result == 0)
         result = timeout_ns ? lock_wait_until(&vm->ended_changed, &vm->lock, deadline)
                             : -ETIMEDOUT; /* no wait, and no system call */
-    if (vm->ended && out)
-        sized_give(out, out_bytes, &vm->first.exit, sizeof vm->first.exit);
-    if (vm->ended || vm->destroyed)
-        result = vm->ended ? 0 : -ECANCELED;
+    bool ended = vm->ended || vm->rests || vm->ends != seen;
+    if (ended && out)
+        sized_give(out, out_bytes, &vm->exit, sizeof vm->exit);
+    if (ended || vm->destroyed)
+        result = ended ? 0 : -ECANCELED;
     if (--vm->waiting == 0 && vm->destroyed)
         pthread_cond_broadcast(&vm->ended_changed);
     lock_drop(&vm->lock);

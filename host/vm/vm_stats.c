@@ -10,7 +10,7 @@ static void look_at_cpus(struct ferry_vm *vm, struct ferry_vm_stats *stats)
 {
     lock_take(&vm->lock);
     for (; stats->cpus < BOOT_CPUS_MAX && vm->own.vcpus[stats->cpus]; stats->cpus++)
-        if (!vm->started || vm->ended)
+        if (!vm->started || vm->ended || vm->rests)
             stats->guest_faults += kvm_stat(vm->own.vcpus[stats->cpus]->fd, "pf_taken");
     lock_drop(&vm->lock);
 }

@@ -284,6 +284,54 @@ static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferr
  * -EAGAIN, -ENOMEM: no thread can be started */
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
+/* Starts the program in place of ferry_vm_start, and takes a snapshot of the VM when the program is ready:
+ * its memory, registers and descriptors. It is when it calls ferry_ready(); a program that does not know of
+ * the message layer also when it is about to read its standard input, or to wait for it by poll(2). It
+ * goes on then; ferry_vm_reset brings it back to that point. Blocks until the snapshot is there, at most
+ * timeout_ns (UINT64_MAX: for ever).
+ *
+ * The snapshot lives as long as the VM, and takes memory of this process beside that of the VM: as much as
+ * the program had filled. From then on the VM's memory is a private mapping of it, and a page takes memory
+ * of its own when it is written. Such a VM has no guest kernel: each of its system calls makes an exit.
+ *
+ * After an error the program runs on if it had begun, and there is no snapshot.
+ *
+ * Errors:
+ * -EALREADY: it was started before
+ * -EAGAIN: no thread can be started
+ * -ESRCH: the program ended before it was ready
+ * -ETIMEDOUT: it was not ready in time
+ * -EBUSY: it cannot be brought back, and the text says why: it has a second thread or process, a pipe, a
+ *  socket, a timer, files in memory, memory that it shares, a lock, a signal that it did not take, a
+ *  message or an extent, or has written output; it was given a descriptor of the host; one of its links is
+ *  direct, a stream of another VM, or has ended; or somebody watches its calls
+ * -ENOMEM, -EMFILE: the host has no memory or descriptor for it */
+FERRY_API int ferry_vm_snapshot(struct ferry_vm *vm, uint64_t timeout_ns, struct ferry_error *err);
+
+/* Brings the VM back to its snapshot, whether its program runs or has ended, and lets it go on from there.
+ * Returns when it does. What the program had received or lent goes home first, what it sent and nobody has
+ * taken by then is lost, and so are messages that were on their way to it: send to it after this call.
+ * Its memory, registers, descriptors, their positions, directories in memory and limits are as they were;
+ * time goes on, and so do figures. What it changed on the host (read_write_dirs) stays changed, but locks,
+ * which are given up. timeout_ns and cpu_ns begin anew.
+ *
+ * All runs from one snapshot begin with the same memory, so with the same seeds of random numbers, the same
+ * addresses and the same stack protector: ferry_ready() returns another number in each, by which a program
+ * can tell, and getrandom(2) gives each its own bytes.
+ *
+ * A VM with a snapshot does not end with its program: ferry_vm_wait tells how that ended, and its links
+ * stay. Those with the host hang up with each run and are open again in the next; until then a send to it
+ * gives -EPIPE.
+ *
+ * It stops the program as ferry_vm_stop does if it runs, and waits for its threads. Several threads may
+ * call it, one after the other is served; none may destroy the VM meanwhile.
+ *
+ * Errors:
+ * -EINVAL: there is no snapshot
+ * -ENOMEM, -EMFILE, -EAGAIN: the host has no memory for it now; the program does not run, and a later
+ *  call may do */
+FERRY_API int ferry_vm_reset(struct ferry_vm *vm, struct ferry_error *err);
+
 /* Gives the program a descriptor of this process as its fd 0, 1 or 2, in place of a stream over
  * messages. It is then a terminal, a file, a pipe, a socket or a device for the program, as for a
  * process that inherits it: with its size and position, its modes and window size, and no other
@@ -389,7 +437,7 @@ struct ferry_vm_stats {
     uint64_t exits_mmio, exits_refused, exits_kick, exits_other;
     /* Page faults that KVM served without an exit; 0 while the VM runs, and if KVM does not tell. */
     uint64_t guest_faults;
-    uint64_t memory_slots;  /* KVM's, all made and none taken away */
+    uint64_t memory_slots;  /* KVM's, all that were made but those that a reset took away */
     uint64_t mapping_calls; /* mmap, mprotect and madvise behind the program's memory */
     uint64_t cpus;          /* that were made, each with a thread of the host */
 };

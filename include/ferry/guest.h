@@ -38,6 +38,15 @@ extern "C" {
  * FERRY_NO_PEER if there is none. The host has id 0 and the name "host". */
 const struct ferry_control *ferry_control(void);
 
+/* Says that the program has done what all its runs have in common. If the host wants a snapshot of the VM
+ * (ferry_vm_snapshot), it is taken here, and this call returns once for each run that begins from it: the
+ * number of the run, 1 in the first. 0: there is no snapshot, or this is no Ferry VM.
+ *
+ * All such runs begin with the same memory. Who seeded a generator of random numbers before seeds it
+ * again, by getrandom(2), after this call. To be called while the program has one thread, no message and
+ * nothing but files open; else the host is told why there can be no snapshot, and 0 is returned. */
+uint64_t ferry_ready(void);
+
 /* The peer with this name, or NULL. Its rights say whether this VM may send to it, and it to this
  * VM. */
 const struct ferry_peer *ferry_peer_by_name(const char *name);

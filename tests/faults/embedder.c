@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A program with Ferry in it, under faults.c: for each line of its standard input, a fault as FAULT has it or `none`,
- * it makes an engine, two VMs and links, sends, receives and ends all, while that fails, and answers with
+ * it makes an engine, two VMs and links, sends and receives, has a third VM that is brought back to its
+ * snapshot, and ends all, while that fails, and answers with
  * one line: `went on`, `did not come`, `time is over`, `said so: TEXT` or `wrong: WHAT`, and the last call. What the
  * process held before, descriptors, mappings, threads and blocks of the heap, it must hold after it.
  *
@@ -29,8 +30,8 @@ static const char *cache, *pass_program, *busybox;
 
 struct run {
     struct ferry_engine *engine;
-    struct ferry_vm *pass, *count;
-    struct ferry_link *in, *middle, *out;
+    struct ferry_vm *pass, *count, *again;
+    struct ferry_link *in, *middle, *out, *again_in, *again_out;
     struct ferry_error error;
     const char *call; /* the last one */
     char output[32];
@@ -209,6 +210,65 @@ static int ends(struct run *run, struct ferry_vm *vm, bool stopped)
     return -ECHILD;
 }
 
+/* ---- a VM that is brought back ------------------------------------------------------------------------------- */
+
+static int make_again(struct run *run)
+{
+    const struct ferry_link_config stream = {.stream = true};
+    char *const words[] = {"sort", NULL};
+    const struct ferry_vm_config sort = {.program = busybox,
+                                         .argv = words,
+                                         .memory_bytes = 16u << 20,
+                                         .timeout_ns = PATIENCE,
+                                         .stderr_fd = -1};
+    int result =
+        STEP("ferry_vm_create", ferry_vm_create(run->engine, &sort, &run->again, &run->error));
+
+    if (result == 0)
+        result = STEP("ferry_link_create", ferry_link_create(run->engine, NULL, run->again, &stream,
+                                                             &run->again_in, &run->error));
+    if (result == 0)
+        result = STEP("ferry_link_create", ferry_link_create(run->engine, run->again, NULL, &stream,
+                                                             &run->again_out, &run->error));
+    if (result == 0)
+        result = STEP("ferry_vm_snapshot", ferry_vm_snapshot(run->again, PATIENCE, &run->error));
+    return result;
+}
+
+static int sort_once(struct run *run)
+{
+    struct ferry_message lines = {.mode = FERRY_INLINE, .data = "b\na\n", .bytes = 4}, sorted = {0};
+    int result = STEP("ferry_link_send", ferry_link_send(run->again_in, &lines, PATIENCE));
+
+    if (result == 0)
+        result = STEP("ferry_link_hangup", ferry_link_hangup(run->again_in));
+    if (result == 0)
+        result = STEP("ferry_link_recv", ferry_link_recv(run->again_out, PATIENCE, &sorted));
+    if (result == 0 && sorted.mode != FERRY_HANGUP &&
+        (sorted.bytes != 4 || memcmp(ferry_message_data(&sorted), "a\nb\n", 4) != 0)) {
+        snprintf(run->error.text, sizeof run->error.text, "wrong lines");
+        return -EBADMSG;
+    }
+    if (result < 0)
+        ferry_vm_stop(run->again, SIGTERM);
+    int how = ends(run, run->again, result < 0);
+    return how ? how : result;
+}
+
+/* What the second run gets is what the first got. */
+static int bring_back(struct run *run)
+{
+    int result = make_again(run);
+
+    if (result == 0)
+        result = sort_once(run);
+    if (result == 0)
+        result = STEP("ferry_vm_reset", ferry_vm_reset(run->again, &run->error));
+    if (result == 0)
+        result = sort_once(run);
+    return result;
+}
+
 static int work(struct run *run)
 {
     int result = make_vms(run);
@@ -225,7 +285,8 @@ static int work(struct run *run)
         ferry_vm_stop(run->count, SIGTERM);
     }
     int first = ends(run, run->pass, result < 0), second = ends(run, run->count, result < 0);
-    return first ? first : second ? second : result;
+    result = first ? first : second ? second : result;
+    return result ? result : bring_back(run);
 }
 
 static uint64_t end(struct run *run)
@@ -234,6 +295,7 @@ static uint64_t end(struct run *run)
 
     ferry_vm_destroy(run->pass);
     ferry_vm_destroy(run->count);
+    ferry_vm_destroy(run->again);
     if (run->engine)
         ferry_engine_ledger(run->engine, &ledger);
     ferry_engine_destroy(run->engine);

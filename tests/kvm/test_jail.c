@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../guest/ready.h"
 #include "kvm_fixture.h"
 
 /* ---- what is forbidden ---------------------------------------------------- */
@@ -535,6 +536,51 @@ static void vms_run_in_a_jail(void **state)
     expect_well(status_of(run_vms, NULL));
 }
 
+/* A request of tests/guest/ready.c, and the answer. */
+static uint64_t ask(struct ferry_link *to, struct ferry_link *from, enum ready_request request)
+{
+    static char text[SECRET_BYTES] = "kept";
+    const struct ferry_message message = {
+        .mode = FERRY_COPY, .tag = request, .data = text, .bytes = sizeof(text)};
+    struct ferry_message answer;
+
+    CHECK(ferry_link_send(to, &message, PATIENCE) == 0);
+    CHECK(ferry_link_recv(from, PATIENCE, &answer) == 0 && answer.mode == FERRY_INLINE);
+    return answer.tag;
+}
+
+/* Its program writes files in memory, and begins threads and processes. */
+static void bring_a_vm_back(void *arg)
+{
+    const char *const programs[] = {getenv("FERRY_TEST_GUESTS"), NULL};
+    const struct ferry_jail_config config = {.read_only_paths = programs};
+    struct ferry_engine *engine = make_engine();
+    struct ferry_link *to, *from;
+    struct ferry_error error;
+
+    (void)arg;
+    struct ferry_vm *vm = make_vm(engine, "ready");
+    CHECK(ferry_link_create(engine, NULL, vm, NULL, &to, &error) == 0);
+    CHECK(ferry_link_create(engine, vm, NULL, NULL, &from, &error) == 0);
+    close_jail_with(engine, &config);
+    CHECK(ferry_vm_snapshot(vm, PATIENCE, &error) == 0);
+    for (uint64_t copy = 1; copy < 4; copy++) {
+        CHECK(ask(to, from, READY_COUNT) == (1ull << 32 | copy));
+        ask(to, from, READY_KEEP_ALL);
+        ask(to, from, READY_THREADS);
+        CHECK(ferry_vm_reset(vm, &error) == 0);
+        CHECK(ask(to, from, READY_LOOK) == 0); /* also of the files in memory */
+    }
+    ferry_vm_destroy(vm);
+    ferry_engine_destroy(engine);
+}
+
+static void a_vm_is_brought_back_in_a_jail(void **state)
+{
+    (void)state;
+    expect_well(status_of(bring_a_vm_back, NULL));
+}
+
 static void after_a_start(void **state)
 {
     struct world *world = *state;
@@ -593,6 +639,7 @@ int main(void)
         cmocka_unit_test_setup(what_the_process_is, need_kvm),
         cmocka_unit_test_setup(nothing_outside_is_opened, need_kvm),
         cmocka_unit_test_setup(vms_run_in_a_jail, need_kvm),
+        cmocka_unit_test_setup(a_vm_is_brought_back_in_a_jail, need_kvm),
         cmocka_unit_test_setup(a_machine_is_measured_in_a_jail, need_kvm),
         kvm_test(after_a_start), /* the last: from here on there are threads */
     };

@@ -393,7 +393,7 @@ static void unknown_events_are_refused(void **state)
 
 static int call_unknown(void)
 {
-    static const uint64_t numbers[] = {0, FERRY_CALL_FREE + 1, UINT64_MAX};
+    static const uint64_t numbers[] = {0, FERRY_CALL_READY + 1, UINT64_MAX};
     static unsigned next;
 
     if (next)

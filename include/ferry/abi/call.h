@@ -19,6 +19,10 @@ enum ferry_call {
     FERRY_CALL_ALLOC = 2,
     /* free(addr, bytes): whole owned units go back to the pool. */
     FERRY_CALL_FREE = 3,
+    /* ready(): the program has done what every run of it needs, and nothing of what is different. If
+     * the host wants a snapshot of it, that is taken now. Returns the number of the copy that goes on
+     * here, which is `copy` of the control structure. */
+    FERRY_CALL_READY = 4,
 };
 
 /* Events of FERRY_CALL_WAIT. */
