@@ -26,8 +26,9 @@ int endpoint_mark(const struct endpoint *endpoint, struct endpoint_point *out);
 void endpoint_rest(struct endpoint *endpoint);
 /* The host is told that no message of this run comes any more. */
 void endpoint_tell_host(struct endpoint *endpoint);
-/* While it rests: what it sent to the host, and the host has not taken, is lost. Brings home what it holds, gives back what it owns, and forgets its messages; of what
- * it lent, the holders give the units to the pool. */
+/* While it rests: brings home what it holds, gives back what it owns, and forgets its messages. What it
+ * sent to the host, and the host has not taken, is lost; of what it lent, the holders give the units to the
+ * pool. */
 void endpoint_clear(struct endpoint *endpoint);
 /* Messages may come again. Its control structure is as it was at the point, but for the page of its
  * peers; VMs that have ended since then hang up once more. */

@@ -24,7 +24,8 @@ void loan_thaw_releases(struct endpoint *endpoint);
 
 /* Releases one token; -EINVAL: it is not held. */
 int loan_release(struct endpoint *endpoint, uint32_t token);
-/* Releases all tokens of an endpoint that takes part no more or rests, and whose window is gone or closed. */
+/* Releases all tokens of an endpoint that takes part no more or rests, and whose window is gone or
+ * closed. */
 void loan_release_all(struct endpoint *endpoint);
 
 /* Claims the token whose payload is exactly this part of the pool, so that nobody else

@@ -195,7 +195,7 @@ void queue_unreserve(struct ferry_link *link, const uint32_t *tokens, uint32_t c
     room_wake(&wakes);
 }
 
-static void append_hangup(struct ferry_link *link)
+void queue_hangup_again(struct ferry_link *link)
 {
     const struct ferry_desc desc = {.mode = FERRY_HANGUP,
                                     .turn = direct_sent(link),
@@ -216,15 +216,10 @@ void queue_hangup(struct ferry_link *link)
     if (to->live && !link->hung_up) {
         end_link(link);
         if (!to->resting) /* else it is told when it goes on, and shown nothing until then */
-            append_hangup(link);
+            queue_hangup_again(link);
     }
     endpoint_unlock(to);
     endpoint_wake(to);
-}
-
-void queue_hangup_again(struct ferry_link *link)
-{
-    append_hangup(link);
 }
 
 void queue_open(struct ferry_link *link)
