@@ -66,15 +66,16 @@ static int copy_thread(struct linux_state *to, const struct linux_state *from)
     return 0;
 }
 
-struct linux_state *process_copy(const struct linux_state *from, int32_t pid)
+struct linux_state *process_copy_bare(const struct linux_state *from, const struct linux_state *where,
+                                      int32_t pid)
 {
     struct linux_state *to = calloc(1, sizeof(*to));
     bool failed = false;
 
     if (!to)
         return NULL;
-    to->vm = from->vm;
-    to->common = from->common;
+    to->vm = where->vm;
+    to->common = where->common;
     to->common->references++;
     clock_gettime(CLOCK_REALTIME, &to->started);
     to->begun = from->begun;
@@ -104,13 +105,25 @@ struct linux_state *process_copy(const struct linux_state *from, int32_t pid)
     failed |= copy_words(&to->arguments, &from->arguments) ||
               copy_words(&to->environment, &from->environment);
     to->own_zombie = calloc(1, sizeof(*to->own_zombie));
-    failed |= !to->own_zombie || copy_thread(to, from) || mapped_copy(to, from);
+    failed |= !to->own_zombie || copy_thread(to, from);
     if (failed) {
         process_free(to);
         return NULL;
     }
     copy_signals(to, from);
-    copy_descriptors(to, from);
+    return to;
+}
+
+struct linux_state *process_copy(const struct linux_state *from, int32_t pid)
+{
+    struct linux_state *to = process_copy_bare(from, from, pid);
+
+    if (to && mapped_copy(to, from)) {
+        process_free(to);
+        return NULL;
+    }
+    if (to)
+        copy_descriptors(to, from);
     return to;
 }
 

@@ -10,36 +10,10 @@
 #include <stdlib.h>
 #include <sys/file.h>
 
-#include "linux/linux.h"
+#include "linux/kept.h"
 #include "linux/processes.h"
 #include "linux/state.h"
 #include "linux/writable.h"
-
-struct kept_file {
-    struct open_file *file; /* the copy has a reference */
-    off_t position;
-    int status;
-    bool seen; /* its mappings had a name already */
-};
-
-/* A descriptor of a stream: those of one open file follow each other in no order. */
-struct kept_stream {
-    unsigned fd;
-    bool close_on_exec;
-    const struct open_file *was; /* the same for descriptors that share one; it may be gone */
-    struct open_file like;
-};
-
-struct linux_kept {
-    struct linux_state *state; /* the copy */
-    struct kept_file *files;
-    unsigned file_count;
-    struct kept_stream *streams;
-    unsigned stream_count;
-    int32_t last_id, foreground;
-    uint64_t object_bytes_most; /* for which the program is charged */
-    uint64_t memory_bytes;      /* that its directories in memory are charged for */
-};
 
 /* ---- what cannot be kept --------------------------------------------------------- */
 
@@ -157,14 +131,18 @@ static int list_files(struct linux_kept *kept)
     return 0;
 }
 
+void kept_rest(struct linux_state *to, const struct linux_state *from)
+{
+    to->threads->clear_id = from->thread->clear_id;
+    to->child_subreaper = from->child_subreaper;
+}
+
 static struct linux_state *copy(const struct linux_state *from)
 {
     struct linux_state *to = process_copy(from, from->pid);
 
-    if (!to)
-        return NULL;
-    to->threads->clear_id = from->thread->clear_id;
-    to->child_subreaper = from->child_subreaper;
+    if (to)
+        kept_rest(to, from);
     return to;
 }
 

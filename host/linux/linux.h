@@ -45,6 +45,9 @@ struct linux_config {
     unsigned threads;     /* the most that it may have; 0: nobody said */
     unsigned processes;   /* likewise */
     bool traced;          /* vm_trace is to be told of calls and signals */
+    /* It sees the files that this one sees, whatever the members for directories say; or NULL. Of it only
+     * what never changes is read. */
+    const struct linux_state *like;
 };
 
 /* The most descriptors that it keeps for what nobody gave: "/", "/usr", the program by two names. */
@@ -199,6 +202,19 @@ int linux_keep(struct linux_state *state, struct linux_kept **out);
 /* Frees `*state`, of a program whose processes have all ended, and gives another one: all is as when it
  * was kept, but for what was changed on the host. -ENOMEM: nothing changed. */
 int linux_go_back(struct linux_state **state, const struct linux_kept *kept);
+/* Names of mappings: those of a layer are those of another one by another name (space.h). */
+struct space_layer;
+struct linux_names {
+    const struct space_layer *copy, *from;
+};
+/* The same for another VM, whose personality was made like that one (linux_config.like) and runs nothing
+ * yet. -EBUSY: a list of a directory is open; -ENOMEM, -EMFILE; others: a file cannot be opened anew. */
+int linux_copy_kept(struct linux_state *state, const struct linux_kept *from,
+                    const struct linux_names *names, struct linux_kept **out);
+/* How many descriptors of the host the view takes of a VM that is made like this one. */
+unsigned linux_view_files(const struct linux_state *state);
+/* The process, for linux_config.like. */
+const struct linux_state *linux_kept_state(const struct linux_kept *kept);
 /* Before linux_destroy. NULL is allowed. */
 void linux_forget(struct linux_kept *kept);
 

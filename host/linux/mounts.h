@@ -97,6 +97,8 @@ bool found_is_public(const struct found *found, mode_t others);
 int found_may(struct linux_state *state, const struct found *found, int mode);
 
 int view_init(struct linux_state *state, const struct linux_config *config);
+/* The same view and working directory, with nothing in it that the program of the other one made. */
+int view_copy(struct linux_state *state, const struct linux_state *like);
 void view_fini(struct linux_state *state);
 
 /* The innermost mount the path is at or below, which has to be absolute and normalised; NULL. */

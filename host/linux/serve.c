@@ -61,7 +61,7 @@ int linux_create(struct ferry_vm *vm, const struct linux_config *config, struct 
     if (!result)
         result = descriptors_init(state, config->stderr_fd, config->closed);
     if (!result)
-        result = view_init(state, config);
+        result = config->like ? view_copy(state, config->like) : view_init(state, config);
     if (result) {
         linux_destroy(state);
         return result;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -75,13 +76,20 @@ static const struct asking {
     uint64_t number;
     int file;
 } askings[] = {{SYS_read, 0}, {SYS_readv, 0},           {SYS_preadv2, 0},  {SYS_splice, 0},
-               {SYS_tee, 0},  {SYS_copy_file_range, 0}, {SYS_sendfile, 1}, {SYS_ioctl, 0}};
+               {SYS_tee, 0},  {SYS_copy_file_range, 0}, {SYS_sendfile, 1}};
 
 static bool is_input(const struct linux_state *state, uint64_t fd)
 {
     const struct open_file *file = descriptor_look(state, fd);
 
     return file && file->kind == FILE_INPUT;
+}
+
+/* How much there is. Other requests only ask what kind of file it is, as the C library does. */
+static bool asks_amount(const struct linux_state *state, const struct linux_call *call)
+{
+    return call->number == SYS_ioctl && (uint32_t)call->arg[1] == FIONREAD &&
+           is_input(state, call->arg[0]);
 }
 
 /* poll or ppoll: whether it waits at all. */
@@ -117,7 +125,7 @@ bool linux_asks_input(struct linux_state *state, const struct linux_call *call)
     for (size_t i = 0; i < sizeof(askings) / sizeof(*askings); i++)
         if (askings[i].number == call->number)
             return is_input(state, call->arg[askings[i].file]);
-    return false;
+    return asks_amount(state, call);
 }
 
 static int64_t input_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)

@@ -63,7 +63,7 @@ struct space_backend {
 struct space_file {
     uint64_t references;
     uint64_t dev, ino, charged;
-    bool deleted; /* it has no name any more */
+    atomic_bool deleted; /* it has no name any more */
     char path[];
 };
 
@@ -248,6 +248,13 @@ int space_take_layer(struct space *space, struct space_layer **out);
 /* The same memory again, and the same charge: what else counts against the limit is as it was, too. No
  * CPU is in the guest. -ENOMEM: there is less memory than then, or none; the next try may do. */
 int space_go_back(struct space *space, struct space_layer *layer);
+/* For `to`, in which nothing was ever mapped: a layer of its own with the same memory, for
+ * space_go_back. It has only what never changes from the other one, whose program may run meanwhile.
+ * -ENOMEM, -EMFILE. */
+int space_copy_layer(struct space *to, const struct space_layer *from, struct space_layer **out);
+/* What a name of the other one is called in the copy, with a reference. -ENOMEM. */
+int space_copy_name(const struct space_layer *copy, const struct space_layer *from,
+                    const struct space_file *name, struct space_file **out);
 /* NULL is allowed. */
 void space_layer_free(struct space *space, struct space_layer *layer);
 

@@ -110,6 +110,11 @@ int space_host_move(struct space *space, uint64_t from, uint64_t bytes, uint64_t
 /* Closes memory again that is not charged, and that other threads may have stored to meanwhile. */
 void space_host_shut(struct space *space, uint64_t start, uint64_t end);
 
+/* --- space_label.c --- */
+
+/* The same name for another space, for which nobody is charged yet, with no reference. */
+struct space_file *space_file_copy(const struct space_file *name);
+
 /* --- space_ahead.c --- */
 
 void space_ahead_init(struct space *space);

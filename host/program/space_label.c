@@ -28,6 +28,21 @@ struct space_file *space_file_create(struct space *space, const char *path, uint
     return file;
 }
 
+struct space_file *space_file_copy(const struct space_file *name)
+{
+    size_t bytes = strlen(name->path) + 1;
+    struct space_file *copy = calloc(1, sizeof(*copy) + bytes);
+
+    if (!copy)
+        return NULL;
+    copy->dev = name->dev;
+    copy->ino = name->ino;
+    copy->charged = sizeof(*copy) + bytes;
+    copy->deleted = name->deleted;
+    memcpy(copy->path, name->path, bytes);
+    return copy;
+}
+
 void space_file_release(struct space *space, struct space_file *file)
 {
     if (!file || --file->references)

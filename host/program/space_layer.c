@@ -179,6 +179,84 @@ void space_layer_free(struct space *space, struct space_layer *layer)
     free(layer);
 }
 
+/* ---- the same for another VM ------------------------------------------------------ */
+
+/* That of an earlier region with the same, or a new one: without a reference. */
+static struct space_file *name_in(const struct space_layer *copy, const struct space_layer *from,
+                                  const struct space_file *name)
+{
+    for (size_t i = 0; i < copy->count; i++)
+        if (from->regions[i].label.file == name)
+            return copy->regions[i].label.file;
+    return space_file_copy(name);
+}
+
+int space_copy_name(const struct space_layer *copy, const struct space_layer *from,
+                    const struct space_file *name, struct space_file **out)
+{
+    *out = name_in(copy, from, name);
+    if (!*out)
+        return -ENOMEM;
+    (*out)->references++;
+    return 0;
+}
+
+/* The charge for names is in what the layer says is used. */
+static int copy_regions(struct space_layer *copy, const struct space_layer *from)
+{
+    copy->regions = calloc(from->count ? from->count : 1, sizeof(*copy->regions));
+    for (size_t i = 0; copy->regions && i < from->count; i++) {
+        struct space_region region = from->regions[i];
+
+        if (region.label.file &&
+            space_copy_name(copy, from, region.label.file, &region.label.file))
+            return -ENOMEM;
+        copy->regions[copy->count++] = region;
+    }
+    return copy->regions ? 0 : -ENOMEM;
+}
+
+static int reach_regions(struct space *space, const struct space_layer *layer)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < layer->count && !result; i++) {
+        const struct space_region *region = &layer->regions[i];
+
+        if (!space_take_part(space, region->start))
+            return -ENOMEM;
+        if (region->prot & RIGHTS && !(region->prot & CLOSED))
+            result = space_guest_reach(space, region->start, region->end, region->prot & RIGHTS,
+                                       !(region->prot & ALONE));
+    }
+    return result;
+}
+
+int space_copy_layer(struct space *to, const struct space_layer *from, struct space_layer **out)
+{
+    struct space_layer *copy = calloc(1, sizeof(*copy));
+    uint64_t used_bytes = to->used_bytes;
+    int result;
+
+    if (!copy)
+        return -ENOMEM;
+    to->used_bytes = from->used_bytes; /* the names among it */
+    copy->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+    result = copy->fd < 0 ? -EMFILE : copy_regions(copy, from);
+    if (!result)
+        result = reach_regions(to, copy);
+    if (result) {
+        space_layer_free(to, copy);
+        to->used_bytes = used_bytes;
+        return result;
+    }
+    copy->used_bytes = from->used_bytes;
+    copy->changes = to->changes - 1; /* nothing is there yet */
+    copy->slots_end = space_slots_end(to);
+    *out = copy;
+    return 0;
+}
+
 /* ---- going back to it -------------------------------------------------------------- */
 
 /* What could not be written since has no page of its own. */

@@ -122,16 +122,9 @@ void vm_file_give_back(struct ferry_vm *vm)
     budget_set(&vm->engine->files, &vm->files, vm->files.used - 1);
 }
 
-int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                    struct ferry_error *err)
+int vm_join_budgets(struct ferry_vm *vm, uint32_t files, struct ferry_error *err)
 {
-    uint32_t files = OWN_FILES + LINUX_OWN_FILES;
-
-    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
-        files++;
-    for (const char *const *dir = config->read_write_dirs; dir && *dir; dir++)
-        files++;
-    if (!budget_join(&vm->engine->files, &vm->files, files))
+    if (!budget_join(&vm->engine->files, &vm->files, OWN_FILES + files))
         return error_set(
             err, -EMFILE,
             "no descriptors are left for VM '%s'; raise 'ulimit -n', or make fewer VMs",

@@ -5,10 +5,9 @@
 
 #include "vm/vm.h"
 
-/* Takes the VM's share of the process's descriptors and mappings. To be called before it uses
- * any. */
-int vm_join_budgets(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                    struct ferry_error *err);
+/* Takes the VM's share of the process's mappings and descriptors; `files` of the latter are for what its
+ * program sees. To be called before it uses any. */
+int vm_join_budgets(struct ferry_vm *vm, uint32_t files, struct ferry_error *err);
 /* Gives back all shares. Nothing happens if it has none. */
 void vm_leave_budgets(struct ferry_vm *vm);
 

@@ -19,6 +19,11 @@ int64_t snapshot_ready(struct ferry_vm *vm, struct vcpu *vcpu);
 /* The same before a system call of that CPU, if the program asks for its standard input by it. */
 void snapshot_before_call(struct ferry_vm *vm, struct vcpu *vcpu, const struct linux_call *call);
 
+/* On the thread of a VM that is a copy, before its program runs: it has what the other VM's snapshot has.
+ * 0 or a negative errno; -EINVAL: there is no snapshot; -EBUSY: and why, in words. */
+int snapshot_begin(struct ferry_vm *vm);
+const char *snapshot_why_not_begun(const struct ferry_vm *vm);
+
 /* The program has ended. If there is no snapshot: false. Else the VM rests until it is to begin anew,
  * which is done, or (false) is to end. Without the turn. */
 bool snapshot_rest(struct ferry_vm *vm);

@@ -90,10 +90,12 @@ struct ferry_vm {
     bool said_out_of_pool; /* once, so that a program cannot flood the log */
 
     struct snapshot *snapshot; /* snapshot.c; set once, on the VM's own thread; or NULL */
+    struct ferry_vm *copy_of;  /* whose snapshot it begins with; NULL: it loads a program */
 
     struct lock lock;               /* of all below, and of the threads of the CPUs */
     pthread_cond_t ended_changed;   /* all below */
     bool started, ended, destroyed; /* its CPUs have threads from its start to its end */
+    int begun;                      /* a copy: 1: its thread has what it begins with, or why not */
     bool rests;                     /* its program has ended, and may begin anew */
     unsigned ends;                  /* how often it has ended */
     struct ferry_vm_exit exit;      /* and how it did so last */

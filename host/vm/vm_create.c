@@ -24,6 +24,7 @@
 #include "vm/turn.h"
 #include "vm/vm.h"
 #include "vm/vm_cpus.h"
+#include "vm/vm_create.h"
 #include "vm/vm_direct.h"
 #include "vm/vm_exec.h"
 #include "vm/vm_memory.h"
@@ -47,7 +48,7 @@ _Static_assert(FERRY_TRANSFER_AUTO == FERRY_PAYLOAD_AUTO &&
                    FERRY_TRANSFER_MAP == FERRY_PAYLOAD_MAP,
                "ferry.h and control.h say the same by enum ferry_transfer");
 
-static void write_control(struct ferry_vm *vm)
+void vm_write_control(struct ferry_vm *vm)
 {
     struct ferry_engine *engine = vm->engine;
     struct endpoint *endpoint = vm->endpoint;
@@ -73,14 +74,14 @@ static void write_control(struct ferry_vm *vm)
     };
 }
 
-static int create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config,
-                           struct ferry_error *err)
+int vm_create_endpoint(struct ferry_vm *vm, const struct ferry_vm_config *config,
+                       const char *program, struct ferry_error *err)
 {
     int result = exchange_endpoint_new(&vm->engine->exchange, vm, &vm->endpoint);
     if (result < 0)
         return error_set(err, result, "cannot make another VM: %s", strerror(-result));
     struct endpoint *endpoint = vm->runner.endpoint = vm->endpoint;
-    result = name_endpoint(endpoint, config->name, config->program, err);
+    result = name_endpoint(endpoint, config->name, program, err);
     if (result < 0)
         return result;
     endpoint->delivery = config->delivery;
@@ -183,6 +184,19 @@ static int open_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     return 0;
 }
 
+int vm_create_cpu(struct ferry_vm *vm, struct guest_addr entry, struct guest_addr stack,
+                  struct ferry_error *err)
+{
+    struct vcpu *vcpu = &vm->own.first_cpu;
+    int result = vcpu_create(vcpu, &vm->engine->kvm, &vm->own.kvm, entry, stack, err);
+
+    if (result < 0)
+        return result;
+    vm->endpoint->control->info.gather_ticks =
+        vcpu_ticks(vcpu, GATHER_EXITS * vm->engine->info.exit_ns);
+    return 0;
+}
+
 static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *config,
                         struct ferry_error *err)
 {
@@ -195,13 +209,9 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     linux_environment(vm->process->personality, envp);
     if (result < 0)
         return explain_refusal(vm, result, err);
-    /* A program begins with one thread, which runs on the first CPU. */
-    result = vcpu_create(&vm->guest->first_cpu, &vm->engine->kvm, &vm->guest->kvm,
-                         program_entry(&vm->process->program), stack, err);
+    result = vm_create_cpu(vm, program_entry(&vm->process->program), stack, err);
     if (result < 0)
         return result;
-    vm->endpoint->control->info.gather_ticks =
-        vcpu_ticks(&vm->guest->first_cpu, GATHER_EXITS * vm->engine->info.exit_ns);
     vm->guest->first_cpu.runs = linux_first_thread(vm->process->personality);
     /* This comes last: a thread may still be copying an image. */
     result = program_load(&vm->process->program, &vm->guest->space, err);
@@ -211,14 +221,25 @@ static int load_program(struct ferry_vm *vm, const struct ferry_vm_config *confi
     return result < 0 ? error_set(err, result, "cannot start the program: out of memory") : 0;
 }
 
+static unsigned count_directories(const struct ferry_vm_config *config)
+{
+    unsigned count = 0;
+
+    for (const char *const *dir = config->read_only_dirs; dir && *dir; dir++)
+        count++;
+    for (const char *const *dir = config->read_write_dirs; dir && *dir; dir++)
+        count++;
+    return count;
+}
+
 static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, struct ferry_error *err)
 {
     uint64_t limit = config->memory_bytes ? config->memory_bytes : DEFAULT_MEMORY_BYTES;
 
-    int result = create_endpoint(vm, config, err);
+    int result = vm_create_endpoint(vm, config, config->program, err);
     if (result < 0)
         return result;
-    result = vm_join_budgets(vm, config, err);
+    result = vm_join_budgets(vm, LINUX_OWN_FILES + count_directories(config), err);
     if (result < 0)
         return result;
     vm->guest->space.limit_bytes = limit; /* what is read before there is memory counts as well */
@@ -235,10 +256,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
     result = vm_create_memory(vm, limit, err);
     if (result < 0)
         return result;
-    write_control(vm);
-    vm->timeout_ns = config->timeout_ns;
-    vm->cpu_limit_ns = config->cpu_ns;
-    vm->user = config->user;
+    vm_write_control(vm);
     vm->trace = config->trace;
     vm->trace_arg = config->trace_arg;
     return load_program(vm, config, err);
@@ -247,7 +265,7 @@ static int build(struct ferry_vm *vm, const struct ferry_vm_config *config, stru
 /* Refuses values with which no VM can be made. */
 static int check_config(const struct ferry_vm_config *config, struct ferry_error *err)
 {
-    if (!config->program)
+    if (!config->program && !config->copy_of)
         return error_set(err, -EINVAL, "a VM needs a program");
     if ((unsigned)config->delivery > FERRY_DELIVER_DEFERRED)
         return error_set(err, -EINVAL, "%d is no value of ferry_vm_config.delivery",
@@ -289,8 +307,11 @@ int ferry_vm_create_sized(struct ferry_engine *engine, const struct ferry_vm_con
     if (!vm)
         return error_set(err, -ENOMEM, "no memory for another VM");
     vm_init(vm, engine);
+    vm->timeout_ns = own.timeout_ns;
+    vm->cpu_limit_ns = own.cpu_ns;
+    vm->user = own.user;
 
-    result = build(vm, &own, err);
+    result = own.copy_of ? vm_build_copy(vm, &own, err) : build(vm, &own, err);
     if (result < 0) {
         ferry_vm_destroy(vm);
         return result;

@@ -200,11 +200,26 @@ static void run(struct ferry_vm *vm)
     ticker_remove(&vm->engine->ticker, &vm->runner);
 }
 
+/* False: it cannot begin, and is as before its start. */
+static bool begin_copy(struct ferry_vm *vm)
+{
+    int result = snapshot_begin(vm);
+
+    lock_take(&vm->lock);
+    vm->begun = result ? result : 1;
+    vm->resets.is_ready = !result;
+    pthread_cond_broadcast(&vm->ended_changed);
+    lock_drop(&vm->lock);
+    return !result;
+}
+
 static void *vm_thread(void *arg)
 {
     struct ferry_vm *vm = arg;
 
     vcpu_begin(&vm->own.first_cpu);
+    if (vm->copy_of && !begin_copy(vm))
+        return NULL;
     do
         run(vm);
     while (snapshot_rest(vm));
@@ -217,6 +232,34 @@ static void *vm_thread(void *arg)
     pthread_cond_broadcast(&vm->ended_changed);
     lock_drop(&vm->lock);
     return NULL;
+}
+
+static int explain_copy(struct ferry_vm *vm, int result, struct ferry_error *err)
+{
+    if (result == -EINVAL)
+        return error_set(err, result, "VM '%s' is a copy of '%s', which has no snapshot",
+                         vm->endpoint->name, vm->copy_of->endpoint->name);
+    if (result == -EBUSY)
+        return error_set(err, result, "VM '%s' cannot begin as a copy: %s", vm->endpoint->name,
+                         snapshot_why_not_begun(vm));
+    return error_set(err, result, "VM '%s' cannot begin as a copy: %s", vm->endpoint->name,
+                     strerror(-result));
+}
+
+/* Its thread runs. If it cannot begin, it can be started again. */
+static int await_begun(struct ferry_vm *vm, struct ferry_error *err)
+{
+    lock_assert_held(&vm->lock);
+    while (!vm->begun)
+        lock_wait(&vm->ended_changed, &vm->lock);
+    if (vm->begun > 0)
+        return 0;
+    int result = vm->begun;
+    vm->begun = 0;
+    vm->started = false;
+    pthread_join(vm->own.first_cpu.thread, NULL); /* it needs no lock any more */
+    vcpu_begin_again(&vm->own.first_cpu);
+    return explain_copy(vm, result, err);
 }
 
 /* The lock is held, so that a thread that kicks a CPU finds the CPU's thread. */
@@ -232,7 +275,7 @@ int vm_start(struct ferry_vm *vm, struct ferry_error *err)
         return error_set(err, result, "no thread for VM '%s': %s", vm->endpoint->name,
                          strerror(-result));
     vm->started = true;
-    return 0;
+    return vm->copy_of ? await_begun(vm, err) : 0;
 }
 
 int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err)

@@ -251,6 +251,13 @@ struct ferry_vm_config {
      * ferry_vm_name, ferry_vm_user and ferry_vm_stop, nothing else of this library. */
     void (*trace)(void *arg, struct ferry_vm *vm, const struct ferry_trace *event);
     void *trace_arg;
+    /* Not NULL: the new VM is a copy of that one. It begins where the snapshot of that one was taken
+     * (ferry_vm_snapshot), with the same memory, registers and descriptors, and shares the memory that
+     * neither writes. Program, arguments, environment, files, view and limits but those of time are that
+     * one's: leave these members, and `trace`, 0. That VM was not started yet, or has its snapshot; it must
+     * have it, and not be destroyed, when this one starts, and is needed no longer. Give this one the links
+     * that the program knows, in the same order. */
+    struct ferry_vm *copy_of;
 };
 
 /* Makes the VM and loads the program; runs nothing yet.
