@@ -3,11 +3,13 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "engine/measure.h"
 #include "lib/error.h"
@@ -138,6 +140,7 @@ int ferry_engine_create_sized(const struct ferry_engine_config *config, size_t c
         return error_set(err, -ENOMEM, "no memory for an engine");
     engine->kvm.fd = -1;
     engine->exchange.pool.fd = -1;
+    engine->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     images_init(&engine->images);
     set_config(engine, &own);
     result = build(engine, err);
@@ -163,6 +166,8 @@ void ferry_engine_destroy(struct ferry_engine *engine)
     vdso_destroy(&engine->vdso);
     budget_fini(&engine->mappings);
     budget_fini(&engine->files);
+    if (engine->pagemap >= 0)
+        close(engine->pagemap);
     free(engine);
 }
 

@@ -30,6 +30,7 @@ struct ferry_engine {
     struct budget mappings, files; /* of this process, shared among the VMs; each has its lock */
     atomic_uint far_parts;         /* VMs that have reserved one */
     atomic_ullong copies;          /* runs from snapshots that have begun */
+    int pagemap;                   /* /proc/self/pagemap, for resets; or -1 */
     struct poller poller;
     char pad[64];
     struct ticker ticker;

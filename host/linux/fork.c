@@ -66,8 +66,8 @@ static int copy_thread(struct linux_state *to, const struct linux_state *from)
     return 0;
 }
 
-struct linux_state *process_copy_bare(const struct linux_state *from, const struct linux_state *where,
-                                      int32_t pid)
+struct linux_state *process_copy_bare(const struct linux_state *from,
+                                      const struct linux_state *where, int32_t pid)
 {
     struct linux_state *to = calloc(1, sizeof(*to));
     bool failed = false;

@@ -67,7 +67,8 @@ static int copy_file(struct linux_state *state, const struct linux_kept *from,
 static int copy_name(const struct kept_file *kept, struct open_file *file,
                      const struct linux_names *names)
 {
-    return kept->seen ? space_copy_name(names->copy, names->from, kept->file->seen, &file->seen) : 0;
+    return kept->seen ? space_copy_name(names->copy, names->from, kept->file->seen, &file->seen)
+                      : 0;
 }
 
 static int copy_files(struct linux_kept *copy, const struct linux_kept *from,

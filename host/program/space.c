@@ -439,6 +439,18 @@ static int protect_host(struct space *space, uint64_t start, uint64_t end, unsig
     return result;
 }
 
+/* Whether there is memory of a layer that cannot be written yet. */
+static bool opens_layer(const struct space *space, uint64_t start, uint64_t end)
+{
+    for (size_t i = space_first_after(space, start); i < space->count; i++) {
+        if (space->regions[i].start >= end)
+            break;
+        if (space->regions[i].prot & LAYER && !(space->regions[i].prot & SPACE_WRITE))
+            return true;
+    }
+    return false;
+}
+
 int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, unsigned prot)
 {
     uint64_t start = at.value, end = start + bytes;
@@ -461,6 +473,7 @@ int space_protect(struct space *space, struct guest_addr at, uint64_t bytes, uns
     if (result)
         return result;
     space->changes++;
+    space->layer_opened |= prot & SPACE_WRITE && opens_layer(space, start, end);
     result = protect_host(space, start, end, prot);
     if (result) {
         restore_host(space, start, end);

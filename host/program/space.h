@@ -53,6 +53,7 @@ struct space_backend {
     bool (*allow_mappings)(void *arg, uint64_t mappings);
     /* Whether the host may reserve the addresses of the far part; asked until it may. NULL: yes. */
     bool (*allow_far)(void *arg);
+    int pagemap_and_one; /* /proc/self/pagemap, which the owner of the space keeps open, plus 1; or 0 */
     uint64_t far_high; /* where the far part ends; not above its beginning: there is none */
     void *arg;
     struct guest_tables *tables;
@@ -101,6 +102,9 @@ struct space {
     atomic_ullong host_calls; /* of the kernel, that changed the host's mappings; for any thread */
     struct space_ahead ahead;
     uint64_t changes; /* counts up whenever a place may have other rights, if only for a moment */
+    /* Since it was last as a layer says: memory of the layer was moved; and what could not be written of it
+     * could, for a while. */
+    bool layer_moved, layer_opened;
 };
 
 int space_init(struct space *space, const struct space_backend *backend, uint64_t limit_bytes);

@@ -2,10 +2,7 @@
 /*
  * Owns layers: what a program's memory holds at a moment, in a file in memory that nobody changes any
  * more. The program goes on with private mappings of that file, so the kernel copies a page when it is
- * first written; to give those copies up is all that it takes to have the memory of that moment again.
- *
- * Where the program has mapped, unmapped or protected something since, all of it is laid anew: which
- * part of a region was moved where is not kept.
+ * first written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,19 +13,7 @@
 
 #include <ferry/abi/layout.h>
 
-#include "program/space_internal.h"
-
-struct space_layer {
-    int fd;
-    /* The list of that moment, each file with a reference; what one holds is in the file after what those
-     * before it hold. */
-    struct space_region *regions;
-    size_t count;
-    uint64_t used_bytes; /* of the space's limit, then */
-    uint64_t changes;    /* of the space, when it was last as the layer says */
-    unsigned
-        slots_end; /* later ones are taken away, or a run could use up what runs after it may have */
-};
+#include "program/space_layer.h"
 
 /* Whether its pages come into the layer; others have none. */
 static bool is_held(const struct space_region *region)
@@ -40,11 +25,6 @@ static bool is_held(const struct space_region *region)
 static bool is_shared(const struct space_region *region)
 {
     return region->prot & SHARED && (region->prot & SPACE_WRITE || !(region->prot & ALONE));
-}
-
-static uint64_t bytes_of(const struct space_region *region)
-{
-    return region->end - region->start;
 }
 
 /* ---- taking it --------------------------------------------------------------------- */
@@ -62,7 +42,7 @@ static int fill(struct space *space, const struct space_layer *layer, uint64_t b
         if (!is_held(&space->regions[i]))
             continue;
         result = space_copy_contents(at, space, &space->regions[i]);
-        at += bytes_of(&space->regions[i]);
+        at += space_region_bytes(&space->regions[i]);
     }
     if (all != MAP_FAILED)
         munmap(all, bytes);
@@ -76,7 +56,7 @@ static int create_file(struct space *space, struct space_layer *layer)
     for (size_t i = 0; i < space->count; i++) {
         if (is_shared(&space->regions[i]))
             return -EBUSY;
-        bytes += is_held(&space->regions[i]) ? bytes_of(&space->regions[i]) : 0;
+        bytes += is_held(&space->regions[i]) ? space_region_bytes(&space->regions[i]) : 0;
     }
     layer->fd = memfd_create("ferry-layer", MFD_CLOEXEC);
     if (layer->fd < 0)
@@ -87,8 +67,8 @@ static int create_file(struct space *space, struct space_layer *layer)
 static int map_layer(struct space *space, const struct space_layer *layer,
                      const struct space_region *region, uint64_t offset)
 {
-    return space_host_map(space, region->start, bytes_of(region), space_host_prot(region->prot),
-                          MAP_PRIVATE, layer->fd, offset);
+    return space_host_map(space, region->start, space_region_bytes(region),
+                          space_host_prot(region->prot), MAP_PRIVATE, layer->fd, offset);
 }
 
 /* Where the host refused late, what was there is gone. Never a hole, into which the kernel could put other
@@ -109,6 +89,7 @@ static int go_on_with(struct space *space, const struct space_layer *layer)
 {
     uint64_t offset = 0;
 
+    space->layer_moved = true; /* to an earlier layer, until all is of this one */
     for (size_t i = 0; i < space->count; i++) {
         struct space_region *region = &space->regions[i];
 
@@ -120,16 +101,10 @@ static int go_on_with(struct space *space, const struct space_layer *layer)
         }
         region->prot =
             (region->prot & ~(unsigned)SHARED_LIVE) | LAYER; /* whatever the file becomes */
-        offset += bytes_of(region);
+        offset += space_region_bytes(region);
     }
+    space->layer_moved = space->layer_opened = false;
     return 0;
-}
-
-static void hold_labels(const struct space_region *regions, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (regions[i].label.file)
-            regions[i].label.file->references++;
 }
 
 static int copy_list(struct space_layer *layer, const struct space *space)
@@ -139,7 +114,7 @@ static int copy_list(struct space_layer *layer, const struct space *space)
         return -ENOMEM;
     memcpy(layer->regions, space->regions, space->count * sizeof(*layer->regions));
     layer->count = space->count;
-    hold_labels(layer->regions, layer->count);
+    space_hold_labels(layer->regions, layer->count);
     return 0;
 }
 
@@ -208,8 +183,7 @@ static int copy_regions(struct space_layer *copy, const struct space_layer *from
     for (size_t i = 0; copy->regions && i < from->count; i++) {
         struct space_region region = from->regions[i];
 
-        if (region.label.file &&
-            space_copy_name(copy, from, region.label.file, &region.label.file))
+        if (region.label.file && space_copy_name(copy, from, region.label.file, &region.label.file))
             return -ENOMEM;
         copy->regions[copy->count++] = region;
     }
@@ -257,67 +231,7 @@ int space_copy_layer(struct space *to, const struct space_layer *from, struct sp
     return 0;
 }
 
-/* ---- going back to it -------------------------------------------------------------- */
-
-/* What could not be written since has no page of its own. */
-static int drop_pages(struct space *space, const struct space_layer *layer)
-{
-    int result = 0;
-
-    for (size_t i = 0; i < layer->count && !result; i++) {
-        const struct space_region *region = &layer->regions[i];
-
-        if (region->prot & LAYER && region->prot & SPACE_WRITE)
-            result = space_host_advise(space, region->start, bytes_of(region), MADV_DONTNEED);
-    }
-    return result ? -ENOMEM : 0;
-}
-
-static int lay_host(struct space *space, const struct space_layer *layer)
-{
-    uint64_t offset = 0;
-
-    for (size_t i = 0; i < layer->count; i++) {
-        if (!(layer->regions[i].prot & LAYER))
-            continue;
-        if (map_layer(space, layer, &layer->regions[i], offset)) {
-            space_host_reserve(space, layer->regions[i].start, bytes_of(&layer->regions[i]));
-            return -ENOMEM;
-        }
-        offset += bytes_of(&layer->regions[i]);
-    }
-    return 0;
-}
-
-/* First nothing is mapped; so where the host refuses a part, nothing of another moment is left. */
-static int lay_anew(struct space *space, struct space_layer *layer)
-{
-    int result = space_clear(space, 0);
-
-    if (!result)
-        space_slots_cut(space, layer->slots_end);
-    if (!result)
-        result = space_reserve_regions(space, layer->count);
-    if (!result)
-        result = lay_host(space, layer);
-    if (result)
-        return -ENOMEM;
-    memcpy(space->regions, layer->regions, layer->count * sizeof(*layer->regions));
-    space->count = layer->count;
-    hold_labels(space->regions, space->count);
-    layer->changes = ++space->changes;
-    return 0;
-}
-
-int space_go_back(struct space *space, struct space_layer *layer)
-{
-    int result =
-        space->changes == layer->changes ? drop_pages(space, layer) : lay_anew(space, layer);
-
-    if (!result)
-        space->used_bytes = layer->used_bytes;
-    return result;
-}
+/* ---- memory of a layer that is given back ------------------------------------------- */
 
 int space_leave_layer(struct space *space, size_t i, uint64_t from, uint64_t to)
 {

@@ -160,6 +160,7 @@ static void move_regions(struct space *space, const struct space_region *pieces,
             .label = {pieces[i].label.file, keeps ? pieces[i].label.shift - shift : 0},
         };
 
+        space->layer_moved |= moved.prot & LAYER;
         space_insert_region(space, space_first_after(space, moved.start), moved);
     }
 }

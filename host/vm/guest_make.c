@@ -62,6 +62,7 @@ static int create_memory(struct guest *guest, uint64_t limit_bytes)
         .slot_remove = slot_remove,
         .allow_mappings = allow_mappings,
         .allow_far = allow_far,
+        .pagemap_and_one = engine->pagemap + 1,
         .far_high = min_u64(FERRY_PROGRAM_FAR_HIGH, 1ull << engine->kvm.address_bits),
         .arg = guest,
         .tables = &guest->tables,

@@ -3,6 +3,7 @@
 #include "linux_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -575,6 +576,8 @@ struct ferry_vm *linux_vm_create_as(struct linux_config config)
     vm->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
     guest_tables_init(&vm->tables, vm->table_pages, guest_addr(FERRY_SYSTEM_BASE), TABLES);
     backend.tables = &vm->tables;
+    vm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    backend.pagemap_and_one = vm->pagemap + 1;
     assert_int_equal(space_init(&vm->space, &backend, MEMORY), 0);
     assert_int_equal(
         space_map(&vm->space, guest_addr(SCRATCH), SCRATCH_END - SCRATCH, SPACE_READ | SPACE_WRITE),
@@ -597,6 +600,7 @@ void linux_vm_destroy(struct ferry_vm *vm)
 {
     linux_destroy(vm->linux_state);
     space_fini(&vm->space);
+    close(vm->pagemap);
     free(vm->table_pages);
     free(vm);
 }

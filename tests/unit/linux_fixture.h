@@ -53,6 +53,7 @@ struct ferry_vm {
     struct stream stream;
     struct guest_tables tables;
     void *table_pages;
+    int pagemap;
     struct linux_state *linux_state;
     struct vcpu cpu;
     uint64_t stack_bytes;

@@ -3,6 +3,7 @@
 #include "space_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ int space_setup(void **state)
     struct space_backend backend = {.slot_add = slot_add, .arg = f, .tables = &f->tables};
 
     assert_non_null(f);
+    f->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    backend.pagemap_and_one = f->pagemap + 1;
     f->slots_allowed = 1000000;
     f->table_pages = aligned_alloc(PAGE, TABLES * PAGE);
     guest_tables_init(&f->tables, f->table_pages, guest_addr(TABLES_GPA), TABLES);
@@ -44,6 +47,7 @@ int space_teardown(void **state)
     struct space_fixture *f = *state;
 
     space_fini(&f->space);
+    close(f->pagemap);
     free(f->table_pages);
     free(f);
     return 0;

@@ -29,6 +29,7 @@ struct space_fixture {
     void *table_pages;
     unsigned slots_added;
     unsigned slots_allowed;
+    int pagemap;
 };
 
 /* For cmocka: *state is a struct space_fixture. */
