@@ -61,7 +61,9 @@ static int create_file(struct space *space, struct space_layer *layer)
     layer->fd = memfd_create("ferry-layer", MFD_CLOEXEC);
     if (layer->fd < 0)
         return -EMFILE;
-    return ftruncate(layer->fd, (off_t)bytes) ? -ENOMEM : fill(space, layer, bytes);
+    layer->habit = space_habit_create(bytes);
+    return !layer->habit || ftruncate(layer->fd, (off_t)bytes) ? -ENOMEM
+                                                               : fill(space, layer, bytes);
 }
 
 static int map_layer(struct space *space, const struct space_layer *layer,
@@ -149,6 +151,7 @@ void space_layer_free(struct space *space, struct space_layer *layer)
     for (size_t i = 0; i < layer->count; i++)
         space_file_release(space, layer->regions[i].label.file);
     free(layer->regions);
+    space_habit_release(layer->habit);
     if (layer->fd >= 0)
         close(layer->fd);
     free(layer);
@@ -215,6 +218,8 @@ int space_copy_layer(struct space *to, const struct space_layer *from, struct sp
     if (!copy)
         return -ENOMEM;
     to->used_bytes = from->used_bytes; /* the names among it */
+    copy->habit = space_habit_hold(from->habit);
+    copy->is_new = true;
     copy->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
     result = copy->fd < 0 ? -EMFILE : copy_regions(copy, from);
     if (!result)

@@ -143,17 +143,19 @@ static bool is_own(uint64_t entry)
     return entry & swapped || (entry & present && !(entry & of_file));
 }
 
-static int read_pages(struct space *space, const struct space_layer *layer, uint64_t addr,
-                      uint64_t bytes, uint64_t offset)
+static int keep_pages(struct space *space, const struct space_layer *layer, uint64_t addr,
+                      uint64_t count, uint64_t offset)
 {
-    while (bytes) {
-        ssize_t got = pread(layer->fd, space_host(space, addr), bytes, (off_t)offset);
+    uint64_t done = 0, bytes = count * FERRY_PAGE_BYTES;
+
+    space_habit_learn(layer->habit, offset, count);
+    while (done < bytes) {
+        ssize_t got =
+            pread(layer->fd, space_host(space, addr + done), bytes - done, (off_t)(offset + done));
 
         if (got <= 0)
             return -ENOMEM;
-        addr += (uint64_t)got;
-        offset += (uint64_t)got;
-        bytes -= (uint64_t)got;
+        done += (uint64_t)got;
     }
     return 0;
 }
@@ -185,12 +187,11 @@ static int restore_looked(struct space *space, const struct space_layer *layer,
         uint64_t addr = look->addr + at * FERRY_PAGE_BYTES;
 
         run = run_of(look, at, true);
-        if (*kept + run > KEPT_PAGES)
+        *kept += run;
+        if (*kept > KEPT_PAGES)
             result = space_host_advise(space, addr, run * FERRY_PAGE_BYTES, MADV_DONTNEED);
         else
-            result = read_pages(space, layer, addr, run * FERRY_PAGE_BYTES,
-                                look->offset + at * FERRY_PAGE_BYTES);
-        *kept += run;
+            result = keep_pages(space, layer, addr, run, look->offset + at * FERRY_PAGE_BYTES);
         at += run;
     }
     return result;
@@ -254,6 +255,9 @@ int space_go_back(struct space *space, struct space_layer *layer)
         result = restore_pages(space, layer);
     if (result)
         return result;
+    if (layer->is_new)
+        space_habit_populate(space, layer);
+    layer->is_new = false;
     space->layer_opened = false;
     space->used_bytes = layer->used_bytes;
     return 0;

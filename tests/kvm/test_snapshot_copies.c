@@ -281,8 +281,9 @@ static void what_a_copy_cannot_have_is_refused(void **state)
     config = config_of(world, plain);
     expect_refused(world, &config, -EINVAL, "has no snapshot");
 
+    int other = world_add(world, "other", "ready", NULL), place = world->count;
     struct ferry_vm *streams = copy_add(world, first.vm).vm;
-    world_stream(world, world_add(world, "other", "ready", NULL), world->count - 2);
+    world_stream(world, other, place);
     assert_int_equal(ferry_vm_start(streams, &err), -EBUSY);
     assert_non_null(strstr(err.text, "a stream of another VM"));
 }
