@@ -37,6 +37,7 @@ void say_soon(void);
 /* argv[0] is the subcommand. Return the exit status. */
 int command_pipe(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_serve(int argc, char **argv);
 int command_bench(int argc, char **argv); /* returns only if it failed */
 int command_doctor(int argc, char **argv);
 

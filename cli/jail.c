@@ -52,9 +52,8 @@ static int close_inherited(void)
     return 0;
 }
 
-int jail_close(struct pipeline *p)
+int jail_close(const struct options *options, struct ferry_engine *engine)
 {
-    const struct options *options = p->options;
     const struct ferry_jail_config config = {
         /* Root may have named a script, a file or a directory of somebody else's. */
         .files_of_others = !options->change_user,
@@ -75,7 +74,7 @@ int jail_close(struct pipeline *p)
             strerror(-result));
         return STATUS_FERRY;
     }
-    if (ferry_jail(p->engine, &config, &error) != 0) {
+    if (ferry_jail(engine, &config, &error) != 0) {
         say("%s; to go on without, write --no-jail", error.text);
         return STATUS_FERRY;
     }

@@ -3,11 +3,11 @@
 #ifndef FERRY_CLI_JAIL_H
 #define FERRY_CLI_JAIL_H
 
-#include "pipeline.h"
+#include "options.h"
 
 /* --user: a name or a number. Returns 0 or an exit status, after a message. */
 int jail_set_user(struct options *options, const char *word);
 /* To be called when all is open and before the first VM starts. Likewise. */
-int jail_close(struct pipeline *pipeline);
+int jail_close(const struct options *options, struct ferry_engine *engine);
 
 #endif

@@ -20,10 +20,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"pipe", command_pipe},
-    {"run", command_run},
-    {"doctor", command_doctor},
-    {"bench", command_bench},
+    {"pipe", command_pipe},     {"run", command_run},     {"serve", command_serve},
+    {"doctor", command_doctor}, {"bench", command_bench},
 };
 
 /* Without this, /dev/kvm could become descriptor 0, 1 or 2 of a process

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The options that `ferry pipe` and `ferry run` take; see options.h. */
+/* The options that `ferry pipe`, `ferry run` and `ferry serve` take; see options.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -41,6 +41,8 @@ enum {
     OPT_VERBOSE,
     OPT_NO_JAIL,
     OPT_USER,
+    OPT_LISTEN,
+    OPT_MAX,
 };
 
 static const struct option long_options[] = {
@@ -66,6 +68,8 @@ static const struct option long_options[] = {
     {"trace-format", required_argument, NULL, OPT_TRACE_FORMAT},
     {"no-jail", no_argument, NULL, OPT_NO_JAIL},
     {"user", required_argument, NULL, OPT_USER},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"max", required_argument, NULL, OPT_MAX},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -338,6 +342,11 @@ static int set_option(struct options *options, int option, const char *word)
         return 0;
     case OPT_USER:
         return jail_set_user(options, word);
+    case OPT_LISTEN:
+        options->listen = word;
+        return 0;
+    case OPT_MAX:
+        return set_count("--max", "connections", &options->most, word);
     case OPT_DIRECT:
         options->direct = true;
         return 0;
@@ -457,6 +466,11 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
         *status = set_option(options, option, optarg);
         if (*status != 0)
             return -1;
+    }
+    if ((options->listen || options->most) && strcmp(argv[0], "serve") != 0) {
+        say("%s: --listen and --max are for 'ferry serve'; see 'ferry help serve'", argv[0]);
+        *status = STATUS_USAGE;
+        return -1;
     }
     add_defaults(options, argv[0]);
     g_ptr_array_add(options->env, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The options that `ferry pipe` and `ferry run` take. */
+/* The options that `ferry pipe`, `ferry run` and `ferry serve` take. */
 #ifndef FERRY_CLI_OPTIONS_H
 #define FERRY_CLI_OPTIONS_H
 
@@ -33,6 +33,8 @@ struct options {
     bool trace_json;
     enum stats_format stats;
     bool direct;
+    const char *listen; /* of `ferry serve`: a path; NULL: none was given */
+    uint32_t most;      /* likewise: connections at once; 0: the default */
     bool no_stdin;
     bool no_jail;
     bool change_user; /* to: */

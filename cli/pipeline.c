@@ -16,11 +16,11 @@
 
 #include <glib.h>
 
-#include "cache.h"
 #include "command.h"
 #include "ending.h"
 #include "jail.h"
 #include "lib/rlimits.h"
+#include "make.h"
 #include "pipeline.h"
 #include "process.h"
 #include "stages.h"
@@ -37,56 +37,12 @@
 _Static_assert(EXTENTS_SPARE >= EXTENTS_PER_STAGE, "the last stage can take from others");
 _Static_assert(EXTENTS_OF_STAGES / PIPELINE_STAGES >= 2, "too few extents for a stage");
 
-static void log_line(void *arg, enum ferry_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    say("%s", line);
-}
-
 /* ---- making --------------------------------------------------------------- */
 
 /* How many extents each stage may own. */
 static uint32_t stage_extents(const struct pipeline *p)
 {
     return (uint32_t)MIN(EXTENTS_OF_STAGES / p->count, EXTENTS_PER_STAGE);
-}
-
-static int make_engine(struct pipeline *p)
-{
-    struct ferry_error error;
-    char *cache = cache_path();
-    struct ferry_engine_config config = {
-        .pool_extents = INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
-        .log_level = p->options->verbose ? FERRY_LOG_DEBUG : FERRY_LOG_WARNING,
-        .log = log_line,
-        .polled = p->options->polled,
-        .polled_cpu = p->options->polled_cpu >= 0 ? &p->options->polled_cpu : NULL,
-        .measure_cache = cache,
-    };
-    int result = ferry_engine_create(&config, &p->engine, &error);
-
-    g_free(cache);
-    if (result != 0) {
-        say("%s", error.text);
-        return STATUS_FERRY;
-    }
-    return 0;
-}
-
-static int status_of_create(int result)
-{
-    switch (result) {
-    case -ENOENT:
-        return STATUS_NOT_FOUND;
-    case -EACCES:
-    case -ELIBBAD:
-    case -ELOOP:
-    case -ENOEXEC:
-        return STATUS_CANNOT_RUN;
-    default:
-        return STATUS_FERRY;
-    }
 }
 
 bool pipeline_can_use(int fd)
@@ -111,46 +67,18 @@ static uint32_t closed_fds(const struct pipeline *p, size_t stage)
 
 static int make_vms(struct pipeline *p)
 {
-    const struct options *options = p->options;
+    int status = 0;
 
-    for (size_t i = 0; i < p->count; i++) {
-        struct stage *stage = &p->stages[i];
-        struct ferry_error error;
-        struct ferry_vm_config config = {
-            .name = stage->name,
-            .program = stage->program,
-            .argv = stage->argv,
-            .envp = (char *const *)options->env->pdata,
-            .memory_bytes = options->memory_bytes,
-            .threads = options->threads,
-            .processes = options->processes,
-            .pool_extents = stage_extents(p),
-            .closed_fds = closed_fds(p, i),
-            .read_only_dirs = (const char *const *)options->read_only->pdata,
-            .view = options->bare ? FERRY_VIEW_BARE : FERRY_VIEW_SYSTEM,
-            .root_dir = options->root,
-            .read_write_dirs = (const char *const *)options->read_write->pdata,
-            .write_limit_bytes = options->write_limit_bytes,
-            .delivery = options->delivery,
-            .transfer = options->transfer,
-            .timeout_ns = options->timeout_ns,
-            .cpu_ns = options->cpu_ns,
-            .ignore_sigpipe = ending_ignores(SIGPIPE),
-            .trace = p->trace.fd >= 0 ? trace_event : NULL,
-            .trace_arg = &p->trace,
-        };
-        int result = ferry_vm_create(p->engine, &config, &stage->vm, &error);
+    for (size_t i = 0; i < p->count && status == 0; i++) {
+        struct ferry_vm_config config = make_config(p->options, &p->stages[i]);
 
-        if (result != 0) {
-            int status = status_of_create(result);
-            bool advise = stage->advice && status == STATUS_CANNOT_RUN;
-
-            say("%s: %s%s%s", stage->label, error.text, advise ? "; or " : "",
-                advise ? stage->advice : "");
-            return status;
-        }
+        config.pool_extents = stage_extents(p);
+        config.closed_fds = closed_fds(p, i);
+        config.trace = p->trace.fd >= 0 ? trace_event : NULL;
+        config.trace_arg = &p->trace;
+        status = make_vm(p->engine, &config, &p->stages[i]);
     }
-    return 0;
+    return status;
 }
 
 static int make_links(struct pipeline *p)
@@ -179,7 +107,9 @@ static int make(struct pipeline *p)
     int status = trace_open(&p->trace, p->options);
 
     if (status == 0)
-        status = make_engine(p);
+        status = make_engine(p->options,
+                             INPUT_EXTENTS + stage_extents(p) * (uint32_t)p->count + EXTENTS_SPARE,
+                             &p->engine);
     if (status == 0)
         status = make_vms(p);
     if (status == 0)
@@ -196,6 +126,11 @@ static void *input_main(void *arg)
     struct pipeline *p = arg;
 
     input_run(&p->input);
+    if (p->input.read_error)
+        say("cannot read standard input: %s; redirect it from a file or a pipe",
+            strerror(p->input.read_error));
+    if (p->input.send_error)
+        say("cannot send input to the first stage: %s", strerror(p->input.send_error));
     ending_note(p, PART_INPUT);
     return NULL;
 }
@@ -262,14 +197,17 @@ static int start(struct pipeline *p)
 
     ferry_engine_info(p->engine, &info);
     p->input.link = p->links[0];
+    p->input.fd = STDIN_FILENO;
+    p->input.most_extents = INPUT_EXTENTS;
     p->input.transfer = p->options->transfer;
     p->input.none = p->options->no_stdin;
     p->input.crossover_bytes = info.crossover_bytes;
     p->output.link = p->links[p->count];
+    p->output.fd = STDOUT_FILENO;
     int status = ending_prepare(p);
     if (status != 0)
         return status;
-    status = jail_close(p);
+    status = jail_close(p->options, p->engine);
     if (status != 0)
         return status;
     p->start_ns = now_ns();
@@ -337,16 +275,13 @@ static int report(const struct pipeline *p)
         say("cannot write to standard output: %s; the output is not complete",
             strerror(p->output.error));
     }
-    if (output_failed || (p->input.failed && status == 0))
+    if (output_failed || ((p->input.read_error || p->input.send_error) && status == 0))
         status = STATUS_IO;
     if (p->output_late && status == 0) {
         say("standard output did not take all within the time limit; the output is not complete");
         status = STATUS_TIMEOUT;
     }
-    if (p->ledger.leaked != 0) {
-        say("%llu units of the pool leaked; this is a fault in Ferry, please report it",
-            (unsigned long long)p->ledger.leaked);
-    }
+    make_check_ledger(&p->ledger);
     if (p->options->stats == STATS_JSON)
         stats_print_json(p);
     else if (p->options->stats == STATS_TABLE)

@@ -49,11 +49,11 @@ void pump_interrupt(pthread_t thread)
 
 /* The cost of a hand-over is per message, hardly per byte. A pipe or a terminal rarely
  * holds such amounts, and its bytes must not wait. */
-static size_t choose_buffer_bytes(void)
+static size_t choose_buffer_bytes(int fd)
 {
     struct stat st;
-    bool is_long = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) &&
-                   (uint64_t)st.st_size >= LONG_FILE_BYTES;
+    bool is_long =
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= LONG_FILE_BYTES;
 
     return is_long ? LONG_FILE_BUFFER : FERRY_EXTENT_BYTES;
 }
@@ -78,7 +78,7 @@ static int input_alloc(struct input *input)
     size_t extents = input->buffer_bytes / FERRY_EXTENT_BYTES;
     void *fresh;
 
-    if (input->all_count == INPUT_BUFFERS || (input->all_count + 1) * extents > INPUT_EXTENTS)
+    if (input->all_count == INPUT_BUFFERS || (input->all_count + 1) * extents > input->most_extents)
         return -ENOMEM;
     int result = ferry_link_alloc(input->link, extents, false, &fresh);
     if (result == -ENOMEM && input->all_count == 0 && extents > 1) {
@@ -112,14 +112,14 @@ static int input_take(struct input *input, void **buffer)
  * -EAGAIN: nothing is; -ECANCELED: told to stop. */
 static ssize_t read_some(struct input *input, void *to, size_t room, int timeout_ms)
 {
-    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    struct pollfd ready = {.fd = input->fd, .events = POLLIN};
 
     while (!atomic_load(&input->stop)) {
         int n = poll(&ready, 1, timeout_ms);
 
         if (n == 0)
             return -EAGAIN;
-        ssize_t got = n < 0 ? -1 : read(STDIN_FILENO, to, room);
+        ssize_t got = n < 0 ? -1 : read(input->fd, to, room);
         if (got >= 0)
             return got;
         if (errno != EINTR && errno != EAGAIN)
@@ -142,11 +142,8 @@ static size_t input_fill(struct input *input, char *buffer, size_t room)
         if (got <= 0) {
             input->ended = true;
             /* EBADF: it is closed, and so is that of the first stage. */
-            if (got < 0 && got != -ECANCELED && got != -EBADF) {
-                say("cannot read standard input: %s; redirect it from a file or a pipe",
-                    strerror((int)-got));
-                input->failed = true;
-            }
+            if (got < 0 && got != -ECANCELED && got != -EBADF)
+                input->read_error = (int)-got;
             break;
         }
         bytes += (size_t)got;
@@ -231,7 +228,7 @@ static int input_run_small(struct input *input)
     int result = 0;
 
     if (!copies(input, sizeof buffer) ||
-        (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > FERRY_COPY_BYTES))
+        (fstat(input->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > FERRY_COPY_BYTES))
         return 0;
     while (result == 0 && !input->ended && bytes < sizeof buffer) {
         bytes = input_fill(input, buffer, sizeof buffer);
@@ -245,10 +242,10 @@ void input_run(struct input *input)
     int result = 0;
 
     pump_begin();
-    input->buffer_bytes = choose_buffer_bytes();
+    input->buffer_bytes = choose_buffer_bytes(input->fd);
     /* Input that no stage wants is left to the process that started us. */
     result = input->none ? -EPIPE : ferry_link_await_receiver(input->link, UINT64_MAX);
-    input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    input->start = lseek(input->fd, 0, SEEK_CUR);
     if (result == 0)
         result = input_run_small(input);
     while (result == 0 && !input->ended) {
@@ -265,11 +262,19 @@ void input_run(struct input *input)
             break;
     }
     /* -EPIPE: the first stage reads no more, as it may. */
-    if (result != 0 && result != -EPIPE && result != -ECANCELED) {
-        say("cannot send input to the first stage: %s", strerror(-result));
-        input->failed = true;
-    }
+    if (result != 0 && result != -EPIPE && result != -ECANCELED)
+        input->send_error = -result;
     ferry_link_hangup(input->link);
+}
+
+void input_again(struct input *input)
+{
+    while (input_reclaim(input, 0) == 0)
+        ;
+    input->read = input->bytes = 0;
+    input->ended = false;
+    input->read_error = input->send_error = 0;
+    atomic_store(&input->stop, false);
 }
 
 /* Puts the offset of a seekable file behind the last byte that the first stage took, for the next
@@ -281,8 +286,8 @@ static void put_back(const struct input *input)
 
     ferry_link_stats(input->link, &stats);
     if (input->start >= 0 && stats.bytes_taken < input->read &&
-        lseek(STDIN_FILENO, 0, SEEK_CUR) == (off_t)end)
-        (void)lseek(STDIN_FILENO, input->start + (off_t)stats.bytes_taken, SEEK_SET);
+        lseek(input->fd, 0, SEEK_CUR) == (off_t)end)
+        (void)lseek(input->fd, input->start + (off_t)stats.bytes_taken, SEEK_SET);
 }
 
 void input_finish(struct input *input)
@@ -328,9 +333,9 @@ static void output_let_go(struct output *output)
     output->held = false;
 }
 
-static int write_some(const char *from, size_t bytes, size_t *written)
+static int write_some(int fd, const char *from, size_t bytes, size_t *written)
 {
-    ssize_t n = write(STDOUT_FILENO, from, bytes);
+    ssize_t n = write(fd, from, bytes);
 
     *written = 0;
     if (n >= 0) {
@@ -338,7 +343,7 @@ static int write_some(const char *from, size_t bytes, size_t *written)
         return 0;
     }
     if (errno == EAGAIN) { /* somebody made it non-blocking */
-        struct pollfd ready = {.fd = STDOUT_FILENO, .events = POLLOUT};
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
 
         (void)poll(&ready, 1, -1);
         return 0;
@@ -356,7 +361,7 @@ static int output_write(struct output *output)
 
         if (atomic_load(&output->stop))
             return -ECANCELED;
-        int result = write_some(data + done, output->message.bytes - done, &written);
+        int result = write_some(output->fd, data + done, output->message.bytes - done, &written);
         if (result != 0)
             return result;
         done += written;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two ends of a pipeline on the host: standard input into the first VM,
- * the last VM's output to standard output. Each runs on a thread of its own
+ * The two ends of a pipeline on the host: input, mostly standard input, into the first VM, and the last
+ * VM's output to where it is written. Each runs on a thread of its own
  * and can be made to stop while it waits for the outside world.
  */
 #ifndef FERRY_CLI_PUMP_H
@@ -26,6 +26,8 @@
 struct input {
     /* Set by the owner. */
     struct ferry_link *link;
+    int fd;
+    size_t most_extents; /* of the pool, at most INPUT_EXTENTS */
     enum ferry_transfer transfer;
     uint64_t crossover_bytes; /* auto: send at most so many bytes as a copy */
     bool none;                /* nothing is read: the first stage finds the end at once */
@@ -40,11 +42,13 @@ struct input {
     uint64_t read;  /* bytes taken from it */
     uint64_t bytes; /* read and sent */
     bool ended;     /* end of file was seen */
-    bool failed;    /* and a message was printed */
+    int read_error; /* 0, or an errno value: it could not be read, */
+    int send_error; /* or not be sent, though the receiver takes it */
 };
 
 struct output {
     struct ferry_link *link;
+    int fd;
     atomic_bool stop;             /* write no more */
     struct ferry_message message; /* the one being written, if held */
     bool held;
@@ -57,14 +61,17 @@ struct output {
  * until it has ended. */
 void pump_interrupt(pthread_t thread);
 
-/* Waits until the first VM looks for input, reads fd 0 to its end and sends it; returns when that
+/* Waits until the first VM looks for input, reads `fd` to its end and sends it; returns when that
  * is done, when the first VM takes no more, or after an error. Hangs up in each case. */
 void input_run(struct input *input);
+/* The link is open again, and all loans are home: makes it ready for other input, of which nobody sees a
+ * byte of this one. */
+void input_again(struct input *input);
 /* Puts a file back to the first byte that the first VM did not take, and frees all extents. To be
  * called after the VMs were destroyed and output has released what it held. */
 void input_finish(struct input *input);
 
-/* Writes what arrives to fd 1 until the link hangs up, or an error. SIGPIPE
+/* Writes what arrives to `fd` until the link hangs up, or an error. SIGPIPE
  * must be blocked or ignored: EPIPE is an error like the others here. */
 void output_run(struct output *output);
 /* Releases all messages that were not written. To be called after the VMs were destroyed. */

@@ -213,6 +213,10 @@ static const struct jail_call jail_calls[] = {
     ANY(recvfrom, "what was given is a socket"),
     ANY(sendmsg, "the descriptor that a helper process found; a socket that was given"),
     ANY(recvmsg, "likewise"),
+    /* Of a socket that was made and listens already: that it is reached is its purpose. */
+    WHERE(accept4, 3, INT32, SOCK_CLOEXEC, "connections of ferry serve"),
+    ANY(shutdown, "likewise: their end"),
+    BOTH(getsockopt, 1, SOL_SOCKET, 2, SO_PEERCRED, "likewise: who it is"),
     /* One that is connected for good: with an address, datagrams would go to any socket of the machine. */
     BOTH(socketpair, 0, AF_UNIX, 1, SOCK_SEQPACKET | SOCK_CLOEXEC, "likewise: the helper's"),
     ANY(inotify_init1, "the program's inotify"),
