@@ -460,6 +460,44 @@ FERRY_API const char *ferry_vm_name(struct ferry_vm *vm);
 /* What its config said. */
 FERRY_API void *ferry_vm_user(struct ferry_vm *vm);
 
+/* ---- ferry_pool(3): virtual machines that are ready, for one request after the other ---- */
+/*
+ * A pool has a fixed number of VMs, which are copies of one that has a snapshot (ferry_vm_config.copy_of).
+ * Who takes one has it where the snapshot was taken, whatever was done in it before.
+ */
+struct ferry_pool;
+
+/* Makes one VM of a pool, with its links; it is not started. Returns 0, or a negative errno that
+ * ferry_pool_create returns, with its text in `err`. */
+typedef int (*ferry_pool_make)(void *arg, struct ferry_vm **out, struct ferry_error *err);
+
+/* Makes a pool of `size` VMs, by as many calls of `make` on this thread; none of them runs yet. The VMs are
+ * the pool's; links and what ferry_vm_user gives are the caller's to use.
+ *
+ * Errors:
+ * -EINVAL: size is 0
+ * -ENOMEM: no memory for the pool
+ * others: what `make` returned */
+FERRY_API int ferry_pool_create(uint32_t size, ferry_pool_make make, void *arg,
+                                struct ferry_pool **out, struct ferry_error *err);
+
+/* Takes a VM, whose program runs from the snapshot on: by ferry_vm_start the first time, by ferry_vm_reset
+ * later. So its limits of time begin now. Blocks while others have all VMs, at most timeout_ns. Any number
+ * of threads may call it.
+ *
+ * Errors:
+ * -ETIMEDOUT: all are in use
+ * others: those of ferry_vm_start and ferry_vm_reset; the VM stays in the pool */
+FERRY_API int ferry_pool_take(struct ferry_pool *pool, uint64_t timeout_ns, struct ferry_vm **out,
+                              struct ferry_error *err);
+
+/* Gives a VM back that was taken. Its program ends if it runs; what it wrote is gone when somebody takes
+ * the VM. Read messages and results before. Never blocks. */
+FERRY_API void ferry_pool_give(struct ferry_pool *pool, struct ferry_vm *vm);
+
+/* Destroys the pool and its VMs, as ferry_vm_destroy does; no thread uses any of it. NULL is allowed. */
+FERRY_API void ferry_pool_destroy(struct ferry_pool *pool);
+
 /* ---- ferry_link(3): the right to send from one virtual machine to another ---- */
 
 /* What a link is for. */

@@ -50,6 +50,12 @@ static uint64_t fresh_number(struct world *world, const struct pair *pair)
     return answer & UINT32_MAX;
 }
 
+/* It has served something. */
+static void expect_used(struct world *world, const struct pair *pair)
+{
+    assert_int_equal(pair_answer(world, pair, READY_COUNT) >> 32, 2);
+}
+
 /* ---- what a copy has --------------------------------------------------------------- */
 
 static void copies_begin_at_the_point(void **state)
@@ -242,6 +248,106 @@ static void many_are_made_while_the_first_is_reset(void **state)
     }
 }
 
+/* ---- a pool ------------------------------------------------------------------------ */
+
+struct pool_maker {
+    struct world *world;
+    struct ferry_vm *from;
+    struct pair pairs[MAKERS];
+    unsigned count, most;
+};
+
+static int make_for_pool(void *arg, struct ferry_vm **out, struct ferry_error *err)
+{
+    struct pool_maker *maker = arg;
+    struct pair *pair = &maker->pairs[maker->count];
+    struct ferry_vm_config config = config_of(maker->world, maker->from);
+    struct ferry_engine *engine = maker->world->engine;
+
+    config.user = pair;
+    if (maker->count == maker->most)
+        return -EDOM;
+    maker->count++;
+    int result = ferry_vm_create(engine, &config, out, err);
+    if (result == 0)
+        result = ferry_link_create(engine, NULL, *out, NULL, &pair->to, err);
+    return result ? result : ferry_link_create(engine, *out, NULL, NULL, &pair->from, err);
+}
+
+static void a_pool_gives_fresh_ones(void **state)
+{
+    struct pool_maker maker = {*state, pair_with_snapshot(*state).vm, .most = MAKERS};
+    struct ferry_vm *vms[MAKERS], *more;
+    struct ferry_pool *pool;
+    struct ferry_error err;
+
+    assert_int_equal(ferry_pool_create(MAKERS, make_for_pool, &maker, &pool, &err), 0);
+    assert_int_equal(maker.count, MAKERS);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < MAKERS; i++) {
+            assert_int_equal(ferry_pool_take(pool, PATIENCE, &vms[i], &err), 0);
+            fresh_number(*state, ferry_vm_user(vms[i]));
+            expect_used(*state, ferry_vm_user(vms[i]));
+        }
+        assert_int_equal(ferry_pool_take(pool, 0, &more, &err), -ETIMEDOUT);
+        assert_non_null(strstr(err.text, "in use"));
+        for (int i = 0; i < MAKERS; i++)
+            ferry_pool_give(pool, vms[i]);
+    }
+    ferry_pool_destroy(pool);
+}
+
+struct taker {
+    struct ferry_pool *pool;
+    unsigned rounds, failures;
+};
+
+static void *take_and_give(void *arg)
+{
+    struct taker *taker = arg;
+    struct ferry_vm *vm;
+
+    for (unsigned i = 0; i < taker->rounds; i++) {
+        if (ferry_pool_take(taker->pool, PATIENCE, &vm, NULL)) {
+            taker->failures++;
+            continue;
+        }
+        const struct pair *pair = ferry_vm_user(vm);
+        taker->failures += !serves(pair->to, pair->from);
+        ferry_pool_give(taker->pool, vm);
+    }
+    return NULL;
+}
+
+static void who_finds_a_pool_empty_waits(void **state)
+{
+    struct pool_maker maker = {*state, pair_with_snapshot(*state).vm, .most = MAKERS - 1};
+    struct taker takers[MAKERS + 1];
+    pthread_t threads[MAKERS + 1];
+    struct ferry_pool *pool;
+
+    assert_int_equal(ferry_pool_create(MAKERS - 1, make_for_pool, &maker, &pool, NULL), 0);
+    for (int i = 0; i <= MAKERS; i++) {
+        takers[i] = (struct taker){pool, world_many(100), 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, &takers[i]), 0);
+    }
+    for (int i = 0; i <= MAKERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(takers[i].failures, 0);
+    }
+    ferry_pool_destroy(pool);
+}
+
+static void a_pool_that_cannot_be_made_leaves_nothing(void **state)
+{
+    struct pool_maker maker = {*state, pair_with_snapshot(*state).vm, .most = 2};
+    struct ferry_pool *pool;
+    struct ferry_error err;
+
+    assert_int_equal(ferry_pool_create(3, make_for_pool, &maker, &pool, NULL), -EDOM);
+    assert_int_equal(ferry_pool_create(0, make_for_pool, &maker, &pool, &err), -EINVAL);
+}
+
 /* ---- what is refused --------------------------------------------------------------- */
 
 static void expect_refused(struct world *world, const struct ferry_vm_config *config, int result,
@@ -304,6 +410,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_copy_sees_what_another_wrote, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(many_are_made_while_the_first_is_reset, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_pool_gives_fresh_ones, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(who_finds_a_pool_empty_waits, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_pool_that_cannot_be_made_leaves_nothing, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(what_a_copy_cannot_have_is_refused, world_setup,
                                         world_teardown),
