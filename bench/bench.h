@@ -75,7 +75,8 @@ void part_messages(struct bench *bench);  /* small messages a second */
 void part_crossover(struct bench *bench); /* copy, map and auto over sizes */
 void part_start(struct bench *bench);     /* start and footprint of a VM */
 void start_commands(struct bench *bench); /* of it: starts of whole commands */
-void part_copies(struct bench *bench);    /* resets to a snapshot */
+void part_copies(struct bench *bench);    /* resets to a snapshot, and copies of it */
+void warm_python(struct bench *bench);    /* of it: a program that people have */
 void part_scale(struct bench *bench);     /* cost per message over number of VMs */
 void part_pipeline(struct bench *bench);  /* whole commands over a file */
 void part_calls(struct bench *bench);     /* single calls */

@@ -2,7 +2,8 @@
 /*
  * A VM that is brought back to its snapshot, after its program wrote to some pages: from ferry_vm_reset to
  * the first instruction after the snapshot, and to when that has written to the same pages again. Beside it
- * a fresh VM, and a process, that come to the same point by the same program.
+ * a VM that is made as a copy; a VM of KVM's own ioctls, which runs one instruction; a fresh VM, and a
+ * process, that come to the same point by the same program. A program that people have is warm_python.c's.
  */
 #include <errno.h>
 #include <spawn.h>
@@ -13,6 +14,7 @@
 
 #include <ferry/ferry.h>
 
+#include "bare_kvm.h"
 #include "bench.h"
 #include "first_tick.h"
 
@@ -93,6 +95,63 @@ static int reset_once(struct bench *bench, struct ferry_engine *engine, const st
     return result;
 }
 
+static int copy_once(struct ferry_engine *engine, struct ferry_vm *from, const struct work *work,
+                     const int said[2], double *ns)
+{
+    const struct ferry_vm_config config = {.copy_of = from, .stderr_fd = said[1]};
+    const struct clocks begin = clocks_now();
+    struct ferry_vm *vm = NULL;
+    int result = ferry_vm_create(engine, &config, &vm, NULL);
+
+    if (result == 0)
+        result = ferry_vm_start(vm, NULL);
+    if (result == 0)
+        result = read_time(said[0], work, &begin, ns);
+    ferry_vm_destroy(vm);
+    return result;
+}
+
+static int copies_all(struct bench *bench, struct ferry_engine *engine, const struct work *work,
+                      const int said[2], double times[ROUNDS])
+{
+    struct ferry_vm *vm = NULL;
+    struct first unused;
+    int result = create(bench, engine, work, said[1], &vm);
+
+    if (result == 0)
+        result = ferry_vm_snapshot(vm, UINT64_MAX, NULL);
+    if (result == 0 && read(said[0], &unused, sizeof unused) != sizeof unused)
+        result = -EIO;
+    for (int i = 0; i < ROUNDS && result == 0; i++)
+        result = copy_once(engine, vm, work, said, &times[i]);
+    ferry_vm_destroy(vm);
+    return result;
+}
+
+static int bare_all(struct bench *bench, struct ferry_engine *engine, const struct work *work,
+                    const int said[2], double times[ROUNDS])
+{
+    struct bare_kvm kvm;
+    int result = bare_kvm_open(&kvm);
+
+    (void)bench;
+    (void)engine;
+    (void)work;
+    (void)said;
+    for (int i = 0; i < ROUNDS && result == 0; i++) {
+        const uint64_t begin = bench_now_ns();
+        struct bare_vm bare;
+
+        result = bare_vm_make(&bare, &kvm);
+        if (result == 0)
+            result = bare_vm_run(&bare);
+        times[i] = (double)(bench_now_ns() - begin);
+        bare_vm_free(&bare);
+    }
+    bare_kvm_close(&kvm);
+    return result;
+}
+
 static int fresh_all(struct bench *bench, struct ferry_engine *engine, const struct work *work,
                      const int said[2], double times[ROUNDS])
 {
@@ -166,6 +225,16 @@ static int run_reset(struct bench *bench, const void *arg, struct sample *out)
     return run(bench, reset_once, arg, out);
 }
 
+static int run_copy(struct bench *bench, const void *arg, struct sample *out)
+{
+    return run(bench, copies_all, arg, out);
+}
+
+static int run_bare(struct bench *bench, const void *arg, struct sample *out)
+{
+    return run(bench, bare_all, arg, out);
+}
+
 static int run_fresh(struct bench *bench, const void *arg, struct sample *out)
 {
     return run(bench, fresh_all, arg, out);
@@ -190,9 +259,12 @@ void part_copies(struct bench *bench)
         const struct comparison comparison = {PART, rows[i].label, rows[i].pages, "us", true};
         const struct way ways[] = {{"Ferry, ferry_vm_reset", run_reset, &rows[i].first},
                                    {"the same, pages written", run_reset, &rows[i].written},
+                                   {"Ferry, a copy of the VM", run_copy, &rows[i].first},
+                                   {"bare KVM ioctls", run_bare, &rows[i].first},
                                    {"Ferry, create and start", run_fresh, &rows[i].first},
                                    {"a process, fork and exec", run_process, &rows[i].first}};
 
         bench_compare(bench, &comparison, ways, sizeof ways / sizeof *ways);
     }
+    warm_python(bench);
 }
