@@ -31,7 +31,8 @@
 #define EXTENTS_OUT   4
 #define EXTENTS_SPARE 8
 
-#define MS 1000000ull
+#define MS       1000000ull
+#define PAUSE_MS 1000
 
 /* ---- making ------------------------------------------------------------------------ */
 
@@ -131,6 +132,16 @@ static struct slot *vacant(struct server *server)
     return NULL;
 }
 
+/* One that was there has gone, or there is no descriptor or memory for it: it stays, so it is tried again
+ * after a while. */
+static void wait_a_while(struct server *server, int error)
+{
+    if (error == EINTR || error == EAGAIN || error == ECONNABORTED)
+        return;
+    say("cannot take a connection: %s; raise 'ulimit -n', or lower --max", strerror(error));
+    server->pause_ns = now_ns() + PAUSE_MS * MS;
+}
+
 /* Under the lock. */
 static void take_connection(struct server *server)
 {
@@ -138,8 +149,11 @@ static void take_connection(struct server *server)
     int fd = slot ? accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC) : -1;
     int result = 0;
 
-    if (fd < 0)
+    if (fd < 0) {
+        if (slot)
+            wait_a_while(server, errno);
         return;
+    }
     if (!slot->has_thread)
         result = slot_start(slot);
     if (result == 0) {
@@ -151,10 +165,10 @@ static void take_connection(struct server *server)
     close(fd);
 }
 
-/* Cuts the connections whose time is over, and tells the next moment. Under the lock. */
+/* Cuts the connections whose time is over, and tells when to look again. Under the lock. */
 static uint64_t cut_late(struct server *server)
 {
-    uint64_t now = now_ns(), next = UINT64_MAX;
+    uint64_t now = now_ns(), next = server->pause_ns > now ? server->pause_ns : UINT64_MAX;
 
     for (unsigned i = 0; i < server->count; i++) {
         struct slot *slot = &server->slots[i];
@@ -196,7 +210,7 @@ static void watch(struct server *server)
         pthread_mutex_lock(&server->lock);
         uint64_t next = cut_late(server);
         bool failed = server->failed;
-        fds[2].fd = vacant(server) ? server->listen_fd : -1;
+        fds[2].fd = vacant(server) && server->pause_ns <= now_ns() ? server->listen_fd : -1;
         pthread_mutex_unlock(&server->lock);
         if (failed)
             return;

@@ -28,6 +28,7 @@ struct server {
     /* Under the lock: */
     bool ready, failed, stopping;
     uint64_t connections;
+    uint64_t pause_ns; /* until then no connection is taken, as one could not be */
 };
 
 #endif

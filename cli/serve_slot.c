@@ -83,31 +83,52 @@ static void describe_peer(int fd, char *text, size_t bytes)
         snprintf(text, bytes, " of uid %u (pid %d)", peer.uid, peer.pid);
 }
 
-static void serve(struct slot *slot, int fd, uint64_t number)
+/* What went wrong between the peer and the program; that it left is told by how the program ended. */
+static void describe_failure(const struct slot *slot, char *text, size_t bytes)
+{
+    const int errors[] = {slot->input.read_error, slot->input.send_error, slot->output.error};
+    static const char *const doing[] = {"read", "send on", "write"};
+
+    *text = '\0';
+    for (size_t i = 0; i < sizeof errors / sizeof *errors && !*text; i++)
+        if (errors[i] && errors[i] != EPIPE && errors[i] != ECONNRESET)
+            snprintf(text, bytes, "; cannot %s all: %s", doing[i], strerror(errors[i]));
+}
+
+static void log_connection(const struct slot *slot, const char *peer,
+                           const struct ferry_vm_exit *end, uint64_t start_ns)
+{
+    char failure[96];
+
+    describe_failure(slot, failure, sizeof failure);
+    say("connection %" PRIu64 "%s: %s; %" PRIu64 " bytes in, %" PRIu64 " out, %.1f ms%s",
+        slot->number, peer, end->text, slot->input.bytes, slot->output.bytes,
+        (double)(now_ns() - start_ns) / 1e6, failure);
+}
+
+static void serve(struct slot *slot)
 {
     const uint64_t start = now_ns();
     struct ferry_vm_exit end;
     struct ferry_error error;
     char peer[64];
 
-    describe_peer(fd, peer, sizeof peer);
+    describe_peer(slot->fd, peer, sizeof peer);
     int result = begin_vm(slot, &error);
     if (result != 0) {
-        say("connection %" PRIu64 "%s is not served: %s", number, peer, error.text);
+        say("connection %" PRIu64 "%s is not served: %s", slot->number, peer, error.text);
         return;
     }
     pthread_mutex_lock(&slot->server->lock);
     if (slot->server->stopping) /* it began after it was told to end */
         ferry_vm_stop(slot->vm, SIGTERM);
     pthread_mutex_unlock(&slot->server->lock);
-    result = carry(slot, fd, &end);
+    result = carry(slot, slot->fd, &end);
     if (result != 0)
-        say("connection %" PRIu64 "%s is not served: no thread: %s", number, peer,
+        say("connection %" PRIu64 "%s is not served: no thread: %s", slot->number, peer,
             strerror(result));
     else
-        say("connection %" PRIu64 "%s: %s; %" PRIu64 " bytes in, %" PRIu64 " out, %.1f ms", number,
-            peer, end.text, slot->input.bytes, slot->output.bytes,
-            (double)(now_ns() - start) / 1e6);
+        log_connection(slot, peer, &end, start);
 }
 
 /* ---- the thread -------------------------------------------------------------------- */
@@ -152,7 +173,7 @@ static void *slot_main(void *arg)
             continue;
         }
         pthread_mutex_unlock(&server->lock);
-        serve(slot, slot->fd, slot->number);
+        serve(slot);
         pthread_mutex_lock(&server->lock);
         close(slot->fd);
         slot->fd = -1;

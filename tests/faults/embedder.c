@@ -2,7 +2,7 @@
 /*
  * A program with Ferry in it, under faults.c: for each line of its standard input, a fault as FAULT has it or `none`,
  * it makes an engine, two VMs and links, sends and receives, has a third VM that is brought back to its
- * snapshot, and ends all, while that fails, and answers with
+ * snapshot, and a copy of that, and ends all, while that fails, and answers with
  * one line: `went on`, `did not come`, `time is over`, `said so: TEXT` or `wrong: WHAT`, and the last call. What the
  * process held before, descriptors, mappings, threads and blocks of the heap, it must hold after it.
  *
@@ -28,10 +28,17 @@
 
 static const char *cache, *pass_program, *busybox;
 
+/* A VM that sorts lines, for one run after the other. */
+struct sorter {
+    struct ferry_vm *vm;
+    struct ferry_link *in, *out;
+};
+
 struct run {
     struct ferry_engine *engine;
-    struct ferry_vm *pass, *count, *again;
-    struct ferry_link *in, *middle, *out, *again_in, *again_out;
+    struct ferry_vm *pass, *count;
+    struct ferry_link *in, *middle, *out;
+    struct sorter again, copy;
     struct ferry_error error;
     const char *call; /* the last one */
     char output[32];
@@ -210,63 +217,77 @@ static int ends(struct run *run, struct ferry_vm *vm, bool stopped)
     return -ECHILD;
 }
 
-/* ---- a VM that is brought back ------------------------------------------------------------------------------- */
+/* ---- VMs that begin at a snapshot ---------------------------------------------------------------------------- */
 
-static int make_again(struct run *run)
+/* A copy of that VM; NULL: one that loads the program. */
+static int make_sorter(struct run *run, struct ferry_vm *from, struct sorter *sorter)
 {
     const struct ferry_link_config stream = {.stream = true};
     char *const words[] = {"sort", NULL};
+    const struct ferry_vm_config copy = {.copy_of = from, .timeout_ns = PATIENCE, .stderr_fd = -1};
     const struct ferry_vm_config sort = {.program = busybox,
                                          .argv = words,
                                          .memory_bytes = 16u << 20,
                                          .timeout_ns = PATIENCE,
                                          .stderr_fd = -1};
-    int result =
-        STEP("ferry_vm_create", ferry_vm_create(run->engine, &sort, &run->again, &run->error));
+    int result = STEP("ferry_vm_create",
+                      ferry_vm_create(run->engine, from ? &copy : &sort, &sorter->vm, &run->error));
 
     if (result == 0)
-        result = STEP("ferry_link_create", ferry_link_create(run->engine, NULL, run->again, &stream,
-                                                             &run->again_in, &run->error));
+        result = STEP("ferry_link_create", ferry_link_create(run->engine, NULL, sorter->vm, &stream,
+                                                             &sorter->in, &run->error));
     if (result == 0)
-        result = STEP("ferry_link_create", ferry_link_create(run->engine, run->again, NULL, &stream,
-                                                             &run->again_out, &run->error));
-    if (result == 0)
-        result = STEP("ferry_vm_snapshot", ferry_vm_snapshot(run->again, PATIENCE, &run->error));
+        result = STEP("ferry_link_create", ferry_link_create(run->engine, sorter->vm, NULL, &stream,
+                                                             &sorter->out, &run->error));
     return result;
 }
 
-static int sort_once(struct run *run)
+static int sort_once(struct run *run, const struct sorter *sorter)
 {
     struct ferry_message lines = {.mode = FERRY_INLINE, .data = "b\na\n", .bytes = 4}, sorted = {0};
-    int result = STEP("ferry_link_send", ferry_link_send(run->again_in, &lines, PATIENCE));
+    int result = STEP("ferry_link_send", ferry_link_send(sorter->in, &lines, PATIENCE));
 
     if (result == 0)
-        result = STEP("ferry_link_hangup", ferry_link_hangup(run->again_in));
+        result = STEP("ferry_link_hangup", ferry_link_hangup(sorter->in));
     if (result == 0)
-        result = STEP("ferry_link_recv", ferry_link_recv(run->again_out, PATIENCE, &sorted));
+        result = STEP("ferry_link_recv", ferry_link_recv(sorter->out, PATIENCE, &sorted));
     if (result == 0 && sorted.mode != FERRY_HANGUP &&
         (sorted.bytes != 4 || memcmp(ferry_message_data(&sorted), "a\nb\n", 4) != 0)) {
         snprintf(run->error.text, sizeof run->error.text, "wrong lines");
         return -EBADMSG;
     }
     if (result < 0)
-        ferry_vm_stop(run->again, SIGTERM);
-    int how = ends(run, run->again, result < 0);
+        ferry_vm_stop(sorter->vm, SIGTERM);
+    int how = ends(run, sorter->vm, result < 0);
     return how ? how : result;
 }
 
 /* What the second run gets is what the first got. */
 static int bring_back(struct run *run)
 {
-    int result = make_again(run);
+    int result = make_sorter(run, NULL, &run->again);
 
     if (result == 0)
-        result = sort_once(run);
+        result = STEP("ferry_vm_snapshot", ferry_vm_snapshot(run->again.vm, PATIENCE, &run->error));
     if (result == 0)
-        result = STEP("ferry_vm_reset", ferry_vm_reset(run->again, &run->error));
+        result = sort_once(run, &run->again);
     if (result == 0)
-        result = sort_once(run);
+        result = STEP("ferry_vm_reset", ferry_vm_reset(run->again.vm, &run->error));
+    if (result == 0)
+        result = sort_once(run, &run->again);
     return result;
+}
+
+/* And so is what a copy gets, which outlives the VM that it is a copy of. */
+static int make_copy(struct run *run)
+{
+    int result = make_sorter(run, run->again.vm, &run->copy);
+
+    if (result == 0)
+        result = STEP("ferry_vm_start", ferry_vm_start(run->copy.vm, &run->error));
+    ferry_vm_destroy(run->again.vm);
+    run->again.vm = NULL;
+    return result ? result : sort_once(run, &run->copy);
 }
 
 static int work(struct run *run)
@@ -286,7 +307,9 @@ static int work(struct run *run)
     }
     int first = ends(run, run->pass, result < 0), second = ends(run, run->count, result < 0);
     result = first ? first : second ? second : result;
-    return result ? result : bring_back(run);
+    if (result == 0)
+        result = bring_back(run);
+    return result ? result : make_copy(run);
 }
 
 static uint64_t end(struct run *run)
@@ -295,7 +318,8 @@ static uint64_t end(struct run *run)
 
     ferry_vm_destroy(run->pass);
     ferry_vm_destroy(run->count);
-    ferry_vm_destroy(run->again);
+    ferry_vm_destroy(run->again.vm);
+    ferry_vm_destroy(run->copy.vm);
     if (run->engine)
         ferry_engine_ledger(run->engine, &ledger);
     ferry_engine_destroy(run->engine);

@@ -14,6 +14,7 @@ how many faults came to what. The output is TAP: a case for each scenario, and o
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import datetime
 import os
@@ -22,9 +23,11 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from report import Report
@@ -122,6 +125,9 @@ class Command:
     def end(self):
         pass
 
+    def started(self, process):
+        pass
+
     def run(self, fault=None):
         """One run with that fault, or with none; returns how it ended and the report."""
         Report.clear(self.report)
@@ -132,9 +138,11 @@ class Command:
         if fault:
             env["FAULT"] = fault
         process = subprocess.Popen(
-            self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [word.format(report=self.report) for word in self.words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=env, start_new_session=True,
         )  # fmt: skip
+        self.started(process)
         try:
             output, errors = process.communicate(self.data, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -178,6 +186,49 @@ class Command:
         if not any(may_say(fault, line) for line in errors.splitlines()):
             raise Outcome("the line says no reason")
         return "said so"
+
+
+SERVED = 5  # seconds in which a connection is served, or never: while none can be taken, they wait
+
+
+class Server(Command):
+    """A scenario: a server, one connection to it, and a signal that ends it, once for each fault."""
+
+    def run(self, fault=None):
+        self.path = self.report + ".socket"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.output_of_server = b""
+        client = threading.Thread(target=self.connect)
+        self.process = None
+        client.start()
+        status, _, errors, report = super().run(fault)
+        client.join()
+        output = self.output_of_server
+        if status == -signal.SIGTERM and output != self.output and "ferry: " in errors:
+            status = 125  # one connection failed, and it was said
+        return 0 if status == -signal.SIGTERM else status, output, errors, report
+
+    def started(self, process):
+        self.process = process
+
+    def connect(self):
+        """As soon as it listens; then ends it, whatever it answered."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and (not self.process or self.process.poll() is None):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(SERVED)
+                try:
+                    connection.connect(self.path)
+                except OSError:
+                    time.sleep(0.002)
+                    continue
+                with contextlib.suppress(OSError):
+                    connection.sendall(self.data)
+                    connection.shutdown(socket.SHUT_WR)
+                    self.output_of_server = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+                self.process.send_signal(signal.SIGTERM)
+                return
 
 
 class Embedder:
@@ -247,6 +298,10 @@ SCENARIOS = {
     "limit": Command(
         [FERRY, "run", "--timeout=1s", BUSYBOX, "sleep", "1000"], status=124,
         kinds=("interrupted", "the time of day jumps", "the clock jumps"),
+    ),
+    "serve": Server(
+        [FERRY, "serve", "--timeout=60s", "--max=1", "--listen={report}.socket", f"{BUSYBOX} wc -c"],
+        b"x" * 5000, b"5000\n",
     ),
     "embedder": Embedder(),
 }  # fmt: skip

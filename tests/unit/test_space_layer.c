@@ -191,9 +191,10 @@ static void mappings_are_as_they_were(void **state)
 {
     struct space_fixture *f = *state;
     struct space_layer *layer = layer_of(f);
-    const uint64_t further = AREA + MIB;
+    const uint64_t below = AREA - MIB, further = AREA + MIB;
 
     for (int i = 0; i < 3; i++) {
+        assert_int_equal(space_map(&f->space, guest_addr(below), PAGE, READ_WRITE), 0);
         assert_int_equal(space_map(&f->space, guest_addr(further), PAGE, READ_WRITE), 0);
         strcpy(at(f, further), "secret");
         assert_int_equal(space_protect(&f->space, guest_addr(AREA + 2 * PAGE), PAGE, READ_WRITE),
@@ -204,6 +205,7 @@ static void mappings_are_as_they_were(void **state)
         expect_as_before(f);
         assert_int_equal(space_prot(&f->space, guest_addr(further)), 0);
         assert_false(host_can(&f->space, further, false));
+        assert_false(host_can(&f->space, below, false));
     }
     space_layer_free(&f->space, layer);
 }
