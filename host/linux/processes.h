@@ -17,8 +17,8 @@ struct clone_request {
  * parent; among no others yet. process_free frees it. NULL: there is no memory. */
 struct linux_state *process_copy(const struct linux_state *from, int32_t pid);
 /* The same, as a process of that VM, and with nothing open or mapped; it only reads `from`. */
-struct linux_state *process_copy_bare(const struct linux_state *from, const struct linux_state *where,
-                                      int32_t pid);
+struct linux_state *process_copy_bare(const struct linux_state *from,
+                                      const struct linux_state *where, int32_t pid);
 int64_t fork_process(struct linux_state *state, const struct clone_request *request);
 
 /* children.c: what is left of a process that has ended, until its parent asks. */

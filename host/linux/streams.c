@@ -75,7 +75,7 @@ uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd)
 static const struct asking {
     uint64_t number;
     int file;
-} askings[] = {{SYS_read, 0}, {SYS_readv, 0},           {SYS_preadv2, 0},  {SYS_splice, 0},
+} askings[] = {{SYS_read, 0}, {SYS_readv, 0},           {SYS_preadv2, 0}, {SYS_splice, 0},
                {SYS_tee, 0},  {SYS_copy_file_range, 0}, {SYS_sendfile, 1}};
 
 static bool is_input(const struct linux_state *state, uint64_t fd)

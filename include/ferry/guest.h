@@ -40,7 +40,8 @@ const struct ferry_control *ferry_control(void);
 
 /* Says that the program has done what all its runs have in common. If the host wants a snapshot of the VM
  * (ferry_vm_snapshot), it is taken here, and this call returns once for each run that begins from it: the
- * number of the run, 1 in the first. 0: there is no snapshot, or this is no Ferry VM.
+ * number of the run, which no other run has, of this VM or of its copies. 0: there is no snapshot, or this
+ * is no Ferry VM.
  *
  * All such runs begin with the same memory. Who seeded a generator of random numbers before seeds it
  * again, by getrandom(2), after this call. To be called while the program has one thread, no message and

@@ -84,7 +84,7 @@ struct ferry_control_info {
     uint32_t payload;      /* FERRY_PAYLOAD_* */
     uint16_t stdin_peer;   /* id, or FERRY_NO_PEER */
     uint16_t stdout_peer;
-    uint64_t copy; /* of a snapshot: how often it was begun from it; 0: there is none */
+    uint64_t copy; /* of a snapshot: the number of this run from it; 0: there is none */
     uint8_t pad[1952];
     struct ferry_peer peers[FERRY_PEERS_MAX];
 };
