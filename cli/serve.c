@@ -195,8 +195,12 @@ static void take_signal(struct server *server)
 {
     struct signalfd_siginfo info;
 
-    if (read(server->signal_fd, &info, sizeof(info)) == sizeof(info))
+    if (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         server->signo = (int)info.ssi_signo;
+    } else if (errno != EAGAIN && errno != EINTR) { /* else nothing could end it but SIGKILL */
+        say("cannot read which signal came: %s; the server ends", strerror(errno));
+        server->signo = SIGTERM;
+    }
 }
 
 static void watch(struct server *server)

@@ -3,7 +3,9 @@
 #ifndef FERRY_HOST_BITS_H
 #define FERRY_HOST_BITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <ferry/abi/layout.h>
 
@@ -32,6 +34,13 @@ static inline uint64_t page_down(uint64_t value)
 static inline uint64_t page_up(uint64_t value)
 {
     return align_up(value, FERRY_PAGE_BYTES);
+}
+
+static inline bool page_is_zero(const char *page)
+{
+    static const char zeros[FERRY_PAGE_BYTES];
+
+    return memcmp(page, zeros, sizeof(zeros)) == 0;
 }
 
 #endif

@@ -22,19 +22,12 @@ static unsigned asked_rights(unsigned kind)
     return kind & SPACE_UNASKED ? (kind & RIGHTS) & ~(unsigned)SPACE_READ : kind & RIGHTS;
 }
 
-static bool is_zero(const char *page)
-{
-    static const char zeros[PAGE];
-
-    return memcmp(page, zeros, PAGE) == 0;
-}
-
 /* Memory that is no file's: what is zero stays without a page in the copy. Whether there is a page the
  * kernel tells only of what is not swapped out, so all is looked at. */
 static void copy_pages(char *to, const char *from, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += PAGE)
-        if (!is_zero(from + at))
+        if (!page_is_zero(from + at))
             memcpy(to + at, from + at, PAGE);
 }
 
@@ -48,20 +41,61 @@ static void copy_live(char *to, char *from, uint64_t bytes)
     }
 }
 
-int space_copy_contents(char *to, struct space *from, const struct space_region *region)
+/* Memory that the program may not read is opened meanwhile. */
+static int open_shut(struct space *space, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
-    bool shut = !(region->prot & RIGHTS);
 
-    if (shut && space_host_protect(from, region->start, bytes, PROT_READ))
-        return -ENOMEM;
+    if (region->prot & RIGHTS || !space_host_protect(space, region->start, bytes, PROT_READ))
+        return 0;
+    return -ENOMEM;
+}
+
+static void shut_again(struct space *space, const struct space_region *region)
+{
+    if (!(region->prot & RIGHTS))
+        space_host_protect(space, region->start, region->end - region->start, PROT_NONE);
+}
+
+static int copy_contents(char *to, struct space *from, const struct space_region *region)
+{
+    uint64_t bytes = region->end - region->start;
+    int result = open_shut(from, region);
+
+    if (result)
+        return result;
     if (region->prot & LIVE)
         copy_live(to, space_host(from, region->start), bytes);
     else
         copy_pages(to, space_host(from, region->start), bytes);
-    if (shut)
-        space_host_protect(from, region->start, bytes, PROT_NONE);
+    shut_again(from, region);
     return 0;
+}
+
+static int write_page(int fd, uint64_t at, const char *page)
+{
+    if (page_is_zero(page) || pwrite(fd, page, PAGE, (off_t)at) == (ssize_t)PAGE)
+        return 0;
+    return -ENOMEM;
+}
+
+/* By writes: a store to a mapping of the file would end this process where the host has no page for it. */
+int space_write_contents(int fd, uint64_t at, struct space *from, const struct space_region *region)
+{
+    char *place = space_host(from, region->start), page[PAGE];
+    int result = open_shut(from, region);
+
+    if (result)
+        return result;
+    for (uint64_t i = 0; i < region->end - region->start && !result; i += PAGE) {
+        if (region->prot & LIVE) {
+            memset(page, 0, sizeof(page)); /* where it is gone */
+            copy_live(page, place + i, PAGE);
+        }
+        result = write_page(fd, at + i, region->prot & LIVE ? page : place + i);
+    }
+    shut_again(from, region);
+    return result;
 }
 
 static int copy_private(struct space *to, struct space *from, const struct space_region *region)
@@ -78,7 +112,7 @@ static int copy_private(struct space *to, struct space *from, const struct space
         return space_map(to, start, bytes, 0);
     result = space_map(to, start, bytes, asked | SPACE_READ | SPACE_WRITE);
     if (!result)
-        result = space_copy_contents(space_host(to, region->start), from, region);
+        result = copy_contents(space_host(to, region->start), from, region);
     return result ? result : space_protect(to, start, bytes, asked);
 }
 
@@ -107,14 +141,11 @@ static int map_again(struct space *to, const struct space *from, const struct sp
 static int file_of(struct space *space, const struct space_region *region)
 {
     uint64_t bytes = region->end - region->start;
-    int fd = memfd_create("ferry-shared", MFD_CLOEXEC), result = -ENOMEM;
-    bool sized = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0;
-    char *all = sized ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    int fd = memfd_create("ferry-shared", MFD_CLOEXEC);
+    int result = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 ? 0 : -ENOMEM;
 
-    if (all != MAP_FAILED) {
-        result = region->prot & CHARGED ? space_copy_contents(all, space, region) : 0;
-        munmap(all, bytes);
-    }
+    if (!result && region->prot & CHARGED)
+        result = space_write_contents(fd, 0, space, region);
     if (!result)
         return fd;
     if (fd >= 0)

@@ -135,8 +135,10 @@ bool space_stays_closed(const struct space_region *region, uint64_t start, uint6
 
 /* --- space_copy.c --- */
 
-/* What the region holds, which the host may read meanwhile, comes to a place as long, which is zero. */
-int space_copy_contents(char *to, struct space *from, const struct space_region *region);
+/* What the region holds, which the host may read meanwhile, comes into a file in memory that has nothing
+ * there yet, from that offset on. -ENOMEM. */
+int space_write_contents(int fd, uint64_t at, struct space *from,
+                         const struct space_region *region);
 
 /* --- space_layer.c --- */
 

@@ -29,23 +29,17 @@ static bool is_shared(const struct space_region *region)
 
 /* ---- taking it --------------------------------------------------------------------- */
 
-static int fill(struct space *space, const struct space_layer *layer, uint64_t bytes)
+static int fill(struct space *space, const struct space_layer *layer)
 {
-    char *all, *at;
-    int result;
+    uint64_t at = 0;
+    int result = 0;
 
-    if (!bytes)
-        return 0;
-    at = all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, layer->fd, 0);
-    result = all == MAP_FAILED ? -ENOMEM : 0;
     for (size_t i = 0; i < space->count && !result; i++) {
         if (!is_held(&space->regions[i]))
             continue;
-        result = space_copy_contents(at, space, &space->regions[i]);
+        result = space_write_contents(layer->fd, at, space, &space->regions[i]);
         at += space_region_bytes(&space->regions[i]);
     }
-    if (all != MAP_FAILED)
-        munmap(all, bytes);
     return result;
 }
 
@@ -62,8 +56,7 @@ static int create_file(struct space *space, struct space_layer *layer)
     if (layer->fd < 0)
         return -EMFILE;
     layer->habit = space_habit_create(bytes);
-    return !layer->habit || ftruncate(layer->fd, (off_t)bytes) ? -ENOMEM
-                                                               : fill(space, layer, bytes);
+    return !layer->habit || ftruncate(layer->fd, (off_t)bytes) ? -ENOMEM : fill(space, layer);
 }
 
 static int map_layer(struct space *space, const struct space_layer *layer,

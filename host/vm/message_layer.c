@@ -6,14 +6,13 @@
 #include "vm/message_layer.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <ferry/abi/control.h>
 
 #include "kvm/boot.h"
+#include "lib/bits.h"
 
 /* The parts of the system area that hold messages: offset and length. */
 static const struct part {
@@ -25,17 +24,10 @@ static const struct part {
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
-static bool is_zero(const char *page)
-{
-    static const char zeros[FERRY_PAGE_BYTES];
-
-    return memcmp(page, zeros, sizeof zeros) == 0;
-}
-
 static int write_part(int fd, const char *system, const struct part *part)
 {
     for (uint64_t at = part->at; at < part->at + part->bytes; at += FERRY_PAGE_BYTES)
-        if (!is_zero(system + at) && pwrite(fd, system + at, FERRY_PAGE_BYTES, (off_t)at) < 0)
+        if (!page_is_zero(system + at) && pwrite(fd, system + at, FERRY_PAGE_BYTES, (off_t)at) < 0)
             return -ENOMEM;
     return 0;
 }

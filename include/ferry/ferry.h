@@ -284,11 +284,17 @@ static inline int ferry_vm_create(struct ferry_engine *engine, const struct ferr
     return ferry_vm_create_sized(engine, config, sizeof *config, out, err);
 }
 
-/* Starts the program. Links must have been made before.
+/* Starts the program. Links must have been made before. A copy begins at the snapshot; what was sent to
+ * it before was refused, with -EPIPE. One that could not be started may be started again.
  *
  * Errors:
  * -EALREADY: it was started before, also if two threads start it at once
- * -EAGAIN, -ENOMEM: no thread can be started */
+ * -EAGAIN, -ENOMEM, -EMFILE: no thread can be started, or the host has no memory or descriptors for
+ *  a copy
+ * -EINVAL: it is a copy of a VM that has no snapshot
+ * -EBUSY: it is a copy, and one of its links is direct or a stream of another VM, or a list of a directory
+ *  was open at the snapshot
+ * others: it is a copy, and a file that was open cannot be opened anew */
 FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Starts the program in place of ferry_vm_start, and takes a snapshot of the VM when the program is ready:
@@ -305,6 +311,7 @@ FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
  *
  * Errors:
  * -EALREADY: it was started before
+ * -EINVAL: it is a copy, which begins with a snapshot
  * -EAGAIN: no thread can be started
  * -ESRCH: the program ended before it was ready
  * -ETIMEDOUT: it was not ready in time
