@@ -33,6 +33,9 @@
 
 #define MS       1000000ull
 #define PAUSE_MS 1000
+#define RETRY_MS 100
+
+#define WATCHED 3
 
 /* ---- making ------------------------------------------------------------------------ */
 
@@ -203,11 +206,23 @@ static void take_signal(struct server *server)
     }
 }
 
+/* Where the kernel cannot wait for want of memory, all are looked at after a while; none of them blocks. */
+static void await(struct pollfd fds[WATCHED], int timeout_ms)
+{
+    const struct timespec while_ns = {.tv_nsec = (long)(RETRY_MS * MS)};
+
+    if (poll(fds, WATCHED, timeout_ms) >= 0 || errno == EINTR)
+        return;
+    nanosleep(&while_ns, NULL);
+    for (size_t i = 0; i < WATCHED; i++)
+        fds[i].revents = fds[i].fd >= 0 ? POLLIN : 0;
+}
+
 static void watch(struct server *server)
 {
-    struct pollfd fds[] = {{.fd = server->signal_fd, .events = POLLIN},
-                           {.fd = server->changed_fd, .events = POLLIN},
-                           {.events = POLLIN}};
+    struct pollfd fds[WATCHED] = {{.fd = server->signal_fd, .events = POLLIN},
+                                  {.fd = server->changed_fd, .events = POLLIN},
+                                  {.events = POLLIN}};
     eventfd_t unused;
 
     while (server->signo == 0) {
@@ -218,7 +233,7 @@ static void watch(struct server *server)
         pthread_mutex_unlock(&server->lock);
         if (failed)
             return;
-        poll(fds, sizeof(fds) / sizeof(fds[0]), ms_until(next));
+        await(fds, ms_until(next));
         if (fds[0].revents)
             take_signal(server);
         if (fds[1].revents)
@@ -239,6 +254,7 @@ static int run(struct server *server)
         say("cannot start a thread: %s", strerror(result));
         return STATUS_FERRY;
     }
+    say_soon(); /* who reads the log and stops must not stop the server */
     watch(server);
     return server->failed ? STATUS_FERRY : 0;
 }

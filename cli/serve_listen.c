@@ -40,6 +40,7 @@ static int take_given(int *fd)
     }
     *fd = FIRST_GIVEN;
     fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) | O_NONBLOCK);
     return 0;
 }
 
@@ -88,7 +89,7 @@ int serve_listen(const char *path, int *fd)
         return STATUS_USAGE;
     }
     strcpy(address.sun_path, path);
-    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0) {
         say("cannot make a socket: %s", strerror(errno));
         return STATUS_FERRY;

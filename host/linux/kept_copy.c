@@ -94,18 +94,26 @@ static int copy_files(struct linux_kept *copy, const struct linux_kept *from,
     return 0;
 }
 
+static struct open_file *twin_of(const struct linux_kept *copy, const struct linux_kept *from,
+                                 const struct open_file *file)
+{
+    for (unsigned i = 0; file && i < copy->file_count; i++)
+        if (from->files[i].file == file)
+            return copy->files[i].file;
+    return NULL;
+}
+
 /* Each file has one reference, of nobody, until its descriptors have theirs. */
 static void install(struct linux_kept *copy, const struct linux_kept *from)
 {
     for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
         const struct descriptor *was = &from->state->descriptors[i];
+        struct open_file *twin = twin_of(copy, from, was->file);
 
-        for (unsigned j = 0; was->file && j < copy->file_count; j++)
-            if (from->files[j].file == was->file) {
-                copy->files[j].file->references++;
-                copy->state->descriptors[i] =
-                    (struct descriptor){copy->files[j].file, was->close_on_exec};
-            }
+        if (!twin)
+            continue;
+        twin->references++;
+        copy->state->descriptors[i] = (struct descriptor){twin, was->close_on_exec};
     }
 }
 

@@ -18,6 +18,7 @@
 
 /* What the other VM is made of that does not change any more. */
 struct model {
+    bool is_begun; /* and so it does, as there is no snapshot */
     const struct linux_state *state;
     const struct program *program;
     uint64_t memory_bytes, stack_bytes;
@@ -25,7 +26,7 @@ struct model {
 };
 
 static int check(const struct ferry_vm *vm, const struct ferry_vm_config *config,
-                 struct ferry_error *err)
+                 const struct model *model, struct ferry_error *err)
 {
     if (config->copy_of->engine != vm->engine)
         return error_set(err, -EINVAL, "a copy needs the engine of the VM that it is a copy of");
@@ -37,17 +38,18 @@ static int check(const struct ferry_vm *vm, const struct ferry_vm_config *config
                          "a copy has program, arguments, environment, files and limits of VM '%s'; "
                          "leave them out",
                          config->copy_of->endpoint->name);
+    if (model->is_begun)
+        return error_set(err, -EINVAL, "VM '%s' was started, and has no snapshot",
+                         config->copy_of->endpoint->name);
     return 0;
 }
 
-static int look_at(struct ferry_vm *from, struct model *model, struct ferry_error *err)
+static struct model look_at(struct ferry_vm *from)
 {
     const struct snapshot *snapshot = snapshot_of(from);
 
-    if (!snapshot && vm_is_started(from))
-        return error_set(err, -EINVAL, "VM '%s' was started, and has no snapshot",
-                         from->endpoint->name);
-    *model = (struct model){
+    return (struct model){
+        .is_begun = !snapshot && vm_is_started(from),
         .state = snapshot ? linux_kept_state(snapshot->kept) : from->first.personality,
         .program = snapshot ? &snapshot->program : &from->first.program,
         .memory_bytes = from->own.space.limit_bytes,
@@ -55,7 +57,6 @@ static int look_at(struct ferry_vm *from, struct model *model, struct ferry_erro
         .threads = from->most_threads,
         .processes = from->most_processes,
     };
-    return 0;
 }
 
 static int create_personality(struct ferry_vm *vm, const struct ferry_vm_config *config,
@@ -107,11 +108,9 @@ static int create_parts(struct ferry_vm *vm, const struct ferry_vm_config *confi
 int vm_build_copy(struct ferry_vm *vm, const struct ferry_vm_config *config,
                   struct ferry_error *err)
 {
-    struct model model = {0};
-    int result = check(vm, config, err);
+    const struct model model = look_at(config->copy_of);
+    int result = check(vm, config, &model, err);
 
-    if (!result)
-        result = look_at(config->copy_of, &model, err);
     if (!result)
         result = vm_create_endpoint(vm, config, model.program->name, err);
     if (!result)
