@@ -298,6 +298,7 @@ static void drain(void)
 int main(int argc, char **argv)
 {
     expect_arguments(argc, 3, "mix SEED STEPS END");
+    ferry_ready(); /* before it looks at its peers: a copy of the VM may have others */
     seed = strtoull(argv[1], NULL, 0) * 0x9e3779b97f4a7c15ull | 1;
     const struct ferry_control_info *info = &ferry_control()->info;
     const uint64_t steps = strtoull(argv[2], NULL, 0);

@@ -9,10 +9,38 @@
 
 /* ---- what befalls them -------------------------------------------------- */
 
+/* False: it is a copy, and there is no snapshot, or may be none with its links. */
+static bool start_copy(struct round *round, struct member *member)
+{
+    struct ferry_error err;
+    int result = ferry_vm_start(member->vm, &err);
+
+    if (result < 0 && result != -EINVAL && result != -EBUSY)
+        be_wrong(round->wrong, "%s", err.text);
+    member->kept = result == 0;
+    round->totals->copies += result == 0;
+    return result == 0;
+}
+
+static bool start_one(struct round *round, struct member *member)
+{
+    struct ferry_error err;
+
+    if (member->like)
+        return start_copy(round, member);
+    int result = member->keeps ? ferry_vm_snapshot(member->vm, PATIENCE, &err)
+                               : ferry_vm_start(member->vm, &err);
+    /* It runs, or has run, if there can be no snapshot. */
+    if (result < 0 && !(member->keeps && (result == -EBUSY || result == -ESRCH)))
+        be_wrong(round->wrong, "%s", err.text);
+    member->kept = member->keeps && result == 0;
+    round->totals->snapshots += member->kept;
+    return true;
+}
+
 static void start(struct round *round)
 {
     unsigned first = (unsigned)below(round->chance, round->count);
-    struct ferry_error err;
 
     for (unsigned i = 0; i < round->count; i++) {
         struct member *member = &round->members[(first + i) % round->count];
@@ -21,9 +49,8 @@ static void start(struct round *round)
             round->totals->unstarted++;
             continue;
         }
-        if (ferry_vm_start(member->vm, &err) < 0)
-            be_wrong(round->wrong, "%s", err.text);
-        member->started = true;
+        member->started = start_one(round, member);
+        round->totals->unstarted += !member->started;
     }
     for (unsigned i = 0; i < round->end_count; i++)
         host_end_start(&round->ends[i]);
@@ -76,6 +103,16 @@ static void cut_a_link(struct round *round)
     }
 }
 
+/* Whatever is under way. */
+static void reset(struct round *round, struct member *member)
+{
+    struct ferry_error err;
+
+    if (ferry_vm_reset(member->vm, &err) < 0)
+        be_wrong(round->wrong, "%s", err.text);
+    round->totals->resets++;
+}
+
 static void one_thing(struct round *round)
 {
     struct member *member = &round->members[below(round->chance, round->count)];
@@ -83,6 +120,10 @@ static void one_thing(struct round *round)
     struct ferry_ledger ledger;
 
     ferry_vm_wait(member->vm, below(round->chance, 4 * MILLISECOND), NULL);
+    if (member->kept && once_in(round->chance, 2)) {
+        reset(round, member);
+        return;
+    }
     switch (below(round->chance, 6)) {
     case 0:
         ferry_vm_stop(member->vm, SIGTERM);
@@ -148,10 +189,11 @@ static void judge(struct round *round, const struct member *member)
                  member->role, round->shape, end.text, said(round));
 }
 
-static bool all_started(const struct round *round)
+/* Nor does one with a snapshot hang up to other VMs when its program ends. */
+static bool all_end_by_themselves(const struct round *round)
 {
     for (unsigned i = 0; i < round->count; i++)
-        if (!round->members[i].started)
+        if (!round->members[i].started || round->members[i].kept)
             return false;
     return true;
 }
@@ -165,7 +207,7 @@ static void end_all(struct round *round)
         round->totals->destroyed_running += round->count;
         return;
     }
-    for (unsigned i = 0; i < round->count && (how == 1 || !all_started(round)); i++) {
+    for (unsigned i = 0; i < round->count && (how == 1 || !all_end_by_themselves(round)); i++) {
         ferry_vm_stop(round->members[i].vm, SIGTERM);
         round->members[i].stopped = true;
         round->totals->stops++;

@@ -39,6 +39,7 @@ struct totals {
     uint64_t rounds, engines, vms, unstarted, links, messages, bytes;
     uint64_t ended[FERRY_ENDED_CPU + 1]; /* by enum ferry_ended */
     uint64_t stops, signals, cut_links, destroyed_running;
+    uint64_t snapshots, copies, resets;
 };
 
 void totals_add(struct totals *to, const struct totals *part);

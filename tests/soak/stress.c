@@ -228,10 +228,11 @@ static void tell(const struct totals *t, const struct level *before, const struc
            soak.seed, t->rounds, t->engines, t->vms, t->unstarted, t->links, t->messages, t->bytes);
     printf("# %" PRIu64 " stops, %" PRIu64 " signals, %" PRIu64 " links cut, %" PRIu64
            " destroyed without waiting; ended by exit %" PRIu64 ", signal %" PRIu64
-           ", crash %" PRIu64 ", stop %" PRIu64 ", time %" PRIu64 "\n",
+           ", crash %" PRIu64 ", stop %" PRIu64 ", time %" PRIu64 "; %" PRIu64
+           " snapshots, %" PRIu64 " copies, %" PRIu64 " resets\n",
            t->stops, t->signals, t->cut_links, t->destroyed_running, t->ended[FERRY_ENDED_EXIT],
            t->ended[FERRY_ENDED_SIGNAL], t->ended[FERRY_ENDED_CRASH], t->ended[FERRY_ENDED_STOPPED],
-           t->ended[FERRY_ENDED_TIMEOUT]);
+           t->ended[FERRY_ENDED_TIMEOUT], t->snapshots, t->copies, t->resets);
     printf("# private memory %" PRIu64 " KiB before, %" PRIu64 " KiB after\n", before->resident_kb,
            after->resident_kb);
 }

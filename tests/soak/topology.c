@@ -25,6 +25,20 @@ static void path_of(char *path, size_t bytes, const char *program)
     snprintf(path, bytes, "%s/%s", getenv("FERRY_TEST_GUESTS"), program);
 }
 
+/* Whether it gets a snapshot, or is a copy of the one before, which does. */
+static void choose_copy(struct round *round, unsigned place)
+{
+    struct member *member = &round->members[place];
+
+    if (place > 0 && member[-1].keeps && once_in(round->chance, 2)) {
+        member->like = member[-1].vm;
+        member->role = member[-1].role;
+    } else {
+        member->keeps =
+            member->role != HOSTILE && member->role != PASS && once_in(round->chance, 3);
+    }
+}
+
 static bool make_vm(struct round *round, unsigned place, const char *prefix)
 {
     static const char *const ends[] = {"exit", "drain", "crash", "ever"};
@@ -36,6 +50,7 @@ static bool make_vm(struct round *round, unsigned place, const char *prefix)
     struct ferry_error err;
 
     member->role = choose_role(round);
+    choose_copy(round, place);
     snprintf(member->name, sizeof member->name, "%s%s.%u", member->role == HOSTILE ? "hostile" : "",
              prefix, place);
     snprintf(seed, sizeof seed, "%lu", below(chance, 1u << 30));
@@ -66,7 +81,11 @@ static bool make_vm(struct round *round, unsigned place, const char *prefix)
                           ? below(chance, 100) * MILLISECOND + 1
                           : PATIENCE,
     };
-    if (ferry_vm_create(round->engine, &config, &member->vm, &err) < 0) {
+    const struct ferry_vm_config copy = {.name = member->name,
+                                         .copy_of = member->like,
+                                         .stderr_fd = round->said,
+                                         .timeout_ns = config.timeout_ns};
+    if (ferry_vm_create(round->engine, member->like ? &copy : &config, &member->vm, &err) < 0) {
         be_wrong(round->wrong, "%s", err.text);
         return false;
     }

@@ -17,6 +17,9 @@ struct member {
     char name[NAME_BYTES];
     enum role role;
     bool started, stopped, signalled;
+    bool keeps;            /* it is started for a snapshot, */
+    bool kept;             /* and there is one, or it is a copy that has begun */
+    struct ferry_vm *like; /* it is a copy of that one; or NULL */
 };
 
 struct round {
