@@ -271,6 +271,8 @@ void input_again(struct input *input)
 {
     while (input_reclaim(input, 0) == 0)
         ;
+    memcpy(input->spare, input->all, sizeof(input->spare)); /* also one that was not sent */
+    input->spare_count = input->all_count;
     input->read = input->bytes = 0;
     input->ended = false;
     input->read_error = input->send_error = 0;

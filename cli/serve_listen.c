@@ -52,7 +52,7 @@ static bool is_left(const struct sockaddr_un *address)
 
     if (lstat(address->sun_path, &stat) || !S_ISSOCK(stat.st_mode))
         return false;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* its queue may be full */
     bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
                    errno == ECONNREFUSED;
     if (fd >= 0)
@@ -94,8 +94,5 @@ int serve_listen(const char *path, int *fd)
         say("cannot make a socket: %s", strerror(errno));
         return STATUS_FERRY;
     }
-    int status = bind_path(*fd, &address);
-    if (status != 0)
-        close(*fd);
-    return status;
+    return bind_path(*fd, &address); /* closed by who has it, in any case */
 }

@@ -146,6 +146,7 @@ static void warm(struct slot *slot)
     struct ferry_error error;
     int result = ferry_vm_snapshot(slot->vm, UINT64_MAX, &error);
 
+    ferry_vm_stop(slot->vm, SIGKILL); /* it goes on when there is a connection */
     pthread_mutex_lock(&server->lock);
     slot->begun = true;
     slot->state = SLOT_FREE;

@@ -112,6 +112,7 @@ int descriptors_init(struct linux_state *state, int stderr_fd, unsigned closed)
     state->common->error_fd = open_error(stderr_fd);
     if (state->common->error_fd >= 0)
         stderr_fd = state->common->error_fd;
+    state->common->error_given = stderr_fd;
 
     static const struct {
         enum file_kind kind;

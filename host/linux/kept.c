@@ -155,6 +155,7 @@ int linux_keep(struct linux_state *state, struct linux_kept **out)
     private_empty(state); /* so that what they cost is the same each time */
     kept->memory_bytes = state->common->view.memory->used_bytes;
     kept->last_id = state->common->last_id;
+    kept->objects = state->common->objects;
     kept->foreground = state->common->foreground;
     kept->state = copy(state);
     kept->object_bytes_most = state->common->object_bytes_most;
@@ -255,6 +256,7 @@ int linux_go_back(struct linux_state **state, const struct linux_kept *kept)
     fresh->common->process_count = 1;
     fresh->common->first_ended = false;
     fresh->common->last_id = kept->last_id;
+    fresh->common->objects = kept->objects;
     fresh->common->foreground = kept->foreground;
     fresh->common->object_bytes_most = kept->object_bytes_most;
     for (unsigned i = 0; i < kept->file_count; i++)

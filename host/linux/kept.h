@@ -31,6 +31,7 @@ struct linux_kept {
     struct kept_stream *streams;
     unsigned stream_count;
     int32_t last_id, foreground;
+    uint64_t objects;           /* that were made until then: their numbers go on from there */
     uint64_t object_bytes_most; /* for which the program is charged */
     uint64_t memory_bytes;      /* that its directories in memory are charged for */
 };

@@ -127,7 +127,6 @@ static int copy_streams(struct linux_kept *copy, const struct linux_kept *from,
                         const struct linux_state *state)
 {
     size_t bytes = (from->stream_count + 1) * sizeof(*copy->streams);
-    const struct open_file *error = state->descriptors[STDERR_FILENO].file;
 
     copy->streams = malloc(bytes);
     if (!copy->streams)
@@ -136,7 +135,7 @@ static int copy_streams(struct linux_kept *copy, const struct linux_kept *from,
     copy->stream_count = from->stream_count;
     for (unsigned i = 0; i < copy->stream_count; i++)
         if (copy->streams[i].like.kind == FILE_ERROR)
-            copy->streams[i].like.fd = error->fd;
+            copy->streams[i].like.fd = state->common->error_given;
     return 0;
 }
 
@@ -149,6 +148,7 @@ int linux_copy_kept(struct linux_state *state, const struct linux_kept *from,
     if (!copy)
         return -ENOMEM;
     copy->last_id = from->last_id;
+    copy->objects = from->objects;
     copy->foreground = from->foreground;
     copy->object_bytes_most = from->object_bytes_most;
     copy->memory_bytes = from->memory_bytes;

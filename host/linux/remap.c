@@ -355,6 +355,15 @@ int64_t sys_mlockall(struct linux_state *state, const uint64_t arg[6])
     return arg[0] & ~all || !(arg[0] & ~(uint64_t)MLOCKALL_LATER) ? -EINVAL : 0;
 }
 
+/* As Linux does for a file that the program may not write: its pages are said to be there. */
+static void say_held(const struct linux_state *state, uint64_t start, uint64_t count,
+                     unsigned char *resident)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (space_is_held_by_others(vm_space(state->vm), guest_addr(start + i * PAGE)))
+            resident[i] = 1;
+}
+
 int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
 {
     uint64_t start = arg[0], pages = page_up(arg[1]) / PAGE;
@@ -375,6 +384,7 @@ int64_t sys_mincore(struct linux_state *state, const uint64_t arg[6])
             return -EINTR;
         if (mincore(host + done * PAGE, count * PAGE, resident) < 0)
             return -EAGAIN;
+        say_held(state, start + done * PAGE, count, resident);
         if (guest_put(state, arg[2] + done, resident, count))
             return -EFAULT;
     }

@@ -230,6 +230,7 @@ struct linux_common {
     unsigned files[FILE_KINDS]; /* open files of each kind */
     int made[MADE_FILES];       /* memfds of those that never change, plus 1; 0: not made yet */
     int error_fd;               /* standard error opened anew, or -1 */
+    int error_given;            /* that, or the descriptor that it was given as; -1: none */
     unsigned refused;           /* files that were refused and mentioned */
     struct view view;
     int32_t last_id;                /* of a thread */

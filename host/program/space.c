@@ -385,7 +385,7 @@ static void restore_host(struct space *space, uint64_t start, uint64_t end)
         if (from >= to)
             break;
         /* Takes rights away, or gives back earlier ones: the host has no reason to refuse. */
-        if (region->prot & CLOSED)
+        if (region->prot & CLOSED || !(region->prot & (CHARGED | LIVE | LAYER)))
             space_host_shut(space, from, to);
         else
             space_host_protect(space, from, to - from, space_host_prot(region->prot));

@@ -213,6 +213,9 @@ bool space_has_live(const struct space *space, struct guest_addr start, struct g
 
 /* What the program may do at addr: SPACE_* or 0. */
 unsigned space_prot(const struct space *space, struct guest_addr addr);
+/* Whether others have the pages there too, of a file or of a layer: who made them come is none of the
+ * program's business. */
+bool space_is_held_by_others(const struct space *space, struct guest_addr addr);
 /* Whether it was mapped MAP_SHARED there. */
 bool space_is_shared(const struct space *space, struct guest_addr addr);
 /* Whether it is mapped there to a page beyond the end of a file. */

@@ -108,6 +108,11 @@ unsigned space_prot(const struct space *space, struct guest_addr addr)
     return space_beyond_file(space, addr) ? 0 : kind_at(space, addr) & RIGHTS;
 }
 
+bool space_is_held_by_others(const struct space *space, struct guest_addr addr)
+{
+    return kind_at(space, addr) & (LIVE | LAYER);
+}
+
 bool space_beyond_file(const struct space *space, struct guest_addr addr)
 {
     return kind_at(space, addr) & BEYOND;

@@ -35,8 +35,10 @@ static int lay_part(struct space *space, const struct space_layer *layer,
                     const struct space_region *region, uint64_t offset,
                     const struct space_region *now, uint64_t from, uint64_t to)
 {
+    /* What is no memory of the layer may have pages, whatever its rights: those of a moment, as where the
+     * host refused a part of what they were changed for. */
     if (!(now->prot & region->prot & LAYER))
-        return now->prot == region->prot ? 0 : lay(space, layer, region, offset, from, to);
+        return lay(space, layer, region, offset, from, to);
     if (space_host_prot(now->prot) == space_host_prot(region->prot))
         return 0;
     return space_host_protect(space, from, to - from, space_host_prot(region->prot));

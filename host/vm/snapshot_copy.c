@@ -15,8 +15,7 @@
 const struct snapshot *snapshot_of(struct ferry_vm *vm)
 {
     lock_take(&vm->lock);
-    const struct snapshot *snapshot =
-        vm->resets.is_ready && !vm->resets.result ? vm->snapshot : NULL;
+    const struct snapshot *snapshot = vm->resets.is_ready ? vm->snapshot : NULL;
     lock_drop(&vm->lock);
     return snapshot;
 }

@@ -147,6 +147,16 @@ class Connections(ServeTest):
             status, errors = server.stop()
             self.assertNotIn("leaked", errors)
 
+    def test_input_that_ends_late(self):
+        """A buffer that was filled in vain is there for the next connection."""
+        data = text(300000)
+        with self.serve("--max", "1", box("wc -c")) as server:
+            for _ in range(8):
+                with server.connect() as client:
+                    client.socket.sendall(data)
+                    self.assertEqual(select.select([client.socket], [], [], 0.05)[0], [])
+                    self.assertEqual(client.rest(), b"300000\n")
+
     def test_what_is_told(self):
         with self.serve(*SHELL, "read x; exit 7") as server:
             with server.connect() as client:
@@ -219,6 +229,14 @@ class Ends(ServeTest):
             pass
         self.assert_error(ferry("serve", "--listen", "file", box("cat")), "is there already")
         self.assertTrue(os.path.isfile("file"))
+
+    def test_a_server_that_takes_nobody(self):
+        path = os.path.join(self.enter_directory(), "socket")
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waits:
+            listener.bind(path)
+            listener.listen(0)
+            waits.connect(path)
+            self.assert_error(ferry("serve", "--listen", path, box("cat")), "is there already")
 
     def test_activation(self):
         path = os.path.join(self.enter_directory(), "socket")

@@ -271,6 +271,39 @@ static unsigned long map_far_apart(void)
     return done;
 }
 
+#define AREA_PAGES 64
+
+static char area[AREA_PAGES * 4096] __attribute__((aligned(4096)));
+
+static unsigned long touch(void)
+{
+    for (unsigned i = 0; i < AREA_PAGES; i += 2)
+        *(volatile char *)&area[i * 4096] = 1;
+    return 0;
+}
+
+static unsigned long resident(void)
+{
+    unsigned char is_there[AREA_PAGES];
+    unsigned long count = 0;
+
+    if (mincore(area, sizeof(area), is_there))
+        fail("mincore: %s", strerror(errno));
+    for (unsigned i = 0; i < AREA_PAGES; i++)
+        count += is_there[i] & 1;
+    return count;
+}
+
+static unsigned long pipe_number(void)
+{
+    struct stat stat;
+    int ends[2];
+
+    if (pipe(ends) || fstat(ends[0], &stat))
+        fail("pipe: %s", strerror(errno));
+    return stat.st_ino;
+}
+
 static void *work(void *arg)
 {
     for (;;)
@@ -338,6 +371,15 @@ static void serve(const struct ferry_msg *msg, char *const *argv)
         answer(0);
         break;
     }
+    case READY_TOUCH:
+        answer(touch());
+        break;
+    case READY_RESIDENT:
+        answer(resident());
+        break;
+    case READY_PIPE:
+        answer(pipe_number());
+        break;
     case READY_CLOSE:
         close(0);
         close(1);

@@ -19,6 +19,9 @@ enum ready_request {
     READY_DEFERRED, /* answers by a message that waits for the next look, and spins */
     READY_SPARSE,   /* maps pages far apart; answers how many */
     READY_WORK,     /* a second thread works for ever */
+    READY_TOUCH,    /* touches every other page of an area */
+    READY_RESIDENT, /* answers how many pages of it are said to be in memory */
+    READY_PIPE,     /* makes a pipe; answers its number */
     READY_CLOSE,    /* closes its standard input and output */
     READY_CRASH,
     READY_EXIT,

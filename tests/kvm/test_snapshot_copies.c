@@ -184,6 +184,24 @@ static void no_copy_sees_what_another_wrote(void **state)
     assert_int_equal(pair_answer_to(*state, &first, READY_LOOK, masked), 0);
 }
 
+/* Nor what another did, by what the kernel counts. */
+static void no_copy_can_tell_what_another_did(void **state)
+{
+    struct pair first = pair_with_snapshot(*state), one = copy_start(*state, first.vm), other;
+    uint64_t pages = pair_answer(*state, &one, READY_RESIDENT);
+    uint64_t number = pair_answer(*state, &one, READY_PIPE);
+
+    pair_answer(*state, &one, READY_TOUCH);
+    for (int i = 0; i < 5; i++)
+        pair_answer(*state, &one, READY_PIPE);
+    other = copy_start(*state, first.vm);
+    assert_int_equal(pair_answer(*state, &other, READY_RESIDENT), pages);
+    assert_int_equal(pair_answer(*state, &other, READY_PIPE), number);
+    pair_reset(&one);
+    assert_int_equal(pair_answer(*state, &one, READY_RESIDENT), pages);
+    assert_int_equal(pair_answer(*state, &one, READY_PIPE), number);
+}
+
 /* ---- at once ----------------------------------------------------------------------- */
 
 #define MAKERS 3
@@ -410,6 +428,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_has_the_program_of_the_snapshot, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(no_copy_sees_what_another_wrote, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(no_copy_can_tell_what_another_did, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(many_are_made_while_the_first_is_reset, world_setup,
                                         world_teardown),

@@ -102,6 +102,20 @@ static void test_made_files(void **state)
     assert_int_equal(CALL(vm, stat, guest_string(vm, SCRATCH, "/etc"), OUT), 0);
 }
 
+/* Other runs of a program have the same ones, and other VMs that are copies. */
+static void test_made_files_stay_as_they_are(void **state)
+{
+    static const char *const names[] = {"/etc/passwd", "/proc/self/status"};
+    struct ferry_vm *vm = *state;
+
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(open_it(vm, names[i], O_RDONLY), 3 + i);
+        int64_t map = CALL(vm, mmap, 0, PAGE, PROT_READ, MAP_SHARED, 3 + i, 0);
+        assert_true(map > 0);
+        assert_int_equal(CALL(vm, mprotect, (uint64_t)map, PAGE, PROT_READ | PROT_WRITE), -EACCES);
+    }
+}
+
 /* Of a file whose position other processes share, as of one that the embedder gave. */
 static void test_shared_positions_are_told(void **state)
 {
@@ -294,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_devices),
         TEST(test_made_files),
+        TEST(test_made_files_stay_as_they_are),
         TEST(test_shared_positions_are_told),
         cmocka_unit_test(test_real_files_win),
         TEST(test_list_of_descriptors),

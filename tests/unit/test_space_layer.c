@@ -122,6 +122,25 @@ static void a_change_lays_no_more_than_it_must(void **state)
     space_layer_free(&f->space, layer);
 }
 
+/* A page that came where there may be none, as the host opened it and refused what lies beside it. */
+static void a_page_without_rights_goes(void **state)
+{
+    struct space_fixture *f = *state;
+    const uint64_t shut = AREA + MIB;
+    struct space_layer *layer;
+
+    assert_int_equal(space_map(&f->space, guest_addr(shut), PAGE, 0), 0);
+    layer = layer_of(f);
+    assert_int_equal(mprotect(at(f, shut), PAGE, PROT_READ | PROT_WRITE), 0);
+    strcpy(at(f, shut), "secret");
+    assert_int_equal(mprotect(at(f, shut), PAGE, PROT_NONE), 0);
+    f->space.changes++;
+    assert_int_equal(space_go_back(&f->space, layer), 0);
+    assert_int_equal(space_protect(&f->space, guest_addr(shut), PAGE, READ_WRITE), 0);
+    assert_int_equal(at(f, shut)[0], 0);
+    space_layer_free(&f->space, layer);
+}
+
 /* ---- copies ------------------------------------------------------------------------ */
 
 /* Another space, with the same layer. */
@@ -319,6 +338,7 @@ int main(void)
         TEST(stores_are_forgotten_unseen),
         TEST(pages_stay_up_to_a_number),
         TEST(a_change_lays_no_more_than_it_must),
+        TEST(a_page_without_rights_goes),
         TEST(a_copy_has_the_same_and_its_own),
         TEST(a_copy_has_names_of_its_own),
         TEST(mappings_are_as_they_were),
