@@ -242,6 +242,11 @@ static int explain_copy(struct ferry_vm *vm, int result, struct ferry_error *err
     if (result == -EBUSY)
         return error_set(err, result, "VM '%s' cannot begin as a copy: %s", vm->endpoint->name,
                          snapshot_why_not_begun(vm));
+    if (result == -ENOMEM)
+        return error_set(err, result,
+                         "VM '%s' cannot begin as a copy: no memory or no mappings are left; make "
+                         "memory free, raise vm.max_map_count, or make fewer VMs",
+                         vm->endpoint->name);
     return error_set(err, result, "VM '%s' cannot begin as a copy: %s", vm->endpoint->name,
                      strerror(-result));
 }
