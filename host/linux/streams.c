@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -70,63 +68,6 @@ uint32_t linux_stream_flags(const struct linux_state *state, unsigned fd)
 }
 
 /* ---- input --------------------------------------------------------------- */
-
-/* Which argument of a call is the descriptor that it reads. */
-static const struct asking {
-    uint64_t number;
-    int file;
-} askings[] = {{SYS_read, 0}, {SYS_readv, 0},           {SYS_preadv2, 0}, {SYS_splice, 0},
-               {SYS_tee, 0},  {SYS_copy_file_range, 0}, {SYS_sendfile, 1}};
-
-static bool is_input(const struct linux_state *state, uint64_t fd)
-{
-    const struct open_file *file = descriptor_look(state, fd);
-
-    return file && file->kind == FILE_INPUT;
-}
-
-/* How much there is. Other requests only ask what kind of file it is, as the C library does. */
-static bool asks_amount(const struct linux_state *state, const struct linux_call *call)
-{
-    return call->number == SYS_ioctl && (uint32_t)call->arg[1] == FIONREAD &&
-           is_input(state, call->arg[0]);
-}
-
-/* poll or ppoll: whether it waits at all. */
-static bool has_patience(struct linux_state *state, const struct linux_call *call)
-{
-    struct timespec limit = {0};
-
-    if (call->number == SYS_poll)
-        return (int)call->arg[2];
-    return !call->arg[2] || guest_get(state, call->arg[2], &limit, sizeof(limit)) || limit.tv_sec ||
-           limit.tv_nsec;
-}
-
-static bool waits_for_input(struct linux_state *state, const struct linux_call *call)
-{
-    struct pollfd entry;
-
-    if (call->arg[1] > descriptors_limit(state) || !has_patience(state, call))
-        return false;
-    for (uint64_t i = 0; i < call->arg[1]; i++)
-        if (!guest_get(state, call->arg[0] + i * sizeof(entry), &entry, sizeof(entry)) &&
-            entry.events & POLLIN && is_input(state, (uint64_t)entry.fd))
-            return true;
-    return false;
-}
-
-bool linux_asks_input(struct linux_state *state, const struct linux_call *call)
-{
-    if (call->from_int80)
-        return false;
-    if (call->number == SYS_poll || call->number == SYS_ppoll)
-        return waits_for_input(state, call);
-    for (size_t i = 0; i < sizeof(askings) / sizeof(*askings); i++)
-        if (askings[i].number == call->number)
-            return is_input(state, call->arg[askings[i].file]);
-    return asks_amount(state, call);
-}
 
 static int64_t input_get(struct linux_state *state, struct open_file *file, void *to, size_t bytes)
 {

@@ -103,7 +103,7 @@ static int copy_private(struct space *to, struct space *from, const struct space
     const struct guest_addr start = guest_addr(region->start);
     uint64_t bytes = region->end - region->start;
     unsigned asked = asked_rights(region->prot);
-    bool empty = !(region->prot & (CHARGED | LIVE)) || region->prot & BEYOND;
+    bool empty = !(region->prot & (CHARGED | LIVE | LAYER)) || region->prot & BEYOND;
     int result;
 
     if (region->prot & CLOSED)

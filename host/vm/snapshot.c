@@ -77,11 +77,15 @@ static const char *why_not(struct ferry_vm *vm, const struct vcpu *vcpu)
 {
     const char *why = snapshot_why_no_links(vm);
 
+    if (!why)
+        why = linux_why_not_kept(vm->first.personality);
+    if (why)
+        return why;
     if (vcpu != &vm->own.first_cpu)
         return "its first thread has ended";
-    if (!stream_is_new(vm->endpoint->byte_stream))
-        return "it has read from its standard input, or written to its standard output";
-    return why ? why : linux_why_not_kept(vm->first.personality);
+    return stream_is_new(vm->endpoint->byte_stream)
+               ? NULL
+               : "it has read from its standard input, or written to its standard output";
 }
 
 /* A system call that it is about to make is made again in each run, by the instruction before. */
@@ -177,8 +181,8 @@ int64_t snapshot_ready(struct ferry_vm *vm, struct vcpu *vcpu)
 
 void snapshot_before_call(struct ferry_vm *vm, struct vcpu *vcpu, const struct linux_call *call)
 {
-    if (vm->resets.wants_snapshot && vm->process == &vm->first && !vm->identity_shown &&
-        linux_asks_input(vm->first.personality, call))
+    if (vm->resets.wants_snapshot && !vm->identity_shown &&
+        linux_asks_input(vm->process->personality, call))
         come_to_point(vm, vcpu, false);
 }
 

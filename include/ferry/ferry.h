@@ -299,7 +299,7 @@ FERRY_API int ferry_vm_start(struct ferry_vm *vm, struct ferry_error *err);
 
 /* Starts the program in place of ferry_vm_start, and takes a snapshot of the VM when the program is ready:
  * its memory, registers and descriptors. It is when it calls ferry_ready(); a program that does not know of
- * the message layer also when it is about to read its standard input, or to wait for it by poll(2). It
+ * the message layer also when it is about to read its standard input, or to wait for it. It
  * goes on then; ferry_vm_reset brings it back to that point. Blocks until the snapshot is there, at most
  * timeout_ns (UINT64_MAX: for ever).
  *

@@ -157,6 +157,14 @@ class Connections(ServeTest):
                     self.assertEqual(select.select([client.socket], [], [], 0.05)[0], [])
                     self.assertEqual(client.rest(), b"300000\n")
 
+    def test_programs_that_start_others(self):
+        """Dynamic ones: what is mapped of a library comes into a process that is forked."""
+        with self.serve("--max", "2", "sh", "-c", "while read -r l; do echo $l | tr a-z A-Z; done") as server:
+            for name in (b"one", b"two", b"three"):
+                with server.connect() as client:
+                    self.assertEqual(client.ask(name + b"\n"), name.upper() + b"\n")
+                    self.assertEqual(client.ask(b"more\n"), b"MORE\n")
+
     def test_what_is_told(self):
         with self.serve(*SHELL, "read x; exit 7") as server:
             with server.connect() as client:
@@ -257,6 +265,7 @@ class Refused(ServeTest):
         for command, why in (
             ([box("true")], "ended before it was ready"),
             ([guest("ready"), "pipe"], "a pipe"),
+            ([*SHELL, "cat | cat"], "other processes"),
         ):
             with self.subTest(why):
                 path = os.path.join(self.enter_directory(), "socket")

@@ -311,6 +311,25 @@ static void file_is_held(void **state)
     space_layer_free(&f->space, layer);
 }
 
+/* A process that is forked then has what the layer has, also of a file that could only be read. */
+static void a_layer_is_copied_for_a_process(void **state)
+{
+    struct space_fixture *f = *state, *other;
+    struct space_layer *layer;
+    int fd = memfd_create("file", MFD_CLOEXEC);
+
+    assert_int_equal(space_setup((void **)&other), 0);
+    assert_true(fd >= 0 && write(fd, "library", 8) == 8);
+    assert_int_equal(space_map_live(&f->space, guest_addr(AREA - MIB), PAGE, SPACE_READ, fd, 0), 0);
+    close(fd);
+    layer = layer_of(f);
+    assert_int_equal(space_copy(&other->space, &f->space), 0);
+    assert_string_equal(at(other, AREA - MIB), "library");
+    assert_string_equal(at(other, AREA), "before");
+    space_layer_free(&f->space, layer);
+    space_teardown((void **)&other);
+}
+
 /* What is read of a file counts for nothing, and is laid anew like all else. */
 static void file_that_is_read_is_laid_anew(void **state)
 {
@@ -347,6 +366,7 @@ int main(void)
         TEST(touched_memory_is_closed),
         TEST(shared_memory_is_refused),
         TEST(file_is_held),
+        TEST(a_layer_is_copied_for_a_process),
         TEST(file_that_is_read_is_laid_anew),
     };
 
