@@ -329,8 +329,8 @@ static int find_program(struct pipeline *pipeline, char **operands)
                              : stages_of_pipe(pipeline, operands, operands[-1]);
 
     if (status == 0 && pipeline->count != 1) {
-        say("serve: %zu stages, and a server runs one program; write for example: ferry serve ... "
-            "sh -c 'STAGE | STAGE'",
+        say("serve: %zu stages, and a server runs one program; name one, which reads the "
+            "connection itself",
             pipeline->count);
         status = STATUS_USAGE;
     }

@@ -9,8 +9,7 @@
 #include "pipeline.h"
 #include "serve_slot.h"
 
-#define SERVE_MOST    1024 /* connections at once */
-#define SERVE_DEFAULT 8
+#define SERVE_DEFAULT 8 /* connections at once */
 
 struct server {
     const struct options *options;
